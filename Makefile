@@ -1,0 +1,64 @@
+# make setup   virtual environment in .venv from the hashed lock
+# make run     everything needed, a demo account on an empty database, and the server on port 8000
+# make test    the whole suite on SQLite and on a real PostgreSQL
+# make check   what CI checks beside the tests
+# make bench   list and import against their floors, on a million rows
+# make lock    requirements.lock anew from pyproject.toml (needs uv)
+
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+PORT ?= 8000
+SETTINGS := DEBUG=1 VAULT_KEYS_FILE=var/vault.keys
+STRICT := DEBUG=0 PUBLIC_URL=https://latchkey.example ALLOWED_HOSTS=latchkey.example \
+  SECRET_KEY=only-for-the-check-0123456789-abcdefghijklmnopqrstuvwxyz VAULT_KEYS_FILE=var/vault.keys DATABASE_URL=sqlite:///var/check.sqlite3
+
+.PHONY: help setup run test check bench lock schema
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+setup: .venv/stamp
+
+.venv/stamp: requirements.lock
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing from requirements.lock"
+	@if command -v uv >/dev/null; then uv pip sync -q --python $(BIN)/python --require-hashes requirements.lock; \
+	  else $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock; fi
+	@touch $@
+
+var/vault.keys:
+	@mkdir -p -m 700 var
+	@umask 077 && $(PYTHON) -c "import base64, os; print('k1:' + base64.b64encode(os.urandom(32)).decode())" >$@
+
+run: setup var/vault.keys
+	@$(SETTINGS) $(BIN)/python manage.py migrate -v 0
+	@$(SETTINGS) $(BIN)/python manage.py demo --port $(PORT)
+	@$(SETTINGS) exec $(BIN)/python manage.py serve --port $(PORT)
+
+test: setup
+	@echo "== SQLite"
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
+	@echo "== PostgreSQL"
+	@tools/with-postgres $(BIN)/python -m pytest -n 2 $(ARGS)
+
+check: setup var/vault.keys
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python tools/check_lock.py
+	$(SETTINGS) $(BIN)/python manage.py makemigrations --check
+	$(STRICT) $(BIN)/python manage.py check --deploy --fail-level WARNING
+
+schema: setup
+	@$(SETTINGS) $(BIN)/python manage.py spectacular --validate --fail-on-warn --file /dev/null
+	@$(SETTINGS) $(BIN)/python manage.py shell -v 0 -c \
+	  "from config.api.docs import schema_document; print(schema_document().decode(), end='')" >docs/openapi.json
+
+bench: setup
+	@tools/with-postgres $(BIN)/python -m bench.run $(ARGS)
+
+lock:
+	uv pip compile -q pyproject.toml --group dev --generate-hashes --universal --python-version 3.11 \
+	  --no-header --no-emit-index-url --no-annotate -o requirements.lock
