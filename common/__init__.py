@@ -1,0 +1,1 @@
+"""What every room shares: strict JSON, text rules, errors, ids, the database's clock. No tables."""

@@ -1,0 +1,191 @@
+"""What the rooms' admin pages share: rows are shown without being counted, and written by services."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, ClassVar, Final, TypeVar
+
+from django.contrib import admin, messages
+from django.contrib.admin.actions import delete_selected as confirmation_page
+from django.contrib.admin.utils import model_ngettext
+from django.core.paginator import Paginator
+from django.db import models, transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.decorators import method_decorator
+from django.utils.functional import cached_property
+from django.utils.text import capfirst
+from django.views.decorators.debug import sensitive_post_parameters
+
+from common.admin_forms import ServiceForm
+from common.callers import Actor
+from common.errors import Problem
+from common.health import STATUSES
+from common.revisions import Tags, etag
+
+M = TypeVar("M", bound=models.Model)
+
+# The lists need the room: at 1280 pixels they would lose columns to a menu beside them.
+admin.site.enable_nav_sidebar = False
+admin.site.site_url = None
+
+# The confirmation page posts one form field per row, and Django takes 1,000 fields.
+DELETED_AT_ONCE: Final = 500
+
+
+def actor(request: Any) -> Actor:
+    """The staff member behind a request of the admin."""
+    return Actor(
+        name=f"user:{request.user.pk}", request_id=request.request_id, ip=request.client_ip
+    )
+
+
+def seen_revision(form: ServiceForm[Any]) -> Tags:
+    """The revision that the form was made from: saving never undoes what somebody changed since."""
+    return frozenset({etag(form.cleaned_data["revision"])})
+
+
+class CappedPaginator(Paginator[Any]):
+    """Counts no further than `limit`: to count a million rows takes longer than to show a page."""
+
+    limit: ClassVar[int] = 10_000
+
+    @cached_property
+    def _seen(self) -> int:
+        rows: Any = self.object_list
+        return int(rows.order_by()[: self.limit + 1].count())
+
+    @cached_property
+    def count(self) -> int:
+        return min(self._seen, self.limit)
+
+    @property
+    def capped(self) -> bool:
+        return self._seen > self.limit
+
+
+class HealthFilter(admin.SimpleListFilter):
+    title = "health"
+    parameter_name = "health"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(status, status) for status in STATUSES]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[M]) -> QuerySet[M]:
+        return queryset.filter(health_status=self.value()) if self.value() else queryset
+
+
+class ServiceAdmin(admin.ModelAdmin[M]):
+    """`save_model` and `delete_model` call a service of the room; what it refuses, the page says."""
+
+    add_form: ClassVar[type[ServiceForm[Any]] | None] = None
+    actions = ("delete_selected",)
+    list_per_page = 50
+    ordering = ("-id",)
+    paginator = CappedPaginator
+    show_facets = admin.ShowFacets.NEVER
+    show_full_result_count = False
+    sortable_by: ClassVar[tuple[str, ...]] = ()
+
+    def save_model(self, request: HttpRequest, obj: M, form: Any, change: bool) -> None:
+        raise NotImplementedError("No service writes this.")
+
+    def delete_model(self, request: HttpRequest, obj: M) -> None:
+        raise NotImplementedError("No service removes this.")
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[M]) -> None:
+        for row in queryset:
+            self.delete_model(request, row)
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Only what the filters offer: Django lets a URL ask about any column of the model itself."""
+        offered = [
+            getattr(item, "parameter_name", f"{item}__id__exact") for item in self.list_filter
+        ]
+        return lookup in offered
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[M], search_term: str
+    ) -> tuple[QuerySet[M], bool]:
+        """An id finds its row by the primary key; anything else is looked for in `search_fields`."""
+        if id := parse_id(search_term):
+            row = queryset.filter(pk=id)
+            if row.exists():
+                return row, False
+        return super().get_search_results(request, queryset, search_term)
+
+    def get_form(
+        self, request: HttpRequest, obj: M | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        if obj is None and self.add_form is not None:
+            kwargs["form"] = self.add_form
+        form: Any = super().get_form(request, obj, change, **kwargs)
+        form.refusal = getattr(request, "refusal", None)
+        return form
+
+    @method_decorator(sensitive_post_parameters())
+    def changeform_view(
+        self,
+        request: Any,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except Problem as problem:
+            # Everything was rolled back. The same form, shown again, says why.
+            request.refusal = problem
+            return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        try:
+            return super().delete_view(request, object_id, extra_context)
+        except Problem as problem:
+            self.message_user(request, problem.detail, messages.ERROR)
+            page = f"admin:{self.opts.app_label}_{self.opts.model_name}_change"
+            return HttpResponseRedirect(reverse(page, args=[object_id]))
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
+        """The rows themselves: what hangs on them is the service's to judge, and may be a million."""
+        shown = [f"{capfirst(self.opts.verbose_name)}: {row} [{row.pk}]" for row in objs]
+        return shown, {str(self.opts.verbose_name_plural): len(shown)}, set(), []
+
+    @admin.action(permissions=["delete"], description="Delete selected %(verbose_name_plural)s")
+    def delete_selected(self, request: HttpRequest, queryset: QuerySet[M]) -> HttpResponse | None:
+        if len(queryset[: DELETED_AT_ONCE + 1]) > DELETED_AT_ONCE:
+            text = f"Select at most {DELETED_AT_ONCE} at once; nothing was deleted."
+            self.message_user(request, text, messages.ERROR)
+            return None
+        if not request.POST.get("post"):
+            return confirmation_page(self, request, queryset)
+        refusals = [self._delete_one(request, row) for row in queryset]
+        if count := refusals.count(None):
+            name = model_ngettext(self.opts, count)
+            self.message_user(request, f"Deleted {count} {name}.", messages.SUCCESS)
+        for refusal in filter(None, refusals):
+            self.message_user(request, refusal, messages.ERROR)
+        return None
+
+    def _delete_one(self, request: HttpRequest, row: M) -> str | None:
+        name = str(row)
+        try:
+            with transaction.atomic():
+                self.log_deletions(request, [row])  # type: ignore[arg-type]
+                self.delete_model(request, row)
+        except Problem as problem:
+            return f"{name}: {problem.detail}"
+        return None
+
+
+def parse_id(typed: str) -> uuid.UUID | None:
+    """The UUID that somebody typed or pasted, in any case, with or without hyphens."""
+    try:
+        return uuid.UUID(typed.strip())
+    except ValueError:
+        return None

@@ -1,0 +1,48 @@
+"""Bodies: only what says it is JSON, is UTF-8, has a length, and is small enough."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import IO, Any, ClassVar
+
+from django.utils.http import parse_header_parameters
+from rest_framework.parsers import BaseParser
+
+from common import strict_json
+from common.errors import TooLarge, UnsupportedMedia
+
+
+class StrictJSONParser(BaseParser):
+    """`application/json` through the one gate; charset absent or utf-8; at most 256 KiB."""
+
+    media_type = "application/json"
+    limit: ClassVar[int] = 256 * 1024
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        meta = (parser_context or {})["request"].META
+        return strict_json.loads(read_body(stream, meta, media_type or "", self.limit))
+
+
+class MergePatchParser(StrictJSONParser):
+    """RFC 7396; the view merges."""
+
+    media_type = "application/merge-patch+json"
+
+
+def read_body(stream: IO[bytes], meta: Mapping[str, Any], media_type: str, limit: int) -> bytes:
+    """The whole body. Raises UnsupportedMedia (415) or TooLarge (413) before a byte is read."""
+    kind, parameters = parse_header_parameters(media_type)
+    if "*" in kind:
+        raise UnsupportedMedia("Content-Type must name one media type.")
+    if parameters.get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:
+        raise UnsupportedMedia("The charset must be utf-8.")
+    if meta.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
+        raise UnsupportedMedia("Content-Encoding is not supported; send the body as it is.")
+    if int(meta.get("CONTENT_LENGTH") or 0) > limit:
+        raise TooLarge(f"The body must be at most {limit // 1024} KiB.")
+    return stream.read()

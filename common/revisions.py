@@ -1,0 +1,25 @@
+"""Optimistic concurrency: a row's `revision` as its entity tag (RFC 9110 §8.8.3)."""
+
+from __future__ import annotations
+
+from rest_framework.request import Request
+
+from common.errors import PreconditionFailed
+
+Tags = frozenset[str]
+
+
+def etag(revision: int) -> str:
+    return f'"{revision}"'
+
+
+def if_match(request: Request) -> Tags | None:
+    """The tags of If-Match; None where it was not sent, or is `*`: then any revision will do."""
+    sent = request.META.get("HTTP_IF_MATCH", "*").strip()
+    return None if sent == "*" else frozenset(tag.strip() for tag in sent.split(","))
+
+
+def check(revision: int, tags: Tags | None) -> None:
+    """Raise PreconditionFailed unless `tags` allow `revision`. Call it under the row's lock."""
+    if tags is not None and etag(revision) not in tags:
+        raise PreconditionFailed("The object has changed since it was read; read it again.")

@@ -1,0 +1,132 @@
+"""The one gate for JSON: bodies, import lines, `?metadata=`, the admin's JSON boxes, commands.
+
+`loads` decides what is JSON (RFC 8259, and stricter where readers differ: no duplicate names, no
+NaN, no byte order mark). `check_metadata` decides what may be stored.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Final, NoReturn
+
+import orjson
+
+from common import text
+from common.errors import BadRequest, Invalid, TooLarge
+
+MAX_INTEGER: Final = 2**53 - 1
+"""The largest integer that every JSON reader keeps exact (RFC 8259 §6, RFC 7493 §2.2)."""
+
+METADATA_BYTES: Final = 16 * 1024
+METADATA_DEPTH: Final = 8
+METADATA_KEYS: Final = 50
+METADATA_KEY_LENGTH: Final = 64
+METADATA_STRING_LENGTH: Final = 1024
+
+_SORTED: Final = orjson.OPT_SORT_KEYS
+
+
+def loads(raw: bytes | str) -> Any:
+    """Parse one JSON document, strictly.
+
+    Raises BadRequest for what is not UTF-8, not JSON, has a name twice in one object, NaN or
+    Infinity, a number too long to read, or nested beyond what Python reads. Never RecursionError.
+    """
+    document = _decode(raw)
+    try:
+        return _decoder.decode(document)
+    except RecursionError:
+        raise BadRequest("The JSON is nested too deeply.") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise BadRequest(f"The JSON does not parse at {where}: {error.msg}.") from None
+    except ValueError:
+        # Python reads no integer of more than 4,300 digits (CVE-2020-10735).
+        raise BadRequest("The JSON has a number with too many digits.") from None
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two JSON values are the same: to Python, 1 and true are equal."""
+    return orjson.dumps(one, option=_SORTED) == orjson.dumps(other, option=_SORTED)
+
+
+def check_metadata(value: Any, *, field: str = "metadata") -> dict[str, Any]:
+    """The metadata of a credential or an app, or Invalid (422), or TooLarge (413, 16 KiB).
+
+    An object of at most 8 levels and 50 keys in all; keys of 1-64 characters, strings of at most
+    1,024; integers exact in every reader; floats finite.
+    """
+    if not isinstance(value, dict):
+        raise Invalid.of(field, "must be an object")
+    keys = _check_level(value, field=field, depth=1)
+    if len(orjson.dumps(value)) > METADATA_BYTES:
+        raise TooLarge(f"{field}: must be at most 16 KiB of JSON")
+    if keys > METADATA_KEYS:
+        raise Invalid.of(field, f"must have at most {METADATA_KEYS} keys")
+    return value
+
+
+def _check_level(node: Any, *, field: str, depth: int) -> int:
+    """Check one node and all below it; how many keys there are."""
+    if isinstance(node, dict | list) and depth > METADATA_DEPTH:
+        raise Invalid.of(field, f"must have at most {METADATA_DEPTH} levels")
+    if isinstance(node, dict):
+        for key in node:
+            if fault := text.label_fault(key, max_length=METADATA_KEY_LENGTH):
+                raise Invalid.of(field, f"a key {fault}")
+        children = list(node.values())
+        return len(node) + sum(_check_level(c, field=field, depth=depth + 1) for c in children)
+    if isinstance(node, list):
+        return sum(_check_level(c, field=field, depth=depth + 1) for c in node)
+    if isinstance(node, str) and len(node) > METADATA_BYTES:
+        raise TooLarge(f"{field}: must be at most 16 KiB of JSON")
+    if isinstance(node, str) and len(node) > METADATA_STRING_LENGTH:
+        raise Invalid.of(field, f"a string must have at most {METADATA_STRING_LENGTH} characters")
+    if fault := _leaf_fault(node):
+        raise Invalid.of(field, fault)
+    return 0
+
+
+def _leaf_fault(value: Any) -> str | None:
+    if isinstance(value, str):
+        return text.encoding_fault(value)
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int) and abs(value) > MAX_INTEGER:
+        return "an integer must lie within ±(2^53 - 1); send a larger one as a string"
+    if isinstance(value, float) and not (math.isfinite(value) and _plain(value)):
+        # PostgreSQL writes numbers out: 1e20 as an integer, 1e-300 with 300 digits.
+        return "a number must be 0 or between 1e-15 and 2^53 - 1 in size; send others as strings"
+    return None
+
+
+def _plain(number: float) -> bool:
+    return number == 0 or 1e-15 <= abs(number) <= MAX_INTEGER
+
+
+def _decode(raw: bytes | str) -> str:
+    if isinstance(raw, bytes):
+        try:
+            raw = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            raise BadRequest("The body is not UTF-8.") from None
+    if not raw.strip():
+        raise BadRequest("A JSON body is required; it is empty.")
+    if raw.startswith("\ufeff"):
+        raise BadRequest("The JSON starts with a byte order mark; send it without.")
+    return raw
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise BadRequest("The JSON has the same name twice in one object.")
+    return found
+
+
+def _constant(name: str) -> NoReturn:
+    raise BadRequest(f"The JSON has {name}, which is not a JSON value.")
+
+
+_decoder: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)

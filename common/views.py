@@ -1,0 +1,76 @@
+"""What our API views share: one account's rows, and no query parameter dropped silently."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from django.db.models import Model, QuerySet
+from rest_framework import generics, views
+from rest_framework.request import Request
+
+from common.callers import caller
+from common.errors import BadRequest
+from common.query import PAGING, refuse_unknown
+
+Row = TypeVar("Row", bound=Model)
+
+
+class ApiView(views.APIView):
+    """A view states `scopes` per method or action, and `query_parameters` beside its filters."""
+
+    http_method_names = ["get", "post", "put", "patch", "delete", "head"]
+    scopes: dict[str, str] = {}
+    query_parameters: frozenset[str] = frozenset()
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        refuse_unknown(request, self.known_parameters())
+        if "HTTP_IDEMPOTENCY_KEY" in request.META:
+            raise BadRequest("Idempotency-Key is not supported here.")
+
+    def known_parameters(self) -> frozenset[str]:
+        return self.query_parameters
+
+
+class AccountView(ApiView, generics.GenericAPIView[Row]):
+    """A view over the rows of the caller's account: another account's are not there."""
+
+    def get_queryset(self) -> QuerySet[Row]:
+        return super().get_queryset().filter(account_id=caller(self.request).account_id)
+
+    @property
+    def pages(self) -> Any:
+        """The paginator (config.api.pagination): DRF types it as one that may be missing."""
+        return self.paginator
+
+    def known_parameters(self) -> frozenset[str]:
+        if getattr(self, "action", None) != "list":
+            return self.query_parameters
+        filters = getattr(self, "filterset_class", None)
+        return self.query_parameters | PAGING | set(filters.base_filters if filters else ())
+
+
+def body(request: Request) -> dict[str, Any]:
+    """The request's JSON object; an absent body, or one that is no object, is 400."""
+    found = present(request)
+    if not isinstance(found, dict):
+        raise BadRequest("The body must be a JSON object.")
+    return found
+
+
+def present(request: Request) -> Any:
+    """What the parser read; an absent body is 400."""
+    if not _has_body(request):
+        raise BadRequest("A body is required; it is empty.")
+    return request.data
+
+
+def no_body(request: Request) -> None:
+    """For calls that take none: whatever is sent is refused, not dropped."""
+    if _has_body(request) and request.data != {}:
+        raise BadRequest("This call takes no body.")
+
+
+def _has_body(request: Request) -> bool:
+    """Whether one was sent: where there was none, DRF makes up an empty one without parsing."""
+    return request.META.get("CONTENT_LENGTH") not in {None, "", "0"}
