@@ -1,0 +1,123 @@
+"""The column that holds nothing but ciphertext."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django.core import checks
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.expressions import Case, Value, When
+from django.db.models.functions import Cast
+
+from vault.sealing import Sealed
+
+if TYPE_CHECKING:
+    from django.db.models.expressions import Combinable
+    from django.db.models.lookups import Lookup, Transform
+
+# For the checker alone: what is set and what is read, each with or without None as `null` says.
+_Set = TypeVar("_Set", contravariant=True)
+_Get = TypeVar("_Get", covariant=True)
+
+
+class SealedField(models.BinaryField[_Set, _Get]):
+    """Bytes in the database, `Sealed` in Python; reading a row never opens it.
+
+    Whatever is not `Sealed` or None raises TypeError on its way to SQL: by save(), update(),
+    bulk_create(), bulk_update(), an expression. Lookups but `isnull` raise FieldError.
+    """
+
+    if TYPE_CHECKING:
+        _pyi_private_set_type: Sealed | Combinable
+        _pyi_private_get_type: Sealed  # type: ignore[assignment]
+
+    description = "Sealed value"
+    empty_values = [None]
+
+    def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
+        return [*super().check(**kwargs), *self._check_row_id()]
+
+    def get_lookup(self, lookup_name: str) -> type[Lookup[Any]] | None:
+        return super().get_lookup(lookup_name) if lookup_name == "isnull" else None
+
+    def get_transform(self, lookup_name: str) -> type[Transform] | None:
+        return None
+
+    def from_db_value(self, value: Any, *context: Any) -> Sealed | None:
+        return None if value is None else Sealed(bytes(value))
+
+    def get_prep_value(self, value: Any) -> Sealed | None:
+        return _only_sealed(value)
+
+    def get_db_prep_value(
+        self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False
+    ) -> bytes | None:
+        # Both drivers bind bytes as a blob.
+        sealed = _only_sealed(value)
+        return None if sealed is None else sealed.blob
+
+    def get_db_prep_save(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
+        if hasattr(value, "as_sql"):
+            return _only_sealed_expression(value)
+        return self.get_db_prep_value(value, connection)
+
+    def to_python(self, value: Any) -> Sealed | None:
+        """Also reads what `value_to_string` wrote, for loaddata. Raises ValidationError."""
+        if value is None or isinstance(value, Sealed):
+            return value
+        try:
+            sealed = Sealed(base64.b64decode(value, validate=True))
+        except (binascii.Error, TypeError, ValueError):
+            sealed = Sealed(b"")
+        if sealed.suite == 0 or sealed.key_id == "?":
+            raise ValidationError("A sealed value is the base64 of its ciphertext.")
+        return sealed
+
+    def value_to_string(self, obj: models.Model) -> str:
+        sealed = _only_sealed(self.value_from_object(obj))
+        return "" if sealed is None else base64.b64encode(sealed.blob).decode()
+
+    def formfield(self, *args: Any, **kwargs: Any) -> None:
+        return None
+
+    def _check_row_id(self) -> Sequence[checks.CheckMessage]:
+        """The row's id is sealed in, so it must be known before the insert: no database sequence."""
+        pk = self.model._meta.pk
+        natural = isinstance(pk, models.CharField)
+        if natural or (isinstance(pk, models.UUIDField) and pk.has_default()):
+            return []
+        return [
+            checks.Error(
+                "A model with a SealedField needs a primary key that is known before the insert.",
+                hint="Make it a UUIDField with default=uuid7.",
+                obj=self,
+                id="vault.E001",
+            )
+        ]
+
+
+def _only_sealed(value: Any) -> Sealed | None:
+    if value is None or isinstance(value, Sealed):
+        return value
+    # Its type alone: the value may be the plaintext.
+    raise TypeError(f"A SealedField stores Sealed or None, not {type(value).__name__}.")
+
+
+def _only_sealed_expression(value: Any) -> Any:
+    """Only bulk_update()'s expression passes: a case whose every result is a Sealed or None."""
+    match value:
+        case Cast():
+            _only_sealed_expression(value.get_source_expressions()[0])
+        case Case():
+            for part in value.get_source_expressions():
+                _only_sealed_expression(part.result if isinstance(part, When) else part)
+        case Value():
+            _only_sealed(value.value)
+        case _:
+            raise TypeError("A SealedField is not set by an expression.")
+    return value
