@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+
+from common.admin import ServiceAdmin
+from common.admin_forms import ServiceForm
+from providers.models import CustomProvider
+from providers.services import custom_provider_create, custom_provider_update
+
+_CHANGEABLE: Final = ("base_url", "auth_header", "prefix", "blocked_endpoints", "rate_limit")
+
+
+class CustomProviderForm(ServiceForm[CustomProvider]):
+    # Django strips what is typed; the space at the end of `Bearer ` is part of it.
+    prefix = forms.CharField(  # type: ignore[assignment] # a field; Django's forms have a prefix too
+        max_length=32, strip=False, required=False, initial="Bearer "
+    )
+
+    class Meta:
+        model = CustomProvider
+        fields = ("account", "name", *_CHANGEABLE)
+
+
+@admin.register(CustomProvider)
+class CustomProviderAdmin(ServiceAdmin[CustomProvider]):
+    form = CustomProviderForm
+    list_display = ("slug", "account", "base_url", "rate_limit", "updated_at")
+    list_filter = ("account",)
+    list_select_related = ("account",)
+    search_fields = ("name", "base_url")
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: CustomProvider | None = None
+    ) -> bool:
+        """Its credentials would be left without a place to go."""
+        return False
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: CustomProvider | None = None
+    ) -> tuple[str, ...]:
+        return ("account", "name") if obj else ()
+
+    def save_model(
+        self, request: HttpRequest, obj: CustomProvider, form: Any, change: bool
+    ) -> None:
+        values = {name: form.cleaned_data[name] for name in _CHANGEABLE}
+        if change:
+            custom_provider_update(account_id=obj.account_id, name=obj.name, **values)
+        else:
+            account, name = form.cleaned_data["account"], form.cleaned_data["name"]
+            obj.pk = custom_provider_create(account_id=account.pk, name=name, **values).pk
+        obj.refresh_from_db()

@@ -1,0 +1,79 @@
+"""System checks of the provider files: `manage.py check` names the file and the field of each fault.
+
+Only here are the files held to `schema.json`; reading them (`registry.py`) checks nothing, for speed.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+from django.core.checks import CheckMessage, Error
+from django.core.exceptions import ImproperlyConfigured
+
+from providers.custom_kind import CUSTOM
+from providers.registry import data_files
+from providers.rules import DUPLICATE, SCHEMA, UNREADABLE, Fault, faults
+
+
+def check_providers(**_: Any) -> list[CheckMessage]:
+    """Each fault of each provider file, as `<file>: <field>: <what is wrong>`."""
+    try:
+        files = data_files()
+    except ImproperlyConfigured as error:
+        return [Error(str(error), id=UNREADABLE)]
+    messages: list[CheckMessage] = []
+    sound: list[tuple[Path, Any]] = []
+    for path in files:
+        document, found = _read(path)
+        messages += [_message(path, fault) for fault in found]
+        if document is not None:
+            sound.append((path, document))
+    return messages + [_message(path, fault) for path, fault in _duplicates(sound)]
+
+
+def _read(path: Path) -> tuple[Any, list[Fault]]:
+    """The document of a file if the schema accepts it, and the file's faults."""
+    try:
+        document = orjson.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        return None, [(UNREADABLE, "", f"is not readable JSON: {error}")]
+    if refused := list(_schema_faults(document)):
+        return None, refused
+    return document, list(faults(path, document))
+
+
+def _message(path: Path, fault: Fault) -> Error:
+    code, field, reason = fault
+    return Error(": ".join(part for part in (str(path), field, reason) if part), id=code)
+
+
+@functools.cache
+def _validator() -> Any:
+    # Imported here, as every process has these checks and only `manage.py check` runs them.
+    from jsonschema import Draft202012Validator
+
+    schema = orjson.loads(Path(__file__).with_name("schema.json").read_bytes())
+    return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def _schema_faults(document: Any) -> Iterator[Fault]:
+    for error in _validator().iter_errors(document):
+        yield SCHEMA, ".".join(str(step) for step in error.absolute_path), error.message
+
+
+def _duplicates(documents: list[tuple[Path, Any]]) -> Iterator[tuple[Path, Fault]]:
+    slugs: set[str] = set()
+    kinds: set[str] = set(CUSTOM["kinds"])
+    for path, document in documents:
+        if document["slug"] in slugs:
+            yield path, (DUPLICATE, "slug", f"{document['slug']} is taken")
+        slugs.add(document["slug"])
+        for name, kind in document["kinds"].items():
+            for each in (name, *kind.get("aliases", ())):
+                if each in kinds:
+                    yield path, (DUPLICATE, f"kinds.{name}", f"{each} is taken")
+                kinds.add(each)

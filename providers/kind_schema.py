@@ -1,0 +1,44 @@
+"""The JSON Schema (2020-12) of a kind's properties, made of the fields that its data file declares.
+
+What every kind shares is written here once: `kind`, the optional `name`, the default limits, and
+that nothing unknown is accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from common.strict_json import MAX_INTEGER
+
+LABEL_LENGTH: Final = 1024
+SECRET_LENGTH: Final = 16_384
+ARRAY_LENGTH: Final = 500
+
+_NAME: Final = {"type": "string", "description": "What people call this credential."}
+
+
+def kind_schema(name: str, item: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole schema, with every limit that `properties.clean` enforces written out."""
+    secret = set(item["secret"])
+    fields = {"name": _NAME, **item["properties"]}
+    properties = {field: _bounded(part, field in secret) for field, part in fields.items()}
+    return {
+        "type": "object",
+        "title": item["title"],
+        "properties": {"kind": {"enum": [name, *item.get("aliases", ())]}, **properties},
+        "required": ["kind", *item["required"]],
+        "additionalProperties": False,
+    }
+
+
+def _bounded(part: Mapping[str, Any], secret: bool) -> dict[str, Any]:
+    if part["type"] == "integer":
+        return {"minimum": -MAX_INTEGER, "maximum": MAX_INTEGER, **part}
+    if part["type"] == "array":
+        return {"maxItems": ARRAY_LENGTH, **part, "items": _bounded(part["items"], secret=False)}
+    if part["type"] == "string":
+        longest = SECRET_LENGTH if secret else LABEL_LENGTH
+        bounded = {"minLength": 1, "maxLength": longest, **part}
+        return {**bounded, "writeOnly": True} if secret else bounded
+    return dict(part)

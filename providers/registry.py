@@ -1,0 +1,148 @@
+"""The providers and their kinds of credential, read once per process from the files in `data/`.
+
+Reading builds plain objects and checks nothing: whether the files are right is decided at start-up
+by the system check (`checks.py`), with `schema.json` and the rules that a schema cannot say.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from providers.custom_kind import CUSTOM
+from providers.kind_schema import kind_schema
+from providers.kinds import (
+    Auth,
+    IdentityPart,
+    Kind,
+    OAuth,
+    Probe,
+    Provider,
+    Refresh,
+    Source,
+    Variable,
+)
+
+DATA: Final = Path(__file__).parent / "data"
+
+# What a file that `schema.json` refuses makes of `build_provider`.
+BROKEN: Final = (KeyError, TypeError, AttributeError, ValueError)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Registry:
+    """All providers by slug, all kinds by name and by alias."""
+
+    providers: Mapping[str, Provider]
+    kinds: Mapping[str, Kind]
+
+    def kind(self, name_or_alias: str) -> Kind | None:
+        return self.kinds.get(name_or_alias)
+
+    def provider(self, slug: str) -> Provider | None:
+        """The provider of that slug; every `custom.<name>` is the one provider `custom`."""
+        return self.providers.get("custom" if slug.startswith("custom.") else slug)
+
+
+@functools.cache
+def registry() -> Registry:
+    """The registry of this process: our files, then those of PROVIDERS_DIR."""
+    return load(data_files())
+
+
+def data_files() -> list[Path]:
+    """All provider files. Raises ImproperlyConfigured if PROVIDERS_DIR is not a directory."""
+    extra = getattr(settings, "PROVIDERS_DIR", "")
+    if extra and not Path(extra).is_dir():
+        raise ImproperlyConfigured("PROVIDERS_DIR is not a directory.")
+    folders = [DATA, Path(extra)] if extra else [DATA]
+    return [path for folder in folders for path in sorted(folder.glob("*.json"))]
+
+
+def load(files: Iterable[Path]) -> Registry:
+    """The registry of these files and `custom`. Raises ImproperlyConfigured naming a broken file."""
+    providers: dict[str, Provider] = {"custom": build_provider(CUSTOM)}
+    kinds: dict[str, Kind] = dict(providers["custom"].kinds)
+    for path in files:
+        provider = _read(path)
+        if provider.slug in providers:
+            raise ImproperlyConfigured(f"{path}: the slug {provider.slug} is taken.")
+        providers[provider.slug] = provider
+        for kind in provider.kinds.values():
+            for name in (kind.name, *kind.aliases):
+                if kinds.setdefault(name, kind) is not kind:
+                    raise ImproperlyConfigured(f"{path}: the kind {name} is taken.")
+    return Registry(providers=providers, kinds=kinds)
+
+
+def build_provider(document: Mapping[str, Any]) -> Provider:
+    """The provider that a data file describes; a file that `schema.json` accepts never fails here."""
+    auth = _auth(document["api"]["auth"])
+    slug = document["slug"]
+    kinds = document["kinds"].items()
+    return Provider(
+        slug=slug,
+        name=document["name"],
+        website=document["website"],
+        sources=tuple(Source(**source) for source in document["sources"]),
+        base_url=document["api"]["base_url"],
+        auth=auth,
+        variables={name: Variable(**item) for name, item in document["variables"].items()},
+        oauth=_oauth(document["oauth"]),
+        kinds={name: build_kind(slug, name, item, inherited=auth) for name, item in kinds},
+    )
+
+
+def build_kind(slug: str, name: str, item: Mapping[str, Any], *, inherited: Auth | None) -> Kind:
+    """The kind that an entry of a data file's `kinds` describes."""
+    return Kind(
+        name=name,
+        provider=slug,
+        title=item["title"],
+        mechanism=item["mechanism"],
+        aliases=tuple(item.get("aliases", ())),
+        property_aliases=item.get("property_aliases", {}),
+        schema=kind_schema(name, item),
+        secret_fields=tuple(item["secret"]),
+        identity=tuple(IdentityPart(**part) for part in item["identity"]),
+        identity_with_secret=item.get("identity_with_secret", False),
+        rotates=item["rotates"],
+        grant=item["grant"],
+        posted_key=item.get("posted_key"),
+        auth=_auth(item["auth"]) if "auth" in item else inherited,
+        probe=_probe(item["probe"]),
+        example=item["example"],
+    )
+
+
+def _read(path: Path) -> Provider:
+    try:
+        return build_provider(orjson.loads(path.read_bytes()))
+    except (*BROKEN, OSError) as error:
+        raise ImproperlyConfigured(f"{path}: {type(error).__name__}: {error}") from error
+
+
+def _auth(item: Mapping[str, Any] | None) -> Auth | None:
+    if item is None:
+        return None
+    return Auth(place=item["in"], values=item.get("values", {}), scheme=item.get("scheme"))
+
+
+def _oauth(item: Mapping[str, Any] | None) -> OAuth | None:
+    if item is None:
+        return None
+    lists = {"default_scopes": tuple(item["default_scopes"]), "refresh": Refresh(**item["refresh"])}
+    return OAuth(**{**item, **lists})
+
+
+def _probe(item: Mapping[str, Any] | None) -> Probe | None:
+    if item is None:
+        return None
+    return Probe(**{**item, "ok": tuple(item["ok"]), "dead": tuple(item["dead"])})

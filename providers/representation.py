@@ -1,0 +1,48 @@
+"""What `GET /v1/providers` shows of a provider: all that a caller needs to import or to connect."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+
+from providers.kinds import Kind, Provider
+
+
+@functools.cache
+def provider_document(provider: Provider) -> dict[str, Any]:
+    """The provider as JSON values. Made once: callers share it, and must not change it."""
+    document = {
+        "slug": provider.slug,
+        "name": provider.name,
+        "website": provider.website,
+        "base_url": provider.base_url,
+        "variables": {name: asdict(item) for name, item in provider.variables.items()},
+        "oauth": asdict(provider.oauth) if provider.oauth else None,
+        "kinds": [_kind_document(kind) for kind in provider.kinds.values()],
+        "sources": [asdict(source) for source in provider.sources],
+    }
+    # Through JSON, so that nothing in it is the registry's own.
+    plain: dict[str, Any] = orjson.loads(orjson.dumps(document))
+    return plain
+
+
+def _kind_document(kind: Kind) -> dict[str, Any]:
+    return {
+        "kind": kind.name,
+        "title": kind.title,
+        "mechanism": kind.mechanism,
+        "aliases": list(kind.aliases),
+        "property_aliases": dict(kind.property_aliases),
+        "properties": kind.schema,
+        "secret_fields": list(kind.secret_fields),
+        "identity_fields": [part.field for part in kind.identity],
+        "identity_with_secret": kind.identity_with_secret,
+        "needs_app": kind.needs_app,
+        "refreshes": kind.refreshes,
+        "rotates": kind.rotates,
+        "posted_key": kind.posted_key,
+        "example": dict(kind.example),
+    }

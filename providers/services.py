@@ -1,0 +1,61 @@
+"""Custom providers: the only writers of their rows.
+
+This room is a leaf and knows no events: whoever calls these records what was done.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from common.clock import DbNow
+from common.errors import Conflict, NotFound
+from providers.custom import checked
+from providers.models import CustomProvider
+
+
+def custom_provider_create(
+    *,
+    account_id: uuid.UUID,
+    name: str,
+    base_url: str,
+    auth_header: str = "Authorization",
+    prefix: str = "Bearer ",
+    blocked_endpoints: Sequence[str] = (),
+    rate_limit: int = 100,
+) -> CustomProvider:
+    """A new `custom.<name>` of the account. Raises Invalid, or Conflict where the name is taken."""
+    fields = checked(
+        name=name,
+        base_url=base_url,
+        auth_header=auth_header,
+        prefix=prefix,
+        blocked_endpoints=blocked_endpoints,
+        rate_limit=rate_limit,
+    )
+    try:
+        with transaction.atomic():
+            return CustomProvider.objects.create(account_id=account_id, **fields)
+    except IntegrityError:
+        raise Conflict(f"There is a custom.{name} in this account already.") from None
+
+
+def custom_provider_update(*, account_id: uuid.UUID, name: str, **changes: Any) -> CustomProvider:
+    """Change any of base_url, auth_header, prefix, blocked_endpoints, rate_limit; never the name.
+
+    Raises Invalid, or NotFound.
+    """
+    rows = CustomProvider.objects.filter(account_id=account_id, name=name)
+    if not rows.update(**checked(**changes), updated_at=DbNow()):
+        raise NotFound
+    return rows.get()
+
+
+def custom_provider_slugs(*, account_id: uuid.UUID, slugs: Iterable[str]) -> frozenset[str]:
+    """Those of `slugs` (`custom.<name>`) that are registered in the account."""
+    names = [slug.removeprefix("custom.") for slug in slugs]
+    rows = CustomProvider.objects.filter(account_id=account_id, name__in=names)
+    return frozenset(row.slug for row in rows)
