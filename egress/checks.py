@@ -1,0 +1,18 @@
+"""System check: EGRESS_ALLOW reads, before the first request needs it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.checks import CheckMessage, Error
+from django.core.exceptions import ImproperlyConfigured
+
+from egress.allow import opened
+
+
+def check_allow(**_: Any) -> list[CheckMessage]:
+    try:
+        opened()
+    except ImproperlyConfigured as error:
+        return [Error(str(error), id="egress.E001")]
+    return []

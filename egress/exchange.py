@@ -1,0 +1,75 @@
+"""One request's time, and whether it has left. The socket asks this before each wait."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from egress.errors import TooSlow
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Seconds and bytes. A refresh lease (20 s) must outlive `total`, so raise it for streams only.
+
+    `connect` is for name, connection and TLS together; `total` for everything; `idle` for each
+    wait within (None: as long as `total` lets it). `max_bytes` None: no limit, for streams.
+    """
+
+    connect: float = 3.0
+    total: float = 12.0
+    idle: float | None = None
+    max_bytes: int | None = MIB
+
+
+class Exchange:
+    """A request under way. It starts when made; it is `current` while its thread works for it."""
+
+    def __init__(self, host: str, limits: Limits) -> None:
+        self.host = host
+        self.limits = limits
+        self.sent = False
+        self._ends = time.monotonic() + limits.total
+        self._connected_by = self._ends
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """Let sockets find this exchange: a kept connection outlives the request that opened it."""
+        token = _current.set(self)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+    def start_connecting(self) -> None:
+        self._connected_by = min(self._ends, time.monotonic() + self.limits.connect)
+
+    def connect_patience(self) -> float:
+        """Seconds left to connect in; raises TooSlow when there are none."""
+        return self._until(self._connected_by, "no connection could be made in time")
+
+    def patience(self) -> float:
+        """Seconds that the next read or write may wait; raises TooSlow when there are none."""
+        left = self._until(self._ends, "the answer was not complete in time")
+        return left if self.limits.idle is None else min(left, self.limits.idle)
+
+    def too_slow(self, reason: str) -> TooSlow:
+        return TooSlow(self.host, reason, sent=self.sent)
+
+    def _until(self, moment: float, reason: str) -> float:
+        left = moment - time.monotonic()
+        if left <= 0:
+            raise self.too_slow(reason)
+        return left
+
+
+_current: ContextVar[Exchange] = ContextVar("egress_exchange")
+
+
+def current_exchange() -> Exchange:
+    return _current.get()

@@ -1,0 +1,88 @@
+"""A URL, read strictly: what any two parsers could take for different places is refused, not repaired."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from common.errors import Invalid
+from egress.allow import Allow
+from egress.hosts import host_fault
+
+MAX_LENGTH: Final = 8_192
+
+_ODD: Final = re.compile(r"[^\x21-\x7e]|[\\\"<>]")
+_PARTS: Final = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?]*)(?P<target>.*)", re.ASCII
+)
+_AUTHORITY: Final = re.compile(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]*)(?::(?P<port>[1-9][0-9]{0,4}))?")
+_DEFAULT_PORTS: Final = {"https": 443, "http": 80}
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """Where a request goes. `host` is lower case; `target` (path and query) is as it was written."""
+
+    scheme: str
+    host: str
+    port: int
+    target: str
+
+    def __repr__(self) -> str:
+        return f"<Url {self.origin}>"  # A query may hold a key.
+
+    @property
+    def origin(self) -> str:
+        return f"{self.scheme}://{self.authority}"
+
+    @property
+    def authority(self) -> str:
+        """What belongs into Host: the port only where it is not the scheme's own."""
+        ours = self.port == _DEFAULT_PORTS[self.scheme]
+        return self.host if ours else f"{self.host}:{self.port}"
+
+
+def parse(url: str, *, field: str = "url", allow: Allow = frozenset()) -> Url:
+    """The parts of `url`: https on port 443 of a DNS name, or a target in `allow`.
+
+    No user, fragment, IP address, space, control character, backslash or other character that
+    parsers read differently; nothing is decoded, removed or put right. Raises Invalid for `field`
+    with a reason that holds no part of the URL.
+    """
+    found, port = _split(url, field)
+    scheme, host = found["scheme"], found["host"]
+    if (host, port) not in allow:
+        _hold(scheme, host, port, field)
+    target = found["target"]
+    return Url(scheme, host, port, target if target.startswith("/") else f"/{target}")
+
+
+def _split(url: str, field: str) -> tuple[dict[str, str], int]:
+    if len(url) > MAX_LENGTH:
+        raise Invalid.of(field, f"must have at most {MAX_LENGTH} characters")
+    if _ODD.search(url):
+        raise Invalid.of(field, 'must be visible ASCII without \\ " < >; percent-encode the rest')
+    if "#" in url:
+        raise Invalid.of(field, "must not have a fragment")
+    parts = _PARTS.fullmatch(url)
+    scheme = parts["scheme"].lower() if parts else ""
+    if parts is None or scheme not in _DEFAULT_PORTS:
+        raise Invalid.of(field, "must be an address such as https://api.example.com/path")
+    if "@" in parts["authority"]:
+        raise Invalid.of(field, "must not have a user or password before the host")
+    authority = _AUTHORITY.fullmatch(parts["authority"])
+    if authority is None or not authority["host"]:
+        raise Invalid.of(field, "must have a host, and no port or one of digits")
+    port = int(authority["port"] or _DEFAULT_PORTS[scheme])
+    return {"scheme": scheme, "host": authority["host"].lower(), "target": parts["target"]}, port
+
+
+def _hold(scheme: str, host: str, port: int, field: str) -> None:
+    """What is not opened by the operator is https on 443 of a public name."""
+    if scheme != "https":
+        raise Invalid.of(field, "must begin with https://")
+    if fault := host_fault(host):
+        raise Invalid.of(field, f"the host {fault}")
+    if port != 443:
+        raise Invalid.of(field, "must not have a port other than 443")
