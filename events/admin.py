@@ -1,0 +1,78 @@
+"""The trail, to be read; and the part of it that another room's page shows of one object."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Final
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
+
+from common.admin import ServiceAdmin, parse_id
+from events.models import Event
+
+SHOWN: Final = 20
+LATELY: Final = 5_000
+
+
+def recent_events(account_id: uuid.UUID, target_id: uuid.UUID) -> SafeString:
+    """The last events of one object, as a table."""
+    events = Event.objects.filter(account_id=account_id, target_id=target_id).order_by("-id")
+    return render_to_string("admin/latchkey/events.html", {"events": events[:SHOWN]})
+
+
+class VerbFilter(admin.SimpleListFilter):
+    """Offers the verbs that occurred lately: to find every verb, the whole table would be read."""
+
+    title = "verb"
+    parameter_name = "verb"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        lately = Event.objects.order_by("-id").values_list("verb", flat=True)[:LATELY]
+        return [(verb, verb) for verb in sorted(set(lately))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
+        return queryset.filter(verb=self.value()) if self.value() else queryset
+
+
+@admin.register(Event)
+class EventAdmin(ServiceAdmin[Event]):
+    fields = (
+        "id", "time", "account", "actor", "verb", "target_type", "target_id", "changed", "ip",
+        "request_id",
+    )  # fmt: skip
+    list_display = ("when", "verb", "actor", "target_type", "target_id", "fields_changed", "ip")
+    list_filter = ("account", VerbFilter)
+    search_fields = ("actor",)
+    search_help_text = "An actor (user:1), or the id of an object or a request."
+
+    @admin.display(description="time (UTC)")
+    def when(self, event: Event) -> str:
+        return f"{event.time:%Y-%m-%d %H:%M:%S}"
+
+    @admin.display(description="changed")
+    def fields_changed(self, event: Event) -> str:
+        return ", ".join(event.changed)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Event], search_term: str
+    ) -> tuple[QuerySet[Event], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        if id := parse_id(term):
+            found = Q(target_id=id) | Q(pk=id) | Q(request_id=id.hex)
+            return queryset.filter(found), False
+        return queryset.filter(actor=term), False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Event | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Event | None = None) -> bool:
+        return False

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from common.times import iso
+from events.models import Event
+
+
+class TargetSerializer(serializers.Serializer[Any]):
+    type = serializers.CharField()
+    id = serializers.UUIDField()
+
+
+class EventSerializer(serializers.Serializer[Event]):
+    """One row of the trail. `changed` names fields, never values; `ip` is null for commands."""
+
+    id = serializers.UUIDField()
+    verb = serializers.CharField()
+    actor = serializers.CharField()
+    target = TargetSerializer()
+    changed = serializers.ListField(child=serializers.CharField())
+    ip = serializers.IPAddressField(allow_null=True)
+    request_id = serializers.CharField(allow_null=True)
+    time = serializers.DateTimeField()
+
+    def to_representation(self, instance: Event) -> dict[str, Any]:
+        return {
+            "id": str(instance.id),
+            "verb": instance.verb,
+            "actor": instance.actor,
+            "target": {"type": instance.target_type, "id": str(instance.target_id)},
+            "changed": instance.changed,
+            "ip": instance.ip,
+            "request_id": instance.request_id or None,
+            "time": iso(instance.time),
+        }
