@@ -1,0 +1,1 @@
+"""Who calls: accounts (tenants), API tokens, staff sessions, scopes."""

@@ -1,0 +1,155 @@
+"""Accounts and who may call for them. A token's string is shown on one page, once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+
+import accounts.otp_admin  # noqa: F401
+from accounts.admin_forms import AccountForm, ApiTokenForm
+from accounts.models import Account, ApiToken, Session
+from accounts.services import account_create, session_close, token_create, token_revoke
+from common.admin import ServiceAdmin, actor
+from common.admin_display import moment
+
+
+@admin.register(Account)
+class AccountAdmin(ServiceAdmin[Account]):
+    add_form = AccountForm
+    list_display = ("name", "slug", "id", "created")
+    ordering = ("name",)
+    search_fields = ("name", "slug")
+    search_help_text = "Name, slug or id."
+
+    @admin.display(description="created (UTC)")
+    def created(self, account: Account) -> str:
+        return moment(account.created_at)
+
+    def get_fields(self, request: HttpRequest, obj: Account | None = None) -> tuple[str, ...]:
+        return ("name", "slug", "id", "created_at") if obj else ("name",)
+
+    def has_change_permission(self, request: HttpRequest, obj: Account | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Account | None = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Account, form: Any, change: bool) -> None:
+        made = account_create(name=form.cleaned_data["name"], actor=actor(request))
+        obj.pk, obj.name = made.pk, made.name
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(ServiceAdmin[ApiToken]):
+    add_form = ApiTokenForm
+    actions = ("revoke",)
+    list_display = ("name", "prefix", "account", "may", "expires", "last_used", "revoked")
+    list_filter = ("account",)
+    list_select_related = ("account",)
+    search_fields = ("name", "prefix")
+    search_help_text = "Name, id, or the first characters of the token."
+
+    @admin.display(description="scopes")
+    def may(self, token: ApiToken) -> str:
+        return ", ".join(token.scopes)
+
+    @admin.display(description="expires (UTC)")
+    def expires(self, token: ApiToken) -> str:
+        return moment(token.expires_at)
+
+    @admin.display(description="last used")
+    def last_used(self, token: ApiToken) -> str:
+        return moment(token.last_used_at)
+
+    @admin.display(description="revoked")
+    def revoked(self, token: ApiToken) -> str:
+        return moment(token.revoked_at)
+
+    @admin.action(permissions=["revoke"], description="Revoke selected API tokens")
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
+        live = list(queryset.filter(revoked_at=None))
+        for token in live:
+            token_revoke(token=token, actor=actor(request))
+        self.message_user(request, f"API tokens revoked: {len(live)}.", messages.SUCCESS)
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("accounts.change_apitoken")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiToken]:
+        return super().get_queryset(request).defer("digest")
+
+    def get_fields(self, request: HttpRequest, obj: ApiToken | None = None) -> tuple[str, ...]:
+        if obj is None:
+            return ("account", "name", "scopes", "expires_at")
+        return (
+            "name", "prefix", "account", "may", "created_by", "created_at", "expires_at",
+            "last_used_at", "revoked_at", "id",
+        )  # fmt: skip
+
+    def has_change_permission(self, request: HttpRequest, obj: ApiToken | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: ApiToken | None = None) -> bool:
+        return False
+
+    def save_model(self, request: Any, obj: ApiToken, form: Any, change: bool) -> None:
+        values = form.cleaned_data
+        token, request.held = token_create(
+            account_id=values["account"].pk,
+            name=values["name"],
+            scopes=values["scopes"],
+            expires_at=values["expires_at"],
+            actor=actor(request),
+        )
+        obj.pk, obj.name, obj.prefix = token.pk, token.name, token.prefix
+
+    def response_add(
+        self, request: Any, obj: ApiToken, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """A page, and no message: messages are kept in a cookie or in the session's row."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "API token created",
+            "opts": self.opts,
+            "token": obj,
+            "held": request.held,
+        }
+        return TemplateResponse(request, "admin/accounts/apitoken/created.html", context)
+
+
+@admin.register(Session)
+class SessionAdmin(ServiceAdmin[Session]):
+    fields = ("user", "account", "prefix", "created_at", "last_used_at", "expires_at", "id")
+    list_display = ("prefix", "user", "account", "opened", "last_used", "expires")
+    list_filter = ("account",)
+    list_select_related = ("account", "user")
+    search_fields = ("user__username",)
+    search_help_text = "User name or id."
+
+    @admin.display(description="opened (UTC)")
+    def opened(self, session: Session) -> str:
+        return moment(session.created_at)
+
+    @admin.display(description="last used")
+    def last_used(self, session: Session) -> str:
+        return moment(session.last_used_at)
+
+    @admin.display(description="expires")
+    def expires(self, session: Session) -> str:
+        return moment(session.expires_at)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Session]:
+        return super().get_queryset(request).defer("digest")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Session | None = None) -> bool:
+        return False
+
+    def delete_model(self, request: HttpRequest, obj: Session) -> None:
+        session_close(session_id=obj.pk, account_id=obj.account_id, actor=actor(request))

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from accounts.models import Account, ApiToken
+from common.admin_forms import ServiceForm
+from common.scopes import ALL
+
+
+class AccountForm(ServiceForm[Account]):
+    class Meta:
+        model = Account
+        fields = ("name",)
+
+
+class ApiTokenForm(ServiceForm[ApiToken]):
+    scopes = forms.MultipleChoiceField(
+        choices=[(scope, scope) for scope in ALL],
+        widget=forms.CheckboxSelectMultiple,
+        help_text="What the token may do. None implies another.",
+    )
+
+    class Meta:
+        model = ApiToken
+        fields = ("account", "name", "expires_at")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["expires_at"].required = False

@@ -1,0 +1,48 @@
+"""A view of the API without a stated scope does not start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.checks import CheckMessage, Error
+from django.urls import URLPattern, URLResolver, get_resolver
+from rest_framework.views import APIView
+
+from common.scopes import ALL, ANY, PUBLIC
+
+
+def check_scopes(**_: Any) -> list[CheckMessage]:
+    return [
+        Error(
+            f"{view.__name__} states no scope for {method.upper()} ({route}).",
+            hint='Add it to the view\'s scopes, for example {"GET": "credentials:read"}.',
+            id="accounts.E001",
+        )
+        for route, view, methods in api_views()
+        for method, action in methods.items()
+        if stated_scope(view, method, action) not in {*ALL, ANY, PUBLIC}
+    ]
+
+
+def stated_scope(view: type[APIView], method: str, action: str) -> str | None:
+    scopes: dict[str, str] = getattr(view, "scopes", {})
+    return scopes.get(action) or scopes.get("GET" if method == "head" else method.upper())
+
+
+def api_views() -> Iterator[tuple[str, type[APIView], dict[str, str]]]:
+    """Every route of the API: (route, view class, {method in lower case: action})."""
+    for route, callback in _callbacks(get_resolver().url_patterns, ""):
+        view = getattr(callback, "cls", None)
+        if view is not None and issubclass(view, APIView):
+            plain = {m: m for m in view.http_method_names if hasattr(view, m) and m != "options"}
+            yield route, view, getattr(callback, "actions", None) or plain
+
+
+def _callbacks(patterns: list[Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for pattern in patterns:
+        route = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from _callbacks(pattern.url_patterns, route)
+        elif isinstance(pattern, URLPattern):
+            yield route, pattern.callback

@@ -1,0 +1,89 @@
+"""Logging in over the API: password, second factor where the user has one, lock-out by django-axes."""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import Any, Final
+
+from axes.handlers.proxy import AxesProxyHandler
+from axes.models import AccessAttempt
+from django.conf import settings
+from django.contrib.auth import authenticate
+from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_login_failed
+from django.db.models import Max
+from django.http import HttpRequest
+from django.utils import timezone
+from django_otp import match_token, user_has_device
+
+from accounts.models import Account
+from common.errors import BadRequest, TooMany, Unauthenticated, Unavailable
+
+_HASHING: Final = threading.BoundedSemaphore(2)
+
+
+def identify(request: HttpRequest, *, username: str, password: str, otp: str | None) -> User:
+    """The staff member with this password and, where a device is set up, this one-time code.
+
+    Raises TooMany (429) after 5 failures of the pair of user and address in 60 s, and
+    Unauthenticated otherwise: with "otp required" where only the code is missing.
+    """
+    credentials = {"username": username}
+    _refuse_if_locked(request, credentials)
+    user = _authenticated(request, username, password)
+    if not isinstance(user, User) or not user.is_staff:
+        _refuse_if_locked(request, credentials)
+        raise Unauthenticated("The username or password is wrong.")
+    if user_has_device(user):
+        _check_code(request, user, otp)
+    AxesProxyHandler.reset_attempts(username=username, ip_address=request.client_ip)  # type: ignore[attr-defined]
+    return user
+
+
+def _authenticated(request: HttpRequest, username: str, password: str) -> Any:
+    """Hashing is slow on purpose, so anonymous callers get a bounded part of the processor."""
+    if not _HASHING.acquire(timeout=2):
+        raise Unavailable("Too many logins at once. Try again shortly.", retry_after=2)
+    try:
+        return authenticate(request, username=username, password=password)
+    finally:
+        _HASHING.release()
+
+
+def account_for(slug: str | None) -> Account:
+    """The account a session is for; `slug` may be left out while there is only one."""
+    if slug is not None:
+        account = Account.objects.filter(slug=slug).first()
+        if account is None:
+            raise BadRequest("There is no such account.")
+        return account
+    accounts = list(Account.objects.all()[:2])
+    if len(accounts) != 1:
+        raise BadRequest("account is required: the slug of the account to work in.")
+    return accounts[0]
+
+
+def _check_code(request: HttpRequest, user: User, otp: str | None) -> None:
+    if otp is None:
+        raise Unauthenticated("otp required")
+    if match_token(user, otp) is None:
+        # A guessed code counts like a guessed password.
+        user_login_failed.send(
+            sender=__name__, credentials={"username": user.username}, request=request
+        )
+        _refuse_if_locked(request, {"username": user.username})
+        raise Unauthenticated("The one-time code is wrong.")
+
+
+def _refuse_if_locked(request: HttpRequest, credentials: dict[str, Any]) -> None:
+    if AxesProxyHandler.is_allowed(request, credentials):
+        return
+    attempts = AccessAttempt.objects.filter(
+        username=credentials["username"],
+        ip_address=request.client_ip,  # type: ignore[attr-defined]
+    )
+    last = attempts.aggregate(last=Max("attempt_time"))["last"] or timezone.now()
+    left = settings.AXES_COOLOFF_TIME - (timezone.now() - last)
+    seconds = max(1, math.ceil(left.total_seconds()))
+    raise TooMany("Too many failures. Wait, then try again.", retry_after=seconds)

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+from common.clock import DbNow
+from common.ids import uuid7
+
+
+class Account(models.Model):
+    """A tenant. Everything below belongs to one; nothing crosses."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=200)
+    slug = models.SlugField(max_length=63, unique=True)
+    created_at = models.DateTimeField(db_default=DbNow(), editable=False)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Bearer(models.Model):
+    """What tokens and sessions share: only the hash of what the caller holds is kept.
+
+    The held string has 178 random bits, so a plain SHA-256 is enough (ASVS 5.0, 6.5.2).
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    account = models.ForeignKey(Account, models.CASCADE, related_name="+")
+    digest = models.BinaryField(max_length=32, unique=True)
+    prefix = models.CharField(max_length=16)
+    created_at = models.DateTimeField(db_default=DbNow(), editable=False)
+    last_used_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        abstract = True
+
+
+class ApiToken(Bearer):
+    """A program's key to one account. `scopes` are from common.scopes.ALL."""
+
+    name = models.CharField(max_length=200)
+    scopes = models.JSONField(default=list)
+    expires_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+    created_by = models.CharField(max_length=160)
+
+    class Meta:
+        verbose_name = "API token"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+
+class Session(Bearer):
+    """A staff member's session of the API, for one account. It ends with the user's activity."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    expires_at = models.DateTimeField()
+    auth_hash = models.CharField(max_length=128, editable=False)
+    """The user's session hash then: another password is another hash, and ends the session."""
+
+    def __str__(self) -> str:
+        return f"{self.user} ({self.prefix}…)"

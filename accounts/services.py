@@ -1,0 +1,135 @@
+"""Accounts, tokens and sessions: the only writers of their rows."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterable
+from typing import Final
+
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.utils.text import slugify
+
+from accounts import bearer
+from accounts.models import Account, ApiToken, Session
+from common import scopes as known
+from common import text
+from common.callers import Actor
+from common.clock import DbNow, db_now
+from common.errors import Conflict, Invalid, NotFound
+from events.services import record
+
+SESSION_LIFE: Final = dt.timedelta(hours=4)
+SESSIONS_LIVE: Final = 5
+
+
+def account_create(*, name: str, actor: Actor) -> Account:
+    """A new tenant; its slug is made from its name. Raises Invalid, or Conflict if the slug is taken."""
+    name = text.normal(name)
+    if fault := text.label_fault(name, max_length=200):
+        raise Invalid.of("name", fault)
+    slug = slugify(name)[:63]
+    if not slug:
+        raise Invalid.of("name", "must have a letter or a digit")
+    try:
+        with transaction.atomic():
+            account = Account.objects.create(name=name, slug=slug)
+            record(
+                actor=actor,
+                account_id=account.id,
+                verb="account.created",
+                target_type="account",
+                target_id=account.id,
+            )
+    except IntegrityError:
+        raise Conflict(f"There is an account with the slug {slug} already.") from None
+    return account
+
+
+def account_named(slug: str) -> Account:
+    """The account with this slug, id or exact name. Raises NotFound saying which it looked for."""
+    found = Account.objects.filter(slug=slug).first() or Account.objects.filter(name=slug).first()
+    if found is None:
+        raise NotFound(f"There is no account {slug!r}; create_account makes one.")
+    return found
+
+
+def token_create(
+    *,
+    account_id: uuid.UUID,
+    name: str,
+    scopes: Iterable[str],
+    actor: Actor,
+    expires_at: dt.datetime | None = None,
+) -> tuple[ApiToken, str]:
+    """The new row and the string to hand out: it is shown this once, and only its hash is kept."""
+    name, scopes = text.normal(name), sorted(set(scopes))
+    if fault := text.label_fault(name, max_length=200):
+        raise Invalid.of("name", fault)
+    if unknown := [scope for scope in scopes if scope not in known.ALL]:
+        raise Invalid.of("scopes", f"unknown: {', '.join(unknown)}; known: {', '.join(known.ALL)}")
+    if not scopes:
+        raise Invalid.of("scopes", f"name at least one of {', '.join(known.ALL)}")
+    if expires_at is not None and expires_at <= db_now():
+        raise Invalid.of("expires_at", "must lie in the future")
+    held = bearer.new(bearer.TOKEN)
+    with transaction.atomic():
+        token = ApiToken.objects.create(
+            account_id=account_id,
+            name=name,
+            scopes=scopes,
+            digest=bearer.digest(held),
+            prefix=bearer.prefix(held),
+            expires_at=expires_at,
+            created_by=actor.name,
+        )
+        _record_bearer(actor, token, "token.created")
+    return token, held
+
+
+def token_revoke(*, token: ApiToken, actor: Actor) -> None:
+    """From the commit on, no call with it succeeds: nothing about a token is cached."""
+    with transaction.atomic():
+        if ApiToken.objects.filter(id=token.id, revoked_at=None).update(revoked_at=DbNow()):
+            _record_bearer(actor, token, "token.revoked")
+
+
+def session_open(*, user: User, account_id: uuid.UUID, actor: Actor) -> tuple[Session, str]:
+    """A session of 4 hours and the string to hand out. At most 5 live: the oldest end."""
+    held = bearer.new(bearer.SESSION)
+    with transaction.atomic():
+        User.objects.select_for_update().get(pk=user.pk)  # One login of a user at a time.
+        now = db_now()
+        Session.objects.filter(user=user, expires_at__lte=now).delete()
+        live = Session.objects.filter(user=user).order_by("-id").values_list("id", flat=True)
+        Session.objects.filter(id__in=list(live)[SESSIONS_LIVE - 1 :]).delete()
+        session = Session.objects.create(
+            account_id=account_id,
+            user=user,
+            digest=bearer.digest(held),
+            prefix=bearer.prefix(held),
+            expires_at=now + SESSION_LIFE,
+            auth_hash=user.get_session_auth_hash(),
+        )
+        _record_bearer(actor, session, "session.opened")
+    return session, held
+
+
+def session_close(*, session_id: uuid.UUID, account_id: uuid.UUID, actor: Actor) -> None:
+    with transaction.atomic():
+        session = Session.objects.filter(id=session_id, account_id=account_id).first()
+        if session is not None:
+            session.delete()
+            session.id = session_id
+            _record_bearer(actor, session, "session.closed")
+
+
+def _record_bearer(actor: Actor, row: ApiToken | Session, verb: str) -> None:
+    record(
+        actor=actor,
+        account_id=row.account_id,
+        verb=verb,
+        target_type=verb.partition(".")[0],
+        target_id=row.id,
+    )

@@ -1,0 +1,75 @@
+"""Sessions, as the documented API has them (docs/compatibility.md)."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import login, services
+from accounts.authentication import BearerAuthentication
+from accounts.serializers import (
+    LoginSerializer,
+    SessionSerializer,
+    StatusSerializer,
+    SuccessSerializer,
+)
+from common.callers import Actor, caller
+from common.errors import Problem
+from common.scopes import ANY, PUBLIC
+from common.times import iso
+from common.views import ApiView, body, no_body
+
+
+class LoginView(ApiView):
+    """Opens a session of 4 hours for a staff member, bound to one account."""
+
+    scopes = {"POST": PUBLIC}
+    authentication_classes = []
+
+    @extend_schema(request=LoginSerializer, responses=SessionSerializer)
+    def post(self, request: Request) -> Response:
+        sent = LoginSerializer(data=body(request)).checked()
+        http = request._request
+        user = login.identify(
+            http, username=sent["username"], password=sent["password"], otp=sent.get("otp")
+        )
+        account = login.account_for(sent.get("account"))
+        actor = Actor(name=f"user:{user.pk}", request_id=http.request_id, ip=http.client_ip)  # type: ignore[attr-defined]
+        session, held = services.session_open(user=user, account_id=account.id, actor=actor)
+        return Response({"token": held, "expires_at": iso(session.expires_at)})
+
+
+class LogoutView(ApiView):
+    """Ends the session that the request was made with, at once."""
+
+    scopes = {"POST": ANY}
+
+    @extend_schema(request=None, responses=SuccessSerializer)
+    def post(self, request: Request) -> Response:
+        no_body(request)
+        principal = caller(request)
+        if not principal.is_session:
+            raise Problem("An API token does not log out; revoke it in the admin.")
+        services.session_close(
+            session_id=principal.bearer_id,
+            account_id=principal.account_id,
+            actor=principal.actor,
+        )
+        return Response({"success": True})
+
+
+class StatusView(ApiView):
+    scopes = {"GET": PUBLIC}
+    authentication_classes = []
+
+    @extend_schema(responses=StatusSerializer)
+    def get(self, request: Request) -> Response:
+        """Whether there is anybody to log in, and whether the token sent is live."""
+        try:
+            authenticated = BearerAuthentication().authenticate(request) is not None
+        except Problem:
+            authenticated = False
+        initialized = User.objects.filter(is_staff=True, is_active=True).exists()
+        return Response({"initialized": initialized, "authenticated": authenticated})
