@@ -1,0 +1,126 @@
+"""OAuth apps. Their secrets go in through a password box and never come out."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.contrib import admin
+from django.contrib.admin.utils import flatten
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
+
+from common.admin import HealthFilter, ServiceAdmin, actor, seen_revision
+from common.admin_display import badge, health_report, moment
+from events.admin import recent_events
+from oauth_apps.admin_forms import OAuthAppAddForm, OAuthAppForm
+from oauth_apps.models import OAuthApp
+from oauth_apps.serializers import OAuthAppCreateSerializer, OAuthAppUpdateSerializer
+from oauth_apps.services import Changes, oauth_app_create, oauth_app_delete, oauth_app_update
+from providers.properties import MASK
+from providers.registry import registry
+
+_ADDED = (
+    "account", "provider", "name", "client_id", "client_secret", "redirect_uris", "scopes",
+    "config", "metadata",
+)  # fmt: skip
+_EDITED = ("name", "redirect_uris", "scopes", "config", "metadata")
+_SECRET = ("client_secret", "drop_old_secret", "revision")
+_FACTS = (("id", "account"), ("provider", "client_id"), ("created_at", "updated_at"))
+
+
+class ProviderFilter(admin.SimpleListFilter):
+    title = "provider"
+    parameter_name = "provider"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(slug, found.name) for slug, found in sorted(registry().providers.items())]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        slug = self.value()
+        if slug == "custom":
+            return queryset.filter(provider__startswith="custom.")
+        return queryset.filter(provider=slug) if slug else queryset
+
+
+@admin.register(OAuthApp)
+class OAuthAppAdmin(ServiceAdmin[OAuthApp]):
+    form = OAuthAppForm
+    add_form = OAuthAppAddForm
+    list_display = ("name", "provider", "client_id", "status", "account", "created")
+    list_filter = ("account", ProviderFilter, HealthFilter)
+    list_select_related = ("account",)
+    readonly_fields = (*flatten(_FACTS), "live_secrets", "health_now", "latest")
+    search_fields = ("name", "client_id")
+    search_help_text = "Name, client id or id."
+    sortable_by = ("name",)
+
+    @admin.display(description="health")
+    def status(self, app: OAuthApp) -> SafeString:
+        return badge(app.health_status)
+
+    @admin.display(description="created (UTC)")
+    def created(self, app: OAuthApp) -> str:
+        return moment(app.created_at)
+
+    @admin.display(description="health")
+    def health_now(self, app: OAuthApp) -> SafeString:
+        return health_report(app.health)
+
+    @admin.display(description="live secrets")
+    def live_secrets(self, app: OAuthApp) -> SafeString:
+        added = app.secrets.order_by("-id").values_list("created_at", flat=True)
+        rows = ((MASK, moment(time), timesince(time, depth=1)) for time in added)
+        return format_html_join("", "<div><code>{}</code> added {} UTC ({} ago)</div>", rows)
+
+    @admin.display(description="events")
+    def latest(self, app: OAuthApp) -> SafeString:
+        return recent_events(app.account_id, app.pk)
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: OAuthApp | None = None
+    ) -> tuple[str, ...]:
+        return tuple(self.readonly_fields) if obj else ()
+
+    def get_fieldsets(self, request: HttpRequest, obj: OAuthApp | None = None) -> Any:
+        if obj is None:
+            return [(None, {"fields": _ADDED})]
+        writable = self.has_change_permission(request, obj)
+        secret = ("live_secrets", *_SECRET) if writable else ("live_secrets",)
+        return [
+            (None, {"fields": _EDITED}),
+            ("Client secret", {"fields": secret}),
+            ("Health", {"fields": ("health_now",), "classes": ("lk-wide",)}),
+            ("Facts", {"fields": _FACTS, "classes": ("lk-facts",)}),
+            ("Latest events", {"fields": ("latest",), "classes": ("lk-wide",)}),
+        ]
+
+    def save_model(self, request: HttpRequest, obj: OAuthApp, form: Any, change: bool) -> None:
+        values = {name: value for name, value in form.cleaned_data.items() if value is not None}
+        if change:
+            self._update(request, obj, form, values)
+        else:
+            account = values.pop("account")
+            sent = OAuthAppCreateSerializer(data=values).checked()
+            obj.pk = oauth_app_create(account_id=account.pk, actor=actor(request), **sent)
+        obj.refresh_from_db(fields=["name"])
+
+    def _update(
+        self, request: HttpRequest, obj: OAuthApp, form: Any, values: dict[str, Any]
+    ) -> None:
+        del values["revision"]
+        if not values["client_secret"]:
+            del values["client_secret"]
+        sent = OAuthAppUpdateSerializer(data=values).checked()
+        oauth_app_update(
+            account_id=obj.account_id,
+            id=obj.pk,
+            actor=actor(request),
+            changes=cast(Changes, sent),
+            if_match=seen_revision(form),
+        )
+
+    def delete_model(self, request: HttpRequest, obj: OAuthApp) -> None:
+        oauth_app_delete(account_id=obj.account_id, id=obj.pk, actor=actor(request))

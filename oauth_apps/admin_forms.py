@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from common.admin_forms import LinesField, ServiceForm, StrictJSONField, secret_input
+from oauth_apps.models import OAuthApp
+from providers.registry import registry
+
+
+def app_providers() -> list[tuple[str, str]]:
+    """The providers at which an OAuth app can be registered."""
+    return [
+        (slug, provider.name)
+        for slug, provider in sorted(registry().providers.items())
+        if provider.oauth or any(kind.needs_app for kind in provider.kinds.values())
+    ]
+
+
+class OAuthAppForm(ServiceForm[OAuthApp]):
+    client_secret = forms.CharField(
+        required=False,
+        strip=False,
+        widget=secret_input(),
+        help_text="Leave blank to keep. The one before stays valid until it is dropped.",
+    )
+    drop_old_secret = forms.BooleanField(
+        required=False, help_text="Forget the older of two live secrets."
+    )
+    redirect_uris = LinesField(label="Redirect URIs", help_text="One on each line.")
+    scopes = LinesField(help_text="One on each line.")
+    config = StrictJSONField(
+        rows=4, help_text="The provider's per-customer variables; {} for none."
+    )
+    metadata = StrictJSONField(help_text="{} for none.")
+
+    class Meta:
+        model = OAuthApp
+        fields = ("name", "revision")
+        widgets = {"revision": forms.HiddenInput}
+
+
+class OAuthAppAddForm(OAuthAppForm):
+    drop_old_secret = None  # type: ignore[assignment]
+    provider = forms.ChoiceField(choices=app_providers)
+    client_secret = forms.CharField(
+        strip=False, widget=secret_input(), help_text="Sealed at once, and never shown again."
+    )
+
+    class Meta:
+        model = OAuthApp
+        fields = ("account", "name", "client_id")
+        labels = {"client_id": "Client ID"}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("config", "metadata"):
+            self.fields[name].required = False

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import sys
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from accounts.services import account_named
+from common import strict_json
+from common.callers import command
+from common.commands import Progress, ReportFile, bounded_lines, opened, refusals
+from common.errors import BadRequest, Problem
+from oauth_apps.serializers import OAuthAppCreateSerializer
+from oauth_apps.services import oauth_app_upsert
+
+MAX_LINE = 64 * 1024
+
+
+class Command(BaseCommand):
+    help = (
+        "Import OAuth apps from NDJSON: a line is a POST body. An app with the same provider and"
+        " client_id is updated. Exit code 0: all stored; 1: some rejected; 2: nothing done."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("file", help="a path, or - for standard input")
+        parser.add_argument("--account", required=True, help="the account's slug")
+        parser.add_argument("--dry-run", action="store_true", help="say what would happen")
+        parser.add_argument(
+            "--report", help="write {line, field, reason} of each rejected line here"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with refusals():
+            account = account_named(options["account"])
+            with (
+                opened(options["file"]) as stream,
+                ReportFile(options["report"], source=options["file"]) as report,
+            ):
+                counts = self._run(stream, report, account.id, dry_run=options["dry_run"])
+        self.stdout.write(
+            " ".join(
+                f"{name}={counts[name]}" for name in ("created", "updated", "unchanged", "rejected")
+            )
+        )
+        if counts["rejected"]:
+            sys.exit(1)
+
+    def _run(
+        self, stream: BinaryIO, report: ReportFile, account_id: uuid.UUID, *, dry_run: bool
+    ) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        progress = Progress(self.stderr)
+        for number, raw in _lines(stream):
+            try:
+                counts[_store(raw, account_id, dry_run=dry_run)] += 1
+            except Problem as problem:
+                counts["rejected"] += 1
+                field, reasons = next(iter(problem.fields.items()), (None, [problem.detail]))
+                report.write({"line": number, "field": field, "reason": reasons[0]})
+                self.stderr.write(f"line {number}: {problem.detail}")
+            progress.show(counts.total(), f"{counts['rejected']} rejected")
+        progress.end()
+        return counts
+
+
+def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    for number, raw in enumerate(bounded_lines(stream, MAX_LINE), 1):
+        if raw.strip() or len(raw) > MAX_LINE:
+            yield number, raw
+
+
+def _store(raw: bytes, account_id: uuid.UUID, *, dry_run: bool) -> str:
+    if len(raw.rstrip(b"\r\n")) > MAX_LINE:
+        raise BadRequest(f"The line is longer than {MAX_LINE // 1024} KiB.")
+    body = strict_json.loads(raw)
+    if not isinstance(body, dict):
+        raise BadRequest("The line must be a JSON object.")
+    sent = OAuthAppCreateSerializer(data=body).checked()
+    return oauth_app_upsert(
+        account_id=account_id, actor=command("import_oauth_apps"), dry_run=dry_run, **sent
+    )

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterable
+from typing import Any, cast
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import mixins, viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from common import revisions
+from common.callers import caller
+from common.errors import BadRequest, Forbidden, NotFound
+from common.ids import parse_uuid
+from common.scopes import CREDENTIALS_REVEAL, OAUTH_APPS_READ, OAUTH_APPS_WRITE
+from common.views import AccountView, body
+from oauth_apps import services
+from oauth_apps.filters import OAuthAppFilter
+from oauth_apps.models import OAuthApp
+from oauth_apps.serializers import (
+    OAuthAppCreateSerializer,
+    OAuthAppSerializer,
+    OAuthAppUpdateSerializer,
+)
+from vault.sealing import SecretUnavailable
+
+TRUNCATE = OpenApiParameter(
+    "truncate_secrets",
+    bool,
+    default=True,
+    description="With `false`, secrets in full: it needs the scope credentials:reveal as well.",
+)
+
+
+class OAuthAppViewSet(
+    AccountView[OAuthApp], mixins.ListModelMixin, viewsets.GenericViewSet[OAuthApp]
+):
+    """The clients that the company registered at its providers."""
+
+    scopes = {
+        "GET": OAUTH_APPS_READ,
+        "POST": OAUTH_APPS_WRITE,
+        "PATCH": OAUTH_APPS_WRITE,
+        "DELETE": OAUTH_APPS_WRITE,
+    }
+    queryset = OAuthApp.objects.all()
+    serializer_class = OAuthAppSerializer
+    filterset_class = OAuthAppFilter
+    query_parameters = frozenset({"truncate_secrets"})
+
+    def known_parameters(self) -> frozenset[str]:
+        reading = self.action in {"list", "retrieve"}
+        return super().known_parameters() - (frozenset() if reading else self.query_parameters)
+
+    @extend_schema(request=OAuthAppCreateSerializer, responses={200: OAuthAppSerializer})
+    def create(self, request: Request) -> Response:
+        """Register an app. Its secret is sealed, and shown masked from then on."""
+        sent = OAuthAppCreateSerializer(data=body(request)).checked()
+        who = caller(request)
+        id = services.oauth_app_create(account_id=who.account_id, actor=who.actor, **sent)
+        return self._answer(id)
+
+    @extend_schema(parameters=[TRUNCATE])
+    def list(self, request: Request) -> Response:
+        """OAuth apps, newest first."""
+        return super().list(request)
+
+    @extend_schema(parameters=[TRUNCATE], responses=OAuthAppSerializer)
+    def retrieve(self, request: Request, pk: str) -> Response:
+        return self._answer(_id(pk))
+
+    @extend_schema(request=OAuthAppUpdateSerializer, responses=OAuthAppSerializer)
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Change what is sent; `provider` and `client_id` never change."""
+        id = self._exists(pk)
+        sent = OAuthAppUpdateSerializer(data=body(request)).checked()
+        who = caller(request)
+        services.oauth_app_update(
+            account_id=who.account_id,
+            id=id,
+            actor=who.actor,
+            changes=cast(services.Changes, sent),
+            if_match=revisions.if_match(request),
+        )
+        return self._answer(id)
+
+    @extend_schema(responses={204: None})
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Remove an app that no credential uses."""
+        who = caller(request)
+        services.oauth_app_delete(
+            account_id=who.account_id,
+            id=_id(pk),
+            actor=who.actor,
+            if_match=revisions.if_match(request),
+        )
+        return Response(status=204)
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {**super().get_serializer_context(), "secrets": {}}
+
+    def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
+        serializer = super().get_serializer(*args, **kwargs)
+        if args and self._in_full():
+            rows = args[0] if kwargs.get("many") else [args[0]]
+            serializer.context["secrets"].update(self._opened(rows))
+        return serializer
+
+    def _opened(self, rows: Iterable[OAuthApp]) -> dict[uuid.UUID, str]:
+        who = caller(self.request)
+        opened = {}
+        for row in rows:
+            # One that does not open, or is gone meanwhile, stays masked and hides no other.
+            with contextlib.suppress(SecretUnavailable, NotFound):
+                opened[row.id] = services.oauth_app_secret(
+                    account_id=who.account_id, id=row.id, actor=who.actor
+                )
+        return opened
+
+    def _in_full(self) -> bool:
+        """Whether secrets are asked for in full, which takes a scope of its own."""
+        sent = self.request.query_params.get("truncate_secrets", "true")
+        if sent not in {"true", "false"}:
+            raise BadRequest.of("truncate_secrets", "must be true or false")
+        if sent == "false" and CREDENTIALS_REVEAL not in caller(self.request).scopes:
+            raise Forbidden(
+                f"truncate_secrets=false needs a token with the scope {CREDENTIALS_REVEAL} as well.",
+                extra={"missing_scope": CREDENTIALS_REVEAL},
+            )
+        return sent == "false"
+
+    def _exists(self, pk: str) -> uuid.UUID:
+        id = _id(pk)
+        if not self.get_queryset().filter(id=id).exists():
+            raise NotFound()
+        return id
+
+    def _answer(self, id: uuid.UUID) -> Response:
+        app = self.get_queryset().filter(id=id).first()
+        if app is None:
+            raise NotFound()
+        response = Response(self.get_serializer(app).data)
+        response["ETag"] = revisions.etag(app.revision)
+        return response
+
+
+def _id(pk: str) -> uuid.UUID:
+    found = parse_uuid(pk)
+    if found is None:
+        raise NotFound()
+    return found
