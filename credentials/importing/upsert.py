@@ -1,0 +1,229 @@
+"""Items into rows: one upstream account is one row, under any concurrency.
+
+Within one transaction: the rows of these identities are read and locked, each item is merged with
+its row, and what differs is written by one statement, which changes a row only if its id is the
+one that the new seal was made for. An item whose identity another process took meanwhile is not
+written by it: it goes round again and finds that row.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import orjson
+from django.db import IntegrityError, OperationalError, transaction
+
+from common import bulk
+from common.callers import Actor
+from common.clock import db_now
+from common.errors import Invalid, Problem
+from credentials.importing.items import Item
+from credentials.importing.merge import TABLE, Row, Write, create, merge
+from credentials.models import Credential
+from events.services import record_many
+from oauth_apps.models import OAuthApp
+from providers.services import custom_provider_slugs
+
+CHUNK: Final = 1000
+ATTEMPTS: Final = 5
+
+_COLUMNS: Final = {
+    "id": "uuid",
+    "identity": "bytea",
+    "oauth_app_id": "uuid",
+    "provider": "text",
+    "name": "text",
+    "owner_email": "text",
+    "external_id": "text",
+    "properties": "jsonb",
+    "metadata": "jsonb",
+    "health": "jsonb",
+    "secrets": "bytea",
+    "fingerprints": "jsonb",
+    "obtained_at": "timestamptz",
+    "expires_at": "timestamptz",
+    "account_id": "uuid",
+    "revision": "int",
+    "created_at": "timestamptz",
+    "updated_at": "timestamptz",
+}
+_KEPT: Final = {"id", "identity", "account_id", "revision", "created_at", "provider", "external_id"}
+_ON_CONFLICT: Final = (
+    "ON CONFLICT (account_id, identity) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name not in _KEPT)
+    + f", revision = {TABLE}.revision + 1 WHERE {TABLE}.id = excluded.id RETURNING id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one item: `id` is the row's, `problem` says why it was rejected."""
+
+    result: Literal["created", "updated", "unchanged", "rejected"]
+    id: uuid.UUID | None = None
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Owned:
+    """What items may refer to: the account's OAuth apps with their providers, its custom services."""
+
+    apps: dict[uuid.UUID, str]
+    custom_providers: frozenset[str]
+
+
+def store(
+    items: Sequence[Item], *, account_id: uuid.UUID, actor: Actor, dry_run: bool = False
+) -> list[Outcome]:
+    """Store at most CHUNK items of distinct identities in one transaction; outcomes in their order.
+
+    With `dry_run`, the outcomes are those that would be, and nothing is written.
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            with transaction.atomic():
+                found = _store(items, account_id, actor, dry_run)
+            return [found[item.identity] for item in items]
+        except (IntegrityError, OperationalError) as error:
+            # An app deleted meanwhile, or a deadlock: all is undone, so all of it runs again.
+            if attempt == ATTEMPTS - 1 or not _transient(error):
+                raise
+    raise AssertionError("the last attempt returned or raised")
+
+
+def _store(
+    items: Sequence[Item], account_id: uuid.UUID, actor: Actor, dry_run: bool
+) -> dict[bytes, Outcome]:
+    outcomes: dict[bytes, Outcome] = {}
+    owned = _Owned(_apps(account_id, items), _custom_providers(account_id, items))
+    # One order for all processes, so that none holds what another holding its next waits for.
+    pending = sorted(items, key=lambda item: item.identity)
+    while pending:
+        writes = _planned(pending, account_id, owned, outcomes)
+        written = set() if dry_run else _written(writes, account_id, actor)
+        for write in writes:
+            if dry_run or write.row.id in written:
+                result: Literal["created", "updated"] = "created" if write.created else "updated"
+                outcomes[write.row.identity] = Outcome(result, write.row.id)
+        pending = [item for item in pending if item.identity not in outcomes]
+    return outcomes
+
+
+def _planned(
+    items: Sequence[Item],
+    account_id: uuid.UUID,
+    owned: _Owned,
+    outcomes: dict[bytes, Outcome],
+) -> list[Write]:
+    """What is to be written; the outcomes of the others are settled here."""
+    rows = _locked_rows(account_id, [item.identity for item in items])
+    now = db_now()
+    writes = []
+    for item in items:
+        row = rows.get(item.identity)
+        try:
+            _check_owned(item, owned)
+            if row is None:
+                write = create(item, account_id=account_id, now=now)
+            else:
+                write = merge(item, row, account_id=account_id, now=now)
+        except Problem as problem:
+            outcomes[item.identity] = Outcome("rejected", problem=problem)
+            continue
+        if write.created or write.changed:
+            writes.append(write)
+        else:
+            outcomes[item.identity] = Outcome("unchanged", write.row.id)
+    return writes
+
+
+def _locked_rows(account_id: uuid.UUID, identities: list[bytes]) -> dict[bytes, Row]:
+    rows = (
+        Credential.objects.filter(account_id=account_id, identity__in=bulk.any_of(identities))
+        .select_for_update(of=("self",), no_key=True)
+        .order_by("identity")
+        .values_list(*Row._fields)
+    )
+    return {bytes(row[1]): Row(row[0], bytes(row[1]), *row[2:]) for row in rows}
+
+
+def _apps(account_id: uuid.UUID, items: Iterable[Item]) -> dict[uuid.UUID, str]:
+    """The provider of each OAuth app that `items` name: those of the account alone."""
+    wanted = {item.app_id for item in items if item.app_id}
+    if not wanted:
+        return {}
+    found = OAuthApp.objects.filter(account_id=account_id, id__in=wanted)
+    return dict(found.values_list("id", "provider"))
+
+
+def _custom_providers(account_id: uuid.UUID, items: Iterable[Item]) -> frozenset[str]:
+    """Which custom services that `items` name are registered in the account."""
+    wanted = {item.provider for item in items if item.kind.provider == "custom"}
+    return custom_provider_slugs(account_id=account_id, slugs=wanted) if wanted else frozenset()
+
+
+def _check_owned(item: Item, owned: _Owned) -> None:
+    if item.kind.provider == "custom" and item.provider not in owned.custom_providers:
+        raise Invalid.of("properties.provider", "unknown service; register it first")
+    if item.app_id is None:
+        return
+    provider = owned.apps.get(item.app_id)
+    if provider is None:
+        raise Invalid.of("oauth_app_id", "there is no such OAuth app")
+    if provider != item.provider:
+        raise Invalid.of(
+            "oauth_app_id", f"is for {provider}; {item.kind.name} needs {item.provider}"
+        )
+
+
+def _written(writes: Sequence[Write], account_id: uuid.UUID, actor: Actor) -> set[uuid.UUID]:
+    """Write rows and events; the ids that were written: the others lost a race."""
+    if not writes:
+        return set()
+    now = db_now()
+    values = [_values(write.row, account_id, now) for write in writes]
+    returned = bulk.insert(TABLE, _COLUMNS, values, then=_ON_CONFLICT)
+    ids = {id if isinstance(id, uuid.UUID) else uuid.UUID(id) for (id,) in returned}
+    record_many(
+        actor=actor,
+        account_id=account_id,
+        target_type="credential",
+        happenings=[
+            ("credential.created" if w.created else "credential.updated", w.row.id, w.changed)
+            for w in writes
+            if w.row.id in ids
+        ],
+    )
+    return ids
+
+
+def _values(row: Row, account_id: uuid.UUID, now: Any) -> tuple[Any, ...]:
+    return (
+        *row[:7],
+        _text(row.properties),
+        _text(row.metadata),
+        _text(row.health),
+        row.secrets and row.secrets.blob,
+        _text(row.fingerprints),
+        row.obtained_at,
+        row.expires_at,
+        account_id,
+        1,
+        now,
+        now,
+    )
+
+
+def _text(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _transient(error: Exception) -> bool:
+    """Whether the same statements may well succeed now (SQLSTATE class 40, or a foreign key's race)."""
+    cause = getattr(error.__cause__, "sqlstate", None)
+    return (
+        isinstance(error, IntegrityError) or cause in {"40P01", "40001"} or "locked" in str(error)
+    )

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import cast
+
+from django.db.models import QuerySet
+from django.utils.http import parse_header_parameters
+from drf_spectacular.utils import extend_schema
+from rest_framework import viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from common import revisions
+from common.callers import caller
+from common.errors import NotFound, UnsupportedMedia
+from common.ids import parse_uuid
+from common.parsing import MergePatchParser, StrictJSONParser
+from common.scopes import CREDENTIALS_READ, CREDENTIALS_WRITE
+from common.views import AccountView, body
+from credentials import reads, services
+from credentials.filters import CredentialFilter
+from credentials.models import Credential
+from credentials.serializers import (
+    CredentialImportSerializer,
+    CredentialMergeSerializer,
+    CredentialSerializer,
+    CredentialUpdateSerializer,
+)
+
+
+class CredentialViewSet(AccountView[Credential], viewsets.GenericViewSet[Credential]):
+    """The credentials of the account. No call here shows a secret."""
+
+    scopes = {
+        "GET": CREDENTIALS_READ,
+        "POST": CREDENTIALS_WRITE,
+        "PATCH": CREDENTIALS_WRITE,
+        "DELETE": CREDENTIALS_WRITE,
+    }
+    queryset = Credential.objects.all()
+    serializer_class = CredentialSerializer
+    filterset_class = CredentialFilter
+
+    parser_classes = [StrictJSONParser, MergePatchParser]
+
+    @extend_schema(responses=CredentialSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """Credentials, newest first."""
+        queryset = self.filter_queryset(self.get_queryset())
+        page = self.pages.paginate_queryset(queryset, request, view=self)
+        answer: Response = self.pages.get_paginated_response([shown.document for shown in page])
+        return answer
+
+    @extend_schema(request=CredentialImportSerializer, responses={200: CredentialSerializer})
+    def create(self, request: Request) -> Response:
+        """Import a credential: the same upstream account is one credential, however often it comes."""
+        who = caller(request)
+        sent = body(request)
+        if is_merge_patch(request):
+            raise UnsupportedMedia("An import is application/json.")
+        outcome = services.credential_import(account_id=who.account_id, actor=who.actor, body=sent)
+        response = self._answer(outcome.id)
+        response["Latchkey-Import"] = outcome.result
+        return response
+
+    @extend_schema(responses=CredentialSerializer)
+    def retrieve(self, request: Request, pk: str) -> Response:
+        return self._answer(parse_uuid(pk))
+
+    @extend_schema(
+        request={
+            "application/json": CredentialUpdateSerializer,
+            "application/merge-patch+json": CredentialMergeSerializer,
+        },
+        responses=CredentialSerializer,
+    )
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Change name, owner or metadata. A JSON body replaces metadata; a merge patch merges it."""
+        id = self._existing(pk)
+        merge = is_merge_patch(request)
+        serializer = CredentialMergeSerializer if merge else CredentialUpdateSerializer
+        sent = serializer(data=body(request)).checked()
+        who = caller(request)
+        services.credential_update(
+            account_id=who.account_id,
+            id=id,
+            actor=who.actor,
+            changes=cast(services.Changes, sent),
+            merge=merge,
+            if_match=revisions.if_match(request),
+        )
+        return self._answer(id)
+
+    @extend_schema(responses={204: None})
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Remove the credential; the worker then revokes it at its provider."""
+        who = caller(request)
+        services.credential_delete(
+            account_id=who.account_id,
+            id=self._existing(pk),
+            actor=who.actor,
+            if_match=revisions.if_match(request),
+        )
+        return Response(status=204)
+
+    def fetch(self, queryset: QuerySet[Credential], count: int) -> Sequence[reads.Shown]:
+        """What the paginator reads a page with."""
+        return reads.fetch(queryset, count)
+
+    def _existing(self, pk: str) -> uuid.UUID:
+        """The id, or NotFound before the body is looked at: another account's is not told apart."""
+        id = parse_uuid(pk)
+        if id is None or not self.get_queryset().filter(id=id).exists():
+            raise NotFound()
+        return id
+
+    def _answer(self, id: uuid.UUID | None) -> Response:
+        shown = reads.one(caller(self.request).account_id, id) if id else None
+        if shown is None:
+            raise NotFound()
+        return Response(shown.document, headers={"ETag": revisions.etag(shown.revision)})
+
+
+def is_merge_patch(request: Request) -> bool:
+    # DRF chose the parser without regard to case, so the same is done here.
+    kind, _ = parse_header_parameters(request.content_type or "")
+    return kind.lower() == MergePatchParser.media_type
