@@ -1,0 +1,50 @@
+"""The admin's door: a password, and the one-time code of whoever has set up a device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.auth.signals import user_login_failed
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django_otp import match_token, user_has_device
+
+
+class LoginForm(AdminAuthenticationForm):
+    """The code is asked for beside the password, so that a wrong one does not tell which was wrong."""
+
+    otp = forms.CharField(
+        label="One-time code",
+        required=False,
+        max_length=32,
+        widget=forms.TextInput(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
+        help_text="If you have set up a device.",
+    )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        user: Any = self.get_user()
+        if user is not None and user_has_device(user):
+            device = match_token(user, cleaned.get("otp") or "")
+            if device is None:
+                # A guessed code counts like a guessed password.
+                credentials = {"username": user.username}
+                user_login_failed.send(
+                    sender=__name__, credentials=credentials, request=self.request
+                )
+                raise ValidationError("The one-time code is missing or wrong.", code="otp")
+            user.otp_device = device  # django-otp remembers it for the session.
+        return cleaned
+
+
+class StaffSite(admin.AdminSite):
+    """Lets in staff who have shown their second factor, where they have one."""
+
+    login_form = LoginForm
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        user: Any = request.user
+        return super().has_permission(request) and (user.is_verified() or not user_has_device(user))

@@ -1,0 +1,43 @@
+"""Where the API describes itself: public, and without a request to any other host."""
+
+from __future__ import annotations
+
+import functools
+
+import orjson
+from csp.constants import SELF
+from csp.decorators import csp_update
+from django.http import HttpResponse
+from django.utils.decorators import method_decorator
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularSwaggerSplitView
+from rest_framework.request import Request
+
+from common.scopes import PUBLIC
+from common.views import ApiView
+
+
+@functools.cache
+def schema_document() -> bytes:
+    """The OpenAPI 3.1 document as JSON. Making it takes a second, so a process makes it once."""
+    schema = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
+    return orjson.dumps(schema, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+class SchemaView(ApiView):
+    scopes = {"GET": PUBLIC}
+    authentication_classes = []
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> HttpResponse:
+        return HttpResponse(schema_document(), content_type="application/json")
+
+
+# Swagger UI draws its icons from data: URLs.
+@method_decorator(csp_update({"img-src": [SELF, "data:"]}), name="dispatch")
+class DocsView(SpectacularSwaggerSplitView):
+    http_method_names = ["get", "head"]
+    template_name = "docs.html"
+    scopes = {"GET": PUBLIC}
+    authentication_classes = []

@@ -1,0 +1,132 @@
+"""OpenAPI: what drf-spectacular cannot see by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+
+from config.api.examples import EXAMPLES
+from providers.kinds import Kind
+from providers.properties import MASK
+from providers.registry import registry
+
+Schema = dict[str, Any]
+_PROBLEM: Schema = {
+    "type": "object",
+    "description": "RFC 9457, with the documented API's `summary` and `validation_errors`.",
+    "required": ["type", "title", "status", "detail", "summary", "request_id"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "summary": {"type": "string", "description": "The same as `detail`."},
+        "validation_errors": {
+            "type": "object",
+            "additionalProperties": {"type": "array", "items": {"type": "string"}},
+        },
+        "request_id": {"type": "string"},
+    },
+}
+_PLAIN_ERROR: Schema = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {"error": {"type": "string"}, "retry_after_seconds": {"type": "integer"}},
+}
+_IF_MATCH: Schema = {
+    "name": "If-Match",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "An ETag: the call fails with 412 where the object has changed since.",
+}
+
+
+class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "accounts.authentication.BearerAuthentication"
+    name = "bearer"
+
+    def get_security_definition(self, auto_schema: Any) -> Schema:
+        return {"type": "http", "scheme": "bearer", "description": "An API token or a session."}
+
+
+def complete(result: Schema, generator: Any, request: Any, public: bool) -> Schema:
+    """drf-spectacular's hook: kinds, errors, headers, examples, and JSON in the query string."""
+    schemas = result["components"]["schemas"]
+    schemas["Problem"], schemas["Error"] = _PROBLEM, _PLAIN_ERROR
+    _add_kinds(schemas)
+    _unwrap_bare_list(result)
+    for path, operations in result["paths"].items():
+        for method, operation in operations.items():
+            _complete(operation, path=path, method=method)
+    return result
+
+
+def _add_kinds(schemas: Schema) -> None:
+    """`properties` as one of the kinds' schemas, told apart by `kind`."""
+    kinds = {kind.name: kind for kind in registry().kinds.values()}
+    for name, shown in (("CredentialProperties", True), ("CredentialPropertiesRequest", False)):
+        mapping = {}
+        for kind in kinds.values():
+            component = f"{kind.name}{'' if shown else '_request'}"
+            schemas[component] = _kind_schema(kind, shown=shown)
+            mapping[kind.name] = f"#/components/schemas/{component}"
+        schemas[name] = {
+            "oneOf": [{"$ref": reference} for reference in mapping.values()],
+            "discriminator": {"propertyName": "kind", "mapping": mapping},
+        }
+    for component, name in (
+        ("Credential", "CredentialProperties"),
+        ("CredentialImportRequest", "CredentialPropertiesRequest"),
+    ):
+        schemas[component]["properties"]["properties"] = {"$ref": f"#/components/schemas/{name}"}
+
+
+def _unwrap_bare_list(result: Schema) -> None:
+    """`GET /api/credentials` answers the array itself: its cursor is in `Link` alone."""
+    wrapped = result["components"]["schemas"].pop("PaginatedCredentialMetadataList")
+    response = result["paths"]["/api/credentials"]["get"]["responses"]["200"]
+    response["content"]["application/json"]["schema"] = wrapped["properties"]["data"]
+
+
+def _kind_schema(kind: Kind, *, shown: bool) -> Schema:
+    schema: Schema = {key: value for key, value in kind.schema.items() if key != "$schema"}
+    schema["properties"] = dict(schema["properties"])
+    for name in kind.secret_fields:
+        part = dict(schema["properties"][name])
+        schema["properties"][name] = (
+            {"type": "string", "const": MASK} if shown else {**part, "writeOnly": True}
+        )
+    return {**schema, "title": kind.title}
+
+
+def _complete(operation: Schema, *, path: str, method: str) -> None:
+    operation["tags"] = [path.split("/")[2] if path.startswith("/v1/") else "sessions and keys"]
+    for parameter in operation.get("parameters", []):
+        if parameter["name"] == "metadata":
+            # As a plain object it would be read as ?custom_property=42.
+            parameter["content"] = {"application/json": {"schema": parameter.pop("schema")}}
+            parameter["content"]["application/json"]["schema"] = {"type": "object"}
+    if method in {"patch", "delete"} and path.startswith("/v1/"):
+        operation.setdefault("parameters", []).append(_IF_MATCH)
+    operation["responses"]["default"] = _error_response(path)
+    for (example_path, example_method), content in EXAMPLES.items():
+        if (path, method) == (example_path, example_method):
+            _add_examples(operation, content)
+
+
+def _error_response(path: str) -> Schema:
+    plain = path.startswith("/api/")
+    media = "application/json" if plain else "application/problem+json"
+    reference = f"#/components/schemas/{'Error' if plain else 'Problem'}"
+    return {
+        "description": "Refused; the status says why.",
+        "content": {media: {"schema": {"$ref": reference}}},
+    }
+
+
+def _add_examples(operation: Schema, content: Schema) -> None:
+    if "request" in content:
+        operation["requestBody"]["content"]["application/json"]["example"] = content["request"]
+    for status, example in content.get("responses", {}).items():
+        operation["responses"][status]["content"]["application/json"]["example"] = example

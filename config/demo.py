@@ -1,0 +1,83 @@
+"""Sample data: what a company's account might hold, made from the examples of the provider files."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Iterator
+from typing import Any, Final
+
+from common.callers import Actor
+from credentials.importing.bulk import import_lines
+from credentials.importing.lines import array
+from oauth_apps.services import oauth_app_create
+from providers.kinds import Kind
+from providers.registry import registry
+
+PER_KIND: Final = 6
+COMPANIES: Final = (
+    "Atreides",
+    "Harkonnen",
+    "Corrino",
+    "Ordos",
+    "Ginaz",
+    "Richese",
+    "Vernius",
+    "Moritani",
+)
+PLANS: Final = ("free", "team", "enterprise")
+REGIONS: Final = ("eu", "us", "apac")
+
+
+def fill(*, account_id: uuid.UUID, actor: Actor) -> tuple[int, int]:
+    """Import sample credentials; how many, and of how many providers. The values are made up."""
+    kinds = [kind for kind in registry().kinds.values() if kind.provider != "custom"]
+    kinds = list({kind.name: kind for kind in kinds}.values())
+    apps = _apps(account_id, actor, {kind.provider for kind in kinds if kind.needs_app})
+    bodies = [body for kind in kinds for body in _bodies(kind, apps.get(kind.provider))]
+    random.Random(1).shuffle(bodies)  # noqa: S311 - the order of sample data
+    report = import_lines(array(bodies), account_id=account_id, actor=actor)
+    return report.created, len({kind.provider for kind in kinds})
+
+
+def _apps(account_id: uuid.UUID, actor: Actor, providers: set[str]) -> dict[str, str]:
+    return {
+        slug: str(
+            oauth_app_create(
+                account_id=account_id,
+                actor=actor,
+                provider=slug,
+                name=f"Demo - {registry().providers[slug].name}",
+                client_id=f"demo-{slug}",
+                client_secret=uuid.uuid4().hex,
+            )
+        )
+        for slug in sorted(providers)
+    }
+
+
+def _bodies(kind: Kind, app_id: str | None) -> Iterator[dict[str, Any]]:
+    for number in range(PER_KIND):
+        company = COMPANIES[number % len(COMPANIES)]
+        body: dict[str, Any] = {
+            "name": f"{company} {kind.title}",
+            "properties": _properties(kind, number),
+            "external_id": f"{kind.name}-{number}",
+            "metadata": {
+                "plan": PLANS[number % len(PLANS)],
+                "region": REGIONS[number // 2 % len(REGIONS)],
+                "seats": number * 7,
+            },
+            "owner_email": f"{company.lower()}@example.com",
+        }
+        yield {**body, "oauth_app_id": app_id} if app_id and kind.needs_app else body
+
+
+def _properties(kind: Kind, number: int) -> dict[str, Any]:
+    """The kind's example with secrets of its own."""
+    fresh = {
+        name: f"{kind.example[name]}{number:04d}"
+        for name in kind.secret_fields
+        if name in kind.example
+    }
+    return {**kind.example, **fresh}

@@ -1,0 +1,57 @@
+"""Logs: one line an event, JSON in production; the request id on each; secrets in none."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+import structlog
+
+# The last line of defence: call sites log ids and names, never values.
+_TOKENS: Final = re.compile(
+    r"lk_(?:sess_)?[0-9A-Za-z]{8,}|sk_(?:live|test)_\w+|gh[pousr]_\w+|xox[a-z]-[\w-]+|AKIA\w{16}"
+    r"|eyJ[\w-]+\.[\w-]+\.[\w-]*|-----BEGIN [\s\S]*?(?:-----END [A-Z ]*-----|\Z)"
+)
+
+
+def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Replace what looks like a key or token in every string of a log line."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = _TOKENS.sub("[redacted]", value)
+    return event
+
+
+def configure(*, json: bool) -> None:
+    """Send structlog's and the standard library's records through one chain to standard error."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    render: Any = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer()
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                redact,
+                render,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    logging.getLogger("axes").setLevel(logging.ERROR)

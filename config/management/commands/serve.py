@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandParser
+from granian.constants import Interfaces
+from granian.server import Server
+
+from config.env import BLOCKING_THREADS
+from config.startup import disconnect, verify
+
+
+class Command(BaseCommand):
+    help = "Serve the API and the admin. Refuses to start on a wrong key or an unmigrated database."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
+        parser.add_argument("--port", type=int, default=8000, help="default: %(default)s")
+        parser.add_argument(
+            "--workers", type=int, default=1, help="processes (default: %(default)s)"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not 1 <= options["port"] <= 65535 or options["workers"] < 1:
+            raise ImproperlyConfigured("--port must be from 1 to 65535, --workers at least 1.")
+        verify()
+        disconnect()
+        self.stderr.write(f"Latchkey listens on http://{options['host']}:{options['port']}")
+        Server(
+            "config.wsgi:application",
+            address=options["host"],
+            port=options["port"],
+            workers=options["workers"],
+            interface=Interfaces.WSGI,
+            # A client that sends its body slowly holds one. Each may use a database connection.
+            blocking_threads=BLOCKING_THREADS,
+            respawn_failed_workers=True,
+        ).serve()

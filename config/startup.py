@@ -1,0 +1,49 @@
+"""Refusing to start: one line on standard error that says what is wrong and what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+@contextlib.contextmanager
+def refusals_in_one_line() -> Iterator[None]:
+    """Turn ImproperlyConfigured into its sentence and exit code 2: no traceback, no values."""
+    try:
+        yield
+    except ImproperlyConfigured as refusal:
+        sys.stderr.write(f"latchkey: {' '.join(str(refusal).split())}\n")
+        sys.exit(2)
+
+
+def disconnect() -> None:
+    """Close what `verify` opened: a pool does not survive the fork of a worker."""
+    from django.db import connection
+
+    connection.close()
+    if connection.vendor == "postgresql":
+        connection.close_pool()  # type: ignore[attr-defined]
+
+
+def verify() -> None:
+    """Raise ImproperlyConfigured unless the database answers and the vault's keys fit it."""
+    from django.db import InterfaceError, OperationalError, connection
+
+    from vault.services import verify_ring
+
+    try:
+        # Once without the pool, whose own refusal comes later and says less.
+        with connection.wrap_database_errors:
+            driver: Any = connection.Database  # type: ignore[attr-defined]
+            driver.connect(**connection.get_connection_params()).close()
+        verify_ring()
+    except (OperationalError, InterfaceError) as error:
+        # The driver's text names host and reason; the password is in neither.
+        reason = " ".join(str(error).split())[:300]
+        raise ImproperlyConfigured(
+            f"DATABASE_URL: the database does not answer ({reason}); start it or correct the address."
+        ) from None
