@@ -1,0 +1,1 @@
+"""Measurements: `tools/with-postgres python -m bench.run`. docs/performance.md has their results."""

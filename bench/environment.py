@@ -1,0 +1,29 @@
+"""The environment of every measured process: production settings on TEST_DATABASE_URL."""
+
+from __future__ import annotations
+
+import base64
+import os
+import sys
+
+CURSOR_KEY = "BENCH_CURSOR_KEY"
+
+
+def prepare() -> None:
+    """Set the environment of this process and its children, then start Django."""
+    url = os.environ.get("TEST_DATABASE_URL", "")
+    if not url.startswith("postgres"):
+        sys.exit("bench: TEST_DATABASE_URL must name a PostgreSQL: tools/with-postgres COMMAND")
+    os.environ.update(
+        DATABASE_URL=url,
+        DEBUG="0",
+        SECRET_KEY="only for measuring " * 4,
+        PUBLIC_URL="http://127.0.0.1",
+        ALLOWED_HOSTS="127.0.0.1",
+        VAULT_KEYS=f"bench:{base64.b64encode(b'b' * 32).decode()}",
+        VAULT_KEYS_FILE="",
+        DJANGO_SETTINGS_MODULE="config.settings",
+    )
+    import django
+
+    django.setup()

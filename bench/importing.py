@@ -1,0 +1,118 @@
+"""Bulk import: `import_lines` against COPY and upsert of the same rows, sealed before."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import psycopg
+
+from bench.bodies import body
+from bench.fill import Filled
+from bench.report import Ratio, table
+from bench.rows import COLUMNS, TABLE, copy_in, sealed_row, values
+
+SHARE = 0.3
+_NAMES = ", ".join(COLUMNS)
+_KEPT = {"id", "account_id", "identity", "created_at"}
+_UPSERT = (
+    f"INSERT INTO {TABLE} ({_NAMES}) SELECT {_NAMES} FROM given"
+    " ON CONFLICT (account_id, identity) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name not in _KEPT)
+)
+Bodies = Sequence[dict[str, Any]]
+
+
+def measure(filled: Filled, count: int, rounds: int) -> list[Ratio]:
+    """Print the rows per second of both; the ratios with their target."""
+    from common.ids import uuid7
+
+    taken: dict[str, list[float]] = {}
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as direct:
+        for number in range(rounds + 1):
+            before = uuid7()
+            numbers = range(filled.count + number * count, filled.count + (number + 1) * count)
+            new = [body(at, filled.apps) for at in numbers]
+            changed = [body(at, filled.apps, plan="changed") for at in numbers]
+            found = _product(filled, new, changed)
+            _clean(direct, filled, before)
+            found |= _floor(direct, filled, new, changed)
+            _clean(direct, filled, before)
+            for name, seconds in found.items() if number else ():  # The first is the warm-up.
+                taken.setdefault(name, []).append(seconds)
+    rate = {name: count / statistics.median(each) for name, each in taken.items()}
+    print(f"\nImport of {count:,} rows into {filled.count:,}, medians of {rounds} rounds")
+    table(
+        ("", "import, rows/s", "COPY and upsert, rows/s", "ratio"),
+        [
+            (what, f"{rate[what]:,.0f}", f"{rate[base]:,.0f}", f"{rate[what] / rate[base]:.2f}")
+            for what, base in _BASES.items()
+        ],
+    )
+    return [
+        Ratio(f"import, {what} / COPY and upsert", rate[what] / rate[_BASES[what]], SHARE)
+        for what in ("created", "updated")
+    ]
+
+
+_BASES = {"created": "rows created", "updated": "rows updated", "unchanged": "rows updated"}
+
+
+def _product(filled: Filled, new: Bodies, changed: Bodies) -> dict[str, float]:
+    """Seconds to import NDJSON that creates, that leaves all unchanged, and that updates."""
+    from common.callers import command
+    from credentials.importing.bulk import import_lines
+    from credentials.importing.lines import ndjson
+
+    found = {}
+    for what, bodies in (("created", new), ("unchanged", new), ("updated", changed)):
+        lines = [orjson.dumps(each) + b"\n" for each in bodies]
+        start = time.perf_counter()
+        report = import_lines(ndjson(lines), account_id=filled.account_id, actor=command("bench"))
+        found[what] = time.perf_counter() - start
+        if getattr(report, what) != len(bodies):
+            raise SystemExit(f"bench: not all lines were {what}: {report.document()}")
+    return found
+
+
+def _floor(
+    direct: psycopg.Connection[Any], filled: Filled, new: Bodies, changed: Bodies
+) -> dict[str, float]:
+    """Seconds to COPY the rows into a temporary table and to upsert them from there."""
+    from common.clock import db_now
+    from common.ids import uuid7
+
+    ids = [uuid7() for _ in new]
+    found = {}
+    for what, bodies in (("rows created", new), ("rows updated", changed)):
+        moment = db_now()
+        rows = [
+            sealed_row(each, filled.account_id, id=id, moment=moment)
+            for id, each in zip(ids, bodies, strict=True)
+        ]
+        rows.sort(key=lambda row: row.identity)  # As the import writes them.
+        ready = [values(row, filled.account_id, moment) for row in rows]
+        start = time.perf_counter()
+        with direct.transaction():
+            direct.execute(
+                f"CREATE TEMP TABLE given ON COMMIT DROP AS SELECT {_NAMES} FROM {TABLE}"
+                " WITH NO DATA"
+            )
+            copy_in(direct, "given", ready)
+            direct.execute(_UPSERT)
+        found[what] = time.perf_counter() - start
+    return found
+
+
+def _clean(direct: psycopg.Connection[Any], filled: Filled, before: uuid.UUID) -> None:
+    """Take out what was put in since `before`, and leave no dead rows to the next."""
+    direct.execute(
+        f"DELETE FROM {TABLE} WHERE account_id = %s AND id > %s", [filled.account_id, before]
+    )
+    direct.execute("DELETE FROM events_event WHERE account_id = %s", [filled.account_id])
+    direct.execute(f"VACUUM {TABLE}, events_event")

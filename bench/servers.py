@@ -1,0 +1,111 @@
+"""The measured servers: granian, one process, production's threads, each on a free loopback port."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from config.env import BLOCKING_THREADS
+
+THREADS = BLOCKING_THREADS
+FLOOR, VIEW, PRODUCT = "floor", "Django view", "Latchkey"
+APPLICATIONS = {
+    FLOOR: ("bench.floor:application", None),
+    VIEW: ("bench.django_view:application", "bench.django_settings"),
+    PRODUCT: ("config.wsgi:application", "config.settings"),
+}
+
+
+class Served(NamedTuple):
+    name: str
+    port: int
+    pid: int
+
+    def url(self, target: str) -> str:
+        return f"http://127.0.0.1:{self.port}{target}"
+
+    def cpu_seconds(self) -> float:
+        """Processor time of the server and its worker so far, user and system."""
+        ticks = sum(_ticks(pid) for pid in [self.pid, *_children(self.pid)])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+
+@contextlib.contextmanager
+def serve(name: str) -> Iterator[Served]:
+    """One of APPLICATIONS, until the block ends."""
+    application, settings = APPLICATIONS[name]
+    port = _free_port()
+    environment = {**os.environ, **({"DJANGO_SETTINGS_MODULE": settings} if settings else {})}
+    command = [
+        *(
+            sys.executable,
+            "-m",
+            "granian",
+            "--interface",
+            "wsgi",
+            "--no-ws",
+            "--log-level",
+            "error",
+        ),
+        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *("--blocking-threads", str(THREADS), application),
+    ]
+    process = subprocess.Popen(command, env=environment)
+    try:
+        served = Served(name, port, process.pid)
+        _wait(served, process)
+        yield served
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+def _wait(served: Served, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(200):
+        if process.poll() is not None:
+            sys.exit(f"bench: the server of {served.name} ended with {process.returncode}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", served.port), 1):
+            return
+        time.sleep(0.1)
+    sys.exit(f"bench: the server of {served.name} did not come up")
+
+
+def fetch(served: Served, target: str, token: str) -> bytes:
+    """The body of one answer."""
+    request = urllib.request.Request(
+        served.url(target), headers={"Authorization": f"Bearer {token}"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        body: bytes = answer.read()
+    return body
+
+
+def _children(pid: int) -> list[int]:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{pid}/children") as found:
+        return [int(child) for child in found.read().split()]
+    return []
+
+
+def _ticks(pid: int) -> int:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as found:
+        fields = found.read().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+    return 0
