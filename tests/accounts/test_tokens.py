@@ -1,0 +1,89 @@
+"""API tokens: what is stored, what is refused, when use is noted."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from accounts import bearer
+from accounts.models import ApiToken
+from accounts.services import token_revoke
+from common.clock import db_now
+from tests.api import Api
+from tests.factories import TESTER, make_token
+
+
+def test_only_a_hash_is_stored(account):
+    held = make_token(account)
+    row = ApiToken.objects.get()
+    assert bytes(row.digest) == bearer.digest(held)
+    assert held not in str(vars(row))
+    assert held.startswith(row.prefix)
+    assert len(row.prefix) <= 12
+
+
+@pytest.mark.parametrize("kind", [bearer.TOKEN, bearer.SESSION])
+def test_a_new_one_has_the_published_form(kind):
+    held = bearer.new(kind)
+    assert bearer.kind(held) == kind
+    assert len(held) == len(kind) + 36
+
+
+@given(st.integers(3, 38), st.sampled_from("0Zz_"))
+def test_one_wrong_character_fails_the_checksum(at, wrong):
+    held = bearer.new(bearer.TOKEN)
+    broken = held[:at] + wrong + held[at + 1 :]
+    assert broken == held or bearer.kind(broken) is None
+
+
+def test_a_bad_checksum_costs_no_query(db, django_assert_num_queries):
+    with django_assert_num_queries(0):
+        assert Api("lk_" + "0" * 36).get("/v1/credentials").status_code == 401
+
+
+def test_a_well_formed_unknown_token_is_401(db):
+    answer = Api(bearer.new(bearer.TOKEN)).get("/v1/credentials")
+    assert answer.status_code == 401
+    assert answer["WWW-Authenticate"] == 'Bearer realm="latchkey"'
+
+
+def test_a_revoked_token_is_401_at_once(account, api):
+    token_revoke(token=ApiToken.objects.get(), actor=TESTER)
+    assert api.get("/v1/credentials").status_code == 401
+
+
+def test_an_expired_token_is_401(account, settings):
+    token = make_token(account, expires_at=db_now() + dt.timedelta(hours=1))
+    assert Api(token).get("/v1/credentials").status_code == 200
+    settings.CLOCK_SHIFT_SECONDS = 3601
+    assert Api(token).get("/v1/credentials").status_code == 401
+
+
+def test_use_is_noted_at_most_once_a_minute(api, settings):
+    def last_used() -> dt.datetime:
+        api.get("/v1/credentials")
+        noted = ApiToken.objects.get().last_used_at
+        assert noted is not None
+        return noted
+
+    first = last_used()
+    assert last_used() == first
+    settings.CLOCK_SHIFT_SECONDS = 61
+    assert last_used() > first
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "Bearer", "Bearer ", "Bearer  ", "Basic dTpw", "Bearer a b", "bearer\tx", "Token x"],
+)
+def test_another_header_is_401(db, header):
+    answer = Api().get("/v1/credentials", headers={"Authorization": header})
+    assert answer.status_code == 401
+
+
+def test_a_token_in_the_query_is_not_read(account, api):
+    answer = Api().get(f"/v1/credentials?access_token={api.token}")
+    assert answer.status_code == 401

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from tests.factories import make_staff
+
+
+@pytest.fixture
+def superuser(db: None) -> User:
+    return make_staff(is_superuser=True)
+
+
+@pytest.fixture
+def browser(superuser: User) -> Client:
+    client = Client()
+    client.force_login(superuser)
+    return client
+
+
+@pytest.fixture
+def no_unsealing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on, whatever opens a seal fails."""
+    import sys
+
+    import vault.sealing
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("A seal was opened.")
+
+    original: Callable[..., Any] = vault.sealing.unseal
+    for module in list(sys.modules.values()):
+        if getattr(module, "unseal", None) is original:
+            monkeypatch.setattr(module, "unseal", refuse)

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session as BrowserSession
+from django.test import Client
+
+from accounts.models import Account, ApiToken, Session
+from accounts.services import session_open
+from events.models import Event
+from tests.admin.pages import address, errors, text
+from tests.api import Api
+from tests.factories import TESTER, make_credential, make_token
+
+
+def test_an_account_is_made_with_its_slug(browser: Client) -> None:
+    response = browser.post(address(Account, "add"), {"name": "Choam Trading"})
+    assert response.status_code == 302
+    assert Account.objects.get().slug == "choam-trading"
+    assert Event.objects.get().verb == "account.created"
+
+
+def test_an_account_of_a_taken_slug_is_refused(browser: Client, account: Account) -> None:
+    response = browser.post(address(Account, "add"), {"name": "ACME"})
+    assert "There is an account with the slug acme already." in text(response)
+    assert Account.objects.count() == 1
+
+
+def test_an_account_without_a_letter_is_refused(browser: Client) -> None:
+    response = browser.post(address(Account, "add"), {"name": "!!!"})
+    assert "Must have a letter or a digit" in str(errors(response)["name"])
+
+
+@pytest.mark.parametrize("model", [Account, ApiToken, Event])
+def test_there_is_no_page_to_delete_these(
+    browser: Client, account: Account, model: type[Any]
+) -> None:
+    make_token(account)
+    row = model.objects.first()
+    assert browser.post(address(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+
+
+@pytest.mark.parametrize("model", [Account, ApiToken, Session, Event])
+def test_there_is_no_page_to_change_these(
+    browser: Client, account: Account, superuser: User, model: type[Any]
+) -> None:
+    make_token(account)
+    session_open(user=superuser, account_id=account.id, actor=TESTER)
+    row = model.objects.first()
+    response = browser.post(address(model, "change", row.pk), {"name": "x"})
+    assert response.status_code == 403
+
+
+@pytest.mark.parametrize("model", [Session, Event])
+def test_there_is_no_page_to_add_these(browser: Client, model: type[Any]) -> None:
+    assert browser.post(address(model, "add"), {}).status_code == 403
+
+
+def _new_token(browser: Client, account: Account, **more: Any) -> Any:
+    values = {"account": account.pk, "name": "ci", "scopes": ["credentials:read"]}
+    return browser.post(address(ApiToken, "add"), values | more)
+
+
+def _held(response: Any) -> str:
+    found = re.search(r"lk_[0-9A-Za-z]{36}", text(response))
+    assert found is not None
+    return found[0]
+
+
+def test_a_new_token_works(browser: Client, account: Account) -> None:
+    credential = make_credential(account)
+    held = _held(_new_token(browser, account))
+    response = Api(held).get(f"/v1/credentials/{credential.id}")
+    assert response.status_code == 200
+
+
+def test_a_new_token_is_shown_once_and_kept_nowhere(browser: Client, account: Account) -> None:
+    response = _new_token(browser, account)
+    held = _held(response)
+    assert "no-store" in response["Cache-Control"]
+    assert held not in str(browser.cookies)
+    assert not [row for row in BrowserSession.objects.all() if held in str(row.get_decoded())]
+    assert held not in text(browser.get(address(ApiToken, "changelist")))
+
+
+@pytest.mark.parametrize(
+    ("field", "typed"),
+    [("scopes", []), ("scopes", ["everything"]), ("name", "a\u202eb"), ("expires_at_0", "soon")],
+)
+def test_a_wrong_token_is_refused(
+    browser: Client, account: Account, field: str, typed: Any
+) -> None:
+    response = _new_token(browser, account, **{field: typed})
+    assert field.removesuffix("_0") in errors(response)
+    assert not ApiToken.objects.exists()
+
+
+def test_revoking_ends_a_token(browser: Client, account: Account) -> None:
+    held = make_token(account)
+    token = ApiToken.objects.get()
+    action = {"action": "revoke", "_selected_action": [str(token.pk)]}
+    response = browser.post(address(ApiToken, "changelist"), action, follow=True)
+    assert "API tokens revoked: 1." in text(response)
+    assert Api(held).get("/v1/credentials").status_code == 401
+    assert Event.objects.filter(verb="token.revoked", target_id=token.pk).exists()
+
+
+def test_deleting_a_session_ends_it(browser: Client, account: Account, superuser: User) -> None:
+    session, held = session_open(user=superuser, account_id=account.id, actor=TESTER)
+    browser.post(address(Session, "delete", session.pk), {"post": "yes"})
+    assert Api(held).get("/v1/credentials").status_code == 401
+    assert Event.objects.get(verb="session.closed").actor == f"user:{superuser.pk}"

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from accounts.models import Account
+from credentials.models import Credential, Revocation
+from events.models import Event
+from tests.admin.pages import address, text
+from tests.factories import make_credential
+
+LIST = address(Credential, "changelist")
+
+
+def test_deleting_removes_and_notes_the_revocation(browser: Client, account: Account) -> None:
+    credential = make_credential(account)
+    browser.post(address(Credential, "delete", credential.pk), {"post": "yes"})
+    assert not Credential.objects.exists()
+    assert Revocation.objects.get().credential_id == credential.id
+    assert Event.objects.filter(verb="credential.deleted", target_id=credential.id).exists()
+
+
+def test_deleting_many_asks_first_then_says_how_many(browser: Client, account: Account) -> None:
+    chosen = [str(make_credential(account).pk) for _ in range(3)]
+    make_credential(account)
+    action = {"action": "delete_selected", "_selected_action": chosen}
+    assert "Are you sure" in text(browser.post(LIST, action))
+    assert Credential.objects.count() == 4
+    response = browser.post(LIST, action | {"post": "yes"}, follow=True)
+    assert "Deleted 3 credentials." in text(response)
+    assert Credential.objects.count() == 1
+    assert Event.objects.filter(verb="credential.deleted").count() == 3
+
+
+def test_deleting_too_many_at_once_deletes_none(
+    browser: Client, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.admin.DELETED_AT_ONCE", 1)
+    chosen = [str(make_credential(account).pk) for _ in range(2)]
+    action = {"action": "delete_selected", "_selected_action": chosen, "post": "yes"}
+    assert "nothing was deleted" in text(browser.post(LIST, action, follow=True))
+    assert Credential.objects.count() == 2

@@ -1,0 +1,116 @@
+"""The one gate for JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common import strict_json
+from common.errors import BadRequest, Invalid, TooLarge
+
+
+def nested(levels: int) -> dict[str, Any]:
+    return {"a": nested(levels - 1) if levels > 1 else 1}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b" \n",
+        b"{",
+        b"{} {}",
+        b'{"a":1,}',
+        b"{'a':1}",
+        b'{"a":1 // c\n}',
+        b'{"a":01}',
+        b'{"a":+1}',
+        b'{"a":NaN}',
+        b'{"a":-Infinity}',
+        b'{"a":1,"a":2}',
+        b'{"a":{"b":1,"\\u0062":2}}',
+        b'\xef\xbb\xbf{"a":1}',
+        '{"a":1}'.encode("utf-16"),
+        b'{"a":"\xff"}',
+        b'{"a":"\n"}',
+        b'{"a":' + b"9" * 4301 + b"}",
+        b"[" * 100_000,
+        b'{"a":' * 5000 + b"1" + b"}" * 5000,
+        b'"' * 3 + b'\\"' * 100_000,
+    ],
+)
+def test_what_is_no_strict_json_is_400(raw):
+    with pytest.raises(BadRequest):
+        strict_json.loads(raw)
+
+
+def test_a_refusal_repeats_nothing_that_was_sent():
+    with pytest.raises(BadRequest) as refusal:
+        strict_json.loads(b'{"secret": "sk_canary", "secret": "sk_canary" ')
+    assert "canary" not in refusal.value.detail
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
+def test_reads_what_json_writes(value):
+    assert strict_json.loads(json.dumps(value)) == value
+
+
+@given(st.binary(max_size=200) | st.text('{}[]",:0a\\u', max_size=60).map(str.encode))
+def test_any_bytes_are_read_or_refused(raw):
+    with contextlib.suppress(BadRequest):
+        strict_json.loads(raw)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "error"),
+    [
+        (None, Invalid),
+        ([], Invalid),
+        ("x", Invalid),
+        ({"a": "x" * 1025}, Invalid),
+        ({"a": "x" * 17_000}, TooLarge),
+        ({f"k{n}": "x" * 1000 for n in range(20)}, TooLarge),
+        ({"a" * 65: 1}, Invalid),
+        ({"": 1}, Invalid),
+        ({"a\x00": 1}, Invalid),
+        ({"a\u202e": 1}, Invalid),
+        ({"\udfff": 1}, Invalid),
+        ({"a": "\x00"}, Invalid),
+        ({"a": ["\ud800"]}, Invalid),
+        ({f"k{n}": n for n in range(51)}, Invalid),
+        ({"a": [{f"k{n}": n for n in range(25)}, {f"k{n}": n for n in range(25)}]}, Invalid),
+        (nested(9), Invalid),
+        ({"a": 2**53}, Invalid),
+        ({"a": -(2**53)}, Invalid),
+        ({"a": float("inf")}, Invalid),
+        ({"a": 1e20}, Invalid),
+    ],
+)
+def test_metadata_beyond_the_limits_is_refused(metadata, error):
+    with pytest.raises(error):
+        strict_json.check_metadata(metadata)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {},
+        {"a": None, "b": [], "c": {}, "d": "", "e": 2**53 - 1, "f": 1e15},
+        nested(8),
+        {f"k{n}": n for n in range(50)},
+        {"a": "x" * 1024, "text": "line\nbreak\ttab"},
+    ],
+)
+def test_metadata_within_the_limits_passes(metadata):
+    assert strict_json.check_metadata(metadata) == metadata
+
+
+@given(st.recursive(st.none() | st.text() | st.floats(), lambda v: st.dictionaries(st.text(), v)))
+def test_any_metadata_passes_or_is_a_problem(value):
+    with contextlib.suppress(Invalid, TooLarge):
+        assert strict_json.check_metadata(value) is value

@@ -1,0 +1,136 @@
+"""import_credentials and export_credentials."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from credentials.models import Credential
+from tests.factories import make_credential, stripe_body
+
+GOOD = [stripe_body(f"sk_{n}") for n in range(3)]
+
+
+@pytest.fixture
+def file(tmp_path) -> Any:
+    def write(*bodies: Any, name: str = "in.ndjson") -> str:
+        lines = [body if isinstance(body, str) else json.dumps(body) for body in bodies]
+        path = tmp_path / name
+        path.write_text("\n".join(lines) + "\n")
+        return str(path)
+
+    return write
+
+
+def run(*args: str) -> tuple[int, str, str]:
+    """Exit code, standard output, standard error."""
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        call_command("import_credentials", *args, stdout=out, stderr=err)
+    except SystemExit as stop:
+        return int(stop.code or 0), out.getvalue(), err.getvalue()
+    return 0, out.getvalue(), err.getvalue()
+
+
+def test_all_stored_is_exit_0(account, file):
+    code, out, err = run(file(*GOOD), "--account", "acme")
+    assert (code, out, err) == (0, "created=3 updated=0 unchanged=0 rejected=0\n", "")
+
+
+def test_a_second_run_changes_nothing(account, file):
+    path = file(*GOOD)
+    run(path, "--account", "acme")
+    assert run(path, "--account", "acme")[1] == "created=0 updated=0 unchanged=3 rejected=0\n"
+
+
+def test_some_rejected_is_exit_1_and_said_by_line(account, file):
+    code, out, err = run(file(GOOD[0], "{", stripe_body("s", nope=1)), "--account", "acme")
+    assert (code, out) == (1, "created=1 updated=0 unchanged=0 rejected=2\n")
+    assert err.splitlines()[1] == "line 3, nope: unknown field"
+
+
+def test_a_report_has_a_row_for_each_rejected_line(account, file, tmp_path):
+    report = tmp_path / "report.ndjson"
+    _, _, err = run(
+        file("{", stripe_body("s", nope=1)), "--account", "acme", "--report", str(report)
+    )
+    rows = [json.loads(line) for line in report.read_text().splitlines()]
+    assert [(row["line"], row["field"]) for row in rows] == [(1, None), (2, "nope")]
+    assert err == ""
+
+
+def test_a_dry_run_stores_nothing(account, file):
+    code, out, _ = run(file(*GOOD), "--account", "acme", "--dry-run")
+    assert (code, out) == (0, "created=3 updated=0 unchanged=0 rejected=0\n")
+    assert not Credential.objects.exists()
+
+
+def test_csv_by_its_ending(account, file):
+    path = file("kind,properties.secret", "stripe_key,sk_1", name="in.csv")
+    assert run(path, "--account", "acme")[1].startswith("created=1 ")
+
+
+def test_standard_input(account, monkeypatch):
+    raw = io.BytesIO(json.dumps(GOOD[0]).encode())
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=raw))
+    assert run("-", "--account", "acme")[1].startswith("created=1 ")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("nowhere.ndjson", "--account", "acme"),
+        ("/", "--account", "acme"),
+        ("{file}", "--account", "nobody"),
+        ("{file}", "--account", "acme", "--report", "/nowhere/report"),
+        ("{csv}", "--account", "acme"),
+    ],
+)
+def test_nothing_done_is_exit_2(account, file, args):
+    paths = {"file": file(*GOOD), "csv": file("no,header", name="x.csv")}
+    with pytest.raises(CommandError) as refusal:
+        run(*(arg.format(**paths) for arg in args))
+    assert refusal.value.returncode == 2
+    assert not Credential.objects.exists()
+
+
+def test_a_line_without_end_is_rejected_and_the_next_is_read(account, file):
+    code, out, _ = run(file('"' + "x" * 200_000 + '"', GOOD[0]), "--account", "acme")
+    assert (code, out) == (1, "created=1 updated=0 unchanged=0 rejected=1\n")
+
+
+def export(capsysbinary, *args: str) -> bytes:
+    call_command("export_credentials", "--account", "acme", *args)
+    return bytes(capsysbinary.readouterr().out)
+
+
+def test_exports_what_the_api_shows(account, api, capsysbinary):
+    make_credential(account, stripe_body("sk_canary", metadata={"a": 1}))
+    (line,) = export(capsysbinary).splitlines()
+    assert json.loads(line) == api.get("/v1/credentials").json()["data"][0]
+    assert b"canary" not in line
+
+
+def test_a_csv_export_runs_in_no_spreadsheet(account, capsysbinary):
+    make_credential(account, stripe_body(name='=HYPERLINK("http://evil","x")'))
+    (row,) = csv.DictReader(io.StringIO(export(capsysbinary, "--format", "csv").decode()))
+    assert row["name"] == '\'=HYPERLINK("http://evil","x")'
+
+
+def test_a_long_line_that_starts_blank_is_not_lost_in_silence(account, file):
+    code, out, _ = run(file(" " * 70_000 + "{}", GOOD[0]), "--account", "acme")
+    assert (code, out) == (1, "created=1 updated=0 unchanged=0 rejected=1\n")
+
+
+def test_a_report_onto_the_input_is_refused_and_the_input_kept(account, file):
+    path = file(*GOOD)
+    with pytest.raises(CommandError, match="input file"):
+        run(path, "--account", "acme", "--report", path)
+    assert run(path, "--account", "acme")[1].startswith("created=3 ")

@@ -1,0 +1,143 @@
+"""Names: every answer must be fit, and an answer must come in time."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+import pytest
+
+from egress.errors import Refused, TooSlow, Unreachable
+from egress.resolve import Resolver, system_lookup
+
+
+def addresses(*answers: str, opened: bool = False) -> list[str]:
+    resolver = Resolver(lambda name: answers)
+    found = resolver.addresses("api.example.com", within=1, opened=opened)
+    return [str(address) for address in found]
+
+
+def test_all_of_them_in_order_and_once():
+    answers = ["2606:4700::1", "1.1.1.1", "2606:4700::1", "8.8.8.8"]
+    assert addresses(*answers) == ["2606:4700::1", "1.1.1.1", "8.8.8.8"]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        ["127.0.0.1"],
+        ["93.184.216.34", "127.0.0.1"],
+        ["93.184.216.34", "::1"],
+        ["2606:4700::1", "10.0.0.1"],
+        ["93.184.216.34", "64:ff9b::a9fe:a9fe"],
+        ["93.184.216.34"] * 40 + ["169.254.169.254"],
+        ["fe80::1%eth0"],
+        ["not an address"],
+    ],
+)
+def test_one_bad_answer_refuses_all(answers):
+    with pytest.raises(Refused) as refused:
+        addresses(*answers)
+    assert str(refused.value).startswith("api.example.com: leads to")
+    assert all(answer not in str(refused.value) for answer in answers)
+
+
+def test_an_opened_name_may_be_private_but_not_link_local():
+    assert addresses("10.0.0.1", opened=True) == ["10.0.0.1"]
+    with pytest.raises(Refused):
+        addresses("10.0.0.1", "169.254.169.254", opened=True)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        socket.gaierror(socket.EAI_NONAME, "Name or service not known"),  # NXDOMAIN
+        socket.gaierror(socket.EAI_AGAIN, "Temporary failure"),  # SERVFAIL
+        UnicodeError("label too long"),
+        OSError("no descriptors"),
+        RuntimeError("whatever"),
+    ],
+)
+def test_an_error_of_the_resolver_is_no_address(error):
+    def lookup(name: str) -> list[str]:
+        raise error
+
+    with pytest.raises(Unreachable, match="does not resolve"):
+        Resolver(lookup).addresses("api.example.com", within=1)
+
+
+def test_no_answer_is_no_address():
+    with pytest.raises(Unreachable, match="does not resolve"):
+        addresses()
+
+
+def test_a_slow_resolver_is_left_alone():
+    over = threading.Event()
+    started = time.monotonic()
+    with pytest.raises(TooSlow, match="not resolved in time"):
+        Resolver(lambda name: [str(over.wait(5))]).addresses("api.example.com", within=0.02)
+    assert time.monotonic() - started < 1
+    over.set()
+
+
+def test_at_most_so_many_ask_at_a_time():
+    over, asked = threading.Event(), []
+
+    def lookup(name: str) -> list[str]:
+        asked.append(name)
+        over.wait(5)
+        return ["1.1.1.1"]
+
+    resolver = Resolver(lookup, workers=2)
+    for reason in ["in time", "in time", "busy"]:
+        with pytest.raises(TooSlow, match=reason):
+            resolver.addresses("api.example.com", within=0.01)
+    assert len(asked) == 2
+    over.set()
+    assert resolver.addresses("api.example.com", within=2)  # Who was slow has made room.
+
+
+def test_without_a_thread_there_is_no_address(monkeypatch):
+    def start(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    resolver = Resolver(lambda name: ["1.1.1.1"], workers=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start)
+        for _ in range(2):
+            with pytest.raises(Unreachable):
+                resolver.addresses("api.example.com", within=0.01)
+    assert resolver.addresses("api.example.com", within=1)
+
+
+def test_a_public_name_is_asked_for_as_absolute():
+    asked = []
+
+    def lookup(name: str) -> list[str]:
+        asked.append(name)
+        return ["1.1.1.1"]
+
+    resolver = Resolver(lookup)
+    resolver.addresses("api.example.com", within=1)
+    resolver.addresses("mail.corp", within=1, opened=True)
+    assert asked == ["api.example.com.", "mail.corp"]
+
+
+@pytest.mark.parametrize("host", ["10.0.0.5", "[fd00::1]"])
+def test_an_opened_address_is_not_asked_for(host):
+    def lookup(name: str) -> list[str]:
+        raise AssertionError(name)
+
+    [address] = Resolver(lookup).addresses(host, within=1, opened=True)
+    assert str(address) == host.strip("[]")
+
+
+@pytest.mark.parametrize("host", ["10.0.0.5", "127.0.0.1", "[::1]", "169.254.169.254"])
+def test_an_address_that_is_not_opened_is_refused_here_too(host):
+    with pytest.raises(Refused):
+        Resolver().addresses(host, within=1)
+
+
+def test_the_systems_resolver():
+    assert "127.0.0.1" in system_lookup("localhost")

@@ -1,0 +1,216 @@
+"""Where connections go: to an address that was checked, whatever the name says a moment later."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from typing import Any
+
+import pytest
+
+from egress.client import Client
+from egress.errors import Refused, TooSlow, Unreachable
+from egress.exchange import Limits
+from egress.messages import Request
+from tests.egress.servers import always, answer
+
+PUBLIC = "93.184.216.34"
+REQUEST = Request(
+    method="POST", url="https://api.test/v1?key=hunter2", headers=[("X-Key", "hunter2")], body=b"x"
+)
+
+
+def client(**given: Any) -> Client:
+    """One that trusts nobody, as reading the system's authorities takes its time."""
+    return Client(**({"tls": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)} | given))
+
+
+class Network:
+    """Stands for the network: notes where connections go, and lets none be made."""
+
+    def __init__(self, *answers: list[str]) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+        self.dialled: list[str] = []
+
+    def lookup(self, name: str) -> list[str]:
+        self.asked.append(name)
+        return self.answers.pop(0)
+
+    def dial(self, address: str, port: int, seconds: float) -> socket.socket:
+        self.dialled.append(f"{address} {port}")
+        raise ConnectionRefusedError
+
+    def client(self) -> Client:
+        return client(lookup=self.lookup, dial=self.dial)
+
+
+class Pretender(socket.socket):
+    """A connection to loopback that says it is one to `PUBLIC`, port 443."""
+
+    def getpeername(self):
+        return (PUBLIC, 443)
+
+
+def test_a_name_that_changes_its_answer_is_asked_once(make_client):
+    network = Network([PUBLIC], ["127.0.0.1"])
+    with pytest.raises(Unreachable):
+        network.client().send(REQUEST)
+    assert network.asked == ["api.test."]
+    assert network.dialled == [f"{PUBLIC} 443"]
+
+
+def test_and_checked_each_time():
+    network = Network([PUBLIC], ["127.0.0.1"])
+    checker = network.client()
+    checker.check(REQUEST.url)
+    with pytest.raises(Refused) as refused:
+        checker.send(REQUEST)
+    assert not refused.value.sent
+    assert network.dialled == []
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [[PUBLIC, "127.0.0.1"], [PUBLIC, "::1"], ["2606:4700::1", "10.0.0.1"], ["169.254.169.254"]],
+)
+def test_mixed_answers_make_no_connection(answers):
+    network = Network(answers)
+    with pytest.raises(Refused):
+        network.client().send(REQUEST)
+    assert network.dialled == []
+
+
+def test_the_addresses_are_tried_in_turn_and_not_all():
+    network = Network(["2606:4700::1", PUBLIC, "1.1.1.1", "1.0.0.1", "8.8.8.8"])
+    with pytest.raises(Unreachable, match="no connection could be made") as unreachable:
+        network.client().send(REQUEST)
+    assert network.dialled == ["2606:4700::1 443", f"{PUBLIC} 443", "1.1.1.1 443", "1.0.0.1 443"]
+    assert not unreachable.value.sent
+
+
+def test_an_address_that_swallows_packets_leaves_time_for_the_next(serve, make_client):
+    server = serve(always(answer()))
+
+    def dial(address: str, port: int, seconds: float) -> socket.socket:
+        if address == "10.0.0.1":
+            threading.Event().wait(seconds)
+            raise TimeoutError
+        return socket.create_connection((address, port), seconds)
+
+    client = make_client(
+        server,
+        dial=dial,
+        lookup=lambda name: ["10.0.0.1", "127.0.0.1"],
+        limits=Limits(connect=0.1),
+    )
+    assert client.send(Request(method="GET", url=server.url())).body == b"hello"
+
+
+def test_a_connection_that_swallows_packets_is_too_slow():
+    def dial(address: str, port: int, seconds: float) -> socket.socket:
+        threading.Event().wait(seconds)
+        raise TimeoutError
+
+    swallowed = client(lookup=lambda name: [PUBLIC], dial=dial, limits=Limits(connect=0.02))
+    with pytest.raises(TooSlow, match="no connection") as slow:
+        swallowed.send(REQUEST)
+    assert not slow.value.sent
+
+
+def test_a_peer_that_is_not_the_checked_address_gets_nothing(serve):
+    server = serve(always(answer()))
+    misled = client(
+        lookup=lambda name: [PUBLIC],
+        dial=lambda *_: socket.create_connection(("127.0.0.1", server.port)),
+    )
+    with pytest.raises(Refused, match="elsewhere") as refused:
+        misled.send(REQUEST)
+    assert not refused.value.sent
+    assert server.requests == []
+
+
+def test_a_peer_that_has_gone_is_no_connection():
+    def dial(*_):
+        return socket.socket()  # Not connected: it has no peer.
+
+    with pytest.raises(Unreachable):
+        client(lookup=lambda name: [PUBLIC], dial=dial).send(REQUEST)
+
+
+def test_the_public_way_whole(serve, authority, tls):
+    """https on 443: the name in SNI and Host, without a port, and the certificate's."""
+    server = serve(always(answer()), tls)
+    dialled = []
+
+    def dial(address: str, port: int, seconds: float) -> socket.socket:
+        dialled.append((address, port))
+        sock = Pretender(socket.AF_INET, socket.SOCK_STREAM)
+        sock.connect(("127.0.0.1", server.port))
+        return sock
+
+    whole = client(lookup=lambda name: [PUBLIC], dial=dial, tls=authority.trust)
+    assert whole.send(REQUEST).body == b"hello"
+    whole.close()
+    assert dialled == [(PUBLIC, 443)]
+    assert server.names == ["api.test"]
+    assert b"\r\nHost: api.test\r\n" in server.requests[0]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.test/",
+        "https://api.test:8443/",
+        "https://127.0.0.1/",
+        "https://2130706433/",
+        "https://[::1]/",
+        "https://user@api.test/",
+        "https://api.test/#a",
+        "https://localhost/",
+        "https://metadata.google.internal/",
+        "nonsense",
+    ],
+)
+def test_a_refused_url_asks_nobody(url):
+    network = Network()
+    for call in (network.client().check, lambda url: network.client().send(get(url))):
+        with pytest.raises(Refused, match=r"^The URL: "):
+            call(url)
+    assert network.asked == network.dialled == []
+
+
+def get(url: str) -> Request:
+    return Request(method="GET", url=url)
+
+
+def test_what_is_opened_is_one_host_on_one_port(serve, make_client):
+    server, neighbour = serve(always(answer())), serve(always(answer()))
+    opener = make_client(server)
+    assert opener.send(get(server.url())).status == 200
+    for url in (neighbour.url(), server.url(host="other.test"), server.url(host="127.0.0.1")):
+        with pytest.raises(Refused):
+            opener.send(get(url))
+    assert neighbour.connections == 0
+
+
+def test_an_opened_name_does_not_open_metadata(serve, make_client):
+    server = serve(always(answer()))
+    client = make_client(server, lookup=lambda name: ["169.254.169.254"])
+    with pytest.raises(Refused):
+        client.send(get(server.url()))
+
+
+def test_check_connects_to_nothing(serve, make_client):
+    server = serve(always(answer()))
+    make_client(server).check(server.url())
+    assert server.connections == 0
+
+
+def test_check_refuses_what_does_not_resolve():
+    def lookup(name: str) -> list[str]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    with pytest.raises(Unreachable, match=r"nxdomain\.test: its name does not resolve"):
+        client(lookup=lookup).check("https://nxdomain.test/")

@@ -1,0 +1,63 @@
+"""GET /v1/events."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import transaction
+
+from events.models import Event
+from tests.factories import make_account, make_credential, stripe_body
+
+
+def test_shows_who_did_what(api):
+    id = api.post("/v1/credentials", stripe_body()).json()["id"]
+    answer = api.get(f"/v1/events?target={id}").json()["data"]
+    assert len(answer) == 1
+    event = answer[0]
+    assert (event["verb"], event["target"]) == (
+        "credential.created",
+        {"type": "credential", "id": id},
+    )
+    assert event["actor"].startswith("token:")
+    assert event["ip"] == "127.0.0.1"
+    assert event["request_id"]
+    assert event["time"].endswith("Z")
+
+
+def test_filters_by_verb_and_actor(api, account):
+    make_credential(account)
+    assert len(api.get("/v1/events?verb=credential.created&actor=tester").json()["data"]) == 1
+    assert api.get("/v1/events?verb=credential.deleted").json()["data"] == []
+
+
+def test_filters_by_time(api, account):
+    make_credential(account)
+    moment = api.get("/v1/events?verb=credential.created").json()["data"][0]["time"]
+    assert api.get(f"/v1/events?verb=credential.created&after={moment}").json()["data"] == []
+    assert api.get(f"/v1/events?before={moment}&verb=credential.created").json()["data"] == []
+
+
+def test_pages_newest_first(api, account):
+    for _ in range(3):
+        make_credential(account)
+    page = api.get("/v1/events?limit=2&verb=credential.created").json()
+    times = [event["time"] for event in page["data"]]
+    assert times == sorted(times, reverse=True)
+    assert page["next_cursor"]
+
+
+def test_another_accounts_events_are_not_there(stranger, account):
+    make_credential(account)
+    actors = {event["actor"] for event in stranger.get("/v1/events").json()["data"]}
+    assert all("credential" not in e["verb"] for e in stranger.get("/v1/events").json()["data"])
+    assert actors == {"tester"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_event_goes_with_its_transaction():
+    account = make_account()
+    before = Event.objects.count()
+    with transaction.atomic():
+        make_credential(account)
+        transaction.set_rollback(True)
+    assert Event.objects.count() == before

@@ -1,0 +1,84 @@
+"""Rows for tests, made by the services that make them in production."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib.auth.models import Group, User
+
+from accounts.models import Account
+from accounts.services import account_create, token_create
+from common.callers import Actor
+from common.scopes import ALL
+from credentials.models import Credential
+from credentials.services import credential_import
+from oauth_apps.models import OAuthApp
+from oauth_apps.services import oauth_app_create
+
+TESTER = Actor(name="tester")
+_numbers = itertools.count(1)
+
+
+def make_account(name: str | None = None) -> Account:
+    return account_create(name=name or f"Account {next(_numbers)}", actor=TESTER)
+
+
+def make_token(account: Account, *scopes: str, **more: Any) -> str:
+    _, held = token_create(
+        account_id=account.id, name="test", scopes=scopes or ALL, actor=TESTER, **more
+    )
+    return held
+
+
+def stripe_body(secret: str | None = None, **more: Any) -> dict[str, Any]:
+    """An import body of the simplest kind; a new upstream account unless `secret` says which."""
+    properties = {
+        "kind": "stripe_key",
+        "name": "Choam Stripe",
+        "secret": secret or f"sk_test_{uuid.uuid4().hex}",
+        "test": False,
+    }
+    return {"properties": properties, **more}
+
+
+def linear_body(app: OAuthApp, **more: Any) -> dict[str, Any]:
+    """An import body of a kind with an identity of its own and tokens that are refreshed."""
+    properties = {
+        "kind": "linear_oauth2",
+        "linear_org_id": "org-1",
+        "access_token": "lin_oauth_first",
+        "refresh_token": "lin_refresh_first",
+        **more.pop("properties", {}),
+    }
+    return {"properties": properties, "oauth_app_id": str(app.id), **more}
+
+
+def make_credential(account: Account, body: dict[str, Any] | None = None) -> Credential:
+    outcome = credential_import(account_id=account.id, actor=TESTER, body=body or stripe_body())
+    return Credential.objects.get(id__in=[outcome.id])
+
+
+def make_app(account: Account, provider: str = "linear", **more: Any) -> OAuthApp:
+    fields = {
+        "name": f"Acme - {provider}",
+        "client_id": f"client-{next(_numbers)}",
+        "client_secret": "app-secret",
+        **more,
+    }
+    id = oauth_app_create(account_id=account.id, actor=TESTER, provider=provider, **fields)
+    return OAuthApp.objects.get(id=id)
+
+
+def make_staff(*groups: str, password: str = "correct horse", **more: Any) -> User:
+    user = User.objects.create_user(
+        username=f"staff-{next(_numbers)}", password=password, is_staff=True, **more
+    )
+    user.groups.set(Group.objects.get_or_create(name=name)[0] for name in groups)
+    return user
+
+
+def names(rows: Sequence[dict[str, Any]]) -> list[Any]:
+    return [row["name"] for row in rows]

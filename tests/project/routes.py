@@ -1,0 +1,99 @@
+"""Every route of the API, from the URL configuration, with a request that it would accept.
+
+A route that has no sample here fails the tests that walk over them all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from accounts.checks import api_views, stated_scope
+from tests.factories import stripe_body
+
+VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+def app_body(**more: Any) -> dict[str, Any]:
+    fields = {"provider": "linear", "name": "App", "client_id": "c", "client_secret": "s"}
+    return {**fields, **more}
+
+
+BODIES: dict[str, Callable[[], Any]] = {
+    "POST /v1/credentials": stripe_body,
+    "POST /v1/credentials/import": lambda: [stripe_body()],
+    "PATCH /v1/credentials/{pk}": lambda: {"name": "New", "metadata": {"a": 1}},
+    "POST /v1/oauth-apps": app_body,
+    "PATCH /v1/oauth-apps/{pk}": lambda: {"name": "New", "client_secret": "new"},
+    "POST /api/credentials": lambda: {"service": "openai", "name": "n", "key": "sk-1"},
+    "POST /api/auth/login": lambda: {"username": "nobody", "password": "wrong"},
+    "POST /api/auth/logout": lambda: None,
+}
+OBJECTS = {
+    "/v1/credentials/{pk}": "credential",
+    "/v1/oauth-apps/{pk}": "app",
+    "/api/credentials/{pk}": "credential",
+}
+"""Which object a route's id names; its rows belong to an account."""
+
+SHARED = {"/v1/providers/{slug}": "stripe"}
+"""Routes with an id that is the same for all accounts, and one that exists."""
+
+
+@dataclass(frozen=True)
+class Route:
+    method: str
+    path: str
+    scope: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.path}"
+
+    def body(self) -> Any:
+        """A body that the route accepts; None for verbs that take none."""
+        if self.method in {"GET", "DELETE"}:
+            return None
+        assert self.name in BODIES, f"{self.name} has no sample body in tests/project/routes.py"
+        return BODIES[self.name]()
+
+    def at(self, **ids: Any) -> str:
+        """The path with the id of the object it names: `ids` maps kinds of objects to theirs."""
+        if "{" not in self.path:
+            return self.path
+        if self.path in SHARED:
+            return re.sub(r"\{\w+\}", SHARED[self.path], self.path)
+        assert self.path in OBJECTS, f"{self.path} has no object in tests/project/routes.py"
+        return re.sub(r"\{\w+\}", str(ids[OBJECTS[self.path]]), self.path)
+
+
+def routes() -> list[Route]:
+    """One for each route and verb it offers, HEAD and the API's own description left out."""
+    found = [
+        Route(method.upper(), template(route), str(stated_scope(view, method, action)))
+        for route, view, methods in api_views()
+        for method, action in methods.items()
+        if method != "head"
+    ]
+    return sorted(
+        (route for route in found if route.path not in {"/openapi.json", "/docs"}),
+        key=lambda route: route.name,
+    )
+
+
+def template(route: str) -> str:
+    """`v1/^things/(?P<pk>[^/.]+)$` and `v1/things/<str:pk>` as `/v1/things/{pk}`."""
+    named = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"{\1}", route)
+    named = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", named)
+    return "/" + named.replace("^", "").replace("$", "")
+
+
+def paths() -> list[str]:
+    return sorted({route.path for route in routes()})
+
+
+def offered(path: str) -> set[str]:
+    verbs = {route.method for route in routes() if route.path == path}
+    return verbs | ({"HEAD"} if "GET" in verbs else set())

@@ -1,0 +1,26 @@
+"""A filter whose value is nothing but space finds nothing, or is refused: never the whole list."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.api import Api
+from tests.project.world import World
+
+TEXT_FILTERS = [
+    ("/v1/credentials", "provider"),
+    ("/v1/credentials", "kind"),
+    ("/v1/oauth-apps", "provider"),
+    ("/v1/events", "verb"),
+    ("/v1/events", "actor"),
+]
+BLANKS = ["%20", "+", "%09%0D%0A", "%E3%80%80"]
+
+
+@pytest.mark.parametrize("blank", BLANKS)
+@pytest.mark.parametrize(("path", "name"), TEXT_FILTERS)
+def test_a_blank_filter_finds_nothing(db, path, name, blank):
+    world = World()
+    world.settle()
+    answer = Api(world.token).get(f"{path}?{name}={blank}")
+    assert answer.status_code == 400 or answer.json()["data"] == []

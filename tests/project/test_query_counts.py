@@ -1,0 +1,123 @@
+"""How many statements a call takes: exactly, and however many rows there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from tests.api import Api
+from tests.factories import linear_body, make_app, make_credential, stripe_body
+from tests.project.world import World
+
+BEARER = 1
+"""Finding the token; noting its use comes at most once a minute, and is made before counting."""
+
+LISTS = {
+    "/v1/credentials": 1,
+    "/v1/credentials?limit=2": 1,
+    "/v1/credentials?provider=stripe&kind=stripe_key&health.status=unknown": 1,
+    "/v1/credentials?metadata=%7B%22a%22%3A1%7D": 1,
+    "/v1/credentials?created_after=2000-01-01T00:00:00Z&expiring_before=2100-01-01T00:00:00Z": 1,
+    "/v1/credentials?oauth_app_id=$APP": 1,
+    "/v1/oauth-apps": 1,
+    "/v1/oauth-apps?provider=stripe&metadata=%7B%7D": 1,
+    "/v1/events": 1,
+    "/v1/events?verb=credential.created": 1,
+    "/api/credentials": 1,
+    "/api/credentials?limit=2": 1,
+}
+NONE = {"/v1/providers": 0, "/v1/providers/stripe": 0}
+ONE = {"/v1/credentials/$ID": 1, "/v1/oauth-apps/$APP": 1}
+
+
+@pytest.fixture
+def world(db) -> World:
+    world = World()
+    fill(world, 3)
+    # The first call notes the token's use, and opens the index key.
+    Api(world.token).get("/v1/credentials?limit=1")
+    return world
+
+
+def fill(world: World, count: int) -> None:
+    for _ in range(count):
+        body = stripe_body(metadata={"a": 1}, oauth_app_id=str(world.app.id))
+        make_credential(world.account, body)
+        make_app(world.account, "stripe")
+    world.settle()
+
+
+def statements(world: World, method: str, path: str, body: Any = None) -> list[str]:
+    with CaptureQueriesContext(connection) as captured:
+        answer = Api(world.token).send(method, world.fill(path), body)
+    assert answer.status_code == 200, answer.content
+    # The index key is remembered once it is committed, which a test's transaction never is.
+    return [
+        query["sql"]
+        for query in captured.captured_queries
+        if "vault_indexkey" not in query["sql"]
+        and not query["sql"].startswith(("SAVEPOINT", "RELEASE", "BEGIN", "COMMIT"))
+    ]
+
+
+@pytest.mark.parametrize(("path", "count"), (LISTS | NONE | ONE).items())
+def test_a_read_takes_this_many_statements(world, path, count):
+    assert len(statements(world, "GET", path)) == BEARER + count
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_a_list_takes_the_same_however_many_rows_there_are(world, path):
+    few = statements(world, "GET", path)
+    fill(world, 12)
+    assert len(statements(world, "GET", path)) == len(few)
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_a_list_counts_nothing_and_skips_nothing(world, path):
+    for sql in statements(world, "GET", path):
+        assert "OFFSET" not in sql.upper()
+        assert "COUNT(" not in sql.upper()
+
+
+@pytest.mark.parametrize("path", [path for path in LISTS if "?" not in path])
+def test_a_next_page_takes_what_the_first_took(world, path):
+    first = statements(world, "GET", f"{path}?limit=2")
+    answer = Api(world.token).get(f"{path}?limit=2")
+    follow = answer["Link"].partition("<")[2].partition(">")[0].removeprefix("http://testserver")
+    assert "cursor=" in follow
+    second = statements(world, "GET", follow)
+    assert len(second) == len(first)
+    assert not any("OFFSET" in sql.upper() for sql in second)
+
+
+def test_an_import_of_what_is_there_reads_and_writes_nothing(world):
+    body = stripe_body("sk_live_again")
+    Api(world.token).post("/v1/credentials", body)
+    sent = statements(world, "POST", "/v1/credentials", body)
+    # The rows of the identity, a look at the clock, and the credential to answer with.
+    assert len(sent) == BEARER + 3
+    assert not any(sql.startswith(("INSERT", "UPDATE", "DELETE")) for sql in sent)
+
+
+def test_an_import_with_an_app_looks_it_up_once(world):
+    app = make_app(world.account)
+    body = linear_body(app)
+    Api(world.token).post("/v1/credentials", body)
+    assert len(statements(world, "POST", "/v1/credentials", body)) == BEARER + 4
+
+
+@pytest.mark.parametrize("count", [2, 30])
+def test_an_import_of_many_takes_the_same_statements_as_of_few(world, count):
+    bodies = [stripe_body() for _ in range(count)]
+    # The rows, two looks at the clock, one insert of rows and one of events.
+    assert len(statements(world, "POST", "/v1/credentials/import", bodies)) == BEARER + 5
+
+
+@pytest.mark.parametrize("token", ["lk_" + "0" * 36, "nonsense", "lk_sess_" + "A" * 36])
+def test_a_token_with_a_wrong_checksum_costs_no_statement(db, token):
+    with CaptureQueriesContext(connection) as captured:
+        assert Api(token).get("/v1/credentials").status_code == 401
+    assert not captured.captured_queries

@@ -1,0 +1,112 @@
+"""A start that cannot go well fails with one line that says which variable and what to do."""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from config import env
+
+ROOT = Path(__file__).parents[2]
+KEY = base64.b64encode(b"7" * 32).decode()
+OTHER = base64.b64encode(b"8" * 32).decode()
+
+
+def manage(*args: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "manage.py", *args],
+        cwd=ROOT,
+        env={**clean, "DEBUG": "1", "SECRET_KEY": "s" * 50, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory) -> str:
+    """A migrated database, sealed with KEY under the id k1."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('db')}/db.sqlite3"
+    code = (
+        "from django.core.management import call_command; call_command('migrate', verbosity=0);"
+        "from config.startup import verify; verify()"
+    )
+    done = manage("shell", "-v", "0", "-c", code, DATABASE_URL=url, VAULT_KEYS=f"k1:{KEY}")
+    assert done.returncode == 0, done.stderr
+    return url
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ("", "VAULT_KEYS is missing"),
+        ("k1:!!", "k1 is not base64"),
+        ("k1:c2hvcnQ=", "k1 has 5 bytes, not 32"),
+        (f"k1:{OTHER}", "k1 is not the one this database was sealed with"),
+        (f"k2:{KEY}", "k1 is missing"),
+    ],
+)
+def test_wrong_keys_refuse_to_start_in_one_line(database, keys, named):
+    done = manage("serve", "--port", "1", DATABASE_URL=database, VAULT_KEYS=keys)
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert KEY not in done.stderr
+    assert OTHER not in done.stderr
+
+
+def test_a_database_that_does_not_answer_refuses_in_one_line():
+    url = "postgresql://u:canary@127.0.0.1:1/x"
+    done = manage("serve", DATABASE_URL=url, VAULT_KEYS=f"k1:{KEY}")
+    assert done.returncode == 2
+    assert done.stderr.startswith("latchkey: DATABASE_URL: the database does not answer")
+    assert done.stderr.count("\n") == 1
+    assert "canary" not in done.stderr
+
+
+def test_production_has_no_defaults():
+    done = manage("check", DEBUG="0")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "PUBLIC_URL is missing" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "url", ["", "postgres", "mysql://h/db", "postgresql://", "://", "sqlite://["]
+)
+def test_a_bad_database_url_says_the_form(url):
+    with pytest.raises(ImproperlyConfigured, match=r"DATABASE_URL.*write postgresql://"):
+        env.database(url)
+
+
+def test_a_bad_database_url_is_not_repeated():
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        env.database("nosuch://user:canary@host/db")
+    assert "canary" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("value", ["maybe", "2", "yess"])
+def test_an_odd_boolean_is_refused(monkeypatch, value):
+    monkeypatch.setenv("DEBUG", value)
+    with pytest.raises(ImproperlyConfigured, match="DEBUG must be 1 or 0"):
+        env.boolean("DEBUG", default=False)
+
+
+def test_a_short_secret_key_is_refused(monkeypatch):
+    monkeypatch.setenv("SECRET_KEY", "short")
+    with pytest.raises(ImproperlyConfigured, match="SECRET_KEY is too short"):
+        env.secret_key(debug=True, folder=ROOT)
+
+
+def test_debug_keeps_one_secret_key_for_itself(monkeypatch, tmp_path):
+    monkeypatch.delenv("SECRET_KEY", raising=False)
+    first = env.secret_key(debug=True, folder=tmp_path)
+    assert env.secret_key(debug=True, folder=tmp_path) == first
+    assert (tmp_path / "secret.key").stat().st_mode & 0o077 == 0

@@ -1,0 +1,35 @@
+"""The production settings with cheap passwords and test keys; TEST_DATABASE_URL chooses the database."""
+
+import base64
+import os
+
+_url = os.environ.get("TEST_DATABASE_URL") or "sqlite:///var/unused.sqlite3"
+os.environ.update(
+    DEBUG="0",
+    SECRET_KEY="test-only-" * 6,
+    PUBLIC_URL="http://testserver",
+    ALLOWED_HOSTS="testserver,127.0.0.1,localhost",
+    DATABASE_URL=_url,
+    VAULT_KEYS=f"t1:{base64.b64encode(b'1' * 32).decode()}",
+    VAULT_KEYS_FILE="",
+)
+
+from config.settings import *  # noqa: E402, F403
+from config.settings import BASE_DIR, DATABASES, VAR_DIR  # noqa: E402
+
+if _url.startswith("sqlite"):
+    VAR_DIR.mkdir(exist_ok=True)
+    # A file, because threads and processes share it; without waiting for the disk.
+    DATABASES["default"]["TEST"] = {"NAME": str(VAR_DIR / "test.sqlite3")}
+    DATABASES["default"]["OPTIONS"]["init_command"] = (
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;"
+    )
+else:
+    DATABASES["default"]["OPTIONS"]["pool"]["max_size"] = 64
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+STATIC_ROOT = BASE_DIR / "tests"  # WhiteNoise warns where the folder is not there.

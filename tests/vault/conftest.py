@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+from django.apps import apps
+from django.db import connection
+
+from tests.vault.locker import Locker, keys
+from vault import census, services
+from vault.models import Canary, IndexKey
+
+
+@pytest.fixture(scope="session")
+def _locker_table(django_db_setup, django_db_blocker) -> Iterator[None]:
+    with django_db_blocker.unblock():
+        with connection.schema_editor() as editor:
+            editor.create_model(Locker)
+        yield
+        with connection.schema_editor() as editor:
+            editor.delete_model(Locker)
+
+
+@pytest.fixture(params=["1", "2"])
+def suite(request, settings) -> str:
+    settings.VAULT_SUITE = request.param
+    return str(request.param)
+
+
+@pytest.fixture
+def ring_of(settings):
+    """Set the ring to the keys of these ids, the first being the primary."""
+
+    def use(*ids: str) -> None:
+        settings.VAULT_KEYS = keys(*ids)
+
+    return use
+
+
+@pytest.fixture
+def vault(_locker_table, db, ring_of, monkeypatch) -> None:
+    """An empty vault with the ring `k1`, and lockers that rotation knows."""
+    _empty(ring_of, monkeypatch)
+
+
+@pytest.fixture
+def committing_vault(_locker_table, transactional_db, ring_of, monkeypatch) -> None:
+    """The same for tests that really commit."""
+    _empty(ring_of, monkeypatch)
+
+
+def _empty(ring_of, monkeypatch) -> None:
+    for model in (Canary, IndexKey, Locker):
+        model._default_manager.all().delete()
+    ring_of("k1")
+    monkeypatch.setattr(services, "_known_index_key", None)
+    installed = [*apps.get_models(include_auto_created=True), Locker]
+    monkeypatch.setattr(census, "apps", SimpleNamespace(get_models=lambda **_: installed))

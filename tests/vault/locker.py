@@ -1,0 +1,61 @@
+"""A model with sealed columns for the tests alone: no registry of models ever sees it."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from base64 import b64encode
+from typing import Any
+
+from django.db import models
+from django.test.utils import isolate_apps
+
+from common.ids import uuid7
+from vault.fields import SealedField
+from vault.sealing import Place, Sealed, seal, unseal
+
+ACCOUNT = uuid.UUID(int=7)
+
+with isolate_apps("vault"):
+
+    class Locker(models.Model):
+        id = models.UUIDField(primary_key=True, default=uuid7)
+        account_id = models.UUIDField(default=ACCOUNT)
+        label = models.TextField(default="")
+        secrets = SealedField(null=True)
+        spare = SealedField(null=True)
+        objects: models.Manager[Locker] = models.Manager()
+
+        class Meta:
+            app_label = "vault"
+
+        def __str__(self) -> str:
+            return self.label
+
+
+def keys(*ids: str) -> str:
+    """A value of VAULT_KEYS: the bytes of a key follow from its id."""
+    return ",".join(f"{key_id}:{b64encode(material(key_id)).decode()}" for key_id in ids)
+
+
+def material(key_id: str) -> bytes:
+    return hashlib.sha256(key_id.encode()).digest()
+
+
+def locker(value: Any = "hunter2", **fields: Any) -> Locker:
+    """A stored row whose `secrets` hold `value`."""
+    row = Locker(**fields)
+    row.secrets = seal(Place.of(row, "secrets"), value)
+    row.save()
+    return row
+
+
+def opened(row: Locker, column: str = "secrets") -> Any:
+    fresh = Locker.objects.get(pk=row.pk)
+    return unseal(Place.of(fresh, column), getattr(fresh, column))
+
+
+def flipped(sealed: Sealed, at: int) -> Sealed:
+    blob = bytearray(sealed.blob)
+    blob[at] ^= 1
+    return Sealed(bytes(blob))

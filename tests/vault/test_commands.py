@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from tests.vault.locker import Locker, flipped, locker
+from vault.services import verify_ring
+
+pytestmark = pytest.mark.usefixtures("vault")
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def run(*command: str, stderr: StringIO | None = None) -> tuple[int, str, str]:
+    """The exit code, standard output and standard error of a command."""
+    stdout, stderr, code = StringIO(), stderr or StringIO(), 0
+    try:
+        call_command(*command, stdout=stdout, stderr=stderr, no_color=True)
+    except SystemExit as left:
+        code = int(left.code or 0)
+    return code, stdout.getvalue(), stderr.getvalue()
+
+
+@pytest.fixture
+def row(ring_of) -> Locker:
+    """A row under k1, in a ring whose primary is k2 now."""
+    verify_ring()
+    made = locker("hunter2")
+    ring_of("k2", "k1")
+    return made
+
+
+@pytest.fixture
+def damaged(row: Locker) -> Locker:
+    assert row.secrets
+    Locker.objects.update(secrets=flipped(row.secrets, -1))
+    return row
+
+
+def test_rotate_keys_ends_with_its_counts(row):
+    assert run("rotate_keys") == (0, "rotated=2 remaining=0 failed=0\n", "")
+
+
+def test_rotate_keys_twice_is_no_error(row):
+    run("rotate_keys")
+    assert run("rotate_keys", "--batch", "1") == (0, "rotated=0 remaining=0 failed=0\n", "")
+
+
+def test_rotate_keys_names_what_does_not_open(damaged):
+    code, out, err = run("rotate_keys")
+    assert code == 1
+    assert out == "rotated=1 remaining=1 failed=1\n"
+    assert err == f"does not open: vault_locker.secrets {damaged.pk}\n"
+
+
+def test_rotate_keys_shows_progress_on_a_terminal(row):
+    assert run("rotate_keys", stderr=Terminal())[2] == "\r1/2\r2/2\n"
+
+
+@pytest.mark.parametrize("batch", ["0", "-1", "x"])
+def test_rotate_keys_refuses_a_batch(batch):
+    with pytest.raises(CommandError):
+        run("rotate_keys", "--batch", batch)
+
+
+def test_verify_keys_counts_by_key(row):
+    code, out, _ = run("verify_keys")
+    assert code == 0
+    assert {"vault_locker.secrets k1 1", "vault_indexkey.sealed k1 1"} <= set(out.splitlines())
+
+
+def test_verify_keys_lists_what_does_not_open(damaged):
+    code, out, _ = run("verify_keys")
+    assert code == 1
+    assert out.splitlines()[-1] == f"does not open: vault_locker.secrets {damaged.pk}"
+
+
+def test_verify_keys_tells_what_a_missing_key_shuts(row, ring_of):
+    ring_of("k2")
+    code, out, _ = run("verify_keys")
+    assert code == 1
+    assert f"does not open: vault_locker.secrets {row.pk}" in out
+
+
+def test_verify_keys_shows_no_value(row):
+    assert "hunter2" not in "".join(run("verify_keys")[1:])

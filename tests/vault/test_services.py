@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import threading
+import uuid
+from base64 import urlsafe_b64decode
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
+from django.db import IntegrityError, connection, connections, transaction
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from tests.vault.locker import flipped, keys
+from vault import services
+from vault.models import INDEX_KEY_ID, Canary, IndexKey
+from vault.sealing import Place, seal
+from vault.services import (
+    fingerprint,
+    forget_index_key,
+    identity,
+    index_key,
+    signing_key,
+    verify_ring,
+)
+
+ANNA, BERT = uuid.UUID(int=1), uuid.UUID(int=2)
+
+
+def refusal() -> str:
+    with pytest.raises(ImproperlyConfigured) as refused:
+        verify_ring()
+    return str(refused.value)
+
+
+@pytest.mark.usefixtures("vault")
+class TestRing:
+    def test_a_new_database_gets_a_canary_of_the_primary(self, ring_of):
+        ring_of("k2", "k1")
+        verify_ring()
+        assert [canary.key_id for canary in Canary.objects.all()] == ["k2"]
+
+    def test_a_new_database_gets_an_index_key(self):
+        verify_ring()
+        assert IndexKey.objects.count() == 1
+
+    def test_a_second_start_changes_nothing(self):
+        verify_ring()
+        before = list(Canary.objects.values()), list(IndexKey.objects.values())
+        verify_ring()
+        assert before == (list(Canary.objects.values()), list(IndexKey.objects.values()))
+
+    def test_a_new_primary_gets_its_own_canary(self, ring_of):
+        verify_ring()
+        ring_of("k2", "k1")
+        verify_ring()
+        assert {canary.key_id for canary in Canary.objects.all()} == {"k1", "k2"}
+
+    def test_other_bytes_under_the_primary_id_are_refused(self, settings):
+        verify_ring()
+        settings.VAULT_KEYS = keys("other").replace("other:", "k1:")
+        assert refusal().startswith(
+            "VAULT_KEYS: the key under id k1 is not the one this database was sealed with"
+        )
+
+    def test_other_bytes_under_a_secondary_id_are_refused(self, settings):
+        verify_ring()
+        settings.VAULT_KEYS = f"{keys('k2')},{keys('other').replace('other:', 'k1:')}"
+        assert "the key under id k1 is not the one" in refusal()
+
+    def test_a_missing_key_is_refused(self, ring_of):
+        verify_ring()
+        ring_of("k2")
+        assert "id k1 is missing" in refusal()
+
+    def test_a_missing_key_names_the_way_out(self, ring_of):
+        verify_ring()
+        ring_of("k2")
+        assert "put it back, or run rotate_keys before retiring it" in refusal()
+
+    def test_a_refusal_shows_no_key_bytes(self, settings):
+        verify_ring()
+        settings.VAULT_KEYS = keys("other").replace("other:", "k1:")
+        assert settings.VAULT_KEYS.partition(":")[2][:12] not in refusal()
+
+    def test_a_damaged_canary_is_refused_and_kept(self):
+        verify_ring()
+        damaged = flipped(Canary.objects.get().sealed, -1)
+        Canary.objects.update(sealed=damaged)
+        refusal()
+        assert Canary.objects.get().sealed == damaged
+
+    def test_a_refused_start_leaves_no_trace(self, ring_of):
+        """Else one start with a wrong key would lock the right one out."""
+        verify_ring()
+        ring_of("k9")
+        refusal()
+        assert [canary.key_id for canary in Canary.objects.all()] == ["k1"]
+        ring_of("k1")
+        verify_ring()
+
+    def test_a_canary_without_rows_is_no_reason_to_refuse(self, ring_of):
+        ring_of("k1", "k9")
+        verify_ring()
+        canary = Canary(key_id="k9")
+        canary.sealed = Canary.objects.get().sealed
+        canary.save()
+        ring_of("k1")
+        verify_ring()
+        assert [canary.key_id for canary in Canary.objects.all()] == ["k1"]
+
+    def test_a_wrong_suite_is_refused(self, settings):
+        settings.VAULT_SUITE = "9"
+        assert "VAULT_SUITE" in refusal()
+
+    def test_a_database_without_tables_is_refused(self, monkeypatch):
+        monkeypatch.setattr(connection.introspection, "table_names", lambda: ["django_migrations"])
+        assert refusal() == "The database is not migrated: run manage.py migrate."
+
+
+@pytest.mark.usefixtures("vault")
+class TestIndexKey:
+    def test_it_has_32_random_bytes(self):
+        assert len(index_key()) == 32
+
+    def test_it_stays(self):
+        assert index_key() == index_key()
+
+    def test_it_is_stored_sealed(self):
+        key = index_key()
+        blob = IndexKey.objects.get().sealed.blob
+        assert key not in blob
+        assert key.hex().encode() not in blob
+
+    def test_it_is_remembered_once_committed(self, django_capture_on_commit_callbacks):
+        with django_capture_on_commit_callbacks(execute=True):
+            key = index_key()
+        assert services._known_index_key == key
+
+    def test_it_is_not_remembered_before_the_commit(self):
+        index_key()
+        assert services._known_index_key is None
+
+    def test_it_is_not_remembered_after_a_rollback(self, django_capture_on_commit_callbacks):
+        with django_capture_on_commit_callbacks(execute=True), transaction.atomic():
+            index_key()
+            transaction.set_rollback(True)
+        assert services._known_index_key is None
+
+    def test_a_remembered_key_needs_no_query(
+        self, django_capture_on_commit_callbacks, django_assert_num_queries
+    ):
+        with django_capture_on_commit_callbacks(execute=True):
+            index_key()
+        with django_assert_num_queries(0):
+            index_key()
+
+    def test_a_forgotten_key_is_read_again(self, django_capture_on_commit_callbacks):
+        with django_capture_on_commit_callbacks(execute=True):
+            key = index_key()
+        forget_index_key()
+        assert index_key() == key
+
+    def test_the_key_of_a_faster_process_holds(self, monkeypatch):
+        """Both saw no index key; the other process stored its own first."""
+        first = index_key()
+        monkeypatch.setattr(services, "_stored_index_key", lambda: None)
+        assert index_key() == first
+
+    def test_a_key_that_does_not_open_is_refused(self, ring_of):
+        index_key()
+        ring_of("k2")
+        with pytest.raises(ImproperlyConfigured, match="put the key under id k1 back"):
+            index_key()
+
+    def test_a_key_that_does_not_open_is_not_replaced(self, ring_of):
+        index_key()
+        before = IndexKey.objects.get().sealed
+        ring_of("k2")
+        with pytest.raises(ImproperlyConfigured):
+            index_key()
+        assert IndexKey.objects.get().sealed == before
+
+    def test_a_second_index_key_is_impossible(self):
+        index_key()
+        other = IndexKey(id=uuid.uuid4())
+        other.sealed = seal(Place.of(other, "sealed"), "00" * 32)
+        with pytest.raises(IntegrityError), transaction.atomic():
+            other.save()
+
+
+def test_a_key_whose_row_rolled_back_is_not_used(committing_vault):
+    with transaction.atomic():
+        lost = index_key()
+        transaction.set_rollback(True)
+    assert index_key() != lost
+
+
+def test_many_threads_make_one_index_key(committing_vault):
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite's test database is in memory, where threads do not wait for each other")
+    found: list[bytes] = []
+    gate = threading.Barrier(5)
+
+    def make() -> None:
+        gate.wait()
+        # Not index_key(): a thread that comes late would take what another remembered.
+        found.append(services._open_index_key(services._make_index_key()))
+        connections.close_all()
+
+    threads = [threading.Thread(target=make) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [index_key()] * 5
+
+
+@pytest.mark.usefixtures("vault")
+class TestBlindIndex:
+    def test_a_fingerprint_has_16_bytes_of_base64url(self):
+        found = fingerprint(ANNA, "sk_live")
+        assert len(found) == 22
+        assert len(urlsafe_b64decode(found + "==")) == 16
+
+    def test_equal_secrets_have_equal_fingerprints(self):
+        assert fingerprint(ANNA, "sk_live") == fingerprint(str(ANNA), "sk_live")
+
+    def test_different_secrets_have_different_fingerprints(self):
+        assert fingerprint(ANNA, "sk_live") != fingerprint(ANNA, "sk_live ")
+
+    def test_equal_secrets_of_two_accounts_do_not_correlate(self):
+        assert fingerprint(ANNA, "sk_live") != fingerprint(BERT, "sk_live")
+
+    def test_a_fingerprint_of_any_string_exists(self):
+        assert len(fingerprint(ANNA, "\ud800\0")) == 22
+
+    def test_an_identity_has_32_bytes(self):
+        assert len(identity(ANNA, ["stripe_key", "acct_1"])) == 32
+
+    def test_identities_of_two_accounts_do_not_correlate(self):
+        assert identity(ANNA, ["a"]) != identity(BERT, ["a"])
+
+    def test_an_identity_is_no_fingerprint(self):
+        shown = fingerprint(ANNA, "a")
+        assert urlsafe_b64decode(shown + "==") != identity(ANNA, ["a"])[:16]
+
+    def test_another_index_key_gives_other_fingerprints(self):
+        before = fingerprint(ANNA, "a")
+        IndexKey.objects.filter(pk=INDEX_KEY_ID).delete()
+        assert fingerprint(ANNA, "a") != before
+
+    def test_signing_keys_of_two_purposes_differ(self):
+        assert len({signing_key("cursor"), signing_key("events"), index_key()}) == 3
+
+    def test_a_signing_key_stays(self):
+        assert signing_key("cursor") == signing_key("cursor")
+
+
+@examples(max_examples=100, deadline=None)
+@given(st.lists(st.lists(st.text(max_size=4), max_size=4), min_size=2, max_size=2, unique_by=tuple))
+def test_different_parts_have_different_identities(sequences):
+    known = services._known_index_key
+    services._known_index_key = b"i" * 32
+    try:
+        one, other = (identity(ANNA, parts) for parts in sequences)
+    finally:
+        services._known_index_key = known
+    assert one != other
+
+
+def test_the_models_have_no_migration_to_make(db):
+    call_command("makemigrations", "vault", check=True, dry_run=True, verbosity=0)
