@@ -13,7 +13,7 @@ from environs import Env, EnvError
 
 env = Env()
 
-BLOCKING_THREADS = 16
+BLOCKING_THREADS = 8
 """The server's threads in each process; each uses at most one database connection."""
 
 
@@ -63,7 +63,8 @@ def database(url: str) -> dict[str, Any]:
     if engine not in _OPTIONS:
         raise ImproperlyConfigured(f"DATABASE_URL is of an unsupported kind: {how}.")
     found["OPTIONS"] = {**found.get("OPTIONS", {}), **_OPTIONS[engine]}
-    found["CONN_HEALTH_CHECKS"] = True
+    if engine == "postgresql":
+        found["ENGINE"] = "config.postgresql"
     return found
 
 
