@@ -1,5 +1,6 @@
 """The WSGI application. It starts only with keys that fit the database."""
 
+import gc
 import os
 
 from config.startup import refusals_in_one_line, verify
@@ -11,3 +12,7 @@ with refusals_in_one_line():
 
     application = get_wsgi_application()
     verify()
+
+# What was loaded stays: looking through it for garbage again and again would stall requests.
+gc.collect()
+gc.freeze()
