@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import re
 import threading
@@ -27,6 +28,12 @@ def uuid7() -> uuid.UUID:
     millis, fraction = stamp >> 12, stamp & 0xFFF
     random = int.from_bytes(os.urandom(8)) & (1 << 62) - 1
     return uuid.UUID(int=millis << 80 | 7 << 76 | fraction << 64 | 2 << 62 | random)
+
+
+def first_at(moment: dt.datetime) -> uuid.UUID:
+    """The least UUID version 7 that is made at `moment`, and greater than all made before it."""
+    millis = max(0, min(int(moment.timestamp() * 1000), (1 << 48) - 1))
+    return uuid.UUID(int=millis << 80 | 7 << 76 | 2 << 62)
 
 
 def parse_uuid(value: object) -> uuid.UUID | None:

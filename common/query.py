@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Final
+import uuid
+from typing import Any, Final
 
+from django.db.models import QuerySet
 from rest_framework.request import Request
 
 from common.errors import BadRequest
 from common.text import printable
 
 PAGING: Final = frozenset({"limit", "cursor"})
+
+
+def is_filtered(request: Request) -> bool:
+    """Whether a list is asked for only a part of its rows."""
+    return not request.query_params.keys() <= PAGING
 
 
 def refuse_unknown(request: Request, known: frozenset[str]) -> None:
@@ -19,3 +26,9 @@ def refuse_unknown(request: Request, known: frozenset[str]) -> None:
             raise BadRequest.of(printable(name), "unknown query parameter")
         if not value:
             raise BadRequest.of(name, "must not be empty")
+
+
+def newest(queryset: QuerySet[Any], count: int, before: uuid.UUID | None) -> QuerySet[Any]:
+    """The newest `count` rows, those before the id if one is given."""
+    earlier = queryset.filter(id__lt=before) if before else queryset
+    return earlier.order_by("-id")[:count]

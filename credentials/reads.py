@@ -63,6 +63,7 @@ _COLUMNS: Final = (
     ("time", "app.created_at"),
     ("time", "app.updated_at"),
 )
+_ONE_OF: Final = {"postgresql": "= ANY (ARRAY[%s]::uuid[])", "sqlite": "= %s"}
 _WHOLE: Final = {len("2026-11-21T09:30:00"), len("2026-11-21T09:30:00.123456")}
 
 
@@ -74,8 +75,27 @@ class Shown(NamedTuple):
     document: dict[str, Any]
 
 
-def fetch(queryset: QuerySet[Credential], count: int) -> list[Shown]:
-    """The newest `count` credentials of `queryset`, whose own order and columns are not used."""
+def newest(account_id: uuid.UUID, count: int, before: uuid.UUID | None = None) -> list[Shown]:
+    """The newest `count` credentials of the account, before the one of that id where it is given.
+
+    The statement never changes but for `count`, so PostgreSQL keeps its plan: making one takes
+    longer than reading. Said as here, only the index of account and id gives the order, also where
+    one account has nearly all rows and another asks.
+    """
+    earlier = "AND credentials_credential.id < %s" if before else ""
+    sql = f"""{_select(connection.vendor, now_sql(connection.vendor))}
+        WHERE credentials_credential.account_id {_ONE_OF[connection.vendor]} {earlier}
+        ORDER BY credentials_credential.account_id DESC, credentials_credential.id DESC
+        LIMIT {count:d}"""
+    return _rows(sql, [_parameter(id) for id in (account_id, before) if id])
+
+
+def fetch(
+    queryset: QuerySet[Credential], count: int, before: uuid.UUID | None = None
+) -> list[Shown]:
+    """Like `newest`, of `queryset`, whose own order and columns are not used."""
+    if before:
+        queryset = queryset.filter(id__lt=before)
     compiler = queryset.query.get_compiler(connection=connection)
     try:
         where, params = compiler.compile(queryset.query.where)
@@ -83,17 +103,25 @@ def fetch(queryset: QuerySet[Credential], count: int) -> list[Shown]:
         return []
     select = _select(connection.vendor, now_sql(connection.vendor))
     sql = f"{select} WHERE {where} ORDER BY credentials_credential.id DESC LIMIT %s"
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [*params, count])
-        rows = cursor.fetchall()
-    apps: dict[str, dict[str, Any]] = {}
-    return [_shown(row, apps) for row in rows]
+    return _rows(sql, [*params, count])
 
 
 def one(account_id: uuid.UUID, id: uuid.UUID) -> Shown | None:
     """The credential of this id in this account, read afresh."""
     found = fetch(Credential.objects.filter(account_id=account_id, id=id), 1)
     return found[0] if found else None
+
+
+def _rows(sql: str, params: list[Any]) -> list[Shown]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        rows = cursor.fetchall()
+    apps: dict[str, dict[str, Any]] = {}
+    return [_shown(row, apps) for row in rows]
+
+
+def _parameter(id: uuid.UUID) -> uuid.UUID | str:
+    return id if connection.features.has_native_uuid_field else id.hex
 
 
 @functools.lru_cache(maxsize=8)

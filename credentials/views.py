@@ -4,7 +4,6 @@ import uuid
 from collections.abc import Sequence
 from typing import cast
 
-from django.db.models import QuerySet
 from django.utils.http import parse_header_parameters
 from drf_spectacular.utils import extend_schema
 from rest_framework import viewsets
@@ -16,6 +15,7 @@ from common.callers import caller
 from common.errors import NotFound, UnsupportedMedia
 from common.ids import parse_uuid
 from common.parsing import MergePatchParser, StrictJSONParser
+from common.query import is_filtered
 from common.scopes import CREDENTIALS_READ, CREDENTIALS_WRITE
 from common.views import AccountView, body
 from credentials import reads, services
@@ -47,8 +47,7 @@ class CredentialViewSet(AccountView[Credential], viewsets.GenericViewSet[Credent
     @extend_schema(responses=CredentialSerializer(many=True))
     def list(self, request: Request) -> Response:
         """Credentials, newest first."""
-        queryset = self.filter_queryset(self.get_queryset())
-        page = self.pages.paginate_queryset(queryset, request, view=self)
+        page = self.pages.page(self.fetch, request)
         answer: Response = self.pages.get_paginated_response([shown.document for shown in page])
         return answer
 
@@ -104,9 +103,11 @@ class CredentialViewSet(AccountView[Credential], viewsets.GenericViewSet[Credent
         )
         return Response(status=204)
 
-    def fetch(self, queryset: QuerySet[Credential], count: int) -> Sequence[reads.Shown]:
+    def fetch(self, count: int, before: uuid.UUID | None) -> Sequence[reads.Shown]:
         """What the paginator reads a page with."""
-        return reads.fetch(queryset, count)
+        if is_filtered(self.request):
+            return reads.fetch(self.filter_queryset(self.get_queryset()), count, before)
+        return reads.newest(caller(self.request).account_id, count, before)
 
     def _existing(self, pk: str) -> uuid.UUID:
         """The id, or NotFound before the body is looked at: another account's is not told apart."""

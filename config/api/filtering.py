@@ -7,7 +7,7 @@ from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework.request import Request
 
 from common.errors import BadRequest
-from common.query import PAGING
+from common.query import is_filtered
 
 
 class StrictFilterBackend(DjangoFilterBackend):
@@ -19,7 +19,7 @@ class StrictFilterBackend(DjangoFilterBackend):
     def filter_queryset(
         self, request: Request, queryset: QuerySet[Any], view: Any
     ) -> QuerySet[Any]:
-        if not set(request.query_params) - PAGING:
+        if not is_filtered(request):
             return queryset  # Building the filter set's form costs more than the query.
         filterset = self.get_filterset(request, queryset, view)
         if filterset is None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
 import hmac
 import re
 import uuid
+from collections.abc import Callable
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from django.db.models import QuerySet
 from rest_framework.pagination import BasePagination
@@ -17,6 +20,7 @@ from rest_framework.response import Response
 
 from common.callers import caller
 from common.errors import BadRequest
+from common.query import newest
 from vault.services import signing_key
 
 DEFAULT_LIMIT: Final = 50
@@ -24,22 +28,28 @@ MAX_LIMIT: Final = 200
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,2}", re.ASCII)
 
 
+Fetch = Callable[[int, uuid.UUID | None], list[Any]]
+"""The newest rows, so many, before this id; each has `id`, as a UUID or its text."""
+
+
 class KeysetPagination(BasePagination):
     """`{"data": […], "next_cursor": string|null}` and `Link: <…>; rel="next"`.
 
-    A view may have `fetch(queryset, count)` to read rows faster than model instances are; each row
-    then has `id`, as a UUID or its text.
+    A view that reads rows faster than model instances are calls `page` itself.
     """
 
     next_cursor: str | None = None
     request: Request
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
+        return self.page(functools.partial(_instances, queryset), request)
+
+    def page(self, fetch: Fetch, request: Request, *, default: int = DEFAULT_LIMIT) -> list[Any]:
+        """The page that `request` asks for. Raises BadRequest for a wrong limit or cursor."""
         self.request = request
-        limit = read_limit(request, default=getattr(view, "default_limit", DEFAULT_LIMIT))
-        if (cursor := request.query_params.get("cursor")) is not None:
-            queryset = queryset.filter(id__lt=_position(request, cursor))
-        rows = getattr(view, "fetch", _instances)(queryset, limit + 1)
+        limit = read_limit(request, default=default)
+        cursor = request.query_params.get("cursor")
+        rows = fetch(limit + 1, None if cursor is None else _position(request, cursor))
         if len(rows) > limit:
             rows = rows[:limit]
             self.next_cursor = _cursor(request, _id(rows[-1]))
@@ -52,9 +62,8 @@ class KeysetPagination(BasePagination):
 
     def add_link(self, response: Response) -> None:
         if self.next_cursor:
-            query = self.request.query_params.copy()
-            query["cursor"] = self.next_cursor
-            url = self.request.build_absolute_uri(f"{self.request.path}?{query.urlencode()}")
+            query = urlencode({**self.request.query_params.dict(), "cursor": self.next_cursor})
+            url = self.request.build_absolute_uri(f"{self.request.path}?{query}")
             response["Link"] = f'<{url}>; rel="next"'
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
@@ -92,8 +101,8 @@ def read_limit(request: Request, *, default: int) -> int:
     return int(sent)
 
 
-def _instances(queryset: QuerySet[Any], count: int) -> list[Any]:
-    return list(queryset.order_by("-id")[:count])
+def _instances(queryset: QuerySet[Any], count: int, before: uuid.UUID | None) -> list[Any]:
+    return list(newest(queryset, count, before))
 
 
 def _id(row: Any) -> uuid.UUID:

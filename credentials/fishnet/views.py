@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from common.callers import caller
 from common.errors import BadRequest, Invalid, NotFound
 from common.ids import parse_uuid
+from common.query import newest
 from common.scopes import CREDENTIALS_READ, CREDENTIALS_WRITE
 from common.views import AccountView, body
 from credentials import services
@@ -54,12 +55,11 @@ class CredentialMetadataViewSet(AccountView[Credential], viewsets.GenericViewSet
     scopes = {"GET": CREDENTIALS_READ, "POST": CREDENTIALS_WRITE, "DELETE": CREDENTIALS_WRITE}
     queryset = Credential.objects.all()
     serializer_class = CredentialMetadataSerializer
-    default_limit = WHOLE_LIST
 
     @extend_schema(responses=CredentialMetadataSerializer(many=True))
     def list(self, request: Request) -> Response:
         """A bare array, newest first."""
-        page = self.pages.paginate_queryset(self.get_queryset(), request, view=self)
+        page = self.pages.page(self._newest, request, default=WHOLE_LIST)
         response = Response([metadata.document() for metadata in page])
         self.pages.add_link(response)
         return response
@@ -74,7 +74,7 @@ class CredentialMetadataViewSet(AccountView[Credential], viewsets.GenericViewSet
             )
         except Invalid as invalid:
             raise BadRequest(invalid.detail) from None
-        (metadata,) = self.fetch(self.get_queryset().filter(id__in=[found.id]), 1)
+        (metadata,) = _metadata(self.get_queryset().filter(id__in=[found.id]))
         return Response(metadata.document(), status=201)
 
     @extend_schema(responses={200: DeletedSerializer})
@@ -89,11 +89,14 @@ class CredentialMetadataViewSet(AccountView[Credential], viewsets.GenericViewSet
             raise NotFound("credential not found") from None
         return Response({"deleted": True})
 
-    def fetch(self, queryset: QuerySet[Credential], count: int) -> Sequence[Metadata]:
-        columns = ("id", "provider", "name", "property_name", "created_at", "use__last_used_at")
-        named = queryset.annotate(property_name=KeyTextTransform("name", "properties"))
-        rows = named.order_by("-id").values_list(*columns)[:count]
-        return [Metadata(*row) for row in rows]
+    def _newest(self, count: int, before: uuid.UUID | None) -> Sequence[Metadata]:
+        return _metadata(newest(self.get_queryset(), count, before))
+
+
+def _metadata(queryset: QuerySet[Credential]) -> list[Metadata]:
+    columns = ("id", "provider", "name", "property_name", "created_at", "use__last_used_at")
+    named = queryset.annotate(property_name=KeyTextTransform("name", "properties"))
+    return [Metadata(*row) for row in named.values_list(*columns)]
 
 
 def _import_body(request: Request) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 import pytest
@@ -135,6 +137,27 @@ def test_filters_by_time(api, account, five):
     middle = api.get(f"/v1/credentials/{five[2].id}").json()["created_at"]
     assert listed(api, f"?created_before={middle}") == ["n1", "n0"]
     assert listed(api, f"?created_after={middle}") == ["n4", "n3"]
+
+
+@pytest.mark.parametrize("year", ["0001", "1970", "9999"])
+def test_filters_by_any_time(api, five, year):
+    found = {"0001": 0, "1970": 0, "9999": 5}[year]
+    assert len(listed(api, f"?created_before={year}-12-31T23:59:59Z")) == found
+    assert len(listed(api, f"?created_after={year}-12-31T23:59:59Z")) == 5 - found
+
+
+def test_a_clock_that_is_hours_off_hides_nothing(api, account, monkeypatch):
+    """An id is made by the application's clock, `created_at` by the database's."""
+    for hours in (-12, 12):
+        shifted = time.time_ns() + hours * 3600 * 10**9
+        monkeypatch.setattr("common.ids.time.time_ns", lambda now=shifted: now)
+        monkeypatch.setattr("common.ids._last", 0)
+        make_credential(account)
+    monkeypatch.undo()
+    assert len(listed(api, "?created_after=2026-01-01T00:00:00Z")) == 2
+    now = datetime.now(UTC)
+    around = [(now + timedelta(minutes=m)).isoformat().replace("+", "%2B") for m in (-5, 5)]
+    assert len(listed(api, f"?created_after={around[0]}&created_before={around[1]}")) == 2
 
 
 def test_filters_by_expiry(api, account):
