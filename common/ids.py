@@ -22,7 +22,8 @@ def uuid7() -> uuid.UUID:
     62 random bits.
     """
     global _last
-    stamp = time.time_ns() // 1_000_000 << 12 | (time.time_ns() % 1_000_000 << 12) // 1_000_000
+    millis, rest = divmod(time.time_ns(), 1_000_000)
+    stamp = millis << 12 | (rest << 12) // 1_000_000
     with _lock:
         stamp = _last = max(stamp, _last + 1)
     millis, fraction = stamp >> 12, stamp & 0xFFF

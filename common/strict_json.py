@@ -68,24 +68,31 @@ def check_metadata(value: Any, *, field: str = "metadata") -> dict[str, Any]:
 
 
 def _check_level(node: Any, *, field: str, depth: int) -> int:
-    """Check one node and all below it; how many keys there are."""
-    if isinstance(node, dict | list) and depth > METADATA_DEPTH:
+    """Check one object or array and all below it; how many keys there are."""
+    if depth > METADATA_DEPTH:
         raise Invalid.of(field, f"must have at most {METADATA_DEPTH} levels")
     if isinstance(node, dict):
         for key in node:
             if fault := text.label_fault(key, max_length=METADATA_KEY_LENGTH):
                 raise Invalid.of(field, f"a key {fault}")
-        children = list(node.values())
-        return len(node) + sum(_check_level(c, field=field, depth=depth + 1) for c in children)
-    if isinstance(node, list):
-        return sum(_check_level(c, field=field, depth=depth + 1) for c in node)
-    if isinstance(node, str) and len(node) > METADATA_BYTES:
-        raise TooLarge(f"{field}: must be at most 16 KiB of JSON")
-    if isinstance(node, str) and len(node) > METADATA_STRING_LENGTH:
+        keys, children = len(node), node.values()
+    else:
+        keys, children = 0, node
+    for child in children:
+        if isinstance(child, dict | list):
+            keys += _check_level(child, field=field, depth=depth + 1)
+        else:
+            _check_leaf(child, field)
+    return keys
+
+
+def _check_leaf(value: Any, field: str) -> None:
+    if isinstance(value, str) and len(value) > METADATA_STRING_LENGTH:
+        if len(value) > METADATA_BYTES:
+            raise TooLarge(f"{field}: must be at most 16 KiB of JSON")
         raise Invalid.of(field, f"a string must have at most {METADATA_STRING_LENGTH} characters")
-    if fault := _leaf_fault(node):
+    if fault := _leaf_fault(value):
         raise Invalid.of(field, fault)
-    return 0
 
 
 def _leaf_fault(value: Any) -> str | None:
