@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -74,9 +74,18 @@ def fingerprint(account_id: uuid.UUID | str, value: str) -> str:
 
 def identity(account_id: uuid.UUID | str, parts: Sequence[str]) -> bytes:
     """32 bytes that stand for the sequence `parts` within one account."""
-    encoded = [_bytes(part) for part in parts]
-    message = b"".join(len(part).to_bytes(4) + part for part in encoded)
-    return _digest("identity/1", str(account_id), message)
+    return identifier(account_id)(parts)
+
+
+def identifier(account_id: uuid.UUID | str) -> Callable[[Sequence[str]], bytes]:
+    """`identity` for one account: what it returns asks no database, and any thread may call it."""
+    keyed = _keyed(index_key(), "identity/1", str(account_id))
+
+    def identify(parts: Sequence[str]) -> bytes:
+        encoded = [_bytes(part) for part in parts]
+        return _mac(keyed, b"".join(len(part).to_bytes(4) + part for part in encoded))
+
+    return identify
 
 
 def signing_key(purpose: str) -> bytes:
@@ -153,7 +162,11 @@ def _remember_index_key(key: bytes) -> None:
 
 
 def _digest(purpose: str, account_id: str, message: bytes) -> bytes:
-    mac = _keyed(index_key(), purpose, account_id).copy()
+    return _mac(_keyed(index_key(), purpose, account_id), message)
+
+
+def _mac(keyed: HMAC, message: bytes) -> bytes:
+    mac = keyed.copy()
     mac.update(message)
     return mac.finalize()
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.db import transaction
 
 from common.callers import Actor
-from common.errors import Problem
-from credentials.importing.items import Item, read_item
+from common.errors import Invalid, Problem
+from credentials.importing.items import Identify, Item, read_body
 from credentials.importing.lines import Line
 from credentials.importing.upsert import CHUNK, store
+from vault import services as vault
 
 MAX_FAULTS: Final = 1000
 
@@ -89,10 +91,7 @@ def import_lines(
     not for us to guess.
     """
     report = Report(dry_run=dry_run)
-    seen: dict[bytes, int] = {}
-    for chunk in _chunks(lines):
-        faults: list[Fault] = []
-        items = _read(chunk, account_id, seen, faults)
+    for items, faults in _ahead(_Reader(vault.identifier(account_id)).read, _chunks(lines)):
         outcomes = store(
             [item for _, item in items], account_id=account_id, actor=actor, dry_run=dry_run
         )
@@ -104,6 +103,10 @@ def import_lines(
         _add_faults(report, faults, on_fault)
         on_chunk(report)
     return report
+
+
+_Read = tuple[list[tuple[int, Item]], list[Fault]]
+"""The items of a chunk with their lines' numbers, and the lines that are none."""
 
 
 def import_all_or_none(
@@ -123,23 +126,41 @@ def _chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
         yield chunk
 
 
-def _read(
-    chunk: list[Line], account_id: uuid.UUID, seen: dict[bytes, int], faults: list[Fault]
-) -> list[tuple[int, Item]]:
-    items = []
-    for line in chunk:
-        try:
-            item = read_item(line.body(), account_id=account_id)
-        except Problem as problem:
-            faults.append(Fault.of(line.number, problem))
-            continue
-        earlier = seen.setdefault(item.identity, line.number)
+def _ahead(read: Callable[[list[Line]], _Read], chunks: Iterator[list[Line]]) -> Iterator[_Read]:
+    """Each chunk read, in order: the next one is checked while the database works on this one."""
+    with ThreadPoolExecutor(max_workers=1) as other:
+        coming: Future[_Read] | None = None
+        for chunk in chunks:
+            found, coming = coming, other.submit(read, chunk)
+            if found:
+                yield found.result()
+        if coming:
+            yield coming.result()
+
+
+class _Reader:
+    """Lines into items; it remembers which line had which identity first."""
+
+    def __init__(self, identify: Identify) -> None:
+        self._identify = identify
+        self._seen: dict[bytes, int] = {}
+
+    def read(self, chunk: list[Line]) -> _Read:
+        items: list[tuple[int, Item]] = []
+        faults: list[Fault] = []
+        for line in chunk:
+            try:
+                items.append((line.number, self._item(line)))
+            except Problem as problem:
+                faults.append(Fault.of(line.number, problem))
+        return items, faults
+
+    def _item(self, line: Line) -> Item:
+        item = read_body(line.body(), identify=self._identify)
+        earlier = self._seen.setdefault(item.identity, line.number)
         if earlier != line.number:
-            reason = f"is the same upstream account as line {earlier}"
-            faults.append(Fault(line.number, "properties", reason))
-            continue
-        items.append((line.number, item))
-    return items
+            raise Invalid.of("properties", f"is the same upstream account as line {earlier}")
+        return item
 
 
 def _add_faults(report: Report, faults: list[Fault], on_fault: Callable[[Fault], None]) -> None:

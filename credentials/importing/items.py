@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -47,18 +47,23 @@ class Item:
     expires_at: dt.datetime | None
 
 
+Identify = Callable[[Sequence[str]], bytes]
+"""What makes an identity of what says it (vault.services.identifier)."""
+
+
 def read_item(body: Any, *, account_id: uuid.UUID) -> Item:
-    """Check `body` as far as that goes without the database. Raises Invalid with every fault."""
+    """Check `body` as far as that goes without the account's rows. Raises Invalid with every fault."""
+    return read_body(body, identify=vault.identifier(account_id))
+
+
+def read_body(body: Any, *, identify: Identify) -> Item:
+    """`read_item` without any question to the database, so that any thread may run it."""
     if not isinstance(body, dict):
         raise Invalid("The body must be a JSON object.")
     fields = _checked(body)
     kind = _kind(fields["properties"])
     shown, secrets = clean(kind, fields["properties"], partial=True)
-    partial = tuple(
-        name
-        for name in kind.schema["required"]
-        if name in kind.secret_fields and name not in secrets
-    )
+    partial = tuple(name for name in _required_secrets(kind) if name not in secrets)
     app_id, external_id = fields.get("oauth_app_id"), fields.get("external_id")
     if kind.needs_app and app_id is None:
         raise Invalid.of("oauth_app_id", f"is required for {kind.name}")
@@ -69,7 +74,7 @@ def read_item(body: Any, *, account_id: uuid.UUID) -> Item:
         properties=shown,
         secrets=secrets,
         partial=partial,
-        identity=vault.identity(account_id, parts),
+        identity=identify(parts),
         app_id=app_id,
         clears_app="oauth_app_id" in fields and app_id is None,
         name=fields.get("name"),
@@ -79,6 +84,11 @@ def read_item(body: Any, *, account_id: uuid.UUID) -> Item:
         obtained_at=fields.get("obtained_at"),
         expires_at=times.parse(shown.get("expires_at")),
     )
+
+
+@functools.cache
+def _required_secrets(kind: Kind) -> tuple[str, ...]:
+    return tuple(name for name in kind.schema["required"] if name in kind.secret_fields)
 
 
 def _checked(body: Mapping[str, Any]) -> dict[str, Any]:
