@@ -18,6 +18,8 @@ class Canary(models.Model):
 
     key_id = models.CharField(primary_key=True, max_length=ID_BYTES)
     sealed = SealedField()
+    forgotten_at = models.DateTimeField(null=True)
+    """Since when the key is known to be lost, and its rows are no reason not to start."""
 
     class Meta:
         verbose_name_plural = "canaries"

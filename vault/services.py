@@ -113,10 +113,13 @@ def _planted_canary(key_id: str) -> Canary:
 def _check_or_retire(keyring: Keyring, canary: Canary) -> None:
     if keyring.get(canary.key_id) is not None:
         _check_canary(keyring, canary)
+    elif canary.forgotten_at is not None:
+        return
     elif rows := rows_under(canary.key_id):
         raise ImproperlyConfigured(
             f"{keyring.source}: the key under id {canary.key_id} is missing, and {rows} rows are"
-            " sealed with it: put it back, or run rotate_keys before retiring it."
+            " sealed with it: put it back, or run rotate_keys before retiring it. If it is lost"
+            f" for good, manage.py forget_key {canary.key_id} goes on without those rows."
         )
     else:
         canary.delete()

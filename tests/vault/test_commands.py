@@ -3,9 +3,12 @@ from __future__ import annotations
 from io import StringIO
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 
 from tests.vault.locker import Locker, flipped, locker
+from vault.models import IndexKey
+from vault.sealing import Place, seal, unseal
 from vault.services import verify_ring
 
 pytestmark = pytest.mark.usefixtures("vault")
@@ -89,3 +92,46 @@ def test_verify_keys_tells_what_a_missing_key_shuts(row, ring_of):
 
 def test_verify_keys_shows_no_value(row):
     assert "hunter2" not in "".join(run("verify_keys")[1:])
+
+
+@pytest.fixture
+def lost(row, ring_of) -> Locker:
+    """A row under k1, which no ring has any more; the index key has moved to k2."""
+    index = IndexKey.objects.get()
+    verify_ring()
+    index.sealed = seal(Place.of(index, "sealed"), unseal(Place.of(index, "sealed"), index.sealed))
+    index.save()
+    ring_of("k2")
+    return row
+
+
+def test_a_missing_key_says_how_to_go_on_without_it(lost):
+    with pytest.raises(ImproperlyConfigured, match="forget_key k1"):
+        verify_ring()
+
+
+def test_forget_key_lets_a_start_pass_and_counts_what_stays_shut(lost):
+    code, out, err = run("forget_key", "k1")
+    assert (code, out, err) == (0, "vault_locker.secrets 1\n", "")
+    verify_ring()
+
+
+def test_a_forgotten_key_that_is_found_opens_its_rows_again(lost, ring_of):
+    run("forget_key", "k1")
+    ring_of("k2", "k1")
+    verify_ring()
+    assert run("verify_keys")[0] == 0
+
+
+@pytest.mark.parametrize("id", ["k2", "k9"])
+def test_forget_key_refuses_a_key_that_is_there_or_never_was(lost, id):
+    with pytest.raises(CommandError, match=id if id == "k2" else "no key of this id"):
+        run("forget_key", id)
+    with pytest.raises(ImproperlyConfigured):
+        verify_ring()
+
+
+def test_forget_key_refuses_the_key_of_the_index(row, ring_of):
+    ring_of("k2")
+    with pytest.raises(CommandError, match="index key"):
+        run("forget_key", "k1")
