@@ -30,11 +30,13 @@ def disconnect() -> None:
 
 
 def verify() -> None:
-    """Raise ImproperlyConfigured unless the database answers and the vault's keys fit it."""
+    """Raise ImproperlyConfigured unless settings can be read, the database answers, the keys fit it."""
     from django.db import InterfaceError, OperationalError, connection
 
+    from egress.allow import opened
     from vault.services import verify_ring
 
+    opened()
     try:
         # Once without the pool, whose own refusal comes later and says less.
         with connection.wrap_database_errors:

@@ -12,6 +12,7 @@ os.environ.update(
     DATABASE_URL=_url,
     VAULT_KEYS=f"t1:{base64.b64encode(b'1' * 32).decode()}",
     VAULT_KEYS_FILE="",
+    EGRESS_ALLOW="",
 )
 
 from config.settings import *  # noqa: E402, F403

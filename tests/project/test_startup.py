@@ -12,6 +12,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from config import env
+from config.startup import verify
 
 ROOT = Path(__file__).parents[2]
 KEY = base64.b64encode(b"7" * 32).decode()
@@ -110,3 +111,9 @@ def test_debug_keeps_one_secret_key_for_itself(monkeypatch, tmp_path):
     first = env.secret_key(debug=True, folder=tmp_path)
     assert env.secret_key(debug=True, folder=tmp_path) == first
     assert (tmp_path / "secret.key").stat().st_mode & 0o077 == 0
+
+
+def test_an_unreadable_egress_allow_refuses_to_start(settings):
+    settings.EGRESS_ALLOW = "*.example.com"
+    with pytest.raises(ImproperlyConfigured, match="EGRESS_ALLOW"):
+        verify()
