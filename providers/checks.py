@@ -15,8 +15,9 @@ from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
 
 from providers.custom_kind import CUSTOM
+from providers.faults import DUPLICATE, SCHEMA, UNREADABLE, Fault
 from providers.registry import data_files
-from providers.rules import DUPLICATE, SCHEMA, UNREADABLE, Fault, faults
+from providers.rules import faults
 
 
 def check_providers(**_: Any) -> list[CheckMessage]:
@@ -62,7 +63,28 @@ def _validator() -> Any:
 
 def _schema_faults(document: Any) -> Iterator[Fault]:
     for error in _validator().iter_errors(document):
-        yield SCHEMA, ".".join(str(step) for step in error.absolute_path), error.message
+        for cause in _causes(error):
+            yield SCHEMA, ".".join(str(step) for step in cause.absolute_path), cause.message
+
+
+def _causes(error: Any) -> Iterator[Any]:
+    """What is wrong inside the alternative (anyOf, oneOf) that the value comes nearest to.
+
+    An alternative of another type is none that was meant: what may be null, and is not, is not null.
+    """
+    branches: dict[Any, list[Any]] = {}
+    for cause in error.context or ():
+        branches.setdefault(cause.schema_path[0], []).append(cause)
+    meant = [causes for causes in branches.values() if not any(_is_other(c) for c in causes)]
+    if not meant:
+        yield error
+        return
+    for cause in min(meant, key=len):
+        yield from _causes(cause)
+
+
+def _is_other(cause: Any) -> bool:
+    return cause.validator == "type" and not cause.path
 
 
 def _duplicates(documents: list[tuple[Path, Any]]) -> Iterator[tuple[Path, Fault]]:

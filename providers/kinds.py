@@ -77,8 +77,30 @@ class Refresh:
 
 
 @dataclass(frozen=True, slots=True)
+class Revocation:
+    """The provider's own call that ends a token, where it is not RFC 7009's.
+
+    `auth`: client (as at the token endpoint), bearer (the token itself), none. The token stands in
+    `token_field`, beside `token_type_hint` where `hint`: in the query of GET and DELETE, else in a
+    body of the OAuth's `token_format`. None: the bearer header alone has it.
+    """
+
+    method: str
+    url: str
+    auth: str
+    token_field: str | None
+    hint: bool
+    ok: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OAuth:
-    """The provider's authorization server. URLs may hold `{variables}`; None: none, or not found."""
+    """The provider's authorization server. URLs may hold `{variables}`; None: none, or not found.
+
+    `revocation_url` is an endpoint as RFC 7009 has it, `revocation` any other call. `refresh_url`
+    is where refresh goes if not to `token_url`. `quirks` names functions of `quirks.py`. `iss`:
+    whether authorization answers carry RFC 9207's `iss`.
+    """
 
     authorize_url: str | None
     token_url: str
@@ -91,11 +113,60 @@ class OAuth:
     client_auth: str | None
     token_params: Mapping[str, str]
     refresh: Refresh
+    authorize_params: Mapping[str, str] = field(default_factory=dict)
+    refresh_url: str | None = None
+    token_format: str = "form"  # noqa: S105  not a secret
+    scope_param: str = "scope"
+    iss: bool | None = None
+    quirks: tuple[str, ...] = ()
+    revocation: Revocation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where a property is found after a connection: token | callback | id_token | call | config.
+
+    `at` is a JSON pointer (RFC 6901) into the token answer, the id_token's claims or the call's
+    answer; a parameter's name of the callback; a variable's name of the OAuth app's config.
+    """
+
+    place: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The request after the exchange whose answer says whose grant it is.
+
+    It goes to `path` on the API's base URL, or to `url`, authenticated as the kind's requests are,
+    or by `headers` alone where these have an Authorization: templates as in `Auth.values`.
+    """
+
+    method: str
+    path: str | None = None
+    url: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    json: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """How a connection fills the kind's identity and required properties.
+
+    The flow itself fills access_token, refresh_token and expires_at. `name` and `owner_email` are
+    the credential's own; all other names are the kind's properties.
+    """
+
+    properties: Mapping[str, Found]
+    call: Call | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kind:
-    """One kind of credential. `schema` is the JSON Schema of its properties, `kind` included."""
+    """One kind of credential. `schema` is the JSON Schema of its properties, `kind` included.
+
+    `connect` None: nothing says whose grant a connection got, so its caller names `external_id`.
+    """
 
     name: str
     provider: str
@@ -113,6 +184,7 @@ class Kind:
     auth: Auth | None
     probe: Probe | None
     example: Mapping[str, Any]
+    connect: Connect | None = None
 
     @property
     def refreshes(self) -> bool:

@@ -20,12 +20,16 @@ from providers.custom_kind import CUSTOM
 from providers.kind_schema import kind_schema
 from providers.kinds import (
     Auth,
+    Call,
+    Connect,
+    Found,
     IdentityPart,
     Kind,
     OAuth,
     Probe,
     Provider,
     Refresh,
+    Revocation,
     Source,
     Variable,
 )
@@ -119,6 +123,7 @@ def build_kind(slug: str, name: str, item: Mapping[str, Any], *, inherited: Auth
         auth=_auth(item["auth"]) if "auth" in item else inherited,
         probe=_probe(item["probe"]),
         example=item["example"],
+        connect=_connect(item.get("connect")),
     )
 
 
@@ -138,8 +143,30 @@ def _auth(item: Mapping[str, Any] | None) -> Auth | None:
 def _oauth(item: Mapping[str, Any] | None) -> OAuth | None:
     if item is None:
         return None
-    lists = {"default_scopes": tuple(item["default_scopes"]), "refresh": Refresh(**item["refresh"])}
-    return OAuth(**{**item, **lists})
+    made = {
+        "default_scopes": tuple(item["default_scopes"]),
+        "refresh": Refresh(**item["refresh"]),
+        "quirks": tuple(item["quirks"]),
+        "revocation": _revocation(item["revocation"]),
+    }
+    return OAuth(**{**item, **made})
+
+
+def _revocation(item: Mapping[str, Any] | None) -> Revocation | None:
+    if item is None:
+        return None
+    return Revocation(**{**item, "ok": tuple(item["ok"])})
+
+
+def _connect(item: Mapping[str, Any] | None) -> Connect | None:
+    if item is None:
+        return None
+    found = item["properties"].items()
+    call = item["call"]
+    return Connect(
+        properties={name: Found(place=part["in"], at=part["at"]) for name, part in found},
+        call=Call(**call) if call else None,
+    )
 
 
 def _probe(item: Mapping[str, Any] | None) -> Probe | None:

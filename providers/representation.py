@@ -44,5 +44,6 @@ def _kind_document(kind: Kind) -> dict[str, Any]:
         "refreshes": kind.refreshes,
         "rotates": kind.rotates,
         "posted_key": kind.posted_key,
+        "connect": asdict(kind.connect) if kind.connect else None,
         "example": dict(kind.example),
     }

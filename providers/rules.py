@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from common.errors import Invalid
-from providers import properties
+from providers import properties, quirks
+from providers.connect_rules import connect_faults
+from providers.faults import DUPLICATE, EXAMPLE, FILE_NAME, RULE, UNKNOWN_FIELD, Fault
 from providers.registry import build_kind
+from providers.url_rules import names, url_faults
 
-UNREADABLE: Final = "providers.E001"
-SCHEMA: Final = "providers.E002"
-DUPLICATE: Final = "providers.E003"
-UNKNOWN_FIELD: Final = "providers.E004"
-EXAMPLE: Final = "providers.E005"
-VARIABLE: Final = "providers.E006"
-FILE_NAME: Final = "providers.E007"
-RULE: Final = "providers.E008"
-
-_TEMPLATE: Final = re.compile(r"\{([^{}]*)\}")
-_ENDPOINTS: Final = ("authorize_url", "token_url", "revocation_url", "introspection_url", "issuer")
-
-Fault = tuple[str, str, str]
-"""The check's id, the path of the field in the file, and what is wrong with it."""
+_ENDPOINTS: Final = (
+    *("authorize_url", "token_url", "refresh_url", "revocation_url", "introspection_url", "issuer"),
+)
 
 
 def faults(path: Path, document: Mapping[str, Any]) -> Iterator[Fault]:
@@ -39,8 +30,23 @@ def faults(path: Path, document: Mapping[str, Any]) -> Iterator[Fault]:
             f"only one kind can take a key posted alone, not {' and '.join(posted)}",
         )
     yield from _variable_faults(document)
+    yield from _oauth_faults(document["oauth"])
     for name, kind in document["kinds"].items():
         yield from _kind_faults(document, name, kind)
+        yield from connect_faults(document, f"kinds.{name}.connect", kind)
+
+
+def _oauth_faults(oauth: Mapping[str, Any] | None) -> Iterator[Fault]:
+    if oauth is None:
+        return
+    for quirk in oauth["quirks"]:
+        if quirk not in quirks.NAMES:
+            yield UNKNOWN_FIELD, "oauth.quirks", f"names {quirk}, which quirks.py does not have"
+    revocation = oauth["revocation"]
+    if revocation and oauth["revocation_url"]:
+        yield RULE, "oauth.revocation", "stands beside revocation_url: one of them is enough"
+    if revocation and revocation["token_field"] is None and revocation["auth"] != "bearer":
+        yield RULE, "oauth.revocation.token_field", "is needed where auth is not bearer"
 
 
 def _kind_faults(
@@ -72,8 +78,8 @@ def _field_faults(at: str, kind: Mapping[str, Any], fields: Mapping[str, Any]) -
         "property_aliases": kind.get("property_aliases", {}).values(),
         "posted_key": [kind["posted_key"]] if "posted_key" in kind else [],
     }
-    for where, names in named.items():
-        for field in names:
+    for where, listed in named.items():
+        for field in listed:
             if field not in fields:
                 yield UNKNOWN_FIELD, f"{at}.{where}", f"names {field}, which is not a property"
     for field in kind["secret"]:
@@ -104,7 +110,7 @@ def _auth_faults(
         yield RULE, f"{at}.auth", "is needed where the provider has none"
         return
     known = {*fields, "access_token"} if kind["grant"] else set(fields)
-    for field in _names(auth.get("values", {}).values()) - known:
+    for field in names(auth.get("values", {}).values()) - known:
         yield UNKNOWN_FIELD, f"{at}.auth", f"uses {field}, which is not a property"
 
 
@@ -123,41 +129,13 @@ def _variable_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
     for endpoint in _ENDPOINTS:
         # Where the user is sent to, nobody is connected yet: there are no properties to take.
         users = {} if endpoint == "authorize_url" else renewed
-        yield from _url_faults(f"oauth.{endpoint}", oauth.get(endpoint) or "", document, users)
+        yield from url_faults(f"oauth.{endpoint}", oauth.get(endpoint) or "", document, users)
+    if revocation := oauth.get("revocation"):
+        yield from url_faults("oauth.revocation.url", revocation["url"], document, renewed)
     for name, value in oauth.get("token_params", {}).items():
-        yield from _url_faults(f"oauth.token_params.{name}", value, document, renewed)
-    yield from _url_faults("api.base_url", document["api"]["base_url"], document, kinds)
+        yield from url_faults(f"oauth.token_params.{name}", value, document, renewed)
+    yield from url_faults("api.base_url", document["api"]["base_url"], document, kinds)
     for name, kind in kinds.items():
         if probe := kind["probe"]:
             url = f"https://host{probe['path']}"
-            yield from _url_faults(f"kinds.{name}.probe.path", url, document, {name: kind})
-
-
-def _url_faults(
-    at: str, url: str, document: Mapping[str, Any], kinds: Mapping[str, Any]
-) -> Iterator[Fault]:
-    host = url.removeprefix("https://").partition("/")[0]
-    for name in sorted(_names([url])):
-        place = "host" if f"{{{name}}}" in host else "path"
-        variable = document["variables"].get(name)
-        if variable and place == "host" and variable.get("place", "host") != "host":
-            yield VARIABLE, at, f"{{{name}}} stands in the host, but is declared for paths"
-        parts = {kind: item["properties"].get(name) for kind, item in kinds.items()}
-        if variable is None and (not parts or None in parts.values()):
-            yield VARIABLE, at, f"{{{name}}} is neither in variables nor a property of each kind"
-        for kind, part in parts.items():
-            if part and not _fits(part, place, whole=url == f"{{{name}}}"):
-                yield VARIABLE, at, f"{{{name}}}, a property of {kind}, may be more than its place"
-
-
-def _fits(part: Mapping[str, Any], place: str, *, whole: bool) -> bool:
-    """Whether a property can only be a value that is safe at this place of a URL."""
-    if whole:
-        return part.get("format") == "uri" and "hosts" in part
-    if place == "path":
-        return part["type"] == "integer" or part.get("format") in {"label", "segment"}
-    return part.get("format") == "label" or (part.get("format") == "host" and "hosts" in part)
-
-
-def _names(templates: Iterable[str]) -> set[str]:
-    return {name for template in templates for name in _TEMPLATE.findall(template)}
+            yield from url_faults(f"kinds.{name}.probe.path", url, document, {name: kind})

@@ -18,10 +18,17 @@ KEY = ("kinds", "acme_key")
 
 
 @pytest.fixture
-def folder(settings, tmp_path):
-    settings.PROVIDERS_DIR = str(tmp_path)
+def folder(settings, tmp_path, monkeypatch):
+    """An operator's folder beside two of our files: to check them all would take its time."""
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    ours.mkdir()
+    theirs.mkdir()
+    for name in ("stripe.json", "github.json"):
+        (ours / name).symlink_to(DATA / name)
+    monkeypatch.setattr("providers.registry.DATA", ours)
+    settings.PROVIDERS_DIR = str(theirs)
     registry.cache_clear()
-    yield tmp_path
+    yield theirs
     registry.cache_clear()
 
 
@@ -95,6 +102,7 @@ BROKEN = [
     ("E002", "pattern", changed(*KEY, "properties", "key", "pattern", to="^a\\$")),
     ("E002", "pattern", changed(*KEY, "properties", "key", "pattern", to="a+")),
     ("E008", "kinds.acme_key", changed(*KEY, "mechanism", to="password")),
+    ("E002", "kinds.acme_key", changed(*KEY, "connect", to=None)),
 ]
 
 

@@ -1,0 +1,17 @@
+"""What a system check of the provider files can find: the check's id, where, and what is wrong."""
+
+from __future__ import annotations
+
+from typing import Final
+
+UNREADABLE: Final = "providers.E001"
+SCHEMA: Final = "providers.E002"
+DUPLICATE: Final = "providers.E003"
+UNKNOWN_FIELD: Final = "providers.E004"
+EXAMPLE: Final = "providers.E005"
+VARIABLE: Final = "providers.E006"
+FILE_NAME: Final = "providers.E007"
+RULE: Final = "providers.E008"
+
+Fault = tuple[str, str, str]
+"""The check's id, the path of the field in the file, and what is wrong with it."""

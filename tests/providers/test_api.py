@@ -1,0 +1,31 @@
+"""What callers see of the providers."""
+
+import pytest
+
+from providers.registry import registry
+
+pytestmark = pytest.mark.django_db
+
+
+def test_all_providers_are_listed(api):
+    answer = api.get("/v1/providers").json()
+    assert [item["slug"] for item in answer["data"]] == list(registry().providers)
+    assert answer["next_cursor"] is None
+
+
+def test_one_provider_says_how_it_connects_and_ends_a_grant(api):
+    answer = api.get("/v1/providers/slack").json()
+    assert answer["oauth"]["quirks"] == ["slack_answer"]
+    assert answer["oauth"]["revocation"]["url"] == "https://slack.com/api/auth.revoke"
+    (kind,) = [item for item in answer["kinds"] if item["kind"] == "slack_oauth2"]
+    assert kind["connect"]["properties"]["team_id"] == {"place": "token", "at": "/team/id"}
+    assert kind["connect"]["call"] is None
+
+
+def test_a_kind_that_cannot_say_whose_it_is_has_no_connect(api):
+    kinds = api.get("/v1/providers/bigcommerce").json()["kinds"]
+    assert {kind["kind"]: kind["connect"] for kind in kinds}["bigcommerce_oauth2"] is None
+
+
+def test_an_unknown_provider_is_not_found(api):
+    assert api.get("/v1/providers/arrakis").status_code == 404

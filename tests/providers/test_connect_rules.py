@@ -1,0 +1,194 @@
+"""What a file says of OAuth and of connecting holds together, or is named with its field."""
+
+import copy
+import json
+from typing import Any
+
+import orjson
+import pytest
+
+from providers.checks import check_providers
+from providers.registry import DATA, registry
+
+# Pipedrive's file has a call, an address out of the token answer, and scopes.
+GOOD = json.loads((DATA / "pipedrive.json").read_text().replace("pipedrive_", "acme_")) | {
+    "slug": "acme"
+}
+KIND = ("kinds", "acme_oauth2")
+CONNECT = (*KIND, "connect")
+CALL = (*CONNECT, "call")
+REVOKE = {
+    "method": "POST",
+    "url": "https://acme.example/revoke",
+    "auth": "client",
+    "token_field": "token",
+    "hint": True,
+    "ok": [200],
+}
+
+
+@pytest.fixture
+def folder(settings, tmp_path, monkeypatch):
+    """An operator's folder beside two of our files: to check them all would take its time."""
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    ours.mkdir()
+    theirs.mkdir()
+    for name in ("stripe.json", "github.json"):
+        (ours / name).symlink_to(DATA / name)
+    monkeypatch.setattr("providers.registry.DATA", ours)
+    settings.PROVIDERS_DIR = str(theirs)
+    registry.cache_clear()
+    yield theirs
+    registry.cache_clear()
+
+
+def changed(*path: str, to: Any) -> dict[str, Any]:
+    document: dict[str, Any] = copy.deepcopy(GOOD)
+    at = document
+    for step in path[:-1]:
+        at = at[step]
+    at[path[-1]] = to
+    return document
+
+
+def without(*path: str) -> dict[str, Any]:
+    document = changed(*path, to=None)
+    at = document
+    for step in path[:-1]:
+        at = at[step]
+    del at[path[-1]]
+    return document
+
+
+def found_at(place: str, at: str) -> dict[str, str]:
+    return {"in": place, "at": at}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        GOOD,
+        changed(*CONNECT, to=None),
+        changed(*CONNECT, "properties", "name", to=found_at("call", "/data/name")),
+        changed(*CONNECT, "properties", "refresh_token", to=found_at("token", "/refresh")),
+        changed("oauth", "revocation", to=REVOKE),
+        changed("oauth", "quirks", to=["slack_answer", "basecamp_refresh"]),
+        changed(
+            *CALL,
+            to={"method": "GET", "url": "https://acme.example/me", "headers": {}, "json": None},
+        ),
+    ],
+    ids=["as_it_is", "not_found", "name", "filled", "revocation", "quirks", "address"],
+)
+def test_a_sound_file_has_no_fault(folder, request, document):
+    (folder / "acme.json").write_text(json.dumps(document))
+    faults = [message.msg for message in check_providers()]
+    # What the flow fills by itself is not listed: the schema says so.
+    assert bool(faults) is (request.node.callspec.id == "filled")
+
+
+BROKEN = [
+    ("E002", "oauth", without("oauth", "quirks")),
+    ("E002", "oauth.authorize_params", changed("oauth", "authorize_params", to={"state": "x"})),
+    ("E002", "oauth.authorize_params", changed("oauth", "authorize_params", to={"nonce": "x"})),
+    ("E002", "oauth.authorize_params.a", changed("oauth", "authorize_params", to={"a": "{b}"})),
+    ("E002", "oauth.token_format", changed("oauth", "token_format", to="xml")),
+    ("E002", "oauth.scope_param", changed("oauth", "scope_param", to="")),
+    ("E002", "oauth.iss", changed("oauth", "iss", to="yes")),
+    ("E002", "oauth.client_auth", changed("oauth", "client_auth", to="mutual_tls")),
+    ("E002", "oauth.refresh_url", changed("oauth", "refresh_url", to="http://acme.example")),
+    ("E002", "oauth.revocation", changed("oauth", "revocation", to=REVOKE | {"method": "PUT"})),
+    ("E004", "oauth.quirks", changed("oauth", "quirks", to=["acme_dance"])),
+    ("E006", "oauth.refresh_url", changed("oauth", "refresh_url", to="https://{uid}.acme.example")),
+    (
+        "E006",
+        "oauth.revocation.url",
+        changed("oauth", "revocation", to=REVOKE | {"url": "https://acme.example/{uid}"}),
+    ),
+    (
+        "E008",
+        "oauth.revocation.token_field",
+        changed("oauth", "revocation", to=REVOKE | {"token_field": None}),
+    ),
+    ("E002", "kinds.acme_oauth2", without(*CONNECT)),
+    ("E002", "kinds.acme_oauth2.connect", changed(*CONNECT, "properties", to={})),
+    (
+        "E002",
+        "connect.properties.user_id",
+        changed(*CONNECT, "properties", "user_id", to=found_at("call", "data")),
+    ),
+    (
+        "E002",
+        "connect.properties.user_id",
+        changed(*CONNECT, "properties", "user_id", to=found_at("cookie", "/id")),
+    ),
+    ("E002", "connect.call", changed(*CALL, "url", to="https://acme.example/me")),
+    ("E002", "connect.call", without(*CALL, "path")),
+    (
+        "E004",
+        "connect.properties",
+        changed(*CONNECT, "properties", "colour", to=found_at("token", "/colour")),
+    ),
+    (
+        "E004",
+        "connect.properties.user_id",
+        changed(*CONNECT, "properties", "user_id", to=found_at("config", "user")),
+    ),
+    ("E004", "connect.call.headers", changed(*CALL, "headers", to={"X-User": "{user_id}"})),
+    (
+        "E004",
+        "connect.call.headers",
+        changed(*KIND, "auth", to={"in": "header", "values": {"X-User": "{user_id}"}}),
+    ),
+    (
+        "E004",
+        "connect.call.path",
+        changed(*CONNECT, "properties", "api_domain", to=found_at("call", "/domain")),
+    ),
+    ("E006", "connect.call.path", changed(*CALL, "path", to="/users/{user_id}")),
+    ("E008", "connect.properties", without(*CONNECT, "properties", "company_id")),
+    ("E008", "connect.properties", without(*CONNECT, "properties", "api_domain")),
+    (
+        "E008",
+        "connect.properties",
+        changed(*CONNECT, "properties", "user_id", to=found_at("id_token", "/sub")),
+    ),
+    ("E008", "connect.call", changed(*CALL[:-1], "call", to=None)),
+    ("E008", "kinds.acme_oauth2.connect", changed("oauth", "authorize_url", to=None)),
+]
+
+
+@pytest.mark.parametrize(("code", "field", "document"), BROKEN)
+def test_a_broken_file_is_named_with_its_field(folder, code, field, document):
+    (folder / "acme.json").write_bytes(orjson.dumps(document))
+    found = [message.msg for message in check_providers() if message.id == f"providers.{code}"]
+    assert [message for message in found if "acme.json: " in message and field in message]
+
+
+def test_a_secret_is_found_in_the_token_answer_alone(folder):
+    for place, faults in (("token", 0), ("callback", 1)):
+        document = changed(*CONNECT, "properties", "key", to=found_at(place, "/k"))
+        if place == "callback":
+            document["kinds"]["acme_oauth2"]["connect"]["properties"]["key"]["at"] = "k"
+        kind = document["kinds"]["acme_oauth2"]
+        kind["properties"]["key"] = {"type": "string", "description": "A key."}
+        kind["secret"].append("key")
+        (folder / "acme.json").write_bytes(orjson.dumps(document))
+        assert len(check_providers()) == faults
+
+
+def test_a_call_with_an_authorization_of_its_own_needs_none_of_the_kinds(folder):
+    document = changed(*CALL, "headers", to={"Authorization": "OAuth {access_token}"})
+    document["kinds"]["acme_oauth2"]["auth"] = {
+        "in": "header",
+        "values": {"Authorization": "Bearer {access_token}", "X-User": "{user_id}"},
+    }
+    (folder / "acme.json").write_bytes(orjson.dumps(document))
+    assert check_providers() == []
+
+
+def test_two_ways_to_revoke_are_one_too_many(folder):
+    document = changed("oauth", "revocation", to=REVOKE)
+    document["oauth"]["revocation_url"] = "https://acme.example/revoke"
+    (folder / "acme.json").write_bytes(orjson.dumps(document))
+    assert [message.id for message in check_providers()] == ["providers.E008"]

@@ -1,0 +1,143 @@
+"""Every file that ships, one by one: complete, safe for a customer's values, and with its sources."""
+
+import datetime as dt
+import functools
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+
+from common.errors import Invalid
+from providers.checks import check_providers
+from providers.properties import variables
+from providers.registry import DATA, registry
+from providers.representation import provider_document
+
+FILES = sorted(path.stem for path in DATA.glob("*.json"))
+WITH_VARIABLES = [slug for slug in FILES if registry().providers[slug].variables]
+CONNECTED = sorted(kind.name for kind in registry().kinds.values() if kind.connect)
+FOREIGN = [
+    "evil.example",
+    "a/b",
+    "a?b",
+    "a#b",
+    "a@b",
+    "a:1",
+    "..",
+    "",
+    "a b",
+    "a%2fb",
+    "{x}",
+    None,
+    7,
+]
+
+
+@functools.cache
+def faults() -> tuple[str, ...]:
+    return tuple(message.msg for message in check_providers())
+
+
+@functools.cache
+def document(slug: str) -> Any:
+    return orjson.loads((DATA / f"{slug}.json").read_bytes())
+
+
+def strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from strings(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from strings(part)
+
+
+def test_there_are_more_than_a_hundred():
+    assert len(FILES) >= 105
+
+
+@pytest.mark.parametrize("slug", FILES)
+def test_it_keeps_to_the_schema_and_the_rules(slug):
+    assert [message for message in faults() if f"/{slug}.json: " in message] == []
+
+
+@pytest.mark.parametrize("slug", FILES)
+def test_each_source_has_its_link_and_its_day(slug):
+    for source in document(slug)["sources"]:
+        assert re.fullmatch(r"https://[a-z0-9.-]+\.[a-z]{2,}(/[!-~]*)?", source["url"])
+        assert dt.date(2026, 1, 1) <= dt.date.fromisoformat(source["read"])
+
+
+@pytest.mark.parametrize("slug", FILES)
+def test_each_address_is_https(slug):
+    assert not [text for text in strings(document(slug)) if "http://" in text]
+
+
+@pytest.mark.parametrize("slug", WITH_VARIABLES)
+def test_a_variable_is_one_label_or_one_segment(slug):
+    provider = registry().providers[slug]
+    for name in provider.variables:
+        for value in FOREIGN:
+            with pytest.raises(Invalid):
+                variables(provider, {name: value})
+
+
+@pytest.mark.parametrize("slug", FILES)
+def test_what_it_says_of_oauth_reaches_the_objects_and_the_api(slug):
+    provider, said = registry().providers[slug], document(slug)["oauth"]
+    assert provider_document(provider)["oauth"] == said
+    assert (provider.oauth is None) is (said is None)
+
+
+@pytest.mark.parametrize("name", CONNECTED)
+def test_a_connection_finds_whatever_its_import_would_ask_for(name):
+    kind = registry().kinds[name]
+    assert kind.connect is not None
+    filled = {"kind", "name", "access_token", "refresh_token", *kind.connect.properties}
+    assert set(kind.schema["required"]) <= filled
+    assert {part.field for part in kind.identity} <= filled
+
+
+@pytest.mark.parametrize("name", CONNECTED)
+def test_how_it_connects_is_shown(name):
+    kind = registry().kinds[name]
+    shown = provider_document(registry().providers[kind.provider])["kinds"]
+    (connect,) = [item["connect"] for item in shown if item["kind"] == name]
+    said = document(kind.provider)["kinds"][name]["connect"]
+    places = {field: {"place": p["in"], "at": p["at"]} for field, p in said["properties"].items()}
+    assert connect["properties"] == places
+    assert (connect["call"] is None) is (said["call"] is None)
+
+
+def test_parameters_of_the_protocol_are_the_flows_own():
+    own = {
+        "client_id",
+        "redirect_uri",
+        "response_type",
+        "state",
+        "scope",
+        "code_challenge",
+        "nonce",
+    }
+    for slug in FILES:
+        oauth = registry().providers[slug].oauth
+        assert not own & set(oauth.authorize_params if oauth else ())
+
+
+@pytest.mark.parametrize(
+    ("slug", "params"),
+    [
+        ("google", {"access_type": "offline", "prompt": "consent"}),
+        ("dropbox", {"token_access_type": "offline"}),
+        ("atlassian", {"audience": "api.atlassian.com", "prompt": "consent"}),
+        ("notion", {"owner": "user"}),
+    ],
+)
+def test_where_a_refresh_token_must_be_asked_for_it_is(slug, params):
+    oauth = registry().providers[slug].oauth
+    assert oauth is not None
+    assert oauth.authorize_params == params

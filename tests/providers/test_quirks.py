@@ -1,0 +1,100 @@
+"""Where providers depart from the standard, and come back to it."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from providers import quirks
+from providers.registry import registry
+
+BOT = {
+    "ok": True,
+    "access_token": "xoxb-1",
+    "token_type": "bot",
+    "scope": "chat:write",
+    "refresh_token": "xoxe-1",
+    "expires_in": 43200,
+    "team": {"id": "T1", "name": "Arrakis"},
+    "authed_user": {"id": "U1"},
+}
+USER = {
+    "ok": True,
+    "team": {"id": "T1", "name": "Arrakis"},
+    "authed_user": {
+        "id": "U1",
+        "access_token": "xoxp-1",
+        "token_type": "user",
+        "scope": "search:read",
+        "refresh_token": "xoxe-2",
+        "expires_in": 43200,
+    },
+}
+
+
+def slack(answer: dict[str, Any]) -> dict[str, Any]:
+    return quirks.TOKEN_ANSWER["slack_answer"](answer)
+
+
+def test_slacks_bot_token_is_the_token():
+    assert slack(BOT) == BOT | {"token_type": "Bearer"}
+
+
+def test_slacks_user_token_is_brought_up_where_there_is_no_bots():
+    found = slack(USER)
+    assert found["access_token"] == "xoxp-1"
+    assert found["refresh_token"] == "xoxe-2"
+    assert found["scope"] == "search:read"
+    assert found["token_type"] == "Bearer"
+    assert found["team"] == {"id": "T1", "name": "Arrakis"}
+
+
+def test_of_slacks_two_tokens_the_bots_stays():
+    both = BOT | {"authed_user": USER["authed_user"]}
+    assert slack(both)["access_token"] == "xoxb-1"
+    assert slack(both)["scope"] == "chat:write"
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("invalid_code", "invalid_grant"),
+        ("invalid_refresh_token", "invalid_grant"),
+        ("token_revoked", "invalid_grant"),
+        ("bad_client_secret", "invalid_client"),
+        ("invalid_client_id", "invalid_client"),
+        ("bad_redirect_uri", "invalid_request"),
+        ("ratelimited", "temporarily_unavailable"),
+        ("internal_error", "server_error"),
+        ("something_new", "something_new"),
+    ],
+)
+def test_slacks_refusals_have_the_standards_names(said, meant):
+    assert slack({"ok": False, "error": said}) == {"error": meant}
+
+
+@pytest.mark.parametrize("answer", [{}, {"ok": True}, {"authed_user": None}, {"authed_user": 7}])
+def test_an_answer_without_a_token_gains_none(answer):
+    assert "access_token" not in slack(answer)
+
+
+def test_basecamp_names_a_refresh_in_type_and_leaves_a_code_as_it_is():
+    change = quirks.TOKEN_REQUEST["basecamp_refresh"]
+    headers = {"Accept": "application/json"}
+    code = {"grant_type": "authorization_code", "type": "web_server"}
+    refresh = {"grant_type": "refresh_token", "type": "web_server"}
+    assert change(code, headers) == (code, headers)
+    assert change(refresh, headers) == (refresh | {"type": "refresh"}, headers)
+
+
+def test_no_quirk_changes_what_it_is_given():
+    before = copy.deepcopy(USER)
+    slack(USER)
+    assert before == USER
+
+
+def test_every_quirk_has_one_moment_and_a_provider():
+    tables = [*quirks.AUTHORIZE, *quirks.TOKEN_REQUEST, *quirks.TOKEN_ANSWER]
+    assert sorted(tables) == sorted(quirks.NAMES)
+    used = {n for p in registry().providers.values() if p.oauth for n in p.oauth.quirks}
+    assert used == quirks.NAMES
