@@ -1,0 +1,66 @@
+"""The authorization request: where a user's browser is sent to (RFC 6749 §4.1.1, RFC 7636)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import secrets
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import quote, urlencode
+
+from oauth_apps.protocol.errors import ProtocolError
+from oauth_apps.protocol.shapes import Client
+from oauth_apps.protocol.urls import fill
+from providers import quirks
+from vault.secret import Secret
+
+_VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}", re.ASCII)
+
+
+def new_verifier() -> Secret:
+    """A code verifier of 256 random bits (RFC 7636 §4.1); one for each attempt."""
+    return Secret(secrets.token_urlsafe(32))
+
+
+def authorization_url(
+    client: Client, *, redirect_uri: str, state: str, scopes: Sequence[str], verifier: Secret | None
+) -> str:
+    """The URL that asks the user for a code. Nothing is sent.
+
+    `scopes` are taken as they are; () asks for none. The challenge is S256 of `verifier`, left out
+    for a provider whose file says that it takes none (`pkce: false`). Raises ProtocolError where
+    the provider has no authorization endpoint, AppError where its URL lacks a variable.
+    """
+    oauth = client.oauth
+    if oauth.authorize_url is None:
+        raise ProtocolError(
+            "not_supported", "The provider has no authorization endpoint.", sent=False
+        )
+    params = {
+        **oauth.authorize_params,
+        "response_type": "code",
+        "client_id": client.client_id,
+        "redirect_uri": redirect_uri,
+        "state": state,
+    }
+    if scopes:
+        params[oauth.scope_param] = oauth.scope_separator.join(scopes)
+    if verifier is not None and oauth.pkce is not False:
+        params |= {"code_challenge": challenge(verifier), "code_challenge_method": "S256"}
+    for name in oauth.quirks:
+        if name in quirks.AUTHORIZE:
+            params = quirks.AUTHORIZE[name](params)
+    url = fill(oauth.authorize_url, client.variables)
+    # %20 and not +: all read it alike.
+    return f"{url}?{urlencode(params, quote_via=quote, safe='')}"
+
+
+def challenge(verifier: Secret) -> str:
+    """S256 of `verifier` (RFC 7636 §4.2). Raises ValueError for what is no verifier."""
+    text = verifier.expose()
+    if not _VERIFIER.fullmatch(text):
+        raise ValueError("A code verifier has 43 to 128 unreserved characters.")
+    digest = hashlib.sha256(text.encode("ascii")).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")

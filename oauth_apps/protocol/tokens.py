@@ -1,0 +1,104 @@
+"""The requests that bring tokens: one function for each grant of the standards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from egress.exchange import Limits
+from oauth_apps.protocol.answers import tokens_of
+from oauth_apps.protocol.assertions import assertion
+from oauth_apps.protocol.shapes import Client, Tokens
+from oauth_apps.protocol.urls import fill
+from oauth_apps.protocol.wire import Fields, post, with_secrets
+from providers import quirks
+from vault.secret import Secret
+
+_JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+
+
+def exchange_code(
+    client: Client, *, code: Secret, redirect_uri: str, verifier: Secret | None
+) -> Tokens:
+    """The tokens for a code (RFC 6749 §4.1.3); `redirect_uri` and `verifier` as its request had them."""
+    fields = {
+        "grant_type": "authorization_code",
+        "code": code.expose(),
+        "redirect_uri": redirect_uri,
+    }
+    if verifier is not None and client.oauth.pkce is not False:
+        fields["code_verifier"] = verifier.expose()
+    return _ask(client, fields)
+
+
+def refresh(client: Client, *, refresh_token: Secret) -> Tokens:
+    """New tokens for a refresh token (RFC 6749 §6), from `refresh_url` where there is one.
+
+    No scope is sent: it stays what it was. After an error with `sent`, the provider may have
+    replaced the token all the same.
+    """
+    fields = {"grant_type": "refresh_token", "refresh_token": refresh_token.expose()}
+    return _ask(client, fields, url=client.oauth.refresh_url)
+
+
+def client_credentials(client: Client, *, scopes: Sequence[str]) -> Tokens:
+    """A token for the app itself (RFC 6749 §4.4); () asks for the scopes that it has."""
+    return _ask(client, {"grant_type": "client_credentials"} | _scope(client, scopes))
+
+
+def jwt_bearer(
+    client: Client,
+    *,
+    issuer: str,
+    subject: str,
+    key: Secret,
+    audience: str | None = None,
+    scopes: Sequence[str] = (),
+    claims: Mapping[str, Any] | None = None,
+) -> Tokens:
+    """A token for an assertion that `key` (a PEM private key) signs (RFC 7523 §2.1).
+
+    `audience` is the token endpoint's URL unless another is given. The client is named, and
+    authenticated if it has secrets; one with an empty id is not (§3.1: it is optional).
+    """
+    held = assertion(
+        issuer=issuer,
+        subject=subject,
+        audience=audience or fill(client.oauth.token_url, client.variables),
+        key=key,
+        claims=claims,
+    )
+    fields = {"grant_type": _JWT_BEARER, "assertion": held.expose()}
+    return _ask(client, fields | _scope(client, scopes))
+
+
+def _ask(client: Client, fields: Fields, *, url: str | None = None) -> Tokens:
+    address = fill(url or client.oauth.token_url, client.variables)
+    extra = {
+        name: fill(value, client.variables) for name, value in client.oauth.token_params.items()
+    }
+
+    def ask(secret: Secret | None, limits: Limits) -> Tokens:
+        response = post(
+            client,
+            address,
+            {**extra, **fields},
+            secret=secret,
+            limits=limits,
+            change=lambda body, headers: _quirky(client, body, headers),
+        )
+        return tokens_of(response, client.oauth)
+
+    return with_secrets(client, ask)
+
+
+def _quirky(client: Client, body: Fields, headers: Fields) -> tuple[dict[str, str], dict[str, str]]:
+    changed = dict(body), dict(headers)
+    for name in client.oauth.quirks:
+        if name in quirks.TOKEN_REQUEST:
+            changed = quirks.TOKEN_REQUEST[name](*changed)
+    return changed
+
+
+def _scope(client: Client, scopes: Sequence[str]) -> dict[str, str]:
+    return {"scope": client.oauth.scope_separator.join(scopes)} if scopes else {}
