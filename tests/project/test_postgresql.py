@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import psycopg
 import pytest
 from django.db import connection
@@ -35,7 +37,7 @@ def test_an_idle_connection_lives(db: None) -> None:
 
 def test_a_list_without_filters_reads_one_index_in_its_order(account: Account) -> None:
     make_credential(account)
-    seen: list[tuple[str, object]] = []
+    seen: list[tuple[str, Any]] = []
 
     def note(execute, sql, params, many, context):
         seen.append((sql, params))

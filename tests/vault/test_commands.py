@@ -95,7 +95,7 @@ def test_verify_keys_shows_no_value(row):
 
 
 @pytest.fixture
-def lost(row, ring_of) -> Locker:
+def lost(row: Locker, ring_of) -> Locker:
     """A row under k1, which no ring has any more; the index key has moved to k2."""
     index = IndexKey.objects.get()
     verify_ring()
