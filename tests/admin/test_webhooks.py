@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts.models import Account
+from events.models import Event
+from tests.admin.pages import address, errors, form_values, text
+from tests.factories import make_endpoint
+from webhooks.models import WebhookDelivery, WebhookEndpoint, WebhookSecret
+from webhooks.services import tell
+
+ADD = address(WebhookEndpoint, "add")
+LIST = address(WebhookEndpoint, "changelist")
+DELIVERIES = address(WebhookDelivery, "changelist")
+URL = "http://127.0.0.1:9/hook"
+
+
+@pytest.fixture
+def endpoint(account: Account) -> WebhookEndpoint:
+    return make_endpoint(account)
+
+
+@pytest.fixture
+def delivery(endpoint: WebhookEndpoint) -> WebhookDelivery:
+    tell(account_id=endpoint.account_id, type="oauth_app.created", target_id=endpoint.id)
+    return WebhookDelivery.objects.get()
+
+
+def add(browser: Client, account: Account, **typed: Any) -> Any:
+    values = {"account": account.pk, "url": URL, "events": ["oauth_app.created"]}
+    return browser.post(ADD, values | typed)
+
+
+def test_adding_shows_the_secret_once(browser: Client, account: Account) -> None:
+    response = add(browser, account)
+    assert "whsec_" in text(response)
+    assert "no-store" in response["Cache-Control"]
+    made = WebhookEndpoint.objects.get()
+    assert (made.url, made.events) == (URL, ["oauth_app.created"])
+    assert "whsec_" not in text(browser.get(address(WebhookEndpoint, "change", made.pk)))
+    assert Event.objects.get(verb="webhook_endpoint.created").actor.startswith("user:")
+
+
+@pytest.mark.parametrize(
+    ("field", "typed"),
+    [("url", "http://10.0.0.1/"), ("url", "nonsense"), ("events", []), ("events", ["nope"])],
+)
+def test_a_wrong_field_is_refused_beside_its_box(
+    browser: Client, account: Account, field: str, typed: Any
+) -> None:
+    assert field in errors(add(browser, account, **{field: typed}))
+    assert not WebhookEndpoint.objects.exists()
+
+
+def test_a_change_goes_through_the_service(browser: Client, endpoint: WebhookEndpoint) -> None:
+    page = address(WebhookEndpoint, "change", endpoint.pk)
+    values = form_values(browser.get(page)) | {"events": ["oauth_app.deleted"]}
+    del values["enabled"]
+    assert browser.post(page, values).status_code == 302
+    changed = WebhookEndpoint.objects.get()
+    assert (changed.enabled, changed.events) == (False, ["oauth_app.deleted"])
+    assert changed.disabled_reason == "It was turned off."
+
+
+def test_rotating_shows_the_new_secret(browser: Client, endpoint: WebhookEndpoint) -> None:
+    chosen = {"action": "rotate_secret", "_selected_action": [endpoint.pk]}
+    response = browser.post(LIST, chosen)
+    assert "whsec_" in text(response)
+    assert WebhookSecret.objects.count() == 2
+
+
+def test_two_are_not_rotated_at_once(browser: Client, account: Account) -> None:
+    ids = [make_endpoint(account).pk for _ in range(2)]
+    browser.post(LIST, {"action": "rotate_secret", "_selected_action": ids})
+    assert WebhookSecret.objects.count() == 2
+
+
+def test_deleting_removes_all_of_it(browser: Client, delivery: WebhookDelivery) -> None:
+    page = address(WebhookEndpoint, "delete", delivery.endpoint_id)
+    assert browser.post(page, {"post": "yes"}).status_code == 302
+    assert not WebhookDelivery.objects.exists()
+    assert not WebhookSecret.objects.exists()
+
+
+def test_deliveries_are_shown_and_filtered(browser: Client, delivery: WebhookDelivery) -> None:
+    assert "oauth_app.created" in text(browser.get(f"{DELIVERIES}?state=pending"))
+    assert "0 webhook deliveries" in text(browser.get(f"{DELIVERIES}?state=failed"))
+    found = text(browser.get(f"{DELIVERIES}?q={delivery.target_id}"))
+    assert "1 webhook delivery" in found
+    page = text(browser.get(address(WebhookDelivery, "change", delivery.pk)))
+    assert '"type": "oauth_app.created"' in page
+
+
+def test_deliveries_are_not_edited(browser: Client, delivery: WebhookDelivery) -> None:
+    page = address(WebhookDelivery, "change", delivery.pk)
+    assert browser.post(page, {"state": "delivered"}).status_code == 403
+    assert browser.post(address(WebhookDelivery, "delete", delivery.pk)).status_code == 403
+
+
+def test_replaying_makes_it_due(browser: Client, delivery: WebhookDelivery) -> None:
+    WebhookDelivery.objects.update(state="failed", next_at=None)
+    chosen = {"action": "replay", "_selected_action": [delivery.pk]}
+    browser.post(DELIVERIES, chosen)
+    assert WebhookDelivery.objects.get().state == "pending"
+    assert Event.objects.filter(verb="webhook_delivery.replayed").count() == 1
+
+
+def test_a_replay_that_is_refused_says_why(browser: Client, delivery: WebhookDelivery) -> None:
+    WebhookEndpoint.objects.update(enabled=False)
+    chosen = {"action": "replay", "_selected_action": [delivery.pk]}
+    response = browser.post(DELIVERIES, chosen, follow=True)
+    assert "enable it first" in text(response)

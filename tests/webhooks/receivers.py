@@ -1,0 +1,78 @@
+"""A customer's program on loopback that hears webhooks: what it was sent, and what it answers."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+from tests.egress.servers import Connection, Server, answer
+
+
+@dataclass(frozen=True)
+class Heard:
+    headers: dict[str, str]
+    body: bytes
+    status: int
+
+    @property
+    def id(self) -> str:
+        return self.headers["webhook-id"]
+
+    @property
+    def payload(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def target(self) -> str:
+        return str(self.payload["data"]["id"])
+
+
+class Receiver:
+    """Answers `status`, or what `decide` says for a payload; with `headers` beside."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.headers: list[str] = []
+        self.body = b"thanks"
+        self.decide: Callable[[Any], int] | None = None
+        self.heard: list[Heard] = []
+        self.under_way = 0
+        self.most_under_way = 0
+        self.seconds = 0.0
+        self._lock = threading.Lock()
+        self._server = Server(self._script)
+        self.url = f"http://127.0.0.1:{self._server.port}/hook?key=in-the-url"
+        self.allowed = f"127.0.0.1:{self._server.port}"
+
+    def __enter__(self) -> Self:
+        self._server.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._server.__exit__(*error)
+
+    @property
+    def accepted(self) -> list[Heard]:
+        return [heard for heard in self.heard if heard.status < 300]
+
+    def _script(self, connection: Connection) -> None:
+        if raw := connection.request():
+            with self._lock:
+                self.under_way += 1
+                self.most_under_way = max(self.most_under_way, self.under_way)
+            connection.pause(self.seconds)
+            self._answer(connection, raw)
+
+    def _answer(self, connection: Connection, raw: bytes) -> None:
+        head, _, body = raw.partition(b"\r\n\r\n")
+        lines = head.decode("latin-1").split("\r\n")[1:]
+        headers = {name.lower(): value for name, _, value in (x.partition(": ") for x in lines)}
+        status = self.decide(json.loads(body)) if self.decide else self.status
+        with self._lock:
+            self.under_way -= 1
+            self.heard.append(Heard(headers, body, status))
+        more = ["Connection: close", *self.headers]
+        connection.send(answer(self.body, *more, status=f"{status} Whatever"))

@@ -1,0 +1,100 @@
+"""Real processes: killed at the worst moment, and two at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+from oauth_apps.services import oauth_app_update
+from tests.factories import TESTER, make_account, make_app
+from tests.webhooks.conftest import make_endpoint
+from tests.webhooks.work import only, told, work
+from webhooks.models import WebhookDelivery
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def database() -> str:
+    """The test database, for a process of its own."""
+    name = connection.settings_dict["NAME"]
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{Path(name).resolve()}"
+    server, _, _ = os.environ["TEST_DATABASE_URL"].rpartition("/")
+    return f"{server}/{name}"
+
+
+def process(step: str, allowed: str, owner: str = "child") -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.webhooks.process", step, owner],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+            "TEST_DATABASE_URL": database(),
+            "EGRESS_ALLOW": allowed,
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def killed(step: str, allowed: str) -> None:
+    child = process(step, allowed)
+    child.communicate(timeout=60)
+    assert child.returncode == -signal.SIGKILL
+
+
+def test_killed_between_commit_and_send_loses_nothing(receiver, shift):
+    account = make_account()
+    app = make_app(account)
+    make_endpoint(account, receiver)
+    oauth_app_update(account_id=account.id, id=app.id, actor=TESTER, changes={"name": "New"})
+    killed("die_before_sending", receiver.allowed)
+    assert receiver.heard == []
+    assert work() == 0  # The dead worker's lease.
+    shift(61)
+    assert work() == 1
+    (heard,) = receiver.heard
+    assert (heard.payload["type"], heard.target) == ("oauth_app.updated", str(app.id))
+    assert only().state == "delivered"
+
+
+def test_killed_between_send_and_settling_sends_again_by_the_same_id(receiver, shift):
+    account = make_account()
+    make_endpoint(account, receiver)
+    told(account)
+    killed("die_before_settling", receiver.allowed)
+    assert len(receiver.heard) == 1
+    shift(61)
+    assert work() == 1
+    first, second = receiver.heard
+    assert (first.id, first.body) == (second.id, second.body)
+    assert first.id == str(only().message_id)
+
+
+def test_two_workers_never_send_one_delivery_twice(receiver):
+    account = make_account()
+    make_endpoint(account, receiver)
+    make_endpoint(account, receiver)
+    receiver.seconds = 0.01
+    for _ in range(60):
+        told(account)
+    workers = [process("work", receiver.allowed, f"w{number}") for number in range(2)]
+    counts = [int(worker.communicate(timeout=120)[0]) for worker in workers]
+    while work():
+        pass  # What a worker saw as taken, and left, when it ended.
+    assert all(counts)
+    sent = Counter((heard.id, heard.headers["webhook-signature"]) for heard in receiver.heard)
+    assert len(receiver.heard) == 120
+    assert set(sent.values()) == {1}
+    assert set(WebhookDelivery.objects.values_list("state", flat=True)) == {"delivered"}
+    assert set(WebhookDelivery.objects.values_list("attempts", flat=True)) == {1}

@@ -1,0 +1,37 @@
+"""What a worker does, step by step."""
+
+from __future__ import annotations
+
+import uuid
+
+from accounts.models import Account
+from webhooks.delivery import deliver_due
+from webhooks.models import WebhookDelivery
+from webhooks.services import tell
+
+
+def told(
+    account: Account, type: str = "credential.updated", target: uuid.UUID | None = None
+) -> uuid.UUID:
+    """Tell of one transition of `target`, or of an object of its own; its id."""
+    target = target or uuid.uuid4()
+    tell(account_id=account.id, type=type, target_id=target)
+    return target
+
+
+def work(limit: int = 10) -> int:
+    """Deliver until nothing is due; how many attempts it took."""
+    count = 0
+    while done := deliver_due(owner="worker", limit=limit):
+        count += done
+    return count
+
+
+def states() -> list[str]:
+    return list(
+        WebhookDelivery.objects.order_by("created_at", "id").values_list("state", flat=True)
+    )
+
+
+def only() -> WebhookDelivery:
+    return WebhookDelivery.objects.get()

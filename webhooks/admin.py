@@ -1,0 +1,214 @@
+"""Endpoints and what they were told. A signing secret is shown on one page, once."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import flatten
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from common.admin import ServiceAdmin, actor, parse_id, seen_revision
+from common.admin_display import moment, pretty
+from common.errors import Problem
+from events.admin import recent_events
+from webhooks import messages as wire
+from webhooks import services
+from webhooks.admin_forms import EndpointAddForm, EndpointForm
+from webhooks.models import State, WebhookDelivery, WebhookEndpoint
+from webhooks.serializers import EndpointCreateSerializer, EndpointUpdateSerializer
+
+_EDITED = ("url", "events", "enabled")
+_STATE = (("disabled_at", "disabled_reason"), ("failing_since", "failures"), "old_secret_until")
+_FACTS = (("id", "account"), ("created_at", "updated_at"))
+_COLOURS = {"pending": "unknown", "delivered": "ok", "failed": "error"}
+
+
+@admin.register(WebhookEndpoint)
+class WebhookEndpointAdmin(ServiceAdmin[WebhookEndpoint]):
+    form = EndpointForm
+    add_form = EndpointAddForm
+    actions = ("rotate_secret",)
+    list_display = ("url", "types", "status", "account", "created")
+    list_filter = ("account",)
+    list_select_related = ("account",)
+    readonly_fields = (*flatten(_STATE), *flatten(_FACTS), "latest")
+    search_fields = ("url",)
+    search_help_text = "URL or id."
+
+    @admin.display(description="events")
+    def types(self, endpoint: WebhookEndpoint) -> str:
+        return ", ".join(endpoint.events)
+
+    @admin.display(description="state")
+    def status(self, endpoint: WebhookEndpoint) -> SafeString:
+        if not endpoint.enabled:
+            return _badge("error", "disabled")
+        return _badge("warn", "failing") if endpoint.failing_since else _badge("ok", "enabled")
+
+    @admin.display(description="created (UTC)")
+    def created(self, endpoint: WebhookEndpoint) -> str:
+        return moment(endpoint.created_at)
+
+    @admin.display(description="events")
+    def latest(self, endpoint: WebhookEndpoint) -> SafeString:
+        return recent_events(endpoint.account_id, endpoint.pk)
+
+    @admin.action(permissions=["change"], description="Rotate the secret of the selected endpoint")
+    def rotate_secret(
+        self, request: HttpRequest, queryset: QuerySet[WebhookEndpoint]
+    ) -> HttpResponse | None:
+        chosen = list(queryset[:2])
+        if len(chosen) != 1:
+            text = "Select one endpoint: the page shows its new secret."
+            self.message_user(request, text, messages.ERROR)
+            return None
+        secret = services.secret_rotate(
+            account_id=chosen[0].account_id, id=chosen[0].pk, actor=actor(request)
+        )
+        return self._shown_once(request, chosen[0], secret)
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: WebhookEndpoint | None = None
+    ) -> tuple[str, ...]:
+        return tuple(self.readonly_fields) if obj else ()
+
+    def get_fieldsets(self, request: HttpRequest, obj: WebhookEndpoint | None = None) -> Any:
+        if obj is None:
+            return [(None, {"fields": ("account", "url", "events")})]
+        writable = self.has_change_permission(request, obj)
+        return [
+            (None, {"fields": (*_EDITED, "revision") if writable else _EDITED}),
+            ("State", {"fields": _STATE, "classes": ("lk-facts",)}),
+            ("Facts", {"fields": _FACTS, "classes": ("lk-facts",)}),
+            ("Latest events", {"fields": ("latest",), "classes": ("lk-wide",)}),
+        ]
+
+    def save_model(self, request: Any, obj: WebhookEndpoint, form: Any, change: bool) -> None:
+        values = form.cleaned_data
+        if change:
+            sent = EndpointUpdateSerializer(data={n: values[n] for n in _EDITED}).checked()
+            services.endpoint_update(
+                account_id=obj.account_id,
+                id=obj.pk,
+                actor=actor(request),
+                changes=cast(services.Changes, sent),
+                if_match=seen_revision(form),
+            )
+        else:
+            sent = EndpointCreateSerializer(
+                data={"url": values["url"], "events": values["events"]}
+            ).checked()
+            obj.pk, request.held = services.endpoint_create(
+                account_id=values["account"].pk, actor=actor(request), **sent
+            )
+        obj.refresh_from_db(fields=["url"])
+
+    def response_add(
+        self, request: Any, obj: WebhookEndpoint, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        return self._shown_once(request, obj, request.held)
+
+    def delete_model(self, request: HttpRequest, obj: WebhookEndpoint) -> None:
+        services.endpoint_delete(account_id=obj.account_id, id=obj.pk, actor=actor(request))
+
+    def _shown_once(
+        self, request: HttpRequest, endpoint: WebhookEndpoint, secret: str
+    ) -> HttpResponse:
+        """A page, and no message: messages are kept in a cookie or in the session's row."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Signing secret",
+            "opts": self.opts,
+            "endpoint": endpoint,
+            "held": secret,
+        }
+        page = "admin/webhooks/webhookendpoint/secret.html"
+        return TemplateResponse(request, page, context, headers={"Cache-Control": "no-store"})
+
+
+class StateFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(state.value, state.value) for state in State]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[WebhookDelivery]
+    ) -> QuerySet[WebhookDelivery]:
+        return queryset.filter(state=self.value()) if self.value() else queryset
+
+
+@admin.register(WebhookDelivery)
+class WebhookDeliveryAdmin(ServiceAdmin[WebhookDelivery]):
+    actions = ("replay",)
+    fields = (
+        "id", "account", "endpoint", "message_id", "shown_payload", "state", "attempts", "next_at",
+        "last_status", "last_error", "created_at", "delivered_at",
+    )  # fmt: skip
+    list_display = ("type", "target_id", "status", "attempts", "last_error", "endpoint", "created")
+    list_filter = ("account", StateFilter)
+    list_select_related = ("endpoint",)
+    search_fields = ("type",)
+    search_help_text = "The id of a delivery or of an object, or a type."
+
+    @admin.display(description="state")
+    def status(self, delivery: WebhookDelivery) -> SafeString:
+        return _badge(_COLOURS[delivery.state], delivery.state)
+
+    @admin.display(description="created (UTC)")
+    def created(self, delivery: WebhookDelivery) -> str:
+        return moment(delivery.created_at)
+
+    @admin.display(description="payload")
+    def shown_payload(self, delivery: WebhookDelivery) -> SafeString:
+        return pretty(wire.payload(delivery))
+
+    @admin.action(permissions=["replay"], description="Send the selected deliveries again")
+    def replay(self, request: HttpRequest, queryset: QuerySet[WebhookDelivery]) -> None:
+        sent = 0
+        for delivery in queryset:
+            try:
+                services.delivery_replay(
+                    account_id=delivery.account_id,
+                    endpoint_id=delivery.endpoint_id,
+                    id=delivery.pk,
+                    actor=actor(request),
+                )
+                sent += 1
+            except Problem as problem:
+                self.message_user(request, f"{delivery}: {problem.detail}", messages.ERROR)
+        self.message_user(request, f"To be sent again: {sent}.", messages.SUCCESS)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[WebhookDelivery], search_term: str
+    ) -> tuple[QuerySet[WebhookDelivery], bool]:
+        if id := parse_id(search_term):
+            found = Q(pk=id) | Q(target_id=id) | Q(message_id=id)
+            return queryset.filter(found), False
+        return super().get_search_results(request, queryset, search_term)
+
+    def has_replay_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("webhooks.change_webhookdelivery")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: WebhookDelivery | None = None
+    ) -> bool:
+        return False
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: WebhookDelivery | None = None
+    ) -> bool:
+        return False
+
+
+def _badge(colour: str, text: str) -> SafeString:
+    return format_html('<span class="lk-badge lk-{}">{}</span>', colour, text)

@@ -1,0 +1,219 @@
+"""One attempt: taken up in one transaction, sent in none, and settled in another.
+
+A worker that dies between the two leaves a lease that ends; another then sends the same message with
+the same `webhook-id`. So a receiver may hear of a thing twice, and never not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import secrets
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.db import connection, transaction
+from django.db.models import F
+
+from common.callers import Actor
+from common.clock import DbNow, db_now
+from egress import client
+from egress.answers import Answer
+from egress.errors import EgressError
+from egress.exchange import Limits
+from egress.messages import Request
+from events.services import record
+from vault.sealing import Place, SecretUnavailable, unseal
+from webhooks import messages, schedule
+from webhooks.claims import LEASE, Claim, claim_due, next_due, wake_next
+from webhooks.models import State, WebhookDelivery, WebhookEndpoint
+
+__all__ = ["Claim", "claim_due", "deliver", "deliver_due", "next_due"]
+
+WORKER: Final = Actor(name="worker:webhooks")
+GONE: Final = 410
+_LIMITS: Final = Limits(total=15)
+_BODY_READ: Final = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one attempt. `status` is null where there was no answer.
+
+    `error` says in one sentence why it failed, and is empty where it did not; it never holds what
+    the receiver sent. `retry_after` is the header of that name, to be read and not to be kept.
+    `theirs` says whether the receiver is to blame.
+    """
+
+    status: int | None = None
+    error: str = ""
+    retry_after: str | None = None
+    theirs: bool = True
+
+
+def deliver_due(*, owner: str, limit: int) -> int:
+    """Claim at most `limit` due deliveries and send them, one after the other; how many were claimed."""
+    claims = claim_due(owner=owner, limit=limit)
+    for claim in claims:
+        deliver(claim)
+    return len(claims)
+
+
+def deliver(claim: Claim) -> None:
+    """Make one attempt. Nothing is sent, or written, by a claim whose lease was lost.
+
+    It takes 15 s at most, holds no database connection while it waits, and is not called in a
+    transaction. What goes wrong with the receiver is written down and not raised.
+    """
+    request = _taken_up(claim)
+    if request is None:
+        return
+    _leave_database()
+    settle(claim, request if isinstance(request, Outcome) else send(request))
+
+
+def send(request: Request) -> Outcome:
+    """The answer's status is all that counts: 2xx is delivered, a redirect is not."""
+    outcome = None
+    try:
+        with client.stream(request, limits=_LIMITS) as answer:
+            outcome = _judged(answer)
+            _read_away(answer)
+    except EgressError as error:
+        # What breaks after the status no longer matters.
+        return outcome or Outcome(error=str(error)[:300])
+    return outcome
+
+
+def settle(claim: Claim, outcome: Outcome) -> None:
+    """Write down what came of it, unless the lease was lost meanwhile."""
+    with transaction.atomic():
+        endpoint = (
+            WebhookEndpoint.objects.select_for_update(no_key=True)
+            .filter(id=claim.endpoint_id)
+            .annotate(now=DbNow())
+            .first()
+        )
+        delivery = claim.held().first() if endpoint else None
+        if endpoint is None or delivery is None:
+            return
+        columns = _after(delivery, outcome, endpoint.now)
+        if not claim.held().update(**columns):
+            return
+        if columns["state"] != State.PENDING:
+            wake_next(endpoint.id, delivery.target_id)
+        _note(endpoint, outcome, endpoint.now)
+
+
+def _taken_up(claim: Claim) -> Request | Outcome | None:
+    """The request to send, on a lease that starts now; an Outcome if there is no key to sign with.
+
+    None where the claim is no longer held, or its endpoint was disabled.
+    """
+    with transaction.atomic():
+        now = db_now()
+        if not claim.held().update(next_at=now + LEASE):
+            return None
+        delivery = claim.held().select_related("endpoint").get()
+        if not delivery.endpoint.enabled:
+            claim.held().update(next_at=now, lease_owner="", attempts=F("attempts") - 1)
+            return None
+        try:
+            keys = _keys(delivery.endpoint, now)
+        except SecretUnavailable:
+            return Outcome(error="The signing secret cannot be opened here.", theirs=False)
+    return Request(
+        method="POST",
+        url=delivery.endpoint.url,
+        headers=messages.headers(delivery, at=now, keys=keys),
+        body=messages.body(delivery),
+    )
+
+
+def _keys(endpoint: WebhookEndpoint, now: dt.datetime) -> list[str]:
+    """The newest secret, and the one before until its day is over."""
+    until = endpoint.old_secret_until
+    live = 2 if until is not None and until > now else 1
+    rows = endpoint.secrets.order_by("-created_at", "-id")[:live]
+    return [unseal(Place.of(row, "sealed"), row.sealed) for row in rows]
+
+
+def _leave_database() -> None:
+    """Give the connection back for as long as a stranger takes; tests' own transactions aside."""
+    if not connection.in_atomic_block:
+        connection.close()
+
+
+def _judged(answer: Answer) -> Outcome:
+    if 200 <= answer.status < 300:
+        return Outcome(answer.status)
+    asked = answer.header("retry-after") if answer.status in {429, 503} else None
+    return Outcome(
+        answer.status,
+        f"The receiver answered {answer.status}.",
+        asked,
+    )
+
+
+def _read_away(answer: Answer) -> None:
+    """Read a short body to its end, so that its connection can be used again. It is kept nowhere."""
+    left = _BODY_READ
+    with contextlib.suppress(EgressError):
+        for chunk in answer:
+            left -= len(chunk)
+            if left < 0:
+                return
+
+
+def _after(delivery: WebhookDelivery, outcome: Outcome, now: dt.datetime) -> dict[str, Any]:
+    """The delivery's columns after this attempt."""
+    columns: dict[str, Any] = {
+        "lease_owner": "",
+        "last_status": outcome.status,
+        "last_error": outcome.error,
+    }
+    if not outcome.error:
+        return columns | {"state": State.DELIVERED, "next_at": None, "delivered_at": now}
+    jitter = secrets.randbelow(1000) / 1000
+    asked = schedule.retry_after(outcome.retry_after, now)
+    wait = schedule.delay(delivery.attempts, jitter=jitter, at_least=asked)
+    if wait is None or outcome.status == GONE:
+        return columns | {"state": State.FAILED, "next_at": None}
+    return columns | {"state": State.PENDING, "next_at": now + wait}
+
+
+def _note(endpoint: WebhookEndpoint, outcome: Outcome, now: dt.datetime) -> None:
+    """What the attempt says of the endpoint."""
+    row = WebhookEndpoint.objects.filter(id=endpoint.id)
+    if not outcome.theirs:
+        return
+    if not outcome.error:
+        if endpoint.failures:
+            row.update(failing_since=None, failures=0, quiet_until=None)
+        return
+    since, failures = endpoint.failing_since or now, endpoint.failures + 1
+    row.update(failing_since=since, failures=failures, quiet_until=now + schedule.quiet(failures))
+    if not endpoint.enabled:
+        return
+    if outcome.status == GONE:
+        _disable(endpoint, now, "The receiver answered 410: it wants no more.")
+    elif now - since >= schedule.GIVE_UP_ON_ENDPOINT:
+        _disable(endpoint, now, f"Every delivery failed for 5 days. The last: {outcome.error}")
+
+
+def _disable(endpoint: WebhookEndpoint, now: dt.datetime, reason: str) -> None:
+    WebhookEndpoint.objects.filter(id=endpoint.id).update(
+        enabled=False,
+        disabled_at=now,
+        disabled_reason=reason[:200],
+        revision=F("revision") + 1,
+        updated_at=now,
+    )
+    record(
+        actor=WORKER,
+        account_id=endpoint.account_id,
+        verb="webhook_endpoint.disabled",
+        target_type="webhook_endpoint",
+        target_id=endpoint.id,
+        changed=["enabled"],
+    )

@@ -1,0 +1,66 @@
+"""When to try again: the schedule that Standard Webhooks publishes, three days and some hours."""
+
+from __future__ import annotations
+
+import datetime as dt
+import email.utils
+from typing import Final
+
+SECOND, MINUTE, HOUR = 1, 60, 3600
+
+DELAYS: Final = (
+    5 * SECOND,
+    5 * MINUTE,
+    30 * MINUTE,
+    2 * HOUR,
+    5 * HOUR,
+    10 * HOUR,
+    14 * HOUR,
+    20 * HOUR,
+    24 * HOUR,
+)
+"""Seconds after the first, second, … failed attempt; after the tenth it is given up."""
+
+ATTEMPTS: Final = len(DELAYS) + 1
+JITTER: Final = 0.1
+LONGEST: Final = 24 * HOUR
+GIVE_UP_ON_ENDPOINT: Final = dt.timedelta(days=5)
+
+_QUIET_FIRST: Final = 5
+_QUIET_LONGEST: Final = 5 * MINUTE
+
+
+def delay(attempts: int, *, jitter: float, at_least: float = 0) -> dt.timedelta | None:
+    """How long to wait after `attempts` failures; None: no more.
+
+    `jitter` in 0…1 adds up to a tenth, never takes away. `at_least` is what the receiver asked for
+    (Retry-After), a day at most.
+    """
+    if attempts >= ATTEMPTS:
+        return None
+    own = DELAYS[attempts - 1] * (1 + JITTER * jitter)
+    return dt.timedelta(seconds=max(own, min(at_least, LONGEST)))
+
+
+def quiet(failures: int) -> dt.timedelta:
+    """How long an endpoint is left alone after so many failures in a row: none after one, then
+    5 s, doubling to 5 min. It never outlasts the wait that the same failures gave one delivery."""
+    if failures < 2:
+        return dt.timedelta()
+    doubled = _QUIET_FIRST * 2 ** min(failures - 2, 10)
+    return dt.timedelta(seconds=min(doubled, _QUIET_LONGEST))
+
+
+def retry_after(header: str | None, now: dt.datetime) -> float:
+    """The seconds that a Retry-After asks for (RFC 9110 §10.2.3); 0 where it cannot be read."""
+    if not header:
+        return 0
+    if header.isascii() and header.isdigit():
+        return min(int(header[:9]), LONGEST)
+    try:
+        moment = email.utils.parsedate_to_datetime(header)
+    except ValueError:
+        return 0
+    if moment.tzinfo is None:
+        return 0
+    return max(0.0, (moment - now).total_seconds())

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from common.serializers import (
+    LabelListField,
+    StrictBooleanField,
+    StrictCharField,
+    StrictSerializer,
+)
+from common.times import iso
+from webhooks import messages
+from webhooks.models import State, WebhookDelivery, WebhookEndpoint
+from webhooks.types import TYPES
+
+URL_LENGTH = 2048
+
+
+class EndpointCreateSerializer(StrictSerializer):
+    url = StrictCharField(
+        max_length=URL_LENGTH, help_text="https on port 443 of a public DNS name."
+    )
+    events = LabelListField(max_items=len(TYPES), help_text=f"Some of: {', '.join(TYPES)}.")
+    enabled = StrictBooleanField(required=False)
+
+
+class EndpointUpdateSerializer(StrictSerializer):
+    url = StrictCharField(max_length=URL_LENGTH, required=False)
+    events = LabelListField(max_items=len(TYPES), required=False)
+    enabled = StrictBooleanField(
+        required=False, help_text="True also forgets the failures that disabled it."
+    )
+
+
+class RotateSerializer(StrictSerializer):
+    drop_old_secret = StrictBooleanField(
+        required=False, help_text="The old secret ends now, instead of in 24 hours."
+    )
+
+
+class EndpointSerializer(serializers.Serializer[WebhookEndpoint]):
+    """An endpoint, without its secret."""
+
+    id = serializers.UUIDField()
+    url = serializers.CharField()
+    events = serializers.ListField(child=serializers.ChoiceField(choices=TYPES))
+    enabled = serializers.BooleanField()
+    disabled_at = serializers.DateTimeField(allow_null=True)
+    disabled_reason = serializers.CharField(allow_null=True)
+    failing_since = serializers.DateTimeField(
+        allow_null=True, help_text="The first failure since the last success."
+    )
+    old_secret_until = serializers.DateTimeField(
+        allow_null=True, help_text="Until then, deliveries bear the signatures of two secrets."
+    )
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+
+    def to_representation(self, instance: WebhookEndpoint) -> dict[str, Any]:
+        return {
+            "id": str(instance.id),
+            "url": instance.url,
+            "events": instance.events,
+            "enabled": instance.enabled,
+            "disabled_at": iso(instance.disabled_at),
+            "disabled_reason": instance.disabled_reason or None,
+            "failing_since": iso(instance.failing_since),
+            "old_secret_until": iso(instance.old_secret_until),
+            "created_at": iso(instance.created_at),
+            "updated_at": iso(instance.updated_at),
+        }
+
+
+class EndpointWithSecretSerializer(EndpointSerializer):
+    """An endpoint just made or rotated: `secret` is shown this once."""
+
+    secret = serializers.CharField(help_text="whsec_ and 32 bytes in base64.")
+
+
+class DeliverySerializer(serializers.Serializer[WebhookDelivery]):
+    """One thing that one endpoint is told. `webhook_id` is the header's; receivers tell twins by it."""
+
+    id = serializers.UUIDField()
+    webhook_id = serializers.CharField()
+    type = serializers.ChoiceField(choices=TYPES)
+    payload = serializers.DictField()
+    state = serializers.ChoiceField(choices=State.values)
+    attempts = serializers.IntegerField()
+    next_at = serializers.DateTimeField(
+        allow_null=True,
+        help_text="Null when done, or while an earlier one of the object goes first.",
+    )
+    last_status = serializers.IntegerField(allow_null=True)
+    last_error = serializers.CharField(allow_null=True)
+    created_at = serializers.DateTimeField()
+    delivered_at = serializers.DateTimeField(allow_null=True)
+
+    def to_representation(self, instance: WebhookDelivery) -> dict[str, Any]:
+        return {
+            "id": str(instance.id),
+            "webhook_id": str(instance.message_id),
+            "type": instance.type,
+            "payload": messages.payload(instance),
+            "state": instance.state,
+            "attempts": instance.attempts,
+            "next_at": iso(instance.next_at),
+            "last_status": instance.last_status,
+            "last_error": instance.last_error or None,
+            "created_at": iso(instance.created_at),
+            "delivered_at": iso(instance.delivered_at),
+        }

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import uuid
+from typing import Any, cast
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework import mixins, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.idempotent_view import idempotent
+from common import revisions
+from common.callers import caller
+from common.errors import NotFound
+from common.ids import parse_uuid
+from common.scopes import WEBHOOKS_READ, WEBHOOKS_WRITE
+from common.views import AccountView, body, no_body
+from webhooks import services
+from webhooks.filters import DeliveryFilter
+from webhooks.models import WebhookDelivery, WebhookEndpoint
+from webhooks.serializers import (
+    DeliverySerializer,
+    EndpointCreateSerializer,
+    EndpointSerializer,
+    EndpointUpdateSerializer,
+    EndpointWithSecretSerializer,
+    RotateSerializer,
+)
+
+
+class WebhookEndpointViewSet(
+    AccountView[WebhookEndpoint], mixins.ListModelMixin, viewsets.GenericViewSet[WebhookEndpoint]
+):
+    """Where the account wants to be told of what happens."""
+
+    scopes = {
+        "GET": WEBHOOKS_READ,
+        "POST": WEBHOOKS_WRITE,
+        "PATCH": WEBHOOKS_WRITE,
+        "DELETE": WEBHOOKS_WRITE,
+    }
+    queryset = WebhookEndpoint.objects.all()
+    serializer_class = EndpointSerializer
+
+    @idempotent(asks_outside=True)
+    @extend_schema(request=EndpointCreateSerializer, responses={201: EndpointWithSecretSerializer})
+    def create(self, request: Request) -> Response:
+        """Add an endpoint. Its signing secret is in this answer, and in none after it."""
+        sent = EndpointCreateSerializer(data=body(request)).checked()
+        who = caller(request)
+        id, secret = services.endpoint_create(account_id=who.account_id, actor=who.actor, **sent)
+        return self._answer(id, status=201, secret=secret)
+
+    @extend_schema(responses=EndpointSerializer)
+    def retrieve(self, request: Request, pk: str) -> Response:
+        return self._answer(_id(pk))
+
+    @extend_schema(request=EndpointUpdateSerializer, responses=EndpointSerializer)
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Change what is sent. While it is disabled nothing is kept for it; what is pending waits."""
+        id = self._existing(pk)
+        sent = EndpointUpdateSerializer(data=body(request)).checked()
+        who = caller(request)
+        services.endpoint_update(
+            account_id=who.account_id,
+            id=id,
+            actor=who.actor,
+            changes=cast(services.Changes, sent),
+            if_match=revisions.if_match(request),
+        )
+        return self._answer(id)
+
+    @extend_schema(responses={204: None})
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Remove the endpoint and all that it was, or was to be, told."""
+        who = caller(request)
+        services.endpoint_delete(
+            account_id=who.account_id,
+            id=_id(pk),
+            actor=who.actor,
+            if_match=revisions.if_match(request),
+        )
+        return Response(status=204)
+
+    @extend_schema(request=RotateSerializer, responses={200: EndpointWithSecretSerializer})
+    @action(detail=True, methods=["post"], url_path="rotate-secret")
+    def rotate_secret(self, request: Request, pk: str) -> Response:
+        """A new secret, shown this once; the old one signs beside it for 24 hours."""
+        id = self._existing(pk)
+        sent = RotateSerializer(data=_optional(request)).checked()
+        who = caller(request)
+        secret = services.secret_rotate(
+            account_id=who.account_id,
+            id=id,
+            actor=who.actor,
+            if_match=revisions.if_match(request),
+            **sent,
+        )
+        return self._answer(id, secret=secret)
+
+    def _existing(self, pk: str) -> uuid.UUID:
+        """The id, or NotFound before the body is looked at: another account's is not told apart."""
+        id = _id(pk)
+        if not self.get_queryset().filter(id=id).exists():
+            raise NotFound()
+        return id
+
+    def _answer(self, id: uuid.UUID, *, status: int = 200, secret: str | None = None) -> Response:
+        endpoint = self.get_queryset().filter(id=id).first()
+        if endpoint is None:
+            raise NotFound()
+        shown = dict(EndpointSerializer(endpoint).data)
+        response = Response(shown if secret is None else shown | {"secret": secret}, status=status)
+        response["ETag"] = revisions.etag(endpoint.revision)
+        if secret is not None:
+            response["Cache-Control"] = "no-store"
+        return response
+
+
+class WebhookDeliveryViewSet(
+    AccountView[WebhookDelivery], mixins.ListModelMixin, viewsets.GenericViewSet[WebhookDelivery]
+):
+    """What one endpoint was told, and is to be told."""
+
+    scopes = {"GET": WEBHOOKS_READ, "POST": WEBHOOKS_WRITE}
+    queryset = WebhookDelivery.objects.all()
+    serializer_class = DeliverySerializer
+    filterset_class = DeliveryFilter
+
+    def get_queryset(self) -> QuerySet[WebhookDelivery]:
+        return super().get_queryset().filter(endpoint_id=self._endpoint_id())
+
+    @extend_schema(operation_id="webhook_endpoints_deliveries_list")
+    def list(self, request: Request, endpoint_id: str) -> Response:
+        """Deliveries, newest first. They are kept for 30 days, and as long as they are pending."""
+        endpoints = WebhookEndpoint.objects.filter(account_id=caller(request).account_id)
+        if not endpoints.filter(id=self._endpoint_id()).exists():
+            raise NotFound()
+        return super().list(request)
+
+    @extend_schema(
+        operation_id="webhook_endpoints_deliveries_replay",
+        request=None,
+        responses={202: DeliverySerializer},
+    )
+    def replay(self, request: Request, endpoint_id: str, pk: str) -> Response:
+        """Send it again, with the same `webhook-id`; of a pending one, the next attempt is made now."""
+        id = _id(pk)
+        if not self.get_queryset().filter(id=id).exists():
+            raise NotFound()
+        no_body(request)
+        who = caller(request)
+        services.delivery_replay(
+            account_id=who.account_id, endpoint_id=self._endpoint_id(), id=id, actor=who.actor
+        )
+        delivery = self.get_queryset().filter(id=id).first()
+        if delivery is None:
+            raise NotFound()
+        return Response(DeliverySerializer(delivery).data, status=202)
+
+    def _endpoint_id(self) -> uuid.UUID:
+        return _id(self.kwargs["endpoint_id"])
+
+
+def _optional(request: Request) -> Any:
+    """The body, for a call that may do without one."""
+    sent = request.META.get("CONTENT_LENGTH") not in {None, "", "0"}
+    return body(request) if sent else {}
+
+
+def _id(pk: str) -> uuid.UUID:
+    found = parse_uuid(pk)
+    if found is None:
+        raise NotFound()
+    return found
