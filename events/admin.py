@@ -3,25 +3,60 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from typing import Any, Final
 
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
 from common.admin import ServiceAdmin, parse_id
+from common.admin_keyset import KeysetChangeList
 from events.models import Event
 
 SHOWN: Final = 20
 LATELY: Final = 5_000
+IN_HISTORY: Final = 500
 
 
 def recent_events(account_id: uuid.UUID, target_id: uuid.UUID) -> SafeString:
     """The last events of one object, as a table."""
-    events = Event.objects.filter(account_id=account_id, target_id=target_id).order_by("-id")
-    return render_to_string("admin/latchkey/events.html", {"events": events[:SHOWN]})
+    events = _events(account_id, target_id)[:SHOWN]
+    return render_to_string("admin/latchkey/events.html", {"events": named(events)})
+
+
+def named(events: Iterable[Event]) -> list[Event]:
+    """The events, each with its actor as people know it in `actor_name`: users by their names."""
+    rows = list(events)
+    ids = {row.actor.removeprefix("user:") for row in rows if row.actor.startswith("user:")}
+    users = User.objects.filter(pk__in=[id for id in ids if id.isdecimal()])
+    names = {f"user:{pk}": name for pk, name in users.values_list("pk", "username")}
+    for row in rows:
+        row.actor_name = names.get(row.actor, row.actor)  # type: ignore[attr-defined]
+    return rows
+
+
+def _events(account_id: uuid.UUID, target_id: uuid.UUID) -> QuerySet[Event]:
+    return Event.objects.filter(account_id=account_id, target_id=target_id).order_by("-id")
+
+
+class TrailHistory:
+    """For a ModelAdmin whose rows have an account: an object's History page shows its events."""
+
+    object_history_template = "admin/latchkey/history.html"
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        found = self.get_object(request, object_id)  # type: ignore[attr-defined]
+        more: dict[str, Any] = {"title": f"History of {found}"}
+        if found is not None:
+            events = _events(found.account_id, found.pk)[:IN_HISTORY]
+            more |= {"events": named(events), "most": IN_HISTORY}
+        return super().history_view(request, object_id, {**more, **(extra_context or {})})  # type: ignore[misc]
 
 
 class VerbFilter(admin.SimpleListFilter):
@@ -41,13 +76,16 @@ class VerbFilter(admin.SimpleListFilter):
 @admin.register(Event)
 class EventAdmin(ServiceAdmin[Event]):
     fields = (
-        "id", "time", "account", "actor", "verb", "target_type", "target_id", "changed", "ip",
-        "request_id",
+        "id", "time", "account", "actor", "verb", "target_type", "target_id", "changed", "detail",
+        "ip", "request_id",
     )  # fmt: skip
     list_display = ("when", "verb", "actor", "target_type", "target_id", "fields_changed", "ip")
     list_filter = ("account", VerbFilter)
     search_fields = ("actor",)
     search_help_text = "An actor (user:1), or the id of an object or a request."
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
+        return KeysetChangeList
 
     @admin.display(description="time (UTC)")
     def when(self, event: Event) -> str:

@@ -14,13 +14,17 @@ class TargetSerializer(serializers.Serializer[Any]):
 
 
 class EventSerializer(serializers.Serializer[Event]):
-    """One row of the trail. `changed` names fields, never values; `ip` is null for commands."""
+    """One row of the trail. `changed` names fields, never values; `ip` is null for commands.
+
+    `detail` is null but for uses through the proxy: method, path (a pattern), status and so on.
+    """
 
     id = serializers.UUIDField()
     verb = serializers.CharField()
     actor = serializers.CharField()
     target = TargetSerializer()
     changed = serializers.ListField(child=serializers.CharField())
+    detail = serializers.DictField(allow_null=True)
     ip = serializers.IPAddressField(allow_null=True)
     request_id = serializers.CharField(allow_null=True)
     time = serializers.DateTimeField()
@@ -32,6 +36,7 @@ class EventSerializer(serializers.Serializer[Event]):
             "actor": instance.actor,
             "target": {"type": instance.target_type, "id": str(instance.target_id)},
             "changed": instance.changed,
+            "detail": instance.detail,
             "ip": instance.ip,
             "request_id": instance.request_id or None,
             "time": iso(instance.time),

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import orjson
+from django.db import connection
 
 from common import bulk
 from common.callers import Actor
 from common.ids import uuid7
+from events.positions import AFTER_THE_LAST
 
+_TABLE: Final = "events_event"
 _COLUMNS: Final = {
     "id": "uuid",
     "account_id": "uuid",
@@ -20,6 +23,7 @@ _COLUMNS: Final = {
     "target_type": "text",
     "target_id": "uuid",
     "changed": "jsonb",
+    "detail": "jsonb",
     "ip": "inet",
     "request_id": "text",
 }
@@ -33,14 +37,13 @@ def record(
     target_type: str,
     target_id: uuid.UUID,
     changed: Sequence[str] = (),
+    detail: Mapping[str, str | int] | None = None,
 ) -> None:
-    """Append one event. `changed` names fields; it never holds a value."""
-    record_many(
-        actor=actor,
-        account_id=account_id,
-        target_type=target_type,
-        happenings=[(verb, target_id, changed)],
-    )
+    """Append one event. `changed` names fields; it never holds a value.
+
+    `detail`: facts of a use, such as its method and status; nothing of what was sent or answered.
+    """
+    _insert([_row(actor, account_id, verb, target_type, target_id, changed, detail)])
 
 
 def record_many(
@@ -51,21 +54,47 @@ def record_many(
     happenings: Iterable[tuple[str, uuid.UUID, Sequence[str]]],
 ) -> None:
     """Append an event for each (verb, target id, changed), in one statement."""
-    bulk.insert(
-        "events_event",
-        _COLUMNS,
+    _insert(
         [
-            (
-                uuid7(),
-                account_id,
-                verb,
-                actor.name,
-                target_type,
-                target_id,
-                orjson.dumps(list(changed)).decode(),
-                actor.ip,
-                actor.request_id or "",
-            )
+            _row(actor, account_id, verb, target_type, target_id, changed, None)
             for verb, target_id, changed in happenings
-        ],
+        ]
     )
+
+
+def _row(
+    actor: Actor,
+    account_id: uuid.UUID,
+    verb: str,
+    target_type: str,
+    target_id: uuid.UUID,
+    changed: Sequence[str],
+    detail: Mapping[str, str | int] | None,
+) -> tuple[Any, ...]:
+    """In the order of `_COLUMNS`."""
+    return (
+        uuid7(),
+        account_id,
+        verb,
+        actor.name,
+        target_type,
+        target_id,
+        orjson.dumps(list(changed)).decode(),
+        orjson.dumps(detail).decode() if detail is not None else None,
+        actor.ip,
+        actor.request_id or "",
+    )
+
+
+def _insert(rows: Sequence[Sequence[Any]]) -> None:
+    """PostgreSQL gives each row its position by itself; SQLite is told how."""
+    if connection.vendor == "postgresql" or not rows:
+        bulk.insert(_TABLE, _COLUMNS, rows)
+        return
+    values = ", ".join(["%s"] * len(_COLUMNS))
+    numbered = ", ".join(f"({values}, {AFTER_THE_LAST} + {n + 1})" for n in range(len(rows)))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {_TABLE} ({', '.join(_COLUMNS)}, position) VALUES {numbered}",  # noqa: S608
+            [bulk.sqlite_value(value) for row in rows for value in row],
+        )

@@ -1,0 +1,84 @@
+"""The service's role, with the grants that docs/running.md gives it, can do all and change no event."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.db import ProgrammingError, connection, transaction
+
+from events.models import Event
+from events.sealing import seal_due
+from tests.api import Api
+from tests.factories import make_account, make_token, stripe_body
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "running.md"
+ROLE = "latchkey_app"
+
+pytestmark = [
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no roles"),
+    pytest.mark.django_db,
+]
+
+
+def documented() -> list[str]:
+    return re.findall(r"^    ((?:GRANT|REVOKE) .*;)$", DOCUMENT.read_text(), re.MULTILINE)
+
+
+@pytest.fixture
+def as_service(db):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user"
+        )
+        if not cursor.fetchone()[0]:
+            pytest.skip("the tests' role may make no other")
+        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [ROLE])
+        if cursor.fetchone() is None:
+            cursor.execute(f"CREATE ROLE {ROLE} NOLOGIN")
+        for statement in documented():
+            cursor.execute(statement)
+        cursor.execute(f"SET LOCAL ROLE {ROLE}")
+
+
+def test_the_document_has_the_grants():
+    assert len(documented()) == 3
+
+
+@pytest.mark.usefixtures("as_service")
+def test_everything_works():
+    account = make_account()
+    api = Api(make_token(account))
+    made = api.post("/v1/credentials", stripe_body()).json()
+    path = f"/v1/credentials/{made['id']}"
+    assert api.patch(path, {"name": "New"}).status_code == 200
+    assert api.delete(path).status_code == 204
+    verbs = [event["verb"] for event in api.get("/v1/events").json()["data"]]
+    assert verbs[:3] == ["credential.deleted", "credential.updated", "credential.created"]
+    seal_due()
+    call_command("verify_events")
+
+
+@pytest.mark.usefixtures("as_service")
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE events_event SET verb = 'x'",
+        "DELETE FROM events_event",
+        "TRUNCATE events_event",
+        "UPDATE events_eventseal SET count = 0",
+        "DELETE FROM events_eventseal",
+        "ALTER TABLE events_event ADD COLUMN x int",
+    ],
+)
+def test_it_can_change_no_event_and_no_seal(statement):
+    make_account()
+    with (
+        pytest.raises(ProgrammingError, match=r"permission denied|must be owner"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(statement)
+    assert Event.objects.exists()
