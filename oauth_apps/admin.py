@@ -12,8 +12,9 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
-from common.admin import HealthFilter, ServiceAdmin, actor, seen_revision
+from common.admin import ServiceAdmin, actor, seen_revision
 from common.admin_display import badge, health_report, moment
+from common.admin_filters import HealthFilter, MenuFilter
 from events.admin import recent_events
 from oauth_apps.admin_forms import OAuthAppAddForm, OAuthAppForm
 from oauth_apps.models import OAuthApp
@@ -31,7 +32,7 @@ _SECRET = ("client_secret", "drop_old_secret", "revision")
 _FACTS = (("id", "account"), ("provider", "client_id"), ("created_at", "updated_at"))
 
 
-class ProviderFilter(admin.SimpleListFilter):
+class ProviderFilter(MenuFilter):
     title = "provider"
     parameter_name = "provider"
 

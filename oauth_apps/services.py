@@ -22,6 +22,7 @@ from oauth_apps.models import OAuthApp, OAuthAppSecret
 from oauth_apps.validation import check_config, check_provider, check_redirect_uris, check_secret
 from vault.sealing import Place, seal, unseal
 from vault.services import fingerprint
+from webhooks.services import tell
 
 SECRETS_LIVE: Final = 2
 _COLUMNS: Final = ("name", "redirect_uris", "scopes", "config", "metadata")
@@ -75,6 +76,7 @@ def oauth_app_create(
             app.save(force_insert=True)
             _add_secret(app.id, account_id, client_secret)
             _record(actor, account_id, app.id, "created", ())
+            tell(account_id=account_id, type="oauth_app.created", target_id=app.id)
     except IntegrityError:
         raise _taken(account_id, provider, client_id) from None
     return app.id
@@ -108,6 +110,7 @@ def oauth_app_update(
             **columns, revision=F("revision") + 1, updated_at=DbNow()
         )
         _record(actor, account_id, id, "updated", changed)
+        tell(account_id=account_id, type="oauth_app.updated", target_id=id)
 
 
 def oauth_app_delete(
@@ -124,6 +127,7 @@ def oauth_app_delete(
             )
         app.delete()
         _record(actor, account_id, id, "deleted", ())
+        tell(account_id=account_id, type="oauth_app.deleted", target_id=id)
 
 
 def oauth_app_secret(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> str:

@@ -10,6 +10,7 @@ from rest_framework import mixins, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.idempotent_view import idempotent
 from common import revisions
 from common.callers import caller
 from common.errors import BadRequest, Forbidden, NotFound
@@ -54,6 +55,7 @@ class OAuthAppViewSet(
         reading = self.action in {"list", "retrieve"}
         return super().known_parameters() - (frozenset() if reading else self.query_parameters)
 
+    @idempotent()
     @extend_schema(request=OAuthAppCreateSerializer, responses={200: OAuthAppSerializer})
     def create(self, request: Request) -> Response:
         """Register an app. Its secret is sealed, and shown masked from then on."""

@@ -1,0 +1,64 @@
+"""What an import means for a grant's life: a new grant starts anew, an unchanged one goes on."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection
+from typing import Final
+
+from credentials.refresh.schedule import first_refresh
+from providers.kinds import Kind
+from providers.registry import registry
+
+TABLE: Final = "credentials_credential"
+
+_STARTS_ANEW: Final = {
+    "previous": "NULL",
+    "lease_owner": "''",
+    "lease_until": "NULL",
+    "refresh_state": "'active'",
+    "refresh_unknowns": "0",
+    "refresh_failures": "0",
+    "refresh_failing_since": "NULL",
+    "refresh_last_at": "NULL",
+    "refresh_next_at": "excluded.refresh_next_at",
+    "refresh_error": "''",
+}
+
+ON_CONFLICT: Final = f"generation = {TABLE}.generation + excluded.generation, " + ", ".join(
+    f"{name} = CASE WHEN excluded.generation > 0 THEN {value} ELSE {TABLE}.{name} END"
+    for name, value in _STARTS_ANEW.items()
+)
+"""The SET of an upsert whose `generation` is 1 where the import brings other secrets, else 0.
+
+What is under way with the old grant finds another generation, and so writes nothing.
+"""
+
+
+def first_due(
+    kind: Kind,
+    secrets: Collection[str],
+    *,
+    expires_at: dt.datetime | None,
+    obtained_at: dt.datetime | None,
+    now: dt.datetime,
+) -> dt.datetime | None:
+    """When a grant that was just imported is refreshed for the first time; None: never by itself.
+
+    `secrets` are the names of those it has. At once where there is no access token, or where
+    nobody said how long it lives: a refresh tells.
+    """
+    if not kind.refreshes or (kind.grant == "refresh_token" and "refresh_token" not in secrets):
+        return None
+    if kind.secret_fields and ("access_token" not in secrets or expires_at is None):
+        return now
+    if expires_at is None:
+        return None  # Its tokens are made when they are asked for (a GitHub installation's).
+    lifetime = (expires_at - obtained_at).total_seconds() if obtained_at else _lifetime(kind)
+    remaining = (expires_at - now).total_seconds()
+    return now + dt.timedelta(seconds=first_refresh(remaining, lifetime))
+
+
+def _lifetime(kind: Kind) -> float | None:
+    provider = registry().provider(kind.provider)
+    return provider.oauth.refresh.access_token_seconds if provider and provider.oauth else None

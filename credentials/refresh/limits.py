@@ -1,0 +1,110 @@
+"""How many calls of this process one OAuth app and one host may have at once, and when they rest.
+
+A bulkhead keeps a provider that hangs from taking every thread; a breaker keeps everybody from
+waiting for one that is down. Both are this process's own: what is shared is in the rows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+PER_APP: Final = 20
+PER_HOST: Final = 32
+"""As many connections as egress keeps to one host."""
+
+OPENS_AFTER: Final = 10
+RESTS_FOR: Final = 30.0
+"""Seconds until one call may try whether it is over."""
+
+
+class Busy(Exception):
+    """Not now: `retry_after` seconds until it is worth another look."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__("The provider has enough to do, or rests.")
+        self.retry_after = retry_after
+
+
+@dataclass
+class _Gate:
+    running: int = 0
+    failures: int = 0
+    shut_until: float = 0.0
+
+
+class Limits:
+    """One gate for each key. `clock` is monotonic seconds."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._gates: dict[str, _Gate] = {}
+
+    @contextlib.contextmanager
+    def slot(self, app: str, host: str) -> Iterator[None]:
+        """Room for one call, while the block lasts. Raises Busy where there is none."""
+        keys = ((app, PER_APP), (host, PER_HOST))
+        with self._lock:
+            for key, most in keys:
+                self._check(key, most)
+            for key, _ in keys:
+                self._gate(key).running += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                for key, _ in keys:
+                    self._leave(key)
+
+    def room(self, key: str, most: int) -> int:
+        """How many more calls may start under this key now."""
+        with self._lock:
+            gate = self._gates.get(key)
+            if gate is None:
+                return most
+            if gate.shut_until > self._clock():
+                return 0
+            return max((1 if gate.failures >= OPENS_AFTER else most) - gate.running, 0)
+
+    def answered(self, *keys: str) -> None:
+        """An answer came, whatever it says: the failures in a row are over."""
+        with self._lock:
+            for key in keys:
+                self._gate(key).failures = 0
+
+    def silent(self, *keys: str) -> None:
+        """None came. After ten in a row the gate shuts; then a single failure shuts it again."""
+        with self._lock:
+            for key in keys:
+                gate = self._gate(key)
+                gate.failures += 1
+                if gate.failures >= OPENS_AFTER:
+                    gate.shut_until = self._clock() + RESTS_FOR
+
+    def _check(self, key: str, most: int) -> None:
+        gate = self._gates.get(key)
+        if gate is None:
+            return
+        rest = gate.shut_until - self._clock()
+        if rest > 0:
+            raise Busy(rest)
+        half_open = gate.failures >= OPENS_AFTER
+        if gate.running >= (1 if half_open else most):
+            raise Busy(1.0)
+
+    def _gate(self, key: str) -> _Gate:
+        return self._gates.setdefault(key, _Gate())
+
+    def _leave(self, key: str) -> None:
+        gate = self._gates[key]
+        gate.running -= 1
+        if not gate.running and not gate.failures:
+            del self._gates[key]
+
+
+limits = Limits()

@@ -1,0 +1,229 @@
+"""What an attempt came to, written once: each compares generation and owner with the claim's.
+
+Every function here but `store` runs one transaction of its own and answers whether it still counted.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, Final
+
+import structlog
+from django.db import InterfaceError, OperationalError
+from django.db.models import F
+
+from common.clock import DbNow
+from credentials.models import AppPause, Credential
+from credentials.refresh import orphans, schedule
+from credentials.refresh.durable import durably
+from credentials.refresh.evidence import tell_app_health, tell_health
+from credentials.refresh.lease import held, release
+from credentials.refresh.renewal import Renewal, is_stored, row_values
+from credentials.refresh.shapes import NEEDS_REAUTH, PAUSED, Claim
+from events.services import record
+from oauth_apps.protocol import ProtocolError
+from webhooks.services import tell
+
+log = structlog.get_logger(__name__)
+
+REVOKED: Final = "revoked_or_expired"
+RESPONSE_LOST: Final = "rotation_response_lost"
+EXHAUSTED: Final = "refresh_exhausted"
+UNDECRYPTABLE: Final = "undecryptable"
+
+_KEPT: Final = ("account_id", "generation", "lease_owner", "properties", "fingerprints")
+_LEFT: Final[dict[str, Any]] = {"lease_owner": "", "lease_until": None}
+_KNOWN: Final[dict[str, Any]] = {"refresh_unknowns": F("refresh_unknowns") - 1}
+"""The attempt certainly changed nothing at the provider."""
+
+
+def succeeded(claim: Claim, renewal: Renewal) -> bool:
+    """Store the new grant; False where the row went another way and the answer was thrown away.
+
+    Raises OperationalError or InterfaceError where the database does not take it in time. What
+    fails beside the grant (events, health, webhooks) does not keep it from being stored.
+    """
+    try:
+        return durably(claim, lambda: store(claim, renewal))
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        log.exception("refresh.side_effect_failed", id=str(claim.row.id))
+        return durably(claim, lambda: store(claim, renewal, bare=True))
+
+
+def refused(claim: Claim, error: ProtocolError) -> bool:
+    """The provider refuses the grant: final, and told once."""
+    code = _refusal_code(claim, error)
+    values = {
+        "refresh_state": NEEDS_REAUTH,
+        "refresh_error": code,
+        "refresh_next_at": None,
+        "refresh_failures": 0,
+        "refresh_failing_since": None,
+        "previous": None,
+    }
+
+    def write() -> bool:
+        if not _leave(claim, **values):
+            return False
+        _record(claim, "credential.needs_reauth")
+        tell_health(claim, "rejected", note=_REASONS.get(code, error.detail), code=code)
+        return True
+
+    return durably(claim, write)
+
+
+def app_refused(claim: Claim, error: ProtocolError) -> bool:
+    """The provider refuses the OAuth app: it is paused, and its credentials are left as they are."""
+
+    def write() -> bool:
+        if not _leave(claim, **_KNOWN):
+            return False
+        app = claim.row.oauth_app
+        if app is not None:
+            until = DbNow() + dt.timedelta(seconds=schedule.pause())
+            pause = {"revision": app.revision, "until": until, "code": error.code[:64]}
+            AppPause.objects.update_or_create(oauth_app_id=app.id, defaults=pause)
+            tell_app_health(claim, "app", note=error.detail, code=error.code)
+        return True
+
+    return durably(claim, write)
+
+
+def failed(claim: Claim, error: ProtocolError) -> bool:
+    """Nobody's fault: try again, ever less often. Never touches the grant."""
+    row = claim.row
+    since = row.refresh_failing_since or claim.claimed_at
+    failing_for = (claim.claimed_at - since).total_seconds()
+    exhausted = failing_for >= schedule.EXHAUSTED_AFTER
+    code = EXHAUSTED if exhausted else error.code[:64]
+    wait = schedule.retry(
+        row.refresh_failures + 1, failing_for=failing_for, retry_after=error.retry_after
+    )
+    values = {
+        "refresh_failures": F("refresh_failures") + 1,
+        "refresh_failing_since": since,
+        "refresh_error": code,
+        "refresh_next_at": DbNow() + dt.timedelta(seconds=wait),
+        **(_KNOWN if _changed_nothing(error) else {}),
+    }
+
+    def write() -> bool:
+        if not _leave(claim, **values):
+            return False
+        tell_health(claim, "unavailable", note=error.detail, code=code)
+        return True
+
+    return durably(claim, write)
+
+
+def unopened(claim: Claim) -> bool:
+    """The seal does not open: paused until another key or another import heals it."""
+    values = {
+        "refresh_state": PAUSED,
+        "refresh_error": UNDECRYPTABLE,
+        "refresh_next_at": DbNow() + dt.timedelta(seconds=schedule.pause()),
+        **_KNOWN,
+    }
+
+    def write() -> bool:
+        if not _leave(claim, **values):
+            return False
+        note = "The stored secret cannot be opened with the keys of this server."
+        tell_health(claim, "rejected", note=note, code=UNDECRYPTABLE, source="seal")
+        return True
+
+    return durably(claim, write)
+
+
+def parked(claim: Claim) -> bool:
+    """There is nothing to refresh it with: it is used until it ends."""
+    return durably(claim, lambda: _leave(claim, refresh_next_at=None, **_KNOWN))
+
+
+def later(claim: Claim, seconds: float) -> bool:
+    """It is not this grant's turn (its app or host is busy): free it, and come back then."""
+    at = DbNow() + dt.timedelta(seconds=seconds)
+    return _leave(claim, refresh_next_at=at, **_KNOWN)
+
+
+def store(claim: Claim, renewal: Renewal, *, bare: bool = False) -> bool:
+    """Within the caller's transaction: the new grant, if the old one is still what the row holds.
+
+    What an import changed meanwhile beside the grant stays: all else is taken from the row as it
+    is now. `bare` leaves health and webhooks out.
+    """
+    rows = Credential.objects.select_for_update(of=("self",), no_key=True).only(*_KEPT)
+    row = rows.filter(id=claim.row.id, generation=claim.generation).first()
+    if row is None:
+        return _settle_conflict(claim, renewal)
+    if row.lease_owner != claim.owner:
+        # Ours took too long, but the grant is still the one we used: ours is its only successor.
+        log.warning("refresh.lost_lease", id=str(row.id))
+    Credential.objects.filter(id=row.id).update(**row_values(row, renewal))
+    _record(claim, "credential.refreshed")
+    if not bare:
+        tell_health(claim, "ok")
+        _lift_pause(claim)
+        tell(account_id=row.account_id, type="credential.refreshed", target_id=row.id)
+    return True
+
+
+def _settle_conflict(claim: Claim, renewal: Renewal) -> bool:
+    """The row is of another generation, or gone. True where that generation is this very answer."""
+    now = Credential.objects.filter(id=claim.row.id).first()
+    if now is not None and is_stored(now, renewal):
+        return True
+    if now is not None:
+        release(claim)
+    log.warning("refresh.superseded", id=str(claim.row.id), deleted=now is None)
+    orphans.revoke(claim, renewal, successor=now)
+    return False
+
+
+def _leave(claim: Claim, **values: Any) -> bool:
+    if held(claim).update(**_LEFT, **values):
+        return True
+    release(claim)
+    return False
+
+
+def _lift_pause(claim: Claim) -> None:
+    app = claim.row.oauth_app
+    if app is None:
+        return
+    if hasattr(app, "refresh_pause"):
+        AppPause.objects.filter(oauth_app_id=app.id).delete()
+    if app.health.get("status") != "ok":
+        tell_app_health(claim, "ok")
+
+
+def _refusal_code(claim: Claim, error: ProtocolError) -> str:
+    if error.code != "invalid_grant":
+        return error.code[:64]
+    return RESPONSE_LOST if claim.lost_before else REVOKED
+
+
+def _changed_nothing(error: ProtocolError) -> bool:
+    return not error.sent or error.code in {"rate_limited", "invalid_request"}
+
+
+def _record(claim: Claim, verb: str) -> None:
+    record(
+        actor=claim.actor,
+        account_id=claim.row.account_id,
+        verb=verb,
+        target_type="credential",
+        target_id=claim.row.id,
+        changed=[],
+    )
+
+
+_REASONS: Final = {
+    REVOKED: "The provider refuses the grant: it is revoked or expired. Connect it again.",
+    RESPONSE_LOST: (
+        "An earlier answer of the provider, with the grant's successor, never arrived, and it"
+        " refuses the one that is held. Connect it again."
+    ),
+}

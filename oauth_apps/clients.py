@@ -1,0 +1,70 @@
+"""An OAuth app as the protocol's client sees it: its opened secrets and the variables of its URLs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from common.errors import Invalid
+from oauth_apps.models import OAuthApp
+from oauth_apps.protocol import AppError, Client
+from oauth_apps.protocol.urls import fill
+from providers.formats import host_of
+from providers.kinds import OAuth
+from providers.properties import variables
+from providers.registry import registry
+from vault.sealing import Place, SecretUnavailable, unseal
+from vault.secret import Secret
+
+
+def client_of(app: OAuthApp, shown: Mapping[str, Any] | None = None) -> Client:
+    """The client of `app`; `shown` are the properties of a credential that its URLs may name.
+
+    Raises AppError: `no_oauth` for a provider without an authorization server, `invalid_config`
+    for variables that the provider does not take, `undecryptable` where no secret opens.
+    """
+    provider = registry().provider(app.provider)
+    if provider is None or provider.oauth is None:
+        raise AppError("no_oauth", f"{app.provider} has no authorization server.", sent=False)
+    try:
+        values = variables(provider, app.config)
+    except Invalid as fault:
+        raise AppError("invalid_config", fault.detail, sent=False) from None
+    texts = {name: str(value) for name, value in (shown or {}).items() if type(value) in (str, int)}
+    return Client(
+        oauth=provider.oauth,
+        client_id=app.client_id,
+        secrets=_secrets(app),
+        variables={**values, **texts},
+    )
+
+
+def token_host(client: Client) -> str:
+    """The host that refreshes go to. Raises AppError where its variables are not set."""
+    oauth: OAuth = client.oauth
+    return host_of(fill(oauth.refresh_url or oauth.token_url, client.variables))
+
+
+def fixed_token_host(provider_slug: str) -> str | None:
+    """The host that all refreshes at this provider go to; None where it differs per customer."""
+    provider = registry().provider(provider_slug)
+    if provider is None or provider.oauth is None:
+        return None
+    url = provider.oauth.refresh_url or provider.oauth.token_url
+    return None if "{" in "/".join(url.split("/", 3)[:3]) else host_of(url)
+
+
+def _secrets(app: OAuthApp) -> tuple[Secret, ...]:
+    """Newest first. One that does not open is left out as long as another does."""
+    rows = list(app.secrets.order_by("-created_at", "-id"))
+    opened = []
+    for row in rows:
+        try:
+            opened.append(Secret(unseal(Place.of(row, "sealed"), row.sealed)))
+        except SecretUnavailable:
+            continue
+    if rows and not opened:
+        raise AppError(
+            "undecryptable", "The app's secret cannot be opened with the server's keys.", sent=False
+        )
+    return tuple(opened)

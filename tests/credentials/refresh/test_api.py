@@ -1,0 +1,149 @@
+"""POST /token and /refresh, and the `refresh` object of a credential."""
+
+from __future__ import annotations
+
+import pytest
+
+from credentials.models import Credential, CredentialUse
+from tests.api import Api
+from tests.factories import linear_body, make_app, make_credential, make_token, stripe_body
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_token_is_handed_out(provider, grant, api):
+    row = grant()
+    answer = api.post(f"/v1/credentials/{row.id}/token")
+    assert answer.status_code == 200
+    assert answer["Cache-Control"] == "no-store"
+    found = answer.json()
+    assert provider.grants.alive(found["access_token"])
+    assert found["token_type"] == "Bearer"
+    assert found["expires_at"] == api.get(f"/v1/credentials/{row.id}").json()["expires_at"]
+
+
+def test_handing_out_is_a_use_and_refreshing_is_none(provider, grant, api):
+    row = grant()
+    assert api.post(f"/v1/credentials/{row.id}/refresh").json()["last_used_at"] is None
+    api.post(f"/v1/credentials/{row.id}/token")
+    api.post(f"/v1/credentials/{row.id}/token")
+    assert CredentialUse.objects.get().credential_id == row.id
+
+
+def test_a_refused_token_is_no_use(provider, grant, api):
+    provider.mode = "invalid_grant"
+    api.post(f"/v1/credentials/{grant().id}/token")
+    assert not CredentialUse.objects.exists()
+
+
+def test_refresh_answers_with_the_credential(provider, grant, api):
+    row = grant(expires_at="2099-01-01T00:00:00Z")
+    answer = api.post(f"/v1/credentials/{row.id}/refresh")
+    assert answer.status_code == 200
+    refresh = answer.json()["refresh"]
+    assert (refresh["state"], refresh["error"]) == ("fresh", None)
+    assert refresh["last_at"] < refresh["next_at"] < answer.json()["expires_at"]
+    assert answer["ETag"] == api.get(f"/v1/credentials/{row.id}")["ETag"]
+    assert len(provider.calls) == 1
+
+
+@pytest.mark.parametrize("call", ["token", "refresh"])
+def test_a_dead_grant_is_409_and_says_what_to_do(provider, grant, api, call):
+    provider.mode = "invalid_grant"
+    row = grant()
+    answer = api.post(f"/v1/credentials/{row.id}/{call}")
+    assert (answer.status_code, answer.json()["code"]) == (409, "needs_reauth")
+    assert api.get(f"/v1/credentials/{row.id}").json()["refresh"] == {
+        "state": "needs_reauth",
+        "last_at": None,
+        "next_at": None,
+        "error": "revoked_or_expired",
+    }
+
+
+def test_an_outage_is_503_with_the_time_to_come_back(provider, grant, api):
+    provider.mode = "429_seconds"
+    answer = api.post(f"/v1/credentials/{grant().id}/token")
+    assert (answer.status_code, answer["Retry-After"]) == (503, "30")
+
+
+def test_a_paused_app_is_shown(provider, grant, api):
+    provider.mode = "invalid_client"
+    row = grant()
+    assert api.post(f"/v1/credentials/{row.id}/token").status_code == 503
+    assert api.get(f"/v1/credentials/{row.id}").json()["refresh"]["state"] == "paused"
+
+
+def test_a_refresh_under_way_is_shown(provider, grant, api):
+    row = grant()
+    Credential.objects.filter(id=row.id).update(lease_until="2099-01-01T00:00:00Z")
+    assert api.get(f"/v1/credentials/{row.id}").json()["refresh"]["state"] == "refreshing"
+
+
+@pytest.mark.parametrize("call", ["token", "refresh"])
+def test_kinds_without_tokens_say_so(account, api, call):
+    row = make_credential(account, stripe_body())
+    answer = api.post(f"/v1/credentials/{row.id}/{call}")
+    assert (answer.status_code, answer.json()["code"]) == (409, "not_refreshable")
+
+
+def test_a_token_that_never_ends_is_handed_out(account, api):
+    app = make_app(account, "intercom")
+    properties = {"kind": "intercom_oauth2", "app_id": "a", "access_token": "dG9rOmFiYw=="}
+    row = make_credential(account, {"properties": properties, "oauth_app_id": str(app.id)})
+    found = api.post(f"/v1/credentials/{row.id}/token").json()
+    assert (found["access_token"], found["expires_at"]) == ("dG9rOmFiYw==", None)
+
+
+def test_a_grant_without_a_refresh_token_is_used_to_its_end(account, api):
+    body = linear_body(make_app(account), properties={"expires_at": "2099-01-01T00:00:00Z"})
+    del body["properties"]["refresh_token"]
+    row = make_credential(account, body)
+    assert api.post(f"/v1/credentials/{row.id}/token").status_code == 200
+    Credential.objects.filter(id=row.id).update(expires_at="2026-01-01T00:00:00Z")
+    assert api.post(f"/v1/credentials/{row.id}/token").json()["code"] == "needs_reauth"
+
+
+@pytest.mark.parametrize("call", ["token", "refresh"])
+def test_the_scope_is_use(account, provider, grant, call):
+    row = grant()
+    reader = Api(make_token(account, "credentials:read", "credentials:write"))
+    assert reader.post(f"/v1/credentials/{row.id}/{call}").status_code == 403
+    user = Api(make_token(account, "credentials:use"))
+    assert user.post(f"/v1/credentials/{row.id}/{call}").status_code == 200
+
+
+@pytest.mark.parametrize("call", ["token", "refresh"])
+def test_another_accounts_is_not_there(provider, grant, stranger, call):
+    assert stranger.post(f"/v1/credentials/{grant().id}/{call}").status_code == 404
+    assert stranger.post(f"/v1/credentials/nonsense/{call}").status_code == 404
+    assert provider.calls == []
+
+
+def test_a_body_is_refused(provider, grant, api):
+    answer = api.post(f"/v1/credentials/{grant().id}/token", {"force": True})
+    assert answer.status_code == 400
+
+
+def test_an_installation_gets_its_token(provider, account, api):
+    key = pem()
+    app = make_app(account, "fakehub", client_secret=key)
+    properties = {"kind": "fakehub_app", "installation_id": 7}
+    row = make_credential(account, {"properties": properties, "oauth_app_id": str(app.id)})
+    found = api.post(f"/v1/credentials/{row.id}/token").json()
+    assert found["access_token"].startswith("access-app-")
+    assert "access_token" not in api.get(f"/v1/credentials/{row.id}").json()["properties"]
+    again = make_credential(account, {"properties": properties, "oauth_app_id": str(app.id)})
+    assert (again.id, again.generation) == (row.id, 1)
+
+
+def pem() -> str:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()

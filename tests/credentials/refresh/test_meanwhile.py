@@ -1,0 +1,165 @@
+"""What happens to a row while its refresh is under way, and what no refresh may undo."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from common.errors import Conflict, NotFound
+from credentials.models import Credential, Revocation
+from credentials.refresh import fresh_token
+from credentials.refresh.shapes import opened
+from credentials.services import credential_delete, credential_import, credential_update
+from oauth_apps.models import OAuthApp
+from tests.factories import TESTER
+from vault.sealing import Place, unseal
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def ask(row: Credential, **more):
+    return fresh_token(account_id=row.account_id, id=row.id, actor=TESTER, **more)
+
+
+@pytest.fixture
+def meanwhile(provider):
+    """Do something while the provider has the request."""
+
+    def plan(act):
+        def once():
+            provider.on_call = None
+            try:
+                act()
+            finally:
+                connection.close()
+
+        provider.on_call = once
+
+    return plan
+
+
+def body(app: OAuthApp, **properties: Any) -> dict[str, Any]:
+    return {
+        "properties": {"kind": "fake_oauth2", "user_id": "ann", **properties},
+        "oauth_app_id": str(app.id),
+    }
+
+
+def revoked_tokens() -> list[str]:
+    rows = Revocation.objects.filter(sealed__isnull=False).order_by("id")
+    sealed: list[Any] = [(Place.of(row, "sealed"), row.sealed) for row in rows]
+    return [unseal(*one)["refresh_token"] for one in sealed]
+
+
+def test_a_deleted_credential_is_gone_and_its_new_tokens_are_revoked(provider, grant, meanwhile):
+    row = grant()
+    delete = lambda: credential_delete(account_id=row.account_id, id=row.id, actor=TESTER)  # noqa: E731
+    meanwhile(delete)
+    with pytest.raises(NotFound):
+        ask(row)
+    assert provider.grants.families["ann"].current in revoked_tokens()
+
+
+def test_a_newer_import_wins_and_the_late_answer_is_revoked(provider, grant, meanwhile, app):
+    row = grant()
+    old = provider.grants.families["ann"]
+    newer = {}
+
+    def connect():
+        newer.update(provider.grants.authorize("ann"))
+        ends = {"expires_at": "2099-01-01T00:00:00Z"}
+        credential_import(account_id=row.account_id, actor=TESTER, body=body(app, **newer, **ends))
+
+    meanwhile(connect)
+    assert ask(row).access_token.expose() == newer["access_token"]
+    assert opened(Credential.objects.get(id=row.id))["refresh_token"] == newer["refresh_token"]
+    assert revoked_tokens() == [old.current]
+
+
+def test_where_replaced_tokens_are_honoured_a_late_answer_is_not_revoked(
+    provider, grant, meanwhile, app, facts
+):
+    """The import may be of the same family: revoking ours would end it."""
+    provider.grants.grace = 30
+    facts(grace_seconds=30)
+    row = grant()
+
+    def import_sibling():
+        sibling = provider.grants.refresh("refresh-ann-1")
+        credential_import(account_id=row.account_id, actor=TESTER, body=body(app, **sibling))
+
+    meanwhile(import_sibling)
+    ask(row)
+    assert Revocation.objects.count() == 0
+
+
+def test_a_newer_import_heals_what_needs_its_user(provider, grant, app):
+    row = grant()
+    provider.modes.append("invalid_grant")
+    with pytest.raises(Conflict):
+        ask(row)
+    newer = provider.grants.authorize("ann")
+    credential_import(account_id=row.account_id, actor=TESTER, body=body(app, **newer))
+    after = Credential.objects.get(id=row.id)
+    assert (after.refresh_state, after.refresh_error, after.generation) == ("active", "", 1)
+    assert after.refresh_next_at is not None
+    assert provider.grants.alive(ask(row).access_token.expose())
+
+
+def test_a_refusal_of_a_grant_that_was_replaced_meanwhile_is_no_refusal(
+    provider, grant, meanwhile, app
+):
+    row = grant()
+    provider.modes.append("invalid_grant")
+    newer = provider.grants.authorize("ann")
+    meanwhile(
+        lambda: credential_import(
+            account_id=row.account_id,
+            actor=TESTER,
+            body=body(app, **newer, expires_at="2099-01-01T00:00:00Z"),
+        )
+    )
+    assert ask(row).access_token.expose() == newer["access_token"]
+    assert Credential.objects.get(id=row.id).refresh_state == "active"
+
+
+def test_last_nights_file_changes_nothing_after_any_number_of_refreshes(provider, grant, app):
+    row = grant()
+    file = body(
+        app,
+        refresh_token="refresh-ann-1",
+        access_token="access-ann-2",
+        expires_at="2026-01-01T00:00:00Z",
+    )
+    for _ in range(3):
+        ask(row, force=True)
+        outcome = credential_import(account_id=row.account_id, actor=TESTER, body=file)
+        assert outcome.result == "unchanged"
+    assert provider.grants.alive(ask(row, force=True).access_token.expose())
+
+
+def test_a_token_that_was_read_out_and_comes_back_late_changes_nothing(provider, grant, app):
+    row = grant()
+    ask(row)
+    read_out = opened(Credential.objects.get(id=row.id))
+    ask(row, force=True)
+    outcome = credential_import(account_id=row.account_id, actor=TESTER, body=body(app, **read_out))
+    assert outcome.result == "unchanged"
+    assert provider.grants.alive(ask(row, force=True).access_token.expose())
+
+
+def test_what_else_is_changed_meanwhile_stays(provider, grant, meanwhile):
+    row = grant()
+    meanwhile(
+        lambda: credential_update(
+            account_id=row.account_id,
+            id=row.id,
+            actor=TESTER,
+            changes={"name": "New", "metadata": {"a": 1}},
+        )
+    )
+    ask(row)
+    after = Credential.objects.get(id=row.id)
+    assert (after.name, after.metadata, after.generation) == ("New", {"a": 1}, 1)

@@ -1,0 +1,201 @@
+"""Real processes at once on one database: one call for each expiry, and nothing lost when one is killed.
+
+The names T1 to T9 are those of the faults that were found in other software of this kind.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from config.worker.loop import Worker
+from credentials.models import Credential
+from credentials.refresh import fresh_token
+from credentials.refresh.due import Refreshes
+from tests.api import Api
+from tests.factories import TESTER, make_token
+from tests.fakes.fixtures import until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _postgresql_alone(db):
+    if connection.vendor != "postgresql":
+        pytest.skip("processes are tested on PostgreSQL")
+
+
+def read_at_once(start, rows, *, processes: int, threads: int, **more: Any) -> list[str]:
+    """What `processes` with `threads` each got, all of them asking at the same moment."""
+    ids = [str(row.id) for row in rows]
+    account = str(rows[0].account_id)
+    started = [
+        start("readers", ids=ids, account=account, threads=threads, **more)
+        for _ in range(processes)
+    ]
+    for process in started:
+        process.wait_ready()
+    for process in started:
+        process.go()
+    return [answer for process in started for answer in process.result()]
+
+
+def test_t1_sixty_readers_in_one_process_are_one_call(provider, grant, start):
+    provider.delay = 0.3
+    answers = read_at_once(start, [grant()], processes=1, threads=60)
+    assert len(set(answers)) == 1
+    assert provider.grants.alive(answers[0])
+    assert len(provider.calls) == 1
+
+
+def test_sixty_readers_in_four_processes_are_one_call(provider, grant, start):
+    provider.delay = 0.3
+    answers = read_at_once(start, [grant()], processes=4, threads=15)
+    assert len(set(answers)) == 1
+    assert provider.grants.alive(answers[0])
+    assert len(provider.calls) == 1
+
+
+def test_t2_t3_two_processes_and_five_grants_are_five_calls(provider, grant, start):
+    provider.delay = 0.5
+    rows = [grant(f"user-{n}") for n in range(5)]
+    answers = read_at_once(start, rows, processes=2, threads=20)
+    assert all(provider.grants.alive(answer) for answer in answers)
+    assert (len(provider.calls), provider.grants.reuses) == (5, [])
+
+
+def test_t4_a_token_server_that_takes_eleven_seconds_is_called_once_a_grant(provider, grant, start):
+    """Longer than the lock of others lasts; readers wait for it, or are told to come back."""
+    provider.delay = 11
+    rows = [grant(f"user-{n}") for n in range(5)]
+    answers = read_at_once(start, rows, processes=2, threads=30)
+    good = [answer for answer in answers if provider.grants.alive(answer)]
+    assert len(provider.calls) == 5
+    assert provider.grants.reuses == []
+    assert set(answers) - set(good) <= {"refresh_in_progress"}
+    assert len(good) >= 5
+    for row in rows:
+        fresh_token(account_id=row.account_id, id=row.id, actor=TESTER)
+    assert len(provider.calls) == 5
+
+
+def test_sixty_that_force_a_refresh_at_once_are_one_call_for_each_wave(provider, grant, start):
+    provider.delay = 0.5
+    row = grant(expires_at="2099-01-01T00:00:00Z")
+    answers = read_at_once(start, [row], processes=2, threads=30, force=True)
+    assert len(set(answers)) <= 2
+    assert len(provider.calls) == len(set(answers))
+    assert provider.grants.reuses == []
+
+
+def test_t5_twenty_imports_of_a_new_account_at_once_are_one_row(account, app, provider, start):
+    body = {
+        "properties": {"kind": "fake_oauth2", "user_id": "new", "refresh_token": "r"},
+        "oauth_app_id": str(app.id),
+    }
+    started = [start("importers", account=str(account.id), body=body, threads=10) for _ in range(2)]
+    for process in started:
+        process.wait_ready()
+    for process in started:
+        process.go()
+    results = Counter(result for process in started for result in process.result())
+    assert results == {"created": 1, "unchanged": 19}
+    assert Credential.objects.count() == 1
+
+
+def test_t7_two_workers_share_the_work(provider, grant, start):
+    provider.delay = 0.3
+    rows = [grant(f"user-{n}") for n in range(60)]
+    began = time.monotonic()
+    workers = [start("worker", concurrency=16) for _ in range(2)]
+    for process in workers:
+        process.wait_ready()
+    until(lambda: Credential.objects.filter(generation=1).count() == len(rows))
+    assert time.monotonic() - began < 12
+    assert Counter(Counter(call["refresh_token"] for call in provider.calls).values()) == {1: 60}
+
+
+CRASHES = ["before_send", "after_send", "after_receipt", "before_commit", "after_commit"]
+
+
+def killed_at(point: str, row: Credential, provider, start) -> None:
+    """A process that refreshes `row` dies there; then its lease's time passes."""
+    provider.delay = 0.8 if point == "after_send" else 0
+    process = start("crash", crash=point, ids=[str(row.id)], account=str(row.account_id))
+    process.wait_ready()
+    process.go()
+    assert process.process.wait(30) == -9
+    until(lambda: all(call["outcome"] for call in provider.calls))
+    provider.delay = 0
+    Credential.objects.filter(id=row.id, lease_until__isnull=False).update(
+        lease_until="2026-01-01T00:00:00Z"
+    )
+
+
+def sweep(concurrency: int = 4) -> None:
+    """What a worker, which is another process than the one that died, makes of it."""
+    Worker([Refreshes()], concurrency=concurrency).run(once=True)
+
+
+@pytest.mark.parametrize("point", CRASHES)
+def test_a_kill_within_the_grace_period_loses_nothing(provider, grant, start, facts, point):
+    provider.grants.grace = 30
+    facts(grace_seconds=30)
+    row = grant()
+    killed_at(point, row, provider, start)
+    sweep()
+    token = fresh_token(account_id=row.account_id, id=row.id, actor=TESTER).access_token.expose()
+    after = Credential.objects.get(id=row.id)
+    assert provider.grants.alive(token)
+    assert (after.refresh_state, after.generation, provider.grants.reuses) == ("active", 1, [])
+
+
+@pytest.mark.parametrize("point", CRASHES)
+def test_a_kill_under_strict_rotation_is_never_silent(provider, grant, start, point):
+    row = grant()
+    killed_at(point, row, provider, start)
+    sweep()
+    after = Credential.objects.get(id=row.id)
+    if point in {"before_send", "after_commit"}:  # The provider has the state that we have.
+        assert (after.refresh_state, after.generation) == ("active", 1)
+    else:
+        assert (after.refresh_state, after.refresh_error) == (
+            "needs_reauth",
+            "rotation_response_lost",
+        )
+
+
+def test_an_abandoned_lease_is_taken_up_before_what_is_due(provider, grant, start):
+    provider.grants.grace = 30
+    rows = [grant(f"user-{n}") for n in range(3)]
+    killed_at("after_receipt", rows[2], provider, start)
+    sweep(concurrency=1)
+    assert provider.calls[1]["refresh_token"] == provider.calls[0]["refresh_token"]
+
+
+def test_t6_a_reimport_without_the_refresh_token_keeps_it(provider, grant, account, app):
+    row = grant()
+    fresh_token(account_id=row.account_id, id=row.id, actor=TESTER)
+    body = {"properties": {"kind": "fake_oauth2", "user_id": "ann"}, "oauth_app_id": str(app.id)}
+    answer = Api(make_token(account)).post("/v1/credentials", body)
+    assert answer["Latchkey-Import"] == "unchanged"
+    fresh_token(account_id=row.account_id, id=row.id, actor=TESTER, force=True)
+
+
+def test_t8_t9_a_seal_from_another_row_gives_nothing_away_and_blocks_no_list(
+    provider, grant, account
+):
+    mine, other = grant("ann"), grant("bob")
+    Credential.objects.filter(id=mine.id).update(
+        secrets=Credential.objects.get(id=other.id).secrets
+    )
+    api = Api(make_token(account))
+    answer = api.post(f"/v1/credentials/{mine.id}/token")
+    assert answer.status_code == 409
+    assert "bob" not in answer.content.decode()
+    assert len(api.get("/v1/credentials").json()["data"]) == 2
+    assert api.post(f"/v1/credentials/{other.id}/token").status_code == 200

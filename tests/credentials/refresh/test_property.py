@@ -1,0 +1,352 @@
+"""Anything in any order: callers, clock, crashes, faults, imports, deletions. The grant is never lost
+silently, and never by us. REFRESH_EXAMPLES=1000 tries more than the few of every run.
+
+The oracle: the token that is stored is the one that the provider considers current, or the row says
+otherwise; a family of tokens is ended by our reuse only where an answer was really lost and the
+provider gives no second chance; a caller gets a live token or a refusal.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import hypothesis
+import pytest
+from django.conf import settings
+from django.db import connection
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from common.errors import Problem
+from credentials.models import Credential, Revocation
+from credentials.refresh import attempt, due, fresh_token, outcomes, service
+from credentials.refresh.limits import Limits
+from credentials.refresh.shapes import opened
+from credentials.services import credential_delete, credential_import
+from events.models import Event
+from tests.factories import TESTER, make_account, make_app
+from tests.fakes.fixtures import use
+from tests.fakes.grants import Family
+from tests.fakes.provider import LOSING
+
+EXAMPLES = int(os.environ.get("REFRESH_EXAMPLES", "0"))
+REFUSING = ("invalid_grant", "error_200")
+FAULTS = (
+    "500_before", "503_before", "429_seconds", "reset_before", "redirect", "unknown_error",
+    "500_after", "truncated", "html", "reset_after", "token_type_mac", "duplicate_keys",
+    "no_access_token", "expires_missing", "expires_zero", "invalid_client", *REFUSING,
+)  # fmt: skip
+CRASHES = ("before_send", "after_send", "before_commit", "after_commit")
+USERS = ("ann", "bob")
+
+
+def shift(seconds: int | None) -> None:
+    """Move the database's clock, as services see it; None: back. A fixture would pile up layers."""
+    live: Any = settings
+    live.CLOCK_SHIFT_SECONDS = 0 if seconds is None else live.CLOCK_SHIFT_SECONDS + seconds
+
+
+class Killed(BaseException):
+    """The process ended here: nothing of it runs any more but the database's rollback."""
+
+
+class Machine(RuleBasedStateMachine):
+    given: Any = None  # The test's provider and folder.
+
+    @initialize(
+        rotation=st.sampled_from(["strict", "strict", "none"]), grace=st.sampled_from([0, 0, 30])
+    )
+    def begin(self, rotation: str, grace: int) -> None:
+        self.provider, tmp_path = self.given
+        Credential.objects.all().delete()  # The worker would refresh those of the example before.
+        shift(None)
+        self.provider.modes.clear()
+        self.provider.mode = "ok"
+        self.provider.on_call = None
+        self.provider.calls.clear()
+        self.provider.grants.__init__(rotation=rotation, grace=grace)
+        use(self.provider, settings, tmp_path, grace_seconds=grace)
+        limits = Limits(
+            clock=lambda: time.monotonic() + getattr(settings, "CLOCK_SHIFT_SECONDS", 0)
+        )
+        for module in (attempt, due):
+            setattr(module, "limits", limits)  # noqa: B010 - they import it, and do not export it
+        self.account = make_account()
+        self.app = make_app(self.account, "fake")
+        self.crash: str | None = None
+        self.rows: dict[str, Any] = {}
+        self.files: dict[str, dict[str, Any]] = {}
+        self.lost: set[Family] = set()
+        """Families of which an answer was lost, or a grant may have been."""
+        self.ended: set[Family] = set()
+        """Families that their user ended, or that the provider said were ended."""
+        self.imports = dict.fromkeys(USERS, 0)
+        for user in USERS:
+            self.authorize(user)
+
+    # --- what may happen -----------------------------------------------------------------------
+
+    def authorize(self, user: str) -> None:
+        """The user connects anew, and the company imports the grant."""
+        tokens = self.provider.grants.authorize(user)
+        self.files[user] = {
+            "properties": {
+                "kind": "fake_oauth2",
+                "user_id": user,
+                "expires_at": "2026-01-01T00:00:00Z",
+                **tokens,
+            },
+            "oauth_app_id": str(self.app.id),
+        }
+        self.load(user)
+        self.imports[user] += 1
+
+    def load(self, user: str) -> str:
+        body = self.files[user]
+        outcome = credential_import(account_id=self.account.id, actor=TESTER, body=body)
+        self.rows[user] = outcome.id
+        return outcome.result
+
+    @rule(user=st.sampled_from(USERS), force=st.booleans())
+    def read(self, user: str, force: bool) -> None:
+        self.ask(user, force)
+
+    @rule(user=st.sampled_from(USERS), count=st.integers(2, 4), force=st.booleans())
+    def read_at_once(self, user: str, count: int, force: bool) -> None:
+        def run(_: int) -> None:
+            try:
+                self.ask(user, force)
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(count) as pool:
+            list(pool.map(run, range(count)))
+
+    @rule()
+    def work(self) -> None:
+        for claim in due.SOURCE.claim("machine", 8):
+            due.SOURCE.run(claim)
+
+    @rule(user=st.sampled_from(USERS), point=st.sampled_from(CRASHES), force=st.booleans())
+    def die(self, user: str, point: str, force: bool) -> None:
+        self.crash = point
+        family = self.provider.grants.families[user]
+        try:
+            self.ask(user, force)
+        except Killed:
+            if point in {"after_send", "before_commit"}:
+                self.lost.add(family)
+        finally:
+            self.crash = None
+
+    @rule(seconds=st.sampled_from([2, 8, 25, 400, 3600, 100_000]))
+    def wait(self, seconds: int) -> None:
+        shift(seconds)
+        self.provider.grants.shift += seconds
+
+    @rule(mode=st.sampled_from(FAULTS))
+    def fault(self, mode: str) -> None:
+        self.provider.modes.append(mode)
+
+    @rule(user=st.sampled_from(USERS))
+    def connect_anew(self, user: str) -> None:
+        self.authorize(user)
+
+    @rule(user=st.sampled_from(USERS))
+    def import_last_nights_file(self, user: str) -> None:
+        if self.alive(user):
+            before = self.row(user)
+            assert self.load(user) in {"unchanged", "updated"}
+            assert self.row(user).generation == before.generation
+
+    @rule(user=st.sampled_from(USERS))
+    def end_at_the_provider(self, user: str) -> None:
+        family = self.provider.grants.families[user]
+        family.revoked = True
+        self.ended.add(family)
+
+    @rule(user=st.sampled_from(USERS))
+    def delete(self, user: str) -> None:
+        if self.alive(user):
+            credential_delete(account_id=self.account.id, id=self.rows[user], actor=TESTER)
+
+    @rule(user=st.sampled_from(USERS), what=st.sampled_from(["delete", "connect", "file"]))
+    def meanwhile(self, user: str, what: str) -> None:
+        """Something happens to the row while its refresh is under way."""
+        if not self.alive(user):
+            return
+        happened: list[str] = []
+
+        def act() -> None:
+            self.provider.on_call = None
+            happened.append(what)
+            try:
+                if what == "delete":
+                    credential_delete(account_id=self.account.id, id=self.rows[user], actor=TESTER)
+                elif what == "connect":
+                    self.authorize(user)
+                else:
+                    self.load(user)
+            finally:
+                connection.close()
+
+        self.provider.on_call = act
+        revocations = Revocation.objects.count()
+        self.ask(user, True)
+        self.provider.on_call = None
+        call = self.provider.calls[-1] if self.provider.calls else {}
+        heard = call.get("outcome") == "granted" and call["mode"] not in LOSING
+        if happened == ["delete"] and heard:
+            assert Revocation.objects.count() == revocations + 2
+
+    # --- how it is done ------------------------------------------------------------------------
+
+    def ask(self, user: str, force: bool) -> None:
+        calls = len(self.provider.calls)
+        try:
+            fresh = fresh_token(
+                account_id=self.account.id, id=self.rows[user], actor=TESTER, force=force
+            )
+        except Problem:
+            return
+        finally:
+            self.note(calls)
+        token = fresh.access_token.expose()
+        if self.provider.grants.owners[token] not in self.ended | self.lost:
+            assert self.provider.grants.alive(token)
+
+    def note(self, calls: int) -> None:
+        """What the provider did to grants in the calls since."""
+        for call in self.provider.calls[calls:]:
+            family = self.provider.grants.owners[call["refresh_token"]]
+            if call["mode"] in LOSING and call["outcome"] == "granted":
+                self.lost.add(family)
+            if call["mode"] in REFUSING:
+                self.ended.add(family)
+
+    def alive(self, user: str) -> bool:
+        return Credential.objects.filter(id=self.rows[user]).exists()
+
+    def row(self, user: str) -> Credential:
+        return Credential.objects.get(id=self.rows[user])
+
+    # --- the oracle ----------------------------------------------------------------------------
+
+    @invariant()
+    def nothing_is_silently_dead(self) -> None:
+        self.note(0)
+        for row in Credential.objects.filter(account=self.account):
+            self.check(row)
+
+    def check(self, row: Credential) -> None:
+        held = opened(row)["refresh_token"]
+        family = self.provider.grants.owners[held]
+        if row.refresh_state == "needs_reauth":
+            assert family in self.ended | self.lost
+            assert row.refresh_next_at is None
+        elif row.refresh_unknowns == 0:
+            assert held == family.current or family in self.ended, self.story(row)
+        else:
+            assert held == family.current or family in self.lost, self.story(row)
+        verdicts = Event.objects.filter(target_id=row.id, verb="credential.needs_reauth")
+        assert verdicts.count() <= self.imports[row.properties["user_id"]]
+
+    def story(self, row: Credential) -> Any:
+        """What led here, for whoever reads the failure."""
+        columns = {name: value for name, value in vars(row).items() if "refresh" in name}
+        return columns, row.generation, row.lease_until, self.provider.calls[-8:]
+
+    @invariant()
+    def no_family_ends_by_our_reuse_unless_its_answer_was_lost(self) -> None:
+        for token in self.provider.grants.reuses:
+            assert self.provider.grants.owners[token] in self.lost
+
+    def teardown(self) -> None:
+        """The bad day is over: everything heals by itself, or says that it cannot."""
+        if not hasattr(self, "rows"):
+            return
+        self.provider.modes.clear()
+        self.provider.mode = "ok"
+        for _ in range(3):
+            self.wait_long()
+            self.work_now()
+        for row in Credential.objects.filter(account=self.account):
+            if row.refresh_state == "needs_reauth":
+                continue
+            held = opened(row)["refresh_token"]
+            family = self.provider.grants.owners[held]
+            assert (row.refresh_unknowns, row.lease_until) == (0, None), self.story(row)
+            assert held == family.current, self.story(row)
+            if not family.revoked:
+                fresh = fresh_token(account_id=row.account_id, id=row.id, actor=TESTER)
+                assert self.provider.grants.alive(fresh.access_token.expose())
+
+    def wait_long(self) -> None:
+        shift(100_000)
+        self.provider.grants.shift += 100_000
+
+    def work_now(self) -> None:
+        for claim in due.SOURCE.claim("machine", 8):
+            due.SOURCE.run(claim)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_grant_is_lost(provider, request, tmp_path, monkeypatch):
+    # The fixture undoes what the machine sets, and would keep a layer for each change of its own.
+    request.getfixturevalue("settings").CLOCK_SHIFT_SECONDS = 0
+    monkeypatch.setattr(service, "PATIENCE", 0.2)
+    for module in (attempt, due):
+        monkeypatch.setattr(module, "limits", Limits())
+    call, store, succeeded = attempt.call, outcomes.store, outcomes.succeeded
+    machines: list[Machine] = []
+
+    class Observed(Machine):
+        given = (provider, tmp_path)
+
+        def __init__(self) -> None:
+            super().__init__()
+            machines[:] = [self]
+
+    def kill(point: str) -> None:
+        if machines[0].crash == point:
+            raise Killed
+
+    def dying_call(*args: Any) -> Any:
+        kill("before_send")
+        tokens = call(*args)
+        kill("after_send")
+        return tokens
+
+    def dying_store(*args: Any, **more: Any) -> Any:
+        stored = store(*args, **more)
+        kill("before_commit")
+        return stored
+
+    def dying_succeeded(*args: Any) -> Any:
+        stored = succeeded(*args)
+        kill("after_commit")
+        return stored
+
+    monkeypatch.setattr(attempt, "call", dying_call)
+    monkeypatch.setattr(outcomes, "store", dying_store)
+    monkeypatch.setattr(outcomes, "succeeded", dying_succeeded)
+    run_state_machine_as_test(
+        Observed,
+        settings=hypothesis.settings(
+            max_examples=EXAMPLES or 40,
+            stateful_step_count=20,
+            deadline=None,
+            derandomize=not EXAMPLES,
+            database=None,
+            suppress_health_check=list(hypothesis.HealthCheck),
+        ),
+    )

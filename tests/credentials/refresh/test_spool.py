@@ -1,0 +1,152 @@
+"""An answer that the database does not take is kept in a file, and stored when it does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from django.db import OperationalError, connection
+
+from common.errors import Unavailable
+from credentials.models import Credential, Revocation
+from credentials.refresh import durable, fresh_token, lease, outcomes, spool
+from credentials.services import credential_delete
+from tests.factories import TESTER
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def ask(row: Credential, **more):
+    return fresh_token(account_id=row.account_id, id=row.id, actor=TESTER, **more)
+
+
+@pytest.fixture
+def away(monkeypatch):
+    """The database takes no outcome, `times` times; a lease's time to try is a second."""
+    store = outcomes.store
+    left = [0]
+
+    def failing(*args, **more):
+        if left[0]:
+            left[0] -= 1
+            raise OperationalError("the server closed the connection")
+        return store(*args, **more)
+
+    monkeypatch.setattr(outcomes, "store", failing)
+    monkeypatch.setattr(durable, "MARGIN", lease.LEASE.total_seconds() - 0.5)
+
+    def fail(times: int) -> None:
+        left[0] = times
+
+    return fail
+
+
+def files(settings) -> list[Path]:
+    folder = Path(settings.SPOOL_DIR)
+    return sorted(folder.iterdir()) if folder.exists() else []
+
+
+def test_a_commit_that_fails_is_tried_again(provider, grant, settings, away):
+    row = grant()
+    away(2)
+    assert provider.grants.alive(ask(row).access_token.expose())
+    assert (len(provider.calls), files(settings)) == (1, [])
+
+
+def spooled(row, provider, away) -> None:
+    away(100)
+    with pytest.raises(Unavailable):
+        ask(row)
+    away(0)
+
+
+def test_what_the_database_never_takes_is_stored_from_the_file(provider, grant, settings, away):
+    row = grant()
+    spooled(row, provider, away)
+    assert len(files(settings)) == 1
+    assert spool.replay_all() == 1
+    after = Credential.objects.get(id=row.id)
+    assert (after.generation, after.refresh_state, after.lease_owner) == (1, "active", "")
+    assert provider.grants.alive(ask(row).access_token.expose())
+    assert (len(provider.calls), files(settings)) == (1, [])
+
+
+def test_the_next_reader_on_this_machine_stores_it_before_it_asks_the_provider(
+    provider, grant, settings, away
+):
+    row = grant()
+    spooled(row, provider, away)
+    Credential.objects.filter(id=row.id).update(lease_until="2026-01-01T00:00:00Z")
+    ask(row)
+    assert (len(provider.calls), provider.grants.reuses) == (1, [])
+
+
+def test_the_file_is_sealed_and_for_its_owner_alone(provider, grant, settings, away):
+    row = grant()
+    spooled(row, provider, away)
+    (file,) = files(settings)
+    token = provider.grants.families["ann"].current
+    assert token.encode() not in file.read_bytes()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_file_under_another_name_does_not_open(provider, grant, settings, away):
+    row, other = grant("ann"), grant("bob")
+    spooled(row, provider, away)
+    (file,) = files(settings)
+    file.rename(file.with_name(file.name.replace(str(row.id), str(other.id))))
+    assert spool.replay_all() == 0
+    assert Credential.objects.get(id=other.id).generation == 0
+    assert len(files(settings)) == 1
+
+
+def test_what_was_deleted_meanwhile_is_revoked(provider, grant, settings, away):
+    row = grant()
+    spooled(row, provider, away)
+    credential_delete(account_id=row.account_id, id=row.id, actor=TESTER)
+    before = Revocation.objects.count()
+    assert spool.replay_all() == 1
+    assert (Revocation.objects.count(), files(settings)) == (before + 1, [])
+
+
+def test_it_is_stored_once(provider, grant, settings, away):
+    row = grant()
+    spooled(row, provider, away)
+    (file,) = files(settings)
+    copy = file.read_bytes()
+    spool.replay_all()
+    file.write_bytes(copy)
+    assert spool.replay_all() == 1
+    assert Credential.objects.get(id=row.id).generation == 1
+    assert Revocation.objects.count() == 0
+
+
+def test_a_commit_whose_answer_was_lost_is_recognised(provider, grant, monkeypatch):
+    row = grant()
+    store = outcomes.store
+    lost = [True]
+
+    def committed_but_unheard(*args, **more):
+        stored = store(*args, **more)
+        if lost.pop() if lost else False:
+            connection.commit() if not connection.in_atomic_block else None
+            connection.connection.commit()
+            raise OperationalError("the server closed the connection")
+        return stored
+
+    monkeypatch.setattr(outcomes, "store", committed_but_unheard)
+    assert provider.grants.alive(ask(row).access_token.expose())
+    assert Credential.objects.get(id=row.id).generation == 1
+    assert Revocation.objects.count() == 0
+
+
+def test_a_fault_beside_the_grant_does_not_cost_the_grant(provider, grant, monkeypatch):
+    row = grant()
+
+    def fault(**_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(outcomes, "tell", fault)
+    assert provider.grants.alive(ask(row).access_token.expose())
+    assert Credential.objects.get(id=row.id).generation == 1
