@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from django.db import models
+
+from accounts.models import Account
+from common.clock import DbNow
+from common.ids import uuid7
+from credentials.models import Credential
+
+
+class HealthChange(models.Model):
+    """One change of status of a credential or an OAuth app. Rows are inserted and never changed.
+
+    The target may be gone, so it is no foreign key.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    account = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
+    target_type = models.CharField(max_length=16)
+    """credential | oauth_app"""
+    target_id = models.UUIDField()
+    before = models.CharField(max_length=16)
+    after = models.CharField(max_length=16)
+    source = models.CharField(max_length=16)
+    code = models.CharField(max_length=64, blank=True)
+    note = models.CharField(max_length=300, blank=True)
+    time = models.DateTimeField(db_default=DbNow(), editable=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["account", "target_id", "id"], name="healthchange_target")]
+
+    def __str__(self) -> str:
+        return f"{self.target_id}: {self.before} to {self.after}"
+
+
+class ProbeState(models.Model):
+    """What the probes know of a credential, beside its row: narrow, so that neither waits for other.
+
+    Made by the worker when it first comes by (due.enrol): an import of 100,000 rows makes none.
+    """
+
+    credential = models.OneToOneField(
+        Credential, models.CASCADE, primary_key=True, related_name="probe_state"
+    )
+    account = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
+    provider = models.CharField(max_length=72)
+    next_at = models.DateTimeField()
+    """When the worker is to look at it; while one does, when its lease ends."""
+    urgent = models.BooleanField(default=False)
+    """A caller was refused: it does not wait for its provider's turn."""
+    lease_owner = models.CharField(max_length=64, blank=True)
+    failures = models.PositiveIntegerField(default=0)
+    """How often in a row the provider did not answer."""
+    silent_since = models.DateTimeField(null=True)
+    """When the first of these was."""
+    cause = models.CharField(max_length=16, blank=True)
+    """The source of the evidence that the present warn or error rests on."""
+    granted_at = models.DateTimeField(null=True)
+    """When the grant that is held came, where it replaced another."""
+    answered_at = models.DateTimeField(null=True)
+    unavailable_at = models.DateTimeField(null=True)
+    asked = models.PositiveIntegerField(default=0)
+    asked_since = models.DateTimeField(null=True)
+    """How many checks callers have asked for in the minute that began then."""
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["provider", "next_at"], name="probe_due"),
+            models.Index(fields=["next_at"], condition=models.Q(urgent=True), name="probe_urgent"),
+            models.Index(fields=["provider", "answered_at"], name="probe_answered"),
+            models.Index(
+                fields=["provider", "unavailable_at"],
+                condition=models.Q(unavailable_at__isnull=False),
+                name="probe_unavailable",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.credential_id)
+
+
+class ProviderGate(models.Model):
+    """When the worker may probe this provider again: all processes together keep one pace."""
+
+    provider = models.CharField(max_length=72, primary_key=True)
+    open_at = models.DateTimeField(db_default=DbNow())
+
+    def __str__(self) -> str:
+        return self.provider
+
+
+class NoticeMail(models.Model):
+    """A message to a credential's owner, written in the transaction that made the credential `error`.
+
+    `outcome` is "" while it is to be sent, then sent | dropped (it works again) | failed.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    account = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
+    credential_id = models.UUIDField()
+    to_email = models.CharField(max_length=254)
+    note = models.CharField(max_length=300)
+    attempts = models.PositiveIntegerField(default=0)
+    next_at = models.DateTimeField(db_default=DbNow())
+    """When it is to be tried; while one tries, when the lease ends."""
+    lease_owner = models.CharField(max_length=64, blank=True)
+    outcome = models.CharField(max_length=16, blank=True)
+    created_at = models.DateTimeField(db_default=DbNow(), editable=False)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["next_at"], condition=models.Q(outcome=""), name="noticemail_due"),
+            models.Index(fields=["credential_id", "created_at"], name="noticemail_credential"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.credential_id)

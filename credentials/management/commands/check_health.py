@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from accounts.models import Account
+from common import health
+from common.callers import command
+from common.commands import Progress
+from common.errors import NotFound
+from credentials.health import schedule
+from credentials.health.enrolment import enrol_all
+from credentials.health.examine import examine
+from credentials.health.models import ProbeState
+from credentials.models import Credential
+
+
+class Command(BaseCommand):
+    help = (
+        "Ask the providers now whether credentials work, one after the other, and print how many are"
+        " in which state. Exit 1 if any is in error."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--account", help="the slug of one account (default: all)")
+        parser.add_argument("--provider", help="a provider's slug (default: all)")
+        parser.add_argument(
+            "--status", choices=health.STATUSES, help="only those that are in this state now"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        rows = Credential.objects.all()
+        if slug := options["account"]:
+            account = Account.objects.filter(slug=slug).first()
+            if account is None:
+                raise CommandError(f"There is no account {slug}.", returncode=2)
+            rows = rows.filter(account=account)
+        if options["provider"]:
+            rows = rows.filter(provider=options["provider"])
+        if options["status"]:
+            rows = rows.filter(health_status=options["status"])
+        enrol_all(rows)
+        counts = self._examined(list(rows.order_by("id").values_list("account_id", "id")))
+        self.stdout.write(" ".join(f"{status}={counts[status]}" for status in health.STATUSES))
+        if counts["error"]:
+            raise SystemExit(1)
+
+    def _examined(self, ids: list[Any]) -> Counter[str]:
+        progress = Progress(self.stderr)
+        counts: Counter[str] = Counter()
+        for done, (account_id, id) in enumerate(ids, start=1):
+            try:
+                wait = examine(account_id=account_id, id=id, actor=command("check_health"))
+            except NotFound:
+                continue
+            schedule.plan(ProbeState.objects.filter(lease_owner=""), id=id, wait=wait)
+            row = Credential.objects.only("health").filter(id=id).first()
+            counts[row.health["status"] if row else "deleted"] += 1
+            progress.show(done, ", ".join(f"{counts[s]} {s}" for s in health.STATUSES))
+        progress.end()
+        return counts

@@ -1,0 +1,130 @@
+"""What stops working by itself, and when people are told."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from common.clock import db_now
+from common.times import iso
+from credentials.health.examine import examine
+from credentials.health.forecast import forecast
+from credentials.health.models import HealthChange
+from credentials.models import Credential
+from providers.kinds import Kind
+from providers.registry import registry
+from tests.credentials.health.conftest import gitlab_body
+from tests.factories import TESTER, make_app, make_credential
+
+pytestmark = pytest.mark.django_db
+DAYS = dt.timedelta(days=1)
+
+
+def app_token(account, days: float) -> Credential:
+    """Of a kind that does not refresh and has no probe, with an end of its own."""
+    properties = {
+        "kind": "figma_oauth2",
+        "user_id": "7",
+        "access_token": "figd-1",
+        "expires_at": iso(db_now() + days * DAYS),
+    }
+    app = make_app(account, "figma")
+    return make_credential(account, {"properties": properties, "oauth_app_id": str(app.id)})
+
+
+def look(row: Credential) -> Any:
+    examine(account_id=row.account_id, id=row.id, actor=TESTER)
+    return Credential.objects.get(id=row.id).health
+
+
+def test_an_end_that_is_far_is_no_news(account):
+    assert look(app_token(account, 8))["status"] == "unknown"
+
+
+def test_an_end_that_is_near_is_a_warning_that_names_the_day(account):
+    row = app_token(account, 6)
+    health = look(row)
+    assert health["status"] == "warn"
+    assert f"{row.expires_at:%Y-%m-%d}" in health["notes"][0]
+    assert "unless it is replaced" in health["notes"][0]
+
+
+def test_what_has_expired_is_an_error(account):
+    health = look(app_token(account, -1))
+    assert health["status"] == "error"
+    assert health["notes"][0].startswith("It expired on ")
+
+
+def test_an_end_that_was_moved_is_no_warning_any_more(account):
+    row = app_token(account, 6)
+    look(row)
+    Credential.objects.filter(id=row.id).update(expires_at=db_now() + 90 * DAYS)
+    assert look(row)["status"] == "unknown"
+
+
+def test_looking_again_changes_nothing(account):
+    row = app_token(account, 6)
+    look(row)
+    look(row)
+    assert HealthChange.objects.filter(target_id=row.id).count() == 1
+
+
+def test_what_works_and_ends_soon_is_a_warning(account, gitlab):
+    body = gitlab_body(account, expires_at=iso(db_now() + 3 * DAYS))
+    row = make_credential(account, body)
+    prints = {"access_token": row.fingerprints["access_token"]}
+    Credential.objects.filter(id=row.id).update(fingerprints=prints)  # Without a refresh token.
+    health = look(row)
+    assert health["status"] == "warn"
+    assert health["notes"][0].startswith("It will stop working on ")
+
+
+def facts(provider: str, **given: Any) -> tuple[Credential, Kind]:
+    now = db_now()
+    row = Credential(
+        fingerprints={"refresh_token": ["a", "a"]},
+        created_at=now - given.pop("age") * DAYS,
+        **{name: now - days * DAYS for name, days in given.items()},
+    )
+    return row, registry().kinds[f"{provider}_oauth2"]
+
+
+@pytest.mark.parametrize(
+    ("provider", "given", "left"),
+    [
+        ("airtable", {"age": 50}, 10),
+        ("airtable", {"age": 50, "refresh_last_at": 1}, 59),
+        ("airtable", {"age": 50, "obtained_at": 5}, 55),
+        ("netsuite", {"age": 6}, 1),
+        ("netsuite", {"age": 6, "refresh_last_at": 0.1}, 1),
+        ("docusign", {"age": 100, "refresh_last_at": 10}, 20),
+        ("atlassian", {"age": 300, "refresh_last_at": 1}, 65),
+    ],
+    ids=["idle", "refreshed", "newer grant", "lifetime", "not extended", "anew", "whole grant"],
+)
+def test_a_grant_ends_when_its_provider_says(provider, given, left):
+    row, kind = facts(provider, **given)
+    end: Any = forecast(row, kind)
+    assert round((end.ends - db_now()) / DAYS) == left
+
+
+def test_a_grant_that_replaced_another_counts_from_then():
+    row, kind = facts("netsuite", age=100)
+    end: Any = forecast(row, kind, db_now() - 2 * DAYS)
+    assert round((end.ends - db_now()) / DAYS) == 5
+
+
+@pytest.mark.parametrize("provider", ["gitlab", "linear"])
+def test_where_the_provider_says_nothing_nothing_is_foretold(provider):
+    row, kind = facts(provider, age=1000)
+    assert forecast(row, kind) is None
+
+
+def test_an_end_that_lies_behind_what_works_is_not_told(account, gitlab, monkeypatch):
+    row = make_credential(account, gitlab_body(account))
+    end: Any = forecast(*facts("netsuite", age=100))
+    assert end.ends < db_now()
+    monkeypatch.setattr("credentials.health.services.forecast", lambda *given: end)
+    assert look(row)["status"] == "ok"

@@ -1,0 +1,83 @@
+"""Several workers, and several pieces of evidence, at the same time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from credentials import revocations
+from credentials.health import due, mail
+from credentials.health.enrolment import enrol
+from credentials.health.evidence import Evidence
+from credentials.health.models import HealthChange, NoticeMail, ProbeState
+from credentials.health.services import observe
+from credentials.services import credential_delete
+from tests.credentials.health.conftest import gitlab_body
+from tests.credentials.test_import_races import at_once
+from tests.factories import TESTER, make_account, make_credential, stripe_body
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_each_look_mail_and_revocation_is_one_workers():
+    account = make_account()
+    rows = [make_credential(account, stripe_body(owner_email="ann@acme.example")) for _ in range(5)]
+    for row in rows:
+        NoticeMail.objects.create(
+            account=account, credential_id=row.id, to_email="ann@acme.example", note="x"
+        )
+    enrol()
+    assert taken_by_eight(due.claim) == [1] * 5
+    assert taken_by_eight(mail.claim) == [1] * 5
+
+
+def taken_by_eight(claim: Any) -> list[int]:
+    """How many of eight workers got each piece of work."""
+    claims = at_once(lambda n: claim(f"w{n}", 20), 8)
+    return list(Counter(one.id for found in claims for one in found).values())
+
+
+def test_each_revocation_is_one_workers():
+    account = make_account()
+    for user in range(1, 6):
+        row = make_credential(account, gitlab_body(account, user_id=user))
+        credential_delete(account_id=account.id, id=row.id, actor=TESTER)
+    found = at_once(lambda n: revocations.claim(f"w{n}", 20), 8)
+    assert len({claim.id for claims in found for claim in claims}) == 5
+    assert sum(map(len, found)) == 5
+
+
+def test_one_change_is_told_once_however_many_see_it():
+    account = make_account()
+    row = make_credential(account, stripe_body(owner_email="ann@acme.example"))
+    evidence = Evidence(source="probe", verdict="rejected", note="Gone.", code="http_401")
+
+    def see(_: int) -> bool:
+        with transaction.atomic():
+            return observe(
+                account_id=account.id, credential_id=row.id, evidence=evidence, actor=TESTER
+            )
+
+    assert Counter(at_once(see, 12)) == {True: 1, False: 11}
+    assert HealthChange.objects.count() == NoticeMail.objects.count() == 1
+    assert ProbeState.objects.count() == 1
+
+
+def test_an_outage_that_all_meet_at_once_is_no_deadlock():
+    rows = [make_credential(make_account()) for _ in range(8)]
+    evidence = Evidence(source="probe", verdict="unavailable", note="Silence.", code="unreachable")
+
+    def see(number: int) -> bool:
+        row = rows[number % 8]
+        with transaction.atomic():
+            return observe(
+                account_id=row.account_id, credential_id=row.id, evidence=evidence, actor=TESTER
+            )
+
+    assert len(at_once(see, 16)) == 16
+    for row in rows:
+        row.refresh_from_db()
+    assert {row.health["status"] for row in rows} == {"warn"}

@@ -1,0 +1,119 @@
+"""EMAIL_URL, and a mail server of ours at the other end of it."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import socketserver
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import transaction
+
+from config import env
+from credentials.health import mail
+from credentials.health.evidence import Evidence
+from credentials.health.models import NoticeMail
+from credentials.health.services import observe
+from tests.factories import TESTER
+
+
+class MailServer(socketserver.ThreadingTCPServer):
+    """Takes what it is sent, as far as RFC 5321 is needed for it; `refuses` answers RCPT."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Talk)
+        self.messages: list[bytes] = []
+        self.refuses = ""
+
+
+class _Talk(socketserver.StreamRequestHandler):
+    server: MailServer
+
+    def handle(self) -> None:
+        self.say("220 here")
+        while line := self.rfile.readline():
+            verb = line[:4].upper().strip()
+            if verb == b"DATA":
+                self.say("354 go on")
+                self.server.messages.append(self.message())
+            if verb == b"RCPT" and self.server.refuses:
+                self.say(self.server.refuses)
+                continue
+            self.say("221 bye" if verb == b"QUIT" else "250 ok")
+
+    def message(self) -> bytes:
+        lines = iter(self.rfile.readline, b".\r\n")
+        return b"".join(line.removeprefix(b".") for line in lines)
+
+    def say(self, line: str) -> None:
+        self.wfile.write(f"{line}\r\n".encode())
+
+
+@pytest.fixture
+def server(settings: Any) -> Iterator[MailServer]:
+    with MailServer() as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", server.server_address[1]
+        settings.EMAIL_TIMEOUT = 2
+        yield server
+        server.shutdown()
+
+
+def stop_working(row: Any) -> None:
+    evidence = Evidence(source="probe", verdict="rejected", note="Ü gone.", code="http_401")
+    with transaction.atomic():
+        observe(account_id=row.account_id, credential_id=row.id, evidence=evidence, actor=TESTER)
+    (claim,) = mail.claim("me", 10)
+    mail.run(claim)
+
+
+@pytest.mark.django_db
+def test_a_mail_arrives_as_plain_text_and_html(key, server):
+    stop_working(key)
+    (raw,) = server.messages
+    message: Any = email.message_from_bytes(raw, policy=email.policy.default)
+    assert message["To"] == "ann@acme.example"
+    assert message["Auto-Submitted"] == "auto-generated"
+    for kind in ("plain", "html"):
+        assert "Ü gone." in message.get_body((kind,)).get_content()
+    assert NoticeMail.objects.get().outcome == "sent"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("answer", "outcome"), [("550 no", "failed"), ("450 later", "")])
+def test_a_refusal_is_final_where_the_server_says_so(key, server, answer, outcome):
+    server.refuses = answer
+    stop_working(key)
+    assert NoticeMail.objects.get().outcome == outcome
+    assert server.messages == []
+
+
+def read(monkeypatch: Any, url: str, *, debug: bool = False) -> dict[str, Any]:
+    monkeypatch.setenv("EMAIL_URL", url)
+    return env.email("EMAIL_URL", debug=debug)
+
+
+def test_without_a_url_mail_goes_to_the_console_or_nowhere(monkeypatch):
+    assert read(monkeypatch, "", debug=True)["EMAIL_BACKEND"].endswith(".console.EmailBackend")
+    assert read(monkeypatch, "")["EMAIL_BACKEND"].endswith(".dummy.EmailBackend")
+
+
+def test_a_url_names_the_server(monkeypatch):
+    found = read(monkeypatch, "submission://u:p%40@mail.example:587/?_default_from_email=a@b.cd")
+    assert (found["EMAIL_HOST"], found["EMAIL_PORT"]) == ("mail.example", 587)
+    assert (found["EMAIL_HOST_PASSWORD"], found["EMAIL_USE_TLS"]) == ("p@", True)
+    assert found["DEFAULT_FROM_EMAIL"] == "a@b.cd"
+
+
+@pytest.mark.parametrize("url", ["nosuch://u:canary@h", "submission://", "smtp://u:canary@h:x/"])
+def test_an_unreadable_url_is_refused_and_not_repeated(monkeypatch, url):
+    with pytest.raises(ImproperlyConfigured, match="EMAIL_URL") as refusal:
+        read(monkeypatch, url)
+    assert "canary" not in str(refusal.value)
