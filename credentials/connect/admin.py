@@ -1,0 +1,195 @@
+"""Connect links, made here for whoever asks support for one; and every attempt, with why it failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from common.admin import ServiceAdmin, actor
+from common.admin_display import moment, pretty
+from common.admin_filters import MenuFilter
+from common.errors import Invalid
+from credentials.connect.admin_forms import ConnectLinkForm
+from credentials.connect.links import link_create, link_withdraw
+from credentials.connect.models import AuthorizationAttempt, ConnectLink
+from credentials.connect.refusals import Refusal
+from credentials.connect.serializers import ConnectLinkCreateSerializer
+from credentials.connect.wishes import Wish
+from events.admin import recent_events
+
+_ADDED = (
+    "account", "oauth_app", "kind", "name", "owner_email", "external_id", "return_to",
+    "credential", "hours", "scopes", "properties", "metadata",
+)  # fmt: skip
+_LINK = (
+    "id", "account", "kind", "oauth_app", "state", "why", "remarks", "name", "owner_email",
+    "external_id", "given", "asked", "return_to", "reconnects", "credential_id", "made_by",
+    "created_at", "updated_at", "expires_at",
+)  # fmt: skip
+_ATTEMPT = (
+    "id", "account", "oauth_app", "kind", "flow", "link", "state", "why", "asked", "callback",
+    "return_to", "external_id", "made_by", "created_at", "updated_at", "expires_at",
+)  # fmt: skip
+_COLOURS = {"completed": "ok", "granted": "ok", "failed": "error", "pending": "warn"}
+
+
+class StatusFilter(MenuFilter):
+    title = "status"
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return list(model_admin.model.Status.choices)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(status=self.value()) if self.value() else queryset
+
+
+class FlowFilter(MenuFilter):
+    title = "flow"
+    parameter_name = "flow"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return list(AuthorizationAttempt.Flow.choices)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(flow=self.value()) if self.value() else queryset
+
+
+class _Shown:
+    """What the two pages show alike."""
+
+    @admin.display(description="status")
+    def state(self, row: Any) -> SafeString:
+        return format_html(
+            '<span class="lk-badge lk-{}">{}</span>',
+            _COLOURS.get(row.status, "unknown"),
+            row.status,
+        )
+
+    @admin.display(description="why it failed")
+    def why(self, row: Any) -> str:
+        return f"{row.failure['detail']} ({row.failure['code']})" if row.failure else "-"
+
+    @admin.display(description="scopes asked for")
+    def asked(self, row: Any) -> str:
+        return ", ".join(row.scopes) or "-"
+
+    @admin.display(description="created by")
+    def made_by(self, row: Any) -> str:
+        return str(row.created_by)
+
+    @admin.display(description="created (UTC)")
+    def created(self, row: Any) -> str:
+        return moment(row.created_at)
+
+    @admin.display(description="expires (UTC)")
+    def expires(self, row: Any) -> str:
+        return moment(row.expires_at)
+
+    @admin.display(description="events")
+    def latest(self, row: Any) -> SafeString:
+        return recent_events(row.account_id, row.pk)
+
+
+@admin.register(ConnectLink)
+class ConnectLinkAdmin(_Shown, ServiceAdmin[ConnectLink]):
+    add_form = ConnectLinkForm
+    list_display = ("title", "kind", "state", "why", "account", "created", "expires")
+    list_filter = ("account", StatusFilter)
+    list_select_related = ("account",)
+    raw_id_fields = ("oauth_app",)
+    search_fields = ("name", "owner_email", "external_id")
+    search_help_text = "Name, owner's e-mail address, external id or id."
+
+    @admin.display(description="name")
+    def title(self, link: ConnectLink) -> str:
+        return str(link)
+
+    @admin.display(description="notes")
+    def remarks(self, link: ConnectLink) -> str:
+        return " ".join(link.notes) or "-"
+
+    @admin.display(description="properties")
+    def given(self, link: ConnectLink) -> SafeString:
+        return pretty(link.properties)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ConnectLink]:
+        return super().get_queryset(request).defer("token_digest", "browser_digest")
+
+    def get_fieldsets(self, request: HttpRequest, obj: ConnectLink | None = None) -> Any:
+        if obj is None:
+            return [(None, {"fields": _ADDED})]
+        return [
+            (None, {"fields": _LINK}),
+            ("Latest events", {"fields": ("latest",), "classes": ("lk-wide",)}),
+        ]
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: ConnectLink | None = None
+    ) -> tuple[str, ...]:
+        return (*_LINK, "latest") if obj else ()
+
+    def has_change_permission(self, request: HttpRequest, obj: ConnectLink | None = None) -> bool:
+        return False
+
+    def save_model(self, request: Any, obj: ConnectLink, form: Any, change: bool) -> None:
+        account, body = form.cleaned_data["account"], form.body()
+        sent = ConnectLinkCreateSerializer(data=body).checked()
+        try:
+            obj.pk, request.held = link_create(
+                account_id=account.pk, wish=Wish(**sent), actor=actor(request)
+            )
+        except Refusal as refusal:
+            raise Invalid.of("oauth_app_id", refusal.detail) from None
+        obj.refresh_from_db(fields=["name", "kind", "status"])
+
+    def response_add(
+        self, request: Any, obj: ConnectLink, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """A page, and no message: messages are kept in a cookie or in the session's row."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Connect link created",
+            "opts": self.opts,
+            "link": obj,
+            "held": request.held,
+        }
+        return TemplateResponse(request, "admin/connect/connectlink/created.html", context)
+
+    def delete_model(self, request: HttpRequest, obj: ConnectLink) -> None:
+        """A link is taken back, and stays to be seen; its pending grant is given back."""
+        link_withdraw(account_id=obj.account_id, id=obj.pk, actor=actor(request))
+
+
+@admin.register(AuthorizationAttempt)
+class AuthorizationAttemptAdmin(_Shown, ServiceAdmin[AuthorizationAttempt]):
+    fields = (*_ATTEMPT, "latest")
+    readonly_fields = fields
+    list_display = ("created", "kind", "flow", "state", "why", "oauth_app", "account")
+    list_filter = ("account", FlowFilter, StatusFilter)
+    list_select_related = ("account", "oauth_app")
+    search_fields = ("external_id",)
+    search_help_text = "External id or id."
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AuthorizationAttempt]:
+        hidden = ("sealed", "start_digest", "state_digest", "browser_digest", "challenge")
+        return super().get_queryset(request).defer(*hidden)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: AuthorizationAttempt | None = None
+    ) -> bool:
+        return False
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: AuthorizationAttempt | None = None
+    ) -> bool:
+        return False

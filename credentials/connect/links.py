@@ -1,0 +1,251 @@
+"""Connect links: made by the company, owned by the first browser that opens them, completed by the company."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django.db import transaction
+
+from common.callers import Actor
+from common.clock import DbNow, db_now
+from common.errors import Conflict, Invalid, NotFound
+from common.ids import uuid7
+from credentials.connect import choices
+from credentials.connect.drafts import Draft, oauth_kind
+from credentials.connect.grants import grant_drop, grant_hold, opened
+from credentials.connect.models import ConnectLink, PendingGrant
+from credentials.connect.random_tokens import digest, new_token
+from credentials.connect.refusals import Refusal
+from credentials.connect.targets import link_address
+from credentials.connect.trail import failure, note
+from credentials.connect.wishes import Wish, columns_of
+from credentials.importing.items import Item, read_item
+from credentials.models import Credential
+from credentials.services import credential_import
+from providers.properties import identity_values
+
+Status = ConnectLink.Status
+LIVE: Final = (Status.OPEN, Status.OPENED)
+
+
+def link_create(*, account_id: uuid.UUID, wish: Wish, actor: Actor) -> tuple[uuid.UUID, str]:
+    """A link and its address, which is not kept: its id, and the address. Raises Invalid."""
+    token = new_token()
+    link = ConnectLink(
+        id=uuid7(),
+        account_id=account_id,
+        token_digest=digest(token),
+        created_by=actor.name,
+        expires_at=db_now() + dt.timedelta(seconds=wish.expires_in),
+        **columns_of(account_id, wish),
+    )
+    with transaction.atomic():
+        link.save(force_insert=True)
+        _note(actor, link, "created")
+    return link.id, link_address(token)
+
+
+def link_open(*, token: str, browser: str, actor: Actor) -> ConnectLink:
+    """The link behind an address, for the browser that opens it: the first owns it.
+
+    Raises Refusal (link_unknown, link_taken). One that is over is returned as it is.
+    """
+    link = link_seen(token=token)
+    if link.status == Status.OPEN:
+        with transaction.atomic():
+            unowned = ConnectLink.objects.filter(
+                id=link.id, status=Status.OPEN, expires_at__gt=DbNow()
+            )
+            owned = unowned.update(
+                status=Status.OPENED, browser_digest=digest(browser), updated_at=DbNow()
+            )
+            if owned:
+                _note(actor, link, "opened")
+        link = link_seen(token=token)
+    if link.browser_digest is not None and bytes(link.browser_digest) != digest(browser):
+        note(actor, link.account_id, "connect.refused", "connect_link", link.id, ["link_taken"])
+        raise Refusal("link_taken")
+    return link
+
+
+def link_seen(*, token: str) -> ConnectLink:
+    """The link behind an address; nothing changes. Raises Refusal (link_unknown)."""
+    rows = ConnectLink.objects.select_related("account", "oauth_app")
+    link = rows.filter(token_digest=digest(token)).first()
+    if link is None:
+        raise Refusal("link_unknown")
+    return link
+
+
+def check_live(link: ConnectLink) -> None:
+    """Raise Refusal where nothing can be connected by this link any more."""
+    if link.status in {Status.PENDING, Status.COMPLETED}:
+        raise Refusal("link_over")
+    if link.status == Status.CANCELLED:
+        raise Refusal("link_cancelled")
+    if link.status == Status.EXPIRED or link.expires_at <= db_now():
+        raise Refusal("link_expired")
+
+
+def draft_of_link(link: ConnectLink) -> Draft:
+    """What Continue asks the provider for. Raises Invalid where the kind is no longer known."""
+    if link.oauth_app is None:
+        raise Refusal("bad_request")
+    return Draft(
+        app=link.oauth_app,
+        kind=oauth_kind(link.oauth_app, link.kind),
+        scopes=link.scopes,
+        return_to=link.return_to,
+        external_id=link.external_id,
+        properties=link.properties,
+    )
+
+
+def link_submit(*, link: ConnectLink, properties: Mapping[str, Any], actor: Actor) -> None:
+    """Hold what was typed into a link's form. Raises Invalid for wrong fields, Refusal else."""
+    check_live(link)
+    body: dict[str, Any] = {"properties": {"kind": link.kind, **link.properties, **properties}}
+    if link.external_id:
+        body["external_id"] = link.external_id
+    item = read_item(body, account_id=link.account_id)
+    if item.partial:
+        raise Invalid.many({f"properties.{name}": ["is required"] for name in item.partial})
+    check_same_account(link, item)
+    with transaction.atomic():
+        link_hold(link=link, body=body, notes=[], actor=actor)
+
+
+def check_same_account(link: ConnectLink, item: Item) -> None:
+    """Raise Refusal where a link reconnects a credential, and this is another upstream account.
+
+    The properties that say whose account it is are compared even where `external_id` names the
+    row: the company's word for a customer does not make another customer's account theirs.
+    """
+    if link.reconnects is None:
+        return
+    rows = Credential.objects.filter(account_id=link.account_id, id=link.reconnects)
+    row = rows.values_list("identity", "properties").first()
+    if row is None or bytes(row[0]) != item.identity:
+        raise Refusal("account_mismatch")
+    before, now = (identity_values(item.kind, shown) for shown in (row[1], item.properties))
+    if before is not None and now is not None and before != now:
+        raise Refusal("account_mismatch")
+
+
+def link_hold(*, link: ConnectLink, body: dict[str, Any], notes: list[str], actor: Actor) -> None:
+    """Within the caller's transaction: the grant of a link, pending, or stored where that was chosen.
+
+    Raises Refusal where the link is over meanwhile: then nothing is held.
+    """
+    for name in ("name", "owner_email", "metadata"):
+        if (value := getattr(link, name)) not in ("", None):
+            body[name] = value
+    held = ConnectLink.objects.filter(
+        id=link.id, status=Status.OPENED, expires_at__gt=DbNow()
+    ).update(status=Status.PENDING, notes=notes, failure=None, updated_at=DbNow())
+    if not held:
+        raise Refusal("link_over")
+    grant_hold(attempt=None, link=link, kind=link.kind, body=body)
+    _note(actor, link, "pending")
+    if choices.chosen(link.account_id, link.oauth_app).completes_itself:
+        link_complete(account_id=link.account_id, id=link.id, actor=actor)
+
+
+def link_cancel(*, link: ConnectLink, actor: Actor) -> None:
+    """The person pressed Cancel."""
+    with transaction.atomic():
+        cancelled = ConnectLink.objects.filter(id=link.id, status=Status.OPENED).update(
+            status=Status.CANCELLED,
+            failure=failure("access_denied", "The user pressed Cancel."),
+            updated_at=DbNow(),
+        )
+        if cancelled:
+            _note(actor, link, "cancelled")
+
+
+def link_withdraw(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> None:
+    """The company takes the link back; what it brought and is pending is given back, too.
+
+    Raises NotFound, or Conflict for one that is completed: then there is a credential to delete.
+    """
+    with transaction.atomic():
+        link = _locked(account_id, id)
+        if link.status == Status.COMPLETED:
+            raise Conflict(
+                "The link is completed; delete the credential instead.",
+                extra={"credential_id": str(link.credential_id)},
+            )
+        if link.status not in {*LIVE, Status.PENDING}:
+            return
+        grant = PendingGrant.objects.filter(link=link).first()
+        ConnectLink.objects.filter(id=link.id).update(status=Status.CANCELLED, updated_at=DbNow())
+        if grant is not None:
+            grant_drop(row=grant, code="link_cancelled", actor=actor)
+        _note(actor, link, "cancelled")
+
+
+def link_complete(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> None:
+    """Store the credential that a link brought. Doing it again changes nothing.
+
+    Raises NotFound, and Conflict where there is nothing pending, or no more.
+    """
+    with transaction.atomic():
+        link = _locked(account_id, id)
+        if link.status == Status.COMPLETED:
+            return
+        grant = (
+            PendingGrant.objects.select_for_update()
+            .filter(link=link, status=PendingGrant.Status.WAITING, expires_at__gt=DbNow())
+            .first()
+        )
+        if link.status != Status.PENDING or grant is None:
+            status = Status.EXPIRED if link.status == Status.PENDING else link.status
+            raise Conflict(
+                f"There is nothing to complete: the link is {status}.",
+                extra={"link_status": status},
+            )
+        body = opened(grant)
+        _check_still_there(link, body)
+        outcome = credential_import(account_id=account_id, actor=actor, body=body)
+        grant.delete()
+        ConnectLink.objects.filter(id=link.id).update(
+            status=Status.COMPLETED, credential_id=outcome.id, updated_at=DbNow()
+        )
+        _note(actor, link, "completed")
+
+
+def link_lapse(*, id: uuid.UUID, actor: Actor) -> bool:
+    """End a link whose time is over; whether it was live."""
+    with transaction.atomic():
+        lapsed = ConnectLink.objects.filter(id=id, status__in=LIVE, expires_at__lte=DbNow()).update(
+            status=Status.EXPIRED, updated_at=DbNow()
+        )
+        if lapsed:
+            _note(actor, ConnectLink.objects.get(id=id), "expired")
+    return bool(lapsed)
+
+
+def _check_still_there(link: ConnectLink, body: dict[str, Any]) -> None:
+    """A reconnect never makes a new credential, where the old one was deleted meanwhile."""
+    if link.reconnects is None:
+        return
+    rows = Credential.objects.select_for_update(of=("self",), no_key=True)
+    row = rows.filter(account_id=link.account_id, id=link.reconnects).first()
+    item = read_item(body, account_id=link.account_id)
+    if row is None or bytes(row.identity) != item.identity:
+        raise Conflict("The credential that this link reconnects is not there any more.")
+
+
+def _locked(account_id: uuid.UUID, id: uuid.UUID) -> ConnectLink:
+    rows = ConnectLink.objects.select_for_update(of=("self",)).select_related("oauth_app")
+    link = rows.filter(account_id=account_id, id=id).first()
+    if link is None:
+        raise NotFound()
+    return link
+
+
+def _note(actor: Actor, link: ConnectLink, verb: str) -> None:
+    note(actor, link.account_id, f"connect_link.{verb}", "connect_link", link.id)

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+from django.db import models
+
+from accounts.models import Account
+from common.clock import DbNow
+from common.ids import uuid7
+from oauth_apps.models import OAuthApp
+from vault.fields import SealedField
+
+
+class ConnectLink(models.Model):
+    """An invitation to connect: a page for one person, whose first browser owns it.
+
+    Only the hash of the token in its address is kept. `open`: nobody came yet; `opened`: a browser
+    owns it; `pending`: the grant waits for the company to complete it. The others are final.
+    """
+
+    class Status(models.TextChoices):
+        OPEN = "open"
+        OPENED = "opened"
+        PENDING = "pending"
+        COMPLETED = "completed"
+        CANCELLED = "cancelled"
+        EXPIRED = "expired"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    account = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
+    oauth_app = models.ForeignKey(OAuthApp, models.CASCADE, null=True, related_name="+")
+    kind = models.CharField(max_length=64)
+    name = models.CharField(max_length=200, blank=True)
+    owner_email = models.CharField(max_length=254, blank=True)
+    external_id = models.CharField(max_length=255, blank=True)
+    metadata = models.JSONField(null=True)
+    properties = models.JSONField(default=dict)
+    """What the company says beforehand: the parts of the provider's addresses that differ per customer."""
+    scopes = models.JSONField(default=list)
+    return_to = models.CharField(max_length=2048, blank=True)
+    reconnects = models.UUIDField(null=True)
+    """The credential that is to get a new grant. It may be gone meanwhile, so no foreign key."""
+    status = models.CharField(max_length=16, choices=Status, default=Status.OPEN)
+    token_digest = models.BinaryField(max_length=32, unique=True)
+    browser_digest = models.BinaryField(max_length=32, null=True)
+    credential_id = models.UUIDField(null=True)
+    failure = models.JSONField(null=True)
+    """Why the last try did not work: {code, detail, time}; null where none failed."""
+    notes = models.JSONField(default=list)
+    created_by = models.CharField(max_length=160)
+    created_at = models.DateTimeField(db_default=DbNow(), editable=False)
+    updated_at = models.DateTimeField(db_default=DbNow(), editable=False)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["account", "id"], name="connectlink_newest"),
+            models.Index(fields=["status", "expires_at"], name="connectlink_due"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or f"{self.kind} ({self.id})"
+
+
+class AuthorizationAttempt(models.Model):
+    """One way to the provider and back, good for ten minutes and for one browser.
+
+    `sealed` has the PKCE verifier and the company's own state; it is cleared on return. Of state,
+    start token and browser only hashes are kept.
+    """
+
+    class Flow(models.TextChoices):
+        AUTHORIZE = "authorize", "documented: /link/oauth2/authorize"
+        START = "start", "documented: start-auth"
+        LINK = "link", "connect link"
+
+    class Status(models.TextChoices):
+        READY = "ready"
+        WAITING = "waiting"
+        RETURNED = "returned"
+        GRANTED = "granted"
+        FAILED = "failed"
+        EXPIRED = "expired"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    account = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
+    oauth_app = models.ForeignKey(OAuthApp, models.CASCADE, related_name="+")
+    link = models.ForeignKey(ConnectLink, models.CASCADE, null=True, related_name="attempts")
+    flow = models.CharField(max_length=16, choices=Flow)
+    kind = models.CharField(max_length=64)
+    status = models.CharField(max_length=16, choices=Status)
+    start_digest = models.BinaryField(max_length=32, null=True, unique=True)
+    state_digest = models.BinaryField(max_length=32, null=True, unique=True)
+    browser_digest = models.BinaryField(max_length=32, null=True)
+    issuer = models.CharField(max_length=512, blank=True)
+    callback = models.CharField(max_length=512)
+    """Our redirect URI, as the provider was told it."""
+    return_to = models.CharField(max_length=2048, blank=True)
+    external_id = models.CharField(max_length=255, blank=True)
+    challenge = models.CharField(max_length=43, blank=True)
+    """The company's own PKCE challenge (S256), where its client sent one."""
+    properties = models.JSONField(default=dict)
+    scopes = models.JSONField(default=list)
+    sealed = SealedField(null=True)
+    failure = models.JSONField(null=True)
+    created_by = models.CharField(max_length=160)
+    created_at = models.DateTimeField(db_default=DbNow(), editable=False)
+    updated_at = models.DateTimeField(db_default=DbNow(), editable=False)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["account", "id"], name="attempt_newest"),
+            models.Index(fields=["status", "expires_at"], name="attempt_due"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} ({self.id})"
+
+
+class PendingGrant(models.Model):
+    """A grant that was obtained and is nobody's yet: not listed, not usable, gone in ten minutes.
+
+    `sealed` is the import body with its real values, and the company's state. A grant of a documented
+    flow is fetched by `code_digest`; one of a link is completed by the company. Whichever does not
+    happen in time, the grant is revoked at its provider.
+    """
+
+    class Status(models.TextChoices):
+        WAITING = "waiting"
+        TAKEN = "taken"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    account = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
+    oauth_app = models.ForeignKey(OAuthApp, models.PROTECT, null=True, related_name="+")
+    attempt = models.OneToOneField(
+        AuthorizationAttempt, models.SET_NULL, null=True, related_name="grant"
+    )
+    link = models.OneToOneField(ConnectLink, models.SET_NULL, null=True, related_name="grant")
+    kind = models.CharField(max_length=64)
+    status = models.CharField(max_length=16, choices=Status, default=Status.WAITING)
+    code_digest = models.BinaryField(max_length=32, null=True, unique=True)
+    return_to = models.CharField(max_length=2048, blank=True)
+    challenge = models.CharField(max_length=43, blank=True)
+    sealed = SealedField()
+    created_at = models.DateTimeField(db_default=DbNow(), editable=False)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["expires_at"], name="pendinggrant_due")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} ({self.id})"
+
+
+class ConnectSettings(models.Model):
+    """What a company chose for connecting: of one OAuth app, or (without one) of the account.
+
+    `completes_itself`: a link's credential is stored without the company's confirmation
+    (docs/connect.md says what that risks). `short_callback`: the provider has the documented
+    redirect URI, the one without the app's id. `return_urls`: where links without an OAuth app may
+    send people back to.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    account = models.ForeignKey(Account, models.PROTECT, related_name="+")
+    oauth_app = models.OneToOneField(OAuthApp, models.CASCADE, null=True, related_name="+")
+    return_urls = models.JSONField(default=list)
+    completes_itself = models.BooleanField(default=False)
+    short_callback = models.BooleanField(default=False)
+    updated_at = models.DateTimeField(db_default=DbNow(), editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account"],
+                condition=models.Q(oauth_app=None),
+                name="connectsettings_account",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.oauth_app_id or self.account_id)

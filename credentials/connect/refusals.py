@@ -1,0 +1,114 @@
+"""Why a connection did not come about, in words for the person in front of the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
+    Text = str | _StrPromise
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """`title` says what happened, `advice` what to do now."""
+
+    status: int
+    title: Text
+    advice: Text
+
+
+_START_AGAIN: Final = _("Go back to where you came from and start again.")
+_ASK: Final = _("Ask whoever sent you here for a new link.")
+_COMPANY: Final = _("Tell the company that sent you here; it has to put this right.")
+
+MEANINGS: Final[dict[str, Meaning]] = {
+    "bad_request": Meaning(400, _("This address is not complete"), _COMPANY),
+    "unknown_app": Meaning(400, _("This address is not known"), _COMPANY),
+    "redirect_refused": Meaning(400, _("This address leads to an unknown place"), _COMPANY),
+    "form_stale": Meaning(
+        403, _("This page was open for too long"), _("Open the link again, and send the form anew.")
+    ),
+    "cookies_off": Meaning(
+        400,
+        _("Your browser keeps no cookies for this page"),
+        _("Allow cookies for this site, then open the link again."),
+    ),
+    "state_unknown": Meaning(400, _("This answer belongs to no request of ours"), _START_AGAIN),
+    "state_used": Meaning(400, _("This step was done already"), _START_AGAIN),
+    "state_expired": Meaning(400, _("This took too long"), _START_AGAIN),
+    "other_browser": Meaning(
+        403, _("This was started in another browser"), _("Finish in the browser where you began.")
+    ),
+    "wrong_callback": Meaning(400, _("This answer came to the wrong address"), _START_AGAIN),
+    "wrong_issuer": Meaning(400, _("This answer came from somebody else"), _START_AGAIN),
+    "access_denied": Meaning(
+        400,
+        _("You did not give access"),
+        _("Nothing was connected. If that was not what you wanted, start again."),
+    ),
+    "provider_refused": Meaning(400, _("The service did not give access"), _START_AGAIN),
+    "app_wrong": Meaning(400, _("The service does not accept the company's app"), _COMPANY),
+    "provider_unavailable": Meaning(
+        503, _("The service does not answer"), _("Wait a minute and start again.")
+    ),
+    "answer_incomplete": Meaning(400, _("The service did not say which account this is"), _COMPANY),
+    "account_mismatch": Meaning(
+        400,
+        _("This is another account"),
+        _(
+            "Nothing was connected. Log out at the service, then start again with the account that"
+            " was connected before."
+        ),
+    ),
+    "start_used": Meaning(400, _("This link was used already"), _START_AGAIN),
+    "start_expired": Meaning(400, _("This link has expired"), _START_AGAIN),
+    "link_unknown": Meaning(404, _("There is no such link"), _ASK),
+    "link_taken": Meaning(
+        403,
+        _("This link was opened in another browser"),
+        _("Go on in the browser where it was opened first, or ask for a new link."),
+    ),
+    "link_expired": Meaning(410, _("This link has expired"), _ASK),
+    "link_cancelled": Meaning(410, _("This was cancelled"), _ASK),
+    "link_over": Meaning(410, _("This link was used already"), _ASK),
+}
+
+_SENTENCES: Final = {
+    "access_denied": "The user did not give access.",
+    "account_mismatch": "The user connected another upstream account than the credential's.",
+    "answer_incomplete": "The provider's answer does not say which account was connected.",
+    "not_completed": "The connection was not completed by the company in time; it was revoked.",
+    "not_exchanged": "The code was not exchanged in time; the grant was revoked.",
+    "other_browser": "The answer came in another browser than the one that began.",
+    "provider_refused": "The provider refused the code.",
+    "replayed": "The code came twice; the grant was revoked.",
+    "state_expired": "The user did not come back within ten minutes.",
+    "wrong_callback": "The answer came to the redirect URI of another app.",
+    "wrong_issuer": "The answer's iss is not the provider's issuer.",
+}
+
+
+def sentence(code: str) -> str:
+    """What staff and the API are told of a failure."""
+    return _SENTENCES.get(code, code.replace("_", " ").capitalize() + ".")
+
+
+class Refusal(Exception):
+    """A flow ends here, with a page. `detail` is a sentence of ours, without anything that was sent.
+
+    `back` is where the person may go on to, an address that was checked, and `again` where to try
+    once more; or "".
+    """
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(code)
+        self.code = code
+        self.meaning = MEANINGS[code]
+        self.detail = detail
+        self.back = ""
+        self.again = ""

@@ -1,0 +1,189 @@
+"""The shapes of the API's calls."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+from rest_framework import serializers
+
+from common.serializers import (
+    EmailField,
+    LabelListField,
+    MetadataField,
+    StrictBooleanField,
+    StrictCharField,
+    StrictSerializer,
+    StrictUUIDField,
+)
+from common.times import iso
+from credentials.connect.models import ConnectLink
+from credentials.connect.wishes import LONGEST, SHORTEST, USUAL
+from credentials.importing.items import NAME_LENGTH
+
+STATE_BYTES: Final = 5 * 1024
+ADDRESS_LENGTH: Final = 2048
+
+
+class StateField(serializers.JSONField):
+    """Any JSON of at most 5 kB; null and "" are states, too."""
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        if data is serializers.empty:
+            raise serializers.SkipField
+        if len(orjson.dumps(data)) > STATE_BYTES:
+            raise serializers.ValidationError("must be at most 5 kB of JSON")
+        return data
+
+
+class SecondsField(serializers.IntegerField):
+    def to_internal_value(self, data: Any) -> int:
+        if type(data) is not int or not SHORTEST <= data <= LONGEST:
+            raise serializers.ValidationError(
+                f"must be a whole number of seconds from {SHORTEST} to {LONGEST}"
+            )
+        return data
+
+
+class StartAuthSerializer(StrictSerializer):
+    """The documented body, and what some kinds need beside it."""
+
+    oauth_app_id = StrictUUIDField()
+    credential_kind = StrictCharField(max_length=64)
+    redirect_url = StrictCharField(
+        max_length=ADDRESS_LENGTH, help_text="Exactly one of the OAuth app's redirect_uris."
+    )
+    state = StateField(required=False)
+    scopes = LabelListField(max_items=100, required=False)
+    external_id = StrictCharField(max_length=255, required=False)
+    properties = MetadataField(
+        required=False, help_text="Parts of the provider's addresses that differ per customer."
+    )
+
+
+class StartedSerializer(serializers.Serializer[Any]):
+    start_url = serializers.CharField(help_text="Works once, for five minutes.")
+
+
+class ExchangeSerializer(StrictSerializer):
+    code = StrictCharField(max_length=512, secret=True)
+    client_id = StrictCharField(max_length=64, help_text="The id of the OAuth app here.")
+    client_secret = StrictCharField(
+        max_length=4096, secret=True, help_text="The app's secret at its provider."
+    )
+    grant_type = serializers.ChoiceField(choices=["authorization_code"], required=False)
+    redirect_uri = StrictCharField(max_length=ADDRESS_LENGTH, required=False)
+    code_verifier = StrictCharField(max_length=128, required=False, secret=True)
+
+
+class ExchangedCredentialSerializer(serializers.Serializer[Any]):
+    oauth_app_id = serializers.CharField()
+    properties = serializers.DictField(help_text="With the tokens as they are.")
+
+
+class ExchangedSerializer(serializers.Serializer[Any]):
+    credential = ExchangedCredentialSerializer(help_text="A body for POST /v1/credentials.")
+    state = serializers.JSONField(help_text="As it was sent when the flow began.")
+
+
+class ConnectLinkCreateSerializer(StrictSerializer):
+    oauth_app_id = StrictUUIDField(required=False, help_text="For kinds that connect by OAuth.")
+    kind = StrictCharField(
+        max_length=64, required=False, help_text="May be left out where the app has only one."
+    )
+    name = StrictCharField(max_length=NAME_LENGTH, required=False)
+    owner_email = EmailField(max_length=254, required=False)
+    external_id = StrictCharField(max_length=255, required=False)
+    metadata = MetadataField(required=False)
+    properties = MetadataField(
+        required=False, help_text="Parts of the provider's addresses that differ per customer."
+    )
+    scopes = LabelListField(max_items=100, required=False)
+    return_to = StrictCharField(
+        max_length=ADDRESS_LENGTH,
+        required=False,
+        help_text="Exactly one of the app's redirect_uris, or of the account's return_urls.",
+    )
+    expires_in = SecondsField(required=False, default=USUAL)
+    credential_id = StrictUUIDField(required=False, help_text="Give this credential a new grant.")
+
+
+class FailureSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    detail = serializers.CharField()
+    time = serializers.DateTimeField()
+
+
+class ConnectLinkSerializer(serializers.Serializer[ConnectLink]):
+    """A connect link. Its address is in the answer to its creation alone."""
+
+    id = serializers.UUIDField()
+    url = serializers.CharField(allow_null=True, help_text="Shown once.")
+    status = serializers.ChoiceField(choices=ConnectLink.Status.values)
+    kind = serializers.CharField()
+    oauth_app_id = serializers.UUIDField(allow_null=True)
+    name = serializers.CharField(allow_null=True)
+    owner_email = serializers.CharField(allow_null=True)
+    external_id = serializers.CharField(allow_null=True)
+    metadata = serializers.DictField(allow_null=True)
+    properties = serializers.DictField()
+    scopes = serializers.ListField(child=serializers.CharField())
+    return_to = serializers.CharField(allow_null=True)
+    reconnects = serializers.UUIDField(allow_null=True)
+    credential_id = serializers.UUIDField(allow_null=True, help_text="Once it is completed.")
+    failure = FailureSerializer(allow_null=True, help_text="Why the last try did not work.")
+    notes = serializers.ListField(child=serializers.CharField())
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+
+    def to_representation(self, instance: ConnectLink) -> dict[str, Any]:
+        return {
+            "id": str(instance.id),
+            "url": self.context.get("url"),
+            "status": "expired" if getattr(instance, "late", False) else instance.status,
+            "kind": instance.kind,
+            "oauth_app_id": instance.oauth_app_id and str(instance.oauth_app_id),
+            "name": instance.name or None,
+            "owner_email": instance.owner_email or None,
+            "external_id": instance.external_id or None,
+            "metadata": instance.metadata,
+            "properties": instance.properties,
+            "scopes": instance.scopes,
+            "return_to": instance.return_to or None,
+            "reconnects": instance.reconnects and str(instance.reconnects),
+            "credential_id": instance.credential_id and str(instance.credential_id),
+            "failure": instance.failure,
+            "notes": instance.notes,
+            "created_at": iso(instance.created_at),
+            "updated_at": iso(instance.updated_at),
+            "expires_at": iso(instance.expires_at),
+        }
+
+
+class AppSettingsSerializer(StrictSerializer):
+    completes_itself = StrictBooleanField(
+        required=False,
+        help_text="Store what links bring without /complete: docs/connect.md says what that risks.",
+    )
+    short_callback = StrictBooleanField(
+        required=False, help_text="The provider has the redirect URI without the app's id."
+    )
+
+
+class ShownAppSettingsSerializer(serializers.Serializer[Any]):
+    completes_itself = serializers.BooleanField()
+    short_callback = serializers.BooleanField()
+    callback_url = serializers.CharField(help_text="The redirect URI to register at the provider.")
+
+
+class AccountSettingsSerializer(StrictSerializer):
+    completes_itself = StrictBooleanField(required=False)
+    return_urls = LabelListField(
+        max_items=50, required=False, help_text="Where links without an OAuth app may return to."
+    )
+
+
+class ShownAccountSettingsSerializer(serializers.Serializer[Any]):
+    return_urls = serializers.ListField(child=serializers.CharField())
+    completes_itself = serializers.BooleanField()

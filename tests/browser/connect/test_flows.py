@@ -1,0 +1,180 @@
+"""Whole flows in a real browser, without JavaScript, against real authorization servers."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from credentials.connect.models import AuthorizationAttempt, PendingGrant
+from credentials.models import Credential
+from tests.browser.connect.conftest import CHROMIUM, agree, log_in, title
+from tests.credentials.connect.flows import authorize_address, exchange, verbs
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed"),
+]
+# Both servers tell whose account it is by a call: what OAuth itself has no place for.
+KINDS = {"alpha": "alpha_called_oauth2", "beta": "beta_called_oauth2"}
+
+
+def documented(site: str, app: Any, company: Any, **more: Any) -> str:
+    sent = {"redirect_uri": company.address, "kind": KINDS[app.provider], **more}
+    return site + authorize_address(app, **sent)
+
+
+def make_link(api: Any, app: Any, company: Any, **more: Any) -> dict[str, Any]:
+    sent = {"oauth_app_id": str(app.id), "kind": KINDS[app.provider], "return_to": company.address}
+    answer = api.post("/v1/connect-links", {**sent, **more})
+    assert answer.status_code == 201, answer.content
+    link: dict[str, Any] = answer.json()
+    return link
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["django-oauth-toolkit", "Authlib"])
+def test_authorize_to_an_imported_credential(page, site, apps, company, api, which):
+    app = apps[which]
+    page.goto(documented(site, app, company))
+    agree(page)
+    assert title(page) == "Welcome back"
+    back = company.last()
+    assert back["state"] == "company-state"
+    answer = exchange(app, back["code"])
+    assert answer.status_code == 200, answer.content
+    credential = answer.json()["credential"]
+    assert credential["properties"]["user"] == "ann"
+    assert api.post("/v1/credentials", credential).status_code == 200
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["django-oauth-toolkit", "Authlib"])
+def test_start_auth_to_an_imported_credential(page, site, apps, company, api, which):
+    app = apps[which]
+    sent = {
+        "oauth_app_id": str(app.id),
+        "credential_kind": KINDS[app.provider],
+        "redirect_url": company.address,
+        "state": {"user": 7},
+    }
+    page.goto(api.post("/v1/credentials/start-auth", sent).json()["start_url"])
+    agree(page)
+    answer = exchange(app, company.last()["code"])
+    assert answer.json()["state"] == {"user": 7}
+    assert api.post("/v1/credentials", answer.json()["credential"]).status_code == 200
+
+
+def test_a_hosted_link_and_then_its_reconnect(people, apps, company, api):
+    link = make_link(api, apps[0], company)
+    page = people()
+    page.goto(link["url"])
+    assert title(page) == "Connect Alpha to Acme"
+    page.get_by_role("link", name="Continue to Alpha").click()
+    agree(page)
+    assert company.last() == {"connect_link": link["id"], "status": "pending"}
+    done = api.post(f"/v1/connect-links/{link['id']}/complete").json()
+
+    again = make_link(api, apps[0], company, credential_id=done["credential_id"])
+    eve = people()
+    eve.goto(again["url"])
+    eve.get_by_role("link", name="Continue to Alpha").click()
+    agree(eve, "eve")
+    assert title(eve) == "This is another account"
+    assert not PendingGrant.objects.exists()
+    eve.context.clear_cookies(name="sessionid")
+    eve.get_by_role("link", name="Try again").click()
+    eve.get_by_role("link", name="Continue to Alpha").click()
+    agree(eve, "ann")
+    assert company.last()["status"] == "pending"
+    found = api.post(f"/v1/connect-links/{again['id']}/complete").json()
+    assert found["credential_id"] == done["credential_id"]
+    assert Credential.objects.count() == 1
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["django-oauth-toolkit", "Authlib"])
+def test_the_user_says_no(page, site, apps, company, which):
+    page.goto(documented(site, apps[which], company))
+    agree(page, button="Cancel")
+    assert title(page) == "You did not give access"
+    page.get_by_role("link", name="Go back").click()
+    assert company.last() == {"error": "access_denied", "state": "company-state"}
+    assert verbs()[-1] == "connect.denied"
+
+
+def test_cancel_on_our_page_goes_back_at_once(page, apps, company, api):
+    link = make_link(api, apps[0], company)
+    page.goto(link["url"])
+    page.get_by_role("button", name="Cancel").click()
+    page.wait_for_url(f"{company.address}**")
+    assert company.last() == {"connect_link": link["id"], "status": "cancelled"}
+
+
+def test_a_code_from_the_browsers_history_is_worth_nothing(page, site, apps, company):
+    page.goto(documented(site, apps[0], company))
+    agree(page)
+    code = company.last()["code"]
+    assert exchange(apps[0], code).status_code == 200
+    assert exchange(apps[0], code).json()["error"] == "invalid_grant"
+
+
+def test_going_back_to_the_callback_connects_nothing_twice(page, site, apps, company):
+    seen: list[str] = []
+    page.on("request", lambda request: seen.append(request.url))
+    page.goto(documented(site, apps[0], company))
+    agree(page)
+    (callback,) = [url for url in seen if "/callback/" in url]
+    page.goto(callback)
+    assert title(page) == "This step was done already"
+    assert AuthorizationAttempt.objects.count() == 1
+
+
+def test_session_fixation_across_two_browsers(people, site, apps, company, servers):
+    """The attacker starts; the victim, lured to the provider, agrees and lands on our callback."""
+    attacker, victim = people(), people()
+    attacker.goto(documented(site, apps[0], company))
+    before = servers[0].tokens()
+    victim.goto(attacker.url)
+    agree(victim, "eve")
+    assert title(victim) == "This was started in another browser"
+    assert servers[0].tokens() == before
+    assert company.visits == []
+    assert not PendingGrant.objects.exists()
+
+
+def test_a_link_in_a_second_browser(people, apps, company, api):
+    link = make_link(api, apps[0], company)
+    first, second = people(), people()
+    first.goto(link["url"])
+    second.goto(link["url"])
+    assert title(second) == "This link was opened in another browser"
+    first.get_by_role("link", name="Continue to Alpha").click()
+    log_in(first)
+
+
+def test_a_stripped_challenge_is_refused_by_a_server_that_wants_one(page, site, apps, company):
+    """PKCE downgrade at a real server: without a challenge, it gives no code."""
+    page.goto(documented(site, apps[0], company))
+    stripped = re.sub(r"%26code_challenge(_method)?%3D[A-Za-z0-9_-]*", "", page.url)
+    assert len(stripped) < len(page.url) - 80
+    page.goto(stripped)
+    log_in(page)
+    page.wait_for_load_state()
+    assert company.visits == []
+    assert AuthorizationAttempt.objects.get().status in {"waiting", "failed"}
+    assert not PendingGrant.objects.exists()
+
+
+def test_mix_up_of_two_real_servers(page, site, apps, company, servers):
+    """One server's answer, sent to the callback of the other's app."""
+    alpha, beta = apps
+    other = f"{site}/link/oauth2/callback/alpha/{alpha.id}"
+    servers[1].register(beta, other, name=f"{beta.client_id}-wide")
+    page.goto(documented(site, beta, company))
+    before = servers[0].tokens(), servers[1].tokens()
+    turned = page.url.replace(f"beta%252F{beta.id}", f"alpha%252F{alpha.id}")
+    assert turned != page.url
+    page.goto(turned.replace(beta.client_id, f"{beta.client_id}-wide"))
+    agree(page)
+    assert title(page) == "This answer came to the wrong address"
+    assert company.visits == []
+    assert (servers[0].tokens(), servers[1].tokens()) == before

@@ -1,0 +1,114 @@
+"""What people see: readable, usable by keyboard, on a small screen, and with nothing that runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.browser.connect.conftest import CHROMIUM, title
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed"),
+]
+PHONE = {"viewport": {"width": 375, "height": 667}}
+
+
+@pytest.fixture
+def links(api, apps, company) -> dict[str, str]:
+    """The addresses of a page that asks, and of one with a form."""
+    api.patch("/v1/connect-settings", {"return_urls": [company.address]})
+    sent = {"oauth_app_id": str(apps[0].id), "kind": "alpha_called_oauth2"}
+    asks = api.post("/v1/connect-links", sent).json()["url"]
+    sent = {"kind": "alpha_key", "return_to": company.address}
+    return {"asks": asks, "form": api.post("/v1/connect-links", sent).json()["url"]}
+
+
+def luminance(colour: str) -> float:
+    parts = [int(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
+    red, green, blue = (
+        part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+CONTRASTS = """() => [...document.querySelectorAll("main *, footer")]
+  .filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()))
+  .map(e => {
+    let under = e;
+    while (under && getComputedStyle(under).backgroundColor === "rgba(0, 0, 0, 0)") under = under.parentElement;
+    return [e.tagName, getComputedStyle(e).color, getComputedStyle(under || document.body).backgroundColor];
+  })"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["asks", "form"])
+def test_every_word_stands_out(people, links, name, scheme):
+    page = people(java_script_enabled=True, color_scheme=scheme)
+    page.goto(links[name])
+    if name == "form":
+        page.get_by_role("button", name="Connect").click()
+    found = page.evaluate(CONTRASTS)
+    assert len(found) > 5
+    for tag, text, under in found:
+        light, dark = sorted((luminance(text), luminance(under)), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, (tag, text, under)
+
+
+@pytest.mark.parametrize("name", ["asks", "form"])
+def test_nothing_is_cut_off_at_375_pixels(people, links, name):
+    page = people(java_script_enabled=True, **PHONE)
+    page.goto(links[name])
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    for button in page.get_by_role("button").all():
+        assert button.bounding_box()["height"] >= 44
+
+
+@pytest.mark.parametrize("name", ["asks", "form"])
+def test_nothing_runs_and_nothing_is_blocked(people, links, name):
+    said: list[Any] = []
+    page = people(java_script_enabled=True)
+    page.on("console", lambda message: said.append(message.text))
+    page.goto(links[name])
+    assert page.locator("script").count() == 0
+    assert [text for text in said if "Content Security Policy" in text] == []
+    assert page.locator("main").evaluate("e => getComputedStyle(e).borderRadius") == "8px"
+
+
+def test_a_key_by_keyboard_alone(people, links, company, api):
+    page = people()
+    page.goto(links["form"])
+    page.get_by_label("Key").focus()
+    page.keyboard.type("k-secret-1")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{company.address}**")
+    back = company.last()
+    assert back["status"] == "pending"
+    done = api.post(f"/v1/connect-links/{back['connect_link']}/complete")
+    assert done.status_code == 200
+
+
+def test_a_wrong_form_leads_to_the_field(people, links):
+    page = people()
+    page.goto(links["form"])
+    page.get_by_role("button", name="Connect").click()
+    page.get_by_role("link", name="Key:").click()
+    assert page.get_by_label("Key").get_attribute("aria-invalid") == "true"
+    assert page.get_by_role("alert").count() == 1
+
+
+def test_each_field_has_a_label_and_each_page_one_heading(people, links):
+    page = people()
+    page.goto(links["form"])
+    assert page.locator("h1").count() == 1
+    for field in page.locator("input:not([type=hidden]), select").all():
+        assert page.locator(f"label[for={field.get_attribute('id')}]").count() == 1
+    assert page.locator("html").get_attribute("lang") == "en-gb"
+
+
+def test_a_failed_page_says_what_to_do(people, site):
+    page = people(**PHONE)
+    page.goto(f"{site}/connect/{'x' * 43}")
+    assert title(page) == "There is no such link"
+    assert page.get_by_text("Ask whoever sent you here for a new link.").is_visible()

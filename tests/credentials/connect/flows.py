@@ -1,0 +1,101 @@
+"""What a browser and a company's backend do, step by step, over Django's test client."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from django.test import Client
+
+from credentials.connect.models import AuthorizationAttempt
+from events.models import Event
+from oauth_apps.models import OAuthApp
+from tests.api import Api
+from tests.credentials.connect.server import AuthorizationServer
+
+RETURN = "https://acme.example/connected"
+
+
+class Browser:
+    """One person's browser: it keeps cookies, and follows nothing by itself."""
+
+    def __init__(self) -> None:
+        self.client = Client(raise_request_exception=False)
+
+    def open(self, address: str) -> Any:
+        parts = urlsplit(address)
+        return self.client.get(f"{parts.path}?{parts.query}" if parts.query else parts.path)
+
+    def post(self, address: str, fields: dict[str, str] | None = None) -> Any:
+        return self.client.post(urlsplit(address).path, fields or {})
+
+    def visit(self, address: str) -> Any:
+        """Open an address of ours, and go on as long as we send it on to ourselves."""
+        answer = self.open(address)
+        for _ in range(3):
+            if answer.status_code != 303 or not answer["Location"].startswith("/"):
+                return answer
+            answer = self.open(answer["Location"])
+        return answer
+
+
+def authorize_address(app: OAuthApp, **more: Any) -> str:
+    sent = {
+        "client_id": str(app.id),
+        "redirect_uri": RETURN,
+        "state": "company-state",
+        "kind": f"{app.provider}_oauth2",
+        **more,
+    }
+    return "/link/oauth2/authorize?" + urlencode({n: v for n, v in sent.items() if v is not None})
+
+
+def begin(browser: Browser, app: OAuthApp, **more: Any) -> str:
+    """Start the documented flow; the provider's address."""
+    answer = browser.open(authorize_address(app, **more))
+    assert answer.status_code == 303, answer.content
+    return str(answer["Location"])
+
+
+def approved(browser: Browser, app: OAuthApp, server: AuthorizationServer, **more: Any) -> str:
+    """The whole documented flow up to the code that the company gets."""
+    answer = browser.open(server.approve(begin(browser, app, **more)))
+    assert answer.status_code == 303, answer.content
+    return query(answer["Location"])["code"]
+
+
+def exchange(app: OAuthApp, code: str, /, **more: Any) -> Any:
+    sent = {"code": code, "client_id": str(app.id), "client_secret": "app-secret", **more}
+    body = {name: value for name, value in sent.items() if value is not None}
+    return Api().post("/link/oauth2/token", body)
+
+
+def query(address: str) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
+
+
+def continued(browser: Browser, link: dict[str, Any]) -> str:
+    """Open a connect link and press Continue; the provider's address."""
+    assert browser.visit(link["url"]).status_code == 200
+    answer = browser.open(f"{link['url']}/continue")
+    assert answer.status_code == 303, answer.content
+    return str(answer["Location"])
+
+
+def verbs() -> list[str]:
+    """The events so far, oldest first, of connecting and of what came of it."""
+    found = Event.objects.order_by("id").values_list("verb", flat=True)
+    return [verb for verb in found if verb.startswith(("connect", "credential."))]
+
+
+def why() -> str:
+    """Why the one attempt failed, as staff see it."""
+    failure = AuthorizationAttempt.objects.get().failure
+    assert failure is not None
+    return str(failure["code"])
+
+
+def reasons() -> list[str]:
+    """Why connections were refused or failed, as the events say it."""
+    rows = Event.objects.order_by("id").filter(verb__startswith="connect.")
+    return [code for changed in rows.values_list("changed", flat=True) for code in changed]

@@ -1,0 +1,40 @@
+"""The five ways in which an answer may lie, each with its status, its page and nothing connected."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from credentials.connect.models import PendingGrant
+from credentials.models import Credential
+from tests.credentials.connect.flows import Browser, begin, query, verbs
+from tests.credentials.connect.test_refusals import is_page
+
+FILE = Path(__file__).parents[2] / "data/oauth_answers.jsonl"
+ROWS = [json.loads(line) for line in FILE.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row["id"] for row in ROWS])
+def test_an_answer_that_lies(browser, app, alpha, row):
+    used, other = Browser(), Browser()
+    done = alpha.approve(begin(used, app))
+    used.open(done)
+    named = {
+        "$APP": str(app.id),
+        "$USED": query(done)["state"],
+        "$ELSEWHERE": query(begin(other, app))["state"],
+        "$GOOD": query(begin(browser, app))["state"],
+    }
+    sent = row["query"]
+    for name, value in named.items():
+        sent = sent.replace(name, value)
+    grants = PendingGrant.objects.count()
+    answer = browser.open(f"/link/oauth2/callback/alpha/{app.id}?{sent}")
+    assert answer.status_code == row["code"], row["why"]
+    is_page(answer)
+    assert b"<script" not in answer.content
+    assert not Credential.objects.exists()
+    assert PendingGrant.objects.count() == grants
+    assert verbs()[-1] in {"connect.refused", "connect.denied"}

@@ -1,0 +1,181 @@
+"""What nobody finishes ends by itself: the worker's source, and races for what is there once."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection
+
+from common.clock import db_now
+from credentials.connect.due import SOURCE
+from credentials.connect.models import AuthorizationAttempt, ConnectLink, PendingGrant
+from credentials.models import Revocation
+from tests.credentials.connect.flows import (
+    Browser,
+    approved,
+    begin,
+    continued,
+    exchange,
+    reasons,
+    verbs,
+    why,
+)
+from vault.sealing import Place, Sealed, unseal
+
+
+def sweep() -> int:
+    claims = SOURCE.claim("tester", 100)
+    for claim in claims:
+        SOURCE.run(claim)
+    return len(claims)
+
+
+def test_nothing_is_due_at_once(db):
+    assert SOURCE.next_due() is None
+    assert sweep() == 0
+
+
+def test_a_code_that_nobody_exchanged_is_given_back(browser, app, alpha, settings):
+    code = approved(browser, app, alpha)
+    assert sweep() == 0
+    settings.CLOCK_SHIFT_SECONDS = 601
+    assert sweep() == 1
+    assert not PendingGrant.objects.exists()
+    assert why() == "not_exchanged"
+    revocation = Revocation.objects.get()
+    assert revocation.properties["refresh_token"] == "**********"
+    assert revocation.sealed is not None
+    held = unseal(Place.of(revocation, "sealed"), revocation.sealed)
+    assert held["refresh_token"].startswith("refresh-ann")
+    assert verbs()[-1] == "connect.lapsed"
+    assert exchange(app, code).json()["error"] == "invalid_grant"
+    assert sweep() == 0
+
+
+def test_a_code_that_was_exchanged_is_forgotten_and_nothing_given_back(
+    browser, app, alpha, settings
+):
+    exchange(app, approved(browser, app, alpha))
+    settings.CLOCK_SHIFT_SECONDS = 601
+    sweep()
+    assert not PendingGrant.objects.exists()
+    assert not Revocation.objects.exists()
+    assert AuthorizationAttempt.objects.get().status == "granted"
+
+
+def test_a_link_that_was_not_completed_is_given_back(browser, make_link, alpha, settings, api):
+    link = make_link()
+    browser.open(alpha.approve(continued(browser, link)))
+    settings.CLOCK_SHIFT_SECONDS = 601
+    sweep()
+    assert not PendingGrant.objects.exists()
+    assert Revocation.objects.count() == 1
+    found = api.get(f"/v1/connect-links/{link['id']}").json()
+    assert found["status"] == "expired"
+    assert found["failure"]["code"] == "not_completed"
+    assert browser.visit(link["url"]).status_code == 410
+
+
+def test_links_and_attempts_end(browser, app, make_link, settings):
+    make_link(expires_in=60)
+    begin(browser, app)
+    settings.CLOCK_SHIFT_SECONDS = 601
+    assert sweep() == 1
+    assert ConnectLink.objects.get().status == "expired"
+    attempt = AuthorizationAttempt.objects.get()
+    assert attempt.status == "expired"
+    assert attempt.sealed is None
+    assert "connect_link.expired" in verbs()
+
+
+def test_who_comes_back_after_the_sweep_is_told_that_it_took_too_long(
+    browser, app, alpha, settings
+):
+    address = alpha.approve(begin(browser, app))
+    settings.CLOCK_SHIFT_SECONDS = 601
+    sweep()
+    assert b"took too long" in browser.open(address).content
+    assert reasons() == ["state_expired"]
+
+
+def test_old_attempts_are_forgotten(browser, app, settings):
+    begin(browser, app)
+    settings.CLOCK_SHIFT_SECONDS = 89 * 24 * 3600
+    sweep()
+    assert AuthorizationAttempt.objects.exists()
+    settings.CLOCK_SHIFT_SECONDS = 91 * 24 * 3600
+    sweep()
+    assert not AuthorizationAttempt.objects.exists()
+
+
+def test_the_next_time_is_that_of_the_first(browser, app, make_link):
+    make_link(expires_in=3600)
+    begin(browser, app)
+    due = SOURCE.next_due()
+    assert due is not None
+    assert dt.timedelta(minutes=9) < due - db_now() <= dt.timedelta(minutes=10)
+
+
+def test_a_grant_that_does_not_open_waits_for_its_key(browser, app, alpha, settings):
+    approved(browser, app, alpha)
+    PendingGrant.objects.update(sealed=Sealed(b"\x00damaged"))
+    settings.CLOCK_SHIFT_SECONDS = 601
+    assert sweep() == 1
+    assert PendingGrant.objects.exists()
+    assert sweep() == 0
+    settings.CLOCK_SHIFT_SECONDS = 8 * 24 * 3600
+    sweep()
+    assert not PendingGrant.objects.exists()
+
+
+def at_once(count: int, call: Callable[[int], int]) -> list[int]:
+    def run(number: int) -> int:
+        try:
+            return call(number)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_who_open_a_start_url_one_gets_on(api, app):
+    sent = {"oauth_app_id": str(app.id), "credential_kind": "alpha_oauth2"}
+    sent["redirect_url"] = app.redirect_uris[0]
+    url = api.post("/v1/credentials/start-auth", sent).json()["start_url"]
+    found = at_once(8, lambda _: Browser().open(url).status_code)
+    assert sorted(found) == [303] + [400] * 7
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_who_bring_an_answer_one_gets_on(browser, app, alpha):
+    address = alpha.approve(begin(browser, app))
+    cookie = browser.client.cookies["connect"].value
+
+    def bring(_: int) -> int:
+        other = Browser()
+        other.client.cookies["connect"] = cookie
+        status: int = other.open(address).status_code
+        return status
+
+    assert sorted(at_once(8, bring)) == [303] + [400] * 7
+    assert len(alpha.token_calls) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_who_bring_a_code_at_most_one_gets_the_tokens(browser, app, alpha):
+    code = approved(browser, app, alpha)
+    found = at_once(8, lambda _: exchange(app, code).status_code)
+    assert sorted(found) == [200] + [400] * 7
+    assert Revocation.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_browsers_one_owns_a_link(make_link):
+    link = make_link()
+    found = at_once(8, lambda _: Browser().visit(link["url"]).status_code)
+    assert sorted(found) == [200] + [403] * 7

@@ -1,0 +1,148 @@
+"""After every way a flow can end: no token, code, state, verifier or link in a table, log or page."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from tests.credentials.connect.flows import (
+    Browser,
+    approved,
+    begin,
+    continued,
+    exchange,
+    query,
+)
+from tests.project.canaries import everything_stored, leaks
+
+ACCESS, REFRESH = "Wq7connectAccess83zTyU", "Lp2connectRefresh41xVbN"
+TYPED = "Gh5connectTyped96mKjO"
+
+
+@pytest.fixture
+def lines(caplog) -> Any:
+    caplog.set_level(logging.DEBUG)
+    return caplog
+
+
+def tokens(**more: Any) -> tuple[int, dict[str, Any]]:
+    answer = {"access_token": ACCESS, "refresh_token": REFRESH, "token_type": "Bearer"}
+    return 200, {**answer, "workspace": {"id": "ws-1", "name": "One"}, **more}
+
+
+def held_by(browser: Browser) -> list[tuple[str, str]]:
+    return [("cookie", browser.client.cookies["connect"].value)]
+
+
+def test_nothing_stays_of_the_documented_flow(browser, app, alpha, api, lines):
+    alpha.token_answer = tokens()
+    address = begin(browser, app)
+    sent = alpha.approve(address)
+    back = browser.open(sent)
+    code = query(back["Location"])["code"]
+    document = exchange(app, code).json()
+    stored = api.post("/v1/credentials", document["credential"])
+    exchange(app, code)
+    verifier = alpha.token_calls[0]["code_verifier"]
+    secrets = [
+        ("access", ACCESS),
+        ("refresh", REFRESH),
+        ("code", code),
+        ("provider's code", query(sent)["code"] + "&"),
+        ("state", query(address)["state"]),
+        ("verifier", verifier),
+        ("company's state", "company-state"),
+        *held_by(browser),
+    ]
+    assert list(leaks(everything_stored(), secrets)) == []
+    assert list(leaks(lines.text.encode(), secrets)) == []
+    assert list(leaks(stored.content, secrets)) == []
+
+
+def test_nothing_stays_of_a_link(browser, make_link, alpha, api, lines):
+    alpha.token_answer = tokens()
+    link = make_link()
+    page = browser.visit(link["url"])
+    address = continued(browser, link)
+    back = browser.open(alpha.approve(address))
+    done = api.post(f"/v1/connect-links/{link['id']}/complete")
+    shown = api.get(f"/v1/connect-links/{link['id']}")
+    secrets = [("access", ACCESS), ("refresh", REFRESH), ("state", query(address)["state"])]
+    link_token = ("link", link["url"].rpartition("/")[2])
+    for answer in (page, back, done, shown):
+        assert list(leaks(answer.content, secrets)) == []
+    for where in (everything_stored(), shown.content, back["Location"].encode()):
+        assert list(leaks(where, [*secrets, link_token, *held_by(browser)])) == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (200, {"access_token": ACCESS, "refresh_token": REFRESH}),
+        (400, {"error": "invalid_grant", "error_description": f"{ACCESS} {REFRESH}"}),
+        (500, {"access_token": ACCESS, "refresh_token": REFRESH}),
+        (200, {"access_token": ACCESS, "refresh_token": [REFRESH], "token_type": "Bearer"}),
+    ],
+    ids=["no identity", "refused", "broken", "wrong shape"],
+)
+def test_nothing_stays_of_an_exchange_that_failed(browser, app, alpha, lines, answer):
+    alpha.token_answer = answer
+    page = browser.open(alpha.approve(begin(browser, app)))
+    assert page.status_code in {400, 503}
+    secrets = [("access", ACCESS), ("refresh", REFRESH)]
+    for where in (page.content, everything_stored(), lines.text.encode()):
+        assert list(leaks(where, secrets)) == []
+
+
+def test_nothing_stays_of_what_was_typed(browser, api, app, lines):
+    link = api.post("/v1/connect-links", {"kind": "alpha_key"}).json()
+    browser.visit(link["url"])
+    wrong = browser.post(link["url"], {"key": TYPED, "region": "moon"})
+    right = browser.post(link["url"], {"key": TYPED})
+    end = browser.open(right["Location"])
+    assert (wrong.status_code, end.status_code) == (422, 200)
+    for where in (wrong.content, end.content, everything_stored(), lines.text.encode()):
+        assert list(leaks(where, [("typed", TYPED)])) == []
+
+
+def test_no_address_with_a_token_is_logged(browser, make_link, api, app, lines):
+    link = make_link()["url"]
+    browser.visit(link)
+    other = Browser()
+    other.client = Client(enforce_csrf_checks=True)
+    for path in ("", "/continue", "/back"):
+        other.visit(link + path)
+    other.post(f"{link}/cancel")
+    browser.client.put(link)
+    sent = {"oauth_app_id": str(app.id), "credential_kind": "alpha_oauth2"}
+    sent["redirect_url"] = app.redirect_uris[0]
+    start = api.post("/v1/credentials/start-auth", sent).json()["start_url"]
+    for _ in range(2):
+        browser.open(start)
+    secrets = [(url, url.rpartition("/")[2]) for url in (link, start)]
+    assert "connect page" in lines.text
+    assert list(leaks(lines.text.encode(), secrets)) == []
+
+
+def test_what_waits_is_sealed(browser, app, alpha):
+    alpha.token_answer = tokens()
+    approved(browser, app, alpha)
+    assert list(leaks(everything_stored(), [("access", ACCESS), ("refresh", REFRESH)])) == []
+
+
+def test_a_flow_that_breaks_tells_nothing(browser, app, alpha, monkeypatch, lines):
+    """What is in the frames of a traceback is not in what is logged of it."""
+    alpha.token_answer = tokens()
+
+    def break_down(*_: Any, **__: Any) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(sys.modules["credentials.connect.returning"], "_hold", break_down)
+    page = browser.open(alpha.approve(begin(browser, app)))
+    assert page.status_code == 500
+    for where in (page.content, lines.text.encode()):
+        assert list(leaks(where, [("access", ACCESS), ("refresh", REFRESH)])) == []
