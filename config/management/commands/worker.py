@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from config.startup import verify
+from config.worker.loop import Worker
+from config.worker.sources import sources
+
+
+class Command(BaseCommand):
+    help = (
+        "Do what is due: refreshes ahead of expiry, and all else that has a time. Run as many as you"
+        " like, on any machines. SIGTERM: nothing new is begun, and what runs has 15 seconds."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--concurrency", type=int, default=16, help="threads (default: %(default)s)"
+        )
+        parser.add_argument(
+            "--once", action="store_true", help="end as soon as nothing is due any more"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not 1 <= options["concurrency"] <= 256:
+            raise CommandError("--concurrency must be from 1 to 256.", returncode=2)
+        verify()
+        worker = Worker(sources(), concurrency=options["concurrency"])
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: worker.stop())
+        if worker.run(once=options["once"]):
+            # Their threads would keep the interpreter from ending: leases and retries are for this.
+            sys.stderr.flush()
+            os._exit(1)

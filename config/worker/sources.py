@@ -1,0 +1,50 @@
+"""What the worker does. Each source is a kind of due work, claimed from its own tables."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+
+class Source(Protocol):
+    """`claim` takes at most `limit` pieces of work in short transactions; nobody else has them then.
+
+    `run` does one, in a thread of its own: it raises nothing for what the outside world does wrong.
+    `next_due` is when there will be more, None if nothing is planned.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def claim(self, owner: str, limit: int) -> Sequence[Any]: ...
+
+    def run(self, claim: Any) -> None: ...
+
+    def next_due(self) -> dt.datetime | None: ...
+
+
+def sources() -> tuple[Source, ...]:
+    """All sources; imported late, because their models need Django to be set up."""
+    from credentials import revocations
+    from credentials.connect import due as connects
+    from credentials.health import due as probes
+    from credentials.health import mail as mails
+    from credentials.refresh import due as refreshes
+    from events.sources import SEALS
+    from webhooks.sources import DELIVERIES, PRUNING
+
+    return (
+        refreshes.SOURCE,
+        probes,
+        mails,
+        revocations,
+        connects.SOURCE,
+        DELIVERIES,
+        SEALS,
+        PRUNING,
+    )
+
+
+RESERVED: Final = 16
+"""One thread in so many is kept from the source that has all others: a hanging provider stops no mail."""

@@ -1,0 +1,110 @@
+"""The worker's refreshes: what is due, in which order, and what it leaves alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from config.worker.loop import Worker
+from credentials.models import Credential
+from credentials.refresh.due import Refreshes
+from tests.factories import make_account, make_app
+from tests.fakes.fixtures import make_grant
+
+pytestmark = pytest.mark.django_db
+
+
+def due(row: Credential) -> None:
+    Credential.objects.filter(id=row.id).update(refresh_next_at="2026-01-01T00:00:00Z")
+
+
+def claimed(limit: int, source: Refreshes | None = None) -> list[Credential]:
+    return [claim.row for claim in (source or Refreshes()).claim("me", limit)]
+
+
+def test_what_is_due_is_claimed_and_nothing_else(grant):
+    row = grant("ann")
+    due(row)
+    grant("bob", expires_at="2099-01-01T00:00:00Z")
+    assert [found.id for found in claimed(10)] == [row.id]
+
+
+def test_what_is_claimed_is_nobody_elses(grant):
+    due(grant())
+    assert len(claimed(10)) == 1
+    assert claimed(10) == []
+
+
+def test_a_lease_that_ran_out_is_taken_up_even_if_its_token_is_fresh(grant):
+    row = grant(expires_at="2099-01-01T00:00:00Z")
+    Credential.objects.filter(id=row.id).update(
+        lease_owner="dead", lease_until="2026-01-01T00:00:00Z"
+    )
+    assert [found.id for found in claimed(10)] == [row.id]
+
+
+def test_dead_grants_are_left_alone(grant):
+    row = grant()
+    due(row)
+    Credential.objects.filter(id=row.id).update(refresh_state="needs_reauth")
+    assert claimed(10) == []
+
+
+def test_accounts_have_equal_turns(provider, account, app):
+    small = make_account("Small")
+    few = [make_grant(small, make_app(small, "fake"), provider, f"few-{n}") for n in range(2)]
+    for row in [make_grant(account, app, provider, f"many-{n}") for n in range(8)] + few:
+        due(row)
+    found = Counter(row.account_id for row in claimed(4))
+    assert found == {account.id: 2, small.id: 2}
+
+
+def test_apps_of_an_account_have_equal_turns(provider, account, app):
+    other = make_app(account, "fake")
+    for at in (app, other):
+        for number in range(4):
+            due(make_grant(account, at, provider, f"{at.client_id}-{number}"))
+    assert Counter(row.oauth_app_id for row in claimed(4)) == {app.id: 2, other.id: 2}
+
+
+def test_what_runs_counts_for_the_next_turn(provider, account, app):
+    small = make_account("Small")
+    for number in range(6):
+        due(make_grant(account, app, provider, f"many-{number}"))
+    source = Refreshes()
+    assert len(claimed(3, source)) == 3
+    for number in range(3):
+        due(make_grant(small, make_app(small, "fake"), provider, f"few-{number}"))
+    assert Counter(row.account_id for row in claimed(3, source)) == {small.id: 3}
+
+
+def test_a_paused_app_is_not_asked_for(grant, app, provider):
+    row, other = grant("ann"), grant("bob")
+    due(row)
+    due(other)
+    provider.modes.append("invalid_client")
+    source = Refreshes()
+    for claim in source.claim("me", 1):
+        source.run(claim)
+    assert len(provider.calls) == 1
+    assert claimed(10) == []
+
+
+def test_the_next_one_is_known(grant):
+    assert Refreshes().next_due() is None
+    row = grant()
+    due(row)
+    found = Refreshes().next_due()
+    assert found is not None
+    assert found.isoformat() == "2026-01-01T00:00:00+00:00"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_refreshes_all_that_is_due(grant, provider):
+    rows = [grant(f"user-{n}") for n in range(12)]
+    for row in rows:
+        due(row)
+    Worker([Refreshes()], concurrency=4).run(once=True)
+    assert Credential.objects.filter(generation=1, refresh_next_at__isnull=False).count() == 12
+    assert len(provider.calls) == 12
