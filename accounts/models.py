@@ -5,6 +5,7 @@ from django.db import models
 
 from common.clock import DbNow
 from common.ids import uuid7
+from vault.fields import SealedField
 
 
 class Account(models.Model):
@@ -65,3 +66,30 @@ class Session(Bearer):
 
     def __str__(self) -> str:
         return f"{self.user} ({self.prefix}…)"
+
+
+class IdempotencyRecord(models.Model):
+    """What became of a request that came with an Idempotency-Key (accounts.idempotency).
+
+    Neither the key nor the body is kept, only keyed hashes of them. `id` is new with every claim.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    account = models.ForeignKey(Account, models.CASCADE, related_name="+")
+    bearer_id = models.UUIDField()
+    key_digest = models.BinaryField(max_length=32)
+    fingerprint = models.BinaryField(max_length=32)
+    answer = SealedField(null=True)
+    """None while the request runs."""
+    held_until = models.DateTimeField(db_index=True)
+    """While it runs, when others may take the key over; then, until when the answer is replayed."""
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["bearer_id", "key_digest"], name="accounts_idempotency_key"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"request {self.id}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from django.db.models import Model, QuerySet
 from rest_framework import generics, views
@@ -13,6 +13,7 @@ from common.errors import BadRequest
 from common.query import PAGING, refuse_unknown
 
 Row = TypeVar("Row", bound=Model)
+IDEMPOTENCY_KEY: Final = "HTTP_IDEMPOTENCY_KEY"
 
 
 class ApiView(views.APIView):
@@ -25,11 +26,16 @@ class ApiView(views.APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         refuse_unknown(request, self.known_parameters())
-        if "HTTP_IDEMPOTENCY_KEY" in request.META:
-            raise BadRequest("Idempotency-Key is not supported here.")
+        if IDEMPOTENCY_KEY in request.META and not self._takes_idempotency_key(request):
+            raise BadRequest("Idempotency-Key is not taken here.")
 
     def known_parameters(self) -> frozenset[str]:
         return self.query_parameters
+
+    def _takes_idempotency_key(self, request: Request) -> bool:
+        """Whether the method's handler says so (accounts.idempotent_view)."""
+        handler = getattr(self, (request.method or "").lower(), None)
+        return getattr(handler, "takes_idempotency_key", False)
 
 
 class AccountView(ApiView, generics.GenericAPIView[Row]):

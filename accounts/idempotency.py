@@ -1,0 +1,164 @@
+"""One request, one effect: who runs a request that has an Idempotency-Key, and what it answered.
+
+A claim is one INSERT … ON CONFLICT whose row count decides. It is a lease by the database's clock,
+so a process that is killed keeps nobody out for longer. The row's id is new with each claim and so
+tells it from all others; the answer is sealed for that id.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import hmac
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from django.db import connection
+from django.db.models import QuerySet
+
+from accounts.models import IdempotencyRecord
+from common.bulk import sqlite_value
+from common.callers import Principal
+from common.clock import DbNow, now_sql
+from common.errors import Conflict, Invalid, Unavailable
+from common.ids import uuid7
+from vault.sealing import Place, seal, unseal
+from vault.services import signing_key
+
+LEASE: Final = dt.timedelta(seconds=60)
+KEPT: Final = dt.timedelta(hours=24)
+_RETRY_AFTER: Final = 1
+_ROUNDS: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A request by what must be the same for it to be the same request."""
+
+    method: str
+    path: str
+    media_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What was answered; `body` is JSON text."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right to run a request, and the duty to `finish` or `release` it."""
+
+    id: uuid.UUID
+    account_id: uuid.UUID
+
+
+def claim(*, who: Principal, key: str, call: Call) -> Claim | Answer:
+    """The right to run `call` for a minute, or what it answered when it ran.
+
+    `key` is the caller's, 1 to 255 characters; the keys of two tokens or sessions never meet. Raises
+    Conflict (409) while the call runs elsewhere, Invalid (422) where the key belongs to another
+    call. Outside of a transaction: what it writes must be seen by others at once.
+    """
+    digest, fingerprint = _digest("key", key), _fingerprint(call)
+    for _ in range(_ROUNDS):
+        claimed = Claim(id=uuid7(), account_id=who.account_id)
+        if _insert(claimed, who.bearer_id, digest, fingerprint):
+            return claimed
+        found = IdempotencyRecord.objects.filter(bearer_id=who.bearer_id, key_digest=digest).first()
+        if found is not None:
+            return _answered(found, fingerprint)
+    raise _running()
+
+
+def finish(*, claim: Claim, answer: Answer) -> None:
+    """Keep the answer for 24 hours, sealed.
+
+    In the transaction of the work itself, both happen or none does. Raises Unavailable (503) where
+    the claim ended meanwhile and another may have run the call.
+    """
+    row = IdempotencyRecord(id=claim.id, account_id=claim.account_id)
+    sealed = seal(Place.of(row, "answer"), asdict(answer))
+    if not _held(claim).update(answer=sealed, held_until=DbNow() + KEPT):
+        raise Unavailable(
+            "The request took longer than its Idempotency-Key is held; send it again.",
+            retry_after=_RETRY_AFTER,
+        )
+
+
+def release(*, claim: Claim) -> None:
+    """Forget a call that had no effect: the next one with its key runs."""
+    _held(claim).delete()
+
+
+def purge_due(limit: int) -> int:
+    """Remove at most `limit` rows that are over; how many it removed. Any number may call it at once."""
+    over = IdempotencyRecord.objects.filter(held_until__lte=DbNow())
+    ids = list(over.order_by("held_until").values_list("id", flat=True)[:limit])
+    # A key that was claimed meanwhile has another id.
+    return IdempotencyRecord.objects.filter(id__in=ids).delete()[0]
+
+
+def _insert(claim: Claim, bearer_id: uuid.UUID, digest: bytes, fingerprint: bytes) -> bool:
+    """Whether the key is this claim's now: it was free, or what it was claimed for is over."""
+    values: list[Any] = [claim.id, claim.account_id, bearer_id, digest, fingerprint]
+    if connection.vendor == "sqlite":
+        values = [sqlite_value(value) for value in values]
+    with connection.cursor() as cursor:
+        cursor.execute(_insert_sql(connection.vendor), values)
+        return bool(cursor.rowcount)
+
+
+def _insert_sql(vendor: str) -> str:
+    table = IdempotencyRecord._meta.db_table
+    now, later = (
+        now_sql(vendor, plus=plus).replace("%", "%%") for plus in (0, int(LEASE.total_seconds()))
+    )
+    return f"""
+        INSERT INTO {table} (id, account_id, bearer_id, key_digest, fingerprint, held_until)
+        VALUES (%s, %s, %s, %s, %s, {later})
+        ON CONFLICT (bearer_id, key_digest) DO UPDATE SET
+            id = excluded.id, fingerprint = excluded.fingerprint,
+            answer = NULL, held_until = excluded.held_until
+        WHERE {table}.held_until <= {now}
+    """  # noqa: S608 - our own names and our own clock's text
+
+
+def _answered(row: IdempotencyRecord, fingerprint: bytes) -> Answer:
+    if not hmac.compare_digest(bytes(row.fingerprint), fingerprint):
+        raise Invalid("This Idempotency-Key was sent with another request; take a new one.")
+    if row.answer is None:
+        raise _running()
+    return Answer(**unseal(Place.of(row, "answer"), row.answer))
+
+
+def _running() -> Conflict:
+    return Conflict(
+        "The request with this Idempotency-Key is still running.", retry_after=_RETRY_AFTER
+    )
+
+
+def _held(claim: Claim) -> QuerySet[IdempotencyRecord]:
+    """The row, if it is still this claim's and not finished."""
+    return IdempotencyRecord.objects.filter(id=claim.id, answer__isnull=True)
+
+
+def _fingerprint(call: Call) -> bytes:
+    return _digest("call", call.method, call.path, call.media_type, call.body)
+
+
+def _digest(*parts: bytes | str) -> bytes:
+    """HMAC-SHA256 of the parts, each behind its length. Keyed, as a body may hold a weak password."""
+    mac = hmac.new(signing_key("idempotency"), digestmod=hashlib.sha256)
+    for part in parts:
+        raw = part.encode() if isinstance(part, str) else part
+        mac.update(len(raw).to_bytes(4))
+        mac.update(raw)
+    return mac.digest()

@@ -1,0 +1,36 @@
+"""A process of its own that is killed in a request: `python -m tests.accounts.process POINT TOKEN BODY`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+import django
+
+
+def die(*_: Any, **__: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(point: str, token: str, body: str) -> None:
+    """`point`: before_work, after_work (the answer is not kept yet), or after_commit."""
+    django.setup()
+    from accounts import idempotency
+    from credentials import services
+    from tests.api import Api
+
+    if point == "before_work":
+        services.credential_import = die  # type: ignore[assignment]
+    elif point == "after_work":
+        idempotency.finish = die
+    headers = {"Idempotency-Key": "k-1"}
+    answer = Api(token).post("/v1/credentials", body.encode(), headers=headers)
+    assert answer.status_code == 200, answer.content
+    if point == "after_commit":
+        die()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,178 @@
+"""One key from many threads at once, and from a process that is killed: real transactions."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from accounts import idempotency
+from accounts.models import IdempotencyRecord
+from credentials import services
+from credentials.models import Credential
+from tests.accounts.sending import DAY, PATHS, post, replayed
+from tests.api import Api
+from tests.factories import endpoint_body, make_account, make_token, stripe_body
+from tests.webhooks.test_processes import database
+from vault.services import forget_index_key, index_key
+from webhooks import services as hooks
+
+THREADS = 20
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def api() -> Api:
+    forget_index_key()  # That of an earlier test is not in the database any more.
+    index_key()
+    return Api(make_token(make_account()))
+
+
+def at_once(work: Callable[[int], Any]) -> list[Any]:
+    """Run `work(number)` in threads that start together, each with its own connection."""
+    gate = threading.Barrier(THREADS)
+
+    def run(number: int) -> Any:
+        try:
+            gate.wait(timeout=30)
+            return work(number)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(run, range(THREADS)))
+
+
+def outcome(answer: Any) -> str:
+    if answer.status_code == 409:
+        assert answer["Retry-After"] == "1"
+        return "running"
+    assert answer.status_code in {200, 201}, answer.content
+    return "replayed" if replayed(answer) else "run"
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_twenty_at_once_run_once(api, path):
+    make, model = PATHS[path]
+    body = make()
+    answers = at_once(lambda _: post(Api(api.token), path, body))
+    found = Counter(outcome(answer) for answer in answers)
+    assert found["run"] == 1
+    assert found.total() == THREADS
+    assert model.objects.count() == IdempotencyRecord.objects.count() == 1
+    assert len({a.content for a in answers if a.status_code != 409}) == 1
+
+
+def test_of_twenty_bodies_under_one_key_one_is_stored(api):
+    answers = at_once(lambda _: post(Api(api.token), "/v1/credentials", stripe_body()))
+    assert Counter(a.status_code for a in answers) == {200: 1, 422: THREADS - 1}
+    assert Credential.objects.count() == 1
+
+
+def test_a_key_that_is_over_is_taken_by_one(api, settings):
+    post(api, "/v1/credentials", stripe_body())
+    settings.CLOCK_SHIFT_SECONDS = DAY + 1
+    body = stripe_body()
+    answers = at_once(lambda _: post(Api(api.token), "/v1/credentials", body))
+    assert Counter(outcome(answer) for answer in answers)["run"] == 1
+    assert IdempotencyRecord.objects.count() == 1
+
+
+def test_purging_at_once_with_claims_takes_no_claim_away(api, settings):
+    for number in range(THREADS):
+        post(api, "/v1/credentials", stripe_body(), key=f"k-{number}")
+    settings.CLOCK_SHIFT_SECONDS = DAY + 1
+
+    def work(number: int) -> Any:
+        if number % 2:
+            return idempotency.purge_due(5)
+        return post(Api(api.token), "/v1/credentials", stripe_body(), key=f"k-{number}")
+
+    answers = at_once(work)[::2]
+    assert {answer.status_code for answer in answers} == {200}
+    while idempotency.purge_due(5):
+        pass
+    assert IdempotencyRecord.objects.count() == len(answers)
+
+
+def test_a_request_that_takes_longer_than_its_lease_leaves_one_effect(api, monkeypatch, settings):
+    """Only where a write does not wait for the other's end, can the second overtake."""
+    if connection.vendor == "sqlite":
+        pytest.skip("one write at a time")
+    body, overtaking = stripe_body(), []
+    do = services.credential_import
+
+    def slow(**more: Any) -> Any:
+        monkeypatch.setattr(services, "credential_import", do)
+        found = do(**{**more, "body": stripe_body("sk_live_slow")})
+        settings.CLOCK_SHIFT_SECONDS = 61
+        with ThreadPoolExecutor(1) as pool:
+            overtaking.append(pool.submit(in_thread).result())
+        return found
+
+    def in_thread() -> Any:
+        try:
+            return post(Api(api.token), "/v1/credentials", body)
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(services, "credential_import", slow)
+    late = post(api, "/v1/credentials", body)
+    assert late.status_code == 503
+    assert [answer.status_code for answer in overtaking] == [200]
+    assert str(Credential.objects.get().id) == overtaking[0].json()["id"]
+    assert post(api, "/v1/credentials", body).content == overtaking[0].content
+
+
+def test_no_transaction_waits_for_a_name_server(api, monkeypatch):
+    seen = []
+    monkeypatch.setattr(hooks, "check_url", lambda _: seen.append(connection.in_atomic_block))
+    assert post(api, "/v1/webhook-endpoints", endpoint_body()).status_code == 201
+    assert seen == [False]
+
+
+def killed(point: str, token: str, body: bytes) -> None:
+    child = subprocess.run(
+        [sys.executable, "-m", "tests.accounts.process", point, token, body.decode()],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+            "TEST_DATABASE_URL": database(),
+        },
+        timeout=60,
+        check=False,
+    )
+    assert child.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("point", ["before_work", "after_work"])
+def test_killed_before_the_commit_nothing_is_done_and_a_retry_does_it(api, settings, point):
+    body = json.dumps(stripe_body()).encode()
+    killed(point, api.token, body)
+    assert not Credential.objects.exists()
+    assert post(api, "/v1/credentials", body).status_code == 409
+    settings.CLOCK_SHIFT_SECONDS = 61
+    answer = post(api, "/v1/credentials", body)
+    assert (answer["Latchkey-Import"], replayed(answer)) == ("created", False)
+
+
+def test_killed_after_the_commit_the_answer_is_there(api):
+    body = json.dumps(stripe_body()).encode()
+    killed("after_commit", api.token, body)
+    answer = post(api, "/v1/credentials", body)
+    assert (answer["Latchkey-Import"], replayed(answer)) == ("created", True)
+    assert Credential.objects.count() == 1
