@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import threading
-import time
 from collections.abc import Sequence
 from typing import Final
 
+from common.periodic import Periodic
 from webhooks.claims import Claim, claim_due, next_due
 from webhooks.delivery import deliver
 from webhooks.services import deliveries_prune
@@ -28,30 +27,5 @@ class Deliveries:
         return next_due()
 
 
-class Pruning:
-    """Old deliveries are forgotten once an hour by each worker; that two do it does no harm."""
-
-    name: Final = "old deliveries"
-    every: Final = 3600.0
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._last = -self.every
-
-    def claim(self, owner: str, limit: int) -> Sequence[bool]:
-        with self._lock:
-            if time.monotonic() - self._last < self.every:
-                return []
-            self._last = time.monotonic()
-        return [True]
-
-    def run(self, claim: bool) -> None:
-        while deliveries_prune():
-            pass
-
-    def next_due(self) -> None:
-        """It can wait for whenever the worker looks again."""
-
-
 DELIVERIES: Final = Deliveries()
-PRUNING: Final = Pruning()
+PRUNING: Final = Periodic("old deliveries", every=3600, work=deliveries_prune)

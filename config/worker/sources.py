@@ -26,6 +26,7 @@ class Source(Protocol):
 
 def sources() -> tuple[Source, ...]:
     """All sources; imported late, because their models need Django to be set up."""
+    from accounts.sources import OLD_ANSWERS
     from credentials import revocations
     from credentials.connect import due as connects
     from credentials.health import due as probes
@@ -43,6 +44,7 @@ def sources() -> tuple[Source, ...]:
         DELIVERIES,
         SEALS,
         PRUNING,
+        OLD_ANSWERS,
     )
 
 
