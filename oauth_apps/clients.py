@@ -56,7 +56,8 @@ def fixed_token_host(provider_slug: str) -> str | None:
 
 def _secrets(app: OAuthApp) -> tuple[Secret, ...]:
     """Newest first. One that does not open is left out as long as another does."""
-    rows = list(app.secrets.order_by("-created_at", "-id"))
+    # In Python, so that secrets which came with the app are not asked for again.
+    rows = sorted(app.secrets.all(), key=lambda row: (row.created_at, row.id), reverse=True)
     opened = []
     for row in rows:
         try:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Final, TypedDict, cast
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, ProtectedError
 
 from common import revisions
 from common.callers import Actor
@@ -116,7 +116,10 @@ def oauth_app_update(
 def oauth_app_delete(
     *, account_id: uuid.UUID, id: uuid.UUID, actor: Actor, if_match: Tags | None = None
 ) -> None:
-    """Remove an app that no credential uses. Raises NotFound, or Conflict naming how many do."""
+    """Remove an app that no credential uses. Raises NotFound, or Conflict naming how many do.
+
+    Conflict also while a connection that is under way holds a grant of the app's.
+    """
     with transaction.atomic():
         app = _locked(account_id, id, if_match)
         if dependents := app.credentials.count():
@@ -125,7 +128,13 @@ def oauth_app_delete(
                 f"{dependents} {uses} this OAuth app; move or delete first.",
                 extra={"credentials": dependents},
             )
-        app.delete()
+        try:
+            app.delete()
+        except ProtectedError:
+            raise Conflict(
+                "A connection is under way with this OAuth app; try again in ten minutes.",
+                retry_after=600,
+            ) from None
         _record(actor, account_id, id, "deleted", ())
         tell(account_id=account_id, type="oauth_app.deleted", target_id=id)
 

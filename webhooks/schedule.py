@@ -59,7 +59,7 @@ def retry_after(header: str | None, now: dt.datetime) -> float:
         return min(int(header[:9]), LONGEST)
     try:
         moment = email.utils.parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0
     if moment.tzinfo is None:
         return 0

@@ -10,6 +10,7 @@ from typing import Any, Final, TypedDict
 from django.db import transaction
 from django.db.models import F
 
+from accounts.models import Account
 from common import revisions
 from common.callers import Actor
 from common.clock import DbNow, db_now
@@ -74,6 +75,8 @@ def endpoint_create(
     check_url(url)
     off: dict[str, Any] = {} if enabled else _turned_off(db_now())
     with transaction.atomic():
+        # Two at once are counted one after the other.
+        Account.objects.select_for_update(no_key=True).get(id=account_id)
         if WebhookEndpoint.objects.filter(account_id=account_id).count() >= ENDPOINTS:
             raise Conflict(f"An account has at most {ENDPOINTS} endpoints; remove one first.")
         endpoint = WebhookEndpoint.objects.create(

@@ -6,6 +6,7 @@ import pytest
 
 from events.models import Event
 from tests.api import Api
+from tests.credentials.test_import_races import at_once
 from tests.factories import make_token
 from tests.webhooks.conftest import make_endpoint
 from tests.webhooks.work import only, told, work
@@ -277,3 +278,11 @@ def test_there_is_an_end_to_how_many_an_account_has(api, account, receiver, body
     for _ in range(ENDPOINTS):
         make_endpoint(account, receiver)
     assert api.post(PATH, body).status_code == 409
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_who_add_at_once_do_not_pass_that_end(api, account, receiver, body):
+    for _ in range(ENDPOINTS - 1):
+        make_endpoint(account, receiver)
+    found = at_once(lambda _: api.post(PATH, body).status_code, 6)
+    assert sorted(found) == [201] + [409] * 5

@@ -109,6 +109,22 @@ def test_retry_after_is_honoured(account, endpoint, receiver):
     assert 118 <= wait_of(only()) <= 120
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "soon",
+        "Mon, 01 Jan 2029 00:00:00 +9999999999999999",
+        "Mon, 01 Jan 99999999999999 00:00:00 GMT",
+    ],
+)
+def test_a_retry_after_that_nobody_can_read_is_none(account, endpoint, receiver, value):
+    receiver.status, receiver.headers = 503, [f"Retry-After: {value}"]
+    told(account)
+    work()
+    assert (only().state, only().last_status) == ("pending", 503)
+    assert wait_of(only()) <= 6
+
+
 def test_410_disables_the_endpoint_at_once(account, endpoint, receiver):
     receiver.status = 410
     told(account)

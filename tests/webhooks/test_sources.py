@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from events.sources import Seals
+from common.periodic import Periodic
+from events.sealing import seal_due
 from events.verifying import verify
 from tests.webhooks.work import states, told
 from webhooks.models import WebhookDelivery
-from webhooks.sources import DELIVERIES, Pruning
+from webhooks.services import deliveries_prune
+from webhooks.sources import DELIVERIES
 
 
 def test_deliveries_are_claimed_and_run(account, endpoint, receiver):
@@ -23,7 +25,7 @@ def test_old_deliveries_are_forgotten_once_an_hour(account, endpoint, shift):
     told(account)
     WebhookDelivery.objects.update(state="failed", next_at=None)
     shift(31 * 86_400)
-    pruning = Pruning()
+    pruning = Periodic("old deliveries", every=3600, work=deliveries_prune)
     for claim in pruning.claim("w", 1):
         pruning.run(claim)
     assert states() == []
@@ -31,7 +33,7 @@ def test_old_deliveries_are_forgotten_once_an_hour(account, endpoint, shift):
 
 
 def test_seals_are_made_every_few_seconds(account):
-    seals = Seals()
+    seals = Periodic("seals", every=5, work=seal_due)
     (claim,) = seals.claim("w", 1)
     seals.run(claim)
     assert verify().faults == []
