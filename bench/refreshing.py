@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,8 +58,9 @@ def _round(count: int, workers: int, concurrency: int) -> float:
         assert stale.count() == count
         processes = [_worker(concurrency, environment) for _ in range(workers)]
         try:
-            started = _first_call(server)
+            started = _first_call(server, processes)
             while stale.exists():
+                _all_alive(processes)
                 time.sleep(0.1)
             seconds = time.monotonic() - started
         finally:
@@ -160,10 +161,15 @@ def _token_server() -> Iterator[str]:
         process.wait(10)
 
 
-def _first_call(server: str) -> float:
+def _first_call(server: str, workers: Sequence[subprocess.Popen[bytes]]) -> float:
     while not _get(server, "_count")["calls"]:
+        _all_alive(workers)
         time.sleep(0.02)
     return time.monotonic()
+
+
+def _all_alive(workers: Sequence[subprocess.Popen[bytes]]) -> None:
+    assert all(worker.poll() is None for worker in workers), "a worker ended by itself"
 
 
 def _get(server: str, path: str) -> Any:

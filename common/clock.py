@@ -50,5 +50,14 @@ def db_now() -> dt.datetime:
     return now.astimezone(dt.UTC) + dt.timedelta(seconds=_shift())
 
 
+def as_time(value: Any) -> Any:
+    """A time (or None) that a statement of our own text brought: SQLite has text, or no time zone."""
+    if isinstance(value, str):
+        value = dt.datetime.fromisoformat(value)
+    if value is None or value.tzinfo is not None:
+        return value
+    return value.replace(tzinfo=dt.UTC)
+
+
 def _shift() -> int:
     return int(getattr(settings, "CLOCK_SHIFT_SECONDS", 0))

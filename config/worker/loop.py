@@ -44,7 +44,7 @@ class Worker:
         self._reported_at = time.monotonic()
         self._reported: Counter[str] = Counter()
         self._database_wait = _DATABASE_WAIT[0]
-        self._quiet_until: dict[str, float] = {}
+        self._quiet: dict[str, tuple[float, int]] = {}
 
     def stop(self) -> None:
         """Claim nothing more. Safe in a signal handler."""
@@ -74,28 +74,40 @@ class Worker:
     def _round(self) -> int:
         """Claim from every source: first an equal share each, then what is left, in an order that moves on."""
         self._sources.append(self._sources.pop(0))
-        total = 0
-        share = max(self._free() // len(self._sources), 1)
+        hungry = [source for source in self._sources if not self._is_quiet(source)]
+        total, share = 0, max(self._free() // max(len(hungry), 1), 1)
         for limit in (share, self._threads.count):
-            total += sum(self._claim(source, limit) for source in self._sources)
+            counts = [self._claim(source, limit) for source in hungry]
+            total += sum(counts)
+            # Who had less than it might claim has no more.
+            hungry = [
+                source for source, count in zip(hungry, counts, strict=True) if count >= limit
+            ]
         self._database_wait = _DATABASE_WAIT[0]
         return total
 
     def _claim(self, source: Source, limit: int) -> int:
         room = min(limit, self._free(), self._most() - self._threads.running(source.name))
-        if room <= 0 or self._stopping.is_set() or self._is_quiet(source):
+        if room <= 0 or self._stopping.is_set():
             return 0
+        done = self._threads.done()[source.name]
         claims = source.claim(self.name, room)
         if not claims:
-            self._quiet_until[source.name] = time.monotonic() + _QUIET
+            self._quiet[source.name] = (time.monotonic() + _QUIET, done)
         for claim in claims:
             self._threads.give(source, claim)
         return len(claims)
 
     def _is_quiet(self, source: Source) -> bool:
-        """Whether it had nothing a moment ago; once nothing runs, everybody is asked."""
-        until = self._quiet_until.get(source.name, 0.0)
-        return self._threads.running() > 0 and time.monotonic() < until
+        """Whether it had nothing a moment ago, and nothing of its own has ended since.
+
+        What ended may have made room: for an app, a host or an endpoint that had its fill. Once
+        nothing runs, everybody is asked.
+        """
+        until, done = self._quiet.get(source.name, (0.0, 0))
+        if self._threads.running() == 0 or time.monotonic() >= until:
+            return False
+        return self._threads.done()[source.name] == done
 
     def _free(self) -> int:
         return self._threads.count - self._threads.running()

@@ -27,6 +27,7 @@ class Source(Protocol):
 def sources() -> tuple[Source, ...]:
     """All sources; imported late, because their models need Django to be set up."""
     from accounts.sources import OLD_ANSWERS
+    from config.dashboard.sources import FIGURES
     from credentials import revocations
     from credentials.connect import due as connects
     from credentials.health import due as probes
@@ -45,6 +46,7 @@ def sources() -> tuple[Source, ...]:
         SEALS,
         PRUNING,
         OLD_ANSWERS,
+        FIGURES,
     )
 
 

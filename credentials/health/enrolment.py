@@ -14,13 +14,31 @@ from typing import Final
 
 from django.db.models import Exists, OuterRef, QuerySet
 
+from common import bulk
 from common.clock import db_now
-from credentials.health.models import ProbeState, ProviderGate
+from credentials.health.models import ProbeState
 from credentials.models import Credential
 
 CHUNK: Final = 1000
 LATE: Final = dt.timedelta(minutes=10)
 """Longer than a transaction lasts and clocks differ."""
+
+_COLUMNS: Final = {
+    "credential_id": "uuid",
+    "account_id": "uuid",
+    "provider": "text",
+    "next_at": "timestamptz",
+    "urgent": "boolean",
+    "lease_owner": "text",
+    "failures": "int",
+    "silent_since": "timestamptz",
+    "cause": "text",
+    "granted_at": "timestamptz",
+    "answered_at": "timestamptz",
+    "unavailable_at": "timestamptz",
+    "asked": "int",
+    "asked_since": "timestamptz",
+}
 
 SWEEP_SECONDS: Final = 60.0
 _swept = -SWEEP_SECONDS
@@ -46,11 +64,14 @@ def enrol_all(rows: QuerySet[Credential]) -> None:
         pass
 
 
-def put(states: Sequence[ProbeState]) -> None:
-    """Insert those that are not there, and the gates of providers that are new."""
-    ProbeState.objects.bulk_create(states, ignore_conflicts=True)
-    gates = [ProviderGate(provider=provider) for provider in {state.provider for state in states}]
-    ProviderGate.objects.bulk_create(gates, ignore_conflicts=True)
+def put(states: Sequence[ProbeState], *, gated: bool = False) -> None:
+    """Insert those that are not there, and, unless they are `gated`, the gates of new providers."""
+    rows = [[getattr(state, name) for name in _COLUMNS] for state in states]
+    bulk.insert("health_probestate", _COLUMNS, rows, then="ON CONFLICT DO NOTHING")
+    if not gated:
+        gates = [[provider] for provider in {state.provider for state in states}]
+        columns = {"provider": "text"}
+        bulk.insert("health_providergate", columns, gates, then="ON CONFLICT DO NOTHING")
 
 
 def _insert(rows: QuerySet[Credential]) -> int:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
+from common import bulk
 from common.callers import Actor
+from common.ids import uuid7
 from credentials.health.evidence import Evidence
-from credentials.health.models import HealthChange
-from events.services import record
-from webhooks.services import tell
+from events.services import record_many
+from webhooks.services import tell_many
 
 
 class Target(NamedTuple):
@@ -21,27 +22,52 @@ class Target(NamedTuple):
     id: uuid.UUID
 
 
-def announce(
-    target: Target, before: str, health: Mapping[str, Any], evidence: Evidence, actor: Actor
-) -> None:
-    """Note one change of status, in the transaction that makes it and under the row's lock."""
-    HealthChange.objects.create(
-        account_id=target.account_id,
-        target_type=target.type,
-        target_id=target.id,
-        before=before,
-        after=health["status"],
-        source=evidence.source,
-        code=evidence.code[:64],
-        note=health["notes"][0] if health["notes"] else "",
+Happening = tuple[str, Sequence[str]]
+"""The verb of an event, which is also a webhook's type, and the fields that changed."""
+
+_COLUMNS: Final = {
+    "id": "uuid",
+    "account_id": "uuid",
+    "target_type": "text",
+    "target_id": "uuid",
+    "before": "text",
+    "after": "text",
+    "source": "text",
+    "code": "text",
+    "note": "text",
+}
+
+
+def note(target: Target, before: str, health: Mapping[str, Any], evidence: Evidence) -> Happening:
+    """Keep one change of status, in the transaction that makes it and under the row's lock.
+
+    What it returns is to be told of (`tell_of`) in the same transaction.
+    """
+    row = (
+        uuid7(),
+        target.account_id,
+        target.type,
+        target.id,
+        before,
+        health["status"],
+        evidence.source,
+        evidence.code[:64],
+        health["notes"][0] if health["notes"] else "",
     )
-    verb = f"{target.type}.health_changed"
-    record(
+    bulk.insert("health_healthchange", _COLUMNS, [row])
+    return f"{target.type}.health_changed", ["health"]
+
+
+def tell_of(target: Target, actor: Actor, happenings: Sequence[Happening]) -> None:
+    """An event and a webhook for each happening, in a statement for all events and one for webhooks."""
+    if not happenings:
+        return
+    record_many(
         actor=actor,
         account_id=target.account_id,
-        verb=verb,
         target_type=target.type,
-        target_id=target.id,
-        changed=["health"],
+        happenings=[(verb, target.id, changed) for verb, changed in happenings],
     )
-    tell(account_id=target.account_id, type=verb, target_id=target.id)
+    tell_many(
+        account_id=target.account_id, happenings=[(verb, target.id) for verb, _ in happenings]
+    )

@@ -179,4 +179,4 @@ def _unclear(note: str, code: str) -> Answer:
 def _retry_after(response: Response) -> int:
     """Seconds; 0 where it is absent or a date, which needs a clock that both agree on."""
     value = response.header("retry-after") or ""
-    return min(int(value), MAX_WAIT) if value.isascii() and value.isdigit() else 0
+    return min(int(value[:9]), MAX_WAIT) if value.isascii() and value.isdigit() else 0

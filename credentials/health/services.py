@@ -21,6 +21,7 @@ from credentials.health.enrolment import put
 from credentials.health.evidence import Evidence
 from credentials.health.forecast import Forecast, forecast
 from credentials.health.models import ProbeState
+from credentials.health.rows import Found, locked, write
 from credentials.health.states import Finding
 from credentials.models import Credential
 from oauth_apps.models import OAuthApp
@@ -35,10 +36,7 @@ _USE_NOTED_EVERY: Final = dt.timedelta(minutes=10)
 _MOMENT: Final = dt.timedelta(minutes=1)
 """A provider that gives no answer for longer has more than a moment's trouble."""
 
-_NEEDED: Final = (
-    "id", "account_id", "provider", "name", "owner_email", "properties", "health", "expires_at",
-    "obtained_at", "created_at", "fingerprints", "refresh_last_at", "kind", "health_status",
-)  # fmt: skip
+_SHOWN: Final = ("id", "account_id", "provider", "owner_email", "health")
 
 
 def observe(
@@ -49,21 +47,40 @@ def observe(
     Nothing happens to a credential that is gone.
     """
     with transaction.atomic(savepoint=False):
-        found = _locked(account_id, credential_id)
+        found = locked(account_id, credential_id)
         if found is None or _is_no_news(found.row, evidence, found.now):
             return False
-        row, state, now = found
-        _count(state, evidence, now)
-        coming = coming_end(row, state, now)
-        finding = _finding(row, state, evidence, coming, now)
-        _keep(state, row.health["status"], finding, evidence.source, now)
-        notes = [evidence.note]
-        if finding == "expiring" and coming:
-            notes = [coming.note, evidence.note]
-        changed = _settle(row, finding, evidence, notes, now, actor)
-        if finding == "outage":
-            _share(row, evidence, now)
-        return changed
+        effect = weigh(found, evidence)
+        write(Credential, credential_id, effect.columns)
+        target = history.Target("credential", account_id, credential_id)
+        history.tell_of(target, actor, effect.happenings)
+        if effect.finding == "outage":
+            _share(found.row, evidence, found.now)
+        return bool(effect.happenings)
+
+
+class Effect(NamedTuple):
+    """What evidence made of a credential: `columns` are to be written, `happenings` to be told of."""
+
+    finding: Finding
+    columns: dict[str, Any]
+    happenings: list[history.Happening]
+
+
+def weigh(found: Found, evidence: Evidence) -> Effect:
+    """What `evidence` makes of a locked row. All that lies beside the row is written here.
+
+    The rest is the caller's, in the same transaction: it may have more to write and to tell of.
+    """
+    row, state, now, gated = found
+    _count(state, evidence, now)
+    coming = coming_end(row, state, now)
+    finding = _finding(row, state, evidence, coming, now)
+    _keep(state, row.health["status"], finding, evidence.source, now, gated=gated)
+    notes = [evidence.note]
+    if finding == "expiring" and coming:
+        notes = [coming.note, evidence.note]
+    return _effect(row, finding, evidence, notes, now)
 
 
 def observe_app(
@@ -85,7 +102,8 @@ def observe_app(
         OAuthApp.objects.filter(id=app_id).update(**columns)
         if changed:
             target = history.Target("oauth_app", account_id, app_id)
-            history.announce(target, app.health["status"], health, evidence, actor)
+            happening = history.note(target, app.health["status"], health, evidence)
+            history.tell_of(target, actor, [happening])
         return changed
 
 
@@ -109,29 +127,6 @@ def renewed(*, account_id: uuid.UUID, ids: list[uuid.UUID]) -> None:
         cause="",
         granted_at=DbNow(),
     )
-
-
-class _Found(NamedTuple):
-    """A locked row, its probe state (unsaved where there is none yet), and the database's time."""
-
-    row: Credential
-    state: ProbeState
-    now: dt.datetime
-
-
-def _locked(account_id: uuid.UUID, id: uuid.UUID) -> _Found | None:
-    """One statement, because refreshes come by the thousand."""
-    rows = Credential.objects.select_for_update(of=("self",), no_key=True)
-    rows = rows.select_related("probe_state").only(*_NEEDED, "probe_state")
-    row = rows.annotate(now=DbNow()).filter(account_id=account_id, id=id).first()
-    if row is None:
-        return None
-    state = getattr(row, "probe_state", None)
-    if state is None:
-        state = ProbeState(
-            credential_id=row.id, account_id=row.account_id, provider=row.provider, next_at=row.now
-        )
-    return _Found(row, state, row.now)
 
 
 def _is_no_news(row: Credential, evidence: Evidence, now: dt.datetime) -> bool:
@@ -199,7 +194,9 @@ def can_ask(kind: Kind) -> bool:
     return kind.probe is not None or kind.refreshes
 
 
-def _keep(state: ProbeState, before: str, finding: Finding, source: str, now: dt.datetime) -> None:
+def _keep(
+    state: ProbeState, before: str, finding: Finding, source: str, now: dt.datetime, *, gated: bool
+) -> None:
     """Write down what the row now rests on: only what sets a status is the cause of it."""
     fields = ["failures", "silent_since", "answered_at", "unavailable_at", "cause"]
     if finding in {"works", "relieved"}:
@@ -210,32 +207,24 @@ def _keep(state: ProbeState, before: str, finding: Finding, source: str, now: dt
         state.next_at, state.urgent = now, True
         fields += ["next_at", "urgent"]
     if state._state.adding:
-        put([state])
+        put([state], gated=gated)
     else:
-        state.save(update_fields=fields)
+        write(ProbeState, state.credential_id, {name: getattr(state, name) for name in fields})
 
 
-def _settle(
-    row: Credential,
-    finding: Finding,
-    evidence: Evidence,
-    notes: list[str],
-    now: dt.datetime,
-    actor: Actor,
-) -> bool:
-    """Write the health; where the status changed, all that goes with it."""
+def _effect(
+    row: Credential, finding: Finding, evidence: Evidence, notes: list[str], now: dt.datetime
+) -> Effect:
+    """The health that `row` is to have; where its status changes, with history and mail."""
     before = row.health["status"]
     health = states.after(row.health, finding, notes, now)
-    changed = bool(health["status"] != before)
-    columns: dict[str, Any] = {"health": health}
-    if changed:
-        columns["updated_at"] = DbNow()
-        target = history.Target("credential", row.account_id, row.id)
-        history.announce(target, before, health, evidence, actor)
-        if health["status"] == "error":
-            health["notes"] = states.joined(notices.put(row, evidence), health["notes"])
-    Credential.objects.filter(id=row.id).update(**columns)
-    return changed
+    if health["status"] == before:
+        return Effect(finding, {"health": health}, [])
+    target = history.Target("credential", row.account_id, row.id)
+    happening = history.note(target, before, health, evidence)
+    if health["status"] == "error":
+        health["notes"] = states.joined(notices.put(row, evidence), health["notes"])
+    return Effect(finding, {"health": health, "updated_at": now}, [happening])
 
 
 def _share(row: Credential, evidence: Evidence, now: dt.datetime) -> None:
@@ -247,9 +236,12 @@ def _share(row: Credential, evidence: Evidence, now: dt.datetime) -> None:
         return
     ids = outages.fellow_sufferers(row.provider, now, but=row.id)
     rows = Credential.objects.select_for_update(of=("self",), no_key=True, skip_locked=True)
-    for other in rows.only(*_NEEDED).filter(id__in=ids).order_by("id"):
+    for other in rows.only(*_SHOWN).filter(id__in=ids).order_by("id"):
         ProbeState.objects.filter(credential_id=other.id).update(cause=evidence.source)
-        _settle(other, "outage", evidence, [outages.note(row.provider)], now, WATCH)
+        effect = _effect(other, "outage", evidence, [outages.note(row.provider)], now)
+        write(Credential, other.id, effect.columns)
+        target = history.Target("credential", other.account_id, other.id)
+        history.tell_of(target, WATCH, effect.happenings)
 
 
 _APP_FINDINGS: Final[dict[str, Finding]] = {

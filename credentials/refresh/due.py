@@ -9,14 +9,16 @@ from collections import Counter
 from typing import Any, Final, NamedTuple
 
 import structlog
-from django.db import DatabaseError, InterfaceError
-from django.db.models import Exists, F, Min, OuterRef, Q, Subquery
+from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db.models import Min, OuterRef, Subquery
 
 from common.callers import Actor
-from common.clock import DbNow
+from common.clock import now_sql
 from common.errors import Problem
-from credentials.models import AppPause, Credential
+from common.ids import as_uuid
+from credentials.models import Credential
 from credentials.refresh import attempt, lease, spool
+from credentials.refresh.apps import Apps
 from credentials.refresh.limits import PER_APP, PER_HOST, limits
 from credentials.refresh.shapes import Claim
 from oauth_apps.clients import fixed_token_host
@@ -25,8 +27,6 @@ from oauth_apps.models import OAuthApp
 log = structlog.get_logger(__name__)
 
 WORKER: Final = Actor(name="worker")
-_DUE: Final = Q(refresh_next_at__lte=DbNow())
-_ABANDONED: Final = Q(lease_until__lt=DbNow())
 
 
 class _App(NamedTuple):
@@ -45,14 +45,21 @@ class Refreshes:
     def __init__(self) -> None:
         self._running: Counter[Any] = Counter()
         self._lock = threading.Lock()
+        self._apps = Apps()
 
     def claim(self, owner: str, limit: int) -> list[Claim]:
         """At most `limit` claims: abandoned ones first, as grace periods are short; then due ones."""
         spool.replay_all()
-        ids = self._abandoned(limit)
-        claims = lease.take_many(ids, actor=WORKER, stale=_ABANDONED) if ids else []
-        if len(claims) < limit and (ids := self._due(limit - len(claims))):
-            claims += lease.take_many(ids, actor=WORKER, stale=_DUE)
+        abandoned, turns = _any_abandoned(), self._turns(limit)
+        if not abandoned and not turns:
+            return []
+        # All or none: a claim that nobody got to know of must not stand.
+        with transaction.atomic():
+            claims = lease.take_abandoned(limit, actor=WORKER) if abandoned else []
+            for app_id, turn in turns.items():
+                if room := min(turn, limit - len(claims)):
+                    claims += lease.take_due(app_id, room, actor=WORKER)
+            self._apps.give(claims)
         with self._lock:
             for claim in claims:
                 self._running.update(_keys_of(claim))
@@ -78,20 +85,6 @@ class Refreshes:
         first = rows.order_by("refresh_next_at").values("refresh_next_at")[:1]
         found: dt.datetime | None = OAuthApp.objects.aggregate(first=Min(Subquery(first)))["first"]
         return found
-
-    def _abandoned(self, limit: int) -> list[uuid.UUID]:
-        rows = Credential.objects.filter(_ABANDONED, lease.REFRESHABLE).order_by("lease_until")
-        return list(rows.values_list("id", flat=True)[:limit])
-
-    def _due(self, limit: int) -> list[uuid.UUID]:
-        """The longest due of each app that gets a turn."""
-        ids: list[uuid.UUID] = []
-        for app_id, turns in self._turns(limit).items():
-            rows = Credential.objects.filter(
-                _DUE, lease.FREE, lease.REFRESHABLE, oauth_app_id=app_id
-            )
-            ids += rows.order_by("refresh_next_at").values_list("id", flat=True)[:turns]
-        return ids
 
     def _turns(self, limit: int) -> Counter[uuid.UUID]:
         """How many of the next `limit` calls each app gets.
@@ -131,16 +124,42 @@ def _keys_of(claim: Claim) -> tuple[Any, ...]:
     return _keys(claim.row.oauth_app_id, claim.row.account_id, claim.row.provider)
 
 
+_DUE_APPS: Final = """
+    SELECT app.id, app.account_id, app.provider FROM oauth_apps_oauthapp app
+    WHERE EXISTS (
+        SELECT 1 FROM credentials_credential due
+        WHERE due.oauth_app_id = app.id AND due.refresh_next_at <= {now}
+            AND (due.lease_until IS NULL OR due.lease_until < {now})
+            AND due.refresh_state <> 'needs_reauth'
+    ) AND NOT EXISTS (
+        SELECT 1 FROM credentials_apppause pause
+        WHERE pause.oauth_app_id = app.id AND pause.revision = app.revision AND pause.until > {now}
+    )
+"""
+_ANY_ABANDONED: Final = """
+    SELECT 1 FROM credentials_credential
+    WHERE lease_until < {now} AND refresh_state <> 'needs_reauth' LIMIT 1
+"""
+
+
 def _apps_with_due_grants() -> list[_App]:
     """One look into an index for each app, however many grants are due."""
-    due = Credential.objects.filter(
-        _DUE, lease.FREE, lease.REFRESHABLE, oauth_app_id=OuterRef("id")
-    )
-    paused = AppPause.objects.filter(
-        oauth_app_id=OuterRef("id"), revision=F("oauth_app__revision"), until__gt=DbNow()
-    )
-    apps = OAuthApp.objects.filter(Exists(due)).exclude(Exists(paused))
-    return [_App(*app) for app in apps.values_list("id", "account_id", "provider")]
+    return [
+        _App(as_uuid(id), as_uuid(account_id), provider)
+        for id, account_id, provider in _fetched(_DUE_APPS)
+    ]
+
+
+def _any_abandoned() -> bool:
+    """Asked before, because to claim nothing would still wait for SQLite's only writer."""
+    return bool(_fetched(_ANY_ABANDONED))
+
+
+def _fetched(sql: str) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql.format(now=now_sql(connection.vendor)))
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
 
 
 SOURCE: Final = Refreshes()

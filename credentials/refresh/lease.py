@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import secrets
 import uuid
-from collections.abc import Iterable
 from typing import Any, Final
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet
 
 from common.callers import Actor
-from common.clock import DbNow
+from common.clock import DbNow, as_time, now_sql
 from credentials.models import Credential
 from credentials.refresh.shapes import NEEDS_REAUTH, Claim
 
-LEASE: Final = dt.timedelta(seconds=20)
+_SECONDS: Final = 20
+LEASE: Final = dt.timedelta(seconds=_SECONDS)
 """Longer than a call may take (12 s), shorter than the grace periods of most providers."""
 
 FREE: Final = Q(lease_until__isnull=True) | Q(lease_until__lt=DbNow())
@@ -36,21 +37,17 @@ def take(*, id: uuid.UUID, generation: int, actor: Actor, stale: Q) -> Claim | N
         return _claims([id], owner, actor)[0]
 
 
-def take_many(ids: Iterable[uuid.UUID], *, actor: Actor, stale: Q) -> list[Claim]:
-    """Claim those of `ids` of which `stale` holds and which nobody has, in one short transaction.
+def take_due(app_id: uuid.UUID, limit: int, *, actor: Actor) -> list[Claim]:
+    """Claim the longest due grants of this app, at most `limit`, unless it is paused.
 
     Rows that another process is claiming at this moment are left to it, without waiting.
     """
-    owner = new_owner()
-    rows = Credential.objects.filter(FREE, REFRESHABLE, stale, id__in=list(ids))
-    with transaction.atomic():
-        locked = rows.select_for_update(skip_locked=True, of=("self",), no_key=True)
-        free = list(locked.values_list("id", flat=True))
-        if not free:
-            return []
-        Credential.objects.filter(id__in=free).update(**_taken(owner))
-        # Within the transaction: a claim that nobody got to know of must not stand.
-        return _claims(free, owner, actor)
+    return _take(_DUE, [_parameter(app_id), limit], actor)
+
+
+def take_abandoned(limit: int, *, actor: Actor) -> list[Claim]:
+    """Claim grants, at most `limit`, whose refresher's lease ran out, the longest dead first."""
+    return _take(_ABANDONED, [limit], actor)
 
 
 def renew(claim: Claim) -> bool:
@@ -88,3 +85,52 @@ def _claims(ids: list[uuid.UUID], owner: str, actor: Actor) -> list[Claim]:
     rows = Credential.objects.filter(id__in=ids, lease_owner=owner).annotate(now=DbNow())
     rows = rows.select_related("oauth_app__refresh_pause").defer("metadata", "health")
     return [Claim(row=row, owner=owner, claimed_at=row.now, actor=actor) for row in rows]
+
+
+_DUE: Final = """oauth_app_id = %s AND refresh_next_at <= {now}
+    AND (lease_until IS NULL OR lease_until < {now}) AND NOT EXISTS (
+        SELECT 1 FROM credentials_apppause pause
+        JOIN oauth_apps_oauthapp app ON app.id = pause.oauth_app_id
+        WHERE app.id = credentials_credential.oauth_app_id
+            AND pause.revision = app.revision AND pause.until > {now}
+    ) AND refresh_state <> 'needs_reauth' ORDER BY refresh_next_at"""
+_ABANDONED: Final = "lease_until < {now} AND refresh_state <> 'needs_reauth' ORDER BY lease_until"
+_COLUMNS: Final = (
+    "id", "account_id", "oauth_app_id", "provider", "kind", "properties", "secrets", "previous",
+    "fingerprints", "expires_at", "generation", "refresh_state", "refresh_unknowns",
+    "refresh_failures", "refresh_failing_since", "refresh_last_at", "refresh_next_at",
+)  # fmt: skip
+# An array is made once; a join with a limited subquery could run it again and claim more.
+_CHOSEN: Final = {
+    "postgresql": "ANY (ARRAY(SELECT id FROM credentials_credential WHERE {which} LIMIT %s"
+    " FOR NO KEY UPDATE SKIP LOCKED))",
+    "sqlite": "(SELECT id FROM credentials_credential WHERE {which} LIMIT %s)",
+}
+
+
+def _take(which: str, params: list[Any], actor: Actor) -> list[Claim]:
+    """One statement chooses, claims and reads. The rows come without their apps."""
+    owner = new_owner()
+    vendor = connection.vendor
+    sql = _take_sql(vendor, which, now_sql(vendor), now_sql(vendor, plus=_SECONDS))
+    rows: list[Any] = list(Credential.objects.raw(sql, [owner, *params]))
+    return [
+        Claim(row=row, owner=owner, claimed_at=as_time(row.claimed_at), actor=actor) for row in rows
+    ]
+
+
+@functools.lru_cache(maxsize=8)
+def _take_sql(vendor: str, which: str, now: str, later: str) -> str:
+    """Written out, because a worker runs it for every few grants: see credentials/reads.py."""
+    now, later = now.replace("%", "%%"), later.replace("%", "%%")
+    chosen = _CHOSEN[vendor].format(which=which.format(now=now))
+    operator = "=" if vendor == "postgresql" else "IN"
+    return f"""
+        UPDATE credentials_credential
+        SET lease_owner = %s, lease_until = {later}, refresh_unknowns = refresh_unknowns + 1
+        WHERE id {operator} {chosen} RETURNING {", ".join(_COLUMNS)}, {now} AS claimed_at
+    """  # noqa: S608 - our own names and clock
+
+
+def _parameter(id: uuid.UUID) -> uuid.UUID | str:
+    return id if connection.features.has_native_uuid_field else id.hex

@@ -13,16 +13,18 @@ from django.db import InterfaceError, OperationalError
 from django.db.models import F
 
 from common.clock import DbNow
+from credentials.health.history import Target, tell_of
+from credentials.health.rows import locked, write
+from credentials.health.services import weigh
 from credentials.models import AppPause, Credential
 from credentials.refresh import orphans, schedule
 from credentials.refresh.durable import durably
-from credentials.refresh.evidence import tell_app_health, tell_health
+from credentials.refresh.evidence import ACCEPTED, tell_app_health, tell_health
 from credentials.refresh.lease import held, release
 from credentials.refresh.renewal import Renewal, is_stored, row_values
 from credentials.refresh.shapes import NEEDS_REAUTH, PAUSED, Claim
 from events.services import record
 from oauth_apps.protocol import ProtocolError
-from webhooks.services import tell
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +33,6 @@ RESPONSE_LOST: Final = "rotation_response_lost"
 EXHAUSTED: Final = "refresh_exhausted"
 UNDECRYPTABLE: Final = "undecryptable"
 
-_KEPT: Final = ("account_id", "generation", "lease_owner", "properties", "fingerprints")
 _LEFT: Final[dict[str, Any]] = {"lease_owner": "", "lease_until": None}
 _KNOWN: Final[dict[str, Any]] = {"refresh_unknowns": F("refresh_unknowns") - 1}
 """The attempt certainly changed nothing at the provider."""
@@ -154,19 +155,25 @@ def store(claim: Claim, renewal: Renewal, *, bare: bool = False) -> bool:
     What an import changed meanwhile beside the grant stays: all else is taken from the row as it
     is now. `bare` leaves health and webhooks out.
     """
-    rows = Credential.objects.select_for_update(of=("self",), no_key=True).only(*_KEPT)
-    row = rows.filter(id=claim.row.id, generation=claim.generation).first()
-    if row is None:
+    found = locked(claim.row.account_id, claim.row.id)
+    if found is None or found.row.generation != claim.generation:
         return _settle_conflict(claim, renewal)
+    row = found.row
     if row.lease_owner != claim.owner:
         # Ours took too long, but the grant is still the one we used: ours is its only successor.
         log.warning("refresh.lost_lease", id=str(row.id))
-    Credential.objects.filter(id=row.id).update(**row_values(row, renewal))
-    _record(claim, "credential.refreshed")
-    if not bare:
-        tell_health(claim, "ok")
-        _lift_pause(claim)
-        tell(account_id=row.account_id, type="credential.refreshed", target_id=row.id)
+    values = row_values(row, renewal, found.now)
+    for name, value in values.items():
+        setattr(row, name, value)
+    if bare:
+        write(Credential, row.id, values)
+        _record(claim, "credential.refreshed")
+        return True
+    effect = weigh(found, ACCEPTED)
+    write(Credential, row.id, {**values, **effect.columns})
+    target = Target("credential", row.account_id, row.id)
+    tell_of(target, claim.actor, [("credential.refreshed", ()), *effect.happenings])
+    _lift_pause(claim)
     return True
 
 

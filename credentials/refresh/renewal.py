@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from common.clock import DbNow
 from common.times import iso
 from credentials.models import Credential
 from credentials.refresh import schedule
@@ -64,8 +63,8 @@ def renewal(claim: Claim, tokens: Tokens, held: Mapping[str, str]) -> Renewal:
     )
 
 
-def row_values(row: Credential, renewal: Renewal) -> dict[str, Any]:
-    """Every column that a successful refresh writes into `row`.
+def row_values(row: Credential, renewal: Renewal, now: dt.datetime) -> dict[str, Any]:
+    """Every column that a successful refresh writes into `row`; `now` is the database's time.
 
     Not its revision: that is of what people edit, and no refresh makes their If-Match fail.
     """
@@ -84,10 +83,10 @@ def row_values(row: Credential, renewal: Renewal) -> dict[str, Any]:
         "refresh_unknowns": 0,
         "refresh_failures": 0,
         "refresh_failing_since": None,
-        "refresh_last_at": DbNow(),
-        "refresh_next_at": None if next_in is None else DbNow() + dt.timedelta(seconds=next_in),
+        "refresh_last_at": now,
+        "refresh_next_at": None if next_in is None else now + dt.timedelta(seconds=next_in),
         "refresh_error": "",
-        "updated_at": DbNow(),
+        "updated_at": now,
     }
 
 

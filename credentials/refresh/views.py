@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
@@ -8,14 +7,11 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from common import revisions
 from common.callers import caller
-from common.errors import NotFound
-from common.ids import parse_uuid
 from common.scopes import CREDENTIALS_USE
 from common.times import iso
 from common.views import ApiView, no_body
-from credentials import reads
+from credentials.answers import answer, existing
 from credentials.last_use import mark_used
 from credentials.refresh.service import fresh_token
 from credentials.serializers import CredentialSerializer
@@ -41,8 +37,9 @@ class TokenView(ApiView):
         409 with `code` `needs_reauth` where the user must connect again; 503 with Retry-After where
         the provider has none at the moment.
         """
+        id = existing(request, pk)
         no_body(request)
-        who, id = caller(request), existing_id(pk)
+        who = caller(request)
         fresh = fresh_token(account_id=who.account_id, id=id, actor=who.actor)
         mark_used(id=id)
         document = {
@@ -59,18 +56,8 @@ class RefreshView(ApiView):
     @extend_schema(request=None, responses={200: CredentialSerializer})
     def post(self, request: Request, pk: str) -> Response:
         """Refresh it now, even if its token is still fresh. Calls at the same time are one refresh."""
+        id = existing(request, pk)
         no_body(request)
-        who, id = caller(request), existing_id(pk)
+        who = caller(request)
         fresh_token(account_id=who.account_id, id=id, actor=who.actor, force=True)
-        shown = reads.one(who.account_id, id)
-        if shown is None:
-            raise NotFound()
-        return Response(shown.document, headers={"ETag": revisions.etag(shown.revision)})
-
-
-def existing_id(pk: str) -> uuid.UUID:
-    """The id in the path; one that is no UUID is NotFound like any that does not exist."""
-    id = parse_uuid(pk)
-    if id is None:
-        raise NotFound()
-    return id
+        return answer(request, id)

@@ -11,6 +11,7 @@ from typing import Any
 import httpcore2
 import pytest
 
+from egress import client
 from egress.errors import Broken, TooSlow
 from egress.exchange import Limits
 from egress.messages import Request
@@ -211,3 +212,27 @@ def test_a_pool_that_nobody_used_for_long_is_closed():
     threading.Event().wait(0.02)
     [new] = use(pools, "b")
     assert (old.closed, new.closed) == (True, False)
+
+
+def test_threads_that_start_together_share_one_client(monkeypatch, settings):
+    settings.EGRESS_ALLOW = "together.test:8025"
+    made, start = [], threading.Barrier(8)
+
+    def slow(**given: Any) -> object:
+        made.append(given)
+        threading.Event().wait(0.02)
+        return object()
+
+    monkeypatch.setattr(client, "Client", slow)
+    client._client.cache_clear()
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            found = {id(one) for one in pool.map(lambda _: _after(start), range(8))}
+    finally:
+        client._client.cache_clear()
+    assert (len(made), len(found)) == (1, 1)
+
+
+def _after(start: threading.Barrier) -> Any:
+    start.wait(5)
+    return client.default_client()

@@ -69,6 +69,28 @@ def test_a_slow_source_does_not_stop_a_fast_one():
     assert slow.most == 15
 
 
+class Narrow(Work):
+    """A source that has room for so many at once, as one host has for calls."""
+
+    room = 2
+
+    def claim(self, owner: str, limit: int) -> list[int]:
+        return super().claim(owner, min(limit, self.room - self._running))
+
+
+def test_a_source_is_asked_again_as_soon_as_its_own_work_made_room(monkeypatch):
+    monkeypatch.setattr(loop, "_QUIET", 60)
+    narrow, long = Narrow("narrow", 6, seconds=0.02), Work("long", 1, seconds=1.5)
+    worker = Worker([narrow, long], concurrency=16)
+    thread = threading.Thread(target=worker.run, daemon=True)
+    thread.start()
+    ends = time.monotonic() + 1
+    while len(narrow.done) < 6 and time.monotonic() < ends:
+        time.sleep(0.01)
+    worker.stop()
+    assert len(narrow.done) == 6
+
+
 def test_a_stop_waits_for_what_runs_and_claims_nothing_more():
     work = Work("a", 100, seconds=0.3)
     worker = Worker([work], concurrency=2)

@@ -9,6 +9,7 @@ import pytest
 from config.worker.loop import Worker
 from credentials.models import Credential
 from credentials.refresh.due import Refreshes
+from oauth_apps.models import OAuthApp
 from tests.factories import make_account, make_app
 from tests.fakes.fixtures import make_grant
 
@@ -89,6 +90,34 @@ def test_a_paused_app_is_not_asked_for(grant, app, provider):
         source.run(claim)
     assert len(provider.calls) == 1
     assert claimed(10) == []
+
+
+def test_a_refresh_takes_few_statements(grant, django_assert_max_num_queries, monkeypatch):
+    monkeypatch.setattr("credentials.refresh.apps.KNOWN_FOR", 0)
+    for user in ("ann", "bob"):
+        due(grant(user))
+    source = Refreshes()
+    for claim in source.claim("me", 2):
+        source.run(claim)
+    Credential.objects.update(refresh_next_at="2026-01-01T00:00:00Z")
+    claims = source.claim("me", 2)
+    assert len(claims) == 2
+    # Five; and, only within a test's transaction, a savepoint's two and the index key twice.
+    with django_assert_max_num_queries(2 * (5 + 2 + 2)):
+        for claim in claims:
+            source.run(claim)
+
+
+def test_what_an_app_has_become_counts_soon(grant, app, monkeypatch):
+    monkeypatch.setattr("credentials.refresh.apps.KNOWN_FOR", 0)
+    source = Refreshes()
+    names = []
+    for user in ("ann", "bob"):
+        due(grant(user))
+        OAuthApp.objects.filter(id=app.id).update(name=user)
+        apps = [claim.row.oauth_app for claim in source.claim("me", 1)]
+        names += [found.name for found in apps if found]
+    assert names == ["ann", "bob"]
 
 
 def test_the_next_one_is_known(grant):

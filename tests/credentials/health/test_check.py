@@ -72,9 +72,10 @@ def test_what_could_not_be_checked_yet_is_a_warning(api, key, stripe):
     assert check(api, key)["status"] == "warn"
 
 
-def test_too_many_requests_are_no_outage(api, key, stripe):
+@pytest.mark.parametrize("wait", ["7", "soon", "9" * 5000], ids=["seconds", "word", "digits"])
+def test_too_many_requests_are_no_outage(api, key, stripe, wait):
     check(api, key)
-    stripe.say(429, headers=("Retry-After: 7",))
+    stripe.say(429, headers=(f"Retry-After: {wait}",))
     health = check(api, key)
     assert health["status"] == "ok"
     assert "less often" in health["notes"][0]

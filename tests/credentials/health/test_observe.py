@@ -52,14 +52,13 @@ def test_the_revision_stays(key):
 
 def test_a_webhook_is_told(key, monkeypatch):
     told = []
-    monkeypatch.setattr("credentials.health.history.tell", lambda **what: told.append(what))
+    monkeypatch.setattr("credentials.health.history.tell_many", lambda **what: told.append(what))
     see(key, "probe", "ok")
     see(key, "probe", "ok")
     assert told == [
         {
             "account_id": key.account_id,
-            "type": "credential.health_changed",
-            "target_id": key.id,
+            "happenings": [("credential.health_changed", key.id)],
         }
     ]
 

@@ -144,9 +144,9 @@ def test_a_commit_whose_answer_was_lost_is_recognised(provider, grant, monkeypat
 def test_a_fault_beside_the_grant_does_not_cost_the_grant(provider, grant, monkeypatch):
     row = grant()
 
-    def fault(**_):
+    def fault(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(outcomes, "tell", fault)
+    monkeypatch.setattr(outcomes, "tell_of", fault)
     assert provider.grants.alive(ask(row).access_token.expose())
     assert Credential.objects.get(id=row.id).generation == 1
