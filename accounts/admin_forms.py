@@ -28,4 +28,8 @@ class ApiTokenForm(ServiceForm[ApiToken]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["expires_at"].required = False
+        ends: Any = self.fields["expires_at"]
+        ends.required = False
+        ends.help_text = "Leave blank for a token without an end."
+        for box, what in zip(ends.widget.widgets, ("date", "time"), strict=True):
+            box.attrs["aria-label"] = f"Expires at, {what}"

@@ -18,10 +18,10 @@ from django.utils.functional import cached_property
 from django.utils.text import capfirst
 from django.views.decorators.debug import sensitive_post_parameters
 
+from common.admin_filters import BoxesFilter, MenuFilter
 from common.admin_forms import ServiceForm
 from common.callers import Actor
 from common.errors import Problem
-from common.health import STATUSES
 from common.revisions import Tags, etag
 
 M = TypeVar("M", bound=models.Model)
@@ -65,22 +65,11 @@ class CappedPaginator(Paginator[Any]):
         return self._seen > self.limit
 
 
-class HealthFilter(admin.SimpleListFilter):
-    title = "health"
-    parameter_name = "health"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(status, status) for status in STATUSES]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[M]) -> QuerySet[M]:
-        return queryset.filter(health_status=self.value()) if self.value() else queryset
-
-
 class ServiceAdmin(admin.ModelAdmin[M]):
     """`save_model` and `delete_model` call a service of the room; what it refuses, the page says."""
 
     add_form: ClassVar[type[ServiceForm[Any]] | None] = None
-    actions = ("delete_selected",)
+    actions: tuple[str, ...] = ("delete_selected",)
     list_per_page = 50
     ordering = ("-id",)
     paginator = CappedPaginator
@@ -100,20 +89,28 @@ class ServiceAdmin(admin.ModelAdmin[M]):
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Only what the filters offer: Django lets a URL ask about any column of the model itself."""
-        offered = [
-            getattr(item, "parameter_name", f"{item}__id__exact") for item in self.list_filter
-        ]
-        return lookup in offered
+        return lookup in {name for item in self.list_filter for name in _parameters(item)}
+
+    @property
+    def filters_have_a_form(self) -> bool:
+        """Whether a filter is a menu or a box, which a button applies."""
+        ours = (MenuFilter, BoxesFilter)
+        return any(isinstance(item, type) and issubclass(item, ours) for item in self.list_filter)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[M], search_term: str
     ) -> tuple[QuerySet[M], bool]:
         """An id finds its row by the primary key; anything else is looked for in `search_fields`."""
-        if id := parse_id(search_term):
-            row = queryset.filter(pk=id)
-            if row.exists():
-                return row, False
+        found = self.by_id(queryset, search_term)
+        if found is not None:
+            return found, False
         return super().get_search_results(request, queryset, search_term)
+
+    def by_id(self, queryset: QuerySet[M], typed: str) -> QuerySet[M] | None:
+        """The row of `queryset` whose id was typed; None where there is none."""
+        id = parse_id(typed)
+        row = queryset.filter(pk=id) if id else queryset.none()
+        return row if row.exists() else None
 
     def get_form(
         self, request: HttpRequest, obj: M | None = None, change: bool = False, **kwargs: Any
@@ -138,6 +135,26 @@ class ServiceAdmin(admin.ModelAdmin[M]):
             # Everything was rolled back. The same form, shown again, says why.
             request.refusal = problem
             return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: M | None = None,
+    ) -> HttpResponse:
+        """The page of an object is called by the object's name."""
+        if obj is not None:
+            context |= {"title": str(obj), "subtitle": None}
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        title = capfirst(str(self.opts.verbose_name_plural))
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -181,6 +198,13 @@ class ServiceAdmin(admin.ModelAdmin[M]):
         except Problem as problem:
             return f"{name}: {problem.detail}"
         return None
+
+
+def _parameters(item: Any) -> list[str]:
+    """The parameters of the address that an entry of `list_filter` reads."""
+    if boxes := getattr(item, "boxes", None):
+        return list(boxes)
+    return [getattr(item, "parameter_name", f"{item}__id__exact")]
 
 
 def parse_id(typed: str) -> uuid.UUID | None:

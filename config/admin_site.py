@@ -10,6 +10,8 @@ from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth.signals import user_login_failed
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver
 from django_otp import match_token, user_has_device
 
 
@@ -44,6 +46,20 @@ class StaffSite(admin.AdminSite):
     """Lets in staff who have shown their second factor, where they have one."""
 
     login_form = LoginForm
+    index_title = "Dashboard"
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        from credentials.import_page import pages
+
+        return [*pages.urls(), *super().get_urls()]
+
+    def index(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        # Its models are there only once the site is.
+        from config.dashboard.page import context
+
+        return super().index(request, {**context(request), **(extra_context or {})})
 
     def has_permission(self, request: HttpRequest) -> bool:
         user: Any = request.user

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from typing import Any
 
@@ -10,11 +11,12 @@ from django.db.models import F
 
 from common import revisions, times
 from common.callers import Actor
-from common.clock import DbNow
+from common.clock import DbNow, db_now
 from common.errors import Conflict, Invalid, NotFound
 from common.revisions import Tags
 from common.strict_json import same
 from credentials.models import Credential
+from credentials.refresh.imports import first_due
 from events.services import record
 from providers.kinds import Kind
 from providers.properties import clean
@@ -44,14 +46,14 @@ def credential_amend(
         kind = registry().kind(row.kind)
         if kind is None:
             raise Conflict("This server no longer knows the credential's kind.")
-        _refuse_identity(kind, row, properties)
+        _refuse_fixed(kind, row, properties)
         shown = _amended(kind, row, properties)
         changed = [n for n in properties if not same(shown.get(n), row.properties.get(n))]
         if not changed:
             return
         columns: dict[str, Any] = {"properties": shown}
         if "expires_at" in changed:
-            columns["expires_at"] = times.parse(shown.get("expires_at"))
+            columns |= _end(kind, row, times.parse(shown.get("expires_at")))
         Credential.objects.filter(id=id).update(
             **columns, revision=F("revision") + 1, updated_at=DbNow()
         )
@@ -61,20 +63,35 @@ def credential_amend(
             verb="credential.updated",
             target_type="credential",
             target_id=id,
-            changed=changed,
+            changed=[f"properties.{name}" for name in changed],
         )
         tell(account_id=account_id, type="credential.updated", target_id=id)
 
 
-def _refuse_identity(kind: Kind, row: Credential, properties: dict[str, Any]) -> None:
-    fixed = {"kind", "provider", *(part.field for part in kind.identity)}
-    if row.external_id:
-        fixed = {"kind", "provider"}  # That alone says which upstream account it is.
-    faults = {
-        f"properties.{name}": ["says which upstream account this is: import the other one instead"]
-        for name, value in properties.items()
-        if name in fixed and not same(value, row.properties.get(name))
-    }
+def _end(kind: Kind, row: Credential, expires_at: dt.datetime | None) -> dict[str, Any]:
+    """When the token ends, and with it when the worker gets another."""
+    columns: dict[str, Any] = {"expires_at": expires_at}
+    if row.refresh_state == "active":
+        columns["refresh_next_at"] = first_due(
+            kind,
+            row.fingerprints,
+            expires_at=expires_at,
+            obtained_at=row.obtained_at,
+            now=db_now(),
+        )
+    return columns
+
+
+def _refuse_fixed(kind: Kind, row: Credential, properties: dict[str, Any]) -> None:
+    """Raise Invalid for secrets, and for another value of what tells the upstream account."""
+    told_by = set() if row.external_id else {part.field for part in kind.identity}
+    faults: dict[str, list[str]] = {}
+    for name, value in properties.items():
+        if name in kind.secret_fields:
+            faults[f"properties.{name}"] = ["is a secret; rotate it"]
+        elif name in {"kind", "provider", *told_by} and not same(value, row.properties.get(name)):
+            reason = "says which upstream account this is; import the other one instead"
+            faults[f"properties.{name}"] = [reason]
     if faults:
         raise Invalid.many(faults)
 
@@ -85,8 +102,6 @@ def _amended(kind: Kind, row: Credential, properties: dict[str, Any]) -> dict[st
     given = {**row.properties, **properties}
     for name in [n for n, value in given.items() if value is None or n in masks]:
         del given[name]
-    shown, secrets = clean(kind, given, partial=True)
-    if secrets:
-        raise Invalid.many({f"properties.{n}": ["is a secret; rotate it"] for n in secrets})
+    shown, _ = clean(kind, given, partial=True)
     merged = {**shown, **masks}
     return {name: merged[name] for name in [*row.properties, *merged] if name in merged}

@@ -46,7 +46,7 @@ def _events(account_id: uuid.UUID, target_id: uuid.UUID) -> QuerySet[Event]:
 class TrailHistory:
     """For a ModelAdmin whose rows have an account: an object's History page shows its events."""
 
-    object_history_template = "admin/latchkey/history.html"
+    object_history_template: Any = "admin/latchkey/history.html"
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None

@@ -23,6 +23,18 @@ def browser(superuser: User) -> Client:
 
 
 @pytest.fixture
+def staff_client(db: None) -> Callable[..., Client]:
+    """Browsers of staff who are in these groups and nothing else."""
+
+    def logged_in(*groups: str) -> Client:
+        client = Client()
+        client.force_login(make_staff(*groups))
+        return client
+
+    return logged_in
+
+
+@pytest.fixture
 def no_unsealing(monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on, whatever opens a seal fails."""
     import sys

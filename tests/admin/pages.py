@@ -8,6 +8,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Model
+from django.forms import NullBooleanField
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -46,6 +47,8 @@ def form_values(response: Any) -> dict[str, Any]:
     values = {}
     for field in form:
         value = field.field.prepare_value(field.value())
+        if isinstance(field.field, NullBooleanField):
+            value = str(value).lower()
         if value is not None and value is not False:
             values[field.html_name] = value
     return values

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -21,16 +20,19 @@ from tests.factories import (
     make_credential,
     stripe_body,
 )
+from vault.sealing import Place, unseal
 
 SECRET = "sk_live_CANARY7f3a"
 ADD = address(Credential, "add")
 LIST = address(Credential, "changelist")
 
 
-def _add(browser: Client, account: Account, properties: Any = None, **more: str) -> Any:
-    pasted = properties or {"kind": "stripe_key", "secret": SECRET}
-    text = pasted if isinstance(pasted, str) else json.dumps(pasted)
-    return browser.post(ADD, {"account": account.pk, "properties": text, **more})
+def _add(browser: Client, account: Account, kind: str = "stripe_key", **typed: Any) -> Any:
+    """Step two of adding; properties are typed as `p_<name>`."""
+    values = {name.replace("p_", "p-", 1): value for name, value in typed.items()}
+    if kind == "stripe_key":
+        values.setdefault("p-secret", SECRET)
+    return browser.post(f"{ADD}?account={account.pk}&kind={kind}", values)
 
 
 def _edit(browser: Client, credential: Credential, **typed: str) -> Any:
@@ -49,42 +51,73 @@ def test_adding_imports(browser: Client, account: Account, superuser: User) -> N
     assert event.request_id == response["X-Request-Id"]
 
 
+def test_adding_asks_first_for_account_and_kind(browser: Client, account: Account) -> None:
+    shown = text(browser.get(ADD))
+    assert 'value="stripe_key"' in shown
+    assert "p-secret" not in shown
+
+
+def test_a_kind_that_there_is_not_is_asked_for_again(browser: Client, account: Account) -> None:
+    response = browser.get(f"{ADD}?account={account.pk}&kind=nothing")
+    assert "Select a valid choice" in text(response)
+
+
+def test_the_form_has_a_box_for_each_property_of_the_kind(
+    browser: Client, account: Account
+) -> None:
+    response = browser.get(f"{ADD}?account={account.pk}&kind=linear_oauth2")
+    fields = response.context["adminform"].form.fields
+    assert {"oauth_app", "p-linear_org_id", "p-access_token", "p-refresh_token"} <= set(fields)
+    assert fields["p-refresh_token"].widget.input_type == "password"
+    assert "p-secret" not in fields
+
+
 def test_adding_with_an_app(browser: Client, account: Account) -> None:
     app = make_app(account)
-    body = linear_body(app)
-    response = _add(browser, account, body["properties"], oauth_app=str(app.pk))
+    typed = {"p_linear_org_id": "org-1", "p_access_token": SECRET, "oauth_app": str(app.pk)}
+    response = _add(browser, account, "linear_oauth2", **typed)
     assert response.status_code == 302
-    assert Credential.objects.get().oauth_app == app
+    row = Credential.objects.get()
+    assert row.oauth_app == app
+    assert row.properties["access_token"] == "**********"
 
 
 def test_adding_what_is_there_says_so(browser: Client, account: Account) -> None:
-    make_credential(account, stripe_body(SECRET))
-    response = _add(browser, account, stripe_body(SECRET)["properties"])
+    make_credential(account, {"properties": {"kind": "stripe_key", "secret": SECRET}})
+    response = _add(browser, account)
     shown = text(browser.get(response["Location"]))
     assert "was there already: its credential is unchanged" in shown
     assert Credential.objects.count() == 1
 
 
 @pytest.mark.parametrize(
-    ("properties", "reason"),
+    ("kind", "typed", "field", "reason"),
     [
-        ({"kind": "stripe_key", "secret": SECRET, "tset": 1}, "tset: unknown field"),
-        ({"kind": "nothing", "secret": SECRET}, "kind: unknown"),
-        ({"secret": SECRET}, "kind: is required"),
-        ([SECRET], "Must be an object"),
-        ('{"kind": "stripe_key", "secret": "sk_live_CANARY7f3a",}', "does not parse at line 1"),
-        ('{"kind": "stripe_key", "kind": "stripe_key"}', "the same name twice"),
-        ('{"kind": "stripe_key", "test": NaN}', "NaN"),
-        ("[" * 50_000, "nested too deeply"),
-        (" ", "This field is required."),
+        ("stripe_key", {"p_secret": ""}, "p-secret", "This field is required."),
+        ("stripe_key", {"p_secret": "**********"}, "p-secret", "Is the mask"),
+        ("stripe_key", {"p_test": "maybe", "name": "a\u202eb"}, "name", "control character"),
+        (
+            "salesforce_oauth2",
+            {"p_instance_url": "nowhere", "p_refresh_token": SECRET},
+            "p-instance_url",
+            "https://",
+        ),
+        (
+            "github_app",
+            {"p_installation_id": "x", "p_account_login": "acme"},
+            "p-installation_id",
+            "Enter a whole number.",
+        ),
     ],
 )
-def test_wrong_properties_are_refused_beside_their_box_and_not_echoed(
-    browser: Client, account: Account, properties: Any, reason: str
+def test_a_wrong_property_is_refused_beside_its_box_and_no_secret_echoed(
+    browser: Client, account: Account, kind: str, typed: Any, field: str, reason: str
 ) -> None:
-    response = _add(browser, account, properties)
+    if kind != "stripe_key":
+        typed = {**typed, "oauth_app": str(make_app(account, kind.partition("_")[0]).pk)}
+    response = _add(browser, account, kind, **typed)
     assert response.status_code == 200
-    assert reason in str(errors(response)["properties"])
+    assert reason in str(errors(response)[field])
     assert SECRET not in text(response)
     assert not Credential.objects.exists()
     assert not LogEntry.objects.exists()
@@ -110,9 +143,10 @@ def test_other_wrong_fields_are_refused_beside_their_box(
 
 def test_the_app_of_another_account_is_refused(browser: Client, account: Account) -> None:
     app = make_app(make_account())
-    properties = linear_body(app)["properties"]
-    response = _add(browser, account, properties, oauth_app=str(app.pk))
-    assert "There is no such OAuth app" in str(errors(response)["oauth_app"])
+    typed = {"p_linear_org_id": "org-1", "p_access_token": SECRET, "oauth_app": str(app.pk)}
+    response = _add(browser, account, "linear_oauth2", **typed)
+    assert "Select a valid choice" in str(errors(response)["oauth_app"])
+    assert not Credential.objects.exists()
 
 
 def test_editing_updates(browser: Client, account: Account) -> None:
@@ -143,6 +177,55 @@ def test_a_name_can_be_cleared(browser: Client, account: Account) -> None:
 def test_saving_nothing_new_writes_no_event(browser: Client, account: Account) -> None:
     credential = make_credential(account)
     assert _edit(browser, credential).status_code == 302
+    assert not Event.objects.filter(verb="credential.updated").exists()
+
+
+def test_blank_secrets_are_kept(browser: Client, account: Account) -> None:
+    credential = make_credential(account, stripe_body(SECRET))
+    before = bytes(Credential.objects.get().secrets.blob)  # type: ignore[union-attr]
+    assert _edit(browser, credential, name="Renamed").status_code == 302
+    assert bytes(Credential.objects.get().secrets.blob) == before  # type: ignore[union-attr]
+
+
+def test_a_typed_secret_rotates(browser: Client, account: Account) -> None:
+    credential = make_credential(account, stripe_body(SECRET))
+    response = _edit(browser, credential, **{"p-secret": "sk_live_next_CANARY7f3a"})
+    assert response.status_code == 302
+    row = Credential.objects.get()
+    assert row.secrets is not None
+    assert unseal(Place.of(row, "secrets"), row.secrets) == {"secret": "sk_live_next_CANARY7f3a"}
+    assert Event.objects.get(verb="credential.rotated").changed == ["properties.secret"]
+
+
+def test_what_comes_with_a_new_token_is_kept_with_it(browser: Client, account: Account) -> None:
+    row = make_credential(account, linear_body(make_app(account)))
+    typed = {"p-access_token": "lin_next", "p-expires_at": "2030-01-01T00:00:00Z"}
+    assert _edit(browser, row, **typed).status_code == 302
+    row.refresh_from_db()
+    assert row.expires_at is not None
+    assert row.expires_at.year == 2030
+
+
+def test_another_property_is_changed_without_the_secret(
+    browser: Client, credential: Credential, no_unsealing: None
+) -> None:
+    assert _edit(browser, credential, **{"p-test": "true"}).status_code == 302
+    row = Credential.objects.get()
+    assert (row.properties["test"], row.properties["secret"]) == (True, "**********")
+    assert Event.objects.get(verb="credential.updated").changed == ["properties.test"]
+
+
+def test_what_tells_the_upstream_account_is_not_edited(browser: Client, account: Account) -> None:
+    credential = make_credential(account, linear_body(make_app(account)))
+    _edit(browser, credential, **{"p-linear_org_id": "org-2"})
+    assert Credential.objects.get().properties["linear_org_id"] == "org-1"
+
+
+def test_a_wrong_new_secret_undoes_the_rest(browser: Client, account: Account) -> None:
+    credential = make_credential(account, stripe_body(name="Old"))
+    response = _edit(browser, credential, name="New", **{"p-secret": "**********"})
+    assert "p-secret" in errors(response)
+    assert Credential.objects.get().name == "Old"
     assert not Event.objects.filter(verb="credential.updated").exists()
 
 

@@ -138,5 +138,5 @@ def test_counting_stops_at_the_cap(
 ) -> None:
     monkeypatch.setattr("common.admin.CappedPaginator.limit", 2)
     for _ in range(3):
-        make_credential(account)
-    assert "more than 2 credentials" in text(browser.get(address(Credential, "changelist")))
+        make_app(account)
+    assert "more than 2 OAuth apps" in text(browser.get(address(OAuthApp, "changelist")))

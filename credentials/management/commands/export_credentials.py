@@ -12,13 +12,10 @@ from django.core.management.base import BaseCommand, CommandParser
 from accounts.services import account_named
 from common.commands import refusals
 from credentials import reads
+from credentials.exporting import COLUMNS, cells
 from credentials.models import Credential
 
 BATCH = 1000
-COLUMNS = (
-    "id", "provider", "kind", "name", "oauth_app_id", "owner_email", "external_id",
-    "properties", "metadata", "health", "expires_at", "last_used_at", "created_at", "updated_at",
-)  # fmt: skip
 
 
 class Command(BaseCommand):
@@ -58,19 +55,4 @@ def _write_csv(rows: Iterator[dict[str, Any]], out: TextIO) -> None:
     writer = csv.writer(out)
     writer.writerow(COLUMNS)
     for document in rows:
-        writer.writerow([_cell(document[name]) for name in COLUMNS])
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    return neutral(text)
-
-
-def neutral(cell: str) -> str:
-    """`cell` so that no spreadsheet runs it: a leading = + - @ TAB or CR gets a quote before it.
-
-    OWASP ASVS 5.0, 1.2.10.
-    """
-    return f"'{cell}" if cell[:1] in {"=", "+", "-", "@", "\t", "\r", "\0"} else cell
+        writer.writerow(cells(document))

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from typing import Final
+
+from django.db import models
+
+THE_ONE: Final = 1
+
+
+class Statistics(models.Model):
+    """The one row of figures. `figures` is as `statistics.Figures` has it; null: never counted yet.
+
+    `claimed_until`: somebody counts, and until then nobody else starts.
+    """
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=THE_ONE)
+    figures = models.JSONField(null=True)
+    counted_at = models.DateTimeField(null=True)
+    claimed_until = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+        verbose_name_plural = "statistics"
+
+    def __str__(self) -> str:
+        return str(self.counted_at)

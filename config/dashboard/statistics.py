@@ -1,0 +1,109 @@
+"""The dashboard's figures: counted now and then by whoever claims it, read in no time."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from typing import Any, Final, NamedTuple
+
+from django.db.models import Count, Q
+from django.db.models.functions import TruncWeek
+
+from common.clock import db_now
+from common.health import STATUSES
+from config.dashboard.models import THE_ONE, Statistics
+from credentials.models import Credential
+
+EVERY: Final = dt.timedelta(minutes=5)
+AT_MOST: Final = dt.timedelta(minutes=2)
+"""How long one may count before another may start as well."""
+
+WEEKS: Final = 26
+FEW: Final = 10_000
+"""So many are counted while somebody waits for the page; more are the worker's."""
+
+
+class Figures(NamedTuple):
+    """`health` and `providers` count credentials by status and by slug; `broken` those of a provider
+    with status error. `weeks` says how many there were at the end of each week, oldest first, of
+    those that are held now; `start` is the Monday of the first."""
+
+    total: int
+    health: dict[str, int]
+    providers: dict[str, int]
+    broken: dict[str, int]
+    weeks: list[int]
+    start: str
+    counted_at: dt.datetime
+
+
+def refresh_statistics_due() -> bool:
+    """Count anew if that is due and nobody else does; whether it was done. For the worker.
+
+    One conditional UPDATE decides who counts, so any number of processes may call it at any time.
+    """
+    now = db_now()
+    Statistics.objects.get_or_create(id=THE_ONE)
+    due = Q(counted_at=None) | Q(counted_at__lte=now - EVERY)
+    free = Q(claimed_until=None) | Q(claimed_until__lte=now)
+    row = Statistics.objects.filter(due & free, id=THE_ONE)
+    if not row.update(claimed_until=now + AT_MOST):
+        return False
+    figures = _counted(now)
+    Statistics.objects.filter(id=THE_ONE).update(
+        figures=figures, counted_at=now, claimed_until=None
+    )
+    return True
+
+
+def statistics() -> Figures | None:
+    """The last figures; None where there are none yet and too many credentials to count at once."""
+    found = _stored()
+    old = found is None or (found.total <= FEW and found.counted_at <= db_now() - EVERY)
+    if old and _are_few():
+        refresh_statistics_due()
+        found = _stored()
+    return found
+
+
+def _stored() -> Figures | None:
+    row = Statistics.objects.filter(id=THE_ONE).first()
+    if row is None or row.figures is None or row.counted_at is None:
+        return None
+    return Figures(**row.figures, counted_at=row.counted_at)
+
+
+def _are_few() -> bool:
+    return Credential.objects.order_by()[: FEW + 1].count() <= FEW
+
+
+def _counted(now: dt.datetime) -> dict[str, Any]:
+    """One pass over the table; all else is added up here."""
+    groups = (
+        Credential.objects.order_by()
+        .values_list("provider", "health_status", TruncWeek("created_at"))
+        .annotate(count=Count("id"))
+    )
+    health, providers, broken = Counter(dict.fromkeys(STATUSES, 0)), Counter[str](), Counter[str]()
+    made: Counter[dt.date] = Counter()
+    for provider, status, week, count in groups:
+        health[status] += count
+        providers[provider] += count
+        made[week.date()] += count
+        if status == "error":
+            broken[provider] += count
+    this = now.date() - dt.timedelta(days=now.weekday())
+    mondays = [this - dt.timedelta(weeks=back) for back in reversed(range(WEEKS))]
+    held = sum(count for week, count in made.items() if week < mondays[0])
+    weeks = []
+    for monday in mondays:
+        held += made[monday]
+        weeks.append(held)
+    return {
+        "total": health.total(),
+        "health": dict(health),
+        "providers": dict(providers.most_common()),
+        "broken": dict(broken.most_common()),
+        "weeks": weeks,
+        "start": mondays[0].isoformat(),
+    }

@@ -1,0 +1,5 @@
+"""Credentials as staff see them: no page but the reveal opens a seal or reads a sealed column."""
+
+from credentials.admin.credential import CredentialAdmin
+
+__all__ = ["CredentialAdmin"]

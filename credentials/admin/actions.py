@@ -1,0 +1,97 @@
+"""What is done to the chosen rows of the list. Each says what became of each row."""
+
+from __future__ import annotations
+
+import csv
+import io
+import uuid
+from collections.abc import Callable
+from typing import Any, Final
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+
+from common.admin import actor
+from common.callers import Actor
+from common.errors import Problem
+from credentials import reads
+from credentials.exporting import COLUMNS, cells
+from credentials.health.checking import credential_check
+from credentials.models import Credential
+from credentials.refresh import fresh_token
+from credentials.revocable import revocable
+
+AT_ONCE: Final = 10
+"""A provider may take 12 s to answer, and the page waits. For many, the worker does what is due."""
+
+EXPORTED: Final = 1000
+"""The command exports them all; the page, what is chosen on it."""
+
+
+@admin.action(permissions=["use"], description="Check now: ask the provider")
+def check_now(page: Any, request: HttpRequest, queryset: QuerySet[Credential]) -> None:
+    def check(row: Credential, who: Actor) -> str:
+        credential_check(account_id=row.account_id, id=row.pk, actor=who)
+        row.refresh_from_db(fields=["health"])
+        notes = " ".join(row.health["notes"])
+        return f"{row.health['status']}. {notes}".strip()
+
+    _each(page, request, queryset, check)
+
+
+@admin.action(permissions=["use"], description="Refresh now: get a new access token")
+def refresh_now(page: Any, request: HttpRequest, queryset: QuerySet[Credential]) -> None:
+    def refresh(row: Credential, who: Actor) -> str:
+        fresh = fresh_token(account_id=row.account_id, id=row.pk, actor=who, force=True)
+        until = f", good until {fresh.expires_at:%Y-%m-%d %H:%M} UTC" if fresh.expires_at else ""
+        return f"refreshed{until}."
+
+    _each(page, request, queryset, refresh)
+
+
+@admin.action(permissions=["export"], description="Export selected as CSV, without secrets")
+def export_selected(
+    page: Any, request: HttpRequest, queryset: QuerySet[Credential]
+) -> HttpResponse:
+    ids = list(queryset.values_list("pk", flat=True)[:EXPORTED])
+    response = HttpResponse(_csv(ids), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = 'attachment; filename="credentials.csv"'
+    return response
+
+
+def after_deletion(row: Credential) -> str:
+    """What deleting it will do at its provider."""
+    if revocable(row.kind):
+        return "its access is revoked at the provider, too"
+    return (
+        "its provider takes no revocation, so the secret stays valid there until it is ended there"
+    )
+
+
+def _each(
+    page: Any,
+    request: HttpRequest,
+    queryset: QuerySet[Credential],
+    do: Callable[[Credential, Actor], str],
+) -> None:
+    rows = list(queryset[: AT_ONCE + 1])
+    if len(rows) > AT_ONCE:
+        text = f"Select at most {AT_ONCE} at once; nothing was done."
+        page.message_user(request, text, messages.ERROR)
+        return
+    who = actor(request)
+    for row in rows:
+        try:
+            page.message_user(request, f"{row}: {do(row, who)}", messages.SUCCESS)
+        except Problem as problem:
+            page.message_user(request, f"{row}: {problem.detail}", messages.ERROR)
+
+
+def _csv(ids: list[uuid.UUID]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    for shown in reads.fetch(Credential.objects.filter(pk__in=ids), len(ids)):
+        writer.writerow(cells(shown.document))
+    return text.getvalue()

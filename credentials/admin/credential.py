@@ -1,0 +1,330 @@
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import flatten
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from accounts.admin_filters import AccountFilter
+from common.admin import ServiceAdmin, actor, seen_revision
+from common.admin_display import NOTHING, badge, distance, health_report, mark, moment, pretty
+from common.admin_filters import HealthFilter
+from common.admin_keyset import KeysetChangeList
+from credentials.admin import shown
+from credentials.admin.actions import after_deletion, check_now, export_selected, refresh_now
+from credentials.admin.filters import AppFilter, ExpiryFilter, KindFilter, MetadataFilter, UseFilter
+from credentials.admin.forms import BOX, CredentialAddForm, CredentialForm, KindChoice
+from credentials.admin.leak import leak_page
+from credentials.admin.reveal import reveal_page
+from credentials.admin.search import search
+from credentials.amend import credential_amend
+from credentials.models import Credential
+from credentials.rotate import credential_rotate
+from credentials.serializers import CredentialUpdateSerializer
+from credentials.services import Changes, credential_delete, credential_import, credential_update
+from events.admin import TrailHistory, recent_events
+from oauth_apps.admin import ProviderFilter
+from providers.registry import registry
+
+_EDITED: Final = ("name", "owner_email", "metadata")
+_FACTS: Final = (
+    ("id", "external_id"),
+    ("account", "app"),
+    ("provider_name", "kind"),
+    ("created", "updated"),
+    ("expires_exactly", "obtained"),
+    ("last_used", "refreshing"),
+)
+
+
+@admin.register(Credential)
+class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
+    form = CredentialForm
+    add_form = CredentialAddForm
+    actions = ("check_now", "refresh_now", "export_selected", "delete_selected")
+    change_list_template = "admin/credentials/credential/change_list.html"
+    list_display = (
+        "title", "provider_name", "kind", "status", "account", "app", "last_used", "expires",
+    )  # fmt: skip
+    list_filter = (
+        HealthFilter, AccountFilter, ProviderFilter, KindFilter, AppFilter, ExpiryFilter, UseFilter,
+        MetadataFilter,
+    )  # fmt: skip
+    list_select_related = ("account", "oauth_app", "use")
+    readonly_fields = (
+        *flatten(_FACTS), "masked", "health_now", "health_before", "latest",
+    )  # fmt: skip
+    search_fields = ("name", "owner_email", "external_id")
+    search_help_text = (
+        "A part of the name, the owner's address or the external id; a whole id, or what the provider"
+        " calls the account."
+    )
+
+    check_now = check_now
+    refresh_now = refresh_now
+    export_selected = export_selected
+
+    @admin.display(description="name")
+    def title(self, credential: Credential) -> str:
+        return str(credential)
+
+    @admin.display(description="provider")
+    def provider_name(self, credential: Credential) -> SafeString:
+        found = registry().provider(credential.provider)
+        known = found is not None and found.slug == credential.provider
+        return mark(credential.provider, found.name if found and known else credential.provider)
+
+    @admin.display(description="health")
+    def status(self, credential: Credential) -> SafeString:
+        return badge(credential.health_status)
+
+    @admin.display(description="OAuth app")
+    def app(self, credential: Credential) -> SafeString:
+        found = credential.oauth_app
+        if found is None:
+            return NOTHING
+        page = reverse("admin:oauth_apps_oauthapp_change", args=[found.pk])
+        return format_html('<a href="{}">{}</a>', page, found)
+
+    @admin.display(description="expires")
+    def expires(self, credential: Credential) -> SafeString:
+        return distance(credential.expires_at)
+
+    @admin.display(description="last used")
+    def last_used(self, credential: Credential) -> SafeString:
+        try:
+            return distance(credential.use.last_used_at)
+        except ObjectDoesNotExist:
+            return SafeString('<span class="lk-none">never</span>')
+
+    @admin.display(description="expires (UTC)")
+    def expires_exactly(self, credential: Credential) -> SafeString:
+        return moment(credential.expires_at)
+
+    @admin.display(description="obtained (UTC)")
+    def obtained(self, credential: Credential) -> SafeString:
+        return moment(credential.obtained_at)
+
+    @admin.display(description="created (UTC)")
+    def created(self, credential: Credential) -> SafeString:
+        return moment(credential.created_at)
+
+    @admin.display(description="updated (UTC)")
+    def updated(self, credential: Credential) -> SafeString:
+        return moment(credential.updated_at)
+
+    @admin.display(description="refresh")
+    def refreshing(self, credential: Credential) -> SafeString:
+        return shown.refresh_state(credential)
+
+    @admin.display(description="properties")
+    def masked(self, credential: Credential) -> SafeString:
+        return pretty(credential.properties)
+
+    @admin.display(description="health")
+    def health_now(self, credential: Credential) -> SafeString:
+        return health_report(credential.health)
+
+    @admin.display(description="history")
+    def health_before(self, credential: Credential) -> SafeString:
+        return shown.health_changes(credential)
+
+    @admin.display(description="events")
+    def latest(self, credential: Credential) -> SafeString:
+        return recent_events(credential.account_id, credential.pk)
+
+    def has_use_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("credentials.use_credential")
+
+    def has_rotate_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("credentials.rotate_credential")
+
+    def has_export_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("credentials.export_credential")
+
+    def has_reveal_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("credentials.reveal_credential")
+
+    def get_urls(self) -> list[URLPattern]:
+        page = self.admin_site.admin_view(self.reveal_view)
+        return [
+            path(
+                "find-secret/",
+                self.admin_site.admin_view(self.leak_view),
+                name="credentials_credential_find",
+            ),
+            path("<path:object_id>/reveal/", page, name="credentials_credential_reveal"),
+            *super().get_urls(),
+        ]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
+        return KeysetChangeList
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Credential]:
+        hidden = ("secrets", "previous", "fingerprints", "identity")
+        return super().get_queryset(request).defer(*hidden)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Credential], search_term: str
+    ) -> tuple[QuerySet[Credential], bool]:
+        found = self.by_id(queryset, search_term)
+        return (search(queryset, search_term) if found is None else found), False
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: Credential | None = None
+    ) -> tuple[str, ...]:
+        return tuple(self.readonly_fields) if obj else ()
+
+    def get_form(
+        self, request: Any, obj: Credential | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        kwargs["fields"] = [n for n in kwargs.get("fields") or () if not n.startswith(BOX)] or None
+        form = super().get_form(request, obj, change, **kwargs)
+        if obj is None:
+            form.kind, form.account = request.chosen["kind"], request.chosen["account"]
+        return form
+
+    def get_fieldsets(self, request: Any, obj: Credential | None = None) -> Any:
+        if obj is None:
+            return self._add_fieldsets(request)
+        if not self.has_change_permission(request, obj):
+            first = [(None, {"fields": _EDITED}), ("Properties", _wide("masked"))]
+        else:
+            boxes = self._boxes(request, obj)
+            first = [
+                (None, {"fields": (*_EDITED, "revision")}),
+                *([("Properties", {"fields": boxes})] if boxes else []),
+                ("As the API shows it", _wide("masked", "collapse")),
+            ]
+        return [
+            ("Health", _wide("health_now")),
+            ("Facts", {"fields": _FACTS, "classes": ("lk-facts",)}),
+            *first,
+            ("Health until now", _wide("health_before")),
+            ("Latest events", _wide("latest")),
+        ]
+
+    def _boxes(self, request: HttpRequest, obj: Credential) -> list[str]:
+        form = CredentialForm(instance=obj)
+        if self.has_rotate_permission(request) or form.kind is None:
+            return form.boxes()
+        secret = {BOX + name for name in form.kind.secret_fields}
+        return [name for name in form.boxes() if name not in secret]
+
+    def _add_fieldsets(self, request: Any) -> Any:
+        form = self.get_form(
+            request, None, fields=["oauth_app", "name", "owner_email", "external_id"]
+        )
+        made = form()
+        app = ["oauth_app"] if "oauth_app" in made.fields else []
+        rest = ("name", "owner_email", "external_id", "metadata")
+        title = request.chosen["kind"].title
+        return [(title, {"fields": [*app, *made.boxes()]}), ("About it", {"fields": rest})]
+
+    def add_view(
+        self, request: Any, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        choice = KindChoice(request.GET if "kind" in request.GET else None)
+        if not choice.is_valid():
+            return self._choose(request, choice)
+        kind = registry().kinds[choice.cleaned_data["kind"]]
+        request.chosen = {"account": choice.cleaned_data["account"], "kind": kind}
+        provider = registry().providers[kind.provider].name
+        title = f"Add a credential of {provider} to {request.chosen['account']}"
+        return super().add_view(request, form_url, {**(extra_context or {}), "title": title})
+
+    def _choose(self, request: HttpRequest, choice: KindChoice) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Add a credential",
+            "opts": self.opts,
+            "form": choice,
+        }
+        return TemplateResponse(request, "admin/credentials/credential/choose.html", context)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        more = {"may_reveal": self.has_reveal_permission(request)}
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **more})
+
+    def leak_view(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_reveal_permission(request):
+            raise PermissionDenied
+        return leak_page(request, self.admin_site.each_context(request))
+
+    def reveal_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        if not self.has_reveal_permission(request):
+            raise PermissionDenied
+        found = self.get_object(request, object_id)
+        if found is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
+        return reveal_page(request, found, self.admin_site.each_context(request))
+
+    def save_model(self, request: Any, obj: Credential, form: Any, change: bool) -> None:
+        if change:
+            self._update(request, obj, form)
+        else:
+            account = request.chosen["account"]
+            outcome = credential_import(
+                account_id=account.pk, actor=actor(request), body=form.body()
+            )
+            obj.pk, request.outcome = outcome.id, outcome.result
+        obj.refresh_from_db(fields=["name", "properties"])
+
+    def _update(self, request: HttpRequest, obj: Credential, form: CredentialForm) -> None:
+        """In the one transaction of the page; the first of them holds the row's lock for the others."""
+        values = {name: form.cleaned_data[name] for name in _EDITED}
+        if not values["name"]:
+            del values["name"]
+        sent = CredentialUpdateSerializer(data=values).checked()
+        sent.setdefault("name", "")
+        which: Any = {"account_id": obj.account_id, "id": obj.pk, "actor": actor(request)}
+        credential_update(**which, changes=cast(Changes, sent), if_match=seen_revision(form))
+        others, secrets = form.others(), form.secrets()
+        if secrets:
+            if not self.has_rotate_permission(request):
+                raise PermissionDenied
+            # A new token's end, or a new key's id, comes with it.
+            with_them = {name: value for name, value in others.items() if value is not None}
+            credential_rotate(**which, properties={**with_them, **secrets})
+            others = {name: value for name, value in others.items() if value is None}
+        if others:
+            credential_amend(**which, properties=others)
+
+    def response_add(
+        self, request: Any, obj: Credential, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        if request.outcome != "created":
+            text = f"This upstream account was there already: its credential is {request.outcome}."
+            self.message_user(request, text, messages.WARNING)
+            return self.response_post_save_add(request, obj)
+        return super().response_add(request, obj, post_url_continue)
+
+    def delete_model(self, request: HttpRequest, obj: Credential) -> None:
+        credential_delete(account_id=obj.account_id, id=obj.pk, actor=actor(request))
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
+        """Each row with what the worker will tell its provider once it is gone."""
+        _, counts, missing, protected = super().get_deleted_objects(objs, request)
+        rows = [format_html("{} ({}): {}", row, row.kind, after_deletion(row)) for row in objs]
+        return rows, counts, missing, protected
+
+
+def _wide(name: str, *classes: str) -> dict[str, Any]:
+    return {"fields": (name,), "classes": ("lk-wide", *classes)}

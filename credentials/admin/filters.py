@@ -1,0 +1,119 @@
+"""What the list of credentials is narrowed by."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.contrib import messages
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+
+from common import strict_json
+from common.admin_filters import BoxesFilter, MenuFilter, SpanFilter
+from common.errors import Problem
+from common.ids import parse_uuid
+from credentials.models import Credential
+from oauth_apps.models import OAuthApp
+from providers.registry import registry
+
+APPS_OFFERED: Final = 100
+
+
+class KindFilter(MenuFilter):
+    """Offers the kinds of the provider that is filtered by, or of all."""
+
+    title = "kind"
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        chosen = registry().provider(request.GET.get("provider", ""))
+        providers = [chosen] if chosen else registry().providers.values()
+        return sorted((name, name) for provider in providers for name in provider.kinds)
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Credential]
+    ) -> QuerySet[Credential]:
+        return queryset.filter(kind=self.value()) if self.value() else queryset
+
+
+class AppFilter(MenuFilter):
+    """Offers the newest apps of the account and the provider that are filtered by."""
+
+    title = "OAuth app"
+    parameter_name = "oauth_app"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        apps = OAuthApp.objects.select_related("account").order_by("-id")
+        if provider := request.GET.get("provider"):
+            apps = apps.filter(provider=provider)
+        if account := request.GET.get("account"):
+            id = parse_uuid(account)
+            apps = apps.filter(Q(account_id=id) if id else Q(account__slug=account))
+        return [(str(app.pk), f"{app.name} ({app.account})") for app in apps[:APPS_OFFERED]]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Credential]
+    ) -> QuerySet[Credential]:
+        value = self.value()
+        if not value:
+            return queryset
+        id = parse_uuid(value)
+        return queryset.filter(oauth_app_id=id) if id else queryset.none()
+
+
+class ExpiryFilter(SpanFilter):
+    title = "expires"
+    parameter_name = "expires"
+    field = "expires_at"
+    spans = {
+        "past": ("has expired", None, 0),
+        "7": ("within 7 days", 0, 7),
+        "30": ("within 30 days", 0, 30),
+        "later": ("later", 30, None),
+    }
+    never = "has no end"
+
+
+class UseFilter(SpanFilter):
+    title = "last used"
+    parameter_name = "used"
+    field = "use__last_used_at"
+    spans = {
+        "1": ("in the last 24 hours", -1, None),
+        "30": ("in the last 30 days", -30, None),
+        "not30": ("not in the last 30 days", None, -30),
+    }
+    never = "never"
+
+
+class MetadataFilter(BoxesFilter):
+    """One key and its value, by the API's rule: the metadata contains `{key: value}`."""
+
+    title = "metadata"
+    boxes = {"metadata_key": "key", "metadata_value": "value"}
+    help = 'JSON or plain text: 42 is the number, "42" the text.'
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Credential]
+    ) -> QuerySet[Credential]:
+        key, value = self.typed("metadata_key"), self.typed("metadata_value")
+        if not key and not value:
+            return queryset
+        if not (key and value):
+            # Half a filter must not show more than the whole one would.
+            messages.warning(request, "Metadata: type both a key and a value.")
+            return queryset.none()
+        try:
+            sought = strict_json.check_metadata({key: _value(value)})
+        except Problem as problem:
+            messages.warning(request, f"Metadata: {problem.detail}")
+            return queryset.none()
+        return queryset.filter(metadata__jsoncontains=sought)
+
+
+def _value(typed: str) -> Any:
+    """What was typed as JSON if it is that, else as the text that it is."""
+    try:
+        return strict_json.loads(typed)
+    except Problem:
+        return typed

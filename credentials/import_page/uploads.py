@@ -1,0 +1,41 @@
+"""Taking a file from a form: in memory alone, and no more of it than is allowed."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, Final
+
+from django.core.files.uploadedfile import InMemoryUploadedFile
+from django.core.files.uploadhandler import FileUploadHandler, SkipFile
+
+MAX_FILE: Final = 5 * 1024 * 1024
+
+
+class BoundedUpload(FileUploadHandler):
+    """Keeps up to MAX_FILE bytes; of a longer file nothing but that it was longer (`too_large`)."""
+
+    too_large = False
+
+    def new_file(self, *args: Any, **kwargs: Any) -> None:
+        super().new_file(*args, **kwargs)
+        self._held = io.BytesIO()
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        if start + len(raw_data) > MAX_FILE:
+            self.too_large = True
+            self._held = io.BytesIO()
+            raise SkipFile
+        self._held.write(raw_data)
+
+    def file_complete(self, file_size: int) -> InMemoryUploadedFile | None:
+        if self.too_large:
+            return None
+        self._held.seek(0)
+        return InMemoryUploadedFile(
+            file=self._held,
+            field_name=self.field_name,
+            name=self.file_name,
+            content_type=self.content_type,
+            size=file_size,
+            charset=self.charset,
+        )

@@ -1,0 +1,99 @@
+"""What is done to chosen rows, and the pages about one row."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts.models import Account
+from common.errors import Conflict
+from credentials.models import Credential
+from tests.admin.pages import address, text
+from tests.factories import linear_body, make_app, make_credential, stripe_body
+
+LIST = address(Credential, "changelist")
+
+
+def act(browser: Client, action: str, *rows: Credential) -> Any:
+    chosen = {"action": action, "_selected_action": [str(row.pk) for row in rows]}
+    return browser.post(LIST, chosen, follow=True)
+
+
+def test_a_check_says_what_became_of_each(
+    browser: Client, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = (make_credential(account, stripe_body(name=name)) for name in ("One", "Two"))
+    asked = []
+
+    def check(*, account_id: Any, id: Any, actor: Any) -> None:
+        asked.append((account_id, actor.name.partition(":")[0]))
+        if id == two.pk:
+            raise Conflict("Not now.")
+
+    monkeypatch.setattr("credentials.admin.actions.credential_check", check)
+    shown = text(act(browser, "check_now", one, two))
+    assert "One: unknown." in shown
+    assert "Two: Not now." in shown
+    assert asked == [(account.pk, "user")] * 2
+
+
+def test_a_refresh_of_what_does_not_refresh_says_so(browser: Client, account: Account) -> None:
+    row = make_credential(account, stripe_body(name="A key"))
+    assert "A key: " in text(act(browser, "refresh_now", row))
+
+
+@pytest.mark.parametrize("action", ["check_now", "refresh_now"])
+def test_no_more_than_a_page_can_wait_for(
+    browser: Client, account: Account, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    monkeypatch.setattr("credentials.admin.actions.AT_ONCE", 1)
+    rows = [make_credential(account) for _ in range(2)]
+    assert "Select at most 1 at once; nothing was done." in text(act(browser, action, *rows))
+
+
+def test_an_export_has_no_secret_and_nothing_that_runs(browser: Client, account: Account) -> None:
+    row = make_credential(account, stripe_body("sk_live_CANARY7f3a", name="=1+1"))
+    make_credential(account)
+    response = act(browser, "export_selected", row)
+    assert "attachment" in response["Content-Disposition"]
+    (found,) = csv.DictReader(io.StringIO(response.content.decode()))
+    assert (found["id"], found["name"]) == (str(row.pk), "'=1+1")
+    assert "CANARY" not in response.content.decode()
+    assert "**********" in found["properties"]
+
+
+def test_deleting_says_what_is_revoked(browser: Client, account: Account) -> None:
+    key = make_credential(account)
+    grant = make_credential(account, linear_body(make_app(account)))
+    shown = text(act(browser, "delete_selected", key, grant))
+    assert "the secret stays valid there" in shown
+    assert "its access is revoked at the provider, too" in shown
+
+
+def test_the_history_shows_events_by_name_and_no_values(
+    browser: Client, account: Account, superuser: Any
+) -> None:
+    row = make_credential(account, stripe_body(name="Before"))
+    page = address(Credential, "change", row.pk)
+    values = {"name": "AFTER9", "metadata": "{}", "owner_email": "", "revision": 1}
+    assert browser.post(page, values).status_code == 302
+    shown = text(browser.get(address(Credential, "history", row.pk)))
+    assert "credential.updated" in shown
+    assert superuser.username in shown
+    table = shown[shown.index("<table") : shown.index("</table>")]
+    assert "<td>name</td>" in table
+    assert "AFTER9" not in table
+    assert "Before" not in table
+
+
+def test_the_page_names_the_app_and_the_state_of_refresh(browser: Client, account: Account) -> None:
+    app = make_app(account, name="Our Linear app")
+    row = make_credential(account, linear_body(app))
+    Credential.objects.filter(pk=row.pk).update(refresh_state="needs_reauth")
+    shown = text(browser.get(address(Credential, "change", row.pk)))
+    assert "Our Linear app" in shown
+    assert "the owner has to connect again" in shown

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import Account
+from common.health import unknown
+from config.dashboard import charts
+from config.dashboard.models import Statistics
+from config.dashboard.statistics import EVERY, refresh_statistics_due, statistics
+from credentials.models import Credential
+from tests.admin.pages import text
+from tests.factories import linear_body, make_app, make_credential, stripe_body
+
+
+def break_it(row: Credential) -> None:
+    health = {**unknown(timezone.now()), "status": "error", "notes": ["It was refused."]}
+    Credential.objects.filter(pk=row.pk).update(health=health)
+
+
+def stored() -> dict[str, Any]:
+    figures = Statistics.objects.get().figures
+    assert figures is not None
+    return dict(figures)
+
+
+@pytest.fixture
+def some(account: Account) -> None:
+    make_credential(account, linear_body(make_app(account), name="Linear one"))
+    break_it(make_credential(account, stripe_body(name="Broken one")))
+    soon = make_credential(account, stripe_body(name="Ending one"))
+    Credential.objects.filter(pk=soon.pk).update(expires_at=timezone.now() + dt.timedelta(days=2))
+
+
+@pytest.mark.usefixtures("some")
+def test_the_first_page_shows_counts_lists_and_events(browser: Client) -> None:
+    shown = text(browser.get("/admin/"))
+    assert "Credentials by health: 2 unknown, 0 ok, 0 warn, 1 error." in shown
+    assert "It was refused." in shown
+    assert "Broken one" in shown
+    assert "Ending one" in shown
+    assert "/admin/credentials/credential/?health=error" in shown
+    assert "/admin/credentials/credential/?provider=linear" in shown
+    assert "credential.created" in shown
+
+
+@pytest.mark.usefixtures("some")
+def test_its_links_lead_to_what_they_say(browser: Client) -> None:
+    for query, name in (("health=error", "Broken one"), ("expires=7", "Ending one")):
+        response = browser.get(f"/admin/credentials/credential/?{query}")
+        assert [row.name for row in response.context["cl"].result_list] == [name]
+
+
+@pytest.mark.usefixtures("some")
+def test_nothing_is_counted_when_somebody_looks(
+    browser: Client, django_assert_max_num_queries: Any
+) -> None:
+    refresh_statistics_due()
+    with django_assert_max_num_queries(12) as queries:
+        browser.get("/admin/")
+    statements = [query["sql"] for query in queries.captured_queries]
+    assert not [sql for sql in statements if "COUNT(" in sql or "GROUP BY" in sql]
+
+
+def test_figures_are_counted_once_in_five_minutes(account: Account) -> None:
+    assert refresh_statistics_due()
+    make_credential(account)
+    assert not refresh_statistics_due()
+    found = statistics()
+    assert found is not None
+    assert found.total == 0
+    Statistics.objects.update(counted_at=timezone.now() - EVERY - dt.timedelta(seconds=5))
+    assert refresh_statistics_due()
+    assert stored()["total"] == 1
+
+
+@pytest.mark.django_db
+def test_who_finds_a_claim_leaves_it(account: Account) -> None:
+    Statistics.objects.create(claimed_until=timezone.now() + dt.timedelta(minutes=1))
+    assert not refresh_statistics_due()
+    Statistics.objects.update(claimed_until=timezone.now() - dt.timedelta(minutes=1))
+    assert refresh_statistics_due()
+
+
+def test_many_are_left_to_the_worker(
+    browser: Client, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("config.dashboard.statistics.FEW", 1)
+    for _ in range(2):
+        make_credential(account)
+    assert statistics() is None
+    assert "Not counted yet." in text(browser.get("/admin/"))
+    refresh_statistics_due()
+    found = statistics()
+    assert found is not None
+    assert found.total == 2
+
+
+def test_weeks_add_up(account: Account) -> None:
+    old, new = make_credential(account), make_credential(account)
+    now = timezone.now()
+    Credential.objects.filter(pk=old.pk).update(created_at=now - dt.timedelta(weeks=60))
+    Credential.objects.filter(pk=new.pk).update(created_at=now)
+    refresh_statistics_due()
+    weeks = stored()["weeks"]
+    assert (weeks[0], weeks[-2], weeks[-1]) == (1, 1, 2)
+
+
+def test_staff_see_what_they_may(staff_client: Any) -> None:
+    shown = text(staff_client().get("/admin/"))
+    assert "Broken" not in shown
+    assert "Lately" not in shown
+
+
+@pytest.mark.parametrize(
+    ("value", "top"), [(0, 4), (4, 4), (5, 8), (9, 20), (452, 800), (10**6, 2 * 10**6)]
+)
+def test_the_axis_ends_at_a_round_number(value: int, top: int) -> None:
+    assert charts.nice_top(value) == top
+
+
+def test_a_chart_says_what_it_shows() -> None:
+    shown = charts.over_time(dt.date(2026, 6, 1), [1, 2, 3])
+    assert 'role="img" aria-label="Credentials over 3 weeks: from 1 to 3."' in shown
+    assert "style=" not in shown

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.test import Client
+
+from accounts.models import Account
+from credentials.rotate import credential_rotate
+from events.models import Event
+from tests.admin.pages import text
+from tests.factories import TESTER, make_account, make_credential, stripe_body
+
+PAGE = "/admin/credentials/credential/find-secret/"
+SECRET = "sk_live_CANARY7f3a"
+
+
+def find(browser: Client, account: Account, secret: str = SECRET) -> Any:
+    return browser.post(PAGE, {"account": account.pk, "secret": secret})
+
+
+def test_a_pasted_secret_finds_its_credential_and_reads_no_seal(
+    browser: Client, account: Account, django_assert_max_num_queries: Any
+) -> None:
+    make_credential(account, stripe_body(SECRET, name="Leaked one"))
+    make_credential(account, stripe_body(name="Other one"))
+    with django_assert_max_num_queries(20) as queries:
+        response = find(browser, account)
+    statements = " ".join(query["sql"] for query in queries.captured_queries)
+    assert '"credentials_credential"."secrets"' not in statements
+    assert '"credentials_credential"."previous"' not in statements
+    shown = text(response)
+    assert "Leaked one" in shown
+    assert "Other one" not in shown
+    assert SECRET not in shown
+    assert "no-store" in response["Cache-Control"]
+    assert Event.objects.get(verb="account.secret_sought").actor.startswith("user:")
+
+
+def test_one_that_was_rotated_away_is_found_too(browser: Client, account: Account) -> None:
+    row = make_credential(account, stripe_body(SECRET, name="Rotated one"))
+    credential_rotate(
+        account_id=account.pk, id=row.pk, actor=TESTER, properties={"secret": "sk_live_next"}
+    )
+    assert "Rotated one" in text(find(browser, account))
+
+
+def test_another_accounts_is_not_found(browser: Client, account: Account) -> None:
+    make_credential(account, stripe_body(SECRET))
+    assert "No credential of this account" in text(find(browser, make_account()))
+
+
+def test_it_is_never_in_an_address(browser: Client, account: Account) -> None:
+    make_credential(account, stripe_body(SECRET, name="Leaked one"))
+    shown = text(browser.get(PAGE, {"account": str(account.pk), "secret": SECRET}))
+    assert "Leaked one" not in shown
