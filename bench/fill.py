@@ -40,15 +40,21 @@ class Filled(NamedTuple):
         return uuid.UUID(int=stamp << 80 | 7 << 76 | number % 4096 << 64 | 2 << 62 | rest)
 
 
-def fill(count: int) -> Filled:
-    """Migrate, make an account, a token and OAuth apps by the services, and copy `count` rows in."""
+def prepare() -> None:
+    """Migrate, and let the vault make its keys."""
     from django.core.management import call_command
-    from django.db import connection
 
     from vault.services import verify_ring
 
     call_command("migrate", verbosity=0)
     verify_ring()
+
+
+def fill(count: int) -> Filled:
+    """Migrate, make an account, a token and OAuth apps by the services, and copy `count` rows in."""
+    from django.db import connection
+
+    prepare()
     filled = _account(count)
     # The children inherit Django and its settings, and must not inherit a database socket.
     connection.close()

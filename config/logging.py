@@ -12,6 +12,7 @@ import structlog
 # The last line of defence: call sites log ids and names, never values.
 _TOKENS: Final = re.compile(
     r"lk_(?:sess_)?[0-9A-Za-z]{8,}|sk_(?:live|test)_\w+|gh[pousr]_\w+|xox[a-z]-[\w-]+|AKIA\w{16}"
+    r"|(?<=/connect/)[\w-]{43}|(?<=/link/oauth2/start/)[\w-]{43}"
     r"|eyJ[\w-]+\.[\w-]+\.[\w-]*|-----BEGIN [\s\S]*?(?:-----END [A-Z ]*-----|\Z)"
 )
 

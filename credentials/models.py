@@ -46,6 +46,25 @@ class Credential(models.Model):
     """Which upstream account this is, as a keyed hash (vault.services.identity)."""
     obtained_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True)
+    # The rest of the grant's life is written by credentials/refresh alone, but for imports of a
+    # newer grant. The database has the defaults, because imports insert without the ORM.
+    generation = models.PositiveIntegerField(db_default=0)
+    """Counts the grants that were here: one more with each refresh, and each import of a new one."""
+    previous = SealedField(null=True)
+    """{"refresh_token": …}: the grant of the generation before, while a grace period may honour it."""
+    lease_owner = models.CharField(max_length=64, db_default="")
+    lease_until = models.DateTimeField(null=True)
+    """Whose refresh is under way, and until when nobody else may start one."""
+    refresh_state = models.CharField(max_length=16, db_default="active")
+    """active | needs_reauth (the provider refuses the grant) | paused (the seal does not open)."""
+    refresh_unknowns = models.PositiveIntegerField(db_default=0)
+    """How many attempts with this generation, the running one included, have no known outcome."""
+    refresh_failures = models.PositiveIntegerField(db_default=0)
+    refresh_failing_since = models.DateTimeField(null=True)
+    refresh_last_at = models.DateTimeField(null=True)
+    refresh_next_at = models.DateTimeField(null=True)
+    """When the worker is to refresh it; null: never by itself."""
+    refresh_error = models.CharField(max_length=64, db_default="")
     revision = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(db_default=DbNow(), editable=False)
     updated_at = models.DateTimeField(db_default=DbNow(), editable=False)
@@ -62,6 +81,32 @@ class Credential(models.Model):
             models.Index(fields=["account", "health_status", "id"], name="credential_health"),
             models.Index(fields=["oauth_app", "id"], name="credential_oauth_app"),
             models.Index(fields=["account", "expires_at"], name="credential_expires"),
+            models.Index(
+                fields=["oauth_app", "refresh_next_at"],
+                condition=models.Q(refresh_next_at__isnull=False),
+                name="credential_due",
+            ),
+            models.Index(
+                fields=["lease_until"],
+                condition=models.Q(lease_until__isnull=False),
+                name="credential_leased",
+            ),
+            # What staff look for across accounts.
+            models.Index(fields=["provider", "id"], name="credential_all_provider"),
+            models.Index(fields=["kind", "id"], name="credential_all_kind"),
+            models.Index(fields=["health_status", "id"], name="credential_all_health"),
+            models.Index(
+                fields=["expires_at", "id"],
+                condition=models.Q(expires_at__isnull=False),
+                name="credential_all_expires",
+            ),
+        ]
+        permissions = [
+            ("use_credential", "Can check and refresh credentials"),
+            ("rotate_credential", "Can give credentials new secrets"),
+            ("import_credential", "Can import files of credentials"),
+            ("export_credential", "Can export credentials"),
+            ("reveal_credential", "Can see secrets"),
         ]
 
     def __str__(self) -> str:
@@ -83,6 +128,47 @@ class CredentialUse(models.Model):
         return str(self.credential_id)
 
 
+class CredentialAlias(models.Model):
+    """An identity that a credential had before its secret was rotated: imports still find it by this."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    account = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
+    credential = models.ForeignKey(Credential, models.CASCADE, related_name="aliases")
+    identity = models.BinaryField(max_length=32)
+    created_at = models.DateTimeField(db_default=DbNow(), editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "identity"], name="credential_alias"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.credential_id)
+
+
+class Reveal(models.Model):
+    """Who was shown a credential's secrets, and the reason they gave. Rows are never changed.
+
+    The credential may be gone, so it is no foreign key.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    account = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
+    credential_id = models.UUIDField()
+    actor = models.CharField(max_length=160)
+    reason = models.CharField(max_length=500)
+    time = models.DateTimeField(db_default=DbNow(), editable=False)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["account", "actor", "time"], name="reveal_actor"),
+            models.Index(fields=["account", "credential_id"], name="reveal_credential"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.credential_id)
+
+
 class Revocation(models.Model):
     """What a deleted credential could still do at its provider, until the worker has ended it.
 
@@ -96,7 +182,41 @@ class Revocation(models.Model):
     kind = models.CharField(max_length=64)
     properties = models.JSONField()
     sealed = SealedField(null=True)
+    attempts = models.PositiveIntegerField(db_default=0)
+    next_at = models.DateTimeField(db_default=DbNow())
+    lease_owner = models.CharField(max_length=64, db_default="")
+    lease_until = models.DateTimeField(null=True)
+    fencing = models.PositiveIntegerField(db_default=0)
+    """One more with each claim: whoever holds an older number has lost the row."""
+    last_error = models.CharField(max_length=200, db_default="")
+    done_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(db_default=DbNow(), editable=False)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["next_at"],
+                condition=models.Q(done_at__isnull=True),
+                name="revocation_due",
+            ),
+        ]
 
     def __str__(self) -> str:
         return str(self.credential_id)
+
+
+class AppPause(models.Model):
+    """An OAuth app that its provider refuses: its credentials wait, and are blamed for nothing.
+
+    Void once the app is changed (`revision` differs from its own) or after `until`.
+    """
+
+    oauth_app = models.OneToOneField(
+        OAuthApp, models.CASCADE, primary_key=True, related_name="refresh_pause"
+    )
+    revision = models.PositiveIntegerField()
+    until = models.DateTimeField()
+    code = models.CharField(max_length=64)
+
+    def __str__(self) -> str:
+        return str(self.oauth_app_id)

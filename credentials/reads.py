@@ -25,6 +25,8 @@ _JOINS: Final = """
     FROM credentials_credential
     LEFT JOIN oauth_apps_oauthapp app ON app.id = credentials_credential.oauth_app_id
     LEFT JOIN credentials_credentialuse used ON used.credential_id = credentials_credential.id
+    LEFT JOIN credentials_apppause pause ON pause.oauth_app_id = app.id
+        AND pause.revision = app.revision AND pause.until > {now}
 """
 _FORMS: Final = {
     "postgresql": {
@@ -52,10 +54,20 @@ _COLUMNS: Final = (
     ("", "nullif(owner_email, '')"),
     ("", "nullif(external_id, '')"),
     ("time", "expires_at"),
-    ("", "coalesce(expires_at <= {now}, true)"),
     ("time", "used.last_used_at"),
     ("time", "credentials_credential.created_at"),
     ("time", "credentials_credential.updated_at"),
+    # Due: the access token has expired, the worker is to get another, or none was ever made.
+    (
+        "",
+        "CASE WHEN refresh_state <> 'active' THEN refresh_state"
+        " WHEN pause.code IS NOT NULL THEN 'paused' WHEN lease_until >= {now} THEN 'refreshing'"
+        " WHEN coalesce(expires_at <= {now}, refresh_next_at <= {now}, secrets IS NULL) THEN 'due'"
+        " ELSE 'fresh' END",
+    ),
+    ("time", "refresh_last_at"),
+    ("time", "refresh_next_at"),
+    ("", "coalesce(nullif(refresh_error, ''), pause.code)"),
     ("id", "app.id"),
     ("", "app.name"),
     ("", "app.client_id"),
@@ -129,18 +141,17 @@ def _select(vendor: str, now: str) -> str:
     forms = {"": "{0}", **_FORMS[vendor]}
     now = now.replace("%", "%%")
     columns = [forms[form].format(column.format(now=now)) for form, column in _COLUMNS]
-    return f"SELECT {', '.join(columns)} {_JOINS}"
+    return f"SELECT {', '.join(columns)} {_JOINS.format(now=now)}"
 
 
 def _shown(row: tuple[Any, ...], apps: dict[str, dict[str, Any]]) -> Shown:
     """`apps` holds what the page's other rows have made of their apps: most rows share a few."""
     id, revision, provider, kind, name, properties, metadata, health = row[:8]
-    owner_email, external_id, expires_at, due, last_used_at, created_at, updated_at = row[8:15]
-    app_id = row[15]
+    owner_email, external_id, expires_at, last_used_at, created_at, updated_at = row[8:14]
+    app_id = row[18]
     app = apps.get(app_id)
     if app is None and app_id is not None:
-        app = apps[app_id] = _app(provider, *row[15:])
-    expires_at = expires_at and _moment(expires_at)
+        app = apps[app_id] = _app(provider, *row[18:])
     document = {
         "id": id,
         "provider": provider,
@@ -153,8 +164,8 @@ def _shown(row: tuple[Any, ...], apps: dict[str, dict[str, Any]]) -> Shown:
         "health": orjson.Fragment(health),
         "owner_email": owner_email,
         "external_id": external_id,
-        "expires_at": expires_at,
-        "refresh": _refresh(kind, due, expires_at),
+        "expires_at": expires_at and _moment(expires_at),
+        "refresh": _refresh(*row[14:18]) if _refreshes(kind) else None,
         "last_used_at": last_used_at and _moment(last_used_at),
         "created_at": _moment(created_at),
         "updated_at": _moment(updated_at),
@@ -190,12 +201,15 @@ def _moment(stored: str) -> str:
     return f"{moment}Z" if len(moment) in _WHOLE else f"{moment:0<26}Z"
 
 
-def _refresh(kind: str, due: bool, expires_at: str | None) -> dict[str, Any] | None:
-    """Null for kinds that do not refresh. `due`: no access token is held, or it has expired."""
-    if not _refreshes(kind):
-        return None
-    state = "due" if due else "fresh"
-    return {"state": state, "last_at": None, "next_at": expires_at, "error": None}
+def _refresh(
+    state: str, last_at: str | None, next_at: str | None, error: str | None
+) -> dict[str, Any]:
+    return {
+        "state": state,
+        "last_at": last_at and _moment(last_at),
+        "next_at": next_at and _moment(next_at),
+        "error": error,
+    }
 
 
 @functools.lru_cache(maxsize=1024)

@@ -19,9 +19,10 @@ from common.strict_json import same
 from credentials.importing.items import read_item
 from credentials.importing.upsert import Outcome, store
 from credentials.models import Credential, Revocation
+from credentials.revocable import revocable
 from events.services import record
-from providers.registry import registry
 from vault.sealing import Place, Sealed, SecretUnavailable, seal, unseal
+from webhooks.services import tell
 
 
 class Changes(TypedDict, total=False):
@@ -71,6 +72,7 @@ def credential_update(
             **differing, revision=F("revision") + 1, updated_at=DbNow()
         )
         _record(actor, account_id, id, "updated", list(differing))
+        tell(account_id=account_id, type="credential.updated", target_id=id)
 
 
 def credential_delete(
@@ -85,6 +87,7 @@ def credential_delete(
         _note_revocation(row)
         row.delete()
         _record(actor, account_id, id, "deleted", [])
+        tell(account_id=account_id, type="credential.deleted", target_id=id)
 
 
 def _note_revocation(row: Credential) -> None:
@@ -102,9 +105,7 @@ def _note_revocation(row: Credential) -> None:
 
 def _sealed_again(row: Credential, revocation: Revocation) -> Sealed | None:
     """The secrets, sealed for the revocation; None where its provider takes no revocation."""
-    provider = registry().provider(row.provider)
-    revocable = provider and provider.oauth and provider.oauth.revocation_url
-    if not revocable or row.secrets is None:
+    if not revocable(row.kind) or row.secrets is None:
         return None
     try:
         value = unseal(Place.of(row, "secrets"), row.secrets)

@@ -10,6 +10,7 @@ from rest_framework import viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.idempotent_view import idempotent
 from common import revisions
 from common.callers import caller
 from common.errors import NotFound, UnsupportedMedia
@@ -51,6 +52,7 @@ class CredentialViewSet(AccountView[Credential], viewsets.GenericViewSet[Credent
         answer: Response = self.pages.get_paginated_response([shown.document for shown in page])
         return answer
 
+    @idempotent()
     @extend_schema(request=CredentialImportSerializer, responses={200: CredentialSerializer})
     def create(self, request: Request) -> Response:
         """Import a credential: the same upstream account is one credential, however often it comes."""

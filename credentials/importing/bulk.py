@@ -15,7 +15,7 @@ from common.callers import Actor
 from common.errors import Invalid, Problem
 from credentials.importing.items import Identify, Item, read_body
 from credentials.importing.lines import Line
-from credentials.importing.upsert import CHUNK, store
+from credentials.importing.upsert import CHUNK, Outcome, store
 from vault import services as vault
 
 MAX_FAULTS: Final = 1000
@@ -83,19 +83,21 @@ def import_lines(
     dry_run: bool = False,
     on_fault: Callable[[Fault], None] = lambda fault: None,
     on_chunk: Callable[[Report], None] = lambda report: None,
+    on_result: Callable[[int, Item, Outcome], None] = lambda line, item, outcome: None,
 ) -> Report:
     """Import each line by itself: what is wrong with one rejects it alone.
 
     A chunk that is reported is committed. `on_fault` hears of every rejected line, in order of
-    chunks. Of two lines of one upstream account the later is rejected: which of them is right is
-    not for us to guess.
+    chunks, `on_result` of what became of every line that could be read. Of two lines of one
+    upstream account the later is rejected: which of them is right is not for us to guess.
     """
     report = Report(dry_run=dry_run)
     for items, faults in _ahead(_Reader(vault.identifier(account_id)).read, _chunks(lines)):
         outcomes = store(
             [item for _, item in items], account_id=account_id, actor=actor, dry_run=dry_run
         )
-        for (line, _), outcome in zip(items, outcomes, strict=True):
+        for (line, item), outcome in zip(items, outcomes, strict=True):
+            on_result(line, item, outcome)
             if outcome.problem is not None:
                 faults.append(Fault.of(line, outcome.problem))
             else:

@@ -67,7 +67,7 @@ def read_body(body: Any, *, identify: Identify) -> Item:
     app_id, external_id = fields.get("oauth_app_id"), fields.get("external_id")
     if kind.needs_app and app_id is None:
         raise Invalid.of("oauth_app_id", f"is required for {kind.name}")
-    parts = _identity(kind, shown, secrets, app_id, external_id)
+    parts = identity_parts(kind, shown, secrets, app_id, external_id)
     return Item(
         kind=kind,
         provider=shown["provider"] if kind.provider == "custom" else kind.provider,
@@ -123,7 +123,7 @@ def _kind(properties: Any) -> Kind:
     return kind
 
 
-def _identity(
+def identity_parts(
     kind: Kind,
     shown: Mapping[str, Any],
     secrets: Mapping[str, str],

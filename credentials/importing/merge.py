@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from common.errors import Conflict, Invalid
@@ -42,11 +42,15 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A row to be written, and the names of what changed; none at all: it is as it was."""
+    """A row to be written, and the names of what changed; none at all: it is as it was.
+
+    `other_secrets`: it replaces a grant, so that what is under way with that one no longer counts.
+    """
 
     row: Row
     changed: list[str]
     created: bool
+    other_secrets: bool = False
 
 
 def create(item: Item, *, account_id: uuid.UUID, now: dt.datetime) -> Write:
@@ -75,8 +79,13 @@ def create(item: Item, *, account_id: uuid.UUID, now: dt.datetime) -> Write:
     return Write(row=row, changed=[], created=True)
 
 
-def merge(item: Item, row: Row, *, account_id: uuid.UUID, now: dt.datetime) -> Write:
-    """`row` with what `item` says.
+def merge(
+    item: Item, row: Row, *, account_id: uuid.UUID, now: dt.datetime, former: bool = False
+) -> Write:
+    """`row` with what `item` says. `former`: the row was found by an identity that it had before.
+
+    Then its properties are as old as the secrets beside them, and only with a new secret do they
+    count.
 
     Raises Conflict for a body obtained before the one that is stored, and SecretUnavailable (409)
     for a row that does not open, unless `item` has all its secrets: then they replace it.
@@ -86,6 +95,8 @@ def merge(item: Item, row: Row, *, account_id: uuid.UUID, now: dt.datetime) -> W
         stored = iso(row.obtained_at)
         raise Conflict(f"obtained_at: is older than what is stored ({stored}).")
     news = _secret_news(item, row, account_id)
+    if former and not news.changed:
+        item = _outdated(item, row)
     secrets = row.secrets
     prints = dict(row.fingerprints)
     if news.changed:
@@ -104,7 +115,18 @@ def merge(item: Item, row: Row, *, account_id: uuid.UUID, now: dt.datetime) -> W
         obtained_at=item.obtained_at or row.obtained_at,
         expires_at=_expiry(item, row, properties),
     )
-    return Write(row=merged, changed=_changed(row, merged, news), created=False)
+    return Write(
+        row=merged,
+        changed=_changed(row, merged, news),
+        created=False,
+        other_secrets=bool(news.changed),
+    )
+
+
+def _outdated(item: Item, row: Row) -> Item:
+    """`item` without what goes with a secret that was rotated away: a key's id, an expiry."""
+    labels = {name: value for name, value in item.properties.items() if name in {"kind", "name"}}
+    return replace(item, properties=labels, expires_at=row.expires_at)
 
 
 def _check_obtained(item: Item, now: dt.datetime) -> None:
@@ -153,7 +175,7 @@ def _properties(item: Item, row: Row, news: _SecretNews) -> dict[str, Any]:
     stored = dict(row.properties)
     token = "access_token" if "access_token" in row.fingerprints else None
     renewed = token in news.changed if token else bool(news.changed)
-    if not renewed and "expires_at" in stored:
+    if not renewed and ("expires_at" in stored or token in news.stale):
         given.pop("expires_at", None)
     if "access_token" in news.changed and "expires_at" not in given:
         stored.pop("expires_at", None)

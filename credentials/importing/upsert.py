@@ -14,18 +14,22 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import orjson
-from django.db import IntegrityError, OperationalError, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 
 from common import bulk
 from common.callers import Actor
 from common.clock import db_now
 from common.errors import Invalid, Problem
+from credentials.health import services as health
 from credentials.importing.items import Item
 from credentials.importing.merge import TABLE, Row, Write, create, merge
-from credentials.models import Credential
+from credentials.models import Credential, CredentialAlias
+from credentials.refresh import imports as refresh
 from events.services import record_many
 from oauth_apps.models import OAuthApp
+from providers.registry import registry
 from providers.services import custom_provider_slugs
+from webhooks.services import tell_many
 
 CHUNK: Final = 1000
 ATTEMPTS: Final = 5
@@ -46,15 +50,27 @@ _COLUMNS: Final = {
     "obtained_at": "timestamptz",
     "expires_at": "timestamptz",
     "account_id": "uuid",
+    "generation": "int",
+    "refresh_next_at": "timestamptz",
     "revision": "int",
     "created_at": "timestamptz",
     "updated_at": "timestamptz",
 }
-_KEPT: Final = {"id", "identity", "account_id", "revision", "created_at", "provider", "external_id"}
+_KEPT: Final = {
+    "id", "identity", "account_id", "generation", "refresh_next_at", "revision", "created_at",
+    "provider", "external_id",
+}  # fmt: skip
 _ON_CONFLICT: Final = (
     "ON CONFLICT (account_id, identity) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name not in _KEPT)
-    + f", revision = {TABLE}.revision + 1 WHERE {TABLE}.id = excluded.id RETURNING id"
+    + f", {refresh.ON_CONFLICT}, revision = {TABLE}.revision + 1 WHERE {TABLE}.id = excluded.id RETURNING id"
+)
+
+# A rotation that was committed since we looked has left its former identity as an alias: such a row
+# is not made again, but found in the next round. (SQLite lets one write at a time.)
+_UNLESS_FORMER: Final = (
+    " AND NOT EXISTS (SELECT FROM credentials_credentialalias former"
+    " WHERE former.account_id = given.account_id AND former.identity = given.identity) "
 )
 
 
@@ -103,11 +119,11 @@ def _store(
     pending = sorted(items, key=lambda item: item.identity)
     while pending:
         writes = _planned(pending, account_id, owned, outcomes)
-        written = set() if dry_run else _written(writes, account_id, actor)
-        for write in writes:
+        written = set() if dry_run else _written(list(writes.values()), account_id, actor)
+        for identity, write in writes.items():
             if dry_run or write.row.id in written:
                 result: Literal["created", "updated"] = "created" if write.created else "updated"
-                outcomes[write.row.identity] = Outcome(result, write.row.id)
+                outcomes[identity] = Outcome(result, write.row.id)
         pending = [item for item in pending if item.identity not in outcomes]
     return outcomes
 
@@ -117,24 +133,30 @@ def _planned(
     account_id: uuid.UUID,
     owned: _Owned,
     outcomes: dict[bytes, Outcome],
-) -> list[Write]:
-    """What is to be written; the outcomes of the others are settled here."""
+) -> dict[bytes, Write]:
+    """What is to be written, by the items' identities; the outcomes of the others are settled here."""
     rows = _locked_rows(account_id, [item.identity for item in items])
+    former = _formerly(account_id, [item.identity for item in items if item.identity not in rows])
     now = db_now()
-    writes = []
+    writes: dict[bytes, Write] = {}
+    seen: set[uuid.UUID] = set()
     for item in items:
-        row = rows.get(item.identity)
+        row = rows.get(item.identity) or former.get(item.identity)
         try:
             _check_owned(item, owned)
             if row is None:
                 write = create(item, account_id=account_id, now=now)
+            elif row.id in seen:
+                raise Invalid.of("properties", "is the same upstream account as another line")
             else:
-                write = merge(item, row, account_id=account_id, now=now)
+                aged = item.identity in former
+                write = merge(item, row, account_id=account_id, now=now, former=aged)
         except Problem as problem:
             outcomes[item.identity] = Outcome("rejected", problem=problem)
             continue
+        seen.add(write.row.id)
         if write.created or write.changed:
-            writes.append(write)
+            writes[item.identity] = write
         else:
             outcomes[item.identity] = Outcome("unchanged", write.row.id)
     return writes
@@ -148,6 +170,24 @@ def _locked_rows(account_id: uuid.UUID, identities: list[bytes]) -> dict[bytes, 
         .values_list(*Row._fields)
     )
     return {bytes(row[1]): Row(row[0], bytes(row[1]), *row[2:]) for row in rows}
+
+
+def _formerly(account_id: uuid.UUID, identities: list[bytes]) -> dict[bytes, Row]:
+    """The rows that had these identities before their secrets were rotated.
+
+    It is asked after `_locked_rows`, which has waited for a rotation under way.
+    """
+    if not identities:
+        return {}
+    aliases = CredentialAlias.objects.filter(
+        account_id=account_id, identity__in=bulk.any_of(identities)
+    )
+    found = {
+        bytes(old): bytes(new)
+        for old, new in aliases.values_list("identity", "credential__identity")
+    }
+    rows = _locked_rows(account_id, sorted(set(found.values()))) if found else {}
+    return {old: rows[new] for old, new in found.items() if new in rows}
 
 
 def _apps(account_id: uuid.UUID, items: Iterable[Item]) -> dict[uuid.UUID, str]:
@@ -184,23 +224,24 @@ def _written(writes: Sequence[Write], account_id: uuid.UUID, actor: Actor) -> se
     if not writes:
         return set()
     now = db_now()
-    values = [_values(write.row, account_id, now) for write in writes]
-    returned = bulk.insert(TABLE, _COLUMNS, values, then=_ON_CONFLICT)
+    values = [_values(write, account_id, now) for write in writes]
+    unless = _UNLESS_FORMER if connection.vendor == "postgresql" else ""
+    returned = bulk.insert(TABLE, _COLUMNS, values, then=unless + _ON_CONFLICT)
     ids = {id if isinstance(id, uuid.UUID) else uuid.UUID(id) for (id,) in returned}
-    record_many(
-        actor=actor,
-        account_id=account_id,
-        target_type="credential",
-        happenings=[
-            ("credential.created" if w.created else "credential.updated", w.row.id, w.changed)
-            for w in writes
-            if w.row.id in ids
-        ],
-    )
+    if renewed := [w.row.id for w in writes if w.other_secrets and w.row.id in ids]:
+        health.renewed(account_id=account_id, ids=renewed)
+    happenings = [
+        ("credential.created" if w.created else "credential.updated", w.row.id, w.changed)
+        for w in writes
+        if w.row.id in ids
+    ]
+    record_many(actor=actor, account_id=account_id, target_type="credential", happenings=happenings)
+    tell_many(account_id=account_id, happenings=[(verb, id) for verb, id, _ in happenings])
     return ids
 
 
-def _values(row: Row, account_id: uuid.UUID, now: Any) -> tuple[Any, ...]:
+def _values(write: Write, account_id: uuid.UUID, now: Any) -> tuple[Any, ...]:
+    row = write.row
     return (
         *row[:7],
         _text(row.properties),
@@ -211,9 +252,22 @@ def _values(row: Row, account_id: uuid.UUID, now: Any) -> tuple[Any, ...]:
         row.obtained_at,
         row.expires_at,
         account_id,
+        int(write.other_secrets),
+        _first_due(row, now),
         1,
         now,
         now,
+    )
+
+
+def _first_due(row: Row, now: Any) -> Any:
+    kind = registry().kinds[row.properties["kind"]]
+    return refresh.first_due(
+        kind,
+        row.fingerprints,
+        expires_at=row.expires_at,
+        obtained_at=row.obtained_at,
+        now=now,
     )
 
 
