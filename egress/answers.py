@@ -19,15 +19,25 @@ class Answer:
     """Status and headers of an answer; iterate it once for its body, decompressed.
 
     The iteration raises like `send` does, so that an end without an error is the body's end.
-    Where the body was decompressed, Content-Encoding and Content-Length are left out.
+    Where the body was decompressed, Content-Encoding and Content-Length are left out. `verbatim`:
+    body and headers are as they came.
     """
 
-    def __init__(self, response: httpcore2.Response, exchange: Exchange, *, method: str) -> None:
+    def __init__(
+        self,
+        response: httpcore2.Response,
+        exchange: Exchange,
+        *,
+        method: str,
+        verbatim: bool = False,
+    ) -> None:
         self._response = response
         self._exchange = exchange
         self.status = response.status
         self.headers = _decoded(response.headers)
-        self._body = Body(exchange.host, self.headers, exchange.limits.max_bytes)
+        self._body = Body(
+            exchange.host, () if verbatim else self.headers, exchange.limits.max_bytes
+        )
         if method != "HEAD":
             self._body.check_announced(self.header("content-length"))
         if self._body.encoding:

@@ -6,8 +6,9 @@ import functools
 import logging
 import os
 import ssl
+import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
@@ -28,6 +29,9 @@ from egress.sockets import Backend, Dial, system_dial
 from egress.urls import Url
 
 PER_HOST: Final = 32
+
+# Is told how to end a call that has begun.
+OnStart = Callable[[Callable[[], None]], None]
 
 # At DEBUG it writes whole headers of answers, cookies among them.
 logging.getLogger("httpcore2").setLevel(logging.INFO)
@@ -73,6 +77,21 @@ class Client:
         """
         return self._open(request, limits, encodings="identity")
 
+    def relay(
+        self,
+        request: Request,
+        *,
+        encodings: str,
+        limits: Limits | None = None,
+        on_start: OnStart | None = None,
+    ) -> AbstractContextManager[Answer]:
+        """Like `stream`, for an answer that is passed on: its body stays in the encoding it came in.
+
+        The host may choose one of `encodings`. `on_start` is given, before anything is sent, a
+        function by which another thread ends the call: whatever it waits for then raises.
+        """
+        return self._open(request, limits, encodings=encodings, verbatim=True, on_start=on_start)
+
     def check(self, url: str) -> None:
         """Raise what `send` would before it connects: Refused, or Unreachable without an address."""
         target = self._url(url)
@@ -104,16 +123,27 @@ class Client:
         )
 
     @contextmanager
-    def _open(self, request: Request, limits: Limits | None, *, encodings: str) -> Iterator[Answer]:
+    def _open(
+        self,
+        request: Request,
+        limits: Limits | None,
+        *,
+        encodings: str,
+        verbatim: bool = False,
+        on_start: OnStart | None = None,
+    ) -> Iterator[Answer]:
         _outside_of_transactions()
         url = self._url(request.url)
         exchange = Exchange(url.host, limits or self._limits)
+        if on_start:
+            on_start(exchange.end)
         wired = _wired(request, url, exchange, encodings)
         with self._pools.lease(url.origin) as pool:
             response = guarded(exchange, lambda: pool.handle_request(wired))
             try:
-                yield Answer(response, exchange, method=request.method)
+                yield Answer(response, exchange, method=request.method, verbatim=verbatim)
             finally:
+                exchange.over()
                 release(response)
 
     def _url(self, url: str) -> Url:
@@ -144,7 +174,10 @@ def check(url: str) -> None:
 
 def default_client() -> Client:
     """This process's client, with what EGRESS_ALLOW opens."""
-    return _client(opened())
+    allow = opened()
+    with _making:
+        # Made twice at once, one would be lost with the connections that it keeps.
+        return _client(allow)
 
 
 @functools.cache
@@ -173,9 +206,12 @@ def _outside_of_transactions() -> None:
 
 # A fork has its parent's sockets, and would write into the middle of its conversations.
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()
+_making = threading.Lock()
 
 
 def _start_over() -> None:
+    global _making
+    _making = threading.Lock()  # A thread of the parent's may hold it.
     for client in list(_clients):
         client.start_over()
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ class Exchange:
         self.sent = False
         self._ends = time.monotonic() + limits.total
         self._connected_by = self._ends
+        self._hang_up: Callable[[], None] | None = None
+        self._lock = threading.Lock()
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -45,6 +48,22 @@ class Exchange:
             yield
         finally:
             _current.reset(token)
+
+    def uses(self, hang_up: Callable[[], None]) -> None:
+        """Say how to interrupt the wait that comes next."""
+        self._hang_up = hang_up
+
+    def end(self) -> None:
+        """Called by another thread: no wait begins any more, and the one under way ends."""
+        with self._lock:
+            self._ends = self._connected_by = float("-inf")
+            if self._hang_up:
+                self._hang_up()
+
+    def over(self) -> None:
+        """From here on `end` does nothing: the connection may be another request's."""
+        with self._lock:
+            self._hang_up = None
 
     def start_connecting(self) -> None:
         self._connected_by = min(self._ends, time.monotonic() + self.limits.connect)

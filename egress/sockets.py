@@ -5,9 +5,10 @@ from __future__ import annotations
 import select
 import socket
 import ssl
+import struct
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -24,6 +25,13 @@ Dial = Callable[[str, int, float], socket.socket]
 
 # A name with more addresses than these is not tried for longer.
 MAX_TRIES: Final = 4
+
+
+def reset(sock: socket.socket) -> None:
+    """End a connection so that its peer sees a reset, and takes nothing that came for whole."""
+    with suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
 
 
 def system_dial(address: str, port: int, seconds: float) -> socket.socket:
@@ -92,6 +100,7 @@ class Stream(httpcore2.NetworkStream):
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         exchange = current_exchange()
         with _failures(exchange):
+            exchange.uses(self.hang_up)
             self._sock.settimeout(exchange.patience())
             return self._sock.recv(max_bytes)
 
@@ -99,6 +108,7 @@ class Stream(httpcore2.NetworkStream):
         exchange = current_exchange()
         view = memoryview(buffer)
         with _failures(exchange, broken=httpcore2.WriteError):
+            exchange.uses(self.hang_up)
             while view:
                 self._sock.settimeout(exchange.patience())
                 exchange.sent = True
@@ -126,6 +136,12 @@ class Stream(httpcore2.NetworkStream):
 
     def close(self) -> None:
         self._sock.close()
+
+    def hang_up(self) -> None:
+        """Wake whoever waits for the peer in another thread; the socket is theirs to close."""
+        with suppress(OSError):
+            # Not SSLSocket's own, which would pull its state from under the thread that reads.
+            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
     def get_extra_info(self, info: str) -> Any:
         """`is_readable`: whether an idle connection has ended (or has what nobody asked for)."""

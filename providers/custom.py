@@ -10,12 +10,17 @@ from common import text
 from common.errors import Invalid
 from providers.formats import host_fault
 
+Targets = frozenset[tuple[str, int]]
+
 MAX_RATE: Final = 1_000_000
 MAX_BLOCKED: Final = 100
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 _BASE_URL: Final = re.compile(
     r"https://([A-Za-z0-9.-]+)(?::443)?((?:/[A-Za-z0-9._~-]+)*)/?", re.ASCII
+)
+_OPENED: Final = re.compile(
+    r"https?://([A-Za-z0-9.-]+):([1-9][0-9]{0,4})((?:/[A-Za-z0-9._~-]+)*)/?", re.ASCII
 )
 _HEADER: Final = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 _PREFIX: Final = re.compile(r"[ -~]{0,32}", re.ASCII)
@@ -29,8 +34,14 @@ _RESERVED: Final = {
 }
 
 
-def checked(**given: Any) -> dict[str, Any]:
-    """The fields of a custom provider as they are stored, or Invalid with all faults at once."""
+def checked(*, opened: Targets = frozenset(), **given: Any) -> dict[str, Any]:
+    """The fields of a custom provider as they are stored, or Invalid with all faults at once.
+
+    `opened` are targets (host, port) that `base_url` may name although they are not public.
+    """
+    if _is_opened(given.get("base_url"), opened):
+        stored = checked(**{name: value for name, value in given.items() if name != "base_url"})
+        return {**stored, "base_url": given["base_url"].rstrip("/")}
     faults = {name: [fault] for name, value in given.items() if (fault := _FAULTS[name](value))}
     if faults:
         raise Invalid.many(faults)
@@ -53,6 +64,13 @@ def _base_url_fault(value: Any) -> str | None:
     if found is None or {".", ".."} & set(found[2].split("/")):
         return "must be an https URL without user, port, query or fragment, at most 200 characters"
     return host_fault(found[1])
+
+
+def _is_opened(value: Any, opened: Targets) -> bool:
+    found = _OPENED.fullmatch(value) if isinstance(value, str) and len(value) <= 200 else None
+    if found is None or {".", ".."} & set(found[3].split("/")):
+        return False
+    return (found[1].lower(), int(found[2])) in opened
 
 
 def _canonical_url(value: str) -> str:

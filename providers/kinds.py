@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -136,7 +136,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The request after the exchange whose answer says whose grant it is.
+    """The request after the exchange whose answer says, or whose success proves, whose grant it is.
 
     It goes to `path` on the API's base URL, or to `url`, authenticated as the kind's requests are,
     or by `headers` alone where these have an Authorization: templates as in `Auth.values`.
@@ -159,6 +159,11 @@ class Connect:
 
     properties: Mapping[str, Found]
     call: Call | None
+
+    def unproved(self, identity: Iterable[IdentityPart]) -> list[str]:
+        """The identity's fields that the callback says: the user can change them, `call` proves them."""
+        fields = [part.field for part in identity if part.field in self.properties]
+        return [field for field in fields if self.properties[field].place == "callback"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -199,7 +204,11 @@ class Kind:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Provider:
-    """One provider. `base_url` is None for `custom` alone, whose rows each have their own."""
+    """One provider. `base_url` is None for `custom` alone, whose rows each have their own.
+
+    `paths` names what the proxy lets through in paths to it, and refuses elsewhere;
+    `links_in_answers`: it makes addresses below the base URL in JSON answers its own.
+    """
 
     slug: str
     name: str
@@ -210,6 +219,8 @@ class Provider:
     variables: Mapping[str, Variable]
     oauth: OAuth | None
     kinds: Mapping[str, Kind]
+    paths: tuple[str, ...] = ()
+    links_in_answers: bool = False
 
     @property
     def posted_kind(self) -> Kind | None:

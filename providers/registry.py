@@ -101,6 +101,8 @@ def build_provider(document: Mapping[str, Any]) -> Provider:
         variables={name: Variable(**item) for name, item in document["variables"].items()},
         oauth=_oauth(document["oauth"]),
         kinds={name: build_kind(slug, name, item, inherited=auth) for name, item in kinds},
+        paths=tuple(document["api"].get("paths", ())),
+        links_in_answers=document["api"].get("links_in_answers", False),
     )
 
 

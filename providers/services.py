@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 
 from common.clock import DbNow
 from common.errors import Conflict, NotFound
-from providers.custom import checked
+from providers.custom import Targets, checked
 from providers.models import CustomProvider
 
 
@@ -26,9 +26,14 @@ def custom_provider_create(
     prefix: str = "Bearer ",
     blocked_endpoints: Sequence[str] = (),
     rate_limit: int = 100,
+    opened: Targets = frozenset(),
 ) -> CustomProvider:
-    """A new `custom.<name>` of the account. Raises Invalid, or Conflict where the name is taken."""
+    """A new `custom.<name>` of the account. Raises Invalid, or Conflict where the name is taken.
+
+    `opened`: see `custom.checked`.
+    """
     fields = checked(
+        opened=opened,
         name=name,
         base_url=base_url,
         auth_header=auth_header,
@@ -46,7 +51,7 @@ def custom_provider_create(
 def custom_provider_update(*, account_id: uuid.UUID, name: str, **changes: Any) -> CustomProvider:
     """Change any of base_url, auth_header, prefix, blocked_endpoints, rate_limit; never the name.
 
-    Raises Invalid, or NotFound.
+    `opened` as in `custom_provider_create`. Raises Invalid, or NotFound.
     """
     rows = CustomProvider.objects.filter(account_id=account_id, name=name)
     if not rows.update(**checked(**changes), updated_at=DbNow()):

@@ -1,5 +1,7 @@
 """Custom services: the rules that keep a key on the host it was given for."""
 
+from typing import Any
+
 import pytest
 
 from common.errors import Invalid
@@ -82,7 +84,7 @@ def test_base_urls_are_stored_in_one_spelling(given, stored):
 
 
 def test_good_fields_are_stored_as_they_are():
-    fields = {
+    fields: dict[str, Any] = {
         "name": "arrakis-1_a",
         "auth_header": "X-Api-Key",
         "prefix": "",

@@ -9,6 +9,7 @@ from granian.server import Server
 
 from config.env import BLOCKING_THREADS
 from config.startup import disconnect, verify
+from credentials.refresh import spool
 
 
 class Command(BaseCommand):
@@ -25,6 +26,7 @@ class Command(BaseCommand):
         if not 1 <= options["port"] <= 65535 or options["workers"] < 1:
             raise ImproperlyConfigured("--port must be from 1 to 65535, --workers at least 1.")
         verify()
+        spool.replay_all()
         disconnect()
         self.stderr.write(f"Latchkey listens on http://{options['host']}:{options['port']}")
         Server(

@@ -1,3 +1,5 @@
+"""Custom services of the proxy, as staff define them."""
+
 from __future__ import annotations
 
 from typing import Any, Final
@@ -6,10 +8,10 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 
-from common.admin import ServiceAdmin
+from common.admin import ServiceAdmin, actor
 from common.admin_forms import ServiceForm
+from credentials.custom_providers import custom_provider_create, custom_provider_update
 from providers.models import CustomProvider
-from providers.services import custom_provider_create, custom_provider_update
 
 _CHANGEABLE: Final = ("base_url", "auth_header", "prefix", "blocked_endpoints", "rate_limit")
 
@@ -48,9 +50,11 @@ class CustomProviderAdmin(ServiceAdmin[CustomProvider]):
         self, request: HttpRequest, obj: CustomProvider, form: Any, change: bool
     ) -> None:
         values = {name: form.cleaned_data[name] for name in _CHANGEABLE}
+        who = actor(request)
         if change:
-            custom_provider_update(account_id=obj.account_id, name=obj.name, **values)
+            custom_provider_update(account_id=obj.account_id, actor=who, name=obj.name, **values)
         else:
             account, name = form.cleaned_data["account"], form.cleaned_data["name"]
-            obj.pk = custom_provider_create(account_id=account.pk, name=name, **values).pk
+            made = custom_provider_create(account_id=account.pk, actor=who, name=name, **values)
+            obj.pk = made.pk
         obj.refresh_from_db()

@@ -1,0 +1,37 @@
+"""GET /metrics, for Prometheus: of this process, to this machine alone or by a token."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+_HERE: Final = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
+_FORWARDED: Final = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP")
+
+
+def may_read(meta: Mapping[str, Any]) -> bool:
+    """By METRICS_TOKEN as bearer where that is set; else from this machine, not through a proxy."""
+    if settings.METRICS_TOKEN:
+        wanted = f"Bearer {settings.METRICS_TOKEN}".encode()
+        return hmac.compare_digest(str(meta.get("HTTP_AUTHORIZATION", "")).encode(), wanted)
+    return meta.get("REMOTE_ADDR") in _HERE and not any(name in meta for name in _FORWARDED)
+
+
+def exposition() -> tuple[str, bytes]:
+    """The content type, and the text."""
+    return CONTENT_TYPE_LATEST, generate_latest()
+
+
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """404 to everybody else: that there are figures is nobody's business."""
+    if not may_read(request.META):
+        return HttpResponse(status=404)
+    kind, text = exposition()
+    return HttpResponse(text, content_type=kind)

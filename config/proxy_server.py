@@ -1,0 +1,74 @@
+"""The server of the proxy: gunicorn with threads. docs/proxy.md says why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.http.errors import ParseException
+from gunicorn.workers.gthread import ThreadWorker
+
+from config.env import PROXY_THREADS
+
+
+class Worker(ThreadWorker):
+    """What cannot be read as a request is answered in JSON, like everything else here."""
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        status, reason = (400, "Bad Request") if isinstance(exc, ParseException) else (500, "Error")
+        if status == 500:
+            # The text may quote what was sent, so its kind alone is logged.
+            self.log.error("A request failed: %s", type(exc).__name__)
+        body = b'{"type": "about:blank", "title": "%s", "status": %d}' % (reason.encode(), status)
+        head = (
+            f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\n"
+            f"Content-Type: application/problem+json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        try:
+            client.sendall(head.encode() + body)
+        except OSError:
+            self.log.debug("The client has gone.")
+
+
+class Server(BaseApplication):
+    def __init__(self, load: Callable[[], Any], options: dict[str, Any]) -> None:
+        self._load = load
+        self._options = options
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        return self._load()
+
+
+def serve(*, host: str, port: int, workers: int) -> None:
+    """Serve until a signal ends it: SIGTERM lets what is under way go on for 30 seconds."""
+    Server(
+        _application,
+        {
+            "bind": f"{host}:{port}",
+            "workers": workers,
+            "worker_class": "config.proxy_server.Worker",
+            "threads": PROXY_THREADS,
+            # Connections that wait for their next request need no thread.
+            "worker_connections": PROXY_THREADS * 4,
+            "keepalive": 15,
+            "graceful_timeout": 30,
+            "timeout": 60,
+            "limit_request_line": 8190,
+            "limit_request_field_size": 16_380,
+            "loglevel": "warning",
+            "proc_name": "latchkey-proxy",
+        },
+    ).run()
+
+
+def _application() -> Any:
+    """Loaded in each worker: connections and threads do not survive a fork."""
+    from config.proxy_wsgi import application
+
+    return application

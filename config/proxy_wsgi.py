@@ -1,0 +1,52 @@
+"""The proxy's WSGI application, for gunicorn's threads. It starts only with keys that fit the database."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from config.startup import disconnect, refusals_in_one_line, verify
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+with refusals_in_one_line():
+    import django
+
+    django.setup()
+    verify()
+    disconnect()
+
+from config import proxying
+from config.env import PROXY_THREADS
+from config.metrics import exposition, may_read
+from egress.allow import opened
+from egress.client import Client
+
+_proxy = proxying.make(Client(allow=opened(), per_host=PROXY_THREADS))
+_HEALTHY = b'{"status": "ok"}'
+
+
+def application(
+    environ: Mapping[str, Any], start: Callable[[str, list[tuple[str, str]]], Any]
+) -> Iterable[bytes]:
+    """The proxy; beside it /healthz, and /metrics of this process to whom config.metrics lets."""
+    match environ["REQUEST_METHOD"], environ["RAW_URI"]:
+        case "GET", "/healthz":
+            return _whole(start, "application/json", _HEALTHY)
+        case "GET", "/metrics" if may_read(environ):
+            return _whole(start, *exposition())
+    return _proxy(environ, start)
+
+
+def _whole(
+    start: Callable[[str, list[tuple[str, str]]], Any], kind: str, body: bytes
+) -> list[bytes]:
+    start("200 OK", [("Content-Type", kind), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+# What was loaded stays: looking through it for garbage again and again would stall requests.
+gc.collect()
+gc.freeze()

@@ -1,0 +1,133 @@
+"""How often and how many at once: rates over all processes by the database, slots in each by itself."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+from django.db import connection
+
+from common.bulk import sqlite_value
+from common.clock import now_sql
+from common.errors import TooMany
+from credentials.refresh.connections import sleep
+
+AT_ONCE: Final = 256
+"""Requests with one credential at once, in a process, where its policy does not say."""
+
+PATIENCE: Final = 2.0
+"""Seconds that a request waits for its turn; for more it is answered 429 instead."""
+
+MAX_HOLD: Final = 3600
+
+_TABLE: Final = "proxy_allowance"
+
+
+class Rate(NamedTuple):
+    """`requests` at once, and then one each `seconds / requests`."""
+
+    requests: int
+    seconds: int
+
+
+def take(id: uuid.UUID, rate: Rate) -> None:
+    """Count one request, waiting up to PATIENCE for its turn. Raises TooMany with Retry-After.
+
+    One conditional UPDATE decides, so any number of processes on any machines keep to one rate.
+    """
+    until = time.monotonic() + PATIENCE
+    while not _taken(id, rate):
+        wait = _wait(id, rate)
+        if time.monotonic() + wait > until:
+            raise too_many("The credential's rate limit is reached.", wait, "rate_limited")
+        sleep(wait)
+
+
+def hold(id: uuid.UUID, seconds: float) -> None:
+    """Let nothing be sent with this credential for so long: its provider said so."""
+    sql = (
+        f"INSERT INTO {_TABLE} (credential_id, held_until) VALUES (%s, {now_seconds()} + %s)"  # noqa: S608
+        f" ON CONFLICT (credential_id) DO UPDATE SET held_until = excluded.held_until"
+    )
+    _execute(sql, [_key(id), min(seconds, MAX_HOLD)])
+
+
+def await_release(seconds: float) -> None:
+    """Wait until the provider may be asked again; TooMany where that is longer than PATIENCE."""
+    if seconds > PATIENCE:
+        detail = "The provider has asked for a pause (its Retry-After)."
+        raise too_many(detail, seconds, "provider_rate_limited")
+    if seconds > 0:
+        sleep(seconds)
+
+
+def too_many(detail: str, seconds: float, code: str) -> TooMany:
+    return TooMany(detail, retry_after=max(1, int(-(-seconds // 1))), extra={"code": code})
+
+
+class Slots:
+    """Requests under way in this process, by credential."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._used: Counter[uuid.UUID] = Counter()
+
+    @contextmanager
+    def one(self, id: uuid.UUID, limit: int | None) -> Iterator[None]:
+        """A slot until the block ends. Raises TooMany where all are taken."""
+        with self._lock:
+            if self._used[id] >= (AT_ONCE if limit is None else limit):
+                raise too_many("Too many requests with this credential at once.", 1, "too_many")
+            self._used[id] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._used[id] -= 1
+                if not self._used[id]:
+                    del self._used[id]
+
+
+def _taken(id: uuid.UUID, rate: Rate) -> bool:
+    """The generic cell rate algorithm, in one statement."""
+    greatest = "GREATEST" if connection.vendor == "postgresql" else "MAX"
+    spent = f"{greatest}({_TABLE}.spent_until, {now_seconds()}) + %s"
+    sql = (
+        f"INSERT INTO {_TABLE} (credential_id, spent_until) VALUES (%s, {now_seconds()} + %s)"  # noqa: S608
+        f" ON CONFLICT (credential_id) DO UPDATE SET spent_until = {spent}"
+        f" WHERE {spent} <= {now_seconds()} + %s"
+    )
+    step = rate.seconds / rate.requests
+    return bool(_execute(sql, [_key(id), step, step, step, rate.seconds]))
+
+
+def _wait(id: uuid.UUID, rate: Rate) -> float:
+    step = rate.seconds / rate.requests
+    sql = f"SELECT spent_until + %s - %s - {now_seconds()} FROM {_TABLE} WHERE credential_id = %s"  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [step, rate.seconds, _key(id)])
+        row = cursor.fetchone()
+    return max(float(row[0]) if row else 0.0, 0.01)
+
+
+def now_seconds() -> str:
+    """The database's time in seconds since 1970, as SQL with its % doubled."""
+    now = now_sql(connection.vendor).replace("%", "%%")
+    if connection.vendor == "postgresql":
+        return f"extract(epoch from {now})::float8"
+    return f"((julianday({now}) - 2440587.5) * 86400.0)"
+
+
+def _execute(sql: str, params: list[Any]) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return int(cursor.rowcount)
+
+
+def _key(id: uuid.UUID) -> Any:
+    return id if connection.vendor == "postgresql" else sqlite_value(id)

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from django.db import models
+
+from common.clock import DbNow
+from credentials.models import Credential
+
+
+class CredentialPolicy(models.Model):
+    """What may be done with a credential through the proxy; null: no restriction of that sort.
+
+    `methods` and `paths` are lists; a path pattern may hold `*`, any run of characters.
+    `rate_requests` in `rate_seconds` over all processes; `concurrency` in each process.
+    """
+
+    credential = models.OneToOneField(
+        Credential, models.CASCADE, primary_key=True, related_name="proxy_policy"
+    )
+    methods = models.JSONField(null=True)
+    paths = models.JSONField(null=True)
+    rate_requests = models.PositiveIntegerField(null=True)
+    rate_seconds = models.PositiveIntegerField(null=True)
+    concurrency = models.PositiveIntegerField(null=True)
+    updated_at = models.DateTimeField(db_default=DbNow(), editable=False)
+
+    class Meta:
+        verbose_name_plural = "credential policies"
+
+    def __str__(self) -> str:
+        return str(self.credential_id)
+
+
+class Allowance(models.Model):
+    """How much of its rate a credential has used, as moments in seconds since 1970.
+
+    `spent_until`: when all that was used is earned again (the generic cell rate algorithm).
+    `held_until`: the provider said that nothing is to be sent before (Retry-After).
+    """
+
+    credential = models.OneToOneField(
+        Credential, models.CASCADE, primary_key=True, related_name="allowance"
+    )
+    spent_until = models.FloatField(db_default=0)
+    held_until = models.FloatField(db_default=0)
+
+    def __str__(self) -> str:
+        return str(self.credential_id)

@@ -1,0 +1,112 @@
+"""A credential's policy: what may be done with it through the proxy, and how often."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any, Final
+
+from django.db import transaction
+
+from common.callers import Actor
+from common.clock import DbNow
+from common.errors import Forbidden, NotFound
+from credentials.models import Credential
+from credentials.proxy.models import CredentialPolicy
+from credentials.proxy.rows import Policy
+from credentials.proxy.rules import path_allowed
+from events.services import record
+
+MAX_PATHS: Final = 100
+MAX_RATE: Final = 1_000_000
+MAX_SECONDS: Final = 86_400
+MAX_AT_ONCE: Final = 1_000
+
+METHOD: Final = re.compile(r"^[A-Z]{1,16}\Z", re.ASCII)
+PATH: Final = re.compile(r"^/[!$-;=?-\[\]-~]{0,255}\Z", re.ASCII)
+
+NONE: Final[dict[str, Any]] = {
+    "methods": None,
+    "paths": None,
+    "rate_limit": None,
+    "concurrency": None,
+}
+"""The policy of a credential that has none."""
+
+
+def document(policy: CredentialPolicy | None) -> dict[str, Any]:
+    if policy is None:
+        return dict(NONE)
+    rate = None
+    if policy.rate_requests:
+        rate = {"requests": policy.rate_requests, "seconds": policy.rate_seconds}
+    return {
+        "methods": policy.methods,
+        "paths": policy.paths,
+        "rate_limit": rate,
+        "concurrency": policy.concurrency,
+    }
+
+
+def policy_read(*, account_id: uuid.UUID, id: uuid.UUID) -> dict[str, Any]:
+    """`methods paths rate_limit {requests, seconds} concurrency`, each null for none. Or NotFound."""
+    rows = Credential.objects.filter(account_id=account_id, id=id)
+    row = rows.select_related("proxy_policy").only("id", "proxy_policy").first()
+    if row is None:
+        raise NotFound()
+    return document(getattr(row, "proxy_policy", None))
+
+
+def policy_set(
+    *, account_id: uuid.UUID, id: uuid.UUID, actor: Actor, policy: dict[str, Any]
+) -> dict[str, Any]:
+    """Replace the policy; what `policy` leaves out is null. Writes nothing where it is the same.
+
+    `policy` is checked (serializers.PolicySerializer). Raises NotFound.
+    """
+    wanted = {**NONE, **policy}
+    with transaction.atomic():
+        rows = Credential.objects.select_for_update(no_key=True)
+        if not rows.filter(account_id=account_id, id=id).exists():
+            raise NotFound()
+        held = document(CredentialPolicy.objects.filter(credential_id=id).first())
+        changed = sorted(name for name in NONE if held[name] != wanted[name])
+        if changed:
+            _write(id, wanted)
+            record(
+                actor=actor,
+                account_id=account_id,
+                verb="credential.policy_updated",
+                target_type="credential",
+                target_id=id,
+                changed=changed,
+            )
+    return wanted
+
+
+def check(policy: Policy | None, method: str, path: str) -> None:
+    """Raise Forbidden for what the policy does not allow."""
+    if policy is None:
+        return
+    if policy.methods is not None and method not in policy.methods:
+        raise Forbidden("The credential's policy does not allow this method.", extra=_CODE)
+    if policy.paths is not None and not path_allowed(path, policy.paths):
+        raise Forbidden("The credential's policy does not allow this path.", extra=_CODE)
+
+
+_CODE: Final = {"code": "not_allowed"}
+
+
+def _write(id: uuid.UUID, wanted: dict[str, Any]) -> None:
+    rate = wanted["rate_limit"] or {}
+    CredentialPolicy.objects.update_or_create(
+        credential_id=id,
+        defaults={
+            "methods": wanted["methods"],
+            "paths": wanted["paths"],
+            "rate_requests": rate.get("requests"),
+            "rate_seconds": rate.get("seconds"),
+            "concurrency": wanted["concurrency"],
+            "updated_at": DbNow(),
+        },
+    )

@@ -1,0 +1,54 @@
+"""Noticing that a caller went away while their provider is silent: one thread for all of them.
+
+Linux tells of it (EPOLLRDHUP); elsewhere it is noticed with the next piece of the answer.
+"""
+
+from __future__ import annotations
+
+import select
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+
+class Watch:
+    """Calls back, from its own thread, when the other side of a connection is gone."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._gone: dict[int, Callable[[], None]] = {}
+        self._epoll: select.epoll | None = None
+
+    @contextmanager
+    def over(self, descriptor: int | None, gone: Callable[[], None]) -> Iterator[None]:
+        """Until the block ends, call `gone` once if the connection ends. None: there is none."""
+        if descriptor is None or not hasattr(select, "epoll"):
+            yield
+            return
+        self._add(descriptor, gone)
+        try:
+            yield
+        finally:
+            self._remove(descriptor)
+
+    def _add(self, descriptor: int, gone: Callable[[], None]) -> None:
+        with self._lock:
+            if self._epoll is None:
+                self._epoll = select.epoll()
+                threading.Thread(target=self._work, args=(self._epoll,), daemon=True).start()
+            self._gone[descriptor] = gone
+            self._epoll.register(descriptor, select.EPOLLRDHUP | select.EPOLLONESHOT)
+
+    def _remove(self, descriptor: int) -> None:
+        with self._lock:
+            if self._gone.pop(descriptor, None) and self._epoll:
+                with suppress(OSError, ValueError):  # The connection was closed meanwhile.
+                    self._epoll.unregister(descriptor)
+
+    def _work(self, epoll: select.epoll) -> None:
+        while True:
+            for descriptor, _ in epoll.poll():
+                with self._lock:
+                    gone = self._gone.get(descriptor)
+                if gone:
+                    gone()

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from accounts.models import Account
+from config import proxying
+from credentials.models import Credential
+from egress.client import Client
+from providers.registry import registry
+from tests.credentials.proxy.files import write_files
+from tests.credentials.proxy.upstream import Server
+from tests.factories import make_credential, make_token
+from tests.fakes.fixtures import app, facts, grant, provider
+
+__all__ = ["app", "facts", "grant", "provider"]
+
+KEY = "up_secret_0123456789abcdef"
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[Server]:
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture
+def upstream(running: Server, settings: Any, tmp_path: Path) -> Iterator[Server]:
+    """A provider on loopback, registered under the names of `files.py`."""
+    running.forget()
+    write_files(tmp_path / "upstream", running.port)
+    settings.PROVIDERS_DIR = str(tmp_path / "upstream")
+    settings.EGRESS_ALLOW = f"127.0.0.1:{running.port}"
+    registry.cache_clear()
+    yield running
+    registry.cache_clear()
+
+
+class Reply(NamedTuple):
+    """An answer as the server would send it. `broken`: the iteration raised, and how far it came."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+    broken: Exception | None = None
+
+    def header(self, name: str) -> str | None:
+        return next((value for each, value in self.headers if each.lower() == name.lower()), None)
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Caller:
+    """Calls the application as a server does, in this thread."""
+
+    def __init__(self, client: Client, token: str) -> None:
+        self.client = client
+        self.token = token
+        self._proxy = proxying.make(client)
+
+    def send(
+        self,
+        method: str,
+        target: str,
+        body: bytes = b"",
+        *,
+        bearer: bool = True,
+        chunked: bool = False,
+        headers: dict[str, str] | None = None,
+        **environ: Any,
+    ) -> Reply:
+        found: dict[str, Any] = {
+            "REQUEST_METHOD": method,
+            "RAW_URI": target,
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "REMOTE_ADDR": "127.0.0.1",
+            "HTTP_HOST": "127.0.0.1:8001",
+            "wsgi.input": io.BytesIO(body),
+        }
+        if bearer:
+            found["HTTP_AUTHORIZATION"] = f"Bearer {self.token}"
+        for name, value in (headers or {}).items():
+            key = name.upper().replace("-", "_")
+            found[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value
+        if chunked:
+            found["HTTP_TRANSFER_ENCODING"] = "chunked"
+        elif body:
+            found["CONTENT_LENGTH"] = str(len(body))
+        return self._answer({**found, **environ})
+
+    def get(self, target: str, **more: Any) -> Reply:
+        return self.send("GET", target, **more)
+
+    def _answer(self, environ: dict[str, Any]) -> Reply:
+        head: list[Any] = []
+        answer = self._proxy(environ, lambda *given: head.extend(given))
+        body: list[bytes] = []
+        broken = None
+        try:
+            body.extend(answer)
+        except Exception as error:
+            broken = error
+        finally:
+            getattr(answer, "close", lambda: None)()
+        return Reply(int(head[0].split()[0]), head[1], b"".join(body), broken)
+
+
+@pytest.fixture
+def caller(account: Account, upstream: Server) -> Iterator[Caller]:
+    """A caller of `account` with every scope."""
+    client = Client(allow=frozenset({("127.0.0.1", upstream.port)}))
+    yield Caller(client, make_token(account))
+    client.close()
+
+
+@pytest.fixture
+def keep(account: Account, upstream: Server) -> Callable[..., Credential]:
+    """Make a credential of the upstream provider: `keep("upstream_key", key=…)`."""
+
+    def make(kind: str = "upstream_key", **properties: Any) -> Credential:
+        given = properties or {"key": KEY}
+        return make_credential(account, {"properties": {"kind": kind, **given}})
+
+    return make
+
+
+@pytest.fixture
+def row(keep: Callable[..., Credential]) -> Credential:
+    """A credential of the kind `upstream_key`."""
+    return keep()
+
+
+@pytest.fixture
+def path(row: Credential) -> str:
+    """Where that credential is used."""
+    return f"/v1/proxy/credential/{row.id}"
+
+
+def basic(username: str, password: str = "") -> dict[str, str]:
+    pair = base64.b64encode(f"{username}:{password}".encode()).decode()
+    return {"Authorization": f"Basic {pair}"}

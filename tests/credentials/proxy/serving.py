@@ -1,0 +1,105 @@
+"""The shipped server of the proxy, in processes of its own, on the database of the tests.
+
+`python -m tests.credentials.proxy.serving JSON` serves until it is ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Self
+
+ROOT = Path(__file__).parents[3]
+
+
+class Serving:
+    """`manage.py serve_proxy` as a context; `pids` are the server's and its worker's."""
+
+    def __init__(self, settings: Any, database: str, **options: int) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        names = ("PROVIDERS_DIR", "EGRESS_ALLOW")
+        config = {
+            "database": database,
+            "settings": {name: getattr(settings, name) for name in names},
+            "options": {"port": self.port, **options},
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.credentials.proxy.serving", json.dumps(config)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        for _ in range(300):
+            if self.process.poll() is not None:
+                _, said = self.process.communicate()
+                raise AssertionError(f"the server ended: {said[-3000:]}")
+            with contextlib.suppress(OSError), self.connect() as sock:
+                sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+                if sock.recv(100):
+                    return self
+            time.sleep(0.1)
+        raise AssertionError("the server did not come up")
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        try:
+            self.process.communicate(timeout=40)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.communicate()
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), 30)
+
+    @property
+    def worker(self) -> int:
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return int(children[0])
+
+    def kill(self) -> None:
+        """kill -9 of the worker, and of the server so that it starts no other."""
+        os.kill(self.process.pid, signal.SIGSTOP)
+        os.kill(self.worker, signal.SIGKILL)
+
+    def memory(self) -> int:
+        """Bytes of memory that the worker has to itself or shares."""
+        for line in Path(f"/proc/{self.worker}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("no memory is told")
+
+
+def main() -> None:
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+    config = json.loads(sys.argv[1])
+
+    import django
+    from django.conf import settings
+
+    settings.DATABASES["default"]["NAME"] = config["database"]
+    for name, value in config["settings"].items():
+        setattr(settings, name, value)
+    # As in production: what waits for a provider holds none of these.
+    if "pool" in settings.DATABASES["default"]["OPTIONS"]:
+        settings.DATABASES["default"]["OPTIONS"]["pool"]["max_size"] = 8
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("serve_proxy", **config["options"])
+
+
+if __name__ == "__main__":
+    main()

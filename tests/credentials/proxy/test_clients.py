@@ -1,0 +1,149 @@
+"""Official clients, of which only the base URL and the key are changed. Those not installed are skipped."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from providers.registry import registry
+from tests.credentials.proxy.files import provider_file
+from tests.credentials.proxy.serving import Serving
+from tests.credentials.proxy.upstream import Handler, Server
+from tests.factories import make_account, make_credential, make_token
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+KEY = "real_key_0123456789abcdef"
+
+
+class Answering(Handler):
+    """Answers as the three APIs do, to their real key alone."""
+
+    def handle_any(self) -> None:
+        body = b"".join(self._pieces())
+        held = f"{self.headers.get('Authorization')} {self.headers.get('x-api-key')}"
+        with contextlib.suppress(OSError):
+            if KEY not in held or "lk_" in str(self.headers):
+                self._json({"error": {"message": "not the key"}}, status=401)
+                return
+            path = self.path.partition("?")[0]
+            for pattern, answer in ANSWERS.items():
+                if re.fullmatch(pattern, f"{self.command} {path}"):
+                    answer(self, body)
+                    return
+            self._json({"message": "Not Found"}, status=404)
+
+    do_GET = do_POST = do_PATCH = do_DELETE = handle_any
+
+    def _json(self, document: Any, *headers: str, status: int = 200) -> None:
+        body = json.dumps(document).encode()
+        self._whole(body, "Content-Type: application/json", *headers, status=status)
+
+
+def _chat(handler: Answering, body: bytes) -> None:
+    head = {"id": "c", "created": 1, "model": "m"}
+    if not json.loads(body).get("stream"):
+        message = {"role": "assistant", "content": "hello"}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        handler._json({**head, "object": "chat.completion", "choices": [choice]})
+        return
+    pieces = [
+        {
+            **head,
+            "object": "chat.completion.chunk",
+            "choices": [{"index": 0, "delta": {"content": w}}],
+        }
+        for w in ("one ", "two")
+    ]
+    lines = [f"data: {json.dumps(piece)}\n\n".encode() for piece in pieces]
+    handler._chunked(iter([*lines, b"data: [DONE]\n\n"]), "Content-Type: text/event-stream")
+
+
+def _charges(handler: Answering, body: bytes) -> None:
+    last = "starting_after" in handler.path
+    charge = {"id": "ch_2" if last else "ch_1", "object": "charge"}
+    handler._json({"object": "list", "url": "/v1/charges", "has_more": not last, "data": [charge]})
+
+
+def _issues(handler: Answering, body: bytes) -> None:
+    """GitHub's, whose addresses are its own."""
+    here = f"http://{handler.headers['Host']}"
+    url = f"{here}/repos/octo/hello/issues"
+    if handler.command == "POST":
+        handler._json({"number": 3, "url": f"{url}/3"}, status=201)
+    elif "page=2" in handler.path:
+        handler._json([{"number": 2, "url": f"{url}/2"}])
+    else:
+        handler._json([{"number": 1, "url": f"{url}/1"}], f'Link: <{url}?page=2>; rel="next"')
+
+
+def _repository(handler: Answering, body: bytes) -> None:
+    url = f"http://{handler.headers['Host']}/repos/octo/hello"
+    handler._json({"id": 1, "full_name": "octo/hello", "url": url})
+
+
+ANSWERS: dict[str, Callable[[Answering, bytes], None]] = {
+    "POST /v1/chat/completions": _chat,
+    "POST /v1/files": lambda h, body: h._json({"id": "f", "object": "file", "bytes": len(body)}),
+    "POST /v1/customers": lambda h, body: h._json({"id": "cus_1", "object": "customer"}),
+    "GET /v1/charges": _charges,
+    "GET /user": lambda h, body: h._json({"login": "octo", "id": 1}),
+    "GET /repos/octo/hello": _repository,
+    "(GET|POST) /repos/octo/hello/issues": _issues,
+}
+
+
+@pytest.fixture
+def at(settings: Any, tmp_path: Any) -> Iterator[tuple[str, str]]:
+    """The proxy's address for a provider of any such API, and a token."""
+    with Server(Answering) as api:
+        bearer = {"in": "header", "values": {"Authorization": "Bearer {key}"}}
+        document = provider_file(
+            "anyapi", f"http://127.0.0.1:{api.port}", bearer, links_in_answers=True
+        )
+        (tmp_path / "anyapi.json").write_text(json.dumps(document))
+        settings.PROVIDERS_DIR = str(tmp_path)
+        settings.EGRESS_ALLOW = f"127.0.0.1:{api.port}"
+        registry.cache_clear()
+        account = make_account()
+        make_credential(account, {"properties": {"kind": "anyapi_key", "key": KEY}})
+        with Serving(settings, str(connection.settings_dict["NAME"])) as served:
+            yield f"http://127.0.0.1:{served.port}/proxy/anyapi", make_token(account)
+    registry.cache_clear()
+
+
+def test_openai(at):
+    openai = pytest.importorskip("openai")
+    client = openai.OpenAI(base_url=f"{at[0]}/v1", api_key=at[1], max_retries=0)
+    asked = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+    answer = client.chat.completions.create(**asked)
+    assert answer.choices[0].message.content == "hello"
+    stream = client.chat.completions.create(**asked, stream=True)
+    assert "".join(piece.choices[0].delta.content for piece in stream) == "one two"
+    file = client.files.create(file=("a.txt", b"x" * 3_000_000), purpose="assistants")
+    assert file.bytes > 3_000_000
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("missing")
+
+
+def test_stripe(at):
+    stripe = pytest.importorskip("stripe")
+    client = stripe.StripeClient(at[1], base_addresses={"api": at[0]})
+    assert client.v1.customers.create(params={"name": "Paul"}).id == "cus_1"
+    charges = client.v1.charges.list(params={"limit": 1})
+    assert [charge.id for charge in charges.auto_paging_iter()] == ["ch_1", "ch_2"]
+
+
+def test_pygithub(at):
+    github = pytest.importorskip("github")
+    client = github.Github(auth=github.Auth.Token(at[1]), base_url=at[0])
+    assert client.get_user().login == "octo"
+    repository = client.get_repo("octo/hello")
+    assert [issue.number for issue in repository.get_issues()] == [1, 2]
+    assert repository.create_issue("t").number == 3

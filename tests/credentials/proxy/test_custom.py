@@ -1,0 +1,97 @@
+"""Custom services: an account's own, defined by staff, used like any provider."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.errors import Invalid
+from credentials.custom_providers import custom_provider_create, custom_provider_update
+from events.models import Event
+from tests.credentials.proxy.conftest import KEY
+from tests.factories import TESTER, make_credential
+
+
+@pytest.fixture
+def service(account, upstream):
+    def make(**more):
+        row = custom_provider_create(
+            account_id=account.id,
+            actor=TESTER,
+            name="weather",
+            base_url=f"http://127.0.0.1:{upstream.port}/base",
+            **more,
+        )
+        properties = {"kind": "custom_key", "provider": row.slug, "key": KEY}
+        return make_credential(account, {"properties": properties})
+
+    return make
+
+
+def test_its_key_is_put_where_its_row_says(caller, service, upstream):
+    row = service(auth_header="X-Weather-Key", prefix="Key ")
+    for route in ("/proxy/custom.weather", f"/v1/proxy/credential/{row.id}"):
+        assert caller.get(f"{route}/today?x=1").status == 200
+    assert {seen.target for seen in upstream.seen} == {"/base/today?x=1"}
+    assert {seen.headers["x-weather-key"] for seen in upstream.seen} == {f"Key {KEY}"}
+
+
+def test_the_token_may_be_in_its_header(caller, service, upstream):
+    service(auth_header="X-Weather-Key", prefix="Key ")
+    own = {"X-Weather-Key": f"Key {caller.token}"}
+    assert caller.get("/proxy/custom.weather/x", bearer=False, headers=own).status == 200
+    assert caller.token not in str(upstream.seen[0].headers)
+
+
+def test_a_blocked_endpoint_is_403(caller, service, upstream):
+    service(blocked_endpoints=["DELETE /v1/*", "* /admin*"])
+    assert caller.send("DELETE", "/proxy/custom.weather/v1/x").status == 403
+    assert caller.get("/proxy/custom.weather/admin/x").status == 403
+    assert caller.get("/proxy/custom.weather/%61dmin").status == 403
+    assert caller.get("/proxy/custom.weather/v1/x").status == 200
+    assert len(upstream.seen) == 1
+
+
+def test_its_rate_is_kept_to(caller, service):
+    service(rate_limit=1)
+    assert caller.get("/proxy/custom.weather/x").status == 200
+    refused = caller.get("/proxy/custom.weather/x")
+    assert refused.status == 429
+    assert set(refused.json()) == {"error", "retry_after_seconds"}
+
+
+def test_the_target_is_checked_again_when_it_is_used(caller, service, upstream):
+    service()
+    caller.client._allow = frozenset()
+    assert caller.get("/proxy/custom.weather/x").status == 502
+    assert upstream.seen == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:1/",
+        "http://localhost:{port}/",
+        "https://127.0.0.1/",
+        "http://user@127.0.0.1:{port}/",
+        "http://127.0.0.1:{port}/a/../b",
+        "http://127.0.0.1:{port}/?x",
+    ],
+)
+def test_what_nobody_opened_is_refused_when_saved(account, upstream, url):
+    with pytest.raises(Invalid):
+        custom_provider_create(
+            account_id=account.id,
+            actor=TESTER,
+            name="inside",
+            base_url=url.format(port=upstream.port),
+        )
+
+
+def test_writes_are_events(account, service):
+    service()
+    custom_provider_update(
+        account_id=account.id, actor=TESTER, name="weather", prefix="", rate_limit=100
+    )
+    made, changed = Event.objects.filter(target_type="custom_provider").order_by("id")
+    assert (made.verb, made.changed) == ("custom_provider.created", ["base_url", "name"])
+    assert (changed.verb, changed.changed) == ("custom_provider.updated", ["prefix"])

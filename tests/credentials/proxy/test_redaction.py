@@ -1,0 +1,107 @@
+"""A secret that a provider sends back does not reach who may only use it."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import zlib
+from urllib.parse import quote
+
+import pytest
+
+from credentials.proxy.redaction import Echoed, Forms, Looking, Masking
+from events.models import Event
+from tests.credentials.proxy.conftest import KEY
+
+SECRET = 's3cr3t/+=ünd &"more"_0123456789'
+
+
+def masked(data: bytes, size: int, secret: str = SECRET) -> bytes:
+    masking = Masking(Forms([secret]))
+    pieces = [masking.feed(data[at : at + size]) for at in range(0, len(data), size)]
+    return b"".join([*pieces, masking.rest()])
+
+
+def written(form: str) -> bytes:
+    raw = SECRET.encode()
+    return {
+        "plain": raw,
+        "json": json.dumps(SECRET)[1:-1].encode(),
+        "base64": base64.b64encode(raw),
+        "base64 after one": base64.b64encode(b"x" + raw + b"yz"),
+        "base64 after two": base64.urlsafe_b64encode(b"xy" + raw + b"yz"),
+        "percent": quote(SECRET, safe="").encode(),
+        "percent in lower case": quote(SECRET, safe="").lower().encode(),
+        "hex": raw.hex().encode(),
+    }[form]
+
+
+FORMS = ["plain", "json", "base64", "base64 after one", "base64 after two", "percent", "hex"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("size", [1, 7, 4096])
+def test_it_is_masked_in_every_form_across_every_border(form, size):
+    data = b'{"a": "' + written(form) + b'", "b": 1}'
+    found = masked(data, size)
+    assert len(found) == len(data)
+    assert found.startswith(b'{"a": "')
+    assert found.endswith(b'", "b": 1}')
+    assert found.count(b"*") > len(written(form)) * 0.8
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_what_only_begins_like_it_passes(size):
+    data = (SECRET[:12] + "no " + SECRET[:-1]).encode()
+    assert masked(data, size) == data
+
+
+def test_nothing_waits_that_cannot_be_a_beginning():
+    assert Masking(Forms(["zzzzzzzzzz"])).feed(b"data: 1\n\n") == b"data: 1\n\n"
+
+
+def test_a_short_secret_is_not_looked_for():
+    assert masked(b"abc abc", 2, "abc") == b"abc abc"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_compressed_body_passes_unless_it_holds_one(encoding):
+    squeeze = gzip.compress if encoding == "gzip" else zlib.compress
+    for text, found in ((b"nothing " * 1000, False), (b"x" * 5000 + SECRET.encode(), True)):
+        looking, data, passed = Looking(Forms([SECRET]), encoding), squeeze(text), b""
+        try:
+            for at in range(0, len(data), 10):
+                passed += looking.feed(data[at : at + 10])
+        except Echoed:
+            assert found
+            assert len(passed) < len(data)
+        else:
+            assert passed == data
+
+
+def test_what_is_not_in_its_encoding_does_not_pass():
+    with pytest.raises(Echoed):
+        Looking(Forms([SECRET]), "gzip").feed(b"plain text with it: " + SECRET.encode())
+
+
+@pytest.mark.parametrize("form", ["plain", "base64", "percent", "header", "chunks"])
+def test_an_echo_is_masked_and_recorded(caller, path, row, form):
+    answer = caller.get(f"{path}/secret?form={form}")
+    assert answer.status == 200
+    said = answer.body + json.dumps(answer.headers).encode()
+    assert KEY.encode() not in said
+    assert answer.body.count(b"*") > 20 or form == "header"
+    event = Event.objects.get(verb="credential.echoed")
+    assert (event.target_id, event.detail) == (row.id, {"path": "/secret"})
+
+
+def test_an_echo_in_a_compressed_body_breaks_it_off(caller, path):
+    answer = caller.get(f"{path}/secret?form=gzip", headers={"Accept-Encoding": "gzip"})
+    assert answer.broken is not None
+    assert Event.objects.filter(verb="credential.echoed").exists()
+
+
+def test_an_answer_without_an_echo_is_no_event(caller, path):
+    caller.get(f"{path}/status?code=200")
+    assert not Event.objects.filter(verb="credential.echoed").exists()

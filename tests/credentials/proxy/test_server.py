@@ -1,0 +1,222 @@
+"""On the shipped server: what breaks looks broken, what streams streams, and nothing else waits."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from events.models import Event
+from tests.credentials.proxy.serving import Serving
+from tests.credentials.proxy.wire import exchange, read_to_end, request
+from tests.factories import make_account, make_credential, make_token
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MIB = 1024 * 1024
+BIG = int(os.environ.get("PROXY_BODY_MIB", "64")) * MIB
+
+
+@pytest.fixture
+def served(upstream: Any, settings: Any) -> Iterator[Serving]:
+    with Serving(settings, str(connection.settings_dict["NAME"])) as serving:
+        yield serving
+
+
+@pytest.fixture
+def token(upstream: Any, transactional_db: None) -> str:
+    account = make_account()
+    make_credential(account, {"properties": {"kind": "upstream_key", "key": "k" * 20}})
+    return make_token(account)
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+@pytest.mark.parametrize("how", ["fin", "reset"])
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_a_provider_that_breaks_off_looks_broken(served, token, framing, how, version):
+    target = f"/proxy/upstream/broken?framing={framing}&how={how}"
+    with served.connect() as sock:
+        answer = exchange(sock, request("GET", target, token, version=version))
+    assert answer.status == 200
+    assert not answer.looks_whole, answer
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_a_killed_server_looks_broken(served, token, framing):
+    route = "download?size=1000000000" if framing == "length" else "dripping"
+    with served.connect() as sock:
+        sock.sendall(request("GET", f"/proxy/upstream/{route}", token))
+        found = b""
+        while b"\r\n\r\n" not in found:
+            found += sock.recv(1000)
+        served.kill()
+        answer = read_to_end(sock, found)
+    assert answer.status == 200
+    assert not answer.looks_whole
+    os.kill(served.process.pid, 18)  # SIGCONT
+
+
+def test_a_caller_who_goes_ends_the_providers_work(served, token, upstream):
+    for route, told in (("silent", upstream.asked), ("dripping", None)):
+        upstream.gone.clear()
+        with served.connect() as sock:
+            sock.sendall(request("GET", f"/proxy/upstream/{route}", token))
+            if told:
+                assert told.wait(10)
+            else:
+                sock.recv(1000)
+        assert upstream.gone.wait(5), route
+
+
+@pytest.mark.parametrize("framing", ["Transfer-Encoding: chunked", "Content-Length: 200000"])
+def test_an_upload_that_breaks_off_does_not_look_whole(served, token, upstream, framing):
+    chunk = b"186a0\r\n" + b"x" * 100_000
+    with served.connect() as sock:
+        sock.sendall(request("POST", "/proxy/upstream/upload", token, framing) + chunk)
+        time.sleep(0.5)
+        assert [seen.target for seen in upstream.seen] == ["/upload"]
+    time.sleep(0.5)
+    assert upstream.uploaded == []
+
+
+def test_events_arrive_one_by_one(served, token):
+    asked = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
+    headers = {"Authorization": f"Bearer {token}"}
+    asked.request("GET", "/proxy/upstream/events?count=5&every=0.3", headers=headers)
+    answer = asked.getresponse()
+    late = []
+    while line := answer.readline():
+        if line.startswith(b"data: "):
+            late.append(time.monotonic() - float(line.split()[2]))
+    assert len(late) == 5
+    assert max(late) < 0.25
+    asked.close()
+
+
+def test_a_download_is_passed_on_in_pieces(served, token):
+    before = served.memory()
+    asked = http.client.HTTPConnection("127.0.0.1", served.port, timeout=120)
+    headers = {"Authorization": f"Bearer {token}"}
+    asked.request("GET", f"/proxy/upstream/download?size={BIG}", headers=headers)
+    answer = asked.getresponse()
+    size, most = 0, 0
+    while piece := answer.read(MIB):
+        size += len(piece)
+        most = max(most, served.memory())
+    assert size == BIG
+    assert most - before < 50 * MIB
+    asked.close()
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+def test_an_upload_is_passed_on_in_pieces(served, token, chunked):
+    before = served.memory()
+    piece, digest, most = os.urandom(MIB), hashlib.sha256(), [before]
+
+    def pieces() -> Iterator[bytes]:
+        for _ in range(BIG // MIB):
+            digest.update(piece)
+            most.append(served.memory())
+            yield piece
+
+    asked = http.client.HTTPConnection("127.0.0.1", served.port, timeout=120)
+    headers = {"Authorization": f"Bearer {token}"}
+    if not chunked:
+        headers["Content-Length"] = str(BIG)
+    asked.request(
+        "POST", "/proxy/upstream/upload", pieces(), headers=headers, encode_chunked=chunked
+    )
+    found = json.loads(asked.getresponse().read())
+    assert found == {"size": BIG, "sha256": digest.hexdigest()}
+    assert max(most) - before < 50 * MIB
+    asked.close()
+
+
+def test_slow_providers_hold_up_nobody(served, token):
+    """200 at once, and a pool of 8 connections to the database."""
+    with ThreadPoolExecutor(200) as pool:
+        began = time.monotonic()
+        slow = [
+            pool.submit(_get, served, token, "/proxy/upstream/slow?seconds=4") for _ in range(200)
+        ]
+        time.sleep(2)
+        quick = []
+        for _ in range(20):
+            start = time.monotonic()
+            assert _get(served, token, "/proxy/upstream/status?code=200") == 200
+            quick.append(time.monotonic() - start)
+        assert {one.result() for one in slow} == {200}
+    assert time.monotonic() - began < 15
+    assert sorted(quick)[10] < 0.5
+    assert Event.objects.filter(verb="credential.used").count() == 220
+
+
+def test_a_request_that_is_none_is_refused_in_json(served):
+    for raw in (
+        b"GET /proxy/x/y HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+        b"GET /proxy/x/y HTTP/1.1\r\nHost: a\r\nX : 1\r\n\r\n",
+        b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
+        b"GET /\x00 HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /x HTTP/1.1\r\nHost: a\r\nX-A: b\x00c\r\n\r\n",
+        b"nonsense\r\n\r\n",
+    ):
+        with served.connect() as sock:
+            answer = exchange(sock, raw)
+        assert answer.status == 400, raw
+        assert json.loads(answer.body)["status"] == 400
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://169.254.169.254/latest/meta-data/",
+        "//169.254.169.254/",
+        "/proxy/upstream@evil.example/x",
+        "/proxy//evil.example/x",
+        "/proxy/upstream/..%2f..%2fx",
+        "/proxy/upstream/%2e%2e/x",
+        "/proxy/upstream/\\evil.example/",
+        "*",
+    ],
+)
+def test_no_target_leads_elsewhere(served, token, upstream, target):
+    with served.connect() as sock:
+        answer = exchange(sock, request("GET", target, token))
+    assert answer.status in {400, 404}
+    assert upstream.seen == []
+
+
+def test_the_target_is_kept_byte_for_byte(served, token, upstream):
+    target = "/a;b=1/%C3%A9/~x'(y)?q=%zz&&a+b=%2F..%2f&=#".rstrip("#")
+    with served.connect() as sock:
+        exchange(sock, request("GET", f"/proxy/upstream{target}", token))
+    assert [seen.target for seen in upstream.seen] == [target]
+
+
+def test_metrics_are_for_this_machine(served, token):
+    _get(served, token, "/proxy/upstream/status?code=200")
+    with served.connect() as sock:
+        text = exchange(sock, request("GET", "/metrics", token)).body.decode()
+    assert (
+        'latchkey_proxy_requests_total{method="GET",provider="upstream",status="200"} 1.0' in text
+    )
+    with served.connect() as sock:
+        forwarded = request("GET", "/metrics", token, "X-Forwarded-For: 192.0.2.1")
+        assert exchange(sock, forwarded).status == 404
+
+
+def _get(served: Serving, token: str, target: str) -> int:
+    asked = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
+    asked.request("GET", target, headers={"Authorization": f"Bearer {token}"})
+    answer = asked.getresponse()
+    answer.read()
+    asked.close()
+    return answer.status

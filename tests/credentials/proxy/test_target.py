@@ -1,0 +1,115 @@
+"""What a request target may be, before anything else is looked at."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.errors import BadRequest, NotFound, TargetTooLong
+from credentials.proxy.target import check_path, decoded, parse
+
+
+def test_the_parts_are_as_they_were_written():
+    target = parse("/proxy/openai/v1/files%20x;a?b=%zz&c=/../d")
+    assert (target.prefix, target.service, target.id) == ("/proxy/openai", "openai", None)
+    assert (target.path, target.query) == ("/v1/files%20x;a", "b=%zz&c=/../d")
+
+
+@pytest.mark.parametrize(
+    ("raw", "path", "query"),
+    [
+        ("/proxy/a", "", None),
+        ("/proxy/a/", "/", None),
+        ("/proxy/a?", "", ""),
+        ("/proxy/a?b", "", "b"),
+    ],
+)
+def test_path_and_query_may_be_absent(raw, path, query):
+    target = parse(raw)
+    assert (target.path, target.query) == (path, query)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "http://evil.example/proxy/a/b",
+        "//evil.example/proxy/a/b",
+        "evil.example:443",
+        "*",
+        "",
+        "/proxy/a/b c",
+        "/proxy/a/b\\c",
+        "/proxy/a/b#c",
+        "/proxy/a/\r\nX: 1",
+        "/proxy/a/é",
+        '/proxy/a/"',
+        "/proxy/a/<b>",
+    ],
+)
+def test_what_two_servers_read_in_two_ways_is_refused(raw):
+    with pytest.raises(BadRequest):
+        parse(raw)
+
+
+@pytest.mark.parametrize(
+    "raw", ["/", "/proxy", "/proxy/", "/v1/proxy/credential/", "/v1/proxy/x/y", "/PROXY/a/b", "/v1"]
+)
+def test_another_route_is_not_there(raw):
+    with pytest.raises(NotFound):
+        parse(raw)
+
+
+def test_a_target_is_bounded():
+    parse("/proxy/a/" + "x" * 4087)
+    with pytest.raises(TargetTooLong):
+        parse("/proxy/a/" + "x" * 4088)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "/",
+        "/v1/charges",
+        "/v1/charges/",
+        "/a.b/.well-known/c..d/...",
+        "/a%20b/%C3%A9",
+        "/a;b=c/~d",
+    ],
+)
+def test_plain_paths_pass(path):
+    check_path(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/a//b", "//", "/a/../b", "/..", "/.", "/a/./b", "/a/..;/b", "/a/.;x=1/b"),
+        *("/a%2Fb", "/a%2fb", "/a%252fb", "/a%25252Fb", "/a%5Cb", "/a%5cb", "/a%255c"),
+        *("/%2e%2e/a", "/%2E./a", "/.%2e/a", "/a%2eb", "/%252e%252e/"),
+        *("/a%00", "/a%0d%0aX:1", "/a%250a", "/a%7F", "/a%1f", "/a%", "/a%2", "/a%zz"),
+    ],
+)
+def test_paths_that_servers_do_not_read_alike_are_refused(path):
+    with pytest.raises(BadRequest):
+        check_path(path)
+
+
+def test_a_providers_file_may_allow_some_of_them():
+    check_path("/projects/group%2Fname", frozenset({"encoded_slash"}))
+    check_path("/a//b", frozenset({"empty_segment"}))
+    check_path("/a%2Eb", frozenset({"encoded_dot"}))
+
+
+ALL = frozenset({"encoded_slash", "encoded_backslash", "encoded_dot", "empty_segment"})
+
+
+@pytest.mark.parametrize(
+    "path", ["/../a", "/%2e%2e/a", "/a%2f..%2fb", "/a%5c..%5cb", "/%252e%252e;/"]
+)
+def test_dot_segments_are_never_allowed(path):
+    with pytest.raises(BadRequest):
+        check_path(path, ALL)
+
+
+def test_decoding_goes_to_the_ground():
+    assert decoded("/%2561%2562/%63") == "/ab/c"

@@ -1,0 +1,98 @@
+"""Wherever a name leads, and whatever a row says: the credential goes to no address that was not checked."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+
+from common.errors import Invalid
+from credentials.custom_providers import custom_provider_create
+from egress.client import Client
+from providers.registry import registry
+from tests.credentials.proxy.conftest import KEY, Caller
+from tests.credentials.proxy.files import provider_file
+from tests.factories import TESTER, make_credential, make_token
+
+INSIDE = {
+    "decimal": "https://2130706433/",
+    "octal": "https://0177.0.0.1/",
+    "hexadecimal": "https://0x7f.1/",
+    "circled digits": "https://①②⑦.⓪.⓪.①/",
+    "nat64": "https://[64:ff9b::a9fe:a9fe]/",
+    "compatible": "https://[::127.0.0.1]/",
+    "mapped": "https://[::ffff:127.0.0.1]/",
+    "multicast": "https://239.255.255.250/",
+    "metadata": "https://100.100.100.200/",
+    "backslash": "https://example.com\\@127.0.0.1/",
+    "user": "https://example.com@127.0.0.1/",
+    "tab": "https://exa\tmple.com/",
+    "plain": "http://api.example.com/",
+    "port": "https://api.example.com:8443/",
+    "trailing dot": "https://localhost./",
+}
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_a_bad_address_is_no_custom_services(account, name):
+    with pytest.raises(Invalid):
+        custom_provider_create(
+            account_id=account.id, actor=TESTER, name="inside", base_url=INSIDE[name]
+        )
+
+
+@pytest.fixture
+def far(account, upstream, settings, tmp_path):
+    """A provider at a public name, of which each test says where it leads."""
+    bearer = {"in": "header", "values": {"Authorization": "Bearer {key}"}}
+    document = provider_file("far", "https://api.far.example", bearer)
+    (tmp_path / "upstream" / "far.json").write_text(json.dumps(document))
+    registry.cache_clear()
+    make_credential(account, {"properties": {"kind": "far_key", "key": KEY}})
+    return make_token(account)
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ["127.0.0.1"],
+        ["93.184.216.34", "10.0.0.1"],
+        ["93.184.216.34", "::1"],
+        ["::ffff:127.0.0.1"],
+        ["64:ff9b::7f00:1"],
+        ["169.254.169.254"],
+        ["100.100.100.200"],
+        [],
+    ],
+    ids=["loopback", "mixed", "mixed families", "mapped", "nat64", "metadata", "cgnat", "none"],
+)
+def test_a_name_that_leads_inside_gets_nothing(far, upstream, addresses):
+    dialled: list[str] = []
+
+    def dial(address: str, port: int, seconds: float) -> socket.socket:
+        dialled.append(address)
+        raise OSError
+
+    client = Client(lookup=lambda name: addresses, dial=dial)
+    assert Caller(client, far).get("/proxy/far/x").status == 502
+    assert dialled == []
+
+
+def test_the_second_answer_of_a_resolver_is_not_asked_for(far):
+    answers = [["93.184.216.34"], ["127.0.0.1"]]
+    dialled = []
+
+    def dial(address, port, seconds):
+        dialled.append(address)
+        raise OSError
+
+    client = Client(lookup=lambda name: answers.pop(0), dial=dial)
+    assert Caller(client, far).get("/proxy/far/x").status == 502
+    assert dialled == ["93.184.216.34"]
+
+
+@pytest.mark.parametrize("header", ["Host", "X-Forwarded-Host", "X-Host", "X-Original-Host"])
+def test_a_header_does_not_choose_the_host(caller, path, upstream, header):
+    caller.get(f"{path}/x", headers={header: "localhost"})
+    assert {seen.headers["host"] for seen in upstream.seen} == {f"127.0.0.1:{upstream.port}"}

@@ -1,0 +1,68 @@
+"""A client that sees what came over the wire, and how the connection ended."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import NamedTuple
+
+
+class Wire(NamedTuple):
+    """`end`: fin or reset. `head` and `body` as they came, chunks included."""
+
+    head: bytes
+    body: bytes
+    end: str
+
+    @property
+    def status(self) -> int:
+        return int(self.head.split()[1])
+
+    @property
+    def is_chunked(self) -> bool:
+        return b"transfer-encoding: chunked" in self.head.lower()
+
+    @property
+    def looks_whole(self) -> bool:
+        """Whether a client that trusts the framing would take it for all."""
+        if self.end == "reset":
+            return False
+        if self.is_chunked:
+            return self.body.endswith(b"0\r\n\r\n")
+        for line in self.head.lower().split(b"\r\n"):
+            if line.startswith(b"content-length:"):
+                return len(self.body) >= int(line.partition(b":")[2])
+        return True
+
+
+def exchange(sock: socket.socket, *pieces: bytes, timeout: float = 30) -> Wire:
+    """Send, and read until the other side ends the connection."""
+    sock.settimeout(timeout)
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        for piece in pieces:
+            sock.sendall(piece)
+    return read_to_end(sock)
+
+
+def read_to_end(sock: socket.socket, found: bytes = b"") -> Wire:
+    end = "fin"
+    try:
+        while data := sock.recv(65_536):
+            found += data
+    except ConnectionResetError:
+        end = "reset"
+    head, _, body = found.partition(b"\r\n\r\n")
+    return Wire(head, body, end)
+
+
+def request(
+    method: str, target: str, token: str, *more: str, version: str = "1.1", close: bool = True
+) -> bytes:
+    lines = [
+        f"{method} {target} HTTP/{version}",
+        "Host: 127.0.0.1",
+        f"Authorization: Bearer {token}",
+        *(["Connection: close"] if close else []),
+        *more,
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
