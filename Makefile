@@ -1,5 +1,5 @@
 # make setup   virtual environment in .venv from the hashed lock
-# make run     everything needed, a demo account on an empty database, and the server on port 8000
+# make run     everything needed, a demo account on an empty database, the server on port 8000, the proxy on 8001
 # make test    the whole suite on SQLite and on a real PostgreSQL
 # make check   what CI checks beside the tests
 # make bench   list and import against their floors, on a million rows
@@ -9,6 +9,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 8000
+PROXY_PORT ?= 8001
 SETTINGS := DEBUG=1 VAULT_KEYS_FILE=var/vault.keys
 STRICT := DEBUG=0 PUBLIC_URL=https://latchkey.example ALLOWED_HOSTS=latchkey.example \
   SECRET_KEY=only-for-the-check-0123456789-abcdefghijklmnopqrstuvwxyz VAULT_KEYS_FILE=var/vault.keys DATABASE_URL=sqlite:///var/check.sqlite3
@@ -34,7 +35,9 @@ var/vault.keys:
 run: setup var/vault.keys
 	@$(SETTINGS) $(BIN)/python manage.py migrate -v 0
 	@$(SETTINGS) $(BIN)/python manage.py demo --port $(PORT)
-	@$(SETTINGS) exec $(BIN)/python manage.py serve --port $(PORT)
+	@$(SETTINGS) $(BIN)/python manage.py serve_proxy --port $(PROXY_PORT) & proxy=$$!; \
+	  trap 'kill $$proxy 2>/dev/null; wait $$proxy' EXIT; trap 'exit 130' INT TERM; \
+	  $(SETTINGS) $(BIN)/python manage.py serve --port $(PORT)
 
 test: setup
 	@echo "== SQLite"

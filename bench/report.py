@@ -10,6 +10,12 @@ class Ratio(NamedTuple):
     name: str
     value: float
     target: float
+    at_most: bool = False
+    """The target is not to be passed, instead of to be reached."""
+
+    @property
+    def reached(self) -> bool:
+        return self.value <= self.target if self.at_most else self.value >= self.target
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -31,7 +37,7 @@ def verdict(ratios: Sequence[Ratio]) -> None:
             one.name,
             f"{one.value:.2f}",
             f"{one.target:.2f}",
-            "yes" if one.value >= one.target else "no",
+            "yes" if one.reached else "no",
         )
         for one in ratios
     ]

@@ -18,17 +18,30 @@ def main() -> None:
     parser.add_argument(
         "--import-rows", type=int, default=20_000, help="of a round (default: %(default)s)"
     )
+    parser.add_argument(
+        "--refresh", type=int, metavar="GRANTS", help="refresh so many stale grants, and no more"
+    )
+    parser.add_argument("--proxy", action="store_true", help="the proxy, and no more")
     chosen = parser.parse_args()
     environment.prepare()
 
-    from bench import importing, listing
-    from bench.fill import fill
+    from bench import importing, listing, proxying, refreshing
+    from bench.fill import fill, prepare
     from bench.report import verdict
 
     print(f"{os.cpu_count()} processors, PostgreSQL and the load generator on the same machine")
+    if chosen.refresh:
+        prepare()
+        verdict(refreshing.measure(chosen.refresh))
+        return
+    if chosen.proxy:
+        prepare()
+        verdict(proxying.measure(chosen.seconds, chosen.rounds))
+        return
     filled = fill(chosen.rows)
     ratios = listing.measure(filled, chosen.seconds, chosen.rounds)
     ratios += importing.measure(filled, chosen.import_rows, chosen.rounds)
+    ratios += proxying.measure(chosen.seconds, chosen.rounds)
     verdict(ratios)
 
 

@@ -49,9 +49,10 @@ class StaffSite(admin.AdminSite):
     index_title = "Dashboard"
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
+        from accounts import second_factor_page
         from credentials.import_page import pages
 
-        return [*pages.urls(), *super().get_urls()]
+        return [*second_factor_page.urls(self), *pages.urls(), *super().get_urls()]
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+import dj_email_url
 import django_cache_url
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError
@@ -15,6 +16,11 @@ env = Env()
 
 BLOCKING_THREADS = 8
 """The server's threads in each process; each uses at most one database connection."""
+
+
+PROXY_THREADS = 320
+"""The proxy's threads in each process: so many requests are under way at once. They wait for
+providers most of the time, and hold no database connection meanwhile."""
 
 
 def boolean(name: str, *, default: bool) -> bool:
@@ -76,6 +82,23 @@ def cache(name: str) -> dict[str, Any]:
         raise ImproperlyConfigured(
             f"{name} cannot be read: write for example redis://HOST/0."
         ) from None
+
+
+def email(name: str, *, debug: bool) -> dict[str, Any]:
+    """Django's mail settings for an `smtp://` URL. Without one: the console with DEBUG, else no mail."""
+    how = "write submission://USER:PASSWORD@HOST:587/?_default_from_email=ADDRESS"
+    try:
+        found: dict[str, Any] = dj_email_url.parse(
+            str(env.str(name, default="")) or ("console://" if debug else "dummy://")
+        )
+    except (ValueError, KeyError):
+        # It may hold a password, so it is not repeated.
+        raise ImproperlyConfigured(f"{name} cannot be read: {how}.") from None
+    if "EMAIL_BACKEND" not in found:
+        raise ImproperlyConfigured(f"{name} is of an unsupported kind: {how}.")
+    if found["EMAIL_BACKEND"].endswith(".smtp.EmailBackend") and not found["EMAIL_HOST"]:
+        raise ImproperlyConfigured(f"{name} names no host: {how}.")
+    return found
 
 
 def folder(name: str) -> str:

@@ -49,8 +49,14 @@ INSTALLED_APPS = [
     "axes",
     "csp",
     "config",
+    "config.dashboard",
     "credentials",
+    "credentials.connect",
+    "credentials.health",
+    "credentials.import_page",
+    "credentials.proxy",
     "oauth_apps",
+    "webhooks",
     "accounts",
     "events",
     "vault",
@@ -107,8 +113,10 @@ VAULT_KEYS_FILE = env.env.str("VAULT_KEYS_FILE", default="")
 VAULT_SUITE = env.env.str("VAULT_SUITE", default="1")
 EGRESS_ALLOW = env.env.str("EGRESS_ALLOW", default="")
 PROVIDERS_DIR = env.folder("PROVIDERS_DIR")
+SPOOL_DIR = env.env.str("SPOOL_DIR", default=str(VAR_DIR / "spool"))
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
-# Nothing takes files, so what is sent as one is read past and never written to a disk.
+# Only the import page takes a file, in memory (credentials/import_page/uploads.py). Anywhere else,
+# what is sent as one is read past and never written to a disk.
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 FILE_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
 
@@ -120,8 +128,21 @@ STATIC_URL = "/static/"
 STATIC_ROOT = VAR_DIR / "static"
 WHITENOISE_USE_FINDERS = DEBUG
 
+# --- Mail ---------------------------------------------------------------------------------------
+_MAIL = env.email("EMAIL_URL", debug=DEBUG)
+EMAIL_BACKEND = _MAIL["EMAIL_BACKEND"]
+EMAIL_HOST, EMAIL_PORT = _MAIL["EMAIL_HOST"], _MAIL["EMAIL_PORT"]
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _MAIL["EMAIL_HOST_USER"], _MAIL["EMAIL_HOST_PASSWORD"]
+EMAIL_USE_TLS, EMAIL_USE_SSL = _MAIL["EMAIL_USE_TLS"], _MAIL["EMAIL_USE_SSL"]
+EMAIL_TIMEOUT = _MAIL["EMAIL_TIMEOUT"] or 20
+DEFAULT_FROM_EMAIL = _MAIL.get(
+    "DEFAULT_FROM_EMAIL", f"Latchkey <latchkey@{urlsplit(PUBLIC_URL).hostname}>"
+)
+
 # --- In front of it -----------------------------------------------------------------------------
 TRUSTED_PROXIES = env.number("TRUSTED_PROXIES", default=0)
+
+METRICS_TOKEN = env.env.str("METRICS_TOKEN", default="")
 
 # --- People -------------------------------------------------------------------------------------
 AUTHENTICATION_BACKENDS = [
@@ -143,6 +164,7 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _TLS
 # The __Host- prefix binds a cookie to this host alone; browsers take it only over TLS.
 SESSION_COOKIE_NAME = "__Host-sessionid" if _TLS else "sessionid"
+CSRF_FAILURE_VIEW = "credentials.connect.presenting.csrf_failure"
 CSRF_COOKIE_NAME = "__Host-csrftoken" if _TLS else "csrftoken"
 # Five failures of one user from one address within a minute lock that pair, and only that pair.
 AXES_FAILURE_LIMIT = 5
@@ -154,6 +176,7 @@ AXES_CLIENT_IP_CALLABLE = "config.middleware.client_ip"
 AXES_VERBOSE = False
 # The page of a TOTP device would show its key.
 OTP_ADMIN_HIDE_SENSITIVE_DATA = True
+OTP_TOTP_ISSUER = "Latchkey"
 
 # --- What browsers may do -----------------------------------------------------------------------
 CONTENT_SECURITY_POLICY = {
@@ -172,7 +195,12 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _TLS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _TLS else None
 # The API must not answer plain HTTP with a redirect (ASVS 5.0, 4.1.2); people's pages may.
 SECURE_SSL_REDIRECT = _TLS
-SECURE_REDIRECT_EXEMPT = [r"^v1/", r"^api/", r"^healthz$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [
+    r"^v1/",
+    r"^api/",
+    r"^link/oauth2/token$",
+    r"^(?:healthz|readyz|metrics)$",
+]
 X_FRAME_OPTIONS = "DENY"
 
 # --- The API ------------------------------------------------------------------------------------
@@ -204,7 +232,10 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "config.api.schema.complete",
     ],
-    "ENUM_NAME_OVERRIDES": {"HealthStatusEnum": "common.health.STATUSES"},
+    "ENUM_NAME_OVERRIDES": {
+        "HealthStatusEnum": "common.health.STATUSES",
+        "WebhookTypeEnum": "webhooks.types.TYPES",
+    },
 }
 
 LOGGING_CONFIG = None

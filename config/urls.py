@@ -3,6 +3,7 @@ from django.urls import include, path, re_path
 
 from config import probes
 from config.api import docs, errors
+from config.metrics import metrics
 
 handler400 = errors.bad_request
 handler403 = errors.permission_denied
@@ -10,8 +11,10 @@ handler404 = errors.not_found
 handler500 = errors.server_error
 
 v1 = [
+    path("", include("credentials.connect.urls")),
     path("", include("credentials.urls")),
     path("", include("oauth_apps.urls")),
+    path("", include("webhooks.urls")),
     path("", include("events.urls")),
     path("", include("providers.urls")),
 ]
@@ -19,11 +22,13 @@ urlpatterns = [
     path("v1/", include(v1)),
     path("api/", include("accounts.urls")),
     path("api/", include("credentials.fishnet.urls")),
+    path("", include("credentials.connect.page_urls")),
     path("openapi.json", docs.SchemaView.as_view(), name="schema"),
     path("docs", docs.DocsView.as_view(), name="docs"),
     path("admin/", admin.site.urls),
     path("healthz", probes.healthz),
     path("readyz", probes.readyz),
+    path("metrics", metrics),
     # With DEBUG, Django's own page for what is not there would be HTML.
-    re_path(r"^(?:v1|api)(?:/|$)", errors.nothing_here),
+    re_path(r"^(?:v1|api|link/oauth2/token)(?:/|$)", errors.nothing_here),
 ]

@@ -13,10 +13,16 @@ from accounts.models import Account
 from accounts.services import account_create, token_create
 from common.callers import Actor
 from common.scopes import ALL
+from credentials.connect.links import link_create
+from credentials.connect.models import ConnectLink
+from credentials.connect.wishes import Wish
 from credentials.models import Credential
 from credentials.services import credential_import
 from oauth_apps.models import OAuthApp
 from oauth_apps.services import oauth_app_create
+from webhooks.models import WebhookEndpoint
+from webhooks.services import endpoint_create
+from webhooks.types import TYPES
 
 TESTER = Actor(name="tester")
 _numbers = itertools.count(1)
@@ -70,6 +76,23 @@ def make_app(account: Account, provider: str = "linear", **more: Any) -> OAuthAp
     }
     id = oauth_app_create(account_id=account.id, actor=TESTER, provider=provider, **fields)
     return OAuthApp.objects.get(id=id)
+
+
+def endpoint_body(**more: Any) -> dict[str, Any]:
+    """An endpoint that nothing listens at; tests.settings allows its address."""
+    return {"url": "http://127.0.0.1:9/hook", "events": list(TYPES), **more}
+
+
+def make_endpoint(account: Account, **more: Any) -> WebhookEndpoint:
+    id, _ = endpoint_create(account_id=account.id, actor=TESTER, **endpoint_body(**more))
+    return WebhookEndpoint.objects.get(id=id)
+
+
+def make_link(account: Account, **more: Any) -> ConnectLink:
+    """A connect link with a form, unless `more` says otherwise."""
+    wish = Wish(**{"kind": "stripe_key", **more})
+    id, _ = link_create(account_id=account.id, wish=wish, actor=TESTER)
+    return ConnectLink.objects.get(id=id)
 
 
 def make_staff(*groups: str, password: str = "correct horse", **more: Any) -> User:

@@ -12,8 +12,9 @@ os.environ.update(
     DATABASE_URL=_url,
     VAULT_KEYS=f"t1:{base64.b64encode(b'1' * 32).decode()}",
     VAULT_KEYS_FILE="",
-    EGRESS_ALLOW="",
 )
+# Where webhook endpoints of samples are: nothing listens there, and no name is resolved.
+os.environ.setdefault("EGRESS_ALLOW", "127.0.0.1:9")
 
 from config.settings import *  # noqa: E402, F403
 from config.settings import BASE_DIR, DATABASES, VAR_DIR  # noqa: E402

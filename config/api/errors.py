@@ -33,17 +33,22 @@ from common.errors import (
 
 logger = structlog.get_logger(__name__)
 
-API_PATHS = ("/v1/", "/api/")
+API_PATHS = ("/v1/", "/api/", "/link/oauth2/token")
 
 
 def is_api(path: str) -> bool:
     return path.startswith(API_PATHS) or path in {"/v1", "/api"}
 
 
+def answer_for(request: HttpRequest, error: Exception) -> HttpResponse:
+    """The answer for whatever was raised, 500 included."""
+    return problem_response(request, _status_and_problem(error))
+
+
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's hook. Whatever a view raises leaves as a problem document, 500 included."""
     request = context["request"]._request
-    found = problem_response(request, _status_and_problem(error))
+    found = answer_for(request, error)
     response = Response(status=found.status_code)
     response.data = orjson.Fragment(found.content)
     response.content_type = found.headers["Content-Type"]

@@ -40,6 +40,10 @@ _IF_MATCH: Schema = {
     "schema": {"type": "string"},
     "description": "An ETag: the call fails with 412 where the object has changed since.",
 }
+_REPLAYED: Schema = {
+    "schema": {"type": "string", "const": "true"},
+    "description": "There where the answer is that of an earlier request with the same key.",
+}
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -107,12 +111,25 @@ def _complete(operation: Schema, *, path: str, method: str) -> None:
             # As a plain object it would be read as ?custom_property=42.
             parameter["content"] = {"application/json": {"schema": parameter.pop("schema")}}
             parameter["content"]["application/json"]["schema"] = {"type": "object"}
-    if method in {"patch", "delete"} and path.startswith("/v1/"):
+    if method in {"patch", "delete"} and path.startswith("/v1/") and "/connect-" not in path:
         operation.setdefault("parameters", []).append(_IF_MATCH)
+    if any(p["name"] == "Idempotency-Key" for p in operation.get("parameters", [])):
+        _add_replays(operation, path)
     operation["responses"]["default"] = _error_response(path)
     for (example_path, example_method), content in EXAMPLES.items():
         if (path, method) == (example_path, example_method):
             _add_examples(operation, content)
+
+
+def _add_replays(operation: Schema, path: str) -> None:
+    for response in operation["responses"].values():
+        response.setdefault("headers", {})["Idempotent-Replayed"] = _REPLAYED
+    for status, reason in (
+        ("409", "The request with this Idempotency-Key is still running, or there is a conflict."),
+        ("422", "The body is not valid, or the Idempotency-Key was sent with another request."),
+    ):
+        refusal = {**_error_response(path), "description": reason}
+        operation["responses"].setdefault(status, refusal)
 
 
 def _error_response(path: str) -> Schema:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from accounts.checks import api_views, stated_scope
-from tests.factories import stripe_body
+from tests.factories import endpoint_body, stripe_body
 
 VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -25,18 +25,61 @@ BODIES: dict[str, Callable[[], Any]] = {
     "POST /v1/credentials": stripe_body,
     "POST /v1/credentials/import": lambda: [stripe_body()],
     "PATCH /v1/credentials/{pk}": lambda: {"name": "New", "metadata": {"a": 1}},
+    "POST /v1/credentials/{pk}/check": lambda: None,
+    "POST /v1/credentials/{pk}/report": lambda: {"status": 401},
+    "POST /v1/credentials/{pk}/reveal": lambda: {"reason": "A sample."},
+    "POST /v1/credentials/{pk}/rotate": lambda: {"properties": {"secret": "sk_test_rotated"}},
+    "POST /v1/credentials/start-auth": lambda: {
+        "oauth_app_id": "01989aa0-0000-7000-8000-000000000000",
+        "credential_kind": "stripe_oauth2",
+        "redirect_url": "https://acme.example/connected",
+    },
+    "POST /v1/connect-links": lambda: {"kind": "stripe_key"},
+    "POST /v1/connect-links/{pk}/complete": lambda: None,
+    "PATCH /v1/connect-settings": lambda: {"return_urls": ["https://acme.example/keys"]},
+    "PATCH /v1/oauth-apps/{pk}/connect-settings": lambda: {"completes_itself": True},
+    "POST /link/oauth2/token": lambda: {
+        "code": "c",
+        "client_id": "01989aa0-0000-7000-8000-000000000000",
+        "client_secret": "s",
+    },
+    "POST /v1/credentials/{pk}/token": lambda: None,
+    "PUT /v1/credentials/{pk}/policy": lambda: {"methods": ["GET"]},
+    "POST /v1/credentials/{pk}/refresh": lambda: None,
     "POST /v1/oauth-apps": app_body,
     "PATCH /v1/oauth-apps/{pk}": lambda: {"name": "New", "client_secret": "new"},
+    "POST /v1/webhook-endpoints": endpoint_body,
+    "PATCH /v1/webhook-endpoints/{pk}": lambda: {"enabled": False},
+    "POST /v1/webhook-endpoints/{pk}/rotate-secret": lambda: {"drop_old_secret": True},
+    "POST /v1/webhook-endpoints/{endpoint_id}/deliveries/{pk}/replay": lambda: None,
     "POST /api/credentials": lambda: {"service": "openai", "name": "n", "key": "sk-1"},
     "POST /api/auth/login": lambda: {"username": "nobody", "password": "wrong"},
     "POST /api/auth/logout": lambda: None,
 }
 OBJECTS = {
     "/v1/credentials/{pk}": "credential",
+    "/v1/credentials/{pk}/check": "credential",
+    "/v1/credentials/{pk}/report": "credential",
+    "/v1/credentials/{pk}/reveal": "credential",
+    "/v1/credentials/{pk}/rotate": "credential",
+    "/v1/credentials/{pk}/health-changes": "credential",
+    "/v1/credentials/{pk}/policy": "credential",
+    "/v1/credentials/{pk}/token": "credential",
+    "/v1/credentials/{pk}/refresh": "credential",
     "/v1/oauth-apps/{pk}": "app",
+    "/v1/oauth-apps/{pk}/connect-settings": "app",
+    "/v1/connect-links/{pk}": "link",
+    "/v1/connect-links/{pk}/complete": "link",
+    "/v1/webhook-endpoints/{pk}": "endpoint",
+    "/v1/webhook-endpoints/{pk}/rotate-secret": "endpoint",
+    "/v1/webhook-endpoints/{endpoint_id}/deliveries": "endpoint",
+    "/v1/webhook-endpoints/{endpoint_id}/deliveries/{pk}/replay": "delivery",
     "/api/credentials/{pk}": "credential",
 }
-"""Which object a route's id names; its rows belong to an account."""
+"""Which object a route's id, the last if there are two, names; its rows belong to an account."""
+
+KINDS = ("credential", "app", "endpoint", "delivery", "link")
+"""The objects that routes name."""
 
 SHARED = {"/v1/providers/{slug}": "stripe"}
 """Routes with an id that is the same for all accounts, and one that exists."""
@@ -66,7 +109,8 @@ class Route:
         if self.path in SHARED:
             return re.sub(r"\{\w+\}", SHARED[self.path], self.path)
         assert self.path in OBJECTS, f"{self.path} has no object in tests/project/routes.py"
-        return re.sub(r"\{\w+\}", str(ids[OBJECTS[self.path]]), self.path)
+        outer = self.path.replace("{endpoint_id}/deliveries/", f"{ids['endpoint']}/deliveries/")
+        return re.sub(r"\{\w+\}", str(ids[OBJECTS[self.path]]), outer)
 
 
 def routes() -> list[Route]:

@@ -29,7 +29,7 @@ def each(found: list[Route]):
 
 
 def at(world: World, route: Route) -> str:
-    return route.at(credential=world.credential.id, app=world.app.id)
+    return route.at(**world.ids())
 
 
 def refused(world: World, route: Route, code: int, body: bytes = b"{}", **more: Any) -> None:

@@ -9,8 +9,16 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from tests.api import Api
-from tests.factories import linear_body, make_app, make_credential, stripe_body
+from tests.factories import (
+    linear_body,
+    make_app,
+    make_credential,
+    make_endpoint,
+    make_link,
+    stripe_body,
+)
 from tests.project.world import World
+from webhooks.services import tell
 
 BEARER = 1
 """Finding the token; noting its use comes at most once a minute, and is made before counting."""
@@ -26,6 +34,10 @@ LISTS = {
     "/v1/oauth-apps?provider=stripe&metadata=%7B%7D": 1,
     "/v1/events": 1,
     "/v1/events?verb=credential.created": 1,
+    "/v1/webhook-endpoints": 1,
+    "/v1/connect-links": 1,
+    "/v1/connect-links?status=open": 1,
+    "/v1/webhook-endpoints/$ENDPOINT/deliveries": 2,
     "/api/credentials": 1,
     "/api/credentials?limit=2": 1,
 }
@@ -43,10 +55,14 @@ def world(db) -> World:
 
 
 def fill(world: World, count: int) -> None:
+    world.endpoint  # noqa: B018 - made before what it is told of
     for _ in range(count):
         body = stripe_body(metadata={"a": 1}, oauth_app_id=str(world.app.id))
         make_credential(world.account, body)
         make_app(world.account, "stripe")
+        make_endpoint(world.account)
+        make_link(world.account)
+        tell(account_id=world.account.id, type="oauth_app.updated", target_id=world.app.id)
     world.settle()
 
 
@@ -85,7 +101,7 @@ def test_a_list_counts_nothing_and_skips_nothing(world, path):
 @pytest.mark.parametrize("path", [path for path in LISTS if "?" not in path])
 def test_a_next_page_takes_what_the_first_took(world, path):
     first = statements(world, "GET", f"{path}?limit=2")
-    answer = Api(world.token).get(f"{path}?limit=2")
+    answer = Api(world.token).get(world.fill(f"{path}?limit=2"))
     follow = answer["Link"].partition("<")[2].partition(">")[0].removeprefix("http://testserver")
     assert "cursor=" in follow
     second = statements(world, "GET", follow)
@@ -112,8 +128,9 @@ def test_an_import_with_an_app_looks_it_up_once(world):
 @pytest.mark.parametrize("count", [2, 30])
 def test_an_import_of_many_takes_the_same_statements_as_of_few(world, count):
     bodies = [stripe_body() for _ in range(count)]
-    # The rows, two looks at the clock, one insert of rows and one of events.
-    assert len(statements(world, "POST", "/v1/credentials/import", bodies)) == BEARER + 5
+    # The rows, former identities, two looks at the clock, inserts of rows and of events, the account's
+    # webhook endpoints, and one insert of deliveries.
+    assert len(statements(world, "POST", "/v1/credentials/import", bodies)) == BEARER + 8
 
 
 @pytest.mark.parametrize("token", ["lk_" + "0" * 36, "nonsense", "lk_sess_" + "A" * 36])

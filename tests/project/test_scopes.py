@@ -14,10 +14,10 @@ from common.scopes import ALL, ANY, PUBLIC
 from common.views import ApiView
 from tests.api import Api
 from tests.factories import make_token
-from tests.project.routes import Route, offered, paths, routes
+from tests.project.routes import KINDS, Route, offered, paths, routes
 from tests.project.world import World, stored
 
-PUBLIC_ROUTES = {"POST /api/auth/login", "GET /api/auth/status"}
+PUBLIC_ROUTES = {"POST /api/auth/login", "GET /api/auth/status", "POST /link/oauth2/token"}
 DOCUMENTED = {
     "GET /v1/credentials": "credentials:read",
     "POST /v1/credentials": "credentials:write",
@@ -39,6 +39,28 @@ DOCUMENTED = {
     "GET /v1/providers": ANY,
     "GET /v1/providers/{slug}": ANY,
     "GET /v1/events": "events:read",
+    "GET /v1/credentials/{pk}/health-changes": "credentials:read",
+    "GET /v1/credentials/{pk}/policy": "credentials:read",
+    "PUT /v1/credentials/{pk}/policy": "credentials:write",
+    "GET /v1/webhook-endpoints": "webhooks:read",
+    "POST /v1/webhook-endpoints": "webhooks:write",
+    "GET /v1/webhook-endpoints/{pk}": "webhooks:read",
+    "PATCH /v1/webhook-endpoints/{pk}": "webhooks:write",
+    "DELETE /v1/webhook-endpoints/{pk}": "webhooks:write",
+    "POST /v1/webhook-endpoints/{pk}/rotate-secret": "webhooks:write",
+    "GET /v1/webhook-endpoints/{endpoint_id}/deliveries": "webhooks:read",
+    "POST /v1/webhook-endpoints/{endpoint_id}/deliveries/{pk}/replay": "webhooks:write",
+    "POST /v1/credentials/start-auth": "credentials:write",
+    "GET /v1/connect-links": "credentials:read",
+    "POST /v1/connect-links": "credentials:write",
+    "GET /v1/connect-links/{pk}": "credentials:read",
+    "DELETE /v1/connect-links/{pk}": "credentials:write",
+    "POST /v1/connect-links/{pk}/complete": "credentials:write",
+    "GET /v1/connect-settings": "oauth_apps:read",
+    "PATCH /v1/connect-settings": "oauth_apps:write",
+    "GET /v1/oauth-apps/{pk}/connect-settings": "oauth_apps:read",
+    "PATCH /v1/oauth-apps/{pk}/connect-settings": "oauth_apps:write",
+    "POST /link/oauth2/token": PUBLIC,
     "POST /api/auth/login": PUBLIC,
     "POST /api/auth/logout": ANY,
     "GET /api/auth/status": PUBLIC,
@@ -55,7 +77,7 @@ def each(found: list[Route]):
 
 
 def send(world: World, route: Route, token: str | None, method: str | None = None):
-    path = route.at(credential=world.credential.id, app=world.app.id)
+    path = route.at(**world.ids())
     before = stored()
     answer = Api(token).send(method or route.method, path, route.body())
     assert stored() == before
@@ -108,7 +130,7 @@ def test_head_needs_the_scope_of_get(db, route):
 def test_its_own_scope_is_enough(db, route):
     world = World()
     token = make_token(world.account, route.scope if route.scope != ANY else ALL[0])
-    path = route.at(credential=world.credential.id, app=world.app.id)
+    path = route.at(**world.ids())
     assert Api(token).send(route.method, path, route.body()).status_code not in {401, 403}
 
 
@@ -131,7 +153,7 @@ NOT_OFFERED = [
 @pytest.mark.parametrize(("path", "verb"), NOT_OFFERED)
 def test_what_is_not_offered_is_405(db, path, verb):
     world = World()
-    at = Route(verb, path, "").at(credential=world.credential.id, app=world.app.id)
+    at = Route(verb, path, "").at(**world.ids())
     answer = Api(world.token).send(verb, at)
     assert answer.status_code == 405
     assert answer["Allow"]
@@ -140,14 +162,14 @@ def test_what_is_not_offered_is_405(db, path, verb):
 @pytest.mark.parametrize("path", paths())
 def test_405_says_what_is_offered_and_nothing_else(db, path):
     world = World()
-    at = Route("PUT", path, "").at(credential=world.credential.id, app=world.app.id)
+    at = Route("PUT", path, "").at(**world.ids())
     answer = Api(world.token).send("PUT", at)
     assert {name.strip() for name in answer["Allow"].split(",")} == offered(path)
 
 
 @pytest.mark.parametrize(("path", "verb"), NOT_OFFERED)
 def test_what_is_not_offered_is_no_server_error_without_a_token(db, path, verb):
-    answer = Api().send(verb, Route(verb, path, "").at(credential="x", app="x"))
+    answer = Api().send(verb, Route(verb, path, "").at(**dict.fromkeys(KINDS, "x")))
     assert answer.status_code in {401, 405}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
@@ -27,6 +28,8 @@ READS = [
     "/v1/credentials?expiring_before=2100-01-01T00:00:00Z",
     "/v1/credentials?created_after=2000-01-01T00:00:00Z&created_before=2100-01-01T00:00:00Z",
     "/v1/credentials/$ID",
+    "/v1/credentials/$ID/health-changes",
+    "/v1/credentials/$ID/policy",
     "/v1/oauth-apps",
     "/v1/oauth-apps?provider=linear",
     "/v1/oauth-apps?truncate_secrets=true",
@@ -34,6 +37,14 @@ READS = [
     "/v1/oauth-apps/$APP",
     "/v1/events",
     "/v1/events?verb=credential.created",
+    "/v1/webhook-endpoints",
+    "/v1/webhook-endpoints/$ENDPOINT",
+    "/v1/webhook-endpoints/$ENDPOINT/deliveries",
+    "/v1/connect-links",
+    "/v1/connect-links?status=open",
+    "/v1/connect-links/$LINK",
+    "/v1/connect-settings",
+    "/v1/oauth-apps/$APP/connect-settings",
     "/v1/providers",
     "/v1/providers/stripe",
     "/api/credentials",
@@ -93,8 +104,8 @@ def test_reading_opens_no_seal(closed, path):
 
 
 def test_every_route_that_reads_is_here():
-    read = {path.partition("?")[0].replace("$ID", "{pk}").replace("$APP", "{pk}") for path in READS}
-    read.add("/v1/providers/{slug}")
+    read = {re.sub(r"\$[A-Z]+", "{pk}", path.partition("?")[0]) for path in READS}
+    read |= {"/v1/providers/{slug}", "/v1/webhook-endpoints/{endpoint_id}/deliveries"}
     assert {route.path for route in routes() if route.method == "GET"} <= read
 
 

@@ -11,7 +11,7 @@ from credentials.models import Credential
 from oauth_apps.models import OAuthApp
 from tests.api import Api
 from tests.factories import linear_body, make_app, make_credential, make_token, stripe_body
-from tests.project.routes import BODIES, OBJECTS, VERBS, Route, offered, paths, routes
+from tests.project.routes import BODIES, KINDS, OBJECTS, VERBS, Route, offered, paths, routes
 from tests.project.world import World, stored
 
 UNKNOWN = "01989aa0-0000-7000-8000-000000000000"
@@ -48,8 +48,8 @@ def seen(answer: Any) -> tuple[int, dict[str, str], Any]:
 def both(world: World, path: str, method: str, query: str = "", **sent: Any) -> tuple[Any, Any]:
     """The answers for another account's id and for one that never was."""
     route = Route(method, path, "")
-    foreign = route.at(credential=world.other_credential.id, app=world.other_app.id)
-    unknown = route.at(credential=UNKNOWN, app=UNKNOWN)
+    foreign = route.at(**world.other_ids())
+    unknown = route.at(**dict.fromkeys(KINDS, UNKNOWN))
     api = Api(world.token)
     before = stored()
     answers = tuple(api.send(method, at + query, **sent) for at in (foreign, unknown))

@@ -11,7 +11,7 @@ from django.db import IntegrityError, OperationalError
 
 from providers.services import custom_provider_create
 from tests.api import Api
-from tests.factories import make_account, make_app, make_staff, make_token
+from tests.factories import endpoint_body, make_account, make_app, make_staff, make_token
 from tests.project.bodies import good_bodies, wrong_bodies
 from tests.project.canaries import CANARIES
 from tests.project.routes import routes
@@ -31,6 +31,7 @@ class Walk:
         self.token = make_token(self.account)
         self.user = make_staff("Custodian", password=C["login"])
         self.session = ""
+        self.handed_out: list[str] = []
         self.app = make_app(self.account, "linear", client_secret="none-of-them")
         custom_provider_create(
             account_id=self.account.id, name="own", base_url="https://own.example"
@@ -39,6 +40,9 @@ class Walk:
     def go(self) -> Walk:
         self.log_in()
         ids, app = self.import_all(), self.apps()
+        self.webhooks()
+        self.connect(app)
+        self.alive(ids)
         self.break_down()
         self.read_all(ids, app)
         self.say("GET", "/v1/credentials/01989aa0-0000-7000-8000-000000000000")
@@ -144,6 +148,74 @@ class Walk:
             self.say("PATCH", at, {"client_secret": C["rotated secret"], **wrong})
         return str(id)
 
+    def webhooks(self) -> None:
+        """The two answers that hand out a secret are not kept; what they handed out is looked for."""
+        path, body = "/v1/webhook-endpoints", endpoint_body()
+        made = Api(self.token).post(path, body).json()
+        at = f"{path}/{made['id']}"
+        rotated = Api(self.token).post(f"{at}/rotate-secret").json()
+        self.handed_out = [made["secret"], rotated["secret"]]
+        self.seen |= {(f"POST {path}", 201), (f"POST {at}/rotate-secret", 200)}
+        for wrong in (
+            {"url": C["rejected"]},
+            {"events": [C["rejected"]]},
+            {"secret": C["rejected"]},
+        ):
+            assert self.say("POST", path, {**body, **wrong}).status_code == 422
+            assert self.say("PATCH", at, wrong).status_code == 422
+        assert self.say("PATCH", at, {"enabled": False}).status_code == 200
+        assert self.say("PATCH", at, {"enabled": True}).status_code == 200
+        self.say("POST", f"{at}/rotate-secret", {"secret": C["rejected"]})
+        self.say("PATCH", f"/v1/oauth-apps/{self.app.id}", {"name": "told"})
+        (delivery,) = self.say("GET", f"{at}/deliveries").json()["data"]
+        self.say("POST", f"{at}/deliveries/{delivery['id']}/replay")
+        self.say("DELETE", f"{path}/01989aa0-0000-7000-8000-000000000000")
+
+    def connect(self, app: str) -> None:
+        """The address that a link's creation hands out is looked for in all else."""
+        path, key = "/v1/connect-links", {"kind": "stripe_key"}
+        made = Api(self.token).post(path, key).json()
+        self.handed_out.append(made["url"].rpartition("/")[2])
+        self.seen.add((f"POST {path}", 201))
+        for wrong in (
+            {"kind": C["rejected"]},
+            {"return_to": C["rejected"]},
+            {"name": [C["rejected"]]},
+            {"properties": {"secret": C["rejected"]}},
+        ):
+            assert self.say("POST", path, {**key, **wrong}).status_code == 422
+        self.say("POST", f"{path}/{made['id']}/complete")
+        self.say("DELETE", f"{path}/{made['id']}")
+        started = {"oauth_app_id": app, "credential_kind": "stripe_oauth2", "redirect_url": "x"}
+        self.say("POST", "/v1/credentials/start-auth", {**started, "state": C["rejected"]})
+        self.say("PATCH", "/v1/connect-settings", {"return_urls": [C["rejected"]]})
+        self.say("PATCH", f"/v1/oauth-apps/{app}/connect-settings", {"completes_itself": False})
+        exchange = {"code": C["rejected"], "client_id": app, "client_secret": C["client secret"]}
+        self.say("POST", "/link/oauth2/token", exchange, token=None)
+        self.say("POST", "/link/oauth2/token", {**exchange, "client_secret": C["rejected"]})
+
+    def alive(self, ids: list[str]) -> None:
+        """The answers that reveal are not kept; what else they leave behind is looked through."""
+        for id in ids:
+            at = f"/v1/credentials/{id}"
+            self.say("POST", f"{at}/check")
+            self.say("POST", f"{at}/check", {"token": C["rejected"]})
+            self.say("POST", f"{at}/report", {"status": 401})
+            self.say("POST", f"{at}/refresh")
+            self.say("PUT", f"{at}/policy", {"methods": ["GET"], "paths": ["/v1/*"]})
+            self.say("PUT", f"{at}/policy", {"methods": [C["rejected"]]})
+            self.say("POST", f"{at}/report", {"status": C["rejected"], "body": C["rejected"]})
+            for wrong in ({"secret": [C["rejected"]]}, {"nope": C["rejected"]}, C["rejected"], {}):
+                self.say("POST", f"{at}/rotate", {"properties": wrong})
+            for call, sent in (("reveal", {"reason": "A walk."}), ("token", None)):
+                answer = Api(self.token).post(f"{at}/{call}", sent)
+                self.seen.add((f"POST {at}/{call}", answer.status_code))
+            self.say("POST", f"{at}/reveal", {"reason": [C["rejected"]]})
+        key = {"properties": {"kind": "sendgrid_key", "key": C["rejected"]}}
+        made = self.say("POST", "/v1/credentials", key).json()["id"]
+        rotated = {"properties": {"key": C["rotated secret"]}}
+        assert self.say("POST", f"/v1/credentials/{made}/rotate", rotated).status_code == 200
+
     def break_down(self) -> None:
         """What a database or a bug says of a statement holds the statement's values."""
         codes: dict[type[Exception], int] = {
@@ -166,7 +238,7 @@ class Walk:
         for route in routes():
             if route.method == "GET":
                 for id in ids:
-                    self.say("GET", route.at(credential=id, app=app))
+                    self.say("GET", route.at(credential=id, app=app, endpoint=id, link=id))
         for query in (
             "secret",
             "access_token",

@@ -14,10 +14,21 @@ from django.db import connection
 from accounts.bearer import prefix
 from accounts.models import Account, ApiToken
 from accounts.services import token_revoke
+from credentials.connect.models import ConnectLink
 from credentials.models import Credential
 from oauth_apps.models import OAuthApp, OAuthAppSecret
-from tests.factories import TESTER, make_account, make_app, make_credential, make_token
+from tests.factories import (
+    TESTER,
+    make_account,
+    make_app,
+    make_credential,
+    make_endpoint,
+    make_link,
+    make_token,
+)
 from vault.services import index_key
+from webhooks.models import WebhookDelivery, WebhookEndpoint, WebhookSecret
+from webhooks.services import tell
 
 _RUN = re.compile(r"<<(.+?)\*(\d+)>>")
 _NAME = re.compile(r"\$([A-Z]+)")
@@ -36,6 +47,8 @@ class World:
             "UPPERID": lambda: str(self.credential.id).upper(),
             "HEXID": lambda: self.credential.id.hex,
             "APP": lambda: str(self.app.id),
+            "ENDPOINT": lambda: str(self.endpoint.id),
+            "LINK": lambda: str(self.link.id),
             "LINEAR": lambda: str(make_app(self.account, "linear").id),
             "GITHUB": lambda: str(make_app(self.account, "github").id),
             "OTHERID": lambda: str(self.other_credential.id),
@@ -47,6 +60,26 @@ class World:
         """The account's credential and app, made now."""
         self.fill("$ID $APP")
         return self
+
+    def ids(self) -> dict[str, Any]:
+        """An object of each kind of the account, for routes that name one."""
+        return {
+            "credential": self.credential.id,
+            "app": self.app.id,
+            "endpoint": self.endpoint.id,
+            "delivery": delivery_to(self.endpoint).id,
+            "link": self.link.id,
+        }
+
+    def other_ids(self) -> dict[str, Any]:
+        """The same of the other account."""
+        return {
+            "credential": self.other_credential.id,
+            "app": self.other_app.id,
+            "endpoint": self.other_endpoint.id,
+            "delivery": delivery_to(self.other_endpoint).id,
+            "link": self.other_link.id,
+        }
 
     def fill(self, text: str) -> str:
         named = _NAME.sub(lambda found: self.named[found[1]](), text)
@@ -80,6 +113,22 @@ class World:
     def other_app(self) -> OAuthApp:
         return make_app(self.other, "stripe")
 
+    @functools.cached_property
+    def endpoint(self) -> WebhookEndpoint:
+        return make_endpoint(self.account)
+
+    @functools.cached_property
+    def other_endpoint(self) -> WebhookEndpoint:
+        return make_endpoint(self.other)
+
+    @functools.cached_property
+    def link(self) -> ConnectLink:
+        return make_link(self.account)
+
+    @functools.cached_property
+    def other_link(self) -> ConnectLink:
+        return make_link(self.other)
+
     def _revoked(self) -> str:
         held = make_token(self.account)
         token_revoke(token=ApiToken.objects.latest("id"), actor=TESTER)
@@ -92,6 +141,13 @@ class World:
         return held
 
 
+def delivery_to(endpoint: WebhookEndpoint) -> WebhookDelivery:
+    """The endpoint's first delivery, made where there is none."""
+    if not endpoint.deliveries.exists():
+        tell(account_id=endpoint.account_id, type="oauth_app.updated", target_id=endpoint.id)
+    return endpoint.deliveries.earliest("id")
+
+
 def stored() -> Any:
     """How many rows each table has, and the state of those that a request could change."""
     return (
@@ -99,6 +155,9 @@ def stored() -> Any:
         list(Credential.objects.values_list("id", "revision", "updated_at")),
         list(OAuthApp.objects.values_list("id", "revision", "updated_at")),
         list(OAuthAppSecret.objects.values_list("id", "fingerprint")),
+        list(WebhookEndpoint.objects.values_list("id", "revision", "updated_at")),
+        list(WebhookSecret.objects.values_list("id")),
+        list(WebhookDelivery.objects.values_list("id", "state", "next_at")),
     )
 
 

@@ -1,0 +1,88 @@
+"""Made-up data that looks like a company's: some broken, some expiring, grown over half a year."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from accounts.services import account_create, token_create
+from common.callers import Actor, command
+from common.scopes import CREDENTIALS_READ, CREDENTIALS_USE
+from config import demo
+from credentials.health.evidence import Evidence
+from credentials.health.services import observe
+from credentials.models import Credential, CredentialUse
+from vault.services import verify_ring
+
+FAVOURITES = {
+    "salesforce": 9, "hubspot": 8, "stripe": 8, "github": 6, "slack": 6, "google": 5, "shopify": 4,
+    "quickbooks": 4, "linear": 3, "openai": 3, "notion": 2, "jira": 2,
+}  # fmt: skip
+REFUSED = Evidence(
+    source="refresh",
+    verdict="rejected",
+    note="The provider refuses the grant: the owner has to connect again.",
+    code="invalid_grant",
+)
+DEAD = Evidence(
+    source="probe",
+    verdict="rejected",
+    note="The provider answered 401 to a request with this key.",
+    code="http_401",
+)
+OUTAGE = Evidence(
+    source="probe",
+    verdict="unavailable",
+    note="The provider did not answer; it is asked again soon.",
+    code="timeout",
+)
+WORKS = Evidence(source="probe", verdict="ok", note="The provider accepts it.", code="http_200")
+
+
+def fill(user: str, password: str) -> None:
+    verify_ring()
+    User.objects.create_superuser(user, password=password)
+    who = Actor(name=f"user:{User.objects.get().pk}", ip="127.0.0.1")
+    chance = random.Random(7)
+    for name in ("Acme", "Choam Trading"):
+        account = account_create(name=name, actor=who)
+        demo.fill(account_id=account.id, actor=command("import_credentials"))
+        token_create(
+            account_id=account.id,
+            name="billing service",
+            scopes=[CREDENTIALS_READ, CREDENTIALS_USE],
+            actor=who,
+        )
+    _thin_out(chance)
+    for row in Credential.objects.order_by("id"):
+        _live(row, chance, who)
+
+
+def _thin_out(chance: random.Random) -> None:
+    """Some providers have many customers, most have a few."""
+    for row in list(Credential.objects.only("id", "provider")):
+        if chance.random() > 0.1 + FAVOURITES.get(row.provider, 0.6) / 10:
+            row.delete()
+
+
+def _live(row: Credential, chance: random.Random, who: Actor) -> None:
+    now = dt.datetime.now(dt.UTC)
+    made = now - dt.timedelta(days=170 * chance.random() ** 1.6)
+    columns: dict[str, Any] = {"created_at": made}
+    if chance.random() < 0.25:
+        columns["expires_at"] = now + dt.timedelta(days=60 * chance.random() ** 2 - 0.5)
+    Credential.objects.filter(pk=row.pk).update(**columns)
+    if chance.random() < 0.7:
+        used = now - dt.timedelta(days=20 * chance.random() ** 3)
+        CredentialUse.objects.create(credential=row, last_used_at=used)
+    luck = chance.random()
+    oauth = row.oauth_app_id is not None
+    found = REFUSED if oauth else DEAD
+    evidence = found if luck < 0.04 else OUTAGE if luck < 0.1 else WORKS if luck < 0.85 else None
+    if evidence is not None:
+        with transaction.atomic():
+            observe(account_id=row.account_id, credential_id=row.pk, evidence=evidence, actor=who)
