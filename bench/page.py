@@ -27,8 +27,9 @@ PAGE = f"""
     SELECT c.id::text, c.provider, c.kind, coalesce(nullif(c.name, ''), c.properties ->> 'name'),
         c.properties::text, c.metadata::text, c.health::text, nullif(c.owner_email, ''),
         nullif(c.external_id, ''), c.expires_at::text,
-        coalesce(c.expires_at <= now(), true), u.last_used_at::text,
-        c.created_at::text, c.updated_at::text, a.id::text, a.name, a.client_id,
+        coalesce(c.expires_at <= now(), c.refresh_next_at <= now(), c.secrets IS NULL),
+        c.refresh_last_at::text, c.refresh_next_at::text, nullif(c.refresh_error, ''),
+        u.last_used_at::text, c.created_at::text, c.updated_at::text, a.id::text, a.name, a.client_id,
         a.metadata::text, a.created_at::text, a.updated_at::text
     FROM credentials_credential c
     LEFT JOIN oauth_apps_oauthapp a ON a.id = c.oauth_app_id
@@ -77,6 +78,9 @@ def _document(
     external_id: str | None,
     expires_at: str | None,
     due: bool,
+    refresh_last_at: str | None,
+    refresh_next_at: str | None,
+    refresh_error: str | None,
     last_used_at: str | None,
     created_at: str,
     updated_at: str,
@@ -85,11 +89,14 @@ def _document(
 ) -> dict[str, Any]:
     if app_id and app_id not in apps:
         apps[app_id] = _app(app_id, provider, *app)
-    expires_at = _moment(expires_at)
     refresh = None
     if kind.endswith(("_oauth2", "_app")):
-        state = "due" if due else "fresh"
-        refresh = {"state": state, "last_at": None, "next_at": expires_at, "error": None}
+        refresh = {
+            "state": "due" if due else "fresh",
+            "last_at": _moment(refresh_last_at),
+            "next_at": _moment(refresh_next_at),
+            "error": refresh_error,
+        }
     return {
         "id": id,
         "provider": provider,
@@ -102,7 +109,7 @@ def _document(
         "health": orjson.Fragment(health),
         "owner_email": owner_email,
         "external_id": external_id,
-        "expires_at": expires_at,
+        "expires_at": _moment(expires_at),
         "refresh": refresh,
         "last_used_at": _moment(last_used_at),
         "created_at": _moment(created_at),
