@@ -33,14 +33,17 @@ class Changes(TypedDict, total=False):
     metadata: dict[str, Any]
 
 
-def credential_import(*, account_id: uuid.UUID, actor: Actor, body: Any) -> Outcome:
+def credential_import(
+    *, account_id: uuid.UUID, actor: Actor, body: Any, proved: bool = True
+) -> Outcome:
     """Create or update the credential of the upstream account that `body` names.
 
     Returns the outcome and the row's id. Raises Invalid for a wrong body, Conflict for one older
-    than what is stored.
+    than what is stored, and OtherSecrets (409) where it would replace the secrets of a row although
+    nothing `proved` that it is that account's.
     """
     item = read_item(body, account_id=account_id)
-    (outcome,) = store([item], account_id=account_id, actor=actor)
+    (outcome,) = store([item], account_id=account_id, actor=actor, proved=proved)
     if outcome.problem is not None:
         raise outcome.problem
     return outcome

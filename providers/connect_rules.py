@@ -30,10 +30,28 @@ def connect_faults(
         yield RULE, f"{at}.properties", f"does not say where {field} is found"
     if any(part["in"] == "id_token" for part in found.values()) and not _issuer(document):
         yield RULE, f"{at}.properties", "has no issuer to hold the id token to: oauth.issuer"
-    if (call is None) == any(part["in"] == "call" for part in found.values()):
-        yield RULE, f"{at}.call", "is there if and only if a property is found in its answer"
+    told = {part["field"] for part in kind["identity"]} & _in(found, "callback")
+    if (call is None) == bool(_in(found, "call") or told):
+        reason = "a property is found in its answer, or an identity in the callback"
+        yield RULE, f"{at}.call", f"is there if and only if {reason}"
     if call:
+        yield from _proof_faults(f"{at}.call", call, told)
         yield from _call_faults(document, f"{at}.call", kind, found, call)
+
+
+def _in(found: Mapping[str, Any], place: str) -> set[str]:
+    return {field for field, part in found.items() if part["in"] == place}
+
+
+def _proof_faults(at: str, call: Mapping[str, Any], told: set[str]) -> Iterator[Fault]:
+    """Users can change what the callback says: only a call to that very account proves it theirs."""
+    where = "url" if "url" in call else "path"
+    for field in sorted(told - names([call[where].partition("?")[0]])):
+        yield (
+            RULE,
+            f"{at}.{where}",
+            f"must have {{{field}}}: the callback says it, the call proves it",
+        )
 
 
 def _issuer(document: Mapping[str, Any]) -> Any:

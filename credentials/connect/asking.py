@@ -1,4 +1,4 @@
-"""The one call after the exchange that tells whose grant it is."""
+"""The one call after the exchange that tells whose grant it is, or proves what the callback said."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import orjson
 
 from common import strict_json
 from common.errors import BadRequest
+from credentials.connect.refusals import Refusal
 from credentials.injection import Injection, inject
 from credentials.injection import fill as fill_template
 from egress import client as egress
@@ -24,10 +25,13 @@ from providers.registry import registry
 _WHOLE: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}(.*)", re.ASCII)
 
 
-def ask(kind: Kind, call: Call, known: Mapping[str, Any], tokens: Tokens) -> Any:
+def ask(
+    kind: Kind, call: Call, known: Mapping[str, Any], tokens: Tokens, *, proves: bool = False
+) -> Any:
     """The JSON that the call answers. `known` are properties and variables that were found already.
 
-    Raises UserError where the provider does not take the new token, TransientError for any other
+    With `proves`, the call is to an account that the callback named: Refusal (account_unproved)
+    where the new token is not taken there, or nothing is. Raises UserError where the provider does not take the new token, TransientError for any other
     answer than JSON with a status of success, Conflict, EgressError.
     """
     values = {name: str(value) for name, value in known.items()}
@@ -48,6 +52,8 @@ def ask(kind: Kind, call: Call, known: Mapping[str, Any], tokens: Tokens) -> Any
     answer = egress.send(
         Request(method=call.method, url=url, headers=tuple(headers.items()), body=body)
     )
+    if proves and answer.status in {401, 403, 404}:
+        raise Refusal("account_unproved")
     if answer.status in {401, 403}:
         raise UserError("identity_refused", "The provider does not say whose account this is.")
     if answer.status // 100 != 2:

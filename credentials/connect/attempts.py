@@ -11,7 +11,7 @@ from django.db.models import BooleanField, ExpressionWrapper, Q
 
 from common.callers import Actor
 from common.clock import DbNow, db_now
-from common.ids import uuid7
+from common.ids import first_at, uuid7
 from credentials.connect.choices import has_short_callback
 from credentials.connect.clients import bare_client, issuer_fits, issuer_of
 from credentials.connect.drafts import Draft, oauth_kind
@@ -21,6 +21,7 @@ from credentials.connect.random_tokens import digest, new_token
 from credentials.connect.refusals import Refusal
 from credentials.connect.targets import callback_of, start_address
 from credentials.connect.trail import failure, note
+from oauth_apps.models import OAuthApp
 from oauth_apps.protocol import ProtocolError, authorization_url, new_verifier
 from vault.sealing import Place, Sealed, seal, unseal
 from vault.secret import Secret
@@ -28,6 +29,11 @@ from vault.secret import Secret
 Status = Attempt.Status
 LIFETIME: Final = dt.timedelta(minutes=10)
 START_LIFETIME: Final = dt.timedelta(minutes=5)
+FORGOTTEN_AFTER: Final = dt.timedelta(hours=1)
+"""How long an attempt is kept that expired: most are of people who never came back."""
+AT_ONCE: Final = 1000
+A_MINUTE: Final = 300
+"""How many attempts of one app may begin in a minute without a link or a token of ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -64,23 +70,27 @@ def attempt_prepare(*, draft: Draft, state: Any, actor: Actor) -> str:
     row.sealed = _sealed(row, {"state": state})
     with transaction.atomic():
         row.save(force_insert=True)
-        _note(actor, row, "connect.prepared")
+        note(actor, row.account_id, "connect.prepared", "authorization_attempt", row.id)
     return start_address(token)
 
 
 def attempt_begin(
     *, draft: Draft, state: Any, browser: str, actor: Actor, link: ConnectLink | None = None
 ) -> str:
-    """A new attempt of this browser; where it is to be sent. Raises Refusal (app_wrong)."""
+    """A new attempt of this browser; where it is to be sent.
+
+    Raises Refusal: app_wrong, or too_many where it belongs to no link, and so to nobody we know,
+    and the app had A_MINUTE of these. That anybody set out is no event: what comes of it is.
+    """
     row = _row(draft, Attempt.Flow.LINK if link else Attempt.Flow.AUTHORIZE, actor)
+    if link is None:
+        _hold_back(draft.app)
     leaving = _leave(row)
     row.link, row.status = link, Status.WAITING
     row.state_digest, row.browser_digest = digest(leaving.state), digest(browser)
     row.expires_at = db_now() + LIFETIME
     row.sealed = _sealed(row, {"state": state, "verifier": leaving.verifier.expose()})
-    with transaction.atomic():
-        row.save(force_insert=True)
-        _note(actor, row, "connect.started")
+    row.save(force_insert=True)
     return leaving.url
 
 
@@ -88,25 +98,22 @@ def attempt_open(*, token: str, browser: str, actor: Actor) -> str:
     """Begin what was prepared: the first browser to open the address owns it. Raises Refusal."""
     row = Attempt.objects.select_related("oauth_app").filter(start_digest=digest(token)).first()
     if row is None:
-        raise Refusal("start_used")
+        raise Refusal("start_expired")
     if row.status != Status.READY or row.sealed is None:
         late = row.status == Status.EXPIRED and row.state_digest is None
         _refuse(row, "start_expired" if late else "start_used", actor)
     leaving = _leave(row)
     held = unseal(Place.of(row, "sealed"), row.sealed)
     sealed = _sealed(row, {**held, "verifier": leaving.verifier.expose()})
-    with transaction.atomic():
-        ready = Attempt.objects.filter(id=row.id, status=Status.READY, expires_at__gt=DbNow())
-        claimed = ready.update(
-            status=Status.WAITING,
-            sealed=sealed,
-            state_digest=digest(leaving.state),
-            browser_digest=digest(browser),
-            expires_at=db_now() + LIFETIME,
-            updated_at=DbNow(),
-        )
-        if claimed:
-            _note(actor, row, "connect.started")
+    ready = Attempt.objects.filter(id=row.id, status=Status.READY, expires_at__gt=DbNow())
+    claimed = ready.update(
+        status=Status.WAITING,
+        sealed=sealed,
+        state_digest=digest(leaving.state),
+        browser_digest=digest(browser),
+        expires_at=db_now() + LIFETIME,
+        updated_at=DbNow(),
+    )
     if not claimed:
         still = Attempt.objects.filter(id=row.id, status=Status.READY).exists()
         _refuse(row, "start_expired" if still else "start_used", actor)
@@ -146,13 +153,25 @@ def attempt_fail(*, attempt: Attempt, code: str, detail: str, actor: Actor) -> N
 
 
 def attempts_lapse(*, kept: dt.timedelta) -> None:
-    """End attempts whose users did not come back, and forget those that are older than `kept`."""
+    """End attempts whose users did not come back, and those that a killed process left on the way.
+
+    What expired is forgotten an hour later, all others when they are older than `kept`.
+    """
     Attempt.objects.filter(
         status__in=[Status.READY, Status.WAITING], expires_at__lte=DbNow()
     ).update(
         status=Status.EXPIRED, sealed=None, failure=failure("state_expired"), updated_at=DbNow()
     )
-    Attempt.objects.filter(created_at__lt=db_now() - kept).exclude(
+    # The exchange takes seconds: after a minute its process is gone, and the code with it.
+    stopped = db_now() - dt.timedelta(minutes=1)
+    Attempt.objects.filter(status=Status.RETURNED, expires_at__lte=stopped).update(
+        status=Status.FAILED, failure=failure("interrupted"), updated_at=DbNow()
+    )
+    gone = Attempt.objects.filter(status=Status.EXPIRED, expires_at__lte=db_now() - FORGOTTEN_AFTER)
+    ids = list(gone.order_by("expires_at").values_list("id", flat=True)[:AT_ONCE])
+    Attempt.objects.filter(id__in=ids).delete()
+    # Ids tell the time: the primary key is the index for it.
+    Attempt.objects.filter(id__lt=first_at(db_now() - kept)).exclude(
         status__in=[Status.READY, Status.WAITING]
     ).delete()
 
@@ -189,6 +208,19 @@ def _leave(row: Attempt) -> _Leaving:
     except ProtocolError as error:
         raise Refusal("app_wrong", error.detail) from None
     return _Leaving(url=url, state=state, verifier=verifier)
+
+
+def _hold_back(app: OAuthApp) -> None:
+    """Raise Refusal for an app with A_MINUTE attempts. Those that come at once may be a few more.
+
+    All of the minute count, however they ended: else an error sent to the callback made room.
+    """
+    recent = first_at(db_now() - dt.timedelta(minutes=1))
+    rows = Attempt.objects.filter(
+        account_id=app.account_id, id__gte=recent, oauth_app=app, flow=Attempt.Flow.AUTHORIZE
+    )
+    if rows[:A_MINUTE].count() == A_MINUTE:
+        raise Refusal("too_many")
 
 
 def _row(draft: Draft, flow: str, actor: Actor) -> Attempt:
@@ -241,17 +273,15 @@ def _end(row: Attempt, code: str, actor: Actor, *, verb: str, detail: str = "") 
         updated_at=DbNow(),
     )
     if row.link_id:
-        ConnectLink.objects.filter(id=row.link_id).update(failure=why, updated_at=DbNow())
+        # A second tab's failure says nothing of a link that the first has brought to its end.
+        live = ConnectLink.objects.filter(id=row.link_id, status=ConnectLink.Status.OPENED)
+        live.update(failure=why, updated_at=DbNow())
     note(actor, row.account_id, verb, "authorization_attempt", row.id, [code])
 
 
 def _refuse(row: Attempt, code: str, actor: Actor) -> NoReturn:
     note(actor, row.account_id, "connect.refused", "authorization_attempt", row.id, [code])
     raise Refusal(code)
-
-
-def _note(actor: Actor, row: Attempt, verb: str) -> None:
-    note(actor, row.account_id, verb, "authorization_attempt", row.id)
 
 
 def _sealed(row: Attempt, value: dict[str, Any]) -> Sealed:

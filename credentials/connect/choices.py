@@ -49,9 +49,12 @@ def choose(
     if changes.get("short_callback") and app is not None:
         _check_one_issuer(app)
     with transaction.atomic():
+        # Made first where there is none: of two who choose for the first time, one waits.
+        ConnectSettings.objects.bulk_create(
+            [ConnectSettings(account_id=account_id, oauth_app=app)], ignore_conflicts=True
+        )
         rows = ConnectSettings.objects.select_for_update()
-        row = rows.filter(account_id=account_id, oauth_app=app).first()
-        row = row or ConnectSettings(account_id=account_id, oauth_app=app)
+        row = rows.get(account_id=account_id, oauth_app=app)
         differing = [name for name, value in changes.items() if getattr(row, name) != value]
         for name, value in changes.items():
             setattr(row, name, value)

@@ -14,7 +14,7 @@ from django.db.models import Min
 
 from common.callers import Actor
 from common.clock import DbNow, db_now
-from credentials.connect.attempts import attempts_lapse
+from credentials.connect.attempts import FORGOTTEN_AFTER, attempts_lapse
 from credentials.connect.grants import grant_lapse, grant_postpone
 from credentials.connect.links import LIVE, link_lapse
 from credentials.connect.models import AuthorizationAttempt as Attempt
@@ -23,7 +23,7 @@ from vault.sealing import SecretUnavailable
 
 ACTOR: Final = Actor(name="worker")
 KEPT: Final = dt.timedelta(days=90)
-"""How long attempts are kept for staff to look at."""
+"""How long attempts that had an outcome are kept for staff to look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,9 @@ class Lapses:
             Attempt.objects.filter(status__in=[Attempt.Status.READY, Attempt.Status.WAITING]),
         )
         times = [each.aggregate(first=Min("expires_at"))["first"] for each in rows]
+        expired = Attempt.objects.filter(status=Attempt.Status.EXPIRED)
+        last = expired.aggregate(first=Min("expires_at"))["first"]
+        times.append(last and last + FORGOTTEN_AFTER)
         known = [time for time in times if time is not None]
         return max(min(known), db_now()) if known else None
 

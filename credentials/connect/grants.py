@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from common.callers import Actor
 from common.clock import DbNow, db_now
@@ -115,7 +116,9 @@ def opened(row: PendingGrant) -> dict[str, Any]:
 def grant_lapse(*, id: uuid.UUID, actor: Actor) -> bool:
     """Give back a grant whose time is over; whether there was one. A code that was used is forgotten."""
     with transaction.atomic():
-        rows = PendingGrant.objects.select_for_update(of=("self",)).select_related("link")
+        # The link first, as complete and withdraw lock it, or each would wait for the other.
+        list(ConnectLink.objects.select_for_update(of=("self",)).filter(grant=id))
+        rows = PendingGrant.objects.select_for_update(of=("self",))
         row = rows.filter(id=id, expires_at__lte=DbNow()).first()
         if row is None:
             return False
@@ -130,8 +133,11 @@ def grant_lapse(*, id: uuid.UUID, actor: Actor) -> bool:
 def grant_postpone(*, id: uuid.UUID) -> None:
     """Leave a grant that cannot be read, and so not given back, for later; forget it after a week."""
     rows = PendingGrant.objects.filter(id=id, expires_at__lte=DbNow())
-    rows.filter(created_at__lt=db_now() - KEPT_UNREAD).delete()
-    rows.update(code_digest=None, expires_at=db_now() + dt.timedelta(hours=1))
+    with transaction.atomic():
+        # Its ten minutes are over all the same: when the key is back, nobody completes it.
+        _end_link(ConnectLink.objects.filter(grant=id), failure("not_completed"))
+        rows.filter(created_at__lt=db_now() - KEPT_UNREAD).delete()
+        rows.update(code_digest=None, expires_at=db_now() + dt.timedelta(hours=1))
 
 
 def grant_drop(*, row: PendingGrant, code: str, actor: Actor) -> None:
@@ -157,14 +163,18 @@ def _give_back(row: PendingGrant, code: str, verb: str, actor: Actor) -> None:
             status=Attempt.Status.FAILED, failure=why, updated_at=DbNow()
         )
     if row.link_id:
-        ConnectLink.objects.filter(id=row.link_id, status=ConnectLink.Status.PENDING).update(
-            status=ConnectLink.Status.EXPIRED, failure=why, updated_at=DbNow()
-        )
+        _end_link(ConnectLink.objects.filter(id=row.link_id), why)
     target = (
         ("connect_link", row.link_id) if row.link_id else ("authorization_attempt", row.attempt_id)
     )
     note(actor, row.account_id, verb, target[0], target[1] or row.id, [code])
     row.delete()
+
+
+def _end_link(links: QuerySet[ConnectLink], why: dict[str, Any]) -> None:
+    links.filter(status=ConnectLink.Status.PENDING).update(
+        status=ConnectLink.Status.EXPIRED, failure=why, updated_at=DbNow()
+    )
 
 
 def _authenticated(exchange: Exchange) -> OAuthApp:

@@ -2,12 +2,14 @@
 
 The provider's file says where each property is found (`connect`): in the token answer, among the
 callback's parameters, in the ID token, in the answer to one call, or in the app's own config.
+The callback comes through the user's hands, who can change it: what it says of the account counts
+only when the provider takes the new token there.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from common.times import iso
@@ -16,6 +18,7 @@ from credentials.connect.drafts import Draft
 from credentials.connect.refusals import Refusal
 from oauth_apps.protocol import Client, Tokens, id_token_claims
 from providers.kinds import Found, Kind
+from providers.properties import field_fault
 
 _MISSING: Final = object()
 
@@ -30,8 +33,8 @@ def properties_of(
 ) -> dict[str, Any]:
     """The properties of the new credential, real secrets and all; the caller checks them by schema.
 
-    Raises Refusal where what the company said beforehand is not what the provider says,
-    ProtocolError and EgressError for an ID token or a call that did not work.
+    Raises Refusal where what the company said beforehand is not what the provider says, and where
+    the provider does not confirm what the callback says; ProtocolError and EgressError for an ID token or a call that did not work.
     """
     kind = draft.kind
     found = {"kind": kind.name, **draft.properties, **_granted(draft, tokens, now)}
@@ -47,9 +50,19 @@ def properties_of(
         places["id_token"] = id_token_claims(client, tokens)
     _take(kind, wanted, places, found)
     if kind.connect.call is not None:
-        answer = ask(kind, kind.connect.call, {**client.variables, **found}, tokens)
+        named = kind.connect.unproved(kind.identity)
+        _check_named(kind, named, found)
+        known = {**client.variables, **found}
+        answer = ask(kind, kind.connect.call, known, tokens, proves=bool(named))
         _take(kind, wanted, {"call": answer}, found)
     return found
+
+
+def _check_named(kind: Kind, named: Sequence[str], found: Mapping[str, Any]) -> None:
+    """Raise Refusal where the callback does not name an account that could be asked about."""
+    for name in named:
+        if name not in found or field_fault(kind, name, found[name]):
+            raise Refusal("answer_incomplete")
 
 
 def _granted(draft: Draft, tokens: Tokens, now: dt.datetime) -> dict[str, Any]:

@@ -23,9 +23,11 @@ from credentials.connect.targets import link_address
 from credentials.connect.trail import failure, note
 from credentials.connect.wishes import Wish, columns_of
 from credentials.importing.items import Item, read_item
+from credentials.importing.upsert import OtherSecrets
 from credentials.models import Credential
 from credentials.services import credential_import
 from providers.properties import identity_values
+from vault.sealing import SecretUnavailable
 
 Status = ConnectLink.Status
 LIVE: Final = (Status.OPEN, Status.OPENED)
@@ -151,7 +153,30 @@ def link_hold(*, link: ConnectLink, body: dict[str, Any], notes: list[str], acto
     grant_hold(attempt=None, link=link, kind=link.kind, body=body)
     _note(actor, link, "pending")
     if choices.chosen(link.account_id, link.oauth_app).completes_itself:
+        _complete_itself(link, actor)
+
+
+def _complete_itself(link: ConnectLink, actor: Actor) -> None:
+    """What it may not decide by itself stays pending, and the person learns nothing of it."""
+    try:
         link_complete(account_id=link.account_id, id=link.id, actor=actor)
+    except OtherSecrets as problem:
+        why = failure("other_secrets", problem.detail)
+        ConnectLink.objects.filter(id=link.id).update(failure=why, updated_at=DbNow())
+        note(actor, link.account_id, "connect.refused", "connect_link", link.id, ["other_secrets"])
+
+
+def holds_already(link: ConnectLink, body: Mapping[str, Any]) -> bool:
+    """Whether the link's own pending grant is of the upstream account that `body` is of."""
+    grant = PendingGrant.objects.filter(link=link).first()
+    try:
+        held = opened(grant) if grant else None
+    except SecretUnavailable:
+        held = None
+    if held is None:
+        return False
+    one, other = (read_item(dict(each), account_id=link.account_id) for each in (held, body))
+    return one.identity == other.identity
 
 
 def link_cancel(*, link: ConnectLink, actor: Actor) -> None:
@@ -190,7 +215,9 @@ def link_withdraw(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> None
 def link_complete(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> None:
     """Store the credential that a link brought. Doing it again changes nothing.
 
-    Raises NotFound, and Conflict where there is nothing pending, or no more.
+    Raises NotFound, Conflict where there is nothing pending, or no more, and OtherSecrets (409)
+    where somebody typed whose account it is, and there is a credential of it with another secret:
+    the grant stays pending.
     """
     with transaction.atomic():
         link = _locked(account_id, id)
@@ -209,10 +236,12 @@ def link_complete(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> None
             )
         body = opened(grant)
         _check_still_there(link, body)
-        outcome = credential_import(account_id=account_id, actor=actor, body=body)
+        outcome = credential_import(
+            account_id=account_id, actor=actor, body=body, proved=_is_proved(link)
+        )
         grant.delete()
         ConnectLink.objects.filter(id=link.id).update(
-            status=Status.COMPLETED, credential_id=outcome.id, updated_at=DbNow()
+            status=Status.COMPLETED, credential_id=outcome.id, failure=None, updated_at=DbNow()
         )
         _note(actor, link, "completed")
 
@@ -226,6 +255,14 @@ def link_lapse(*, id: uuid.UUID, actor: Actor) -> bool:
         if lapsed:
             _note(actor, ConnectLink.objects.get(id=id), "expired")
     return bool(lapsed)
+
+
+def _is_proved(link: ConnectLink) -> bool:
+    """Whether anybody but the person in front of the form said which upstream account it is.
+
+    A provider did, or the company: by the credential to reconnect, or by its own id of the customer.
+    """
+    return bool(link.oauth_app_id or link.reconnects or link.external_id)
 
 
 def _check_still_there(link: ConnectLink, body: dict[str, Any]) -> None:

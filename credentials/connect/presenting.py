@@ -60,7 +60,10 @@ def failed(request: HttpRequest, refusal: Refusal) -> HttpResponse:
         "again": refusal.again,
         "request_id": getattr(request, "request_id", ""),
     }
-    return render(request, "connect/failed.html", context, status=refusal.meaning.status)
+    response = render(request, "connect/failed.html", context, status=refusal.meaning.status)
+    if refusal.meaning.retry_after is not None:
+        response["Retry-After"] = str(refusal.meaning.retry_after)
+    return response
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

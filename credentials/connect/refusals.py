@@ -20,6 +20,8 @@ class Meaning:
     status: int
     title: Text
     advice: Text
+    retry_after: int | None = None
+    """Seconds, for programs."""
 
 
 _START_AGAIN: Final = _("Go back to where you came from and start again.")
@@ -56,6 +58,17 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "provider_unavailable": Meaning(
         503, _("The service does not answer"), _("Wait a minute and start again.")
     ),
+    "too_many": Meaning(
+        429,
+        _("Too many people are connecting at once"),
+        _("Wait a minute and start again."),
+        retry_after=60,
+    ),
+    "account_unproved": Meaning(
+        400,
+        _("The service does not confirm that this is your account"),
+        _("Nothing was connected. Start again, and change nothing in the address on the way."),
+    ),
     "answer_incomplete": Meaning(400, _("The service did not say which account this is"), _COMPANY),
     "account_mismatch": Meaning(
         400,
@@ -81,7 +94,9 @@ MEANINGS: Final[dict[str, Meaning]] = {
 _SENTENCES: Final = {
     "access_denied": "The user did not give access.",
     "account_mismatch": "The user connected another upstream account than the credential's.",
+    "account_unproved": "The provider refused the new grant for the account that the callback named.",
     "answer_incomplete": "The provider's answer does not say which account was connected.",
+    "interrupted": "The server stopped before it had the provider's answer.",
     "not_completed": "The connection was not completed by the company in time; it was revoked.",
     "not_exchanged": "The code was not exchanged in time; the grant was revoked.",
     "other_browser": "The answer came in another browser than the one that began.",

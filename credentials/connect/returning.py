@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from common.callers import Actor
 from common.clock import DbNow, db_now
@@ -28,6 +28,7 @@ from credentials.importing.items import read_item
 from credentials.refresh.connections import let_go
 from egress.errors import EgressError
 from oauth_apps.clients import client_of
+from oauth_apps.models import OAuthApp
 from oauth_apps.protocol import (
     AppError,
     Client,
@@ -159,8 +160,15 @@ def _hold(
                 links.link_hold(
                     link=attempt.link, body=body, notes=_notes(draft, tokens), actor=actor
                 )
+    except IntegrityError:
+        if OAuthApp.objects.filter(id=draft.app.id).exists():
+            raise
+        # It was deleted meanwhile, and with it whatever could revoke the grant.
+        raise _failed(attempt, Refusal("app_wrong", "The OAuth app is gone."), actor) from None
     except (Refusal, Problem) as error:
-        _revoke(draft, body, attempt.id)
+        # Many providers end all grants of a user with one: a second tab must not end the first's.
+        if attempt.link is None or not links.holds_already(attempt.link, body):
+            _revoke(draft, body, attempt.id)
         raise _failed(attempt, error, actor) from None
     return Held(code=code, state=returned.state, attempt=attempt)
 

@@ -31,7 +31,14 @@ class StateField(serializers.JSONField):
     def run_validation(self, data: Any = serializers.empty) -> Any:
         if data is serializers.empty:
             raise serializers.SkipField
-        if len(orjson.dumps(data)) > STATE_BYTES:
+        try:
+            size = len(orjson.dumps(data))
+        except TypeError:
+            # What Python reads and no other reader must: a lone surrogate, 2^64, 300 levels.
+            raise serializers.ValidationError(
+                "must be JSON of Unicode text, of integers under 2^64 and of fewer than 255 levels"
+            ) from None
+        if size > STATE_BYTES:
             raise serializers.ValidationError("must be at most 5 kB of JSON")
         return data
 

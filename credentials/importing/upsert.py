@@ -19,7 +19,7 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from common import bulk
 from common.callers import Actor
 from common.clock import db_now
-from common.errors import Invalid, Problem
+from common.errors import Conflict, Invalid, Problem
 from credentials.health import services as health
 from credentials.importing.items import Item
 from credentials.importing.merge import TABLE, Row, Write, create, merge
@@ -83,6 +83,18 @@ class Outcome:
     problem: Problem | None = None
 
 
+class OtherSecrets(Conflict):
+    """409: the upstream account has a credential, and what holds for it is not what was given."""
+
+    def __init__(self, id: uuid.UUID) -> None:
+        super().__init__(
+            "There is a credential of this upstream account already, with another secret; nothing"
+            " proved that this one is its owner's. To replace its secret, make the link with"
+            " credential_id.",
+            extra={"credential_id": str(id)},
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class _Owned:
     """What items may refer to: the account's OAuth apps with their providers, its custom services."""
@@ -92,16 +104,22 @@ class _Owned:
 
 
 def store(
-    items: Sequence[Item], *, account_id: uuid.UUID, actor: Actor, dry_run: bool = False
+    items: Sequence[Item],
+    *,
+    account_id: uuid.UUID,
+    actor: Actor,
+    dry_run: bool = False,
+    proved: bool = True,
 ) -> list[Outcome]:
     """Store at most CHUNK items of distinct identities in one transaction; outcomes in their order.
 
-    With `dry_run`, the outcomes are those that would be, and nothing is written.
+    With `dry_run`, the outcomes are those that would be, and nothing is written. Items whose identity
+    is not `proved` replace no secret: such a one is rejected with OtherSecrets.
     """
     for attempt in range(ATTEMPTS):
         try:
             with transaction.atomic():
-                found = _store(items, account_id, actor, dry_run)
+                found = _store(items, account_id, actor, dry_run, proved)
             return [found[item.identity] for item in items]
         except (IntegrityError, OperationalError) as error:
             # An app deleted meanwhile, or a deadlock: all is undone, so all of it runs again.
@@ -111,14 +129,14 @@ def store(
 
 
 def _store(
-    items: Sequence[Item], account_id: uuid.UUID, actor: Actor, dry_run: bool
+    items: Sequence[Item], account_id: uuid.UUID, actor: Actor, dry_run: bool, proved: bool
 ) -> dict[bytes, Outcome]:
     outcomes: dict[bytes, Outcome] = {}
     owned = _Owned(_apps(account_id, items), _custom_providers(account_id, items))
     # One order for all processes, so that none holds what another holding its next waits for.
     pending = sorted(items, key=lambda item: item.identity)
     while pending:
-        writes = _planned(pending, account_id, owned, outcomes)
+        writes = _planned(pending, account_id, owned, outcomes, proved)
         written = set() if dry_run else _written(list(writes.values()), account_id, actor)
         for identity, write in writes.items():
             if dry_run or write.row.id in written:
@@ -133,6 +151,7 @@ def _planned(
     account_id: uuid.UUID,
     owned: _Owned,
     outcomes: dict[bytes, Outcome],
+    proved: bool,
 ) -> dict[bytes, Write]:
     """What is to be written, by the items' identities; the outcomes of the others are settled here."""
     rows = _locked_rows(account_id, [item.identity for item in items])
@@ -151,6 +170,8 @@ def _planned(
             else:
                 aged = item.identity in former
                 write = merge(item, row, account_id=account_id, now=now, former=aged)
+                if write.other_secrets and not proved:
+                    raise OtherSecrets(row.id)
         except Problem as problem:
             outcomes[item.identity] = Outcome("rejected", problem=problem)
             continue

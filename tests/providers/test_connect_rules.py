@@ -64,10 +64,27 @@ def found_at(place: str, at: str) -> dict[str, str]:
     return {"in": place, "at": at}
 
 
+def named_by_the_callback(call: dict[str, str] | None) -> dict[str, Any]:
+    """A file that takes the whole identity from the callback, with `call` to prove it."""
+    document = changed(*KIND, "identity", to=[{"field": "realm"}])
+    kind = document["kinds"]["acme_oauth2"]
+    text = {"type": "string", "description": "An id.", "format": "segment"}
+    kind["properties"] = {**kind["properties"], "realm": text}
+    kind["example"] = {**kind["example"], "realm": "1"}
+    kind["connect"]["properties"] = {
+        "realm": found_at("callback", "realmId"),
+        "api_domain": found_at("token", "/api_domain"),
+    }
+    request: dict[str, Any] = {"method": "GET", "headers": {}, "json": None}
+    kind["connect"]["call"] = {**request, **call} if call else None
+    return document
+
+
 @pytest.mark.parametrize(
     "document",
     [
         GOOD,
+        named_by_the_callback({"path": "/companies/{realm}"}),
         changed(*CONNECT, to=None),
         changed(*CONNECT, "properties", "name", to=found_at("call", "/data/name")),
         changed(*CONNECT, "properties", "refresh_token", to=found_at("token", "/refresh")),
@@ -78,7 +95,7 @@ def found_at(place: str, at: str) -> dict[str, str]:
             to={"method": "GET", "url": "https://acme.example/me", "headers": {}, "json": None},
         ),
     ],
-    ids=["as_it_is", "not_found", "name", "filled", "revocation", "quirks", "address"],
+    ids=["as_it_is", "proved", "not_found", "name", "filled", "revocation", "quirks", "address"],
 )
 def test_a_sound_file_has_no_fault(folder, request, document):
     (folder / "acme.json").write_text(json.dumps(document))
@@ -154,6 +171,10 @@ BROKEN = [
         changed(*CONNECT, "properties", "user_id", to=found_at("id_token", "/sub")),
     ),
     ("E008", "connect.call", changed(*CALL[:-1], "call", to=None)),
+    ("E008", "connect.call", named_by_the_callback(None)),
+    ("E008", "connect.call.path", named_by_the_callback({"path": "/me"})),
+    ("E008", "connect.call.path", named_by_the_callback({"path": "/me?id=1"})),
+    ("E008", "connect.call.url", named_by_the_callback({"url": "https://acme.example/me"})),
     ("E008", "kinds.acme_oauth2.connect", changed("oauth", "authorize_url", to=None)),
 ]
 

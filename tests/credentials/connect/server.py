@@ -35,6 +35,8 @@ class AuthorizationServer:
         self.token_calls: list[dict[str, str]] = []
         self.revoked: list[str] = []
         self.whoami_calls = 0
+        self.company_calls: list[str] = []
+        self.company_status: int | None = None
 
     @property
     def url(self) -> str:
@@ -95,6 +97,14 @@ class AuthorizationServer:
         user = self.tokens.get(authorization.removeprefix("Bearer "))
         return (200, {"id": user, "mail": f"{user}@example.com"}) if user else (401, {})
 
+    def company(self, name: str, authorization: str) -> Answer:
+        """An account that its user's tokens alone open."""
+        self.company_calls.append(name)
+        if self.company_status is not None:
+            return self.company_status, {}
+        user = self.tokens.get(authorization.removeprefix("Bearer "))
+        return (200, {"name": user}) if user and name == f"co-{user}" else (403, {})
+
 
 def _s256(verifier: str) -> str:
     digest = hashlib.sha256(verifier.encode()).digest()
@@ -114,7 +124,11 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        self._say(*self.server.authority.whoami(self.headers.get("Authorization", "")))
+        authorization = self.headers.get("Authorization", "")
+        if self.path.startswith("/company/"):
+            name = self.path.removeprefix("/company/")
+            return self._say(*self.server.authority.company(name, authorization))
+        return self._say(*self.server.authority.whoami(authorization))
 
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers["Content-Length"])).decode()
@@ -174,6 +188,10 @@ def provider_file(slug: str, url: str, **oauth: Any) -> dict[str, Any]:
             ),
             f"{slug}_called_oauth2": _kind("oauth2", ("user",), "user", _CALL_CONNECT),
             f"{slug}_silent_oauth2": _kind("oauth2", ("user",), "user", None),
+            f"{slug}_named_oauth2": {
+                **(named := _kind("oauth2", ("company",), "company", _CALLBACK_CONNECT)),
+                "properties": {**named["properties"], "company": _SEGMENT},
+            },
             f"{slug}_plain_oauth2": {**_kind("oauth2", (), "", None), **_PLAIN},
             f"{slug}_key": {**_kind("key", ("region",), "region", None), **_KEY},
         },
@@ -212,6 +230,16 @@ _CALL_CONNECT = {
         "owner_email": {"in": "call", "at": "/mail"},
     },
     "call": {"method": "GET", "path": "/whoami"},
+}
+_CALLBACK_CONNECT = {
+    "properties": {"company": {"in": "callback", "at": "companyId"}},
+    "call": {"method": "GET", "path": "/company/{company}"},
+}
+_SEGMENT = {
+    "type": "string",
+    "description": "An id.",
+    "format": "segment",
+    "pattern": "^[a-z-]{1,20}$",
 }
 _PLAIN: dict[str, Any] = {
     "properties": {"secret": {"type": "string", "description": "Never ends."}},

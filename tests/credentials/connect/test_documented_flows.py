@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 
 import pytest
 
@@ -100,7 +101,6 @@ def test_the_same_account_connected_twice_is_one_credential(browser, app, alpha,
 def test_a_whole_flow_leaves_its_trail(browser, app, alpha, api):
     api.post("/v1/credentials", exchange(app, approved(browser, app, alpha)).json()["credential"])
     assert verbs() == [
-        "connect.started",
         "connect.granted",
         "connect.exchanged",
         "credential.created",
@@ -236,6 +236,10 @@ def test_looking_at_a_start_url_does_not_use_it_up(api, app, browser):
         ("redirect_url", ""),
         ("redirect_url", None),
         ("state", {"x": "y" * 5200}),
+        ("state", 2**64),
+        ("state", "\ud800"),
+        ("state", {"\ud800": 1}),
+        ("state", json.loads("[" * 300 + "]" * 300)),
         ("scopes", ["admin"]),
         ("scopes", []),
         ("properties", {"workspace": "ws-eve"}),

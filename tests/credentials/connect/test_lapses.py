@@ -10,12 +10,14 @@ import pytest
 from django.db import connection
 
 from common.clock import db_now
+from credentials.connect import attempts
 from credentials.connect.due import SOURCE
 from credentials.connect.models import AuthorizationAttempt, ConnectLink, PendingGrant
 from credentials.models import Revocation
 from tests.credentials.connect.flows import (
     Browser,
     approved,
+    authorize_address,
     begin,
     continued,
     exchange,
@@ -23,6 +25,8 @@ from tests.credentials.connect.flows import (
     verbs,
     why,
 )
+from tests.credentials.connect.test_refusals import is_page
+from tests.factories import make_app
 from vault.sealing import Place, Sealed, unseal
 
 
@@ -101,8 +105,54 @@ def test_who_comes_back_after_the_sweep_is_told_that_it_took_too_long(
     assert reasons() == ["state_expired"]
 
 
-def test_old_attempts_are_forgotten(browser, app, settings):
+@pytest.mark.parametrize("opened", [True, False])
+def test_whoever_never_came_back_is_forgotten_an_hour_later(api, browser, app, settings, opened):
+    sent = {"oauth_app_id": str(app.id), "credential_kind": "alpha_oauth2"}
+    sent["redirect_url"] = app.redirect_uris[0]
+    url = api.post("/v1/credentials/start-auth", sent).json()["start_url"]
+    late = 600 if opened else 300
+    if opened:
+        browser.open(url)
+    settings.CLOCK_SHIFT_SECONDS = late + 3590
+    sweep()
+    assert AuthorizationAttempt.objects.get().status == "expired"
+    due = SOURCE.next_due()
+    assert due is not None
+    assert due <= db_now() + dt.timedelta(seconds=20)
+    settings.CLOCK_SHIFT_SECONDS = late + 3601
+    sweep()
+    assert not AuthorizationAttempt.objects.exists()
+    assert SOURCE.next_due() is None
+    assert b"has expired" in browser.open(url).content
+
+
+def test_setting_out_is_no_event(browser, app, make_link):
     begin(browser, app)
+    continued(browser, make_link())
+    assert verbs() == ["connect_link.created", "connect_link.opened"]
+
+
+def test_an_app_sends_only_so_many_away_in_a_minute(
+    browser, app, account, alpha, make_link, settings, monkeypatch
+):
+    monkeypatch.setattr(attempts, "A_MINUTE", 2)
+    browser.open(alpha.approve(begin(browser, app)))
+    begin(browser, app)
+    answer = browser.open(authorize_address(app))
+    assert answer.status_code == 429
+    assert answer["Retry-After"] == "60"
+    assert b"Too many people" in answer.content
+    is_page(answer)
+    assert AuthorizationAttempt.objects.count() == 2
+    # Another app, and a link of the same, are not held back by it.
+    begin(browser, make_app(account, "alpha", redirect_uris=app.redirect_uris))
+    continued(browser, make_link())
+    settings.CLOCK_SHIFT_SECONDS = 61
+    begin(browser, app)
+
+
+def test_old_attempts_are_forgotten(browser, app, alpha, settings):
+    browser.open(alpha.approve(begin(browser, app), error="access_denied", code=None))
     settings.CLOCK_SHIFT_SECONDS = 89 * 24 * 3600
     sweep()
     assert AuthorizationAttempt.objects.exists()

@@ -76,7 +76,6 @@ def test_a_whole_link(api, browser, make_link, alpha):
     assert verbs() == [
         "connect_link.created",
         "connect_link.opened",
-        "connect.started",
         "connect.granted",
         "connect_link.pending",
         "credential.created",

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from config.logging import redact
+from credentials.connect.random_tokens import new_token
 from tests.credentials.connect.flows import (
     Browser,
     approved,
@@ -146,3 +148,10 @@ def test_a_flow_that_breaks_tells_nothing(browser, app, alpha, monkeypatch, line
     assert page.status_code == 500
     for where in (page.content, lines.text.encode()):
         assert list(leaks(where, [("access", ACCESS), ("refresh", REFRESH)])) == []
+
+
+@pytest.mark.parametrize("line", ["Not Found: /connect/{}/", "Forbidden: /link/oauth2/start/{}"])
+def test_what_the_framework_logs_of_an_address_has_no_token(line):
+    """A slash too many, or a form without a boundary, and Django logs the path."""
+    token = new_token()
+    assert token not in redact(None, "", {"event": line.format(token)})["event"]

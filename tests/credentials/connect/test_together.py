@@ -1,0 +1,162 @@
+"""What several do at once: to a link, to a grant, to an app, to a company's choices."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from credentials.connect import returning
+from credentials.connect.due import ACTOR
+from credentials.connect.grants import grant_lapse
+from credentials.connect.links import link_withdraw
+from credentials.connect.models import AuthorizationAttempt, ConnectLink, PendingGrant
+from credentials.models import Revocation
+from tests.credentials.connect.flows import approved, begin, continued, exchange, why
+from tests.credentials.connect.test_lapses import at_once, sweep
+from tests.credentials.connect.test_links import complete, connect, shown
+from tests.factories import TESTER
+from vault.sealing import Sealed
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_choose_for_the_first_time(api, app):
+    path = f"/v1/oauth-apps/{app.id}/connect-settings"
+    found = at_once(8, lambda _: api.patch(path, {"completes_itself": True}).status_code)
+    assert found == [200] * 8
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_choose_for_the_first_time_for_the_account(api):
+    body = {"return_urls": ["https://acme.example/a"]}
+    found = at_once(8, lambda _: api.patch("/v1/connect-settings", body).status_code)
+    assert found == [200] * 8
+
+
+def test_a_second_tabs_failure_is_not_the_completed_links(api, browser, make_link, alpha):
+    link = make_link()
+    first, second = continued(browser, link), continued(browser, link)
+    browser.open(alpha.approve(first))
+    complete(api, link)
+    assert browser.open(alpha.approve(second)).status_code == 410
+    assert shown(api, link)["status"] == "completed"
+    assert shown(api, link)["failure"] is None
+
+
+@pytest.mark.parametrize(("user", "revoked"), [("ann", 0), ("eve", 1)])
+def test_a_second_tab_does_not_end_the_grant_that_waits(browser, make_link, alpha, user, revoked):
+    link = make_link()
+    first, second = continued(browser, link), continued(browser, link)
+    browser.open(alpha.approve(first))
+    alpha.user = user
+    assert browser.open(alpha.approve(second)).status_code == 410
+    assert Revocation.objects.count() == revoked
+
+
+@pytest.mark.parametrize("exchanged", [False, True])
+def test_an_app_with_a_grant_under_way_stays(api, browser, app, alpha, exchanged):
+    code = approved(browser, app, alpha)
+    if exchanged:
+        exchange(app, code)
+    answer = api.delete(f"/v1/oauth-apps/{app.id}")
+    assert answer.status_code == 409
+    assert "under way" in answer.json()["detail"]
+    assert answer["Retry-After"] == "600"
+
+
+def test_whose_app_is_deleted_on_the_way_is_told_so(api, browser, app, alpha):
+    address = alpha.approve(begin(browser, app))
+    assert api.delete(f"/v1/oauth-apps/{app.id}").status_code == 204
+    assert browser.open(address).status_code == 400
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_app_that_is_deleted_during_the_exchange(api, browser, app, alpha, monkeypatch):
+    address = alpha.approve(begin(browser, app))
+    ask: Any = vars(returning)["exchange_code"]
+
+    def deleted_meanwhile(*args: Any, **kwargs: Any) -> Any:
+        tokens = ask(*args, **kwargs)
+        assert api.delete(f"/v1/oauth-apps/{app.id}").status_code == 204
+        return tokens
+
+    monkeypatch.setattr(returning, "exchange_code", deleted_meanwhile)
+    answer = browser.open(address)
+    assert answer.status_code == 400
+    assert b"OAuth app is gone" in answer.content
+    assert not PendingGrant.objects.exists()
+
+
+def test_an_exchange_that_was_killed_is_said_to_have_been(browser, app, alpha, settings):
+    begin(browser, app)
+    AuthorizationAttempt.objects.update(status="returned", sealed=None)
+    settings.CLOCK_SHIFT_SECONDS = 601
+    sweep()
+    assert AuthorizationAttempt.objects.get().status == "returned"
+    settings.CLOCK_SHIFT_SECONDS = 661
+    sweep()
+    assert AuthorizationAttempt.objects.get().status == "failed"
+    assert why() == "interrupted"
+
+
+def test_a_key_that_comes_back_does_not_complete_a_link_late(
+    api, browser, make_link, alpha, settings
+):
+    link = make_link()
+    connect(browser, link, alpha)
+    held = PendingGrant.objects.get().sealed
+    PendingGrant.objects.update(sealed=Sealed(b"\x00damaged"))
+    settings.CLOCK_SHIFT_SECONDS = 601
+    sweep()
+    PendingGrant.objects.update(sealed=held)
+    assert complete(api, link).status_code == 409
+    assert shown(api, link)["status"] == "expired"
+    settings.CLOCK_SHIFT_SECONDS = 4300
+    sweep()
+    assert Revocation.objects.count() == 1
+
+
+@pytest.fixture
+def pending_and_late(browser: Any, make_link: Any, alpha: Any, settings: Any) -> ConnectLink:
+    connect(browser, make_link(), alpha)
+    settings.CLOCK_SHIFT_SECONDS = 601
+    return ConnectLink.objects.get()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has one writer")
+def test_a_link_that_is_withdrawn_while_its_grant_lapses(pending_and_late):
+    """Each locks the link, then the grant."""
+    link, grant = pending_and_late, PendingGrant.objects.get()
+    failed: list[Exception] = []
+
+    def lapse() -> None:
+        try:
+            grant_lapse(id=grant.id, actor=ACTOR)
+        except Exception as error:
+            failed.append(error)
+        finally:
+            connection.close()
+
+    sweeper = threading.Thread(target=lapse)
+    with transaction.atomic():
+        ConnectLink.objects.select_for_update().get(id=link.id)
+        sweeper.start()
+        _until_somebody_waits()
+        link_withdraw(account_id=link.account_id, id=link.id, actor=TESTER)
+    sweeper.join()
+    assert failed == []
+    assert Revocation.objects.count() == 1
+    assert ConnectLink.objects.get().status == "cancelled"
+
+
+def _until_somebody_waits() -> None:
+    with connection.cursor() as cursor:
+        for _ in range(1000):
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone()[0]:
+                return
+            cursor.execute("SELECT pg_sleep(0.01)")
+    raise AssertionError("nobody waits")
