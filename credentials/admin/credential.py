@@ -19,6 +19,7 @@ from common.admin_filters import HealthFilter
 from common.admin_keyset import KeysetChangeList
 from credentials.admin import shown
 from credentials.admin.actions import after_deletion, check_now, export_selected, refresh_now
+from credentials.admin.bulk import edit_metadata, mark_for_reconnection, move_to_app
 from credentials.admin.filters import AppFilter, ExpiryFilter, KindFilter, MetadataFilter, UseFilter
 from credentials.admin.forms import BOX, CredentialAddForm, CredentialForm, KindChoice
 from credentials.admin.leak import leak_page
@@ -48,7 +49,10 @@ _FACTS: Final = (
 class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
     form = CredentialForm
     add_form = CredentialAddForm
-    actions = ("check_now", "refresh_now", "export_selected", "delete_selected")
+    actions = (
+        "check_now", "refresh_now", "mark_for_reconnection", "move_to_app", "edit_metadata",
+        "export_selected", "delete_selected",
+    )  # fmt: skip
     change_list_template = "admin/credentials/credential/change_list.html"
     list_display = (
         "title", "provider_name", "kind", "status", "account", "app", "last_used", "expires",
@@ -69,6 +73,9 @@ class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
 
     check_now = check_now
     refresh_now = refresh_now
+    mark_for_reconnection = mark_for_reconnection
+    move_to_app = move_to_app
+    edit_metadata = edit_metadata
     export_selected = export_selected
 
     @admin.display(description="name")

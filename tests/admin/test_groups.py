@@ -21,7 +21,7 @@ from tests.factories import make_app, make_credential, make_endpoint, make_link,
 
 ALWAYS = {
     "index", "login", "logout", "password_change", "password_change_done", "autocomplete", "jsi18n",
-    "view_on_site", "app_list",
+    "view_on_site", "app_list", "second_factor",
 }  # fmt: skip
 """Addresses of the site itself; the rest need a permission."""
 

@@ -26,6 +26,7 @@ PAGES = (
     "accounts/account/",
     "events/event/",
     "password_change/",
+    "second-factor/",
 )
 GRAVE = {"serious", "critical"}
 
