@@ -82,7 +82,7 @@ def _plan(filled: Filled, parameters: dict[str, str], after: int | None) -> str:
     filters = CredentialFilter(parameters, queryset=queryset)
     if not filters.is_valid():
         raise SystemExit(f"bench: {parameters} is refused: {filters.errors}")
-    queryset = filters.qs if after is None else filters.qs.filter(id__lt=filled.id(after))
+    before = None if after is None else filled.id(after)
     seen: list[tuple[str, Any]] = []
 
     def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
@@ -90,7 +90,10 @@ def _plan(filled: Filled, parameters: dict[str, str], after: int | None) -> str:
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(note):
-        reads.fetch(queryset, LIMIT + 1)
+        if parameters:
+            reads.fetch(filters.qs, LIMIT + 1, before)
+        else:
+            reads.newest(filled.account_id, LIMIT + 1, before)
     ((sql, params),) = seen
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, COSTS OFF, BUFFERS OFF) {sql}", params)
