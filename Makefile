@@ -2,7 +2,7 @@
 # make run     everything needed, a demo account on an empty database, the server on port 8000, the proxy on 8001
 # make test    the whole suite on SQLite and on a real PostgreSQL
 # make check   what CI checks beside the tests
-# make bench   list and import against their floors, on a million rows
+# make bench   list, import and proxy against their floors, on a million rows; ARGS="--refresh 10000": the worker
 # make lock    requirements.lock anew from pyproject.toml (needs uv)
 
 .DEFAULT_GOAL := help
