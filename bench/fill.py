@@ -10,13 +10,15 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import psycopg
 from django.conf import settings
 
 from bench.bodies import APPS, body
-from bench.rows import TABLE, copy_in, sealed_row, values
+from bench.rows import TABLE, copy_in, sealed_row
+from credentials.importing.upsert import row_values
 
 PROCESSES = 2
 SPAN = dt.timedelta(days=365)
@@ -132,9 +134,9 @@ def _rows(filled: Filled, first: int) -> Iterator[tuple[Any, ...]]:
     for number in range(first, filled.count, PROCESSES):
         moment = filled.moment(number)
         sent = body(number, filled.apps)
-        row = sealed_row(sent, filled.account_id, id=filled.id(number), moment=moment)
-        health = {**row.health, "status": _status(number)}
-        yield values(row._replace(health=health), filled.account_id, moment)
+        write = sealed_row(sent, filled.account_id, id=filled.id(number), moment=moment)
+        row = write.row._replace(health={**write.row.health, "status": _status(number)})
+        yield row_values(replace(write, row=row), filled.account_id, moment)
 
 
 def _status(number: int) -> str:

@@ -15,7 +15,8 @@ import psycopg
 from bench.bodies import body
 from bench.fill import Filled
 from bench.report import Ratio, table
-from bench.rows import COLUMNS, TABLE, copy_in, sealed_row, values
+from bench.rows import TABLE, copy_in, sealed_row
+from credentials.importing.upsert import COLUMNS, row_values
 
 SHARE = 0.3
 _NAMES = ", ".join(COLUMNS)
@@ -95,8 +96,8 @@ def _floor(
             sealed_row(each, filled.account_id, id=id, moment=moment)
             for id, each in zip(ids, bodies, strict=True)
         ]
-        rows.sort(key=lambda row: row.identity)  # As the import writes them.
-        ready = [values(row, filled.account_id, moment) for row in rows]
+        rows.sort(key=lambda write: write.row.identity)  # As the import writes them.
+        ready = [row_values(write, filled.account_id, moment) for write in rows]
         start = time.perf_counter()
         with direct.transaction():
             direct.execute(

@@ -34,7 +34,7 @@ from webhooks.services import tell_many
 CHUNK: Final = 1000
 ATTEMPTS: Final = 5
 
-_COLUMNS: Final = {
+COLUMNS: Final = {
     "id": "uuid",
     "identity": "bytea",
     "oauth_app_id": "uuid",
@@ -62,7 +62,7 @@ _KEPT: Final = {
 }  # fmt: skip
 _ON_CONFLICT: Final = (
     "ON CONFLICT (account_id, identity) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name not in _KEPT)
+    + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name not in _KEPT)
     + f", {refresh.ON_CONFLICT}, revision = {TABLE}.revision + 1 WHERE {TABLE}.id = excluded.id RETURNING id"
 )
 
@@ -245,9 +245,9 @@ def _written(writes: Sequence[Write], account_id: uuid.UUID, actor: Actor) -> se
     if not writes:
         return set()
     now = db_now()
-    values = [_values(write, account_id, now) for write in writes]
+    values = [row_values(write, account_id, now) for write in writes]
     unless = _UNLESS_FORMER if connection.vendor == "postgresql" else ""
-    returned = bulk.insert(TABLE, _COLUMNS, values, then=unless + _ON_CONFLICT)
+    returned = bulk.insert(TABLE, COLUMNS, values, then=unless + _ON_CONFLICT)
     ids = {id if isinstance(id, uuid.UUID) else uuid.UUID(id) for (id,) in returned}
     if renewed := [w.row.id for w in writes if w.other_secrets and w.row.id in ids]:
         health.renewed(account_id=account_id, ids=renewed)
@@ -261,7 +261,8 @@ def _written(writes: Sequence[Write], account_id: uuid.UUID, actor: Actor) -> se
     return ids
 
 
-def _values(write: Write, account_id: uuid.UUID, now: Any) -> tuple[Any, ...]:
+def row_values(write: Write, account_id: uuid.UUID, now: Any) -> tuple[Any, ...]:
+    """What is stored of a row that is created at `now`, in the order of COLUMNS; JSON as text."""
     row = write.row
     return (
         *row[:7],
