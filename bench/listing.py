@@ -14,7 +14,8 @@ from bench.environment import CURSOR_KEY
 from bench.fill import Filled
 from bench.load import CONNECTIONS, Round, load, median, tool
 from bench.report import Ratio, table
-from bench.servers import APPLICATIONS, FLOOR, PRODUCT, THREADS, VIEW, Served, fetch, serve
+from bench.servers import APPLICATIONS, FLOOR, PRODUCT, VIEW, Served, fetch, serve
+from config.env import TURNS
 
 FLOOR_SHARE = 0.3
 VIEW_SHARE = 0.65
@@ -29,7 +30,7 @@ def measure(filled: Filled, seconds: float, rounds: int) -> list[Ratio]:
         _check_same(served, filled.token)
         print(
             f"\nA page of {page.LIMIT} of {filled.count:,}: {CONNECTIONS} connections by {tool()},"
-            f" one process of {THREADS} threads, medians of {rounds} rounds of {seconds:g} s"
+            f" one process, {TURNS} requests at once, medians of {rounds} rounds of {seconds:g} s"
         )
         found = _interleaved(
             {name: (one, page.PATH) for name, one in served.items()}, filled.token, seconds, rounds

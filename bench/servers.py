@@ -1,4 +1,7 @@
-"""The measured servers: granian, one process, production's threads, each on a free loopback port."""
+"""The measured servers: granian, one process, each on a free loopback port.
+
+The bare applications have as many threads as the product lets work at once: more cost them speed.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,13 @@ import urllib.request
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from config.env import BLOCKING_THREADS
+from config.env import BLOCKING_THREADS, TURNS
 
-THREADS = BLOCKING_THREADS
 FLOOR, VIEW, PRODUCT = "floor", "Django view", "Latchkey"
 APPLICATIONS = {
-    FLOOR: ("bench.floor:application", None),
-    VIEW: ("bench.django_view:application", "bench.django_settings"),
-    PRODUCT: ("config.wsgi:application", "config.settings"),
+    FLOOR: ("bench.floor:application", None, TURNS),
+    VIEW: ("bench.django_view:application", "bench.django_settings", TURNS),
+    PRODUCT: ("config.wsgi:application", "config.settings", BLOCKING_THREADS),
 }
 
 
@@ -40,7 +42,7 @@ class Served(NamedTuple):
 @contextlib.contextmanager
 def serve(name: str) -> Iterator[Served]:
     """One of APPLICATIONS, until the block ends."""
-    application, settings = APPLICATIONS[name]
+    application, settings, threads = APPLICATIONS[name]
     port = _free_port()
     environment = {**os.environ, **({"DJANGO_SETTINGS_MODULE": settings} if settings else {})}
     command = [
@@ -55,7 +57,7 @@ def serve(name: str) -> Iterator[Served]:
             "error",
         ),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-        *("--blocking-threads", str(THREADS), application),
+        *("--blocking-threads", str(threads), application),
     ]
     process = subprocess.Popen(command, env=environment)
     try:

@@ -14,7 +14,11 @@ from environs import Env, EnvError
 
 env = Env()
 
-BLOCKING_THREADS = 8
+TURNS = 8
+"""Requests that one process works on at once, each with a connection to the database of its own."""
+
+BLOCKING_THREADS = 64
+"""…and those that may wait for a provider or a client beside them."""
 """The server's threads in each process; each uses at most one database connection."""
 
 
@@ -111,7 +115,7 @@ def folder(name: str) -> str:
 
 _OPTIONS: dict[str, dict[str, Any]] = {
     "postgresql": {
-        "pool": {"min_size": 1, "max_size": BLOCKING_THREADS, "timeout": 2},
+        "pool": {"min_size": 1, "max_size": TURNS, "timeout": 2},
         "connect_timeout": 3,
         # A statement seen five times is prepared: planning a list takes longer than reading its page.
         "server_side_binding": True,

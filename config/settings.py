@@ -44,8 +44,6 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_otp",
-    "django_otp.plugins.otp_totp",
-    "django_otp.plugins.otp_static",
     "axes",
     "csp",
     "config",
@@ -65,6 +63,7 @@ INSTALLED_APPS = [
     "common",
 ]
 MIDDLEWARE = [
+    "config.counting.Counting",
     "config.middleware.RequestContext",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -113,6 +112,8 @@ VAULT_KEYS_FILE = env.env.str("VAULT_KEYS_FILE", default="")
 VAULT_SUITE = env.env.str("VAULT_SUITE", default="1")
 EGRESS_ALLOW = env.env.str("EGRESS_ALLOW", default="")
 PROVIDERS_DIR = env.folder("PROVIDERS_DIR")
+TURNS = env.TURNS
+BLOCKING_THREADS = env.BLOCKING_THREADS
 SPOOL_DIR = env.env.str("SPOOL_DIR", default=str(VAR_DIR / "spool"))
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 # Only the import page takes a file, in memory (credentials/import_page/uploads.py). Anywhere else,
@@ -174,9 +175,8 @@ AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_CLIENT_IP_CALLABLE = "config.middleware.client_ip"
 AXES_VERBOSE = False
-# The page of a TOTP device would show its key.
-OTP_ADMIN_HIDE_SENSITIVE_DATA = True
-OTP_TOTP_ISSUER = "Latchkey"
+# It keeps what was posted at a failed login; a recovery code typed beside a wrong password is still good.
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "otp", "code", "csrfmiddlewaretoken"]
 
 # --- What browsers may do -----------------------------------------------------------------------
 CONTENT_SECURITY_POLICY = {

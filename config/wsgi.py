@@ -10,7 +10,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 with refusals_in_one_line():
     from django.core.wsgi import get_wsgi_application
 
-    application = get_wsgi_application()
+    from config.in_turn import InTurn
+
+    application = InTurn(get_wsgi_application())
     verify()
 
 # What was loaded stays: looking through it for garbage again and again would stall requests.

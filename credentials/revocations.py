@@ -18,7 +18,6 @@ from django.db.models import F, Min
 from common.callers import Actor
 from common.clock import DbNow, db_now
 from credentials.models import Revocation
-from credentials.refresh.connections import let_go
 from credentials.revocable import TOKENS
 from events.services import record
 from oauth_apps import protocol
@@ -87,7 +86,6 @@ def run(claim: Claim) -> None:
         return
     try:
         client = _client(row)
-        let_go()
         _revoke(row, claim, client, tokens)
     except ProtocolError as error:
         _put_off(row, claim, error)
@@ -146,7 +144,6 @@ def _revoke_by_itself(
     kept = {"access_token": fresh.access_token.expose()}
     kept["refresh_token"] = (fresh.refresh_token or tokens["refresh_token"]).expose()
     _mine(claim).update(sealed=seal(Place.of(row, "sealed"), kept))
-    let_go()
     protocol.revoke(client, token=fresh.access_token, hint="access_token")
 
 

@@ -16,6 +16,7 @@ import httpcore2
 from django.db import connections
 
 from common.errors import Invalid
+from common.waiting import waiting
 from egress import urls
 from egress.allow import Allow, opened
 from egress.answers import Answer, guarded, release
@@ -95,9 +96,10 @@ class Client:
     def check(self, url: str) -> None:
         """Raise what `send` would before it connects: Refused, or Unreachable without an address."""
         target = self._url(url)
-        self._resolver.addresses(
-            target.host, within=self._limits.connect, opened=self._is_open(target)
-        )
+        with waiting():
+            self._resolver.addresses(
+                target.host, within=self._limits.connect, opened=self._is_open(target)
+            )
 
     def close(self) -> None:
         self._pools.close()
@@ -138,7 +140,7 @@ class Client:
         if on_start:
             on_start(exchange.end)
         wired = _wired(request, url, exchange, encodings)
-        with self._pools.lease(url.origin) as pool:
+        with waiting(), self._pools.lease(url.origin) as pool:
             response = guarded(exchange, lambda: pool.handle_request(wired))
             try:
                 yield Answer(response, exchange, method=request.method, verbatim=verbatim)

@@ -25,7 +25,6 @@ from credentials.connect.refusals import Refusal
 from credentials.connect.revoking import revoke_later
 from credentials.connect.trail import note
 from credentials.importing.items import read_item
-from credentials.refresh.connections import let_go
 from egress.errors import EgressError
 from oauth_apps.clients import client_of
 from oauth_apps.models import OAuthApp
@@ -75,7 +74,6 @@ def receive(returned: Returned, code: str, callback: Mapping[str, str], actor: A
     try:
         draft, now = draft_of(attempt), db_now()
         client = client_of(draft.app, draft.properties)
-        let_go()
         tokens = exchange_code(
             client,
             code=Secret(code),

@@ -12,6 +12,7 @@ from django.db.models import Case, F, Q, Value, When
 from common.callers import Actor
 from common.clock import db_now
 from common.errors import NotFound, TooMany
+from common.waiting import has_room, require_room
 from credentials.health import schedule
 from credentials.health.enrolment import enrol_all
 from credentials.health.evidence import Evidence
@@ -30,8 +31,9 @@ _REFUSALS: Final = frozenset({401, 403})
 def credential_check(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> None:
     """Ask the provider now. The answer is in the credential's health.
 
-    Raises NotFound, or TooMany (429) after ten in a minute.
+    Raises NotFound, TooMany (429) after ten in a minute, or Unavailable.
     """
+    require_room()
     if not _spend(account_id, id):
         raise TooMany("This credential was checked often enough for now.", retry_after=60)
     _examine(account_id, id, actor)
@@ -40,8 +42,9 @@ def credential_check(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> N
 def credential_report(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor, status: int) -> None:
     """A caller says what its own request was answered with.
 
-    401 and 403 are looked into at once, or by the worker where callers have asked too often: a
-    report by itself changes nothing that the provider can be asked about. All else is noted alone.
+    401 and 403 are looked into at once, or by the worker where callers have asked too often or too
+    many wait already: a report by itself changes nothing that the provider can be asked about. All
+    else is noted alone.
     """
     refused = status in _REFUSALS
     with transaction.atomic():
@@ -53,7 +56,7 @@ def credential_report(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor, sta
             code=f"http_{status}",
         )
         observe(account_id=account_id, credential_id=id, evidence=evidence, actor=actor)
-    if refused and _spend(account_id, id):
+    if refused and has_room() and _spend(account_id, id):
         _examine(account_id, id, actor)
 
 

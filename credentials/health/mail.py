@@ -22,13 +22,13 @@ from django.template.loader import render_to_string
 from common.callers import Actor
 from common.clock import db_now
 from common.errors import Invalid
+from common.waiting import waiting
 from credentials.connect.choices import chosen
 from credentials.connect.links import link_create
 from credentials.connect.wishes import LONGEST, Wish
 from credentials.health import states
 from credentials.health.models import NoticeMail
 from credentials.models import Credential
-from credentials.refresh.connections import let_go
 from providers.registry import registry
 
 LEASE: Final = dt.timedelta(seconds=60)
@@ -76,9 +76,9 @@ def run(claim: Claim) -> None:
         _settle(notice, claim, "dropped", None)
         return
     message = _message(notice, row)
-    let_go()
     try:
-        message.send()
+        with waiting():
+            message.send()
     except (OSError, smtplib.SMTPException) as error:
         _put_off(notice, claim, permanent=_permanent(error))
         return

@@ -9,7 +9,6 @@ import structlog
 from django.db import DatabaseError, InterfaceError
 
 from credentials.refresh import outcomes, spool
-from credentials.refresh.connections import let_go
 from credentials.refresh.lease import renew
 from credentials.refresh.limits import Busy, limits
 from credentials.refresh.refusals import app_paused, needs_reauth, unavailable
@@ -99,9 +98,8 @@ def _call_or_previous(claim: Claim, client: Client, held: Mapping[str, str]) -> 
 
 
 def call(claim: Claim, client: Client, secrets: Mapping[str, str]) -> Tokens:
-    """The one request. No connection is held while it is under way."""
+    """The one request."""
     kind = registry().kinds[claim.row.kind]
-    let_go()
     return protocol.grant(client, kind, {**claim.row.properties, **secrets})
 
 

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 import structlog
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from credentials.refresh.connections import let_go
+from common.waiting import sleep
 from credentials.refresh.lease import LEASE
 from credentials.refresh.shapes import Claim
 
@@ -39,6 +39,5 @@ def durably(claim: Claim, write: Callable[[], T]) -> T:
             if connection.in_atomic_block or time.monotonic() + wait > ends:
                 raise
             log.warning("refresh.commit_failed", id=str(claim.row.id), error=type(error).__name__)
-            let_go()
-            time.sleep(wait)
+            sleep(wait)
             wait = min(wait * 2, _LAST_WAIT)

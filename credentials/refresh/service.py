@@ -13,9 +13,9 @@ from django.db.models import Q
 from common.callers import Actor
 from common.clock import DbNow
 from common.errors import NotFound
+from common.waiting import require_room, sleep
 from credentials.models import Credential
 from credentials.refresh import attempt, lease, spool
-from credentials.refresh.connections import sleep
 from credentials.refresh.refusals import app_paused, busy, needs_reauth, no_token, unavailable
 from credentials.refresh.shapes import NEEDS_REAUTH, PAUSED, Fresh, opened
 from providers.registry import registry
@@ -63,11 +63,13 @@ def fresh_token(
         if view.is_leased():
             if waited > PATIENCE:
                 raise busy()
+            require_room()
             sleep(_nap(waited))
             continue
         view.refuse_for_now(forced=forced)
         if waited > STARTS_WITHIN:
             raise busy()
+        require_room()
         fresh = _refresh(view, actor, forced)
         if fresh is not None:
             return fresh

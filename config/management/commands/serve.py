@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandParser
 from granian.constants import Interfaces
 from granian.server import Server
 
-from config.env import BLOCKING_THREADS
+from config.shared_metrics import shared_metrics
 from config.startup import disconnect, verify
 from credentials.refresh import spool
 
@@ -22,6 +23,10 @@ class Command(BaseCommand):
             "--workers", type=int, default=1, help="processes (default: %(default)s)"
         )
 
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        with shared_metrics():
+            return super().execute(*args, **options)
+
     def handle(self, *args: Any, **options: Any) -> None:
         if not 1 <= options["port"] <= 65535 or options["workers"] < 1:
             raise ImproperlyConfigured("--port must be from 1 to 65535, --workers at least 1.")
@@ -35,7 +40,7 @@ class Command(BaseCommand):
             port=options["port"],
             workers=options["workers"],
             interface=Interfaces.WSGI,
-            # A client that sends its body slowly holds one. Each may use a database connection.
-            blocking_threads=BLOCKING_THREADS,
+            # A client that sends its body slowly holds one.
+            blocking_threads=settings.BLOCKING_THREADS,
             respawn_failed_workers=True,
         ).serve()

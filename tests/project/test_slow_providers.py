@@ -1,0 +1,85 @@
+"""The shipped API server while a provider is silent, or clients are: everybody else is served."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from tests.credentials.proxy.serving import Serving
+from tests.factories import make_app, make_token
+from tests.fakes.fixtures import app, facts, grant, make_grant, provider, start, until
+
+__all__ = ["app", "facts", "grant", "provider", "start"]
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+APPS, GRANTS = 2, 12
+
+
+@pytest.fixture
+def serving(provider, account, settings) -> Iterator[Serving]:
+    with Serving(settings, str(connection.settings_dict["NAME"]), "serve") as served:
+        yield served
+
+
+def test_lists_are_answered_while_a_provider_is_silent(serving, provider, account):
+    token = make_token(account)
+    rows = [
+        make_grant(account, make_app(account, "fake"), provider, f"u{one}{two}")
+        for one in range(APPS)
+        for two in range(GRANTS)
+    ]
+    provider.mode = "hang"
+    with ThreadPoolExecutor(len(rows)) as pool:
+        asked = [pool.submit(call, serving, "POST", f"{row.id}/token", token) for row in rows]
+        until(lambda: len(provider.calls) == len(rows))
+        status, found = call(serving, "GET", "?limit=1", token)
+        assert (status, len(found["data"])) == (200, 1)
+        assert not any(one.done() for one in asked)
+        provider.stopping.set()
+        assert {one.result()[0] for one in asked} == {503}
+
+
+def test_lists_are_answered_while_clients_send_slowly(serving, account):
+    token = make_token(account)
+    head = (
+        "POST /v1/credentials{} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {token}\r\nContent-Length: {{}}\r\n\r\n[{{{{"
+    )
+    senders = [serving.connect() for _ in range(24)]
+    for number, sender in enumerate(senders):
+        path, length = ("", 1000) if number % 2 else ("/import", 1_000_000)
+        sender.sendall(head.format(path, length).encode())
+    for _ in range(5):
+        time.sleep(0.1)  # Until they have what they can get.
+        assert call(serving, "GET", "", token)[0] == 200
+    assert all(quiet(sender) for sender in senders)
+    for sender in senders:
+        sender.close()
+
+
+def call(serving: Serving, method: str, path: str, token: str) -> tuple[int, dict[str, Any]]:
+    connection = http.client.HTTPConnection("127.0.0.1", serving.port, timeout=5)
+    separator = "" if path.startswith("?") or not path else "/"
+    headers = {"Authorization": f"Bearer {token}"}
+    connection.request(method, f"/v1/credentials{separator}{path}", headers=headers)
+    answer = connection.getresponse()
+    return answer.status, json.loads(answer.read())
+
+
+def quiet(sender: socket.socket) -> bool:
+    """Whether it still waits: it is neither answered nor hung up on."""
+    sender.settimeout(0.01)
+    try:
+        sender.recv(1)
+    except TimeoutError:
+        return True
+    return False
