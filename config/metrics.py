@@ -1,15 +1,19 @@
-"""GET /metrics, for Prometheus: of this process, to this machine alone or by a token."""
+"""GET /metrics, for Prometheus: of the whole server, to this machine alone or by a token."""
 
 from __future__ import annotations
 
 import hmac
+import os
 from collections.abc import Mapping
 from typing import Any, Final
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from config.shared_metrics import VARIABLE
 
 _HERE: Final = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
 _FORWARDED: Final = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP")
@@ -24,8 +28,12 @@ def may_read(meta: Mapping[str, Any]) -> bool:
 
 
 def exposition() -> tuple[str, bytes]:
-    """The content type, and the text."""
-    return CONTENT_TYPE_LATEST, generate_latest()
+    """The content type, and the text: of all processes that share a folder, or else of this one."""
+    registry = REGISTRY
+    if VARIABLE in os.environ:
+        registry = CollectorRegistry(support_collectors_without_names=True)
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return CONTENT_TYPE_LATEST, generate_latest(registry)
 
 
 @require_safe

@@ -10,6 +10,7 @@ from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
 from config.env import PROXY_THREADS
+from config.shared_metrics import forget_worker
 
 
 class Worker(ThreadWorker):
@@ -63,6 +64,7 @@ def serve(*, host: str, port: int, workers: int) -> None:
             "limit_request_field_size": 16_380,
             "loglevel": "warning",
             "proc_name": "latchkey-proxy",
+            "child_exit": lambda _, worker: forget_worker(worker.pid),
         },
     ).run()
 

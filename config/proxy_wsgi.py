@@ -31,7 +31,7 @@ _HEALTHY = b'{"status": "ok"}'
 def application(
     environ: Mapping[str, Any], start: Callable[[str, list[tuple[str, str]]], Any]
 ) -> Iterable[bytes]:
-    """The proxy; beside it /healthz, and /metrics of this process to whom config.metrics lets."""
+    """The proxy; beside it /healthz, and /metrics of the server to whom config.metrics lets."""
     match environ["REQUEST_METHOD"], environ["RAW_URI"]:
         case "GET", "/healthz":
             return _whole(start, "application/json", _HEALTHY)

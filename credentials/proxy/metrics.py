@@ -22,7 +22,11 @@ SECONDS: Final = Histogram(
     ["provider"],
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
-UNDER_WAY: Final = Gauge("latchkey_proxy_requests_under_way", "Requests now being answered.")
+UNDER_WAY: Final = Gauge(
+    "latchkey_proxy_requests_under_way",
+    "Requests now being answered.",
+    multiprocess_mode="livesum",
+)
 SENT: Final = Counter("latchkey_proxy_sent_bytes", "Bytes of answers passed on to callers.")
 BROKEN: Final = Counter(
     "latchkey_proxy_broken_streams", "Answers that ended early, by whose side it was.", ["side"]

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandParser
 
+from config.shared_metrics import shared_metrics
 from config.startup import disconnect, verify
 
 
@@ -17,6 +18,10 @@ class Command(BaseCommand):
         parser.add_argument(
             "--workers", type=int, default=1, help="processes (default: %(default)s)"
         )
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        with shared_metrics():
+            return super().execute(*args, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:
         from config.proxy_server import serve

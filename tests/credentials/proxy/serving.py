@@ -1,4 +1,4 @@
-"""The shipped server of the proxy, in processes of its own, on the database of the tests.
+"""A shipped server, the proxy's or the API's, in processes of its own, on the database of the tests.
 
 `python -m tests.credentials.proxy.serving JSON` serves until it is ended.
 """
@@ -20,14 +20,17 @@ ROOT = Path(__file__).parents[3]
 
 
 class Serving:
-    """`manage.py serve_proxy` as a context; `pids` are the server's and its worker's."""
+    """`manage.py serve_proxy`, or another `command`, as a context."""
 
-    def __init__(self, settings: Any, database: str, **options: int) -> None:
+    def __init__(
+        self, settings: Any, database: str, command: str = "serve_proxy", **options: int
+    ) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
-        names = ("PROVIDERS_DIR", "EGRESS_ALLOW")
+        names = ("PROVIDERS_DIR", "EGRESS_ALLOW", "SPOOL_DIR")
         config = {
+            "command": command,
             "database": database,
             "settings": {name: getattr(settings, name) for name in names},
             "options": {"port": self.port, **options},
@@ -64,10 +67,14 @@ class Serving:
         return socket.create_connection(("127.0.0.1", self.port), 30)
 
     @property
+    def workers(self) -> list[int]:
+        """The pids of its children, of whichever of its threads they are."""
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        return [int(pid) for task in tasks.glob("*/children") for pid in task.read_text().split()]
+
+    @property
     def worker(self) -> int:
-        pid = self.process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return int(children[0])
+        return self.workers[0]
 
     def kill(self) -> None:
         """kill -9 of the worker, and of the server so that it starts no other."""
@@ -98,7 +105,7 @@ def main() -> None:
     django.setup()
     from django.core.management import call_command
 
-    call_command("serve_proxy", **config["options"])
+    call_command(config["command"], **config["options"])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,139 @@
+"""/metrics of a server with two workers: whichever answers, it answers for both."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from tests.credentials.proxy.serving import Serving
+from tests.credentials.proxy.wire import exchange, request
+from tests.factories import make_account, make_credential, make_token
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PASSED = 'latchkey_proxy_requests_total{method="GET",provider="upstream",status="200"}'
+ANSWERED = 'latchkey_proxy_answer_seconds_count{provider="upstream"}'
+REFUSED = 'latchkey_proxy_refused_total{status="401"}'
+UNDER_WAY = "latchkey_proxy_requests_under_way"
+HERE = 'latchkey_requests_total{status="401"}'
+
+
+@pytest.fixture
+def token(upstream: Any, transactional_db: None) -> str:
+    account = make_account()
+    make_credential(account, {"properties": {"kind": "upstream_key", "key": "k" * 20}})
+    return make_token(account)
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where servers make the folder that they count in."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "folders"))
+    (tmp_path / "folders").mkdir()
+    return tmp_path / "folders"
+
+
+@pytest.fixture
+def serving(upstream: Any, settings: Any, folders: Path) -> Iterator[Callable[..., Any]]:
+    """Start a server with two workers: `serving("serve")`. It leaves no folder behind."""
+    with contextlib.ExitStack() as stack:
+
+        def start(command: str) -> Serving:
+            name = str(connection.settings_dict["NAME"])
+            served = stack.enter_context(Serving(settings, name, command, workers=2))
+            until(lambda: len(workers(served)) == 2)
+            return served
+
+        yield start
+        assert list(folders.iterdir()) != []
+    assert list(folders.iterdir()) == []
+
+
+def test_a_scrape_is_of_all_workers(serving, token):
+    served = serving("serve_proxy")
+    for pid in workers(served):
+        with only(served, pid):
+            assert ask(served, "/proxy/upstream/status?code=200", token).status == 200
+            assert ask(served, "/proxy/upstream/status?code=200", "wrong").status == 401
+    for pid in workers(served):
+        with only(served, pid):
+            found = scraped(served)
+        wanted = {PASSED: 2, ANSWERED: 2, REFUSED: 2, UNDER_WAY: 0}
+        assert {name: found.get(name) for name in wanted} == wanted
+
+
+def test_what_a_killed_worker_counted_stays(serving, token):
+    served = serving("serve_proxy")
+    first, second = workers(served)
+    with only(served, first):
+        assert ask(served, "/proxy/upstream/status?code=200", token).status == 200
+        sock = served.connect()
+        sock.sendall(request("GET", "/proxy/upstream/slow?seconds=30", token))
+        until(lambda: scraped(served)[UNDER_WAY] == 1)
+    os.kill(first, signal.SIGKILL)
+    until(lambda: len(workers(served)) == 2 and first not in workers(served))
+    sock.close()
+    found = scraped(served)
+    assert (found[PASSED], found[UNDER_WAY]) == (1, 0)
+    with only(served, second):
+        assert ask(served, "/proxy/upstream/status?code=200", token).status == 200
+    assert scraped(served)[PASSED] == 2
+
+
+def test_the_api_answers_for_all_its_workers_too(serving, token, folders):
+    served = serving("serve")
+    asked = 0
+    while len(counting := list(folders.glob("*/counter_*.db"))) < 2:
+        assert asked < 500, counting
+        assert ask(served, "/v1/credentials", "wrong").status == 401
+        asked += 1
+    found = [scraped(served) for _ in range(10)]
+    assert [each[HERE] for each in found] == [asked] * 10
+    # Of what monitors ask, this test among them, nothing is counted.
+    assert {each["latchkey_request_seconds_count"] for each in found} == {asked}
+    assert not any(name.startswith("latchkey_proxy") for name in found[0])
+
+
+@contextlib.contextmanager
+def only(served: Serving, pid: int) -> Iterator[None]:
+    """All other workers stand still, so this one answers."""
+    others = [other for other in workers(served) if other != pid]
+    for other in others:
+        os.kill(other, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for other in others:
+            os.kill(other, signal.SIGCONT)
+
+
+def workers(served: Serving) -> list[int]:
+    return sorted(served.workers)
+
+
+def ask(served: Serving, target: str, token: str) -> Any:
+    with served.connect() as sock:
+        return exchange(sock, request("GET", target, token))
+
+
+def scraped(served: Serving) -> dict[str, float]:
+    answer = ask(served, "/metrics", "none")
+    assert answer.status == 200
+    lines = [line for line in answer.body.decode().splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+def until(done: Callable[[], bool]) -> None:
+    for _ in range(200):
+        if done():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it did not come to be")
