@@ -22,6 +22,7 @@ from egress.answers import Answer
 from egress.errors import EgressError
 from egress.exchange import Limits
 from egress.messages import Request
+from egress.pauses import asked_pause
 from events.services import record
 from vault.sealing import Place, SecretUnavailable, unseal
 from webhooks import messages, schedule
@@ -41,13 +42,13 @@ class Outcome:
     """What came of one attempt. `status` is null where there was no answer.
 
     `error` says in one sentence why it failed, and is empty where it did not; it never holds what
-    the receiver sent. `retry_after` is the header of that name, to be read and not to be kept.
+    the receiver sent. `pause` is how many seconds they want to be left alone, a day at most.
     `theirs` says whether the receiver is to blame.
     """
 
     status: int | None = None
     error: str = ""
-    retry_after: str | None = None
+    pause: float = 0
     theirs: bool = True
 
 
@@ -147,12 +148,9 @@ def _leave_database() -> None:
 def _judged(answer: Answer) -> Outcome:
     if 200 <= answer.status < 300:
         return Outcome(answer.status)
-    asked = answer.header("retry-after") if answer.status in {429, 503} else None
-    return Outcome(
-        answer.status,
-        f"The receiver answered {answer.status}.",
-        asked,
-    )
+    asks = answer.status in {429, 503}
+    pause = asked_pause(answer.headers, most=schedule.LONGEST) if asks else None
+    return Outcome(answer.status, f"The receiver answered {answer.status}.", pause or 0)
 
 
 def _read_away(answer: Answer) -> None:
@@ -175,8 +173,7 @@ def _after(delivery: WebhookDelivery, outcome: Outcome, now: dt.datetime) -> dic
     if not outcome.error:
         return columns | {"state": State.DELIVERED, "next_at": None, "delivered_at": now}
     jitter = secrets.randbelow(1000) / 1000
-    asked = schedule.retry_after(outcome.retry_after, now)
-    wait = schedule.delay(delivery.attempts, jitter=jitter, at_least=asked)
+    wait = schedule.delay(delivery.attempts, jitter=jitter, at_least=outcome.pause)
     if wait is None or outcome.status == GONE:
         return columns | {"state": State.FAILED, "next_at": None}
     return columns | {"state": State.PENDING, "next_at": now + wait}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import email.utils
 from typing import Final
 
 SECOND, MINUTE, HOUR = 1, 60, 3600
@@ -49,18 +48,3 @@ def quiet(failures: int) -> dt.timedelta:
         return dt.timedelta()
     doubled = _QUIET_FIRST * 2 ** min(failures - 2, 10)
     return dt.timedelta(seconds=min(doubled, _QUIET_LONGEST))
-
-
-def retry_after(header: str | None, now: dt.datetime) -> float:
-    """The seconds that a Retry-After asks for (RFC 9110 §10.2.3); 0 where it cannot be read."""
-    if not header:
-        return 0
-    if header.isascii() and header.isdigit():
-        return min(int(header[:9]), LONGEST)
-    try:
-        moment = email.utils.parsedate_to_datetime(header)
-    except (ValueError, OverflowError):
-        return 0
-    if moment.tzinfo is None:
-        return 0
-    return max(0.0, (moment - now).total_seconds())

@@ -19,10 +19,10 @@ from credentials.health.evidence import Evidence, Verdict
 from credentials.injection import Injection, fill, inject, sign_binance
 from credentials.models import Credential
 from credentials.refresh import fresh_token
-from credentials.refresh.connections import let_go
 from egress import client
 from egress.errors import EgressError, Refused
 from egress.messages import Request, Response
+from egress.pauses import asked_pause
 from providers.addresses import expand
 from providers.kinds import Kind, Probe, Provider
 from vault.services import fingerprint
@@ -104,7 +104,6 @@ def _ask_once(subject: Subject, probe: Probe) -> Answer:
         request = _request(subject, probe)
     except (Conflict, Invalid) as problem:
         return _unclear(f"{provider} could not be asked: {problem.detail}", "unaskable")
-    let_go()
     try:
         response = client.send(request)
     except Refused as error:
@@ -177,6 +176,4 @@ def _unclear(note: str, code: str) -> Answer:
 
 
 def _retry_after(response: Response) -> int:
-    """Seconds; 0 where it is absent or a date, which needs a clock that both agree on."""
-    value = response.header("retry-after") or ""
-    return min(int(value[:9]), MAX_WAIT) if value.isascii() and value.isdigit() else 0
+    return int(asked_pause(response.headers, most=MAX_WAIT) or 0)

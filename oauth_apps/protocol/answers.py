@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from common import strict_json, times
 from common.errors import BadRequest
 from egress.messages import Response
+from egress.pauses import asked_pause
 from oauth_apps.protocol.errors import ProtocolError, answered, failure
 from oauth_apps.protocol.shapes import Tokens
 from providers import quirks
@@ -107,17 +106,8 @@ def read_tokens(document: Mapping[str, Any]) -> Tokens:
 
 
 def retry_after_of(response: Response) -> float | None:
-    """Retry-After in seconds, from 0 to an hour: a number or an HTTP date (RFC 9110 §10.2.3)."""
-    value = (response.header("retry-after") or "").strip()
-    if _INTEGER.fullmatch(value):
-        return min(max(float(value), 0.0), MAX_RETRY_AFTER)
-    try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=dt.UTC)
-    return min(max(moment.timestamp() - time.time(), 0.0), MAX_RETRY_AFTER)
+    """The seconds that its Retry-After asks for, an hour at most; None where it asks for none."""
+    return asked_pause(response.headers, most=MAX_RETRY_AFTER)
 
 
 _BY_STATUS: Final[Mapping[int, str]] = {429: "rate_limited", 503: "temporarily_unavailable"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import email.utils
+import time
 
 import pytest
 from django.db import connection, transaction
@@ -107,6 +109,14 @@ def test_retry_after_is_honoured(account, endpoint, receiver):
     told(account)
     work()
     assert 118 <= wait_of(only()) <= 120
+
+
+def test_retry_after_may_be_a_date(account, endpoint, receiver):
+    at = email.utils.formatdate(time.time() + 120, usegmt=True)
+    receiver.status, receiver.headers = 503, [f"Retry-After: {at}"]
+    told(account)
+    work()
+    assert 115 <= wait_of(only()) <= 120
 
 
 @pytest.mark.parametrize(
