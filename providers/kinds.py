@@ -16,6 +16,25 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """What the provider lets through: `requests` in any `seconds`, or `at_once` under way.
+
+    Neither: its page gives no number that holds for everyone, and `note` says what it depends on.
+    `per` is what it counts by: credential | account | app | address | resource; `kinds` are those
+    that it is for, all where there are none. The proxy keeps to it where `enforced`.
+    """
+
+    per: str
+    enforced: bool
+    source: Source
+    requests: int | None = None
+    seconds: int | None = None
+    at_once: int | None = None
+    kinds: tuple[str, ...] = ()
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Variable:
     """A part of a URL that differs per customer: one DNS label, or one path segment.
 
@@ -207,7 +226,8 @@ class Provider:
     """One provider. `base_url` is None for `custom` alone, whose rows each have their own.
 
     `paths` names what the proxy lets through in paths to it, and refuses elsewhere;
-    `links_in_answers`: it makes addresses below the base URL in JSON answers its own.
+    `links_in_answers`: it makes addresses below the base URL in JSON answers its own. `limits` None:
+    none was found.
     """
 
     slug: str
@@ -221,6 +241,12 @@ class Provider:
     kinds: Mapping[str, Kind]
     paths: tuple[str, ...] = ()
     links_in_answers: bool = False
+    limits: tuple[Limit, ...] | None = None
+
+    def enforced(self, kind: str) -> list[Limit]:
+        """The limits that the proxy keeps to with credentials of this kind."""
+        meant = (each for each in self.limits or () if not each.kinds or kind in each.kinds)
+        return [each for each in meant if each.enforced]
 
     @property
     def posted_kind(self) -> Kind | None:

@@ -25,6 +25,7 @@ from providers.kinds import (
     Found,
     IdentityPart,
     Kind,
+    Limit,
     OAuth,
     Probe,
     Provider,
@@ -103,6 +104,7 @@ def build_provider(document: Mapping[str, Any]) -> Provider:
         kinds={name: build_kind(slug, name, item, inherited=auth) for name, item in kinds},
         paths=tuple(document["api"].get("paths", ())),
         links_in_answers=document["api"].get("links_in_answers", False),
+        limits=_limits(document["api"].get("limits")),
     )
 
 
@@ -140,6 +142,15 @@ def _auth(item: Mapping[str, Any] | None) -> Auth | None:
     if item is None:
         return None
     return Auth(place=item["in"], values=item.get("values", {}), scheme=item.get("scheme"))
+
+
+def _limits(items: Iterable[Mapping[str, Any]] | None) -> tuple[Limit, ...] | None:
+    if items is None:
+        return None
+    return tuple(
+        Limit(**{**item, "source": Source(**item["source"]), "kinds": tuple(item.get("kinds", ()))})
+        for item in items
+    )
 
 
 def _oauth(item: Mapping[str, Any] | None) -> OAuth | None:

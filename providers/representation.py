@@ -20,6 +20,7 @@ def provider_document(provider: Provider) -> dict[str, Any]:
         "website": provider.website,
         "base_url": provider.base_url,
         "variables": {name: asdict(item) for name, item in provider.variables.items()},
+        "limits": None if provider.limits is None else [asdict(each) for each in provider.limits],
         "oauth": asdict(provider.oauth) if provider.oauth else None,
         "kinds": [_kind_document(kind) for kind in provider.kinds.values()],
         "sources": [asdict(source) for source in provider.sources],

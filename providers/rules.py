@@ -10,6 +10,7 @@ from common.errors import Invalid
 from providers import properties, quirks
 from providers.connect_rules import connect_faults
 from providers.faults import DUPLICATE, EXAMPLE, FILE_NAME, RULE, UNKNOWN_FIELD, Fault
+from providers.limit_rules import limit_faults
 from providers.registry import build_kind
 from providers.url_rules import names, url_faults
 
@@ -29,6 +30,7 @@ def faults(path: Path, document: Mapping[str, Any]) -> Iterator[Fault]:
             "kinds",
             f"only one kind can take a key posted alone, not {' and '.join(posted)}",
         )
+    yield from limit_faults(document)
     yield from _variable_faults(document)
     yield from _oauth_faults(document["oauth"])
     for name, kind in document["kinds"].items():

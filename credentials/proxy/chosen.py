@@ -18,7 +18,7 @@ from credentials.proxy.rows import Row
 from credentials.proxy.target import Target
 from credentials.refresh import Fresh, fresh_token
 from providers.addresses import expand
-from providers.kinds import Kind, Provider
+from providers.kinds import Kind, Limit, Provider
 from providers.models import CustomProvider
 from providers.registry import registry
 
@@ -48,6 +48,26 @@ class Chosen:
         if self.custom and self.custom.rate_limit:
             return Rate(self.custom.rate_limit, _HOUR)
         return None
+
+    @property
+    def windows(self) -> list[Rate]:
+        """Of its provider, the shortest first; they hold beside `rate`."""
+        found: dict[int, int] = {}
+        for limit in self._limits:
+            if limit.requests and limit.seconds:
+                fewest = min(limit.requests, found.get(limit.seconds, limit.requests))
+                found[limit.seconds] = fewest
+        return [Rate(found[seconds], seconds) for seconds in sorted(found)]
+
+    @property
+    def at_once(self) -> int | None:
+        """The stricter of its policy's concurrency and its provider's."""
+        given = [self.row.policy.concurrency] if self.row.policy else []
+        return min(filter(None, (*given, *(limit.at_once for limit in self._limits))), default=None)
+
+    @property
+    def _limits(self) -> list[Limit]:
+        return self.provider.enforced(self.kind.name)
 
     @property
     def own_headers(self) -> frozenset[str]:

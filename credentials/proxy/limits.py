@@ -15,7 +15,7 @@ from django.db import connection
 from common.bulk import sqlite_value
 from common.clock import now_sql
 from common.errors import TooMany
-from credentials.refresh.connections import sleep
+from common.waiting import sleep
 
 AT_ONCE: Final = 256
 """Requests with one credential at once, in a process, where its policy does not say."""
@@ -24,6 +24,7 @@ PATIENCE: Final = 2.0
 """Seconds that a request waits for its turn; for more it is answered 429 instead."""
 
 MAX_HOLD: Final = 3600
+"""Seconds for which the longest pause that a provider asks for is kept to."""
 
 _TABLE: Final = "proxy_allowance"
 
@@ -49,12 +50,16 @@ def take(id: uuid.UUID, rate: Rate) -> None:
 
 
 def hold(id: uuid.UUID, seconds: float) -> None:
-    """Let nothing be sent with this credential for so long: its provider said so."""
+    """Let nothing be sent with this credential for so long (MAX_HOLD at most): its provider said so.
+
+    Of several pauses, asked for in answers that came at once, the one that ends last holds.
+    """
     sql = (
         f"INSERT INTO {_TABLE} (credential_id, held_until) VALUES (%s, {now_seconds()} + %s)"  # noqa: S608
-        f" ON CONFLICT (credential_id) DO UPDATE SET held_until = excluded.held_until"
+        f" ON CONFLICT (credential_id) DO UPDATE"
+        f" SET held_until = {_greatest()}({_TABLE}.held_until, excluded.held_until)"
     )
-    _execute(sql, [_key(id), min(seconds, MAX_HOLD)])
+    _execute(sql, [_key(id), seconds])
 
 
 def await_release(seconds: float) -> None:
@@ -95,8 +100,7 @@ class Slots:
 
 def _taken(id: uuid.UUID, rate: Rate) -> bool:
     """The generic cell rate algorithm, in one statement."""
-    greatest = "GREATEST" if connection.vendor == "postgresql" else "MAX"
-    spent = f"{greatest}({_TABLE}.spent_until, {now_seconds()}) + %s"
+    spent = f"{_greatest()}({_TABLE}.spent_until, {now_seconds()}) + %s"
     sql = (
         f"INSERT INTO {_TABLE} (credential_id, spent_until) VALUES (%s, {now_seconds()} + %s)"  # noqa: S608
         f" ON CONFLICT (credential_id) DO UPDATE SET spent_until = {spent}"
@@ -113,6 +117,10 @@ def _wait(id: uuid.UUID, rate: Rate) -> float:
         cursor.execute(sql, [step, rate.seconds, _key(id)])
         row = cursor.fetchone()
     return max(float(row[0]) if row else 0.0, 0.01)
+
+
+def _greatest() -> str:
+    return "GREATEST" if connection.vendor == "postgresql" else "MAX"
 
 
 def now_seconds() -> str:

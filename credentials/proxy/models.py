@@ -30,6 +30,31 @@ class CredentialPolicy(models.Model):
         return str(self.credential_id)
 
 
+class Window(models.Model):
+    """How many requests a credential made of late, for a limit of its provider over so many seconds.
+
+    `used_N` counts the newest ninth of a window whose number ends in N; `slot` is the newest of all.
+    """
+
+    pk = models.CompositePrimaryKey("credential_id", "seconds")
+    credential = models.ForeignKey(Credential, models.CASCADE, related_name="+")
+    seconds = models.PositiveIntegerField()
+    slot = models.BigIntegerField()
+    used_0 = models.IntegerField()
+    used_1 = models.IntegerField()
+    used_2 = models.IntegerField()
+    used_3 = models.IntegerField()
+    used_4 = models.IntegerField()
+    used_5 = models.IntegerField()
+    used_6 = models.IntegerField()
+    used_7 = models.IntegerField()
+    used_8 = models.IntegerField()
+    used_9 = models.IntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.credential_id} in {self.seconds} s"
+
+
 class Allowance(models.Model):
     """How much of its rate a credential has used, as moments in seconds since 1970.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -11,10 +12,11 @@ from django.db import transaction
 
 from common.callers import Principal
 from common.errors import Forbidden, Problem
+from common.waiting import let_go
 from credentials.health.evidence import Evidence
 from credentials.health.services import observe
 from credentials.last_use import mark_used
-from credentials.proxy import headers, limits, metrics, policy, signing, trail
+from credentials.proxy import headers, limits, metrics, policy, signing, trail, windows
 from credentials.proxy.chosen import Chosen, Opened, choose, open_secrets
 from credentials.proxy.errors import BadGateway, ClientGone, upstream_failed
 from credentials.proxy.limits import Slots
@@ -22,16 +24,17 @@ from credentials.proxy.links import Linking
 from credentials.proxy.outgoing import Call, bare, outgoing
 from credentials.proxy.redaction import ENCODINGS, Forms, Looking, Masking, filter_for
 from credentials.proxy.relay import NO_BODY, Relay
-from credentials.proxy.rules import endpoint_blocked
+from credentials.proxy.rows import Policy
+from credentials.proxy.rules import endpoint_blocked, names_another_method
 from credentials.proxy.target import Target, check_path
 from credentials.proxy.tokens import Held, check_header
 from credentials.proxy.uploads import upload
-from credentials.refresh.connections import let_go
 from egress.answers import Answer
 from egress.client import Client
 from egress.errors import EgressError
 from egress.exchange import Limits
 from egress.messages import Request
+from egress.pauses import asked_pause
 
 LIMITS: Final = Limits(connect=3, total=24 * 3600, idle=600, max_bytes=None)
 """A provider may think for ten minutes, and stream for a day."""
@@ -78,12 +81,14 @@ class Uses:
         _check_allowed(chosen, asked)
         with ExitStack() as stack:
             row = chosen.row
-            concurrency = row.policy.concurrency if row.policy else None
-            stack.enter_context(self._slots.one(row.id, concurrency))
+            stack.enter_context(self._slots.one(row.id, chosen.at_once))
             stack.enter_context(metrics.UNDER_WAY.track_inprogress())
             limits.await_release(row.held_for)
             if chosen.rate:
                 limits.take(row.id, chosen.rate)
+            if chosen.other and chosen.other.policy:
+                self._take_other(stack, chosen.other.id, chosen.other.policy)
+            windows.take_all(row.id, chosen.windows)
             use = _Use(self._client, chosen, asked)
             stack.enter_context(watched(use.line))
             stack.enter_context(use.open)
@@ -99,6 +104,12 @@ class Uses:
                 is_gone=lambda: use.line.gone,
             )
         return Reply(answer.status, passed, body)
+
+    def _take_other(self, stack: ExitStack, id: uuid.UUID, policy: Policy) -> None:
+        """A key that came in two halves keeps to the policies of both."""
+        stack.enter_context(self._slots.one(id, policy.concurrency))
+        if policy.rate:
+            limits.take(id, policy.rate)
 
 
 class Line:
@@ -162,12 +173,12 @@ class _Use:
 
     def passing(self, answer: Answer) -> tuple[Masking | Looking | Linking, headers.Pairs]:
         """What the body goes through, and the headers as the caller gets them."""
-        here = self._asked.here + self._asked.target.prefix
+        here, base_url = self._asked.here + self._asked.target.prefix, self._chosen.base_url
         if self.forms.within("\n".join(v for _, v in answer.headers).encode("latin-1")):
             self.tell_of_echo()
         passed = headers.to_caller(
             answer.headers,
-            rewrite=headers.Addresses(self._chosen.base_url, here),
+            rewrite=headers.Addresses(base_url, here, base_url + self._asked.target.path),
             clean=lambda value: self.forms.masked(value.encode("latin-1")).decode("latin-1"),
         )
         encoding = (answer.header("content-encoding") or "").strip().lower()
@@ -177,7 +188,7 @@ class _Use:
             return filter, passed
         # It will be of another length.
         passed = [pair for pair in passed if pair[0] != "Content-Length"]
-        return Linking(filter, self._chosen.base_url, here), passed
+        return Linking(filter, base_url, here), passed
 
     def tell_of_echo(self) -> None:
         """Write down, once, that a secret came back."""
@@ -247,9 +258,10 @@ class _Use:
 
     def _heed(self, answer: Answer) -> None:
         """A provider that wants a pause gets it, from all processes."""
-        seconds = answer.header("retry-after") or ""
-        if answer.status == 429 and seconds.isascii() and seconds.isdigit():
-            limits.hold(self._chosen.row.id, int(seconds))
+        if answer.status in {429, 503}:
+            seconds = asked_pause(answer.headers, most=limits.MAX_HOLD)
+            if seconds:
+                limits.hold(self._chosen.row.id, seconds)
 
     def _suspect(self) -> None:
         """A 401 is evidence, if not definite: the path may want another credential."""
@@ -289,11 +301,16 @@ def _check_allowed(chosen: Chosen, asked: Asked) -> None:
     """Raise BadRequest for a path that is not to be had, Forbidden for what rules forbid."""
     method, path = asked.method, asked.target.path
     check_path(path, frozenset(chosen.provider.paths))
-    policy.check(chosen.row.policy, method, path)
+    policies = [row.policy for row in (chosen.row, chosen.other) if row and row.policy]
+    for each in policies:
+        policy.check(each, method, path)
     blocked = chosen.custom.blocked_endpoints if chosen.custom else []
     if endpoint_blocked(method, path, blocked):
         raise Forbidden("This endpoint of the service is blocked.", extra={"code": "not_allowed"})
-    limited = blocked or (chosen.row.policy and chosen.row.policy.methods is not None)
+    if not (blocked or any(each.methods is not None for each in policies)):
+        return
     overrides = [f"HTTP_{name.upper().replace('-', '_')}" for name in headers.OVERRIDES]
-    if limited and any(name in asked.environ for name in overrides):
+    if any(name in asked.environ for name in overrides):
         raise Forbidden("A header that names another method is not allowed with these rules.")
+    if names_another_method(method, asked.target.query or ""):
+        raise Forbidden("A parameter that names another method is not allowed with these rules.")

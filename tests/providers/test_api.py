@@ -27,5 +27,22 @@ def test_a_kind_that_cannot_say_whose_it_is_has_no_connect(api):
     assert {kind["kind"]: kind["connect"] for kind in kinds}["bigcommerce_oauth2"] is None
 
 
+def test_one_provider_says_how_often_it_may_be_asked(api):
+    everything, bases, months = api.get("/v1/providers/airtable").json()["limits"]
+    assert everything.pop("source")["url"].startswith("https://support.airtable.com/")
+    assert everything.pop("note")
+    assert everything == {
+        "requests": 50,
+        "seconds": 1,
+        "at_once": None,
+        "per": "account",
+        "kinds": ["airtable_key"],
+        "enforced": True,
+    }
+    assert (bases["requests"], bases["seconds"], bases["enforced"]) == (5, 1, False)
+    assert (months["requests"], months["enforced"]) == (None, False)
+    assert api.get("/v1/providers/workday").json()["limits"] is None
+
+
 def test_an_unknown_provider_is_not_found(api):
     assert api.get("/v1/providers/arrakis").status_code == 404

@@ -10,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from providers.checks import check_providers
 from providers.registry import DATA, load, registry
+from tests.providers.documents import with_changed
 
 GOOD = orjson.loads((DATA / "sendgrid.json").read_bytes()) | {"slug": "acme"}
 GOOD["kinds"] = {"acme_key": GOOD["kinds"]["sendgrid_key"]}
@@ -17,34 +18,28 @@ GOOD["kinds"]["acme_key"]["example"]["kind"] = "acme_key"
 KEY = ("kinds", "acme_key")
 
 
-@pytest.fixture
-def folder(settings, tmp_path, monkeypatch):
-    """An operator's folder beside two of our files: to check them all would take its time."""
-    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
-    ours.mkdir()
-    theirs.mkdir()
-    for name in ("stripe.json", "github.json"):
-        (ours / name).symlink_to(DATA / name)
-    monkeypatch.setattr("providers.registry.DATA", ours)
-    settings.PROVIDERS_DIR = str(theirs)
-    registry.cache_clear()
-    yield theirs
-    registry.cache_clear()
-
-
 def changed(*path: str, to: Any) -> dict[str, Any]:
-    document: dict[str, Any] = copy.deepcopy(GOOD)
-    at = document
-    for step in path[:-1]:
-        at = at.setdefault(step, {})
-    at[path[-1]] = to
-    return document
+    return with_changed(GOOD, *path, to=to)
 
 
 def test_an_operators_file_is_read_beside_ours(folder):
     (folder / "acme.json").write_text(json.dumps(GOOD))
     assert check_providers() == []
     assert registry().kinds["acme_key"].provider == "acme"
+
+
+LIMIT = {
+    "requests": 5,
+    "seconds": 1,
+    "per": "credential",
+    "enforced": True,
+    "source": {"url": "https://acme.example/limits", "read": "2026-11-21"},
+}
+
+
+def limited(*without: str, **change: Any) -> dict[str, Any]:
+    limit = {name: value for name, value in LIMIT.items() if name not in without}
+    return changed("api", "limits", to=[{**limit, **change}])
 
 
 BROKEN = [
@@ -103,6 +98,25 @@ BROKEN = [
     ("E002", "pattern", changed(*KEY, "properties", "key", "pattern", to="a+")),
     ("E008", "kinds.acme_key", changed(*KEY, "mechanism", to="password")),
     ("E002", "kinds.acme_key", changed(*KEY, "connect", to=None)),
+    ("E002", "api.limits", changed("api", "limits", to=[])),
+    ("E002", "api.limits.0.requests", limited(requests=0)),
+    ("E002", "api.limits.0.seconds", limited(seconds="1")),
+    ("E002", "api.limits.0.seconds", limited(seconds=86_401)),
+    ("E002", "api.limits.0: 'seconds' is a dependency", limited("seconds")),
+    ("E002", "api.limits.0.per", limited(per="planet")),
+    ("E002", "api.limits.0: 'source' is a required", limited("source")),
+    (
+        "E002",
+        "api.limits.0.source: 'read' is a required",
+        limited(source={"url": "https://a.example"}),
+    ),
+    ("E002", "api.limits.0: Additional", limited(plan="free")),
+    ("E004", "api.limits.0.kinds", limited(kinds=["stripe_key"])),
+    ("E008", "api.limits.0.at_once", limited(at_once=5)),
+    ("E008", "api.limits.0.note", limited(enforced=False)),
+    ("E008", "api.limits.0.per", limited(per="address")),
+    ("E008", "api.limits.0.per", limited(per="app")),
+    ("E008", "api.limits.0.enforced", limited("requests", "seconds")),
 ]
 
 
@@ -112,6 +126,26 @@ def test_a_broken_file_is_named_with_its_field(folder, code, field, document):
     found = [message for message in check_providers() if message.id == f"providers.{code}"]
     assert found
     assert any("acme.json: " in message.msg and field in message.msg for message in found)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        limited(),
+        limited("requests", "seconds", at_once=10),
+        limited("requests", "seconds", enforced=False, note="By the plan."),
+        limited(kinds=["acme_key"], per="account", note="By user."),
+        changed("api", "limits", to=None),
+    ],
+)
+def test_limits_as_pages_have_them_are_right(folder, document):
+    (folder / "acme.json").write_text(json.dumps(document))
+    assert check_providers() == []
+    said = document["api"]["limits"]
+    provider = registry().providers["acme"]
+    assert (provider.limits is None) is (said is None)
+    enforced = [each for each in said or () if each["enforced"]]
+    assert len(provider.enforced("acme_key")) == len(enforced)
 
 
 def test_a_variable_for_paths_may_not_stand_in_a_host(folder):

@@ -1,6 +1,5 @@
 """What a file says of OAuth and of connecting holds together, or is named with its field."""
 
-import copy
 import json
 from typing import Any
 
@@ -8,7 +7,8 @@ import orjson
 import pytest
 
 from providers.checks import check_providers
-from providers.registry import DATA, registry
+from providers.registry import DATA
+from tests.providers.documents import with_changed
 
 # Pipedrive's file has a call, an address out of the token answer, and scopes.
 GOOD = json.loads((DATA / "pipedrive.json").read_text().replace("pipedrive_", "acme_")) | {
@@ -27,28 +27,8 @@ REVOKE = {
 }
 
 
-@pytest.fixture
-def folder(settings, tmp_path, monkeypatch):
-    """An operator's folder beside two of our files: to check them all would take its time."""
-    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
-    ours.mkdir()
-    theirs.mkdir()
-    for name in ("stripe.json", "github.json"):
-        (ours / name).symlink_to(DATA / name)
-    monkeypatch.setattr("providers.registry.DATA", ours)
-    settings.PROVIDERS_DIR = str(theirs)
-    registry.cache_clear()
-    yield theirs
-    registry.cache_clear()
-
-
 def changed(*path: str, to: Any) -> dict[str, Any]:
-    document: dict[str, Any] = copy.deepcopy(GOOD)
-    at = document
-    for step in path[:-1]:
-        at = at[step]
-    at[path[-1]] = to
-    return document
+    return with_changed(GOOD, *path, to=to)
 
 
 def without(*path: str) -> dict[str, Any]:

@@ -93,6 +93,38 @@ def test_what_it_says_of_oauth_reaches_the_objects_and_the_api(slug):
     assert (provider.oauth is None) is (said is None)
 
 
+@pytest.mark.parametrize("slug", FILES)
+def test_what_it_says_of_limits_reaches_the_api(slug):
+    said = document(slug)["api"].get("limits")
+    shown = provider_document(registry().providers[slug])["limits"]
+    empty: tuple[Any, ...] = (None, [])
+    kept = [
+        {name: value for name, value in each.items() if value not in empty} for each in shown or ()
+    ]
+    assert kept == (said or [])
+    assert (shown is None) is (said is None)
+
+
+@pytest.mark.parametrize(
+    "slug",
+    [
+        *("airtable", "auth0", "hubspot", "github", "linear", "marketo", "netsuite", "quickbooks"),
+        *(
+            "salesforce",
+            "sendgrid",
+            "servicenow",
+            "shopify",
+            "stripe",
+            "openai",
+            "anthropic",
+            "binance",
+        ),
+    ],
+)
+def test_the_limits_of_the_documented_providers_are_there(slug):
+    assert registry().providers[slug].limits
+
+
 @pytest.mark.parametrize("name", CONNECTED)
 def test_a_connection_finds_whatever_its_import_would_ask_for(name):
     kind = registry().kinds[name]

@@ -22,9 +22,26 @@ def write_files(folder: Path, port: int) -> None:
         provider_file(
             "uploose", url, bearer, paths=["encoded_slash", "encoded_dot", "empty_segment"]
         ),
+        provider_file(
+            "upslow",
+            url,
+            bearer,
+            limits=[
+                limit(requests=3, seconds=900),
+                limit(requests=5, seconds=90, kinds=["upslow_key"]),
+                limit(requests=1, seconds=900, kinds=["upslow_other"]),
+                limit(requests=1, seconds=900, enforced=False),
+                limit(at_once=2),
+            ],
+        ),
     ]
     for document in documents:
         (folder / f"{document['slug']}.json").write_text(json.dumps(document))
+
+
+def limit(**given: Any) -> dict[str, Any]:
+    source = {"url": "https://upstream.example/limits", "read": "2026-11-21"}
+    return {"per": "credential", "enforced": True, "source": source, **given}
 
 
 def provider_file(slug: str, url: str, auth: dict[str, Any], **api: Any) -> dict[str, Any]:

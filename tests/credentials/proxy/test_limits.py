@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import email.utils
 import time
+from urllib.parse import quote
 
 import pytest
 
@@ -102,6 +104,37 @@ def test_a_providers_pause_is_kept_to(caller, path, upstream):
     assert (refused.status, refused.json()["code"]) == (429, "provider_rate_limited")
     assert 25 <= int(refused.header("Retry-After")) <= 30
     assert len(upstream.seen) == 1
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_pause_may_be_told_as_a_date(caller, path, upstream, status):
+    at = quote(email.utils.formatdate(time.time() + 30, usegmt=True))
+    assert caller.get(f"{path}/status?code={status}&Retry-After={at}").status == status
+    refused = caller.get(f"{path}/status?code=200")
+    assert (refused.status, refused.json()["code"]) == (429, "provider_rate_limited")
+    assert 20 <= int(refused.header("Retry-After")) <= 30
+    assert len(upstream.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "code=429",
+        "code=429&Retry-After=soon",
+        "code=429&Retry-After=0",
+        "code=503&Retry-After=Sun,%2006%20Nov%201994%2008:49:37%20GMT",
+        "code=200&Retry-After=30",
+    ],
+)
+def test_what_asks_for_no_pause_gets_none(caller, path, asked):
+    caller.get(f"{path}/status?{asked}")
+    assert caller.get(f"{path}/status?code=200").status == 200
+
+
+def test_of_two_pauses_the_longer_holds(caller, path, row):
+    hold(row.id, 60)
+    hold(row.id, 5)
+    assert int(caller.get(f"{path}/status?code=200").header("Retry-After")) > 50
 
 
 def test_a_short_pause_is_waited_out(caller, path, row, upstream):

@@ -1,0 +1,179 @@
+"""Providers' own limits: no interval of a window's length has more requests than the provider allows."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from common.callers import Principal
+from common.errors import TooMany
+from credentials.proxy import windows
+from credentials.proxy.chosen import choose
+from credentials.proxy.limits import Rate
+from credentials.proxy.models import Window
+from credentials.proxy.policy import policy_set
+from credentials.proxy.target import parse
+from credentials.proxy.windows import free_in, take_all
+from events.models import Event
+from tests.factories import TESTER
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "PATIENCE", 0)
+
+
+@pytest.fixture
+def taken(row: Any, settings: Any, impatient: None) -> Callable[..., bool]:
+    """Whether one more request is let through, so many seconds from now."""
+
+    def one(at: int, *rates: Rate) -> bool:
+        settings.CLOCK_SHIFT_SECONDS = at
+        try:
+            take_all(row.id, rates)
+        except TooMany:
+            return False
+        return True
+
+    return one
+
+
+def test_all_may_go_out_at_once_and_then_none_for_the_whole_window(taken):
+    window = Rate(5, 900)
+    assert [taken(0, window) for _ in range(6)] == [True] * 5 + [False]
+    assert not taken(890, window)
+    assert [taken(1001, window) for _ in range(6)] == [True] * 5 + [False]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_interval_has_more_than_the_provider_allows(taken, seed):
+    chance = random.Random(seed)  # noqa: S311  no secret
+    window = Rate(7, 90)
+    at, sent = 0, []
+    for _ in range(80):
+        at += chance.choice([0, 0, 0, 1, 2, 5, 40])
+        if taken(at, window):
+            sent.append(at)
+    most = max(sum(first <= each < first + 90 for each in sent) for first in sent)
+    assert most <= 7
+    assert len(sent) > at / 90 * 7 * 0.5
+
+
+def test_retry_after_is_when_one_more_fits(row, settings, impatient):
+    for _ in range(2):
+        take_all(row.id, [Rate(2, 900)])
+    with pytest.raises(TooMany) as refused:
+        take_all(row.id, [Rate(2, 900)])
+    assert refused.value.extra == {"code": "provider_rate_limited"}
+    wait = refused.value.retry_after or 0
+    assert 900 <= wait <= 1001
+    settings.CLOCK_SHIFT_SECONDS = wait
+    take_all(row.id, [Rate(2, 900)])
+
+
+def test_several_windows_hold_at_once(taken):
+    both = (Rate(2, 90), Rate(3, 9000))
+    assert [taken(0, *both) for _ in range(3)] == [True, True, False]
+    assert [taken(101, *both) for _ in range(2)] == [True, False]
+    assert not taken(500, *both)
+    assert taken(500, Rate(2, 90))
+
+
+def test_each_credential_has_its_own(taken, keep):
+    assert [taken(0, Rate(1, 900)) for _ in range(2)] == [True, False]
+    take_all(keep(key="another_key_0123456789").id, [Rate(1, 900)])
+
+
+def test_it_goes_with_its_credential(taken, row):
+    assert taken(0, Rate(1, 900))
+    assert Window.objects.filter(credential=row).count() == 1
+    row.delete()
+    assert not Window.objects.exists()
+
+
+def test_a_clock_that_goes_back_gives_nothing_back(taken):
+    assert taken(500, Rate(1, 900))
+    assert not taken(0, Rate(1, 900))
+    assert not taken(1300, Rate(1, 900))
+
+
+@pytest.mark.parametrize(
+    ("now", "used", "free"),
+    [
+        (100.25, {0: 3}, 9.75),
+        (105.0, {0: 3}, 5.0),
+        (105.0, {0: 2, 4: 1}, 5.0),
+        (105.0, {5: 3}, 10.0),
+        (115.0, {0: 3}, 0.0),
+    ],
+)
+def test_how_long_it_takes(now, used, free):
+    """Of three in nine ninths; the newest slot is 100 or, at 105, the one that was used last."""
+    slot = 100 + max(used)
+    assert free_in(3, slot, now, [used.get(at, 0) for at in range(10)]) == pytest.approx(free)
+
+
+def test_who_is_a_little_early_waits(row, monkeypatch):
+    slept: list[float] = []
+    answers = iter([False, False, True])
+    monkeypatch.setattr(windows, "_taken", lambda *_: next(answers))
+    monkeypatch.setattr(windows, "_wait", lambda *_: 0.5)
+    monkeypatch.setattr(windows, "sleep", slept.append)
+    take_all(row.id, [Rate(1, 1)])
+    assert slept == [0.5, 0.5]
+
+
+@pytest.fixture
+def slow(keep: Callable[..., Any]) -> Any:
+    return keep("upslow_key")
+
+
+def get(caller: Any, row: Any) -> Any:
+    return caller.get(f"/v1/proxy/credential/{row.id}/status?code=200")
+
+
+def test_the_documented_limit_is_kept_to_before_the_provider_says_so(caller, slow, upstream):
+    assert [get(caller, slow).status for _ in range(3)] == [200] * 3
+    refused = get(caller, slow)
+    assert (refused.status, refused.json()["code"]) == (429, "provider_rate_limited")
+    assert 800 < int(refused.header("Retry-After")) <= 1000
+    assert len(upstream.seen) == 3
+    assert Event.objects.filter(verb="credential.used").count() == 3
+
+
+@pytest.mark.parametrize(
+    ("requests", "code"), [(2, "rate_limited"), (100, "provider_rate_limited")]
+)
+def test_the_stricter_of_policy_and_provider_holds(caller, slow, account, requests, code):
+    rate = {"rate_limit": {"requests": requests, "seconds": 900}}
+    policy_set(account_id=account.id, id=slow.id, actor=TESTER, policy=rate)
+    assert [get(caller, slow).status for _ in range(min(requests, 3))] == [200] * min(requests, 3)
+    assert get(caller, slow).json()["code"] == code
+
+
+@pytest.mark.parametrize(("concurrency", "at_once"), [(None, 2), (1, 1), (50, 2)])
+def test_the_stricter_concurrency_holds(slow, account, concurrency, at_once):
+    if concurrency:
+        policy = {"concurrency": concurrency}
+        policy_set(account_id=account.id, id=slow.id, actor=TESTER, policy=policy)
+    assert chosen(slow).at_once == at_once
+
+
+def test_only_what_is_enforced_and_for_its_kind_is_kept_to(slow, row):
+    assert chosen(slow).windows == [Rate(5, 90), Rate(3, 900)]
+    assert (chosen(row).windows, chosen(row).at_once) == ([], None)
+
+
+def chosen(row: Any) -> Any:
+    who = Principal(
+        account_id=row.account_id,
+        actor=TESTER,
+        scopes=frozenset(),
+        bearer_id=uuid.uuid4(),
+        is_session=False,
+    )
+    return choose(parse(f"/v1/proxy/credential/{row.id}/x"), who)

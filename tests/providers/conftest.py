@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from providers.registry import DATA, registry
+
+
+@pytest.fixture
+def folder(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An operator's folder beside two of our files: to check them all would take its time."""
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    ours.mkdir()
+    theirs.mkdir()
+    for name in ("stripe.json", "github.json"):
+        (ours / name).symlink_to(DATA / name)
+    monkeypatch.setattr("providers.registry.DATA", ours)
+    settings.PROVIDERS_DIR = str(theirs)
+    registry.cache_clear()
+    yield theirs
+    registry.cache_clear()
