@@ -10,7 +10,7 @@ from django.db import transaction
 
 from common.callers import Actor
 from common.clock import DbNow
-from common.errors import Forbidden, NotFound
+from common.errors import Forbidden, NotFound, PreconditionFailed
 from credentials.models import Credential
 from credentials.proxy.models import CredentialPolicy
 from credentials.proxy.rows import Policy
@@ -58,11 +58,17 @@ def policy_read(*, account_id: uuid.UUID, id: uuid.UUID) -> dict[str, Any]:
 
 
 def policy_set(
-    *, account_id: uuid.UUID, id: uuid.UUID, actor: Actor, policy: dict[str, Any]
+    *,
+    account_id: uuid.UUID,
+    id: uuid.UUID,
+    actor: Actor,
+    policy: dict[str, Any],
+    seen: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Replace the policy; what `policy` leaves out is null. Writes nothing where it is the same.
 
-    `policy` is checked (serializers.PolicySerializer). Raises NotFound.
+    `policy` is checked (serializers.PolicySerializer). Raises NotFound, or PreconditionFailed where
+    it is no longer the one that was `seen`.
     """
     wanted = {**NONE, **policy}
     with transaction.atomic():
@@ -70,6 +76,8 @@ def policy_set(
         if not rows.filter(account_id=account_id, id=id).exists():
             raise NotFound()
         held = document(CredentialPolicy.objects.filter(credential_id=id).first())
+        if seen is not None and seen != held:
+            raise PreconditionFailed("The policy has changed since you opened it; open it again.")
         changed = sorted(name for name in NONE if held[name] != wanted[name])
         if changed:
             _write(id, wanted)

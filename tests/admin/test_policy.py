@@ -1,0 +1,185 @@
+"""What a credential may be used for, as staff read and edit it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts.models import Account
+from credentials.models import Credential
+from credentials.proxy.policy import MAX_PATHS, NONE, policy_read, policy_set
+from events.models import Event
+from tests.admin.pages import address, text
+from tests.factories import TESTER, make_credential
+
+WHOLE = {
+    "methods": ["GET", "HEAD"],
+    "paths": ["/v1/charges", "/v1/charges/*"],
+    "rate_limit": {"requests": 100, "seconds": 60},
+    "concurrency": 10,
+}
+
+
+@pytest.fixture
+def row(account: Account) -> Credential:
+    return make_credential(account)
+
+
+@pytest.fixture
+def operator(staff_client: Any) -> Client:
+    client: Client = staff_client("Operator")
+    return client
+
+
+def page(row: Credential) -> str:
+    return f"/admin/credentials/credential/{row.pk}/policy/"
+
+
+def held(row: Credential) -> dict[str, Any]:
+    return policy_read(account_id=row.account_id, id=row.pk)
+
+
+def give(row: Credential, **policy: Any) -> None:
+    policy_set(account_id=row.account_id, id=row.pk, actor=TESTER, policy=policy)
+
+
+def save(browser: Client, row: Credential, **typed: Any) -> Any:
+    """Open the page, type over what is there, and send it."""
+    form = browser.get(page(row)).context["form"]
+    values = {field.html_name: field.field.prepare_value(field.value()) for field in form}
+    kept = {name: value for name, value in values.items() if value not in (None, False)}
+    return browser.post(page(row), {**kept, **typed}, follow=True)
+
+
+def changes(row: Credential) -> list[Any]:
+    rows = Event.objects.filter(target_id=row.pk, verb="credential.policy_updated")
+    return list(rows.order_by("id").values_list("actor", "changed"))
+
+
+def test_an_operator_sets_it(operator: Client, row: Credential) -> None:
+    typed = {
+        "methods": "GET\n HEAD \n\n",
+        "paths": "/v1/charges\r\n/v1/charges/*",
+        "rate_requests": "100",
+        "rate_seconds": "60",
+        "concurrency": "10",
+    }
+    shown = text(save(operator, row, **typed))
+    assert "The policy was saved." in shown
+    assert held(row) == WHOLE
+    user = operator.session["_auth_user_id"]
+    assert changes(row) == [(f"user:{user}", sorted(NONE))]
+
+
+def test_saving_what_is_there_writes_nothing(operator: Client, row: Credential) -> None:
+    give(row, **WHOLE)
+    save(operator, row)
+    assert held(row) == WHOLE
+    assert len(changes(row)) == 1
+
+
+def test_empty_boxes_restrict_nothing(operator: Client, row: Credential) -> None:
+    give(row, **WHOLE)
+    empty = dict.fromkeys(("methods", "paths", "rate_requests", "rate_seconds", "concurrency"), "")
+    save(operator, row, **empty)
+    assert held(row) == NONE
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [{"methods": []}, {"paths": []}, {"methods": ["GET"], "paths": []}],
+    ids=["methods", "paths", "both"],
+)
+def test_saving_never_lifts_what_allows_nothing(
+    operator: Client, row: Credential, policy: dict[str, Any]
+) -> None:
+    give(row, **policy)
+    save(operator, row, concurrency="3")
+    assert [] in (held(row)["methods"], held(row)["paths"])
+    assert held(row)["concurrency"] == 3
+
+
+def test_no_request_can_be_allowed_and_some_again(operator: Client, row: Credential) -> None:
+    save(operator, row, paths="/v1/*", nothing="on")
+    assert held(row) == {**NONE, "methods": [], "paths": ["/v1/*"]}
+    operator.post(page(row), {"paths": "/v1/*", "seen": seen(operator, row)})
+    assert held(row) == {**NONE, "paths": ["/v1/*"]}
+
+
+@pytest.mark.parametrize(
+    ("typed", "field", "reason"),
+    [
+        ({"methods": "GET\nget"}, "methods", "Line 2: must be a method such as GET, in capitals"),
+        ({"methods": "\n".join(["GET"] * 21)}, "methods", "no more than 20"),
+        ({"paths": "v1"}, "paths", "Line 1: must be a path such as /v1/charges*"),
+        ({"paths": "/x\n" * (MAX_PATHS + 1)}, "paths", f"no more than {MAX_PATHS}"),
+        ({"paths": "/" + "x" * 256}, "paths", "Line 1: "),
+        ({"paths": "/a\u202eb"}, "paths", "Line 1: "),
+        ({"rate_requests": "1"}, "rate_seconds", "required"),
+        ({"rate_seconds": "1"}, "rate_requests", "required"),
+        ({"rate_requests": "0", "rate_seconds": "1"}, "rate_requests", "greater than or equal"),
+        ({"rate_requests": "1", "rate_seconds": "86401"}, "rate_seconds", "less than or equal"),
+        ({"rate_requests": "x", "rate_seconds": "1"}, "rate_requests", "whole number"),
+        ({"concurrency": "9" * 5000}, "concurrency", "whole number"),
+        ({"concurrency": "-1"}, "concurrency", "greater than or equal"),
+        ({"nothing": "on", "methods": "GET", "paths": "/"}, "nothing", "untick"),
+        ({"seen": "{"}, "__all__", "open it again"),
+        ({"seen": ""}, "__all__", "open it again"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and len(value) < 20 else None,
+)
+def test_what_is_no_policy_is_said_beside_its_box(
+    operator: Client, row: Credential, typed: dict[str, str], field: str, reason: str
+) -> None:
+    response = save(operator, row, **typed)
+    assert reason in " ".join(response.context["form"].errors[field])
+    assert held(row) == NONE
+
+
+def test_what_somebody_changed_since_is_not_undone(operator: Client, row: Credential) -> None:
+    before = seen(operator, row)
+    give(row, methods=["GET"])
+    response = operator.post(page(row), {"methods": "", "seen": before})
+    assert "has changed since you opened it" in text(response)
+    assert held(row)["methods"] == ["GET"]
+
+
+@pytest.mark.parametrize("group", ["Viewer", "Operator"])
+def test_the_credentials_page_shows_it(staff_client: Any, row: Credential, group: str) -> None:
+    browser = staff_client(group)
+    url = address(Credential, "change", row.pk)
+    assert "Nothing is restricted." in text(browser.get(url))
+    give(row, **WHOLE)
+    shown = text(browser.get(url))
+    for part in ("GET, HEAD", "/v1/charges, /v1/charges/*", "100 requests in 60 seconds"):
+        assert part in shown
+    assert (page(row) in shown) is (group == "Operator")
+
+
+def test_a_viewer_may_not_edit(staff_client: Any, row: Credential) -> None:
+    viewer = staff_client("Viewer")
+    assert viewer.get(page(row)).status_code == 403
+    assert viewer.post(page(row), {"methods": "GET", "seen": "{}"}).status_code == 403
+    assert held(row) == NONE
+
+
+def test_a_custodian_may(staff_client: Any, row: Credential) -> None:
+    save(staff_client("Custodian"), row, methods="GET")
+    assert held(row)["methods"] == ["GET"]
+
+
+def test_editing_opens_no_seal(operator: Client, row: Credential, no_unsealing: None) -> None:
+    save(operator, row, methods="GET")
+    assert held(row)["methods"] == ["GET"]
+
+
+def test_a_credential_that_is_not_there(operator: Client, row: Credential) -> None:
+    url = page(row).replace(str(row.pk), "0198c0de-0000-7000-8000-000000000000")
+    assert "doesn’t exist" in text(operator.get(url, follow=True))
+
+
+def seen(browser: Client, row: Credential) -> str:
+    value: str = browser.get(page(row)).context["form"]["seen"].value()
+    return value
