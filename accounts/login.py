@@ -18,6 +18,7 @@ from django.utils import timezone
 from django_otp import match_token, user_has_device
 
 from accounts.models import Account
+from accounts.second_factor import refusal
 from common.errors import BadRequest, TooMany, Unauthenticated, Unavailable
 
 _HASHING: Final = threading.BoundedSemaphore(2)
@@ -73,7 +74,7 @@ def _check_code(request: HttpRequest, user: User, otp: str | None) -> None:
             sender=__name__, credentials={"username": user.username}, request=request
         )
         _refuse_if_locked(request, {"username": user.username})
-        raise Unauthenticated("The one-time code is wrong.")
+        raise Unauthenticated(refusal(user, "The one-time code is wrong."))
 
 
 def _refuse_if_locked(request: HttpRequest, credentials: dict[str, Any]) -> None:

@@ -1,27 +1,61 @@
-"""django-otp's pages, without its way to read a key by asking whether it starts with a letter."""
+"""Who has a second factor, and taking it from somebody who lost it. Keys and codes are on no page."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
-from django_otp.plugins.otp_static.admin import StaticDeviceAdmin
-from django_otp.plugins.otp_static.models import StaticDevice
-from django_otp.plugins.otp_totp.admin import TOTPDeviceAdmin
-from django_otp.plugins.otp_totp.models import TOTPDevice
 
-admin.site.unregister([TOTPDevice, StaticDevice])
+from accounts.devices import Authenticator, RecoveryCodes
+from accounts.second_factor import codes_left, second_factor_remove
+from common.admin import ServiceAdmin, actor
+from common.admin_display import moment
+from common.errors import Conflict
 
 
-class NoLookups:
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+class DeviceAdmin(ServiceAdmin[Any]):
+    """Deleting either device removes the whole factor: half of one would only look safe."""
+
+    list_select_related = ("user",)
+    search_fields = ("user__username", "user__email")
+    search_help_text = "User name or e-mail address."
+
+    @admin.display(description="set up (UTC)")
+    def since(self, device: Any) -> str:
+        return moment(device.created_at)
+
+    @admin.display(description="last used")
+    def last_used(self, device: Any) -> str:
+        return moment(device.last_used_at)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
-@admin.register(TOTPDevice)
-class GuardedTOTPDeviceAdmin(NoLookups, TOTPDeviceAdmin):  # type: ignore[misc] # untyped base
-    pass
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        if obj.user_id == request.user.pk:
+            raise Conflict("Remove your own on the page “Second factor”, with password and code.")
+        second_factor_remove(user=obj.user, actor=actor(request))
 
 
-@admin.register(StaticDevice)
-class GuardedStaticDeviceAdmin(NoLookups, StaticDeviceAdmin):  # type: ignore[misc] # untyped base
-    pass
+@admin.register(Authenticator)
+class AuthenticatorAdmin(DeviceAdmin):
+    fields = ("user", "name", "confirmed", "since", "last_used", "id")
+    list_display = ("user", "name", "confirmed", "since", "last_used")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).defer("key")
+
+
+@admin.register(RecoveryCodes)
+class RecoveryCodesAdmin(DeviceAdmin):
+    fields = ("user", "name", "left", "since", "last_used", "id")
+    list_display = ("user", "name", "since", "last_used")
+
+    @admin.display(description="codes left")
+    def left(self, device: RecoveryCodes) -> str:
+        return str(codes_left(device.user))

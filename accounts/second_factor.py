@@ -10,24 +10,28 @@ import datetime as dt
 import secrets
 import uuid
 from typing import Final, NamedTuple
+from urllib.parse import quote, urlencode
 
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet
-from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
-from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from accounts.devices import Authenticator, RecoveryCode, RecoveryCodes, digest
 from accounts.models import Account
 from common.callers import Actor
 from common.clock import db_now
 from common.errors import Conflict
 from events.services import record
+from vault.sealing import SecretUnavailable
 
 CODES: Final = 10
 CONFIRM_WITHIN: Final = dt.timedelta(minutes=10)
+_KEY_BYTES: Final = 20
+"""As long as SHA-1's result, which RFC 4226 (section 4, R6) recommends."""
 _CODE_BYTES: Final = 10
-"""80 bits in 16 letters, which is what the column takes: long enough never to be guessed."""
+"""80 bits in 16 letters: long enough never to be guessed, short enough to be typed."""
 
+_ISSUER: Final = "Latchkey"
 _NAME: Final = "Authenticator"
 _CODES_NAME: Final = "Recovery codes"
 
@@ -52,8 +56,17 @@ def is_set_up(user: User) -> bool:
 
 
 def codes_left(user: User) -> int:
-    tokens = StaticToken.objects.filter(device__user=user, device__confirmed=True)
-    return int(tokens.count())
+    return RecoveryCode.objects.filter(device__user=user, device__confirmed=True).count()
+
+
+def refusal(user: User, otherwise: str) -> str:
+    """Why a code was not taken: `otherwise`, but where no code could be, as the key does not open."""
+    if all(_opens(device) for device in _devices(user).filter(confirmed=True)):
+        return otherwise
+    return (
+        "The code was not taken: the key of your authenticator does not open on this server. Use a"
+        " recovery code, or ask a superuser to remove your second factor."
+    )
 
 
 def second_factor_offer(*, user: User) -> Offered:
@@ -66,13 +79,16 @@ def second_factor_offer(*, user: User) -> Offered:
         if is_set_up(user):
             raise Conflict("A second factor is set up already; remove it first.")
         _devices(user).delete()
-        device = TOTPDevice.objects.create(user=user, name=_NAME, confirmed=False)
-    return Offered(base64.b32encode(device.bin_key).decode(), device.config_url)
+        device = Authenticator(user=user, name=_NAME, confirmed=False)
+        key = secrets.token_bytes(_KEY_BYTES)
+        device.hold(key)
+        device.save(force_insert=True)
+    return _offered(user, device, key)
 
 
 def second_factor_confirm(
     *, user: User, code: str, actor: Actor
-) -> tuple[TOTPDevice, list[str]] | None:
+) -> tuple[Authenticator, list[str]] | None:
     """From now on the key counts: its device and the recovery codes, to be shown this once.
 
     None for a wrong code, or one that comes too soon after a wrong one. Raises Conflict where no
@@ -107,20 +123,42 @@ def recovery_codes_renew(*, user: User, actor: Actor) -> list[str]:
     return codes
 
 
-def second_factor_remove(*, user: User, actor: Actor) -> None:
-    """The password alone lets this user in again. Nothing happens where there is no device."""
+def second_factor_remove(*, user: User, actor: Actor) -> bool:
+    """The password alone lets this user in again. False where there was no device to remove."""
     with transaction.atomic():
         _lock(user)
-        removed = [*_devices(user), *StaticDevice.objects.filter(user=user)]
-        for device in removed:
-            device.delete()
+        of_user = _devices(user), RecoveryCodes.objects.filter(user=user)
+        removed = sum(devices.delete()[0] for devices in of_user)
         if removed:
             _tell(user, actor, "second_factor.removed")
+    return bool(removed)
 
 
-def _devices(user: User) -> QuerySet[TOTPDevice]:
-    found: QuerySet[TOTPDevice] = TOTPDevice.objects.filter(user=user)
+def _devices(user: User) -> QuerySet[Authenticator]:
+    found: QuerySet[Authenticator] = Authenticator.objects.filter(user=user)
     return found
+
+
+def _opens(device: Authenticator) -> bool:
+    try:
+        device.opened()
+    except SecretUnavailable:
+        return False
+    return True
+
+
+def _offered(user: User, device: Authenticator, key: bytes) -> Offered:
+    """The URI: https://github.com/google/google-authenticator/wiki/Key-Uri-Format."""
+    secret = base64.b32encode(key).decode()
+    said = {
+        "secret": secret,
+        "algorithm": "SHA1",
+        "digits": device.digits,
+        "period": device.step,
+        "issuer": _ISSUER,
+    }
+    label = quote(f"{_ISSUER}:{user.get_username()}")
+    return Offered(secret, f"otpauth://totp/{label}?{urlencode(said)}")
 
 
 def _lock(user: User) -> None:
@@ -129,10 +167,12 @@ def _lock(user: User) -> None:
 
 
 def _new_codes(user: User) -> list[str]:
-    StaticDevice.objects.filter(user=user).delete()
-    device = StaticDevice.objects.create(user=user, name=_CODES_NAME)
+    RecoveryCodes.objects.filter(user=user).delete()
+    device = RecoveryCodes.objects.create(user=user, name=_CODES_NAME)
     codes = [_code() for _ in range(CODES)]
-    StaticToken.objects.bulk_create(StaticToken(device=device, token=code) for code in codes)
+    RecoveryCode.objects.bulk_create(
+        RecoveryCode(device=device, digest=digest(user.pk, code)) for code in codes
+    )
     return codes
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 from django.test import Client, RequestFactory
-from django_otp.oath import totp
-from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts.models import Session
 from config.middleware import client_ip
+from tests.accounts.factor import code_now, make_authenticator, without_waiting
 from tests.accounts.test_sessions import login
 from tests.api import Api
 from tests.factories import make_staff
@@ -34,16 +33,16 @@ def test_without_a_device_the_password_opens_the_admin(boss):
 
 
 def test_with_a_device_the_admin_asks_for_the_code(boss):
-    device = TOTPDevice.objects.create(user=boss, name="phone")
+    make_authenticator(boss)
     assert not is_in(enter(boss))
     assert not is_in(enter(boss, otp="000000"))
-    TOTPDevice.objects.update(throttling_failure_count=0, throttling_failure_timestamp=None)
-    assert is_in(enter(boss, otp=f"{totp(device.bin_key):06d}"))
+    without_waiting()
+    assert is_in(enter(boss, otp=code_now()))
 
 
 def test_setting_up_a_device_shuts_out_sessions_that_have_not_shown_it(boss):
     client = enter(boss)
-    TOTPDevice.objects.create(user=boss, name="phone")
+    make_authenticator(boss)
     assert not is_in(client)
 
 
@@ -51,7 +50,7 @@ def test_setting_up_a_device_shuts_out_sessions_that_have_not_shown_it(boss):
 def test_no_device_key_is_read_by_asking(boss, lookup):
     client = Client()
     client.force_login(boss)
-    assert client.get(f"/admin/otp_totp/totpdevice/?{lookup}").status_code == 400
+    assert client.get(f"/admin/accounts/authenticator/?{lookup}").status_code == 400
 
 
 def test_another_password_ends_the_sessions(boss):

@@ -7,9 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from credentials.models import Credential
 from tests.accounts.sending import DAY, PATHS, post, replayed
 from tests.api import Api
 from tests.factories import endpoint_body, make_account, make_token, stripe_body
+from tests.threads import at_once
 from tests.webhooks.test_processes import database
 from vault.services import forget_index_key, index_key
 from webhooks import services as hooks
@@ -41,21 +40,6 @@ def api() -> Api:
     return Api(make_token(make_account()))
 
 
-def at_once(work: Callable[[int], Any]) -> list[Any]:
-    """Run `work(number)` in threads that start together, each with its own connection."""
-    gate = threading.Barrier(THREADS)
-
-    def run(number: int) -> Any:
-        try:
-            gate.wait(timeout=30)
-            return work(number)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(run, range(THREADS)))
-
-
 def outcome(answer: Any) -> str:
     if answer.status_code == 409:
         assert answer["Retry-After"] == "1"
@@ -68,7 +52,7 @@ def outcome(answer: Any) -> str:
 def test_twenty_at_once_run_once(api, path):
     make, model = PATHS[path]
     body = make()
-    answers = at_once(lambda _: post(Api(api.token), path, body))
+    answers = at_once(lambda _: post(Api(api.token), path, body), THREADS)
     found = Counter(outcome(answer) for answer in answers)
     assert found["run"] == 1
     assert found.total() == THREADS
@@ -77,7 +61,7 @@ def test_twenty_at_once_run_once(api, path):
 
 
 def test_of_twenty_bodies_under_one_key_one_is_stored(api):
-    answers = at_once(lambda _: post(Api(api.token), "/v1/credentials", stripe_body()))
+    answers = at_once(lambda _: post(Api(api.token), "/v1/credentials", stripe_body()), THREADS)
     assert Counter(a.status_code for a in answers) == {200: 1, 422: THREADS - 1}
     assert Credential.objects.count() == 1
 
@@ -86,7 +70,7 @@ def test_a_key_that_is_over_is_taken_by_one(api, settings):
     post(api, "/v1/credentials", stripe_body())
     settings.CLOCK_SHIFT_SECONDS = DAY + 1
     body = stripe_body()
-    answers = at_once(lambda _: post(Api(api.token), "/v1/credentials", body))
+    answers = at_once(lambda _: post(Api(api.token), "/v1/credentials", body), THREADS)
     assert Counter(outcome(answer) for answer in answers)["run"] == 1
     assert IdempotencyRecord.objects.count() == 1
 
@@ -101,7 +85,7 @@ def test_purging_at_once_with_claims_takes_no_claim_away(api, settings):
             return idempotency.purge_due(5)
         return post(Api(api.token), "/v1/credentials", stripe_body(), key=f"k-{number}")
 
-    answers = at_once(work)[::2]
+    answers = at_once(work, THREADS)[::2]
     assert {answer.status_code for answer in answers} == {200}
     while idempotency.purge_due(5):
         pass

@@ -3,14 +3,23 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 
 from accounts.models import Account
 from credentials.models import Credential, Reveal
 from credentials.reveal import AN_HOUR
 from events.models import Event
+from tests.accounts.factor import make_recovery_codes, without_waiting
 from tests.admin.pages import text
-from tests.factories import linear_body, make_app, make_credential, make_staff, stripe_body
+from tests.factories import (
+    linear_body,
+    make_account,
+    make_app,
+    make_credential,
+    make_staff,
+    stripe_body,
+)
 from vault.sealing import SecretUnavailable
 
 SECRET = "sk_live_CANARY7f3a"
@@ -71,21 +80,47 @@ def test_what_is_missing_or_wrong_shows_nothing(
 
 
 def test_a_device_asks_for_its_code(custodian: Client, row: Credential) -> None:
-    from django.contrib.auth.models import User
-    from django_otp.plugins.otp_static.models import StaticDevice
-
     user = User.objects.get(pk=custodian.session["_auth_user_id"])
-    device = StaticDevice.objects.create(user=user, name="codes")
-    device.token_set.create(token="11112222")
-    device.token_set.create(token="33334444")
+    device = make_recovery_codes(user, "11112222", "33334444")
     session = custodian.session
     session["otp_device_id"] = device.persistent_id
     session.save()
     assert "This field is required." in text(ask(custodian, row))
     assert SECRET not in text(ask(custodian, row, otp="00000000"))
-    device.refresh_from_db()
-    device.throttle_reset()
+    without_waiting()
     assert SECRET in text(ask(custodian, row, otp="11112222"))
+
+
+def test_the_trail_names_the_one_that_was_shown(custodian: Client, account: Account) -> None:
+    ask(custodian, make_credential(account, linear_body(make_app(account))), secret="access_token")
+    assert Event.objects.get(verb="credential.revealed").changed == ["access_token"]
+
+
+def test_one_that_went_meanwhile_is_said_and_none_is_shown(
+    custodian: Client, row: Credential
+) -> None:
+    changed = {**row.properties, "publishable": "**********"}
+    Credential.objects.filter(pk=row.pk).update(properties=changed)
+    shown = text(ask(custodian, row, secret="publishable"))
+    assert "holds no publishable any more" in shown
+    assert not Reveal.objects.exists()
+
+
+def test_ten_an_hour_over_all_accounts(custodian: Client, other_account: Account) -> None:
+    for _ in range(AN_HOUR):
+        ask(custodian, make_credential(make_account()))
+    shown = text(ask(custodian, make_credential(other_account, stripe_body(SECRET))))
+    assert "in an hour" in shown
+    assert SECRET not in shown
+
+
+def test_a_code_is_not_shown_again(custodian: Client, row: Credential) -> None:
+    user = User.objects.get(pk=custodian.session["_auth_user_id"])
+    device = make_recovery_codes(user, "11112222")
+    session = custodian.session
+    session["otp_device_id"] = device.persistent_id
+    session.save()
+    assert "11112222" not in text(ask(custodian, row, reason="", otp="11112222"))
 
 
 def test_ten_an_hour(custodian: Client, row: Credential) -> None:

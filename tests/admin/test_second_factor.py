@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from typing import Any
 
@@ -11,10 +10,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django_otp.oath import totp
-from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
-from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts import second_factor
+from accounts.devices import Authenticator, RecoveryCode, RecoveryCodes, digest
 from accounts.models import Account
 from events.models import Event
 from tests.admin.pages import text
@@ -65,7 +63,7 @@ def test_a_code_turns_it_on_and_ten_recovery_codes_are_shown_once(
 ) -> None:
     codes = set_up(door)
     assert len(set(codes)) == 10
-    assert TOTPDevice.objects.get().confirmed
+    assert Authenticator.objects.get().confirmed
     said = text(door.get(PAGE))
     assert "Recovery codes left: 10" in said
     assert not [code for code in codes if code in said]
@@ -82,7 +80,7 @@ def test_the_uri_is_what_apps_read(door: Client, staff: User) -> None:
 
 def test_nothing_asks_for_a_code_before_it_is_confirmed(door: Client) -> None:
     offered(door)
-    assert not TOTPDevice.objects.get().confirmed
+    assert not Authenticator.objects.get().confirmed
     assert door.get("/admin/").status_code == 200
 
 
@@ -92,9 +90,9 @@ def test_a_wrong_code_turns_nothing_on_and_the_key_is_not_shown_again(door: Clie
     said = text(post(door, "confirm", code=wrong))
     assert "The code is wrong" in said
     assert key not in said
-    assert TOTPDevice.objects.get().throttling_failure_count == 1
-    assert not TOTPDevice.objects.get().confirmed
-    assert not StaticDevice.objects.exists()
+    assert Authenticator.objects.get().throttling_failure_count == 1
+    assert not Authenticator.objects.get().confirmed
+    assert not RecoveryCodes.objects.exists()
     assert not Event.objects.filter(verb__startswith="second_factor").exists()
 
 
@@ -102,7 +100,7 @@ def test_a_wrong_code_turns_nothing_on_and_the_key_is_not_shown_again(door: Clie
 def test_what_is_no_code_is_refused(door: Client, code: str) -> None:
     offered(door)
     assert post(door, "confirm", code=code).status_code == 200
-    assert not TOTPDevice.objects.get().confirmed
+    assert not Authenticator.objects.get().confirmed
 
 
 def test_a_code_may_be_typed_with_a_space(door: Client) -> None:
@@ -112,7 +110,7 @@ def test_a_code_may_be_typed_with_a_space(door: Client) -> None:
 
 def test_a_key_that_waited_too_long_is_void(door: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     key = offered(door)
-    device = TOTPDevice.objects.get()
+    device = Authenticator.objects.get()
     device.created_at -= second_factor.CONFIRM_WITHIN
     device.save()
     assert "start again" in text(post(door, "confirm", code=code_of(key)))
@@ -121,21 +119,20 @@ def test_a_key_that_waited_too_long_is_void(door: Client, monkeypatch: pytest.Mo
 def test_another_key_voids_the_one_before(door: Client) -> None:
     first, second = offered(door), offered(door)
     assert first != second
-    held = TOTPDevice.objects.get().key
-    assert binascii.unhexlify(held) == base64.b32decode(second)
+    assert Authenticator.objects.get().opened() == base64.b32decode(second)
 
 
 @pytest.mark.parametrize("do", ["offer", "codes", "remove"])
 def test_a_wrong_password_does_nothing(door: Client, do: str) -> None:
     assert "password is wrong" in text(post(door, do, password="wrong")) or do != "offer"
-    assert not TOTPDevice.objects.exists()
+    assert not Authenticator.objects.exists()
 
 
 def test_a_second_one_is_refused(door: Client) -> None:
     (code, *_) = set_up(door)
     said = text(post(door, "offer", password=PASSWORD, otp=code))
     assert "otpauth://" not in said
-    assert TOTPDevice.objects.count() == 1
+    assert Authenticator.objects.count() == 1
 
 
 def test_this_browser_stays_in_and_others_have_to_log_in_again(door: Client, staff: User) -> None:
@@ -153,23 +150,24 @@ def test_a_recovery_code_opens_the_door_once(door: Client, staff: User) -> None:
     typed = {"username": staff.username, "password": PASSWORD, "otp": code}
     assert Client().post("/admin/login/", typed).status_code == 302
     assert "missing or wrong" in text(Client().post("/admin/login/", typed))
-    assert StaticToken.objects.count() == 9
+    assert RecoveryCode.objects.count() == 9
 
 
-def test_new_codes_void_those_before(door: Client) -> None:
+def test_new_codes_void_those_before(door: Client, staff: User) -> None:
     (code, *others) = set_up(door)
     fresh = codes_in(post(door, "codes", password=PASSWORD, otp=code))
     assert len(fresh) == 10
     assert not set(fresh) & {code, *others}
-    assert set(StaticToken.objects.values_list("token", flat=True)) == set(fresh)
+    held = {bytes(found) for found in RecoveryCode.objects.values_list("digest", flat=True)}
+    assert held == {digest(staff.pk, code) for code in fresh}
     assert Event.objects.filter(verb="second_factor.codes_renewed").count() == 1
 
 
 def test_it_is_removed_with_password_and_code(door: Client) -> None:
     (code, *_) = set_up(door)
     assert "was removed" in text(post(door, "remove", password=PASSWORD, otp=code))
-    assert not TOTPDevice.objects.exists()
-    assert not StaticDevice.objects.exists()
+    assert not Authenticator.objects.exists()
+    assert not RecoveryCodes.objects.exists()
     assert door.get("/admin/").status_code == 200
     assert Event.objects.filter(verb="second_factor.removed").count() == 1
 
@@ -182,14 +180,14 @@ def test_it_is_removed_with_password_and_code(door: Client) -> None:
 def test_it_is_not_removed_without_both(door: Client, typed: dict[str, str]) -> None:
     (code, *_) = set_up(door)
     post(door, "remove", **{name: value.replace("CODE", code) for name, value in typed.items()})
-    assert TOTPDevice.objects.filter(confirmed=True).exists()
+    assert Authenticator.objects.filter(confirmed=True).exists()
     assert not Event.objects.filter(verb="second_factor.removed").exists()
 
 
 def test_it_is_about_oneself_alone(door: Client, staff: User) -> None:
     other = make_staff()
     door.post(f"{PAGE}?user={other.pk}", {"do": "offer", "password": PASSWORD, "user": other.pk})
-    assert list(TOTPDevice.objects.values_list("user", flat=True)) == [staff.pk]
+    assert list(Authenticator.objects.values_list("user", flat=True)) == [staff.pk]
 
 
 def test_each_account_hears_of_it(door: Client) -> None:

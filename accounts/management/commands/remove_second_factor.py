@@ -1,0 +1,28 @@
+"""manage.py remove_second_factor"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from accounts.second_factor import second_factor_remove
+from common.callers import command
+
+
+class Command(BaseCommand):
+    help = (
+        "Take the second factor from a staff member who can show it no more and whom no superuser"
+        " can help in the admin: the password alone lets in again. The trail of every account tells."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("username")
+
+    def handle(self, *args: Any, username: str, **options: Any) -> None:
+        user = User.objects.filter(username=username).first()
+        if user is None:
+            raise CommandError(f"There is no user {username!r}.", returncode=2)
+        removed = second_factor_remove(user=user, actor=command("remove_second_factor"))
+        self.stdout.write("removed" if removed else "there was none")

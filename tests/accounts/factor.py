@@ -1,0 +1,37 @@
+"""Second factors for tests, with a key and codes that the test knows."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.contrib.auth.models import User
+from django_otp.oath import totp
+
+from accounts.devices import Authenticator, RecoveryCode, RecoveryCodes, digest
+
+KEY: Final = b"cnryFactorKey18wQzX5"
+
+
+def make_authenticator(user: User, key: bytes = KEY) -> Authenticator:
+    device = Authenticator(user=user, name="phone")
+    device.hold(key)
+    device.save()
+    return device
+
+
+def make_recovery_codes(user: User, *codes: str) -> RecoveryCodes:
+    device: RecoveryCodes = RecoveryCodes.objects.create(user=user, name="codes")
+    for code in codes:
+        RecoveryCode.objects.create(device=device, digest=digest(user.pk, code))
+    return device
+
+
+def code_now(key: bytes = KEY, steps: int = 0) -> str:
+    """The code of now, or of so many steps later."""
+    return f"{totp(key, drift=steps):06d}"
+
+
+def without_waiting() -> None:
+    """As if the wait that follows a wrong code were over."""
+    for model in (Authenticator, RecoveryCodes):
+        model.objects.update(throttling_failure_count=0, throttling_failure_timestamp=None)

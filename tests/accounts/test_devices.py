@@ -1,0 +1,198 @@
+"""Codes by the clock and recovery codes: what is kept of them, and how often each is good."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import hashlib
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+from django_otp import match_token
+from django_otp.models import Device
+
+from accounts.devices import Authenticator, RecoveryCode, RecoveryCodes, digest
+from accounts.second_factor import second_factor_offer
+from tests.accounts.factor import (
+    KEY,
+    code_now,
+    make_authenticator,
+    make_recovery_codes,
+    without_waiting,
+)
+from tests.factories import make_staff
+from tests.project.canaries import everything_stored, leaks
+from vault.fields import SealedField
+from vault.sealing import Place, SecretUnavailable, seal
+
+pytestmark = pytest.mark.django_db
+CODE = "cnrycodeabcdefgh"
+
+
+@pytest.fixture
+def staff() -> User:
+    return make_staff("Operator")
+
+
+def wrong_code() -> str:
+    return f"{(int(code_now()) + 500_000) % 1_000_000:06}"
+
+
+def test_no_table_holds_a_key_or_a_code(staff):
+    make_authenticator(staff)
+    make_recovery_codes(staff, CODE)
+    secrets = {
+        "key": KEY.decode(),
+        "key as typed": base64.b32encode(KEY).decode(),
+        "code": CODE,
+        "plain hash": hashlib.sha256(CODE.encode()).hexdigest(),
+    }
+    stored = everything_stored()
+    assert bytes(RecoveryCode.objects.get().digest) in stored
+    assert hashlib.sha256(CODE.encode()).digest() not in stored
+    assert not list(leaks(stored, secrets.items()))
+
+
+def test_an_offered_key_is_sealed_before_it_is_confirmed(staff):
+    offered = second_factor_offer(user=staff)
+    key = base64.b32decode(offered.secret)
+    stored = everything_stored()
+    assert not [
+        form for form in (key, key.hex().encode(), offered.secret.encode()) if form in stored
+    ]
+    assert isinstance(Authenticator._meta.get_field("key"), SealedField)
+
+
+def test_equal_codes_of_two_people_look_different(staff):
+    assert digest(staff.pk, CODE) != digest(staff.pk + 1, CODE)
+
+
+@pytest.mark.parametrize(
+    ("steps", "taken"), [(-2, False), (-1, True), (0, True), (1, True), (2, False)]
+)
+def test_a_code_of_a_step_before_or_after_is_taken(staff, time_machine, steps, taken):
+    time_machine.move_to(dt.datetime(2030, 1, 1, 12, 0, 10, tzinfo=dt.UTC), tick=False)
+    make_authenticator(staff)
+    assert bool(match_token(staff, code_now(steps=steps))) is taken
+
+
+def test_a_code_is_good_once(staff):
+    make_authenticator(staff)
+    code = code_now()
+    assert match_token(staff, code)
+    assert match_token(staff, code) is None
+
+
+def test_a_code_before_the_last_one_is_good_no_more(staff, time_machine):
+    time_machine.move_to(dt.datetime(2030, 1, 1, 12, 0, 10, tzinfo=dt.UTC), tick=False)
+    make_authenticator(staff)
+    before = code_now(steps=-1)
+    assert match_token(staff, code_now())
+    assert match_token(staff, before) is None
+
+
+def test_whoever_read_the_row_before_takes_no_code_twice(staff):
+    """Without a lock: SQLite has none of rows."""
+    id = make_authenticator(staff).pk
+    first, second = (Authenticator.objects.get(pk=id) for _ in range(2))
+    assert [first.verify_token(code_now()), second.verify_token(code_now())] == [True, False]
+
+
+def test_a_clock_that_runs_fast_is_followed(staff, time_machine):
+    time_machine.move_to(dt.datetime(2030, 1, 1, 12, 0, 10, tzinfo=dt.UTC), tick=False)
+    make_authenticator(staff)
+    assert match_token(staff, code_now(steps=1))
+    assert Authenticator.objects.get().drift == 1
+    assert match_token(staff, code_now(steps=2))
+
+
+def test_a_wrong_code_makes_the_right_one_wait(staff):
+    make_authenticator(staff)
+    assert match_token(staff, wrong_code()) is None
+    assert match_token(staff, code_now()) is None
+    Authenticator.objects.update(
+        throttling_failure_timestamp=timezone.now() - dt.timedelta(seconds=1.1)
+    )
+    assert match_token(staff, code_now())
+    assert Authenticator.objects.get().throttling_failure_count == 0
+
+
+@pytest.mark.parametrize(("failures", "seconds"), [(1, 1), (2, 2), (5, 16), (10, 512)])
+def test_each_wrong_code_doubles_the_wait(staff, failures, seconds):
+    device = make_authenticator(staff)
+    device.throttling_failure_count = failures
+    for waited, allowed in ((seconds - 0.5, False), (seconds + 0.5, True)):
+        device.throttling_failure_timestamp = timezone.now() - dt.timedelta(seconds=waited)
+        assert device.verify_is_allowed()[0] is allowed
+
+
+@pytest.mark.parametrize("token", ["", "abc", "½½½", "\x00", "\ud800", "9" * 5000, None])
+def test_what_is_no_code_is_a_wrong_one(staff, token):
+    make_authenticator(staff)
+    make_recovery_codes(staff, CODE)
+    assert match_token(staff, token) is None
+    assert Authenticator.objects.get().throttling_failure_count == 1
+    assert RecoveryCodes.objects.get().throttling_failure_count == 1
+
+
+def test_the_time_of_use_is_kept(staff):
+    make_authenticator(staff)
+    make_recovery_codes(staff, CODE)
+    match_token(staff, code_now())
+    assert Authenticator.objects.get().last_used_at
+    assert RecoveryCodes.objects.get().last_used_at is None
+    match_token(staff, CODE)
+    assert RecoveryCodes.objects.get().last_used_at
+
+
+def test_a_recovery_code_is_good_once_and_leaves_nothing(staff):
+    make_recovery_codes(staff, CODE, "another")
+    assert match_token(staff, CODE)
+    assert match_token(staff, CODE) is None
+    assert RecoveryCode.objects.count() == 1
+
+
+def test_whoever_read_the_codes_before_takes_none_twice(staff):
+    id = make_recovery_codes(staff, CODE).pk
+    first, second = (RecoveryCodes.objects.get(pk=id) for _ in range(2))
+    assert [first.verify_token(CODE), second.verify_token(CODE)] == [True, False]
+
+
+def test_another_ones_code_opens_nothing(staff):
+    make_recovery_codes(make_staff(), CODE)
+    make_recovery_codes(staff, "another")
+    assert match_token(staff, CODE) is None
+
+
+def test_a_wrong_recovery_code_makes_the_right_one_wait(staff):
+    make_recovery_codes(staff, CODE)
+    assert match_token(staff, "wrong") is None
+    assert match_token(staff, CODE) is None
+    without_waiting()
+    assert match_token(staff, CODE)
+
+
+def test_the_row_of_another_opens_nothing(staff):
+    device = make_authenticator(make_staff())
+    Authenticator.objects.update(user=staff)
+    with pytest.raises(SecretUnavailable):
+        Authenticator.objects.get().opened()
+    other = make_authenticator(staff)
+    Authenticator.objects.filter(pk=device.pk).update(key=other.key)
+    with pytest.raises(SecretUnavailable):
+        Authenticator.objects.get(pk=device.pk).opened()
+
+
+def test_a_wrong_code_leaves_a_seal_that_moved_meanwhile(staff):
+    device = make_authenticator(staff)
+    moved = seal(Place.of(device, "key"), [staff.pk, KEY.hex()])
+    Authenticator.objects.update(key=moved)
+    assert not device.verify_token(wrong_code())
+    assert Authenticator.objects.get().key == moved
+
+
+def test_a_session_finds_its_device_again(staff):
+    for device in (make_authenticator(staff), make_recovery_codes(staff)):
+        assert Device.from_persistent_id(device.persistent_id) == device
+    assert Device.from_persistent_id("otp_totp.totpdevice/1") is None

@@ -1,0 +1,62 @@
+"""One code shown to two processes at the same moment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.accounts.factor import code_now, make_authenticator, make_recovery_codes
+from tests.factories import make_staff
+from tests.webhooks.test_processes import database
+from vault.services import forget_index_key, index_key
+
+ROOT = Path(__file__).parents[2]
+PROCESSES = 2
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def process(user_id: int, code: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.accounts.guess", str(user_id), code],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+            "TEST_DATABASE_URL": database(),
+        },
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def shown_at_once(user_id: int, code: str) -> list[str]:
+    """What each process says of it, sorted."""
+    children = [process(user_id, code) for _ in range(PROCESSES)]
+    for child in children:
+        assert child.stdout
+        assert child.stdout.readline() == "ready\n"
+    for child in children:
+        assert child.stdin
+        child.stdin.write("\n")
+        child.stdin.flush()
+    return sorted(child.communicate(timeout=60)[0].strip() for child in children)
+
+
+def test_a_recovery_code_opens_one_of_two_doors():
+    forget_index_key()  # That of an earlier test is not in the database any more.
+    index_key()
+    staff = make_staff()
+    make_recovery_codes(staff, "abcdefghabcdefgh")
+    assert shown_at_once(staff.pk, "abcdefghabcdefgh") == ["refused", "taken"]
+
+
+def test_a_code_by_the_clock_opens_one_of_two_doors():
+    staff = make_staff()
+    make_authenticator(staff)
+    assert shown_at_once(staff.pk, code_now()) == ["refused", "taken"]
