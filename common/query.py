@@ -28,6 +28,14 @@ def refuse_unknown(request: Request, known: frozenset[str]) -> None:
             raise BadRequest.of(name, "must not be empty")
 
 
+def flag(request: Request, name: str, *, default: bool) -> bool:
+    """What a parameter says that is `true` or `false`; BadRequest where it says anything else."""
+    sent = request.query_params.get(name, "true" if default else "false")
+    if sent not in {"true", "false"}:
+        raise BadRequest.of(name, "must be true or false")
+    return sent == "true"
+
+
 def newest(queryset: QuerySet[Any], count: int, before: uuid.UUID | None) -> QuerySet[Any]:
     """The newest `count` rows, those before the id if one is given."""
     earlier = queryset.filter(id__lt=before) if before else queryset

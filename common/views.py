@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any, Final, TypeVar
 
 from django.db.models import Model, QuerySet
@@ -9,7 +10,8 @@ from rest_framework import generics, views
 from rest_framework.request import Request
 
 from common.callers import caller
-from common.errors import BadRequest
+from common.errors import BadRequest, NotFound
+from common.ids import parse_uuid
 from common.query import PAGING, refuse_unknown
 
 Row = TypeVar("Row", bound=Model)
@@ -44,6 +46,14 @@ class AccountView(ApiView, generics.GenericAPIView[Row]):
     def get_queryset(self) -> QuerySet[Row]:
         return super().get_queryset().filter(account_id=caller(self.request).account_id)
 
+    def existing(self, pk: str) -> uuid.UUID:
+        """As `existing` below, among the rows of this view."""
+        return existing(self.get_queryset(), pk)
+
+    def row(self, id: uuid.UUID) -> Row:
+        """As `row` below, among the rows of this view."""
+        return row(self.get_queryset(), id)
+
     @property
     def pages(self) -> Any:
         """The paginator (config.api.pagination): DRF types it as one that may be missing."""
@@ -56,12 +66,41 @@ class AccountView(ApiView, generics.GenericAPIView[Row]):
         return self.query_parameters | PAGING | set(filters.base_filters if filters else ())
 
 
+def path_id(pk: str) -> uuid.UUID:
+    """The id that a path names, or NotFound where it is none."""
+    id = parse_uuid(pk)
+    if id is None:
+        raise NotFound()
+    return id
+
+
+def existing(rows: QuerySet[Any], pk: str) -> uuid.UUID:
+    """The id, or NotFound before the body is looked at: another account's is not told apart."""
+    id = path_id(pk)
+    if not rows.filter(id=id).exists():
+        raise NotFound()
+    return id
+
+
+def row(rows: QuerySet[Row], id: uuid.UUID) -> Row:
+    """The row as it is now. Raises NotFound where there is none, or none any more."""
+    found = rows.filter(id=id).first()
+    if found is None:
+        raise NotFound()
+    return found
+
+
 def body(request: Request) -> dict[str, Any]:
     """The request's JSON object; an absent body, or one that is no object, is 400."""
     found = present(request)
     if not isinstance(found, dict):
         raise BadRequest("The body must be a JSON object.")
     return found
+
+
+def optional_body(request: Request) -> dict[str, Any]:
+    """The body, for a call that may do without one."""
+    return body(request) if _has_body(request) else {}
 
 
 def present(request: Request) -> Any:

@@ -9,12 +9,13 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 
-from common import revisions, times
+from common import times
 from common.callers import Actor
 from common.clock import DbNow, db_now
-from common.errors import Conflict, Invalid, NotFound
+from common.errors import Conflict, Invalid
 from common.revisions import Tags
 from common.strict_json import same
+from credentials.locks import locked
 from credentials.models import Credential
 from credentials.refresh.imports import first_due
 from events.services import record
@@ -38,11 +39,7 @@ def credential_amend(
     Invalid: also for what says which upstream account it is, as another one's is another credential.
     """
     with transaction.atomic():
-        rows = Credential.objects.select_for_update(of=("self",), no_key=True)
-        row = rows.filter(account_id=account_id, id=id).first()
-        if row is None:
-            raise NotFound()
-        revisions.check(row.revision, if_match)
+        row = locked(account_id, id, if_match)
         kind = registry().kind(row.kind)
         if kind is None:
             raise Conflict("This server no longer knows the credential's kind.")

@@ -10,23 +10,20 @@ from rest_framework.response import Response
 from common import revisions
 from common.callers import caller
 from common.errors import NotFound
-from common.ids import parse_uuid
+from common.views import existing as existing_among
 from credentials import reads
 from credentials.models import Credential
 
 
 def existing(request: Request, pk: str) -> uuid.UUID:
     """The id, or NotFound before the body is looked at: another account's is not told apart."""
-    id = parse_uuid(pk)
     rows = Credential.objects.filter(account_id=caller(request).account_id)
-    if id is None or not rows.filter(id=id).exists():
-        raise NotFound()
-    return id
+    return existing_among(rows, pk)
 
 
-def answer(request: Request, id: uuid.UUID) -> Response:
+def answer(request: Request, id: uuid.UUID | None) -> Response:
     """The credential, read afresh. Raises NotFound where it was deleted meanwhile."""
-    shown = reads.one(caller(request).account_id, id)
+    shown = reads.one(caller(request).account_id, id) if id else None
     if shown is None:
         raise NotFound()
     return Response(shown.document, headers={"ETag": revisions.etag(shown.revision)})

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from common.callers import caller
 from common.errors import BadRequest, Invalid, TooLarge
 from common.parsing import StrictJSONParser, read_body
+from common.query import flag
 from common.scopes import CREDENTIALS_WRITE
 from common.views import ApiView, present
 from credentials.importing.bulk import Rejected, Report, import_all_or_none, import_lines
@@ -70,7 +71,7 @@ class ImportView(ApiView):
         responses={200: ImportReportSerializer, 422: ImportReportSerializer},
     )
     def post(self, request: Request) -> Response:
-        dry_run, atomic = _flag(request, "dry_run"), _flag(request, "atomic")
+        dry_run, atomic = (flag(request, name, default=False) for name in ("dry_run", "atomic"))
         lines = _lines(present(request))
         who = caller(request)
         run = import_all_or_none if atomic else import_lines
@@ -105,13 +106,6 @@ def _written(body: Any) -> bytes:
         return json.dumps(body, ensure_ascii=False).encode(errors="surrogatepass")
     except RecursionError:
         raise BadRequest("The JSON is nested too deeply.") from None
-
-
-def _flag(request: Request, name: str) -> bool:
-    sent = request.query_params.get(name, "false")
-    if sent not in {"true", "false"}:
-        raise BadRequest.of(name, "must be true or false")
-    return sent == "true"
 
 
 def _refusal(report: Report) -> Invalid:

@@ -14,8 +14,9 @@ from django.db.models import F
 
 from common.callers import Actor
 from common.clock import DbNow, db_now
-from common.errors import Conflict, Invalid, NotFound
+from common.errors import Conflict, Invalid
 from credentials.importing.items import identity_parts
+from credentials.locks import locked
 from credentials.models import Credential, CredentialAlias
 from credentials.refresh.refusals import busy
 from events.services import record
@@ -42,7 +43,7 @@ def credential_move(
     """
     try:
         with transaction.atomic():
-            return _move(_locked(account_id, id), oauth_app_id, actor)
+            return _move(locked(account_id, id), oauth_app_id, actor)
     except IntegrityError:
         # Somebody imported it for the other app between our look and our write.
         raise Conflict(_TAKEN) from None
@@ -77,14 +78,6 @@ def _move(row: Credential, app_id: uuid.UUID, actor: Actor) -> bool:
     )
     tell(account_id=row.account_id, type="credential.updated", target_id=row.id)
     return True
-
-
-def _locked(account_id: uuid.UUID, id: uuid.UUID) -> Credential:
-    rows = Credential.objects.select_for_update(of=("self",), no_key=True)
-    row = rows.filter(account_id=account_id, id=id).first()
-    if row is None:
-        raise NotFound()
-    return row
 
 
 def _check_app(row: Credential, app_id: uuid.UUID) -> None:

@@ -15,15 +15,16 @@ from typing import Any, Final
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
-from common import revisions, times
+from common import times
 from common.callers import Actor
 from common.clock import DbNow, db_now
-from common.errors import Conflict, Invalid, NotFound
+from common.errors import Conflict, Invalid
 from common.health import unknown
 from common.revisions import Tags
 from common.strict_json import same
 from credentials.health import services as health
 from credentials.importing.items import identity_parts
+from credentials.locks import locked
 from credentials.models import Credential, CredentialAlias
 from credentials.refresh.imports import first_due
 from events.services import record
@@ -55,7 +56,7 @@ def credential_rotate(
     """
     try:
         with transaction.atomic():
-            row = _locked(account_id, id, if_match)
+            row = locked(account_id, id, if_match)
             _rotate(row, _kind(row), properties, actor)
     except IntegrityError:
         # Somebody imported or rotated to the same secret between our look and our write.
@@ -88,15 +89,6 @@ def _rotate(row: Credential, kind: Kind, properties: Any, actor: Actor) -> None:
     if news:
         health.renewed(account_id=row.account_id, ids=[row.id])
     _announce(row, changed, actor)
-
-
-def _locked(account_id: uuid.UUID, id: uuid.UUID, if_match: Tags | None) -> Credential:
-    rows = Credential.objects.select_for_update(of=("self",), no_key=True)
-    row = rows.filter(account_id=account_id, id=id).first()
-    if row is None:
-        raise NotFound()
-    revisions.check(row.revision, if_match)
-    return row
 
 
 def _kind(row: Credential) -> Kind:

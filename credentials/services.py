@@ -8,16 +8,16 @@ from typing import Any, TypedDict
 from django.db import transaction
 from django.db.models import F
 
-from common import revisions, strict_json
+from common import strict_json
 from common.callers import Actor
 from common.clock import DbNow
-from common.errors import NotFound
 from common.ids import uuid7
 from common.merge_patch import merge_patch
 from common.revisions import Tags
 from common.strict_json import same
 from credentials.importing.items import read_item
 from credentials.importing.upsert import Outcome, store
+from credentials.locks import locked
 from credentials.models import Credential, Revocation
 from credentials.revocable import revocable
 from events.services import record
@@ -64,7 +64,7 @@ def credential_update(
     NotFound, Invalid, or PreconditionFailed where `if_match` names other revisions.
     """
     with transaction.atomic():
-        row = _locked(account_id, id, if_match)
+        row = locked(account_id, id, if_match)
         if merge and "metadata" in changes:
             merged = merge_patch(row.metadata, changes["metadata"])
             changes["metadata"] = strict_json.check_metadata(merged)
@@ -86,7 +86,7 @@ def credential_delete(
     Raises NotFound or PreconditionFailed. A row that does not open is removed all the same.
     """
     with transaction.atomic():
-        row = _locked(account_id, id, if_match)
+        row = locked(account_id, id, if_match)
         _note_revocation(row)
         row.delete()
         _record(actor, account_id, id, "deleted", [])
@@ -115,15 +115,6 @@ def _sealed_again(row: Credential, revocation: Revocation) -> Sealed | None:
     except SecretUnavailable:
         return None
     return seal(Place.of(revocation, "sealed"), value)
-
-
-def _locked(account_id: uuid.UUID, id: uuid.UUID, if_match: Tags | None) -> Credential:
-    rows = Credential.objects.select_for_update(of=("self",), no_key=True)
-    row = rows.filter(account_id=account_id, id=id).first()
-    if row is None:
-        raise NotFound()
-    revisions.check(row.revision, if_match)
-    return row
 
 
 def _record(

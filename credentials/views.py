@@ -13,13 +13,13 @@ from rest_framework.response import Response
 from accounts.idempotent_view import idempotent
 from common import revisions
 from common.callers import caller
-from common.errors import NotFound, UnsupportedMedia
-from common.ids import parse_uuid
+from common.errors import UnsupportedMedia
 from common.parsing import MergePatchParser, StrictJSONParser
 from common.query import is_filtered
 from common.scopes import CREDENTIALS_READ, CREDENTIALS_WRITE
-from common.views import AccountView, body
+from common.views import AccountView, body, path_id
 from credentials import reads, services
+from credentials.answers import answer
 from credentials.filters import CredentialFilter
 from credentials.models import Credential
 from credentials.serializers import (
@@ -49,8 +49,8 @@ class CredentialViewSet(AccountView[Credential], viewsets.GenericViewSet[Credent
     def list(self, request: Request) -> Response:
         """Credentials, newest first."""
         page = self.pages.page(self.fetch, request)
-        answer: Response = self.pages.get_paginated_response([shown.document for shown in page])
-        return answer
+        found: Response = self.pages.get_paginated_response([shown.document for shown in page])
+        return found
 
     @idempotent()
     @extend_schema(request=CredentialImportSerializer, responses={200: CredentialSerializer})
@@ -61,13 +61,13 @@ class CredentialViewSet(AccountView[Credential], viewsets.GenericViewSet[Credent
         if is_merge_patch(request):
             raise UnsupportedMedia("An import is application/json.")
         outcome = services.credential_import(account_id=who.account_id, actor=who.actor, body=sent)
-        response = self._answer(outcome.id)
+        response = answer(request, outcome.id)
         response["Latchkey-Import"] = outcome.result
         return response
 
     @extend_schema(responses=CredentialSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
-        return self._answer(parse_uuid(pk))
+        return answer(request, path_id(pk))
 
     @extend_schema(
         request={
@@ -78,7 +78,7 @@ class CredentialViewSet(AccountView[Credential], viewsets.GenericViewSet[Credent
     )
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change name, owner or metadata. A JSON body replaces metadata; a merge patch merges it."""
-        id = self._existing(pk)
+        id = self.existing(pk)
         merge = is_merge_patch(request)
         serializer = CredentialMergeSerializer if merge else CredentialUpdateSerializer
         sent = serializer(data=body(request)).checked()
@@ -91,7 +91,7 @@ class CredentialViewSet(AccountView[Credential], viewsets.GenericViewSet[Credent
             merge=merge,
             if_match=revisions.if_match(request),
         )
-        return self._answer(id)
+        return answer(request, id)
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
@@ -99,7 +99,7 @@ class CredentialViewSet(AccountView[Credential], viewsets.GenericViewSet[Credent
         who = caller(request)
         services.credential_delete(
             account_id=who.account_id,
-            id=self._existing(pk),
+            id=self.existing(pk),
             actor=who.actor,
             if_match=revisions.if_match(request),
         )
@@ -110,19 +110,6 @@ class CredentialViewSet(AccountView[Credential], viewsets.GenericViewSet[Credent
         if is_filtered(self.request):
             return reads.fetch(self.filter_queryset(self.get_queryset()), count, before)
         return reads.newest(caller(self.request).account_id, count, before)
-
-    def _existing(self, pk: str) -> uuid.UUID:
-        """The id, or NotFound before the body is looked at: another account's is not told apart."""
-        id = parse_uuid(pk)
-        if id is None or not self.get_queryset().filter(id=id).exists():
-            raise NotFound()
-        return id
-
-    def _answer(self, id: uuid.UUID | None) -> Response:
-        shown = reads.one(caller(self.request).account_id, id) if id else None
-        if shown is None:
-            raise NotFound()
-        return Response(shown.document, headers={"ETag": revisions.etag(shown.revision)})
 
 
 def is_merge_patch(request: Request) -> bool:

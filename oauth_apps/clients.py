@@ -20,8 +20,23 @@ from vault.secret import Secret
 def client_of(app: OAuthApp, shown: Mapping[str, Any] | None = None) -> Client:
     """The client of `app`; `shown` are the properties of a credential that its URLs may name.
 
-    Raises AppError: `no_oauth` for a provider without an authorization server, `invalid_config`
-    for variables that the provider does not take, `undecryptable` where no secret opens.
+    Raises AppError as `authority_of` does, and `undecryptable` where no secret opens.
+    """
+    oauth, values = authority_of(app)
+    texts = {name: str(value) for name, value in (shown or {}).items() if type(value) in (str, int)}
+    return Client(
+        oauth=oauth,
+        client_id=app.client_id,
+        secrets=_secrets(app),
+        variables={**values, **texts},
+    )
+
+
+def authority_of(app: OAuthApp) -> tuple[OAuth, dict[str, str]]:
+    """The authorization server of `app`, and the values of its URLs' variables.
+
+    Raises AppError: `no_oauth` for a provider without one, `invalid_config` for variables that the
+    provider does not take.
     """
     provider = registry().provider(app.provider)
     if provider is None or provider.oauth is None:
@@ -30,13 +45,7 @@ def client_of(app: OAuthApp, shown: Mapping[str, Any] | None = None) -> Client:
         values = variables(provider, app.config)
     except Invalid as fault:
         raise AppError("invalid_config", fault.detail, sent=False) from None
-    texts = {name: str(value) for name, value in (shown or {}).items() if type(value) in (str, int)}
-    return Client(
-        oauth=provider.oauth,
-        client_id=app.client_id,
-        secrets=_secrets(app),
-        variables={**values, **texts},
-    )
+    return provider.oauth, values
 
 
 def token_host(client: Client) -> str:

@@ -13,10 +13,10 @@ from rest_framework.response import Response
 from accounts.idempotent_view import idempotent
 from common import revisions
 from common.callers import caller
-from common.errors import BadRequest, Forbidden, NotFound
-from common.ids import parse_uuid
+from common.errors import Forbidden, NotFound
+from common.query import flag
 from common.scopes import CREDENTIALS_REVEAL, OAUTH_APPS_READ, OAUTH_APPS_WRITE
-from common.views import AccountView, body
+from common.views import AccountView, body, path_id
 from oauth_apps import services
 from oauth_apps.filters import OAuthAppFilter
 from oauth_apps.models import OAuthApp
@@ -71,12 +71,12 @@ class OAuthAppViewSet(
 
     @extend_schema(parameters=[TRUNCATE], responses=OAuthAppSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
-        return self._answer(_id(pk))
+        return self._answer(path_id(pk))
 
     @extend_schema(request=OAuthAppUpdateSerializer, responses=OAuthAppSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change what is sent; `provider` and `client_id` never change."""
-        id = self._exists(pk)
+        id = self.existing(pk)
         sent = OAuthAppUpdateSerializer(data=body(request)).checked()
         who = caller(request)
         services.oauth_app_update(
@@ -94,7 +94,7 @@ class OAuthAppViewSet(
         who = caller(request)
         services.oauth_app_delete(
             account_id=who.account_id,
-            id=_id(pk),
+            id=path_id(pk),
             actor=who.actor,
             if_match=revisions.if_match(request),
         )
@@ -123,33 +123,15 @@ class OAuthAppViewSet(
 
     def _in_full(self) -> bool:
         """Whether secrets are asked for in full, which takes a scope of its own."""
-        sent = self.request.query_params.get("truncate_secrets", "true")
-        if sent not in {"true", "false"}:
-            raise BadRequest.of("truncate_secrets", "must be true or false")
-        if sent == "false" and CREDENTIALS_REVEAL not in caller(self.request).scopes:
+        in_full = not flag(self.request, "truncate_secrets", default=True)
+        if in_full and CREDENTIALS_REVEAL not in caller(self.request).scopes:
             raise Forbidden(
                 f"truncate_secrets=false needs a token with the scope {CREDENTIALS_REVEAL} as well.",
                 extra={"missing_scope": CREDENTIALS_REVEAL},
             )
-        return sent == "false"
-
-    def _exists(self, pk: str) -> uuid.UUID:
-        id = _id(pk)
-        if not self.get_queryset().filter(id=id).exists():
-            raise NotFound()
-        return id
+        return in_full
 
     def _answer(self, id: uuid.UUID) -> Response:
-        app = self.get_queryset().filter(id=id).first()
-        if app is None:
-            raise NotFound()
-        response = Response(self.get_serializer(app).data)
-        response["ETag"] = revisions.etag(app.revision)
-        return response
-
-
-def _id(pk: str) -> uuid.UUID:
-    found = parse_uuid(pk)
-    if found is None:
-        raise NotFound()
-    return found
+        app = self.row(id)
+        document = self.get_serializer(app).data
+        return Response(document, headers={"ETag": revisions.etag(app.revision)})

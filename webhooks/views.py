@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, cast
+from typing import cast
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
@@ -13,10 +13,8 @@ from rest_framework.response import Response
 from accounts.idempotent_view import idempotent
 from common import revisions
 from common.callers import caller
-from common.errors import NotFound
-from common.ids import parse_uuid
 from common.scopes import WEBHOOKS_READ, WEBHOOKS_WRITE
-from common.views import AccountView, body, no_body
+from common.views import AccountView, body, existing, no_body, optional_body, path_id
 from webhooks import services
 from webhooks.filters import DeliveryFilter
 from webhooks.models import WebhookDelivery, WebhookEndpoint
@@ -55,12 +53,12 @@ class WebhookEndpointViewSet(
 
     @extend_schema(responses=EndpointSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
-        return self._answer(_id(pk))
+        return self._answer(path_id(pk))
 
     @extend_schema(request=EndpointUpdateSerializer, responses=EndpointSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change what is sent. While it is disabled nothing is kept for it; what is pending waits."""
-        id = self._existing(pk)
+        id = self.existing(pk)
         sent = EndpointUpdateSerializer(data=body(request)).checked()
         who = caller(request)
         services.endpoint_update(
@@ -78,7 +76,7 @@ class WebhookEndpointViewSet(
         who = caller(request)
         services.endpoint_delete(
             account_id=who.account_id,
-            id=_id(pk),
+            id=path_id(pk),
             actor=who.actor,
             if_match=revisions.if_match(request),
         )
@@ -88,8 +86,8 @@ class WebhookEndpointViewSet(
     @action(detail=True, methods=["post"], url_path="rotate-secret")
     def rotate_secret(self, request: Request, pk: str) -> Response:
         """A new secret, shown this once; the old one signs beside it for 24 hours."""
-        id = self._existing(pk)
-        sent = RotateSerializer(data=_optional(request)).checked()
+        id = self.existing(pk)
+        sent = RotateSerializer(data=optional_body(request)).checked()
         who = caller(request)
         secret = services.secret_rotate(
             account_id=who.account_id,
@@ -100,23 +98,14 @@ class WebhookEndpointViewSet(
         )
         return self._answer(id, secret=secret)
 
-    def _existing(self, pk: str) -> uuid.UUID:
-        """The id, or NotFound before the body is looked at: another account's is not told apart."""
-        id = _id(pk)
-        if not self.get_queryset().filter(id=id).exists():
-            raise NotFound()
-        return id
-
     def _answer(self, id: uuid.UUID, *, status: int = 200, secret: str | None = None) -> Response:
-        endpoint = self.get_queryset().filter(id=id).first()
-        if endpoint is None:
-            raise NotFound()
+        endpoint = self.row(id)
         shown = dict(EndpointSerializer(endpoint).data)
-        response = Response(shown if secret is None else shown | {"secret": secret}, status=status)
-        response["ETag"] = revisions.etag(endpoint.revision)
+        headers = {"ETag": revisions.etag(endpoint.revision)}
         if secret is not None:
-            response["Cache-Control"] = "no-store"
-        return response
+            shown["secret"] = secret
+            headers["Cache-Control"] = "no-store"
+        return Response(shown, status=status, headers=headers)
 
 
 class WebhookDeliveryViewSet(
@@ -136,8 +125,7 @@ class WebhookDeliveryViewSet(
     def list(self, request: Request, endpoint_id: str) -> Response:
         """Deliveries, newest first. They are kept for 30 days, and as long as they are pending."""
         endpoints = WebhookEndpoint.objects.filter(account_id=caller(request).account_id)
-        if not endpoints.filter(id=self._endpoint_id()).exists():
-            raise NotFound()
+        existing(endpoints, endpoint_id)
         return super().list(request)
 
     @extend_schema(
@@ -147,31 +135,13 @@ class WebhookDeliveryViewSet(
     )
     def replay(self, request: Request, endpoint_id: str, pk: str) -> Response:
         """Send it again, with the same `webhook-id`; of a pending one, the next attempt is made now."""
-        id = _id(pk)
-        if not self.get_queryset().filter(id=id).exists():
-            raise NotFound()
+        id = self.existing(pk)
         no_body(request)
         who = caller(request)
         services.delivery_replay(
             account_id=who.account_id, endpoint_id=self._endpoint_id(), id=id, actor=who.actor
         )
-        delivery = self.get_queryset().filter(id=id).first()
-        if delivery is None:
-            raise NotFound()
-        return Response(DeliverySerializer(delivery).data, status=202)
+        return Response(DeliverySerializer(self.row(id)).data, status=202)
 
     def _endpoint_id(self) -> uuid.UUID:
-        return _id(self.kwargs["endpoint_id"])
-
-
-def _optional(request: Request) -> Any:
-    """The body, for a call that may do without one."""
-    sent = request.META.get("CONTENT_LENGTH") not in {None, "", "0"}
-    return body(request) if sent else {}
-
-
-def _id(pk: str) -> uuid.UUID:
-    found = parse_uuid(pk)
-    if found is None:
-        raise NotFound()
-    return found
+        return path_id(self.kwargs["endpoint_id"])

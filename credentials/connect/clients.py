@@ -5,27 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from common.errors import Invalid
+from oauth_apps.clients import authority_of
 from oauth_apps.models import OAuthApp
-from oauth_apps.protocol import AppError, Client, ProtocolError
+from oauth_apps.protocol import Client, ProtocolError
 from oauth_apps.protocol.urls import fill
-from providers.properties import variables
-from providers.registry import registry
 
 
 def bare_client(app: OAuthApp, given: Mapping[str, Any]) -> Client:
     """`oauth_apps.clients.client_of` without the secrets. Raises AppError."""
-    provider = registry().provider(app.provider)
-    if provider is None or provider.oauth is None:
-        raise AppError("no_oauth", f"{app.provider} has no authorization server.", sent=False)
-    try:
-        values = variables(provider, app.config)
-    except Invalid as fault:
-        raise AppError("invalid_config", fault.detail, sent=False) from None
+    oauth, values = authority_of(app)
     said = {name: str(value) for name, value in given.items()}
-    return Client(
-        oauth=provider.oauth, client_id=app.client_id, secrets=(), variables={**values, **said}
-    )
+    return Client(oauth=oauth, client_id=app.client_id, secrets=(), variables={**values, **said})
 
 
 def issuer_of(client: Client) -> str:

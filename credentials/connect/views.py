@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from accounts.idempotent_view import idempotent
 from common.callers import Actor, caller
 from common.clock import DbNow
-from common.errors import Invalid, NotFound, Unauthenticated
+from common.errors import Invalid, Unauthenticated
 from common.ids import parse_uuid
 from common.scopes import (
     CREDENTIALS_READ,
@@ -23,7 +23,7 @@ from common.scopes import (
     OAUTH_APPS_WRITE,
     PUBLIC,
 )
-from common.views import AccountView, ApiView, body, no_body
+from common.views import AccountView, ApiView, body, no_body, path_id, row
 from credentials.connect import choices, links
 from credentials.connect.attempts import attempt_prepare
 from credentials.connect.drafts import (
@@ -148,31 +148,26 @@ class ConnectLinkViewSet(
 
     @extend_schema(responses=ConnectLinkSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
-        return self._answer(_id(pk))
+        return self._answer(path_id(pk))
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
         """Cancel the link; a grant that is pending is revoked."""
         who = caller(request)
-        links.link_withdraw(account_id=who.account_id, id=_id(pk), actor=who.actor)
+        links.link_withdraw(account_id=who.account_id, id=path_id(pk), actor=who.actor)
         return Response(status=204)
 
     @extend_schema(request=None, responses=ConnectLinkSerializer)
     def complete(self, request: Request, pk: str) -> Response:
         """Store the credential that is pending, once the company knows who came back."""
-        id, who = _id(pk), caller(request)
-        if not self.get_queryset().filter(id=id).exists():
-            raise NotFound()
+        id, who = self.existing(pk), caller(request)
         no_body(request)
         links.link_complete(account_id=who.account_id, id=id, actor=who.actor)
         return self._answer(id)
 
     def _answer(self, id: uuid.UUID, *, status: int = 200, url: str | None = None) -> Response:
-        link = self.get_queryset().filter(id=id).first()
-        if link is None:
-            raise NotFound()
         context = {**self.get_serializer_context(), "url": url}
-        return Response(ConnectLinkSerializer(link, context=context).data, status=status)
+        return Response(ConnectLinkSerializer(self.row(id), context=context).data, status=status)
 
 
 class AppSettingsView(ApiView):
@@ -194,10 +189,7 @@ class AppSettingsView(ApiView):
 
     def _app(self, pk: str) -> OAuthApp:
         rows = OAuthApp.objects.filter(account_id=caller(self.request).account_id)
-        app = rows.filter(id=_id(pk)).first()
-        if app is None:
-            raise NotFound()
-        return app
+        return row(rows, path_id(pk))
 
 
 class AccountSettingsView(ApiView):
@@ -215,13 +207,6 @@ class AccountSettingsView(ApiView):
         changes = cast(choices.Changes, sent)
         choices.choose(account_id=who.account_id, app=None, actor=who.actor, changes=changes)
         return Response(choices.shown_of_account(who.account_id))
-
-
-def _id(pk: str) -> uuid.UUID:
-    found = parse_uuid(pk)
-    if found is None:
-        raise NotFound()
-    return found
 
 
 def _outsider(request: Any, client_id: uuid.UUID) -> Actor:
