@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from credentials.importing.items import read_item
 from credentials.importing.upsert import store
@@ -16,25 +13,11 @@ from credentials.models import Credential
 from events.models import Event
 from tests.api import Api
 from tests.factories import TESTER, make_account, make_token, stripe_body
+from tests.threads import at_once
 
 THREADS = 40
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def at_once(work: Any, count: int) -> list[Any]:
-    """Run `work(number)` in `count` threads that start together, each with its own connection."""
-    gate = threading.Barrier(count)
-
-    def run(number: int) -> Any:
-        try:
-            gate.wait(timeout=30)
-            return work(number)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(run, range(count)))
 
 
 def test_forty_imports_of_one_account_make_one_row():

@@ -252,31 +252,33 @@ def test_an_answer_before_the_body_was_read_is_an_answer(serve, make_client):
 # --- TLS ----------------------------------------------------------------------------------------
 
 
-def refuses(client, server, why: str) -> None:
-    with pytest.raises(Unreachable, match=f"api.test: TLS: .*{why}") as unreachable:
+def refusal(client, server) -> str:
+    """Why the handshake failed, before anything was sent."""
+    with pytest.raises(Unreachable, match=r"api\.test: TLS: ") as unreachable:
         client.send(get(server))
     assert not unreachable.value.sent
     assert server.requests == []
+    return str(unreachable.value)
 
 
 def test_a_certificate_for_another_name(serve, make_client, authority):
     server = serve(always(answer()), authority.server("other.test"))
-    refuses(make_client(server), server, "mismatch")
+    assert "mismatch" in refusal(make_client(server), server)
 
 
 def test_an_expired_certificate(serve, make_client, authority):
     server = serve(always(answer()), authority.server(until=NOW - DAY / 2))
-    refuses(make_client(server), server, "expired")
+    assert "expired" in refusal(make_client(server), server)
 
 
 def test_a_certificate_of_a_stranger(serve, make_client):
     server = serve(always(answer()), Authority("Stranger").server())
-    refuses(make_client(server), server, "unable to get local issuer")
+    assert "unable to get local issuer" in refusal(make_client(server), server)
 
 
 def test_the_tests_authority_is_not_trusted_by_itself(serve, make_client, tls):
     server = serve(always(answer()), tls)
-    refuses(make_client(server, tls=None), server, "unable to get local issuer")
+    assert "unable to get local issuer" in refusal(make_client(server, tls=None), server)
 
 
 def test_a_server_without_tls(serve, make_client):

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tests.fakes.documents import provider_document
+
 _TOKENS = {
     "refresh_token": {"type": "string", "description": "The refresh token."},
     "access_token": {"type": "string", "description": "The access token."},
@@ -19,14 +21,15 @@ def write_files(folder: Path, url: str, **refresh: Any) -> None:
     `refresh`: what the files say of tokens (grace_seconds, access_token_seconds, idle_days …).
     """
     folder.mkdir(parents=True, exist_ok=True)
-    fake = _provider("fake", url, f"{url}/token", refresh)
+    fake = provider_document("fake", "fake", url, refresh)
     fake["kinds"] = {
         "fake_oauth2": _kind(
             "oauth2", "refresh_token", {"user_id": _text(), **_TOKENS}, "user_id", rotates=True
         ),
         "fake_app": _kind("app", "client_credentials", {"tenant": _text(), **_TOKENS}, "tenant"),
     }
-    hub = _provider("fakehub", url, f"{url}/app/installations/{{installation_id}}/x", refresh)
+    token_url = f"{url}/app/installations/{{installation_id}}/x"
+    hub = provider_document("fakehub", "fakehub", url, refresh, token_url=token_url)
     hub["kinds"] = {
         "fakehub_app": _kind(
             "app",
@@ -37,41 +40,6 @@ def write_files(folder: Path, url: str, **refresh: Any) -> None:
     }
     for document in (fake, hub):
         (folder / f"{document['slug']}.json").write_text(json.dumps(document))
-
-
-def _provider(slug: str, url: str, token_url: str, refresh: dict[str, Any]) -> dict[str, Any]:
-    facts = ("rotates", "grace_seconds", "idle_days", "lifetime_days", "access_token_seconds")
-    return {
-        "slug": slug,
-        "name": slug,
-        "website": None,
-        "sources": [],
-        "api": {
-            "base_url": url,
-            "auth": {"in": "header", "values": {"Authorization": "Bearer {access_token}"}},
-        },
-        "variables": {},
-        "oauth": {
-            "authorize_url": f"{url}/authorize",
-            "token_url": token_url,
-            "revocation_url": f"{url}/revoke",
-            "introspection_url": None,
-            "issuer": None,
-            "scope_separator": " ",
-            "default_scopes": [],
-            "pkce": True,
-            "client_auth": "client_secret_post",
-            "token_params": {},
-            "refresh": {name: refresh.get(name) for name in facts},
-            "authorize_params": {},
-            "refresh_url": None,
-            "token_format": "form",
-            "scope_param": "scope",
-            "iss": None,
-            "quirks": [],
-            "revocation": None,
-        },
-    }
 
 
 def _kind(

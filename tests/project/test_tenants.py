@@ -64,7 +64,7 @@ def test_every_route_with_an_id_has_a_sample(path):
 
 @pytest.mark.parametrize("route", routes(), ids=lambda route: route.name)
 def test_every_route_that_takes_a_body_has_a_sample(route):
-    route.body()
+    assert route.method in {"GET", "DELETE"} or route.name in BODIES
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -72,13 +72,15 @@ def test_no_sample_is_of_a_route_that_is_gone(name):
     assert name in {route.name for route in routes()}
 
 
-@pytest.mark.parametrize("sent", SENT)
 @pytest.mark.parametrize("method", [*VERBS, "HEAD", "OPTIONS", "TRACE", "PROPFIND"])
 @pytest.mark.parametrize("path", WITH_ID)
-def test_a_foreign_id_answers_like_an_unknown_one(world, path, method, sent):
-    foreign, unknown = both(world, path, method, **SENT[sent])
-    assert seen(foreign) == seen(unknown)
-    assert foreign.status_code == 404 if method in offered(path) else 405
+def test_a_foreign_id_answers_like_an_unknown_one(world, path, method):
+    """Whatever is sent: nothing is stored, so one world serves for all."""
+    code = 404 if method in offered(path) else 405
+    for name, sent in SENT.items():
+        foreign, unknown = both(world, path, method, **sent)
+        assert seen(foreign) == seen(unknown), name
+        assert foreign.status_code == code, name
 
 
 @pytest.mark.parametrize("path", WITH_ID)

@@ -6,8 +6,8 @@ import pytest
 
 from events.models import Event
 from tests.api import Api
-from tests.credentials.test_import_races import at_once
 from tests.factories import make_token
+from tests.threads import at_once
 from tests.webhooks.conftest import make_endpoint
 from tests.webhooks.work import only, told, work
 from webhooks.models import WebhookDelivery, WebhookEndpoint, WebhookSecret

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.test import override_settings
 
 from accounts.models import Account
@@ -99,3 +100,9 @@ def make_link(api: Api, app: OAuthApp) -> Callable[..., dict[str, Any]]:
         return link
 
     return make
+
+
+@pytest.fixture
+def nothing_counted() -> None:
+    """What earlier tests' strays and starts were counted with is forgotten."""
+    cache.clear()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from django.test import Client
 
-from credentials.connect.models import AuthorizationAttempt
+from credentials.connect.models import AuthorizationAttempt, PendingGrant
+from credentials.models import Credential
 from events.models import Event
 from oauth_apps.models import OAuthApp
 from tests.api import Api
@@ -64,6 +65,12 @@ def approved(browser: Browser, app: OAuthApp, server: AuthorizationServer, **mor
     return query(answer["Location"])["code"]
 
 
+def callback(app: OAuthApp, **sent: str) -> str:
+    """An address that a browser may come back from alpha to."""
+    pairs = "&".join(f"{name}={quote(value)}" for name, value in sent.items())
+    return f"/link/oauth2/callback/alpha/{app.id}?{pairs}"
+
+
 def exchange(app: OAuthApp, code: str, /, **more: Any) -> Any:
     sent = {"code": code, "client_id": str(app.id), "client_secret": "app-secret", **more}
     body = {name: value for name, value in sent.items() if value is not None}
@@ -80,6 +87,20 @@ def continued(browser: Browser, link: dict[str, Any]) -> str:
     answer = browser.open(f"{link['url']}/continue")
     assert answer.status_code == 303, answer.content
     return str(answer["Location"])
+
+
+def connect(browser: Browser, link: dict[str, Any], server: AuthorizationServer) -> Any:
+    """Open, continue, agree: what the browser gets at the end."""
+    return browser.open(server.approve(continued(browser, link)))
+
+
+def shown(api: Api, link: dict[str, Any]) -> dict[str, Any]:
+    document: dict[str, Any] = api.get(f"/v1/connect-links/{link['id']}").json()
+    return document
+
+
+def complete(api: Api, link: dict[str, Any]) -> Any:
+    return api.post(f"/v1/connect-links/{link['id']}/complete")
 
 
 def verbs() -> list[str]:
@@ -99,3 +120,18 @@ def reasons() -> list[str]:
     """Why connections were refused or failed, as the events say it."""
     rows = Event.objects.order_by("id").filter(verb__startswith="connect.")
     return [code for changed in rows.values_list("changed", flat=True) for code in changed]
+
+
+def nothing_connected() -> bool:
+    return not Credential.objects.exists() and not PendingGrant.objects.exists()
+
+
+def is_page(answer: Any) -> None:
+    """A page of ours: whole, strict, kept nowhere, and without a secret in it."""
+    assert answer["Content-Type"].startswith("text/html")
+    assert b"<h1>" in answer.content
+    assert b"<script" not in answer.content
+    assert "default-src 'none'" in answer["Content-Security-Policy"]
+    has_form = b"<form" in answer.content
+    assert answer["Referrer-Policy"] == ("same-origin" if has_form else "no-referrer")
+    assert "no-store" in answer["Cache-Control"]

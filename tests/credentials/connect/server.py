@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from tests.fakes.documents import provider_document
+
 Answer = tuple[int, dict[str, Any]]
 
 
@@ -149,39 +151,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 def provider_file(slug: str, url: str, **oauth: Any) -> dict[str, Any]:
     """A provider whose grants carry their workspace in the token answer, and its file's way to say so."""
+    said = {"issuer": url, "default_scopes": ["read", "write"], "iss": True, **oauth}
     return {
-        "slug": slug,
-        "name": slug.title(),
-        "website": None,
-        "sources": [],
-        "api": {
-            "base_url": url,
-            "auth": {"in": "header", "values": {"Authorization": "Bearer {access_token}"}},
-        },
-        "variables": {},
-        "oauth": {
-            "authorize_url": f"{url}/authorize",
-            "token_url": f"{url}/token",
-            "revocation_url": f"{url}/revoke",
-            "introspection_url": None,
-            "issuer": url,
-            "scope_separator": " ",
-            "default_scopes": ["read", "write"],
-            "pkce": True,
-            "client_auth": "client_secret_post",
-            "token_params": {},
-            "refresh": dict.fromkeys(
-                ("rotates", "grace_seconds", "idle_days", "lifetime_days", "access_token_seconds")
-            ),
-            "authorize_params": {},
-            "refresh_url": None,
-            "token_format": "form",
-            "scope_param": "scope",
-            "iss": True,
-            "quirks": [],
-            "revocation": None,
-            **oauth,
-        },
+        **provider_document(slug, slug.title(), url, **said),
         "kinds": {
             f"{slug}_oauth2": _kind(
                 "oauth2", ("workspace", "workspace_name", "scope"), "workspace", _TOKEN_CONNECT

@@ -9,8 +9,7 @@ import pytest
 
 from credentials.connect.models import PendingGrant
 from credentials.models import Credential
-from tests.credentials.connect.flows import Browser, begin, query, verbs
-from tests.credentials.connect.test_refusals import is_page
+from tests.credentials.connect.flows import Browser, begin, is_page, query, verbs
 
 FILE = Path(__file__).parents[2] / "data/oauth_answers.jsonl"
 ROWS = [json.loads(line) for line in FILE.read_text().splitlines()]

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection
 
 from common.clock import db_now
 from credentials.connect import attempts
@@ -21,12 +18,13 @@ from tests.credentials.connect.flows import (
     begin,
     continued,
     exchange,
+    is_page,
     reasons,
     verbs,
     why,
 )
-from tests.credentials.connect.test_refusals import is_page
 from tests.factories import make_app
+from tests.threads import at_once
 from vault.sealing import Place, Sealed, unseal
 
 
@@ -181,23 +179,12 @@ def test_a_grant_that_does_not_open_waits_for_its_key(browser, app, alpha, setti
     assert not PendingGrant.objects.exists()
 
 
-def at_once(count: int, call: Callable[[int], int]) -> list[int]:
-    def run(number: int) -> int:
-        try:
-            return call(number)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(run, range(count)))
-
-
 @pytest.mark.django_db(transaction=True)
 def test_of_many_who_open_a_start_url_one_gets_on(api, app):
     sent = {"oauth_app_id": str(app.id), "credential_kind": "alpha_oauth2"}
     sent["redirect_url"] = app.redirect_uris[0]
     url = api.post("/v1/credentials/start-auth", sent).json()["start_url"]
-    found = at_once(8, lambda _: Browser().open(url).status_code)
+    found = at_once(lambda _: Browser().open(url).status_code, 8)
     assert sorted(found) == [303] + [400] * 7
 
 
@@ -212,14 +199,14 @@ def test_of_many_who_bring_an_answer_one_gets_on(browser, app, alpha):
         status: int = other.open(address).status_code
         return status
 
-    assert sorted(at_once(8, bring)) == [303] + [400] * 7
+    assert sorted(at_once(bring, 8)) == [303] + [400] * 7
     assert len(alpha.token_calls) == 1
 
 
 @pytest.mark.django_db(transaction=True)
 def test_of_many_who_bring_a_code_at_most_one_gets_the_tokens(browser, app, alpha):
     code = approved(browser, app, alpha)
-    found = at_once(8, lambda _: exchange(app, code).status_code)
+    found = at_once(lambda _: exchange(app, code).status_code, 8)
     assert sorted(found) == [200] + [400] * 7
     assert Revocation.objects.count() == 1
 
@@ -227,5 +214,5 @@ def test_of_many_who_bring_a_code_at_most_one_gets_the_tokens(browser, app, alph
 @pytest.mark.django_db(transaction=True)
 def test_of_many_browsers_one_owns_a_link(make_link):
     link = make_link()
-    found = at_once(8, lambda _: Browser().visit(link["url"]).status_code)
+    found = at_once(lambda _: Browser().visit(link["url"]).status_code, 8)
     assert sorted(found) == [200] + [403] * 7

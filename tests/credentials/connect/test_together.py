@@ -14,24 +14,33 @@ from credentials.connect.grants import grant_lapse
 from credentials.connect.links import link_withdraw
 from credentials.connect.models import AuthorizationAttempt, ConnectLink, PendingGrant
 from credentials.models import Revocation
-from tests.credentials.connect.flows import approved, begin, continued, exchange, why
-from tests.credentials.connect.test_lapses import at_once, sweep
-from tests.credentials.connect.test_links import complete, connect, shown
+from tests.credentials.connect.flows import (
+    approved,
+    begin,
+    complete,
+    connect,
+    continued,
+    exchange,
+    shown,
+    why,
+)
+from tests.credentials.connect.test_lapses import sweep
 from tests.factories import TESTER
+from tests.threads import at_once, until_somebody_waits
 from vault.sealing import Sealed
 
 
 @pytest.mark.django_db(transaction=True)
 def test_many_choose_for_the_first_time(api, app):
     path = f"/v1/oauth-apps/{app.id}/connect-settings"
-    found = at_once(8, lambda _: api.patch(path, {"completes_itself": True}).status_code)
+    found = at_once(lambda _: api.patch(path, {"completes_itself": True}).status_code, 8)
     assert found == [200] * 8
 
 
 @pytest.mark.django_db(transaction=True)
 def test_many_choose_for_the_first_time_for_the_account(api):
     body = {"return_urls": ["https://acme.example/a"]}
-    found = at_once(8, lambda _: api.patch("/v1/connect-settings", body).status_code)
+    found = at_once(lambda _: api.patch("/v1/connect-settings", body).status_code, 8)
     assert found == [200] * 8
 
 
@@ -144,19 +153,9 @@ def test_a_link_that_is_withdrawn_while_its_grant_lapses(pending_and_late):
     with transaction.atomic():
         ConnectLink.objects.select_for_update().get(id=link.id)
         sweeper.start()
-        _until_somebody_waits()
+        until_somebody_waits()
         link_withdraw(account_id=link.account_id, id=link.id, actor=TESTER)
     sweeper.join()
     assert failed == []
     assert Revocation.objects.count() == 1
     assert ConnectLink.objects.get().status == "cancelled"
-
-
-def _until_somebody_waits() -> None:
-    with connection.cursor() as cursor:
-        for _ in range(1000):
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-            if cursor.fetchone()[0]:
-                return
-            cursor.execute("SELECT pg_sleep(0.01)")
-    raise AssertionError("nobody waits")

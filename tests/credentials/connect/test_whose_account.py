@@ -11,10 +11,19 @@ from django.db import connection, transaction
 from credentials.connect.models import PendingGrant
 from credentials.models import Credential, Revocation
 from tests.api import Api
-from tests.credentials.connect.flows import Browser, begin, exchange, query, reasons, why
-from tests.credentials.connect.test_lapses import at_once, sweep
-from tests.credentials.connect.test_links import complete, shown
-from tests.credentials.connect.test_refusals import is_page
+from tests.credentials.connect.flows import (
+    Browser,
+    begin,
+    complete,
+    exchange,
+    is_page,
+    query,
+    reasons,
+    shown,
+    why,
+)
+from tests.credentials.connect.test_lapses import sweep
+from tests.threads import at_once, until_somebody_waits
 from vault.sealing import Place, unseal
 
 SID = "AC" + "0" * 31 + "1"
@@ -119,7 +128,7 @@ class TestTyped:
     @pytest.mark.django_db(transaction=True)
     def test_of_many_who_type_one_account_at_once_one_gets_it(self, api):
         links = [typed(api, f"{number}" * 32) for number in range(8)]
-        found = at_once(8, lambda number: complete(api, links[number]).status_code)
+        found = at_once(lambda number: complete(api, links[number]).status_code, 8)
         assert sorted(found) == [200] + [409] * 7
         first = found.index(200)
         assert secret() == f"{first}" * 32
@@ -142,7 +151,7 @@ class TestTyped:
         with transaction.atomic():
             assert api.post("/v1/credentials", {"properties": properties}).status_code == 200
             other.start()
-            _until_somebody_waits()
+            until_somebody_waits()
         other.join()
         assert found == [409]
         assert secret() == "b" * 32
@@ -210,13 +219,3 @@ class TestNamedByTheCallback:
         assert browser.open(alpha.approve(address, companyId="co-bob")).status_code == 400
         assert shown(api, link)["failure"]["code"] == "account_unproved"
         assert complete(api, link).status_code == 409
-
-
-def _until_somebody_waits() -> None:
-    with connection.cursor() as cursor:
-        for _ in range(1000):
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-            if cursor.fetchone()[0]:
-                return
-            cursor.execute("SELECT pg_sleep(0.01)")
-    raise AssertionError("nobody waits")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import email.utils
+import time
 import uuid
 from typing import Any
 
@@ -73,10 +75,12 @@ def test_silence_is_tried_again_sooner_and_then_ever_later(key, stripe, settings
     assert [round(wait / 5) for wait in waits] == [1, 2, 4]
 
 
+@pytest.mark.parametrize("form", ["seconds", "date"])
 def test_a_provider_says_how_long_to_wait_and_all_its_credentials_do(
-    key, stripe, account, settings
+    key, stripe, account, settings, form
 ):
-    stripe.say(429, headers=("Retry-After: 600",))
+    date = email.utils.formatdate(time.time() + 600, usegmt=True)
+    stripe.say(429, headers=(f"Retry-After: {600 if form == 'seconds' else date}",))
     work()
     make_credential(account)
     assert work() == []

@@ -16,8 +16,8 @@ from credentials.health.models import HealthChange, NoticeMail, ProbeState
 from credentials.health.services import observe
 from credentials.services import credential_delete
 from tests.credentials.health.conftest import gitlab_body
-from tests.credentials.test_import_races import at_once
 from tests.factories import TESTER, make_account, make_credential, stripe_body
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

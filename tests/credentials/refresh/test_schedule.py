@@ -122,4 +122,4 @@ def test_an_answer_ends_the_row_of_failures():
     limits.answered("app", "host")
     fail(limits, OPENS_AFTER - 1)
     with limits.slot("app", "host"):
-        pass
+        assert limits.room("app", PER_APP) == PER_APP - 1

@@ -9,8 +9,8 @@ import pytest
 
 from credentials.models import Credential, CredentialAlias, Reveal
 from tests.api import Api
-from tests.credentials.test_import_races import at_once
 from tests.factories import make_account, make_credential, make_token, stripe_body
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -109,8 +109,10 @@ def test_another_credentials_former_secret_is_a_conflict_too(api, account, row):
 
 
 def test_another_accounts_secret_is_nobodys_business(api, other_account, row):
-    make_credential(other_account, stripe_body("sk_2"))
+    theirs = make_credential(other_account, stripe_body("sk_2"))
     rotate(api, row, secret="sk_2")
+    assert secrets(row) == secrets(theirs) == {"secret": "sk_2"}
+    assert again(theirs).revision == 1
 
 
 def test_health_is_unknown_again(api, row):
@@ -153,6 +155,7 @@ def test_a_grant_that_does_not_open_needs_them_all(api, account, break_seal):
     break_seal(grant)
     rotate(api, grant, 409, access_token="lin_2")
     rotate(api, grant, access_token="lin_2", refresh_token="lin_r_2")
+    assert secrets(grant) == {"access_token": "lin_2", "refresh_token": "lin_r_2"}
 
 
 def test_a_new_grant_starts_a_new_life(api, account):
@@ -218,7 +221,9 @@ def test_what_holds_no_secret_cannot_be_rotated(api, account):
     properties = dict(registry().kinds["github_app"].example)
     app = make_app(account, "github")
     row = make_credential(account, {"properties": properties, "oauth_app_id": str(app.id)})
-    rotate(api, row, 409, installation_id=properties["installation_id"])
+    answer = rotate(api, row, 409, installation_id=properties["installation_id"])
+    assert "holds no secret" in answer.json()["detail"]
+    assert again(row).revision == 1
 
 
 def kinds() -> list[str]:

@@ -69,6 +69,7 @@ def test_as_rfc_7009_has_it(provider, standard, hint, sent):
 def test_done_or_dead_already(provider, standard, answer):
     provider.says(answer)
     revoke(standard, token=TOKEN, hint=None)
+    assert [call.form["token"] for call in provider.requests] == ["rt-1"]
 
 
 @pytest.mark.parametrize(
@@ -145,6 +146,7 @@ def test_an_own_calls_url_may_hold_the_client_id(provider, own):
 def test_a_status_that_the_file_calls_good(provider, own):
     provider.says(reply({"error": "already gone"}, 404))
     revoke(own(ok=(200, 404)), token=TOKEN, hint=None)
+    assert [call.form["token"] for call in provider.requests] == ["rt-1"]
 
 
 def test_a_good_status_with_an_error_inside(provider, own):

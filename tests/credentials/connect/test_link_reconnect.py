@@ -1,0 +1,91 @@
+"""A connect link for a credential that is there: the same upstream account, or nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from credentials.connect.models import PendingGrant
+from credentials.models import Credential, Revocation
+from tests.credentials.connect.flows import RETURN, complete, connect, reasons, shown
+from tests.factories import make_app
+
+
+class TestReconnect:
+    @pytest.fixture
+    def credential(self, api, browser, make_link, alpha) -> dict[str, Any]:
+        link = make_link()
+        connect(browser, link, alpha)
+        id = complete(api, link).json()["credential_id"]
+        found: dict[str, Any] = api.get(f"/v1/credentials/{id}").json()
+        return found
+
+    def test_the_same_account_gets_a_new_grant(self, api, browser, make_link, alpha, credential):
+        link = make_link(credential_id=credential["id"])
+        assert connect(browser, link, alpha).status_code == 303
+        assert complete(api, link).json()["credential_id"] == credential["id"]
+        row = Credential.objects.get()
+        assert row.revision == 2
+
+    def test_the_page_says_so(self, browser, make_link, credential):
+        page = browser.visit(make_link(credential_id=credential["id"])["url"])
+        assert b"same account as before" in page.content
+
+    def test_another_account_is_refused_and_given_back(
+        self, api, browser, make_link, alpha, credential
+    ):
+        link = make_link(credential_id=credential["id"])
+        alpha.user = "eve"
+        answer = connect(browser, link, alpha)
+        assert answer.status_code == 400
+        assert b"another account" in answer.content
+        assert not PendingGrant.objects.exists()
+        assert Revocation.objects.get().properties["workspace"] == "ws-eve"
+        assert shown(api, link)["failure"]["code"] == "account_mismatch"
+        assert shown(api, link)["status"] == "opened"
+        alpha.user = "ann"
+        assert connect(browser, link, alpha).status_code == 303
+
+    def test_an_account_that_is_connected_elsewhere_keeps_its_grant(
+        self, api, browser, make_link, alpha, credential
+    ):
+        alpha.user = "eve"
+        other = make_link()
+        connect(browser, other, alpha)
+        complete(api, other)
+        link = make_link(credential_id=credential["id"])
+        assert connect(browser, link, alpha).status_code == 400
+        assert not Revocation.objects.exists()
+
+    def test_the_companys_own_id_does_not_make_another_account_the_same(
+        self, api, browser, make_link, alpha
+    ):
+        first = make_link(external_id="customer-1")
+        connect(browser, first, alpha)
+        id = complete(api, first).json()["credential_id"]
+        alpha.user = "eve"
+        assert connect(browser, make_link(credential_id=id), alpha).status_code == 400
+        assert reasons() == ["account_mismatch"]
+
+    def test_a_credential_that_is_gone_is_not_made_anew(
+        self, api, browser, make_link, alpha, credential
+    ):
+        link = make_link(credential_id=credential["id"])
+        connect(browser, link, alpha)
+        api.delete(f"/v1/credentials/{credential['id']}")
+        assert complete(api, link).status_code == 409
+        assert not Credential.objects.exists()
+
+    def test_the_app_and_kind_are_the_credentials(self, api, account, credential):
+        answer = api.post("/v1/connect-links", {"credential_id": credential["id"]})
+        assert answer.status_code == 201
+        assert answer.json()["kind"] == "alpha_oauth2"
+        other = make_app(account, "alpha", redirect_uris=[RETURN])
+        sent = {"credential_id": credential["id"], "oauth_app_id": str(other.id)}
+        answer = api.post("/v1/connect-links", sent)
+        assert "oauth_app_id" in answer.json()["validation_errors"]
+
+    def test_another_accounts_credential_is_not_there(self, stranger, credential):
+        answer = stranger.post("/v1/connect-links", {"credential_id": credential["id"]})
+        assert answer.status_code == 422

@@ -1,0 +1,141 @@
+"""What the documented flow does not begin with: refused before anybody is sent on."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+
+from credentials.connect.models import AuthorizationAttempt
+from tests.credentials.connect.flows import (
+    Browser,
+    authorize_address,
+    is_page,
+    query,
+    reasons,
+)
+
+pytestmark = pytest.mark.usefixtures("nothing_counted")
+
+
+CHALLENGE = "c" * 43
+
+
+@pytest.mark.parametrize("name", ["client_id", "redirect_uri", "state"])
+@pytest.mark.parametrize("value", [None, ""], ids=["absent", "empty"])
+def test_authorize_needs_its_parameters(browser, app, name, value):
+    answer = browser.open(authorize_address(app, **{name: value}))
+    assert answer.status_code == 400
+    is_page(answer)
+    assert name.encode() in answer.content
+    assert not AuthorizationAttempt.objects.exists()
+    assert name == "client_id" or reasons() == ["bad_request"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("client_id", "client-1"),
+        ("client_id", "01989aa0-0000-7000-8000-000000000000"),
+        ("redirect_uri", "https://evil.example/connected"),
+        ("state", "x" * 1025),
+        ("state", "\x00"),
+        ("scope", ""),
+        ("scope", "admin"),
+        ("scope", "read admin"),
+        ("scope", "read  write"),
+        ("scope", "read read"),
+        ("scope", '"'),
+        ("response_type", "token"),
+        ("response_type", ""),
+        ("kind", "alpha_key"),
+        ("kind", "beta_oauth2"),
+        ("kind", ""),
+        ("kind", None),
+        ("external_id", ""),
+        ("external_id", "x" * 256),
+        ("nonce", "n"),
+        ("code_challenge", CHALLENGE),
+        ("code_challenge_method", "S256"),
+        ("code_challenge_method", "plain"),
+    ],
+)
+def test_authorize_refuses_what_is_wrong(browser, app, other_app, name, value):
+    answer = browser.open(authorize_address(app, **{name: value}))
+    assert answer.status_code == 400
+    assert not AuthorizationAttempt.objects.exists()
+
+
+@pytest.mark.parametrize("challenge", ["", "short", "c" * 44, "c" * 42 + "="])
+def test_authorize_takes_no_challenge_but_s256(browser, app, challenge):
+    for method in ("S256", "plain", ""):
+        address = authorize_address(app, code_challenge=challenge, code_challenge_method=method)
+        assert browser.open(address).status_code == 400
+
+
+@pytest.mark.parametrize("name", ["client_id", "redirect_uri", "state", "scope", "kind"])
+def test_authorize_refuses_a_parameter_twice(browser, app, name):
+    address = authorize_address(app, scope="read")
+    value = query(address)[name]
+    for second in (value, "other"):
+        answer = browser.open(f"{address}&{name}={quote(second)}")
+        assert answer.status_code == 400
+    assert not AuthorizationAttempt.objects.exists()
+
+
+OPEN_REDIRECTS = [
+    "https://evil.example/connected",
+    "https://acme.example/connected/",
+    "https://acme.example/connected?x=1",
+    "https://acme.example/connected#x",
+    "https://acme.example/CONNECTED",
+    "https://ACME.example/connected",
+    "https://acme.example/connected/../evil",
+    "https://acme.example/%63onnected",
+    "https://acme.example:443/connected",
+    "https://acme.example@evil.example/connected",
+    "https://acme.example.evil.example/connected",
+    "https://acme.example\\@evil.example/connected",
+    "https://evil.example\\.acme.example/connected",
+    "http://acme.example/connected",
+    "//acme.example/connected",
+    "///evil.example",
+    "/connected",
+    "https:acme.example/connected",
+    "https:///acme.example/connected",
+    "javascript:alert(1)",
+    "data:text/html,x",
+    " https://acme.example/connected",
+    "https://acme.example/connected ",
+    "https://acme.example/connected\r\nLocation: https://evil.example",
+    "https://acme.example/connected%0d%0aX: y",
+    "https://аcme.example/connected",
+    "https://acme.example/connected\u200b",
+]
+
+
+@pytest.mark.parametrize("uri", OPEN_REDIRECTS)
+def test_no_redirect_but_to_an_address_that_is_registered(browser, app, uri):
+    answer = browser.open(authorize_address(app, redirect_uri=uri))
+    assert answer.status_code == 400
+    assert "Location" not in answer
+    assert b"evil.example" not in answer.content
+    assert reasons() == ["bad_request"]
+
+
+@pytest.mark.parametrize("uri", OPEN_REDIRECTS)
+def test_no_link_returns_to_an_address_that_is_not_registered(api, app, uri):
+    sent = {"oauth_app_id": str(app.id), "kind": "alpha_oauth2", "return_to": uri}
+    answer = api.post("/v1/connect-links", sent)
+    assert answer.status_code == 422
+    assert "return_to" in answer.json()["validation_errors"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/link/oauth2/authorize", "/link/oauth2/callback/alpha", "/link/oauth2/start/x"]
+)
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD"])
+def test_pages_are_for_looking_at_alone(db, path, method):
+    client = Browser().client
+    client.handler.enforce_csrf_checks = False
+    assert client.generic(method, path).status_code == 405

@@ -1,0 +1,38 @@
+"""Many at once, over real connections and transactions: `django_db(transaction=True)`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from django.db import connection
+
+T = TypeVar("T")
+
+
+def at_once(work: Callable[[int], T], count: int) -> list[T]:
+    """Run `work(number)` in `count` threads that start together, each with its own connection."""
+    gate = threading.Barrier(count)
+
+    def run(number: int) -> T:
+        try:
+            gate.wait(timeout=30)
+            return work(number)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def until_somebody_waits() -> None:
+    """Return as soon as a connection waits for a lock. PostgreSQL only: SQLite does not tell."""
+    with connection.cursor() as cursor:
+        for _ in range(1000):
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone()[0]:
+                return
+            cursor.execute("SELECT pg_sleep(0.01)")
+    raise AssertionError("nobody waits")
