@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from typing import Any
+from typing import Any, Final
 
 import django_filters
 from django import forms
 
 from common import strict_json, times
 from common.errors import Problem
-from common.ids import parse_uuid
+from common.ids import first_at, parse_uuid
+
+SKEW: Final = dt.timedelta(days=1)
+"""How far an id's time, an application's clock, may be from the row's, which is the database's."""
 
 
 class MomentField(forms.Field):
@@ -48,6 +51,31 @@ class JSONObjectField(forms.Field):
 
 class MomentFilter(django_filters.Filter):
     field_class = MomentField
+
+
+class MadeAfterFilter(MomentFilter):
+    """Rows made after a moment. Their ids tell the time as well, and spare a list all rows beyond."""
+
+    def filter(self, qs: Any, value: dt.datetime | None) -> Any:
+        if value is None:
+            return qs
+        return qs.filter(**{f"{self.field_name}__gt": value}, id__gte=_first(value, -SKEW))
+
+
+class MadeBeforeFilter(MomentFilter):
+    """As MadeAfterFilter, of those made before."""
+
+    def filter(self, qs: Any, value: dt.datetime | None) -> Any:
+        if value is None:
+            return qs
+        return qs.filter(**{f"{self.field_name}__lt": value}, id__lt=_first(value, SKEW))
+
+
+def _first(moment: dt.datetime, plus: dt.timedelta) -> uuid.UUID:
+    try:
+        return first_at(moment + plus)
+    except OverflowError:
+        return first_at(moment)
 
 
 class UUIDFilter(django_filters.Filter):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import django_filters
 
-from common.filters import MomentFilter, UUIDFilter
+from common.filters import MadeAfterFilter, MadeBeforeFilter, UUIDFilter
 from events.models import Event
 
 
@@ -10,8 +10,8 @@ class EventFilter(django_filters.FilterSet):
     verb = django_filters.CharFilter(strip=False)
     target = UUIDFilter(field_name="target_id", help_text="Id of the object.")
     actor = django_filters.CharFilter(strip=False)
-    after = MomentFilter(field_name="time", lookup_expr="gt", help_text="RFC 3339, with offset.")
-    before = MomentFilter(field_name="time", lookup_expr="lt", help_text="RFC 3339, with offset.")
+    after = MadeAfterFilter(field_name="time", help_text="RFC 3339, with offset.")
+    before = MadeBeforeFilter(field_name="time", help_text="RFC 3339, with offset.")
 
     class Meta:
         model = Event

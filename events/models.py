@@ -37,6 +37,7 @@ class Event(models.Model):
             models.Index(fields=["account", "id"], name="event_account_newest"),
             models.Index(fields=["account", "target_id", "id"], name="event_account_target"),
             models.Index(fields=["account", "verb", "id"], name="event_account_verb"),
+            models.Index(fields=["account", "actor", "id"], name="event_account_actor"),
         ]
 
     def __str__(self) -> str:
