@@ -41,6 +41,12 @@ def chosen(account_id: uuid.UUID, app: OAuthApp | None) -> ConnectSettings:
     return of_app(app) if app else of_account(account_id)
 
 
+def return_addresses(account_id: uuid.UUID, app: OAuthApp | None) -> list[str]:
+    """Where the company lets people be sent back to, at this moment."""
+    found: list[str] = app.redirect_uris if app else of_account(account_id).return_urls
+    return found
+
+
 def choose(
     *, account_id: uuid.UUID, app: OAuthApp | None, actor: Actor, changes: Changes
 ) -> ConnectSettings:

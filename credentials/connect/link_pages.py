@@ -12,6 +12,7 @@ from common.errors import Invalid
 from credentials.connect import links
 from credentials.connect.attempts import attempt_begin
 from credentials.connect.browsers import browser_of, remember
+from credentials.connect.choices import return_addresses
 from credentials.connect.drafts import provider_of
 from credentials.connect.forms import PropertiesForm
 from credentials.connect.models import ConnectLink
@@ -87,8 +88,11 @@ def after_link(found: ConnectLink, *, token: str) -> HttpResponse:
 
 
 def return_of(found: ConnectLink) -> str:
-    """Where the person goes next: never with a secret; the status is for show, /complete decides."""
-    if not found.return_to:
+    """Where the person goes next: never with a secret; the status is for show, /complete decides.
+
+    "" for nowhere, and for an address that the company has withdrawn since.
+    """
+    if found.return_to not in return_addresses(found.account_id, found.oauth_app):
         return ""
     return with_parameters(
         found.return_to, {"connect_link": str(found.id), "status": str(found.status)}

@@ -20,6 +20,7 @@ from credentials.connect.attempts import (
     attempt_open,
 )
 from credentials.connect.browsers import browser_digest, known_or_new, remember
+from credentials.connect.choices import return_addresses
 from credentials.connect.drafts import (
     Draft,
     check_identifiable,
@@ -32,7 +33,7 @@ from credentials.connect.models import AuthorizationAttempt as Attempt
 from credentials.connect.parameters import answered, single
 from credentials.connect.presenting import onlooker, page, see_other
 from credentials.connect.refusals import Refusal
-from credentials.connect.returning import denied, missing, receive
+from credentials.connect.returning import denied, missing, receive, withdrawn
 from credentials.connect.targets import with_parameters
 from credentials.connect.trail import note_stray
 from oauth_apps.models import OAuthApp
@@ -113,6 +114,8 @@ def callback(request: HttpRequest, provider: str, app_id: str | None = None) -> 
 
 def _received(request: HttpRequest, returned: Returned, sent: dict[str, str]) -> HttpResponse:
     actor = onlooker(request)
+    if returned.attempt.link is None and not _may_return(returned):
+        raise withdrawn(returned, actor)
     if "error" in sent:
         raise denied(returned, sent["error"], actor)
     if "code" not in sent:
@@ -130,14 +133,20 @@ def _offer(refusal: Refusal, returned: Returned) -> None:
     attempt = returned.attempt
     if attempt.link is not None:
         refusal.again = reverse("connect-link", args=[returned.state])
-        if attempt.return_to:
-            status = "denied" if refusal.code == "access_denied" else "failed"
-            refusal.back = with_parameters(
-                attempt.return_to, {"connect_link": str(attempt.link_id), "status": status}
-            )
+    if not _may_return(returned):
         return
-    error = _ERRORS.get(refusal.code, "server_error")
-    refusal.back = with_parameters(attempt.return_to, {"error": error, **_state(returned)})
+    if attempt.link is None:
+        more = {"error": _ERRORS.get(refusal.code, "server_error"), **_state(returned)}
+    else:
+        status = "denied" if refusal.code == "access_denied" else "failed"
+        more = {"connect_link": str(attempt.link_id), "status": status}
+    refusal.back = with_parameters(attempt.return_to, more)
+
+
+def _may_return(returned: Returned) -> bool:
+    """Whether the address still is one of the company's: it may have withdrawn it meanwhile."""
+    attempt = returned.attempt
+    return attempt.return_to in return_addresses(attempt.account_id, attempt.oauth_app)
 
 
 def _state(returned: Returned) -> dict[str, str]:

@@ -101,6 +101,7 @@ _SENTENCES: Final = {
     "not_exchanged": "The code was not exchanged in time; the grant was revoked.",
     "other_browser": "The answer came in another browser than the one that began.",
     "provider_refused": "The provider refused the code.",
+    "redirect_refused": "The address to return to was withdrawn meanwhile.",
     "replayed": "The code came twice; the grant was revoked.",
     "state_expired": "The user did not come back within ten minutes.",
     "wrong_callback": "The answer came to the redirect URI of another app.",

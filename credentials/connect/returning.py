@@ -68,6 +68,13 @@ def missing(returned: Returned, actor: Actor) -> Refusal:
     return Refusal("provider_refused")
 
 
+def withdrawn(returned: Returned, actor: Actor) -> Refusal:
+    """The address to return to is none of the company's any more: the code is left to expire."""
+    detail = "The address to return to was withdrawn meanwhile."
+    attempt_fail(attempt=returned.attempt, code="redirect_refused", detail=detail, actor=actor)
+    return Refusal("redirect_refused")
+
+
 def receive(returned: Returned, code: str, callback: Mapping[str, str], actor: Actor) -> Held:
     """Exchange the code, find out whose grant it is, and hold it. Raises Refusal, all of it noted."""
     attempt = returned.attempt

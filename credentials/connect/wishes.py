@@ -59,7 +59,7 @@ def columns_of(account_id: uuid.UUID, wish: Wish) -> dict[str, Any]:
     if kind.needs_app:
         check_identifiable(kind, external_id)
     if wish.return_to:
-        allowed = app.redirect_uris if app else choices.of_account(account_id).return_urls
+        allowed = choices.return_addresses(account_id, app)
         check_return(wish.return_to, allowed, field="return_to")
     return {
         "oauth_app": app,
