@@ -10,7 +10,7 @@ import httpcore2
 from egress.bodies import Body
 from egress.errors import Broken, EgressError, Refused, TooSlow
 from egress.exchange import Exchange
-from egress.messages import Headers, header
+from egress.messages import VALUE, Headers, header
 
 T = TypeVar("T")
 
@@ -20,7 +20,8 @@ class Answer:
 
     The iteration raises like `send` does, so that an end without an error is the body's end.
     Where the body was decompressed, Content-Encoding and Content-Length are left out. `verbatim`:
-    body and headers are as they came.
+    body and headers are as they came, but for a Content-Length beside chunks (RFC 9112 §6.3). Raises
+    Broken for a header with a control character in it.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class Answer:
         self._response = response
         self._exchange = exchange
         self.status = response.status
-        self.headers = _decoded(response.headers)
+        self.headers = _decoded(response.headers, exchange.host)
         self._body = Body(
             exchange.host, () if verbatim else self.headers, exchange.limits.max_bytes
         )
@@ -101,7 +102,11 @@ def guarded(exchange: Exchange, step: Callable[[], T]) -> T:
     raise ours(exchange.host, reason, sent=exchange.sent)
 
 
-def _decoded(headers: list[tuple[bytes, bytes]]) -> Headers:
-    return tuple(
-        (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers
-    )
+def _decoded(headers: list[tuple[bytes, bytes]], host: str) -> Headers:
+    found = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers]
+    if not all(VALUE.fullmatch(value) for _, value in found):
+        raise Broken(host, "the answer has a header that is not one", sent=True)
+    if any(name == "transfer-encoding" for name, _ in found):
+        # Passed on, it would say another end of the body than the chunks did.
+        found = [pair for pair in found if pair[0] != "content-length"]
+    return tuple(found)

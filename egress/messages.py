@@ -13,7 +13,7 @@ from egress.urls import Url
 Headers = Sequence[tuple[str, str]]
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
-_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 # Who else writes these decides where a message ends (RFC 9112 §6), what its answer is, or which host it is for.
 _OURS: Final = frozenset(
     {"host", "accept-encoding", "content-length", "transfer-encoding", "te", "trailer", "expect"}
@@ -85,7 +85,7 @@ def _checked(name: str, value: str, url: Url) -> tuple[str, str]:
         raise Refused(url.host, "a header's name is not one")
     if name.lower() in _OURS:
         raise Refused(url.host, f"the header {name} is not the caller's to set")
-    if not _VALUE.fullmatch(value) or value != value.strip(" \t"):
+    if not VALUE.fullmatch(value) or value != value.strip(" \t"):
         raise Refused(url.host, f"the header {name} has a value that cannot be sent")
     return name, value
 

@@ -9,8 +9,10 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from common.admin import ServiceAdmin, actor
-from common.admin_forms import ServiceForm
+from common.admin_display import moment
+from common.admin_forms import LinesField, ServiceForm
 from credentials.custom_providers import custom_provider_create, custom_provider_update
+from events.admin import TrailHistory
 from providers.models import CustomProvider
 
 _CHANGEABLE: Final = ("base_url", "auth_header", "prefix", "blocked_endpoints", "rate_limit")
@@ -21,6 +23,9 @@ class CustomProviderForm(ServiceForm[CustomProvider]):
     prefix = forms.CharField(  # type: ignore[assignment] # a field; Django's forms have a prefix too
         max_length=32, strip=False, required=False, initial="Bearer "
     )
+    blocked_endpoints = LinesField(
+        label="Blocked endpoints", help_text="One on each line: METHOD /path, such as DELETE /v1/*."
+    )
 
     class Meta:
         model = CustomProvider
@@ -28,12 +33,16 @@ class CustomProviderForm(ServiceForm[CustomProvider]):
 
 
 @admin.register(CustomProvider)
-class CustomProviderAdmin(ServiceAdmin[CustomProvider]):
+class CustomProviderAdmin(TrailHistory, ServiceAdmin[CustomProvider]):
     form = CustomProviderForm
-    list_display = ("slug", "account", "base_url", "rate_limit", "updated_at")
+    list_display = ("slug", "account", "base_url", "rate_limit", "updated")
     list_filter = ("account",)
     list_select_related = ("account",)
     search_fields = ("name", "base_url")
+
+    @admin.display(description="updated (UTC)")
+    def updated(self, provider: CustomProvider) -> str:
+        return moment(provider.updated_at)
 
     def has_delete_permission(
         self, request: HttpRequest, obj: CustomProvider | None = None

@@ -18,12 +18,12 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from common.errors import BadRequest, Forbidden, Problem
+from common.waiting import let_go
 from credentials.proxy import metrics, tokens
 from credentials.proxy.errors import ClientGone
 from credentials.proxy.target import parse
 from credentials.proxy.use import Asked, Reply, Uses
 from credentials.proxy.watching import Watch
-from credentials.refresh.connections import let_go
 from egress.client import Client
 from egress.sockets import reset
 
@@ -61,7 +61,11 @@ class Proxy:
             return [body]
         finally:
             let_go()
-        start(_line(reply.status), [*reply.headers, ours])
+        try:
+            start(_line(reply.status), [*reply.headers, ours])
+        except Exception:
+            reply.body.close()  # The server has nothing to close yet.
+            raise
         return reply.body
 
     def _reply(self, environ: Environ, request_id: str) -> Reply:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
+from urllib.parse import urljoin
+
+from credentials.proxy.target import has_dots
 
 Pairs = list[tuple[str, str]]
 
@@ -29,8 +32,13 @@ _NOT_DOWN: Final = _HOP | {
     *("set-cookie", "set-cookie2", "www-authenticate", "authentication-info"),
     *("strict-transport-security", "alt-svc", "clear-site-data", "public-key-pins", "nel"),
     *("report-to", "reporting-endpoints", "content-security-policy", "service-worker-allowed"),
-    *("date", "server", "x-content-type-options", "latchkey-request-id"),
+    *("date", "server", "cache-control", "x-content-type-options", "latchkey-request-id"),
+    # Orders to the server in front of us: to send a file or another of its locations, or to keep
+    # an answer for everybody.
+    *("x-sendfile", "x-lighttpd-send-file", "x-litespeed-location", "x-reproxy-url"),
+    *("surrogate-control", "cdn-cache-control", "cloudflare-cdn-cache-control", "edge-control"),
 }
+_ACCEL: Final = "x-accel-"
 _ADDRESSES: Final = frozenset({"location", "content-location", "link"})
 _OURS: Final = (
     # Opened in a browser, an answer must not act in the name of this host's pages.
@@ -38,8 +46,16 @@ _OURS: Final = (
     ("X-Content-Type-Options", "nosniff"),
 )
 
+_SHARED: Final = frozenset({"public", "s-maxage", "proxy-revalidate"})
+_UNSHARED: Final = frozenset({"private", "no-store"})
+
 _ABSOLUTE: Final = re.compile(r"(?:(https?):)?//([^/?#]*)(.*)", re.IGNORECASE)
+_OTHER_SCHEME: Final = re.compile(r"(?!https?:)[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+# What some clients read as relative, or as another path than it is.
+_AMBIGUOUS: Final = re.compile(r"https?:(?!//)|.*\\", re.IGNORECASE)
 _IN_LINK: Final = re.compile(r"<([^<>]*)>")
+
+NOWHERE: Final = "about:blank"
 
 
 def to_upstream(environ: Mapping[str, Any], *, without: Iterable[str]) -> Pairs:
@@ -82,55 +98,72 @@ def to_caller(
     """The answer's headers that go on: addresses by `rewrite`, and every value by `clean`."""
     given = list(headers)
     named = _named_by_connection(",".join(v for n, v in given if n.lower() == "connection"))
-    pairs: Pairs = []
+    pairs: Pairs = [("Cache-Control", clean(_cache_control(given)))]
     for name, value in given:
         lower = name.lower()
-        if lower in _NOT_DOWN or lower in named:
+        if lower in _NOT_DOWN or lower in named or lower.startswith(_ACCEL):
             continue
         if lower == "link":
             value = _IN_LINK.sub(lambda found: f"<{rewrite(found[1])}>", value)
         elif lower in _ADDRESSES:
             value = rewrite(value)
         pairs.append((name.title(), clean(value)))
-    if not any(name == "Cache-Control" for name, _ in pairs):
-        pairs.append(("Cache-Control", "no-store"))
     return [*pairs, *_OURS]
 
 
+def _cache_control(headers: Iterable[tuple[str, str]]) -> str:
+    """The provider's, but never for a cache that callers share (RFC 9111 §3.5): ours have one URL."""
+    given = ",".join(value for name, value in headers if name.lower() == "cache-control")
+    if not given or '"' in given:
+        return "no-store"
+    parts = [part.strip() for part in given.split(",") if part.strip()]
+    names = {part.partition("=")[0].lower() for part in parts}
+    kept = [part for part in parts if part.partition("=")[0].lower() not in _SHARED]
+    return ", ".join(kept if names & _UNSHARED else ["private", *kept])
+
+
 class Addresses:
-    """Turns addresses below the provider's base URL into ours, and leaves all others alone.
+    """Turns addresses below the provider's base URL into ours.
 
     `base_url` is where requests go, `here` what stands for it: our origin and the route's prefix.
+    `asked` is the URL that the answer is of; what is relative is made absolute by it, as it would lead to
+    another of our paths (`/v1/credentials` …), whither clients take their token. All others are
+    left alone, but for those at our own host, which no provider has to name: these become NOWHERE.
     """
 
-    def __init__(self, base_url: str, here: str) -> None:
-        found = _ABSOLUTE.fullmatch(base_url)
-        if found is None:
-            raise ValueError("base_url is no absolute URL")
-        self._scheme = (found[1] or "https").lower()
-        self._host = self._plain_host(found[2], self._scheme)
-        self._path = found[3].rstrip("/")
+    def __init__(self, base_url: str, here: str, asked: str) -> None:
+        self._scheme, self._host, path = _split(base_url)
+        self._path = path.rstrip("/")
         self._here = here
+        self._our_host = _split(here)[1]
+        self._asked = asked
 
     def __call__(self, address: str) -> str:
-        found = _ABSOLUTE.fullmatch(address)
-        if found is None:
-            rest = address if address.startswith("/") else None
-        else:
-            scheme = (found[1] or self._scheme).lower()
-            ours = (scheme, self._plain_host(found[2], scheme)) == (self._scheme, self._host)
-            rest = found[3] if ours else None
-        if rest is None or not self._is_below(rest):
+        if _AMBIGUOUS.match(address):
+            return NOWHERE
+        if not address or _OTHER_SCHEME.match(address):
             return address
-        return self._here + rest[len(self._path) :]
+        if not _ABSOLUTE.fullmatch(address):
+            address = urljoin(self._asked, address)
+        scheme, host, rest = _split(address, self._scheme)
+        if (scheme, host) == (self._scheme, self._host) and self._is_below(rest):
+            return self._here + rest[len(self._path) :]
+        return NOWHERE if host == self._our_host else address
 
     def _is_below(self, rest: str) -> bool:
         after = rest[len(self._path) :]
-        return rest.startswith(self._path) and (not after or after[0] in "/?#")
+        begins = rest.startswith(self._path) and (not after or after[0] in "/?#")
+        return begins and not has_dots(re.split("[?#]", rest)[0])
 
-    @staticmethod
-    def _plain_host(host: str, scheme: str) -> str:
-        return host.lower().removesuffix(":443" if scheme == "https" else ":80")
+
+def _split(url: str, scheme: str = "https") -> tuple[str, str, str]:
+    """The scheme, the host without a user or a default port, and the rest. ValueError where it is relative."""
+    found = _ABSOLUTE.fullmatch(url)
+    if found is None:
+        raise ValueError("this is no absolute URL")
+    scheme = (found[1] or scheme).lower()
+    host = found[2].rpartition("@")[2].lower()
+    return scheme, host.removesuffix(":443" if scheme == "https" else ":80"), found[3]
 
 
 def _named_by_connection(value: str) -> set[str]:

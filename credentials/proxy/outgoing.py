@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
-from common.errors import BadRequest, Conflict
+from common.errors import BadRequest, Conflict, TargetTooLong
 from credentials.injection import Injection
 from credentials.proxy import headers, signing
 from credentials.proxy.chosen import Chosen, Opened, proof
 from credentials.proxy.target import Target
 from credentials.proxy.uploads import Upload
 from egress.messages import Request
+from egress.urls import MAX_LENGTH
 from oauth_apps.clients import client_of
 from oauth_apps.models import OAuthApp
 from oauth_apps.protocol import AppError
@@ -77,7 +78,9 @@ def _with(query: str | None, injected: Injection) -> str | None:
     """The query with the credential's own parameters; those the caller has are BadRequest."""
     if not injected.query:
         return query
-    given = {name.lower() for name, _ in parse_qsl(query or "", keep_blank_values=True)}
+    # Some servers take `;` for `&`.
+    plain = (query or "").replace(";", "&")
+    given = {name.lower() for name, _ in parse_qsl(plain, keep_blank_values=True)}
     for name, _ in injected.query:
         if name.lower() in given:
             raise BadRequest(f"The query parameter {name} is the credential's.")
@@ -106,4 +109,7 @@ def _request(
 
 def _url(chosen: Chosen, call: Call, query: str | None) -> str:
     url = chosen.base_url + call.target.path
-    return url if query is None else f"{url}?{query}"
+    url = url if query is None else f"{url}?{query}"
+    if len(url) > MAX_LENGTH:  # A form was moved to the query, which had no bound of its own.
+        raise TargetTooLong(f"With its parameters the URL has more than {MAX_LENGTH} characters.")
+    return url

@@ -68,14 +68,18 @@ class Relay:
             side = "caller" if self._is_gone() else "provider"
             raise self._broken(side, error.reason) from None
         except Echoed as echo:
-            self._on_echo()
-            raise self._broken("echo", str(echo)) from None
+            side = "echo" if self._filter.found else "provider"
+            raise self._broken(side, str(echo)) from None
+        except Exception as error:  # An echo that cannot be written down does not go on.
+            raise self._broken("ours", type(error).__name__) from None
 
     def _passed(self, piece: bytes) -> Iterator[bytes]:
         before = self._filter.found
-        passed = self._filter.feed(piece)
-        if self._filter.found and not before:
-            self._on_echo()
+        try:
+            passed = self._filter.feed(piece)
+        finally:
+            if self._filter.found and not before:
+                self._on_echo()
         if passed:
             yield self._counted(passed)
 

@@ -5,8 +5,16 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Sequence
+from typing import Final
+from urllib.parse import parse_qsl
 
 from credentials.proxy.target import decoded
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# Of Rails, Laravel and Symfony; of Salesforce; of Google; of others.
+_METHOD_PARAMETERS: Final = frozenset(
+    {"_method", "_httpmethod", "$httpmethod", "method", "x-http-method-override"}
+)
 
 
 def path_allowed(path: str, patterns: Sequence[str]) -> bool:
@@ -24,6 +32,15 @@ def endpoint_blocked(method: str, path: str, blocked: Iterable[str]) -> bool:
         if verb in {"*", method.upper()} and any(_any(f, [pattern]) for f in _forms(path)):
             return True
     return False
+
+
+def names_another_method(method: str, query: str) -> bool:
+    """Whether a parameter does by which some servers take another method than the request's."""
+    pairs = parse_qsl(query.replace(";", "&"), keep_blank_values=True)
+    return any(
+        name.lower() in _METHOD_PARAMETERS and value.upper() in _METHODS - {method}
+        for name, value in pairs
+    )
 
 
 def _forms(path: str) -> set[str]:

@@ -26,6 +26,8 @@ _FORM: Final = re.compile(
 )
 _BROKEN: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL: Final = re.compile(r"%(?:25)*(?:[01][0-9a-f]|7f)", re.IGNORECASE)
+# A dot, slash or backslash to decoders that take more bytes for one than UTF-8 allows (RFC 3629 §3).
+_OVERLONG: Final = re.compile(r"%(?:25)*(?:c0%(?:25)*a[ef]|c1%(?:25)*9c)", re.IGNORECASE)
 # Also as they look when encoded twice: the provider may decode twice.
 _ENCODED: Final = {
     ENCODED_SLASH: re.compile(r"%(?:25)*2f", re.IGNORECASE),
@@ -80,8 +82,15 @@ def check_path(path: str, allowed: frozenset[str] = frozenset()) -> None:
             raise BadRequest(f"The path has an {name.replace('_', ' ')}.")
     if "//" in path and EMPTY_SEGMENT not in allowed:
         raise BadRequest("The path has an empty segment (//).")
-    if any(_is_dots(segment) for segment in re.split(r"[/\\]", decoded(path))):
+    if _OVERLONG.search(path):
+        raise BadRequest("The path has a character in an overlong form of UTF-8.")
+    if has_dots(path):
         raise BadRequest("The path has a dot segment.")
+
+
+def has_dots(path: str) -> bool:
+    """Whether a segment of `path` is `.` or `..`, however it is written."""
+    return any(_is_dots(segment) for segment in re.split(r"[/\\]", decoded(path)))
 
 
 def decoded(path: str) -> str:

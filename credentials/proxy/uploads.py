@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from common.errors import BadRequest
+from common.waiting import let_go
 from credentials.proxy.errors import ClientGone
-from credentials.refresh.connections import let_go
 
 HELD: Final = 64 * 1024
 """Bytes. A request with more of a body, or in chunks, is not sent again after a 401."""

@@ -29,7 +29,7 @@ class Watch:
         try:
             yield
         finally:
-            self._remove(descriptor)
+            self._remove(descriptor, gone)
 
     def _add(self, descriptor: int, gone: Callable[[], None]) -> None:
         with self._lock:
@@ -39,16 +39,28 @@ class Watch:
             self._gone[descriptor] = gone
             self._epoll.register(descriptor, select.EPOLLRDHUP | select.EPOLLONESHOT)
 
-    def _remove(self, descriptor: int) -> None:
+    def _remove(self, descriptor: int, gone: Callable[[], None]) -> None:
         with self._lock:
-            if self._gone.pop(descriptor, None) and self._epoll:
+            # Once a connection is closed, its number may already be another's.
+            if self._epoll and self._gone.get(descriptor) is gone:
+                del self._gone[descriptor]
                 with suppress(OSError, ValueError):  # The connection was closed meanwhile.
                     self._epoll.unregister(descriptor)
 
     def _work(self, epoll: select.epoll) -> None:
         while True:
             for descriptor, _ in epoll.poll():
-                with self._lock:
-                    gone = self._gone.get(descriptor)
-                if gone:
-                    gone()
+                self._told(descriptor)
+
+    def _told(self, descriptor: int) -> None:
+        with self._lock:
+            # What was told may be of an earlier connection, whose number another has by now.
+            gone = self._gone.get(descriptor) if _has_ended(descriptor) else None
+        if gone:
+            gone()
+
+
+def _has_ended(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLRDHUP)
+    return bool(poll.poll(0))

@@ -15,6 +15,7 @@ from credentials.models import Credential
 from egress.client import Client
 from providers.registry import registry
 from tests.credentials.proxy.files import write_files
+from tests.credentials.proxy.raw import RawServer
 from tests.credentials.proxy.upstream import Server
 from tests.factories import make_credential, make_token
 from tests.fakes.fixtures import app, facts, grant, provider
@@ -116,6 +117,28 @@ class Caller:
 def caller(account: Account, upstream: Server) -> Iterator[Caller]:
     """A caller of `account` with every scope."""
     client = Client(allow=frozenset({("127.0.0.1", upstream.port)}))
+    yield Caller(client, make_token(account))
+    client.close()
+
+
+@pytest.fixture
+def raw(settings: Any, tmp_path: Path) -> Iterator[RawServer]:
+    """A provider like `upstream` that answers with the bytes a test wrote, and shows heads as they came."""
+    with RawServer() as server:
+        write_files(tmp_path / "upstream", server.port)
+        settings.PROVIDERS_DIR = str(tmp_path / "upstream")
+        settings.EGRESS_ALLOW = f"127.0.0.1:{server.port}"
+        registry.cache_clear()
+        yield server
+    registry.cache_clear()
+
+
+@pytest.fixture
+def asking(raw: RawServer, account: Account) -> Iterator[Caller]:
+    """A caller of `account`, which has credentials of the raw provider."""
+    for kind in ("upstream_key", "upheader_key", "upbase_key"):
+        make_credential(account, {"properties": {"kind": kind, "key": KEY}})
+    client = Client(allow=frozenset({("127.0.0.1", raw.port)}))
     yield Caller(client, make_token(account))
     client.close()
 

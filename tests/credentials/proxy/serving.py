@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, Self
@@ -35,19 +36,19 @@ class Serving:
             "settings": {name: getattr(settings, name) for name in names},
             "options": {"port": self.port, **options},
         }
+        # A file: nobody reads a pipe meanwhile, and a full one would hold up the server.
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it is closed with the server
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.credentials.proxy.serving", json.dumps(config)],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stderr=subprocess.PIPE,
-            text=True,
+            stderr=self._log,
         )
 
     def __enter__(self) -> Self:
         for _ in range(300):
             if self.process.poll() is not None:
-                _, said = self.process.communicate()
-                raise AssertionError(f"the server ended: {said[-3000:]}")
+                raise AssertionError(f"the server ended: {self.log()[-3000:]}")
             with contextlib.suppress(OSError), self.connect() as sock:
                 sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
                 if sock.recv(100):
@@ -58,10 +59,16 @@ class Serving:
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
         try:
-            self.process.communicate(timeout=40)
+            self.process.wait(timeout=40)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.communicate()
+            self.process.wait()
+        self._log.close()
+
+    def log(self) -> str:
+        """What the server has written so far."""
+        self._log.seek(0)
+        return self._log.read().decode()
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), 30)

@@ -12,10 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection
+from django.test import override_settings
 
 from events.models import Event
+from tests.credentials.proxy.files import write_files
 from tests.credentials.proxy.serving import Serving
+from tests.credentials.proxy.upstream import Server
 from tests.credentials.proxy.wire import exchange, read_to_end, request
 from tests.factories import make_account, make_credential, make_token
 
@@ -25,8 +29,23 @@ MIB = 1024 * 1024
 BIG = int(os.environ.get("PROXY_BODY_MIB", "64")) * MIB
 
 
+@pytest.fixture(scope="module")
+def served(
+    running: Server, tmp_path_factory: pytest.TempPathFactory, django_db_setup: None
+) -> Iterator[Serving]:
+    """One for all tests that leave it as it was: to start it takes longer than most of them."""
+    folder = tmp_path_factory.mktemp("served")
+    write_files(folder, running.port)
+    opened = f"127.0.0.1:{running.port}"
+    with override_settings(PROVIDERS_DIR=str(folder), EGRESS_ALLOW=opened):
+        starting = Serving(settings, str(connection.settings_dict["NAME"]))
+    with starting as serving:
+        yield serving
+
+
 @pytest.fixture
-def served(upstream: Any, settings: Any) -> Iterator[Serving]:
+def own(upstream: Any, settings: Any) -> Iterator[Serving]:
+    """A server of the test's own: nobody used it before, and nobody will after."""
     with Serving(settings, str(connection.settings_dict["NAME"])) as serving:
         yield serving
 
@@ -50,18 +69,18 @@ def test_a_provider_that_breaks_off_looks_broken(served, token, framing, how, ve
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
-def test_a_killed_server_looks_broken(served, token, framing):
+def test_a_killed_server_looks_broken(own, token, framing):
     route = "download?size=1000000000" if framing == "length" else "dripping"
-    with served.connect() as sock:
+    with own.connect() as sock:
         sock.sendall(request("GET", f"/proxy/upstream/{route}", token))
         found = b""
         while b"\r\n\r\n" not in found:
             found += sock.recv(1000)
-        served.kill()
+        own.kill()
         answer = read_to_end(sock, found)
     assert answer.status == 200
     assert not answer.looks_whole
-    os.kill(served.process.pid, 18)  # SIGCONT
+    os.kill(own.process.pid, 18)  # SIGCONT
 
 
 def test_a_caller_who_goes_ends_the_providers_work(served, token, upstream):
@@ -87,6 +106,23 @@ def test_an_upload_that_breaks_off_does_not_look_whole(served, token, upstream, 
     assert upstream.uploaded == []
 
 
+def test_two_servers_keep_to_one_limit(upstream, settings, transactional_db):
+    account = make_account()
+    make_credential(account, {"properties": {"kind": "upslow_key", "key": "k" * 20}})
+    told = request("GET", "/proxy/upslow/status?code=200", make_token(account))
+    name = str(connection.settings_dict["NAME"])
+
+    def ask(server: Serving) -> int:
+        with server.connect() as sock:
+            return exchange(sock, told).status
+
+    starting = Serving(settings, name), Serving(settings, name)
+    with starting[0] as one, starting[1] as other, ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(ask, [one, other] * 8))
+    assert set(statuses) == {200, 429}
+    assert statuses.count(200) == len(upstream.seen) == 3
+
+
 def test_events_arrive_one_by_one(served, token):
     asked = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
     headers = {"Authorization": f"Bearer {token}"}
@@ -101,33 +137,33 @@ def test_events_arrive_one_by_one(served, token):
     asked.close()
 
 
-def test_a_download_is_passed_on_in_pieces(served, token):
-    before = served.memory()
-    asked = http.client.HTTPConnection("127.0.0.1", served.port, timeout=120)
+def test_a_download_is_passed_on_in_pieces(own, token):
+    before = own.memory()
+    asked = http.client.HTTPConnection("127.0.0.1", own.port, timeout=120)
     headers = {"Authorization": f"Bearer {token}"}
     asked.request("GET", f"/proxy/upstream/download?size={BIG}", headers=headers)
     answer = asked.getresponse()
     size, most = 0, 0
     while piece := answer.read(MIB):
         size += len(piece)
-        most = max(most, served.memory())
+        most = max(most, own.memory())
     assert size == BIG
     assert most - before < 50 * MIB
     asked.close()
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
-def test_an_upload_is_passed_on_in_pieces(served, token, chunked):
-    before = served.memory()
+def test_an_upload_is_passed_on_in_pieces(own, token, chunked):
+    before = own.memory()
     piece, digest, most = os.urandom(MIB), hashlib.sha256(), [before]
 
     def pieces() -> Iterator[bytes]:
         for _ in range(BIG // MIB):
             digest.update(piece)
-            most.append(served.memory())
+            most.append(own.memory())
             yield piece
 
-    asked = http.client.HTTPConnection("127.0.0.1", served.port, timeout=120)
+    asked = http.client.HTTPConnection("127.0.0.1", own.port, timeout=120)
     headers = {"Authorization": f"Bearer {token}"}
     if not chunked:
         headers["Content-Length"] = str(BIG)
@@ -140,18 +176,16 @@ def test_an_upload_is_passed_on_in_pieces(served, token, chunked):
     asked.close()
 
 
-def test_slow_providers_hold_up_nobody(served, token):
+def test_slow_providers_hold_up_nobody(own, token):
     """200 at once, and a pool of 8 connections to the database."""
     with ThreadPoolExecutor(200) as pool:
         began = time.monotonic()
-        slow = [
-            pool.submit(_get, served, token, "/proxy/upstream/slow?seconds=4") for _ in range(200)
-        ]
+        slow = [pool.submit(_get, own, token, "/proxy/upstream/slow?seconds=4") for _ in range(200)]
         time.sleep(2)
         quick = []
         for _ in range(20):
             start = time.monotonic()
-            assert _get(served, token, "/proxy/upstream/status?code=200") == 200
+            assert _get(own, token, "/proxy/upstream/status?code=200") == 200
             quick.append(time.monotonic() - start)
         assert {one.result() for one in slow} == {200}
     assert time.monotonic() - began < 15
@@ -201,14 +235,14 @@ def test_the_target_is_kept_byte_for_byte(served, token, upstream):
     assert [seen.target for seen in upstream.seen] == [target]
 
 
-def test_metrics_are_for_this_machine(served, token):
-    _get(served, token, "/proxy/upstream/status?code=200")
-    with served.connect() as sock:
+def test_metrics_are_for_this_machine(own, token):
+    _get(own, token, "/proxy/upstream/status?code=200")
+    with own.connect() as sock:
         text = exchange(sock, request("GET", "/metrics", token)).body.decode()
     assert (
         'latchkey_proxy_requests_total{method="GET",provider="upstream",status="200"} 1.0' in text
     )
-    with served.connect() as sock:
+    with own.connect() as sock:
         forwarded = request("GET", "/metrics", token, "X-Forwarded-For: 192.0.2.1")
         assert exchange(sock, forwarded).status == 404
 

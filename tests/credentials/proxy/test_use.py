@@ -242,3 +242,26 @@ def test_a_use_takes_four_statements(caller, path, django_assert_num_queries):
 def test_the_shape_of_basic(caller, path, upstream):
     assert caller.get(f"{path}/x", bearer=False, headers=basic(caller.token)).status == 200
     assert upstream.seen[0].headers["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize(
+    ("target", "name"), [("/proxy/upheader/x", "X-Api-Key"), ("/proxy/upstream/x", "Authorization")]
+)
+def test_the_callers_token_goes_no_further(asking, raw, target, name):
+    given = {name: asking.token if name == "X-Api-Key" else f"Bearer {asking.token}"}
+    assert asking.get(target, bearer=False, headers=given).status == 200
+    head = raw.heads[0]
+    assert asking.token.encode() not in head
+    assert head.lower().count(b"\r\n" + name.lower().encode() + b":") == 1
+
+
+def test_the_callers_own_key_does_not_stand_beside_the_credential(asking, raw):
+    assert asking.get("/proxy/upheader/x", headers={"X-Api-Key": "mine"}).status == 200
+    assert raw.heads[0].lower().count(b"\r\nx-api-key:") == 1
+
+
+@pytest.mark.parametrize("announced", [10, 70_000])
+def test_a_body_that_ends_early_is_not_sent_as_a_whole_one(asking, raw, announced):
+    answer = asking.send("POST", "/proxy/upstream/x", b"short", CONTENT_LENGTH=str(announced))
+    assert answer.status == 400
+    assert raw.bodies == []

@@ -1,0 +1,115 @@
+"""What a caller may try to get past the rules of a credential."""
+
+from __future__ import annotations
+
+import pytest
+
+from credentials.proxy.policy import policy_set
+from credentials.proxy.rules import names_another_method
+from egress import client
+from tests.credentials.proxy.conftest import KEY, Caller
+from tests.credentials.upstream import upstreams
+from tests.factories import TESTER, make_credential, make_token
+
+
+@pytest.mark.parametrize(
+    ("query", "does"),
+    [
+        ("_HttpMethod=DELETE", True),
+        ("a=1&%5fmethod=delete", True),
+        ("a=1;_METHOD=PUT", True),
+        ("method=delete", True),
+        ("$httpMethod=PATCH", True),
+        ("_method=POST", False),
+        ("method=flickr.test.echo", False),
+        ("a=DELETE", False),
+        ("", False),
+    ],
+)
+def test_a_parameter_that_names_another_method_is_seen(query, does):
+    assert names_another_method("POST", query) is does
+
+
+def test_a_parameter_does_not_change_the_method(caller, path, row, account, upstream):
+    policy_set(account_id=account.id, id=row.id, actor=TESTER, policy={"methods": ["POST"]})
+    assert caller.send("POST", f"{path}/x?_HttpMethod=DELETE").status == 403
+    assert upstream.seen == []
+    assert caller.send("POST", f"{path}/x?method=list").status == 200
+
+
+def test_without_rules_a_parameter_is_the_callers_own(caller, path):
+    assert caller.send("POST", f"{path}/x?_HttpMethod=DELETE").status == 200
+
+
+@pytest.mark.parametrize("separator", ["&", ";"])
+def test_the_credentials_parameter_cannot_be_put_before_it(caller, keep, upstream, separator):
+    row = keep("upquery_key", key=KEY)
+    target = f"/v1/proxy/credential/{row.id}/x?a=1{separator}api%5Fkey=2"
+    assert caller.get(target).status == 400
+    assert upstream.seen == []
+
+
+@pytest.fixture
+def binance(authority, monkeypatch):
+    with upstreams(authority, monkeypatch, "api.binance.com") as found:
+        yield found["api.binance.com"]
+
+
+@pytest.fixture
+def trader(account, binance):
+    return Caller(client.default_client(), make_token(account))
+
+
+@pytest.fixture
+def halves(account):
+    """An older half of a Binance key, and the newer one."""
+    return [
+        make_credential(
+            account, {"properties": {"kind": "binance_part_key", "name": name, "key": "k" * 64}}
+        )
+        for name in ("api_secret", "api_key")
+    ]
+
+
+@pytest.mark.parametrize("half", [0, 1], ids=["older", "newer"])
+@pytest.mark.parametrize(
+    ("policy", "statuses"),
+    [
+        ({"methods": ["POST"]}, [403, 403]),
+        ({"paths": ["/api/v3/order"]}, [403, 403]),
+        ({"rate_limit": {"requests": 1, "seconds": 3600}}, [200, 429]),
+    ],
+    ids=["methods", "paths", "rate"],
+)
+def test_the_policy_of_either_half_holds(trader, account, halves, half, policy, statuses):
+    policy_set(account_id=account.id, id=halves[half].id, actor=TESTER, policy=policy)
+    target = "/proxy/binance/api/v3/account"
+    assert [trader.get(target).status for _ in range(2)] == statuses
+
+
+def test_a_form_too_long_for_a_query_is_414(trader, halves, binance):
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = trader.send(
+        "POST", "/proxy/binance/api/v3/order", b"symbol=" + b"x" * 9000, headers=headers
+    )
+    assert answer.status == 414
+    assert binance.requests == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "symbol=%zz&a=%",
+        "symbol=%00%0d%0aX:1",
+        "a;b=c",
+        "symbol=%ff%fe",
+        "=x&&a=",
+        "SIGNATURE=x&Timestamp=1",
+    ],
+)
+def test_odd_parameters_are_signed_as_they_are_sent(trader, halves, binance, query):
+    assert trader.get(f"/proxy/binance/api/v3/account?{query}").status == 200
+    sent = binance.requests[0].target
+    assert sent.startswith("/api/v3/account?")
+    assert sent.count("&signature=") == 1
+    assert all(" " < char < "\x7f" for char in sent)
