@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import statistics as middle
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench import environment
+from bench.bodies import body
 
 if TYPE_CHECKING:
     from bench.fill import Filled
@@ -37,7 +39,8 @@ def show(filled: Filled) -> None:
     print(f"The worker counts in {time.monotonic() - started:.2f} s\n")
     print("| page | median ms | longest ms | queries | rows |\n|-|-|-|-|-|")
     for name, address in _pages(filled):
-        print(_line(browser, name, address), flush=True)
+        print(_line(name, partial(browser.get, address)), flush=True)
+    print(_line("a leaked secret", _sought(browser, filled)), flush=True)
 
 
 def _browser() -> Any:
@@ -53,23 +56,37 @@ def _browser() -> Any:
     return browser
 
 
-def _line(browser: Any, name: str, address: str) -> str:
+def _line(name: str, ask: Callable[[], Any]) -> str:
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 
-    browser.get(address)
+    ask()
     seconds = []
     for _ in range(TIMES):
         started = time.monotonic()
-        response = browser.get(address)
+        response = ask()
         seconds.append(time.monotonic() - started)
         assert response.status_code == 200, (name, response.status_code)
     with CaptureQueriesContext(connection) as queries:
-        response = browser.get(address)
+        response = ask()
     shown = response.context.get("cl")
     rows = len(shown.result_list) if shown else ""
     median, longest = middle.median(seconds) * 1000, max(seconds) * 1000
     return f"| {name} | {median:.0f} | {longest:.0f} | {len(queries)} | {rows} |"
+
+
+def _sought(browser: Any, filled: Filled) -> Callable[[], Any]:
+    """The page on which somebody looks for the refresh token of a credential in the middle."""
+    number = filled.count // 20 * 10 + 3
+    secret = body(number, filled.apps)["properties"]["refresh_token"]
+    sent = {"account": str(filled.account_id), "secret": secret}
+
+    def ask() -> Any:
+        page = browser.post("/admin/credentials/credential/find-secret/", sent)
+        assert [row.pk for row in page.context["found"]] == [filled.id(number)]
+        return page
+
+    return ask
 
 
 def _pages(filled: Filled) -> Iterator[tuple[str, str]]:

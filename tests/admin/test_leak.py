@@ -2,9 +2,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from django.db import connection
 from django.test import Client
 
 from accounts.models import Account
+from credentials.leaks import Fingerprints
+from credentials.models import Credential
 from credentials.rotate import credential_rotate
 from events.models import Event
 from tests.admin.pages import text
@@ -53,3 +57,11 @@ def test_it_is_never_in_an_address(browser: Client, account: Account) -> None:
     make_credential(account, stripe_body(SECRET, name="Leaked one"))
     shown = text(browser.get(PAGE, {"account": str(account.pk), "secret": SECRET}))
     assert "Leaked one" not in shown
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no index for it")
+def test_it_is_found_by_its_index(db: None) -> None:
+    rows = Credential.objects.alias(prints=Fingerprints()).filter(prints__jsoncontains=["x"])
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+    assert "credential_fingerprints" in rows.explain()
