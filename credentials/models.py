@@ -161,7 +161,7 @@ class Reveal(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["account", "actor", "time"], name="reveal_actor"),
+            models.Index(fields=["actor", "time"], name="reveal_actor_time"),
             models.Index(fields=["account", "credential_id"], name="reveal_credential"),
         ]
 

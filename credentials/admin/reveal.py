@@ -14,6 +14,7 @@ from django_otp import user_has_device
 
 from accounts.login import identify
 from common.admin import actor
+from common.admin_forms import CodeInput
 from common.errors import Problem
 from common.text import label_fault
 from credentials.models import Credential
@@ -36,7 +37,7 @@ class RevealForm(forms.Form):
     otp = forms.CharField(
         label="One-time code",
         max_length=32,
-        widget=forms.TextInput(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
+        widget=CodeInput(inputmode="numeric"),
     )
 
     def __init__(self, user: Any, names: list[str], *args: Any) -> None:
@@ -86,7 +87,12 @@ def _revealed(request: HttpRequest, row: Credential, typed: dict[str, Any]) -> d
         password=typed["password"],
         otp=typed.get("otp"),
     )
+    name = typed["secret"]
     values = credential_reveal(
-        account_id=row.account_id, id=row.pk, actor=actor(request), reason=typed["reason"]
+        account_id=row.account_id,
+        id=row.pk,
+        actor=actor(request),
+        reason=typed["reason"],
+        only=name,
     )
-    return {"name": typed["secret"], "value": values[typed["secret"]]}
+    return {"name": name, "value": values[name]}
