@@ -9,16 +9,18 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-import accounts.otp_admin  # noqa: F401
+import accounts.otp_admin
+import accounts.staff_admin  # noqa: F401
 from accounts.admin_forms import AccountForm, ApiTokenForm
 from accounts.models import Account, ApiToken, Session
 from accounts.services import account_create, session_close, token_create, token_revoke
-from common.admin import ServiceAdmin, actor
+from common.admin import DELETED_AT_ONCE, ServiceAdmin, actor
 from common.admin_display import moment
+from events.admin import TrailHistory
 
 
 @admin.register(Account)
-class AccountAdmin(ServiceAdmin[Account]):
+class AccountAdmin(TrailHistory, ServiceAdmin[Account]):
     add_form = AccountForm
     list_display = ("name", "slug", "id", "created")
     ordering = ("name",)
@@ -30,7 +32,7 @@ class AccountAdmin(ServiceAdmin[Account]):
         return moment(account.created_at)
 
     def get_fields(self, request: HttpRequest, obj: Account | None = None) -> tuple[str, ...]:
-        return ("name", "slug", "id", "created_at") if obj else ("name",)
+        return ("name", "slug", "id", "created") if obj else ("name",)
 
     def has_change_permission(self, request: HttpRequest, obj: Account | None = None) -> bool:
         return False
@@ -44,7 +46,7 @@ class AccountAdmin(ServiceAdmin[Account]):
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(ServiceAdmin[ApiToken]):
+class ApiTokenAdmin(TrailHistory, ServiceAdmin[ApiToken]):
     add_form = ApiTokenForm
     actions = ("revoke",)
     list_display = ("name", "prefix", "account", "may", "expires", "last_used", "revoked")
@@ -56,6 +58,10 @@ class ApiTokenAdmin(ServiceAdmin[ApiToken]):
     @admin.display(description="scopes")
     def may(self, token: ApiToken) -> str:
         return ", ".join(token.scopes)
+
+    @admin.display(description="created (UTC)")
+    def created(self, token: ApiToken) -> str:
+        return moment(token.created_at)
 
     @admin.display(description="expires (UTC)")
     def expires(self, token: ApiToken) -> str:
@@ -71,7 +77,11 @@ class ApiTokenAdmin(ServiceAdmin[ApiToken]):
 
     @admin.action(permissions=["revoke"], description="Revoke selected API tokens")
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
-        live = list(queryset.filter(revoked_at=None))
+        live = list(queryset.filter(revoked_at=None)[: DELETED_AT_ONCE + 1])
+        if len(live) > DELETED_AT_ONCE:
+            text = f"Select at most {DELETED_AT_ONCE} at once; nothing was revoked."
+            self.message_user(request, text, messages.ERROR)
+            return
         for token in live:
             token_revoke(token=token, actor=actor(request))
         self.message_user(request, f"API tokens revoked: {len(live)}.", messages.SUCCESS)
@@ -86,8 +96,8 @@ class ApiTokenAdmin(ServiceAdmin[ApiToken]):
         if obj is None:
             return ("account", "name", "scopes", "expires_at")
         return (
-            "name", "prefix", "account", "may", "created_by", "created_at", "expires_at",
-            "last_used_at", "revoked_at", "id",
+            "name", "prefix", "account", "may", "created_by", "created", "expires", "last_used",
+            "revoked", "id",
         )  # fmt: skip
 
     def has_change_permission(self, request: HttpRequest, obj: ApiToken | None = None) -> bool:
@@ -122,8 +132,8 @@ class ApiTokenAdmin(ServiceAdmin[ApiToken]):
 
 
 @admin.register(Session)
-class SessionAdmin(ServiceAdmin[Session]):
-    fields = ("user", "account", "prefix", "created_at", "last_used_at", "expires_at", "id")
+class SessionAdmin(TrailHistory, ServiceAdmin[Session]):
+    fields = ("user", "account", "prefix", "opened", "last_used", "expires", "id")
     list_display = ("prefix", "user", "account", "opened", "last_used", "expires")
     list_filter = ("account",)
     list_select_related = ("account", "user")

@@ -25,12 +25,12 @@ from accounts.second_factor import (
     second_factor_remove,
 )
 from common.admin import actor
+from common.admin_forms import CodeInput
 from common.errors import Problem
 
 
 def _code_box(label: str) -> forms.CharField:
-    attrs = {"autocomplete": "one-time-code", "spellcheck": "false"}
-    return forms.CharField(label=label, max_length=32, widget=forms.TextInput(attrs=attrs))
+    return forms.CharField(label=label, max_length=32, widget=CodeInput())
 
 
 class ProofForm(forms.Form):

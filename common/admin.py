@@ -7,7 +7,9 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected as confirmation_page
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import model_ngettext
+from django.core.exceptions import BadRequest, ValidationError
 from django.core.paginator import Paginator
 from django.db import models, transaction
 from django.db.models import QuerySet
@@ -18,6 +20,7 @@ from django.utils.functional import cached_property
 from django.utils.text import capfirst
 from django.views.decorators.debug import sensitive_post_parameters
 
+from common.admin_display import NOTHING
 from common.admin_filters import BoxesFilter, MenuFilter
 from common.admin_forms import ServiceForm
 from common.callers import Actor
@@ -29,6 +32,7 @@ M = TypeVar("M", bound=models.Model)
 # The lists need the room: at 1280 pixels they would lose columns to a menu beside them.
 admin.site.enable_nav_sidebar = False
 admin.site.site_url = None
+admin.site.empty_value_display = NOTHING
 
 # The confirmation page posts one form field per row, and Django takes 1,000 fields.
 DELETED_AT_ONCE: Final = 500
@@ -65,7 +69,22 @@ class CappedPaginator(Paginator[Any]):
         return self._seen > self.limit
 
 
-class ServiceAdmin(admin.ModelAdmin[M]):
+class ChosenRows(admin.ModelAdmin[M]):
+    """Actions on what was chosen in a list, if it can be an id at all."""
+
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet[M], *args: Any, **kwargs: Any
+    ) -> HttpResponse | None:
+        """What was posted by hand and is no id is a bad request; Django fails on it."""
+        for id in request.POST.getlist(ACTION_CHECKBOX_NAME):
+            try:
+                self.opts.pk.clean(id, None)
+            except ValidationError:
+                raise BadRequest("What was chosen is no row.") from None
+        return super().response_action(request, queryset, *args, **kwargs)
+
+
+class ServiceAdmin(ChosenRows[M]):
     """`save_model` and `delete_model` call a service of the room; what it refuses, the page says."""
 
     add_form: ClassVar[type[ServiceForm[Any]] | None] = None
@@ -145,9 +164,12 @@ class ServiceAdmin(admin.ModelAdmin[M]):
         form_url: str = "",
         obj: M | None = None,
     ) -> HttpResponse:
-        """The page of an object is called by the object's name."""
+        """The page of an object is called by the object's name; one button makes an object."""
+        context |= {"show_save_and_add_another": False}
         if obj is not None:
             context |= {"title": str(obj), "subtitle": None}
+        else:
+            context |= {"show_save_and_continue": False}
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def changelist_view(

@@ -91,12 +91,11 @@ class LinesField(forms.CharField):
         """Django's are for one string; the service checks each."""
 
 
-class UnechoedTextarea(forms.Textarea):
-    """What was typed here is never in a page, not even beside the error that it caused."""
+class CodeInput(forms.TextInput):
+    """A box for a one-time or recovery code: read while it is typed, and never shown again."""
 
-    def __init__(self) -> None:
-        attrs = {"rows": 10, "cols": 80, "class": "lk-json", "spellcheck": "false"}
-        super().__init__(attrs={**attrs, "autocomplete": "off"})
+    def __init__(self, **attrs: str) -> None:
+        super().__init__(attrs={"autocomplete": "one-time-code", "spellcheck": "false", **attrs})
 
     def format_value(self, value: Any) -> None:
         return None

@@ -14,6 +14,9 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver
 from django_otp import match_token, user_has_device
 
+from accounts.second_factor import refusal
+from common.admin_forms import CodeInput
+
 
 class LoginForm(AdminAuthenticationForm):
     """The code is asked for beside the password, so that a wrong one does not tell which was wrong."""
@@ -22,7 +25,7 @@ class LoginForm(AdminAuthenticationForm):
         label="One-time code",
         required=False,
         max_length=32,
-        widget=forms.TextInput(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
+        widget=CodeInput(inputmode="numeric"),
         help_text="If you have set up a device.",
     )
 
@@ -37,7 +40,8 @@ class LoginForm(AdminAuthenticationForm):
                 user_login_failed.send(
                     sender=__name__, credentials=credentials, request=self.request
                 )
-                raise ValidationError("The one-time code is missing or wrong.", code="otp")
+                said = refusal(user, "The one-time code is missing or wrong.")
+                raise ValidationError(said, code="otp")
             user.otp_device = device  # django-otp remembers it for the session.
         return cleaned
 
@@ -52,7 +56,10 @@ class StaffSite(admin.AdminSite):
         from accounts import second_factor_page
         from credentials.import_page import pages
 
-        return [*second_factor_page.urls(self), *pages.urls(), *super().get_urls()]
+        # No object has an address outside the admin, and Django's page fails on an id that is no UUID.
+        own = super().get_urls()
+        own = [found for found in own if getattr(found, "name", "") != "view_on_site"]
+        return [*second_factor_page.urls(self), *pages.urls(), *own]
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

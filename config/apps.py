@@ -1,5 +1,10 @@
-from django.apps import AppConfig
-from django.contrib.admin import apps
+from typing import Final
+
+from django.apps import AppConfig, apps
+from django.contrib.admin import apps as admin_apps
+
+_CALLED: Final = {"auth": "Staff", "axes": "Logins"}
+"""What the dashboard, and the way back to it, call apps that are not ours."""
 
 
 class ConfigConfig(AppConfig):
@@ -11,7 +16,10 @@ class ConfigConfig(AppConfig):
         # drf-spectacular knows an extension by its import.
         from config.api import schema  # noqa: F401
 
+        for label, name in _CALLED.items():
+            apps.get_app_config(label).verbose_name = name
 
-class AdminConfig(apps.AdminConfig):
+
+class AdminConfig(admin_apps.AdminConfig):
     default = False
     default_site = "config.admin_site.StaffSite"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any, Final
 
 import orjson
+
+_STARTS: Final = frozenset("=+-@")
+_CONTROLS: Final = frozenset("\t\r\n\0")
 
 COLUMNS: Final = (
     "id", "provider", "kind", "name", "oauth_app_id", "owner_email", "external_id",
@@ -18,11 +22,15 @@ def cells(document: dict[str, Any]) -> list[str]:
 
 
 def neutral(cell: str) -> str:
-    """`cell` so that no spreadsheet runs it: a leading = + - @ TAB or CR gets a quote before it.
+    """`cell` so that no spreadsheet runs it: a leading = + - @ or control gets a quote before it.
 
-    OWASP ASVS 5.0, 1.2.10.
+    OWASP ASVS 5.0, 1.2.10. Their wide forms (U+FF1D and so on) count too, as spreadsheets in East
+    Asian languages read them alike, and so does what stands behind blanks, which some trim.
     """
-    return f"'{cell}" if cell[:1] in {"=", "+", "-", "@", "\t", "\r", "\0"} else cell
+    if cell[:1] in _CONTROLS:
+        return f"'{cell}"
+    first = unicodedata.normalize("NFKC", cell.lstrip()[:1])
+    return f"'{cell}" if first[:1] in _STARTS else cell
 
 
 def _cell(value: Any) -> str:

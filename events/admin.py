@@ -54,7 +54,9 @@ class TrailHistory:
         found = self.get_object(request, object_id)  # type: ignore[attr-defined]
         more: dict[str, Any] = {"title": f"History of {found}"}
         if found is not None:
-            events = _events(found.account_id, found.pk)[:IN_HISTORY]
+            # An account is its own.
+            account_id = getattr(found, "account_id", found.pk)
+            events = _events(account_id, found.pk)[:IN_HISTORY]
             more |= {"events": named(events), "most": IN_HISTORY}
         return super().history_view(request, object_id, {**more, **(extra_context or {})})  # type: ignore[misc]
 

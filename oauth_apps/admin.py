@@ -15,7 +15,7 @@ from django.utils.timesince import timesince
 from common.admin import ServiceAdmin, actor, seen_revision
 from common.admin_display import badge, health_report, moment
 from common.admin_filters import HealthFilter, MenuFilter
-from events.admin import recent_events
+from events.admin import TrailHistory, recent_events
 from oauth_apps.admin_forms import OAuthAppAddForm, OAuthAppForm
 from oauth_apps.models import OAuthApp
 from oauth_apps.serializers import OAuthAppCreateSerializer, OAuthAppUpdateSerializer
@@ -29,7 +29,7 @@ _ADDED = (
 )  # fmt: skip
 _EDITED = ("name", "redirect_uris", "scopes", "config", "metadata")
 _SECRET = ("client_secret", "drop_old_secret", "revision")
-_FACTS = (("id", "account"), ("provider", "client_id"), ("created_at", "updated_at"))
+_FACTS = (("id", "account"), ("provider", "client_id"), ("created", "updated"))
 
 
 class ProviderFilter(MenuFilter):
@@ -47,7 +47,7 @@ class ProviderFilter(MenuFilter):
 
 
 @admin.register(OAuthApp)
-class OAuthAppAdmin(ServiceAdmin[OAuthApp]):
+class OAuthAppAdmin(TrailHistory, ServiceAdmin[OAuthApp]):
     form = OAuthAppForm
     add_form = OAuthAppAddForm
     list_display = ("name", "provider", "client_id", "status", "account", "created")
@@ -65,6 +65,10 @@ class OAuthAppAdmin(ServiceAdmin[OAuthApp]):
     @admin.display(description="created (UTC)")
     def created(self, app: OAuthApp) -> str:
         return moment(app.created_at)
+
+    @admin.display(description="updated (UTC)")
+    def updated(self, app: OAuthApp) -> str:
+        return moment(app.updated_at)
 
     @admin.display(description="health")
     def health_now(self, app: OAuthApp) -> SafeString:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import flatten
@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from common.admin import ServiceAdmin, actor, parse_id, seen_revision
 from common.admin_display import moment, pretty
 from common.errors import Problem
-from events.admin import recent_events
+from events.admin import TrailHistory, recent_events
 from webhooks import messages as wire
 from webhooks import services
 from webhooks.admin_forms import EndpointAddForm, EndpointForm
@@ -23,16 +23,19 @@ from webhooks.models import State, WebhookDelivery, WebhookEndpoint
 from webhooks.serializers import EndpointCreateSerializer, EndpointUpdateSerializer
 
 _EDITED = ("url", "events", "enabled")
-_STATE = (("disabled_at", "disabled_reason"), ("failing_since", "failures"), "old_secret_until")
-_FACTS = (("id", "account"), ("created_at", "updated_at"))
+_STATE = (("disabled", "disabled_reason"), ("failing", "failures"), "old_secret")
+_FACTS = (("id", "account"), ("created", "updated"))
+AT_ONCE: Final = 50
+"""A page of the list. Each takes its endpoint's lock, and a line where it is refused."""
+
 _COLOURS = {"pending": "unknown", "delivered": "ok", "failed": "error"}
 
 
 @admin.register(WebhookEndpoint)
-class WebhookEndpointAdmin(ServiceAdmin[WebhookEndpoint]):
+class WebhookEndpointAdmin(TrailHistory, ServiceAdmin[WebhookEndpoint]):
     form = EndpointForm
     add_form = EndpointAddForm
-    actions = ("rotate_secret",)
+    actions = ("rotate_secret", "delete_selected")
     list_display = ("url", "types", "status", "account", "created")
     list_filter = ("account",)
     list_select_related = ("account",)
@@ -53,6 +56,22 @@ class WebhookEndpointAdmin(ServiceAdmin[WebhookEndpoint]):
     @admin.display(description="created (UTC)")
     def created(self, endpoint: WebhookEndpoint) -> str:
         return moment(endpoint.created_at)
+
+    @admin.display(description="updated (UTC)")
+    def updated(self, endpoint: WebhookEndpoint) -> str:
+        return moment(endpoint.updated_at)
+
+    @admin.display(description="disabled (UTC)")
+    def disabled(self, endpoint: WebhookEndpoint) -> str:
+        return moment(endpoint.disabled_at)
+
+    @admin.display(description="failing since (UTC)")
+    def failing(self, endpoint: WebhookEndpoint) -> str:
+        return moment(endpoint.failing_since)
+
+    @admin.display(description="old secret until (UTC)")
+    def old_secret(self, endpoint: WebhookEndpoint) -> str:
+        return moment(endpoint.old_secret_until)
 
     @admin.display(description="events")
     def latest(self, endpoint: WebhookEndpoint) -> SafeString:
@@ -145,11 +164,11 @@ class StateFilter(admin.SimpleListFilter):
 
 
 @admin.register(WebhookDelivery)
-class WebhookDeliveryAdmin(ServiceAdmin[WebhookDelivery]):
+class WebhookDeliveryAdmin(TrailHistory, ServiceAdmin[WebhookDelivery]):
     actions = ("replay",)
     fields = (
-        "id", "account", "endpoint", "message_id", "shown_payload", "state", "attempts", "next_at",
-        "last_status", "last_error", "created_at", "delivered_at",
+        "id", "account", "endpoint", "message_id", "shown_payload", "status", "attempts", "next_try",
+        "last_status", "last_error", "created", "delivered",
     )  # fmt: skip
     list_display = ("type", "target_id", "status", "attempts", "last_error", "endpoint", "created")
     list_filter = ("account", StateFilter)
@@ -165,14 +184,27 @@ class WebhookDeliveryAdmin(ServiceAdmin[WebhookDelivery]):
     def created(self, delivery: WebhookDelivery) -> str:
         return moment(delivery.created_at)
 
+    @admin.display(description="next try (UTC)")
+    def next_try(self, delivery: WebhookDelivery) -> str:
+        return moment(delivery.next_at)
+
+    @admin.display(description="delivered (UTC)")
+    def delivered(self, delivery: WebhookDelivery) -> str:
+        return moment(delivery.delivered_at)
+
     @admin.display(description="payload")
     def shown_payload(self, delivery: WebhookDelivery) -> SafeString:
         return pretty(wire.payload(delivery))
 
     @admin.action(permissions=["replay"], description="Send the selected deliveries again")
     def replay(self, request: HttpRequest, queryset: QuerySet[WebhookDelivery]) -> None:
+        chosen = list(queryset[: AT_ONCE + 1])
+        if len(chosen) > AT_ONCE:
+            text = f"Select at most {AT_ONCE} at once; nothing was sent again."
+            self.message_user(request, text, messages.ERROR)
+            return
         sent = 0
-        for delivery in queryset:
+        for delivery in chosen:
             try:
                 services.delivery_replay(
                     account_id=delivery.account_id,

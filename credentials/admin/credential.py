@@ -23,6 +23,7 @@ from credentials.admin.bulk import edit_metadata, mark_for_reconnection, move_to
 from credentials.admin.filters import AppFilter, ExpiryFilter, KindFilter, MetadataFilter, UseFilter
 from credentials.admin.forms import BOX, CredentialAddForm, CredentialForm, KindChoice
 from credentials.admin.leak import leak_page
+from credentials.admin.policy import policy_page, policy_shown
 from credentials.admin.reveal import reveal_page
 from credentials.admin.search import search
 from credentials.amend import credential_amend
@@ -55,7 +56,7 @@ class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
     )  # fmt: skip
     change_list_template = "admin/credentials/credential/change_list.html"
     list_display = (
-        "title", "provider_name", "kind", "status", "account", "app", "last_used", "expires",
+        "title", "status", "of_provider", "account", "app", "last_used", "expires",
     )  # fmt: skip
     list_filter = (
         HealthFilter, AccountFilter, ProviderFilter, KindFilter, AppFilter, ExpiryFilter, UseFilter,
@@ -63,7 +64,7 @@ class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
     )  # fmt: skip
     list_select_related = ("account", "oauth_app", "use")
     readonly_fields = (
-        *flatten(_FACTS), "masked", "health_now", "health_before", "latest",
+        *flatten(_FACTS), "masked", "health_now", "health_before", "latest", "policy",
     )  # fmt: skip
     search_fields = ("name", "owner_email", "external_id")
     search_help_text = (
@@ -81,6 +82,11 @@ class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
     @admin.display(description="name")
     def title(self, credential: Credential) -> str:
         return str(credential)
+
+    @admin.display(description="provider")
+    def of_provider(self, credential: Credential) -> SafeString:
+        name = self.provider_name(credential)
+        return format_html('{}<span class="lk-sub">{}</span>', name, credential.kind)
 
     @admin.display(description="provider")
     def provider_name(self, credential: Credential) -> SafeString:
@@ -143,6 +149,10 @@ class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
     def health_before(self, credential: Credential) -> SafeString:
         return shown.health_changes(credential)
 
+    @admin.display(description="policy")
+    def policy(self, credential: Credential) -> SafeString:
+        return policy_shown(credential)
+
     @admin.display(description="events")
     def latest(self, credential: Credential) -> SafeString:
         return recent_events(credential.account_id, credential.pk)
@@ -168,6 +178,11 @@ class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
                 name="credentials_credential_find",
             ),
             path("<path:object_id>/reveal/", page, name="credentials_credential_reveal"),
+            path(
+                "<path:object_id>/policy/",
+                self.admin_site.admin_view(self.policy_view),
+                name="credentials_credential_policy",
+            ),
             *super().get_urls(),
         ]
 
@@ -214,6 +229,7 @@ class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
             ("Health", _wide("health_now")),
             ("Facts", {"fields": _FACTS, "classes": ("lk-facts",)}),
             *first,
+            ("Policy for the proxy", _wide("policy")),
             ("Health until now", _wide("health_before")),
             ("Latest events", _wide("latest")),
         ]
@@ -265,7 +281,10 @@ class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        more = {"may_reveal": self.has_reveal_permission(request)}
+        more = {
+            "may_reveal": self.has_reveal_permission(request),
+            "may_change": self.has_change_permission(request),
+        }
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **more})
 
     def leak_view(self, request: HttpRequest) -> HttpResponse:
@@ -280,6 +299,14 @@ class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
         if found is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
         return reveal_page(request, found, self.admin_site.each_context(request))
+
+    def policy_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        found = self.get_object(request, object_id)
+        if found is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
+        return policy_page(request, found, self.admin_site.each_context(request))
 
     def save_model(self, request: Any, obj: Credential, form: Any, change: bool) -> None:
         if change:

@@ -87,26 +87,34 @@ class ConnectedOAuthAppAdmin(OAuthAppAdmin):
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
-        """Each app with what goes with it, or what keeps it."""
+        """Each app with what goes with it, or what keeps it; a single one that is kept is protected."""
         _, counts, missing, protected = super().get_deleted_objects(objs, request)
         rows = [format_html("{}: {}", app, " ".join(consequences(app))) for app in objs]
+        if len(rows) == 1 and keeps(objs[0]):
+            protected = [" ".join(consequences(objs[0]))]
         return rows, counts, missing, protected
+
+
+def keeps(app: OAuthApp) -> str:
+    """What needs it, so that it cannot be deleted now; or ""."""
+    shown, count = counted(app.credentials.all())
+    if count:
+        uses = "credential needs" if count == 1 else "credentials need"
+        return f"{shown} {uses} it to be refreshed and used."
+    if PendingGrant.objects.filter(oauth_app=app).exists():
+        return "a connection is under way with it."
+    return ""
 
 
 def consequences(app: OAuthApp) -> list[str]:
     """What deleting it would do, in sentences; the first says whether it can be deleted at all."""
-    shown, count = counted(app.credentials.all())
     links, open_links = counted(ConnectLink.objects.filter(oauth_app=app, status__in=_LIVE))
-    if count:
-        uses = "credential needs" if count == 1 else "credentials need"
+    said = ["It can be deleted: no credential depends on it."]
+    if kept := keeps(app):
         said = [
-            f"It cannot be deleted now: {shown} {uses} it to be refreshed and used."
+            f"It cannot be deleted now: {kept}"
             " What depends on it goes first: to another app of the same provider, or away."
         ]
-    elif PendingGrant.objects.filter(oauth_app=app).exists():
-        said = ["It cannot be deleted now: a connection is under way with it."]
-    else:
-        said = ["It can be deleted: no credential depends on it."]
     if open_links:
         stop = "open connect link stops" if open_links == 1 else "open connect links stop"
         said.append(f"Without it {links} {stop} working.")

@@ -21,7 +21,7 @@ from credentials.connect.models import AuthorizationAttempt, ConnectLink
 from credentials.connect.refusals import Refusal
 from credentials.connect.serializers import ConnectLinkCreateSerializer
 from credentials.connect.wishes import Wish
-from events.admin import recent_events
+from events.admin import TrailHistory, recent_events
 
 _ADDED = (
     "account", "oauth_app", "kind", "name", "owner_email", "external_id", "return_to",
@@ -30,11 +30,11 @@ _ADDED = (
 _LINK = (
     "id", "account", "kind", "oauth_app", "state", "why", "remarks", "name", "owner_email",
     "external_id", "given", "asked", "return_to", "reconnects", "credential_id", "made_by",
-    "created_at", "updated_at", "expires_at",
+    "created", "updated", "expires",
 )  # fmt: skip
 _ATTEMPT = (
     "id", "account", "oauth_app", "kind", "flow", "link", "state", "why", "asked", "callback",
-    "return_to", "external_id", "made_by", "created_at", "updated_at", "expires_at",
+    "return_to", "external_id", "made_by", "created", "updated", "expires",
 )  # fmt: skip
 _COLOURS = {"completed": "ok", "granted": "ok", "failed": "error", "pending": "warn"}
 
@@ -88,6 +88,10 @@ class _Shown:
     def created(self, row: Any) -> str:
         return moment(row.created_at)
 
+    @admin.display(description="updated (UTC)")
+    def updated(self, row: Any) -> str:
+        return moment(row.updated_at)
+
     @admin.display(description="expires (UTC)")
     def expires(self, row: Any) -> str:
         return moment(row.expires_at)
@@ -98,7 +102,7 @@ class _Shown:
 
 
 @admin.register(ConnectLink)
-class ConnectLinkAdmin(_Shown, ServiceAdmin[ConnectLink]):
+class ConnectLinkAdmin(_Shown, TrailHistory, ServiceAdmin[ConnectLink]):
     add_form = ConnectLinkForm
     list_display = ("title", "kind", "state", "why", "account", "created", "expires")
     list_filter = ("account", StatusFilter)
@@ -168,7 +172,7 @@ class ConnectLinkAdmin(_Shown, ServiceAdmin[ConnectLink]):
 
 
 @admin.register(AuthorizationAttempt)
-class AuthorizationAttemptAdmin(_Shown, ServiceAdmin[AuthorizationAttempt]):
+class AuthorizationAttemptAdmin(_Shown, TrailHistory, ServiceAdmin[AuthorizationAttempt]):
     fields = (*_ATTEMPT, "latest")
     readonly_fields = fields
     list_display = ("created", "kind", "flow", "state", "why", "oauth_app", "account")

@@ -12,16 +12,18 @@ MAX_FILE: Final = 5 * 1024 * 1024
 
 
 class BoundedUpload(FileUploadHandler):
-    """Keeps up to MAX_FILE bytes; of a longer file nothing but that it was longer (`too_large`)."""
+    """Keeps up to MAX_FILE bytes; of more, in one file or in many, nothing but that it was `too_large`."""
 
     too_large = False
+    _taken = 0
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         super().new_file(*args, **kwargs)
         self._held = io.BytesIO()
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
-        if start + len(raw_data) > MAX_FILE:
+        self._taken += len(raw_data)
+        if self._taken > MAX_FILE:
             self.too_large = True
             self._held = io.BytesIO()
             raise SkipFile

@@ -108,6 +108,18 @@ def test_revoking_ends_a_token(browser: Client, account: Account) -> None:
     assert Event.objects.filter(verb="token.revoked", target_id=token.pk).exists()
 
 
+def test_no_more_are_revoked_than_can_be_waited_for(
+    browser: Client, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("accounts.admin.DELETED_AT_ONCE", 1)
+    held = [make_token(account) for _ in range(2)]
+    ids = [str(pk) for pk in ApiToken.objects.values_list("pk", flat=True)]
+    action = {"action": "revoke", "_selected_action": ids}
+    response = browser.post(address(ApiToken, "changelist"), action, follow=True)
+    assert "Select at most 1 at once; nothing was revoked." in text(response)
+    assert Api(held[0]).get("/v1/credentials").status_code == 200
+
+
 def test_deleting_a_session_ends_it(browser: Client, account: Account, superuser: User) -> None:
     session, held = session_open(user=superuser, account_id=account.id, actor=TESTER)
     browser.post(address(Session, "delete", session.pk), {"post": "yes"})

@@ -66,6 +66,29 @@ def test_an_export_has_no_secret_and_nothing_that_runs(browser: Client, account:
     assert "**********" in found["properties"]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "+1",
+        "-1",
+        "@SUM(1)",
+        "\uff1d1+1",
+        "\uff0b1",
+        "\uff0d1",
+        "\uff20SUM(1)",
+        "\ufe621",
+        "\u00a0=1",
+    ],
+    ids=["plus", "minus", "at", "wide =", "wide +", "wide -", "wide @", "small +", "blank ="],
+)
+def test_nothing_that_any_spreadsheet_runs_is_exported(
+    browser: Client, account: Account, name: str
+) -> None:
+    response = act(browser, "export_selected", make_credential(account, stripe_body(name=name)))
+    (found,) = csv.DictReader(io.StringIO(response.content.decode()))
+    assert found["name"] == f"'{name}"
+
+
 def test_deleting_says_what_is_revoked(browser: Client, account: Account) -> None:
     key = make_credential(account)
     grant = make_credential(account, linear_body(make_app(account)))

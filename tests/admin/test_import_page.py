@@ -130,6 +130,12 @@ def test_a_file_that_cannot_be_taken_says_why(
     assert not ImportDraft.objects.exists()
 
 
+def test_many_files_at_once_are_one_limit(browser: Client, account: Account) -> None:
+    files = [SimpleUploadedFile("c.ndjson", b"x" * (2 * 1024 * 1024)) for _ in range(3)]
+    shown = text(browser.post(UPLOAD, {"account": account.pk, "file": files}))
+    assert "The file has more than 5 MiB." in shown
+
+
 def test_bytes_that_are_no_text_are_refused_line_by_line(browser: Client, account: Account) -> None:
     upload(browser, account, b"\xff\xfe\x00\n" + line().encode())
     report = ImportDraft.objects.get().report

@@ -83,6 +83,14 @@ def test_an_unused_one_says_what_goes_with_it(browser: Client, account: Account)
         assert "The provider is told nothing" in said
 
 
+def test_one_that_is_needed_stays_whatever_is_posted(browser: Client, account: Account) -> None:
+    app = make_app(account)
+    grants(account, app, 1)
+    answer = browser.post(address(OAuthApp, "delete", app.pk), {"post": "yes"})
+    assert "It cannot be deleted now: 1 credential needs it" in text(answer)
+    assert OAuthApp.objects.filter(pk=app.pk).exists()
+
+
 def test_the_page_before_deleting_many_says_it_of_each(browser: Client, account: Account) -> None:
     used, free = make_app(account), make_app(account)
     grants(account, used, 1)

@@ -108,6 +108,27 @@ def test_replaying_makes_it_due(browser: Client, delivery: WebhookDelivery) -> N
     assert Event.objects.filter(verb="webhook_delivery.replayed").count() == 1
 
 
+def test_no_more_are_replayed_than_a_page_shows(
+    browser: Client, delivery: WebhookDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhooks.admin.AT_ONCE", 1)
+    tell(account_id=delivery.account_id, type="oauth_app.created", target_id=delivery.id)
+    chosen = {"action": "replay", "_selected_action": [delivery.pk], "select_across": "1"}
+    response = browser.post(DELIVERIES, chosen, follow=True)
+    assert "Select at most 1 at once; nothing was sent again." in text(response)
+    assert not Event.objects.filter(verb="webhook_delivery.replayed").exists()
+
+
+def test_many_endpoints_are_deleted_within_bounds(
+    browser: Client, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.admin.DELETED_AT_ONCE", 1)
+    ids = [make_endpoint(account).pk for _ in range(2)]
+    chosen = {"action": "delete_selected", "_selected_action": ids, "post": "yes"}
+    assert "Select at most 1 at once" in text(browser.post(LIST, chosen, follow=True))
+    assert WebhookEndpoint.objects.count() == 2
+
+
 def test_a_replay_that_is_refused_says_why(browser: Client, delivery: WebhookDelivery) -> None:
     WebhookEndpoint.objects.update(enabled=False)
     chosen = {"action": "replay", "_selected_action": [delivery.pk]}

@@ -1,0 +1,110 @@
+"""What outsiders may write is text on every page: no tag, no attribute, no address that runs."""
+
+from __future__ import annotations
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import User
+from django.db import models
+from django.test import Client, RequestFactory
+
+from accounts.models import Account
+from accounts.services import session_open
+from credentials.custom_providers import custom_provider_create
+from credentials.health.models import HealthChange
+from tests.admin.pages import all_addresses
+from tests.factories import (
+    TESTER,
+    linear_body,
+    make_app,
+    make_credential,
+    make_endpoint,
+    make_link,
+    make_token,
+)
+from webhooks.services import tell
+
+TAG = "<img src=x onerror=y>"
+BREAKS_OUT = "\"'><svg onload=z>"
+RUNS = "javascript:alert(1)"
+ROOMS = (
+    "credentials",
+    "connect",
+    "health",
+    "oauth_apps",
+    "webhooks",
+    "accounts",
+    "events",
+    "providers",
+)
+KEPT = {
+    "kind",
+    "slug",
+    "provider",
+    "status",
+    "flow",
+    "state",
+    "refresh_state",
+    "type",
+    "target_type",
+}
+"""Columns that hold one word of a list of ours."""
+
+TEXTS = {models.CharField, models.TextField, models.EmailField}
+
+
+def _spoil(model: type[models.Model], text: str) -> None:
+    """Put `text` into every column of text that somebody else's words may be in."""
+    for field in model._meta.concrete_fields:
+        free = type(field) in TEXTS and not (field.choices or field.unique)
+        if free and field.name not in KEPT:
+            model._default_manager.update(**{field.name: text[: field.max_length]})
+        if field.name in {"metadata", "config"}:
+            model._default_manager.update(**{field.name: {text: [text, {text: text}]}})
+        if field.name in {"redirect_uris", "scopes", "notes", "blocked_endpoints", "changed"}:
+            model._default_manager.update(**{field.name: [text]})
+        if field.name == "failure":
+            model._default_manager.update(failure={"code": text, "detail": text})
+        if field.name == "health":
+            health = {"status": "error", "notes": [text], "time": "2026-11-21T09:00:00Z"}
+            model._default_manager.update(health=health)
+
+
+@pytest.fixture
+def everything(account: Account, superuser: User) -> None:
+    make_token(account)
+    session_open(user=superuser, account_id=account.pk, actor=TESTER)
+    row = make_credential(account, linear_body(make_app(account)))
+    for make in (make_link, make_endpoint):
+        make(account)
+    tell(account_id=account.pk, type="oauth_app.created", target_id=account.pk)
+    base = "https://api.example.com"
+    custom_provider_create(account_id=account.pk, actor=TESTER, name="ours", base_url=base)
+    HealthChange.objects.create(
+        account_id=account.pk,
+        target_id=row.pk,
+        before="ok",
+        after="error",
+        note="n",
+        source="probe",
+    )
+
+
+@pytest.mark.parametrize("words", [TAG, BREAKS_OUT, RUNS], ids=["tag", "attribute", "address"])
+def test_others_words_are_text_on_every_page(
+    browser: Client, superuser: User, account: Account, everything: None, words: str
+) -> None:
+    for model in apps.get_models():
+        if model._meta.app_label in ROOMS:
+            _spoil(model, words)
+    request = RequestFactory().get("/")
+    request.user = superuser
+    met = 0
+    for page in all_addresses(request):
+        answer = browser.get(page)
+        assert answer.status_code == 200, page
+        shown = answer.content.decode()
+        met += "onerror=y" in shown or "onload=z" in shown or RUNS in shown
+        for bad in (TAG, "<svg onload=z", f'href="{RUNS}', f'src="{RUNS}', f'action="{RUNS}'):
+            assert bad not in shown, page
+    assert met > 12
