@@ -9,6 +9,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from accounts.models import Account
 from accounts.services import account_create, token_create
 from common.callers import Actor, command
 from common.scopes import CREDENTIALS_READ, CREDENTIALS_USE
@@ -16,6 +17,7 @@ from config import demo
 from credentials.health.evidence import Evidence
 from credentials.health.services import observe
 from credentials.models import Credential, CredentialUse
+from tools.staging.rows import one_of_each
 from vault.services import verify_ring
 
 FAVOURITES = {
@@ -60,6 +62,8 @@ def fill(user: str, password: str) -> None:
     _thin_out(chance)
     for row in Credential.objects.order_by("id"):
         _live(row, chance, who)
+    first = Account.objects.order_by("id")[0]
+    one_of_each(first, User.objects.get(), "Lankiveil billing", DEAD.note)
 
 
 def _thin_out(chance: random.Random) -> None:

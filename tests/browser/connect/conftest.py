@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -27,9 +26,6 @@ ROOT = Path(__file__).parents[3]
 
 pytest.importorskip("oauth2_provider")
 pytest.importorskip("authlib")
-CHROMIUM = shutil.which("chromium")
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed")
 
 
 class Real:
@@ -170,21 +166,6 @@ def apps(
         server.register(app, f"{site}/link/oauth2/callback/{slug}/{app.id}")
         made.append(app)
     return made[0], made[1]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("Debian's chromium is not installed")
-    from playwright.sync_api import sync_playwright
-
-    # Playwright runs a loop in this thread, in which Django refuses its ORM; nothing here awaits.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
 @pytest.fixture

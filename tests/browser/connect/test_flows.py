@@ -9,7 +9,8 @@ import pytest
 
 from credentials.connect.models import AuthorizationAttempt, PendingGrant
 from credentials.models import Credential
-from tests.browser.connect.conftest import CHROMIUM, agree, log_in, title
+from tests.browser.conftest import CHROMIUM
+from tests.browser.connect.conftest import agree, log_in, title
 from tests.credentials.connect.flows import authorize_address, exchange, verbs
 
 pytestmark = [

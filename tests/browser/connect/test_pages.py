@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.browser.connect.conftest import CHROMIUM, title
+from tests.browser.conftest import CHROMIUM
+from tests.browser.connect.conftest import title
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

@@ -1,0 +1,64 @@
+"""What is true of every page that the URL configuration has, with hostile text wherever it can be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from accounts.models import Account
+from tests.browser.admin.conftest import HOSTILE, PASSWORD, log_in
+from tests.browser.conftest import CHROMIUM
+from tools.staging.pages import pages as every_page
+from tools.staging.rows import one_of_each
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed"),
+]
+PHONE = {"width": 375, "height": 667}
+NAMELESS = """() => {
+  const boxes = [...document.querySelectorAll(
+    "input:not([type=hidden]):not([type=submit]), select, textarea")]
+    .filter(e => e.checkVisibility() && !e.labels.length && !e.getAttribute("aria-label")).map(e => e.name);
+  const others = [...document.querySelectorAll("a[href], button, summary, input[type=submit]")]
+    .filter(e => !(e.textContent.trim() || e.value || e.getAttribute("aria-label") ||
+      e.title || e.querySelector("[title]")))
+    .map(e => e.outerHTML.slice(0, 80));
+  return [...boxes, ...others];
+}"""
+
+
+@pytest.fixture
+def superuser(site: str) -> User:
+    return User.objects.create_superuser("root", password=PASSWORD)
+
+
+def faults(page: Any, path: str) -> list[str]:
+    """What is wrong with the page at `path`, in words. Its complaints are the fixture's to tell."""
+    answer = page.goto(path)
+    found = []
+    if answer.status not in {200, 403}:
+        found.append(f"status {answer.status}")
+    policy = answer.headers.get("content-security-policy", "")
+    if "default-src 'self'" not in policy or "unsafe" in policy:
+        found.append(f"policy {policy!r}")
+    width = page.evaluate("document.documentElement.scrollWidth")
+    if width > PHONE["width"]:
+        found.append(f"{width} pixels wide")
+    if page.locator("img[src=x]").count():
+        found.append("shows somebody's text as HTML")
+    if nameless := page.evaluate(NAMELESS):
+        found.append(f"controls without a name: {nameless}")
+    return [f"{path}: {fault}" for fault in found]
+
+
+def test_every_page_on_a_phone_with_hostile_text(
+    pages: Any, superuser: User, account: Account
+) -> None:
+    one_of_each(account, superuser, HOSTILE, HOSTILE)
+    page = log_in(pages(viewport=PHONE), superuser)
+    paths = every_page()
+    assert len(paths) > 80
+    assert [fault for path in paths for fault in faults(page, path)] == []

@@ -1,0 +1,97 @@
+"""One row of everything that the admin has a page for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
+from django.contrib.auth.models import Group, User
+from django.db import transaction
+
+from accounts.devices import Authenticator, RecoveryCodes
+from accounts.models import Account
+from accounts.services import session_open, token_create
+from common.callers import Actor
+from common.scopes import ALL
+from credentials.connect.attempts import attempt_prepare
+from credentials.connect.drafts import Draft
+from credentials.connect.links import link_create
+from credentials.connect.wishes import Wish
+from credentials.health.evidence import Evidence
+from credentials.health.services import observe
+from credentials.import_page.services import draft_make
+from credentials.models import Credential
+from credentials.services import credential_import
+from oauth_apps.models import OAuthApp
+from oauth_apps.services import oauth_app_create
+from providers.registry import registry
+from providers.services import custom_provider_create
+from webhooks.services import endpoint_create
+from webhooks.types import TYPES
+
+
+def one_of_each(account: Account, user: User, text: str, note: str) -> Credential:
+    """The credential, which is broken: `note` says why. `text` is wherever somebody may write.
+
+    `user` is who uploaded the file that waits to be imported.
+    """
+    who = Actor(name=f"user:{user.pk}", ip="127.0.0.1")
+    which: dict[str, Any] = {"account_id": account.id, "actor": who}
+    token_create(**which, name=text, scopes=ALL)
+    session_open(**which, user=user)
+    custom_provider_create(account_id=account.id, name="ledger", base_url="https://example.com")
+    endpoint_create(**which, url="http://127.0.0.1:9/hook", events=list(TYPES))
+    wish = Wish(kind="stripe_key", name=text, external_id=text, metadata={"x": text})
+    link_create(account_id=account.id, wish=wish, actor=who)
+    _attempt(_app(which, text), text, who)
+    _door(user, text)
+    line = b'{"properties": {"kind": "stripe_key", "scret": "x"}, "name": "One"}\n'
+    draft_make(**which, filename=text, format="ndjson", content=line + b"x")
+    return _broken(which, text, note)
+
+
+def _app(which: dict[str, Any], text: str) -> OAuthApp:
+    id = oauth_app_create(
+        **which,
+        provider="linear",
+        name=text,
+        client_id=text,
+        client_secret="made-up",
+        redirect_uris=["https://example.com/callback"],
+        metadata={"x": text},
+    )
+    return OAuthApp.objects.get(id=id)
+
+
+def _attempt(app: OAuthApp, text: str, who: Actor) -> None:
+    kind = registry().kinds["linear_oauth2"]
+    draft = Draft(app=app, kind=kind, scopes=["read"], external_id=text)
+    attempt_prepare(draft=draft, state=None, actor=who)
+
+
+def _broken(which: dict[str, Any], text: str, note: str) -> Credential:
+    body = {
+        "properties": {"kind": "stripe_key", "name": text, "secret": "sk_live_made_up"},
+        "name": text,
+        "metadata": {"x": text, "list": [text]},
+        "external_id": text,
+    }
+    row = Credential.objects.get(id__in=[credential_import(**which, body=body).id])
+    evidence = Evidence(source="probe", verdict="rejected", note=note, code="http_401")
+    with transaction.atomic():
+        observe(**which, credential_id=row.pk, evidence=evidence)
+    return row
+
+
+def _door(user: User, text: str) -> None:
+    """What the rooms of others show: a group, second factors, and who tried to get in."""
+    other = User.objects.create_user(f"other-of-{user.pk}", first_name=text[:150])
+    Group.objects.get_or_create(name=text[:150])
+    app = Authenticator(user=other, name=text[:64])
+    app.hold(b"made up")
+    app.save()
+    RecoveryCodes.objects.create(user=other, name=text[:64])
+    came = {"username": text, "user_agent": text, "ip_address": "192.0.2.1", "path_info": text}
+    AccessAttempt.objects.create(**came, get_data=text, post_data=text, failures_since_start=3)
+    AccessLog.objects.create(**came)
+    AccessFailureLog.objects.create(**came)
