@@ -9,8 +9,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from django.contrib import admin, messages
+from django.core.exceptions import BadRequest
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect
 
 from common.admin import actor
 from common.callers import Actor
@@ -58,6 +60,20 @@ def export_selected(
     response = HttpResponse(_csv(ids), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = 'attachment; filename="credentials.csv"'
     return response
+
+
+_ON_ONE: Final = {"check_now": check_now, "refresh_now": refresh_now}
+
+
+def act_on_one(page: Any, request: HttpRequest, row: Credential) -> HttpResponse:
+    """Do to `row` what was posted as `action`, and go back to its page. Or 405; or BadRequest."""
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    action = _ON_ONE.get(request.POST.get("action", ""))
+    if action is None:
+        raise BadRequest("This page knows no such action.")
+    action(page, request, Credential.objects.filter(pk=row.pk))
+    return redirect("admin:credentials_credential_change", row.pk)
 
 
 def after_deletion(row: Credential) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 from django.contrib import admin, messages
@@ -18,7 +19,13 @@ from common.admin_display import NOTHING, badge, distance, health_report, mark, 
 from common.admin_filters import HealthFilter
 from common.admin_keyset import KeysetChangeList
 from credentials.admin import shown
-from credentials.admin.actions import after_deletion, check_now, export_selected, refresh_now
+from credentials.admin.actions import (
+    act_on_one,
+    after_deletion,
+    check_now,
+    export_selected,
+    refresh_now,
+)
 from credentials.admin.bulk import edit_metadata, mark_for_reconnection, move_to_app
 from credentials.admin.filters import AppFilter, ExpiryFilter, KindFilter, MetadataFilter, UseFilter
 from credentials.admin.forms import BOX, CredentialAddForm, CredentialForm, KindChoice
@@ -183,6 +190,11 @@ class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
                 self.admin_site.admin_view(self.policy_view),
                 name="credentials_credential_policy",
             ),
+            path(
+                "<path:object_id>/act/",
+                self.admin_site.admin_view(self.act_view),
+                name="credentials_credential_act",
+            ),
             *super().get_urls(),
         ]
 
@@ -274,18 +286,17 @@ class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
         }
         return TemplateResponse(request, "admin/credentials/credential/choose.html", context)
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        more = {
-            "may_reveal": self.has_reveal_permission(request),
-            "may_change": self.has_change_permission(request),
-        }
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **more})
+        if row := kwargs.get("obj"):
+            kind = registry().kind(row.kind)
+            may_use = self.has_use_permission(request)
+            context["may_check"] = may_use
+            context["may_refresh"] = may_use and kind is not None and kind.refreshes
+            context["may_reveal"] = self.has_reveal_permission(request)
+            context["may_change"] = self.has_change_permission(request)
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def leak_view(self, request: HttpRequest) -> HttpResponse:
         if not self.has_reveal_permission(request):
@@ -293,20 +304,32 @@ class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
         return leak_page(request, self.admin_site.each_context(request))
 
     def reveal_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        if not self.has_reveal_permission(request):
-            raise PermissionDenied
-        found = self.get_object(request, object_id)
-        if found is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
-        return reveal_page(request, found, self.admin_site.each_context(request))
+        return self._of_one(request, object_id, self.has_reveal_permission(request), reveal_page)
 
     def policy_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        if not self.has_change_permission(request):
+        return self._of_one(request, object_id, self.has_change_permission(request), policy_page)
+
+    def act_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """An action of the list, on the credential that is looked at."""
+
+        def act(request: HttpRequest, found: Credential, _: Any) -> HttpResponse:
+            return act_on_one(self, request, found)
+
+        return self._of_one(request, object_id, self.has_use_permission(request), act)
+
+    def _of_one(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        allowed: bool,
+        page: Callable[[HttpRequest, Credential, dict[str, Any]], HttpResponse],
+    ) -> HttpResponse:
+        if not allowed:
             raise PermissionDenied
         found = self.get_object(request, object_id)
         if found is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
-        return policy_page(request, found, self.admin_site.each_context(request))
+        return page(request, found, self.admin_site.each_context(request))
 
     def save_model(self, request: Any, obj: Credential, form: Any, change: bool) -> None:
         if change:

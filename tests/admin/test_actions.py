@@ -41,6 +41,38 @@ def test_a_check_says_what_became_of_each(
     assert asked == [(account.pk, "user")] * 2
 
 
+def test_the_page_of_one_checks_it_and_stays(
+    browser: Client, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, asked = make_credential(account, stripe_body(name="One")), []
+    monkeypatch.setattr(
+        "credentials.admin.actions.credential_check", lambda **which: asked.append(which["id"])
+    )
+    answer = browser.post(address(Credential, "act", row.pk), {"action": "check_now"}, follow=True)
+    assert answer.redirect_chain == [(address(Credential, "change", row.pk), 302)]
+    assert "One: unknown." in text(answer)
+    assert asked == [row.pk]
+
+
+@pytest.mark.parametrize("action", ["", "delete_selected", "export_selected"])
+def test_the_page_of_one_does_nothing_else(browser: Client, account: Account, action: str) -> None:
+    row = make_credential(account)
+    page = address(Credential, "act", row.pk)
+    assert browser.post(page, {"action": action}).status_code == 400
+    assert browser.get(page).status_code == 405
+    assert Credential.objects.filter(pk=row.pk).exists()
+
+
+@pytest.mark.parametrize(("body", "offered"), [(stripe_body, False), (linear_body, True)])
+def test_a_refresh_is_offered_where_there_is_one(
+    browser: Client, account: Account, body: Any, offered: bool
+) -> None:
+    given = stripe_body() if body is stripe_body else linear_body(make_app(account))
+    page = text(browser.get(address(Credential, "change", make_credential(account, given).pk)))
+    assert "Check now" in page
+    assert ("Refresh now" in page) == offered
+
+
 def test_a_refresh_of_what_does_not_refresh_says_so(browser: Client, account: Account) -> None:
     row = make_credential(account, stripe_body(name="A key"))
     assert "A key: " in text(act(browser, "refresh_now", row))

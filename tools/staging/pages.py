@@ -18,7 +18,7 @@ NO_PAGES: Final = {
     "credentials_import_refused": "a file",
     "jsi18n": "a script",
     "logout": "takes POST alone",
-    "view_on_site": "leads elsewhere",
+    "credentials_credential_act": "takes POST alone",
 }
 """The names of what a browser is not led to, and why."""
 

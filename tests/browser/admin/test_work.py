@@ -41,6 +41,14 @@ def test_triage_from_the_dashboard(page: Any, account: Account) -> None:
     assert "No credentials match." in page.inner_text("main")
 
 
+def test_a_broken_one_is_checked_on_its_page(page: Any, account: Account) -> None:
+    row = make_credential(account)
+    page.goto(f"{LIST}{row.pk}/change/")
+    page.get_by_role("button", name="Check now").click()
+    page.wait_for_url(f"**{LIST}{row.pk}/change/")
+    assert str(row) in page.inner_text(".messagelist")
+
+
 def test_adding_by_kind(page: Any, account: Account) -> None:
     page.goto(LIST)
     page.get_by_role("link", name="Add credential").click()
