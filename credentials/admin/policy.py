@@ -22,6 +22,7 @@ from common.errors import Invalid, Problem
 from credentials.models import Credential
 from credentials.proxy.policy import policy_read, policy_set
 from credentials.proxy.serializers import PolicySerializer
+from providers.registry import registry
 
 Policy = Mapping[str, Any]
 
@@ -105,8 +106,8 @@ def policy_page(request: HttpRequest, row: Credential, context: dict[str, Any]) 
 
 
 def policy_shown(row: Credential) -> SafeString:
-    """What is restricted, a line for each."""
-    lines = list(_lines(policy_read(account_id=row.account_id, id=row.pk)))
+    """What is restricted, a line for each; by the provider's own limits, too."""
+    lines = [*_lines(policy_read(account_id=row.account_id, id=row.pk)), *_limits(row)]
     if not lines:
         return format_html('<span class="lk-none">{}</span>', "Nothing is restricted.")
     return format_html(
@@ -122,6 +123,15 @@ def _lines(held: Policy) -> Iterator[tuple[str, str]]:
         yield "Rate", f"{rate['requests']} requests in {rate['seconds']} seconds"
     if held["concurrency"]:
         yield "At once", f"{held['concurrency']} in each process"
+
+
+def _limits(row: Credential) -> Iterator[tuple[str, str]]:
+    provider = registry().provider(row.provider)
+    for limit in provider.enforced(row.kind) if provider else ():
+        if limit.requests:
+            yield "Provider", f"{limit.requests} requests in {limit.seconds} seconds"
+        if limit.at_once:
+            yield "Provider", f"{limit.at_once} at once"
 
 
 def _typed(held: Policy) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from accounts.models import Account
 from credentials.models import Credential
 from credentials.proxy.policy import MAX_PATHS, NONE, policy_read, policy_set
 from events.models import Event
+from providers.registry import registry
 from tests.admin.pages import address, text
 from tests.factories import TESTER, make_credential
 
@@ -183,3 +184,10 @@ def test_a_credential_that_is_not_there(operator: Client, row: Credential) -> No
 def seen(browser: Client, row: Credential) -> str:
     value: str = browser.get(page(row)).context["form"]["seen"].value()
     return value
+
+
+def test_what_the_provider_allows_is_shown_beside_it(browser: Client, account: Account) -> None:
+    properties = registry().kinds["trello_key"].example
+    row = make_credential(account, {"properties": dict(properties)})
+    shown = text(browser.get(address(Credential, "change", row.pk)))
+    assert "100 requests in 10 seconds" in shown
