@@ -24,6 +24,7 @@ ANSWER: Final = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
     % (len(BODY), BODY)
 )
+SILENCE: Final = 8
 KEY: Final = "bench_key_0123456789abcdef"
 FLOOR, PRODUCT = "bare pass-through", "proxy"
 APPLICATIONS: Final = {
@@ -34,15 +35,15 @@ APPLICATIONS: Final = {
 
 def measure(seconds: float, rounds: int) -> list[Ratio]:
     """Print milliseconds of both, one caller and many at once; the ratio of the medians."""
-    with _upstream() as upstream, tempfile.TemporaryDirectory() as folder:
-        environment = _register(upstream, Path(folder))
-        token = _fill()
-        with _served(FLOOR, environment) as floor, _served(PRODUCT, environment) as product:
+    with upstream() as port, tempfile.TemporaryDirectory() as folder:
+        environment = register(port, Path(folder))
+        token = fill()
+        with served(FLOOR, environment) as floor, served(PRODUCT, environment) as product:
             ratios = [
                 _compare(floor, product, token, seconds, rounds, connections)
                 for connections in (1, load.CONNECTIONS)
             ]
-        print(f"connections that the provider saw: {_connections(upstream)}")
+        print(f"connections that the provider saw: {seen(port)['connections']}")
     return ratios
 
 
@@ -70,7 +71,7 @@ def _compare(
     return Ratio(f"proxy: p50 to pass-through, {connections} at once", value, 3.0, at_most=True)
 
 
-def _register(upstream: int, folder: Path) -> dict[str, str]:
+def register(port: int, folder: Path) -> dict[str, str]:
     """Let this process and the servers know of the provider."""
     from django.conf import settings
 
@@ -82,7 +83,7 @@ def _register(upstream: int, folder: Path) -> dict[str, str]:
         "website": None,
         "sources": [],
         "api": {
-            "base_url": f"http://127.0.0.1:{upstream}",
+            "base_url": f"http://127.0.0.1:{port}",
             "auth": {"in": "header", "values": {"Authorization": "Bearer {key}"}},
         },
         "variables": {},
@@ -108,26 +109,27 @@ def _register(upstream: int, folder: Path) -> dict[str, str]:
     return {
         **os.environ,
         "PROVIDERS_DIR": str(folder),
-        "EGRESS_ALLOW": f"127.0.0.1:{upstream}",
-        "BENCH_UPSTREAM": f"http://127.0.0.1:{upstream}",
+        "EGRESS_ALLOW": f"127.0.0.1:{port}",
+        "BENCH_UPSTREAM": f"http://127.0.0.1:{port}",
     }
 
 
-def _fill() -> str:
-    """An account with one key of the provider; its token."""
+def fill(credentials: int = 1) -> str:
+    """An account with so many keys of the provider; its token."""
     from django.db import connection
 
     from accounts.services import account_create, token_create
     from common.callers import command
-    from common.scopes import CREDENTIALS_USE
+    from common.scopes import CREDENTIALS_READ, CREDENTIALS_USE
     from credentials.services import credential_import
 
     actor = command("bench")
     account = account_create(name=f"Proxy {time.monotonic_ns()}", actor=actor)
-    body = {"properties": {"kind": "upstream_key", "key": KEY}}
-    credential_import(account_id=account.id, actor=actor, body=body)
+    for number in range(credentials):
+        body = {"properties": {"kind": "upstream_key", "key": f"{KEY}{number}"}}
+        credential_import(account_id=account.id, actor=actor, body=body)
     _, token = token_create(
-        account_id=account.id, name="bench", scopes=[CREDENTIALS_USE], actor=actor
+        account_id=account.id, name="bench", scopes=[CREDENTIALS_READ, CREDENTIALS_USE], actor=actor
     )
     with connection.cursor() as cursor:
         cursor.execute(
@@ -138,7 +140,7 @@ def _fill() -> str:
 
 
 @contextlib.contextmanager
-def _served(name: str, environment: dict[str, str]) -> Iterator[Served]:
+def served(name: str, environment: dict[str, str]) -> Iterator[Served]:
     port = _free_port()
     code = (
         "import django; django.setup()\n"
@@ -158,9 +160,10 @@ def _served(name: str, environment: dict[str, str]) -> Iterator[Served]:
 
 
 class _Provider(asyncio.Protocol):
-    """Answers each head that ends with the same bytes."""
+    """Answers each head that ends with the same bytes; /silent, SILENCE seconds later."""
 
     connections = 0
+    silent = 0
 
     def connection_made(self, transport: Any) -> None:
         self._transport, self._held = transport, b""
@@ -168,15 +171,20 @@ class _Provider(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._held += data
-        if b"GET /connections" in self._held:
-            body = str(_Provider.connections).encode()
+        if b"GET /seen" in self._held:
+            seen = {"connections": _Provider.connections, "silent": _Provider.silent}
+            body = json.dumps(seen).encode()
             self._transport.write(
                 b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
             )
             self._held = b""
         while b"\r\n\r\n" in self._held:
-            _, _, self._held = self._held.partition(b"\r\n\r\n")
-            self._transport.write(ANSWER)
+            head, _, self._held = self._held.partition(b"\r\n\r\n")
+            if b"/silent" in head:
+                _Provider.silent += 1
+                asyncio.get_running_loop().call_later(SILENCE, self._transport.write, ANSWER)
+            else:
+                self._transport.write(ANSWER)
 
 
 async def _provide() -> None:
@@ -186,7 +194,7 @@ async def _provide() -> None:
 
 
 @contextlib.contextmanager
-def _upstream() -> Iterator[int]:
+def upstream() -> Iterator[int]:
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.proxying"], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
@@ -198,11 +206,13 @@ def _upstream() -> Iterator[int]:
         process.wait(10)
 
 
-def _connections(upstream: int) -> str:
+def seen(port: int) -> dict[str, int]:
+    """How many `connections` came to the provider, and requests that it is `silent` about."""
     import urllib.request
 
-    with urllib.request.urlopen(f"http://127.0.0.1:{upstream}/connections") as answer:
-        return str(answer.read().decode())
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/seen") as answer:
+        found: dict[str, int] = json.load(answer)
+    return found
 
 
 if __name__ == "__main__":

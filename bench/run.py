@@ -25,7 +25,7 @@ def main() -> None:
     chosen = parser.parse_args()
     environment.prepare()
 
-    from bench import importing, listing, proxying, refreshing
+    from bench import importing, listing, proxying, refreshing, silence
     from bench.fill import fill, prepare
     from bench.report import verdict
 
@@ -36,12 +36,12 @@ def main() -> None:
         return
     if chosen.proxy:
         prepare()
-        verdict(proxying.measure(chosen.seconds, chosen.rounds))
+        verdict(proxying.measure(chosen.seconds, chosen.rounds) + silence.measure())
         return
     filled = fill(chosen.rows)
     ratios = listing.measure(filled, chosen.seconds, chosen.rounds)
     ratios += importing.measure(filled, chosen.import_rows, chosen.rounds)
-    ratios += proxying.measure(chosen.seconds, chosen.rounds)
+    ratios += proxying.measure(chosen.seconds, chosen.rounds) + silence.measure()
     verdict(ratios)
 
 
