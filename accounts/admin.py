@@ -16,6 +16,7 @@ from accounts.models import Account, ApiToken, Session
 from accounts.services import account_create, session_close, token_create, token_revoke
 from common.admin import DELETED_AT_ONCE, ServiceAdmin, actor
 from common.admin_display import moment
+from common.admin_filters import AccountFilter
 from events.admin import TrailHistory
 
 
@@ -50,7 +51,7 @@ class ApiTokenAdmin(TrailHistory, ServiceAdmin[ApiToken]):
     add_form = ApiTokenForm
     actions = ("revoke",)
     list_display = ("name", "prefix", "account", "may", "expires", "last_used", "revoked")
-    list_filter = ("account",)
+    list_filter = (AccountFilter,)
     list_select_related = ("account",)
     search_fields = ("name", "prefix")
     search_help_text = "Name, id, or the first characters of the token."
@@ -135,7 +136,7 @@ class ApiTokenAdmin(TrailHistory, ServiceAdmin[ApiToken]):
 class SessionAdmin(TrailHistory, ServiceAdmin[Session]):
     fields = ("user", "account", "prefix", "opened", "last_used", "expires", "id")
     list_display = ("prefix", "user", "account", "opened", "last_used", "expires")
-    list_filter = ("account",)
+    list_filter = (AccountFilter,)
     list_select_related = ("account", "user")
     search_fields = ("user__username",)
     search_help_text = "User name or id."

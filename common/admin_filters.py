@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 
 from common.clock import db_now
 from common.health import STATUSES
+from common.ids import parse_uuid
+
+ACCOUNTS_OFFERED: Final = 200
+"""A menu of more is no help."""
 
 
 class MenuFilter(admin.SimpleListFilter):
@@ -40,6 +44,31 @@ class HealthFilter(MenuFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(health_status=self.value()) if self.value() else queryset
+
+
+class AccountFilter(MenuFilter):
+    """Of lists whose rows belong to an account; the address takes any account's slug or id."""
+
+    title = "account"
+    parameter_name = "account"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        accounts = _accounts(model_admin.model)
+        return list(accounts.values_list("slug", "name")[:ACCOUNTS_OFFERED])
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if not value:
+            return queryset
+        id = parse_uuid(value)
+        found = _accounts(queryset.model).filter(Q(pk=id) if id else Q(slug=value)).first()
+        return queryset.filter(account_id=found.pk) if found else queryset.none()
+
+
+def _accounts(model: type[Model]) -> QuerySet[Any]:
+    related: Any = model._meta.get_field("account").related_model
+    accounts: QuerySet[Any] = related.objects.all()
+    return accounts
 
 
 class SpanFilter(MenuFilter):

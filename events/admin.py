@@ -14,6 +14,7 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
 from common.admin import ServiceAdmin, parse_id
+from common.admin_filters import AccountFilter
 from common.admin_keyset import KeysetChangeList
 from events.models import Event
 
@@ -82,7 +83,7 @@ class EventAdmin(ServiceAdmin[Event]):
         "ip", "request_id",
     )  # fmt: skip
     list_display = ("when", "verb", "actor", "target_type", "target_id", "fields_changed", "ip")
-    list_filter = ("account", VerbFilter)
+    list_filter = (AccountFilter, VerbFilter)
     search_fields = ("actor",)
     search_help_text = "An actor (user:1), or the id of an object or a request."
 

@@ -14,7 +14,7 @@ from django.utils.timesince import timesince
 
 from common.admin import ServiceAdmin, actor, seen_revision
 from common.admin_display import badge, health_report, moment
-from common.admin_filters import HealthFilter, MenuFilter
+from common.admin_filters import AccountFilter, HealthFilter, MenuFilter
 from events.admin import TrailHistory, recent_events
 from oauth_apps.admin_forms import OAuthAppAddForm, OAuthAppForm
 from oauth_apps.models import OAuthApp
@@ -51,7 +51,7 @@ class OAuthAppAdmin(TrailHistory, ServiceAdmin[OAuthApp]):
     form = OAuthAppForm
     add_form = OAuthAppAddForm
     list_display = ("name", "provider", "client_id", "status", "account", "created")
-    list_filter = ("account", ProviderFilter, HealthFilter)
+    list_filter = (AccountFilter, ProviderFilter, HealthFilter)
     list_select_related = ("account",)
     readonly_fields = (*flatten(_FACTS), "live_secrets", "health_now", "latest")
     search_fields = ("name", "client_id")

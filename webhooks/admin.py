@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 
 from common.admin import ServiceAdmin, actor, parse_id, seen_revision
 from common.admin_display import moment, pretty
+from common.admin_filters import AccountFilter
 from common.errors import Problem
 from events.admin import TrailHistory, recent_events
 from webhooks import messages as wire
@@ -37,7 +38,7 @@ class WebhookEndpointAdmin(TrailHistory, ServiceAdmin[WebhookEndpoint]):
     add_form = EndpointAddForm
     actions = ("rotate_secret", "delete_selected")
     list_display = ("url", "types", "status", "account", "created")
-    list_filter = ("account",)
+    list_filter = (AccountFilter,)
     list_select_related = ("account",)
     readonly_fields = (*flatten(_STATE), *flatten(_FACTS), "latest")
     search_fields = ("url",)
@@ -171,7 +172,7 @@ class WebhookDeliveryAdmin(TrailHistory, ServiceAdmin[WebhookDelivery]):
         "last_status", "last_error", "created", "delivered",
     )  # fmt: skip
     list_display = ("type", "target_id", "status", "attempts", "last_error", "endpoint", "created")
-    list_filter = ("account", StateFilter)
+    list_filter = (AccountFilter, StateFilter)
     list_select_related = ("endpoint",)
     search_fields = ("type",)
     search_help_text = "The id of a delivery or of an object, or a type."

@@ -13,10 +13,9 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from accounts.admin_filters import AccountFilter
 from common.admin import ServiceAdmin, actor, seen_revision
 from common.admin_display import NOTHING, badge, distance, health_report, mark, moment, pretty
-from common.admin_filters import HealthFilter
+from common.admin_filters import AccountFilter, HealthFilter
 from common.admin_keyset import KeysetChangeList
 from credentials.admin import shown
 from credentials.admin.actions import (

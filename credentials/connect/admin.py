@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 
 from common.admin import ServiceAdmin, actor
 from common.admin_display import moment, pretty
-from common.admin_filters import MenuFilter
+from common.admin_filters import AccountFilter, MenuFilter
 from common.errors import Invalid
 from credentials.connect.admin_forms import ConnectLinkForm
 from credentials.connect.links import link_create, link_withdraw
@@ -105,7 +105,7 @@ class _Shown:
 class ConnectLinkAdmin(_Shown, TrailHistory, ServiceAdmin[ConnectLink]):
     add_form = ConnectLinkForm
     list_display = ("title", "kind", "state", "why", "account", "created", "expires")
-    list_filter = ("account", StatusFilter)
+    list_filter = (AccountFilter, StatusFilter)
     list_select_related = ("account",)
     raw_id_fields = ("oauth_app",)
     search_fields = ("name", "owner_email", "external_id")
@@ -176,7 +176,7 @@ class AuthorizationAttemptAdmin(_Shown, TrailHistory, ServiceAdmin[Authorization
     fields = (*_ATTEMPT, "latest")
     readonly_fields = fields
     list_display = ("created", "kind", "flow", "state", "why", "oauth_app", "account")
-    list_filter = ("account", FlowFilter, StatusFilter)
+    list_filter = (AccountFilter, FlowFilter, StatusFilter)
     list_select_related = ("account", "oauth_app")
     search_fields = ("external_id",)
     search_help_text = "External id or id."

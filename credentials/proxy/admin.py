@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from common.admin import ServiceAdmin, actor
 from common.admin_display import moment
+from common.admin_filters import AccountFilter
 from common.admin_forms import LinesField, ServiceForm
 from credentials.custom_providers import custom_provider_create, custom_provider_update
 from events.admin import TrailHistory
@@ -36,7 +37,7 @@ class CustomProviderForm(ServiceForm[CustomProvider]):
 class CustomProviderAdmin(TrailHistory, ServiceAdmin[CustomProvider]):
     form = CustomProviderForm
     list_display = ("slug", "account", "base_url", "rate_limit", "updated")
-    list_filter = ("account",)
+    list_filter = (AccountFilter,)
     list_select_related = ("account",)
     search_fields = ("name", "base_url")
 
