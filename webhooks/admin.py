@@ -26,7 +26,7 @@ from webhooks.serializers import EndpointCreateSerializer, EndpointUpdateSeriali
 _EDITED = ("url", "events", "enabled")
 _STATE = (("disabled", "disabled_reason"), ("failing", "failures"), "old_secret")
 _FACTS = (("id", "account"), ("created", "updated"))
-AT_ONCE: Final = 50
+REPLAYED_AT_ONCE: Final = 50
 """A page of the list. Each takes its endpoint's lock, and a line where it is refused."""
 
 _COLOURS = {"pending": "unknown", "delivered": "ok", "failed": "error"}
@@ -199,9 +199,9 @@ class WebhookDeliveryAdmin(TrailHistory, ServiceAdmin[WebhookDelivery]):
 
     @admin.action(permissions=["replay"], description="Send the selected deliveries again")
     def replay(self, request: HttpRequest, queryset: QuerySet[WebhookDelivery]) -> None:
-        chosen = list(queryset[: AT_ONCE + 1])
-        if len(chosen) > AT_ONCE:
-            text = f"Select at most {AT_ONCE} at once; nothing was sent again."
+        chosen = list(queryset[: REPLAYED_AT_ONCE + 1])
+        if len(chosen) > REPLAYED_AT_ONCE:
+            text = f"Select at most {REPLAYED_AT_ONCE} at once; nothing was sent again."
             self.message_user(request, text, messages.ERROR)
             return
         sent = 0

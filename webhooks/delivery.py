@@ -12,7 +12,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F
 
 from common.callers import Actor
@@ -69,7 +69,6 @@ def deliver(claim: Claim) -> None:
     request = _taken_up(claim)
     if request is None:
         return
-    _leave_database()
     settle(claim, request if isinstance(request, Outcome) else send(request))
 
 
@@ -137,12 +136,6 @@ def _keys(endpoint: WebhookEndpoint, now: dt.datetime) -> list[str]:
     live = 2 if until is not None and until > now else 1
     rows = endpoint.secrets.order_by("-created_at", "-id")[:live]
     return [unseal(Place.of(row, "sealed"), row.sealed) for row in rows]
-
-
-def _leave_database() -> None:
-    """Give the connection back for as long as a stranger takes; tests' own transactions aside."""
-    if not connection.in_atomic_block:
-        connection.close()
 
 
 def _judged(answer: Answer) -> Outcome:

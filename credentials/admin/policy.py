@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from django import forms
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
@@ -24,7 +24,7 @@ from credentials.proxy.policy import policy_read, policy_set
 from credentials.proxy.serializers import PolicySerializer
 from providers.registry import registry
 
-Policy = Mapping[str, Any]
+Document = Mapping[str, Any]
 
 _FIELDS: Final = {"rate_limit.requests": "rate_requests", "rate_limit.seconds": "rate_seconds"}
 
@@ -53,7 +53,7 @@ class PolicyForm(forms.Form):
     )
     seen = forms.CharField(widget=forms.HiddenInput, required=False)
 
-    def __init__(self, held: Policy, data: Any = None) -> None:
+    def __init__(self, held: Document, data: Any = None) -> None:
         super().__init__(data, initial={**_typed(held), "seen": json.dumps(held)})
 
     def clean_seen(self) -> Any:
@@ -97,9 +97,7 @@ def policy_page(request: HttpRequest, row: Credential, context: dict[str, Any]) 
             form.refuse(problem)
         else:
             messages.success(request, "The policy was saved.")
-            return HttpResponseRedirect(
-                reverse("admin:credentials_credential_change", args=[row.pk])
-            )
+            return redirect("admin:credentials_credential_change", row.pk)
     page = {"title": f"Policy of {row}", "opts": row._meta, "row": row, "form": form}
     template = "admin/credentials/credential/policy.html"
     return TemplateResponse(request, template, {**context, **page})
@@ -115,7 +113,7 @@ def policy_shown(row: Credential) -> SafeString:
     )
 
 
-def _lines(held: Policy) -> Iterator[tuple[str, str]]:
+def _lines(held: Document) -> Iterator[tuple[str, str]]:
     for name in ("methods", "paths"):
         if held[name] is not None:
             yield capfirst(name), ", ".join(held[name]) or "none"
@@ -134,7 +132,7 @@ def _limits(row: Credential) -> Iterator[tuple[str, str]]:
             yield "Provider", f"{limit.at_once} at once"
 
 
-def _typed(held: Policy) -> dict[str, Any]:
+def _typed(held: Document) -> dict[str, Any]:
     rate = held["rate_limit"] or {}
     return {
         "methods": held["methods"],
@@ -146,7 +144,7 @@ def _typed(held: Policy) -> dict[str, Any]:
     }
 
 
-def _document(typed: Policy) -> dict[str, Any]:
+def _document(typed: Mapping[str, Any]) -> dict[str, Any]:
     """What was typed, as the API would be sent it. An empty box is no restriction, and never []."""
     methods, paths = typed["methods"] or None, typed["paths"] or None
     if typed["nothing"] and methods:

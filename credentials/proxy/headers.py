@@ -139,6 +139,7 @@ class Addresses:
         self._asked = asked
 
     def __call__(self, address: str) -> str:
+        address = address.strip(" \t").replace("\t", "")  # As clients read it (WHATWG URL §4.4).
         if _AMBIGUOUS.match(address):
             return NOWHERE
         if not address or _OTHER_SCHEME.match(address):

@@ -50,16 +50,16 @@ def take(id: uuid.UUID, rate: Rate) -> None:
 
 
 def hold(id: uuid.UUID, seconds: float) -> None:
-    """Let nothing be sent with this credential for so long (MAX_HOLD at most): its provider said so.
+    """Let nothing be sent with this credential for so long: its provider said so.
 
     Of several pauses, asked for in answers that came at once, the one that ends last holds.
     """
     sql = (
         f"INSERT INTO {_TABLE} (credential_id, held_until) VALUES (%s, {now_seconds()} + %s)"  # noqa: S608
         f" ON CONFLICT (credential_id) DO UPDATE"
-        f" SET held_until = {_greatest()}({_TABLE}.held_until, excluded.held_until)"
+        f" SET held_until = {greatest()}({_TABLE}.held_until, excluded.held_until)"
     )
-    _execute(sql, [_key(id), seconds])
+    _execute(sql, [key(id), seconds])
 
 
 def await_release(seconds: float) -> None:
@@ -100,26 +100,27 @@ class Slots:
 
 def _taken(id: uuid.UUID, rate: Rate) -> bool:
     """The generic cell rate algorithm, in one statement."""
-    spent = f"{_greatest()}({_TABLE}.spent_until, {now_seconds()}) + %s"
+    spent = f"{greatest()}({_TABLE}.spent_until, {now_seconds()}) + %s"
     sql = (
         f"INSERT INTO {_TABLE} (credential_id, spent_until) VALUES (%s, {now_seconds()} + %s)"  # noqa: S608
         f" ON CONFLICT (credential_id) DO UPDATE SET spent_until = {spent}"
         f" WHERE {spent} <= {now_seconds()} + %s"
     )
     step = rate.seconds / rate.requests
-    return bool(_execute(sql, [_key(id), step, step, step, rate.seconds]))
+    return bool(_execute(sql, [key(id), step, step, step, rate.seconds]))
 
 
 def _wait(id: uuid.UUID, rate: Rate) -> float:
     step = rate.seconds / rate.requests
     sql = f"SELECT spent_until + %s - %s - {now_seconds()} FROM {_TABLE} WHERE credential_id = %s"  # noqa: S608
     with connection.cursor() as cursor:
-        cursor.execute(sql, [step, rate.seconds, _key(id)])
+        cursor.execute(sql, [step, rate.seconds, key(id)])
         row = cursor.fetchone()
     return max(float(row[0]) if row else 0.0, 0.01)
 
 
-def _greatest() -> str:
+def greatest() -> str:
+    """The SQL function that gives the larger of two."""
     return "GREATEST" if connection.vendor == "postgresql" else "MAX"
 
 
@@ -137,5 +138,6 @@ def _execute(sql: str, params: list[Any]) -> int:
         return int(cursor.rowcount)
 
 
-def _key(id: uuid.UUID) -> Any:
+def key(id: uuid.UUID) -> Any:
+    """`id` as a parameter of hand-written SQL."""
     return id if connection.vendor == "postgresql" else sqlite_value(id)

@@ -10,13 +10,12 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from django.db import connection
 
-from common.bulk import sqlite_value
 from common.waiting import sleep
-from credentials.proxy.limits import PATIENCE, Rate, now_seconds, too_many
+from credentials.proxy.limits import PATIENCE, Rate, greatest, key, now_seconds, too_many
 
 COUNTERS: Final = 10
 _PARTS: Final = COUNTERS - 1
@@ -41,7 +40,6 @@ def take_all(id: uuid.UUID, windows: Iterable[Rate]) -> None:
 
 def _taken(id: uuid.UUID, window: Rate) -> bool:
     """One conditional statement: `slot` is the newest ninth counted, each counter the last of its place."""
-    greatest = "GREATEST" if connection.vendor == "postgresql" else "MAX"
     first = (f"CASE WHEN slot %% {COUNTERS} = {at} THEN 1 ELSE 0 END" for at in range(COUNTERS))
     kept = [_kept(at) for at in range(COUNTERS)]
     added = (f"{name} = {kept[at]} + excluded.{name}" for at, name in enumerate(_USED))
@@ -49,11 +47,11 @@ def _taken(id: uuid.UUID, window: Rate) -> bool:
         f"INSERT INTO {_TABLE} (credential_id, seconds, slot, {', '.join(_USED)})"  # noqa: S608
         f" SELECT %s, %s, slot, {', '.join(first)} FROM (SELECT {_slot(window)} AS slot) AS now"
         f" WHERE TRUE ON CONFLICT (credential_id, seconds) DO UPDATE"
-        f" SET slot = {greatest}({_TABLE}.slot, excluded.slot), {', '.join(added)}"
+        f" SET slot = {greatest()}({_TABLE}.slot, excluded.slot), {', '.join(added)}"
         f" WHERE {' + '.join(kept)} < %s"
     )
     with connection.cursor() as cursor:
-        cursor.execute(sql, [_key(id), window.seconds, window.requests])
+        cursor.execute(sql, [key(id), window.seconds, window.requests])
         return bool(cursor.rowcount)
 
 
@@ -70,7 +68,7 @@ def _wait(id: uuid.UUID, window: Rate) -> float:
         " WHERE credential_id = %s AND seconds = %s"
     )
     with connection.cursor() as cursor:
-        cursor.execute(sql, [_key(id), window.seconds])
+        cursor.execute(sql, [key(id), window.seconds])
         row = cursor.fetchone()
     if row is None:
         return 0.01
@@ -96,7 +94,3 @@ def _slot(window: Rate) -> str:
     if connection.vendor == "postgresql":
         return f"floor({_now(window)})::bigint"
     return f"CAST({_now(window)} AS INTEGER)"
-
-
-def _key(id: uuid.UUID) -> Any:
-    return id if connection.vendor == "postgresql" else sqlite_value(id)

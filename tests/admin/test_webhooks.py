@@ -111,7 +111,7 @@ def test_replaying_makes_it_due(browser: Client, delivery: WebhookDelivery) -> N
 def test_no_more_are_replayed_than_a_page_shows(
     browser: Client, delivery: WebhookDelivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webhooks.admin.AT_ONCE", 1)
+    monkeypatch.setattr("webhooks.admin.REPLAYED_AT_ONCE", 1)
     tell(account_id=delivery.account_id, type="oauth_app.created", target_id=delivery.id)
     chosen = {"action": "replay", "_selected_action": [delivery.pk], "select_across": "1"}
     response = browser.post(DELIVERIES, chosen, follow=True)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import egress.client
 from accounts.models import Account
 from config import proxying
 from credentials.models import Credential
@@ -17,6 +18,8 @@ from providers.registry import registry
 from tests.credentials.proxy.files import write_files
 from tests.credentials.proxy.raw import RawServer
 from tests.credentials.proxy.upstream import Server
+from tests.credentials.upstream import upstreams
+from tests.egress.certificates import Authority
 from tests.factories import make_credential, make_token
 from tests.fakes.fixtures import app, facts, grant, provider
 
@@ -164,6 +167,19 @@ def row(keep: Callable[..., Credential]) -> Credential:
 def path(row: Credential) -> str:
     """Where that credential is used."""
     return f"/v1/proxy/credential/{row.id}"
+
+
+@pytest.fixture
+def binance(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A provider that answers as api.binance.com."""
+    with upstreams(authority, monkeypatch, "api.binance.com") as found:
+        yield found["api.binance.com"]
+
+
+@pytest.fixture
+def trader(account: Account, binance: Any) -> Caller:
+    """A caller of `account` who reaches `binance`."""
+    return Caller(egress.client.default_client(), make_token(account))
 
 
 def basic(username: str, password: str = "") -> dict[str, str]:

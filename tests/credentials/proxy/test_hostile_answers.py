@@ -123,6 +123,22 @@ def test_no_address_leads_to_another_of_our_paths(answered, location, passed):
     assert answer.header("Location") == passed
 
 
+@pytest.mark.parametrize(
+    ("address", "passed"),
+    [
+        (" mailto:a@b.example ", "mailto:a@b.example"),
+        ("\tjava\tscript:x", "javascript:x"),
+        (" http:/v1/credentials", "about:blank"),
+        ("ht\ttp:/v1/credentials", "about:blank"),
+        (" x", f"{HERE}/proxy/upstream/a/x"),
+        ("/\t/127.0.0.1:8001/v1/credentials", "about:blank"),
+    ],
+)
+def test_blanks_that_clients_take_away_hide_no_address(answered, address, passed):
+    answer = answered(f"Link: <{address}>")
+    assert (answer.status, answer.header("Link")) == (200, f"<{passed}>")
+
+
 def test_a_relative_address_above_the_base_is_the_providers(answered, raw):
     answer = answered("Location: /v1/credentials", target="/proxy/upbase/x")
     assert answer.header("Location") == f"http://127.0.0.1:{raw.port}/v1/credentials"

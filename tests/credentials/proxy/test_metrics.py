@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from django.db import connection
 from tests.credentials.proxy.serving import Serving
 from tests.credentials.proxy.wire import exchange, request
 from tests.factories import make_account, make_credential, make_token
+from tests.fakes.fixtures import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -129,11 +129,3 @@ def scraped(served: Serving) -> dict[str, float]:
     assert answer.status == 200
     lines = [line for line in answer.body.decode().splitlines() if not line.startswith("#")]
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
-
-
-def until(done: Callable[[], bool]) -> None:
-    for _ in range(200):
-        if done():
-            return
-        time.sleep(0.1)
-    raise AssertionError("it did not come to be")

@@ -6,10 +6,8 @@ import pytest
 
 from credentials.proxy.policy import policy_set
 from credentials.proxy.rules import names_another_method
-from egress import client
-from tests.credentials.proxy.conftest import KEY, Caller
-from tests.credentials.upstream import upstreams
-from tests.factories import TESTER, make_credential, make_token
+from tests.credentials.proxy.conftest import KEY
+from tests.factories import TESTER, make_credential
 
 
 @pytest.mark.parametrize(
@@ -47,17 +45,6 @@ def test_the_credentials_parameter_cannot_be_put_before_it(caller, keep, upstrea
     target = f"/v1/proxy/credential/{row.id}/x?a=1{separator}api%5Fkey=2"
     assert caller.get(target).status == 400
     assert upstream.seen == []
-
-
-@pytest.fixture
-def binance(authority, monkeypatch):
-    with upstreams(authority, monkeypatch, "api.binance.com") as found:
-        yield found["api.binance.com"]
-
-
-@pytest.fixture
-def trader(account, binance):
-    return Caller(client.default_client(), make_token(account))
 
 
 @pytest.fixture

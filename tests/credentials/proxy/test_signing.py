@@ -20,17 +20,6 @@ SECRET = "s" * 64
 
 
 @pytest.fixture
-def binance(authority, monkeypatch):
-    with upstreams(authority, monkeypatch, "api.binance.com") as found:
-        yield found["api.binance.com"]
-
-
-@pytest.fixture
-def trader(account, binance):
-    return Caller(client.default_client(), make_token(account))
-
-
-@pytest.fixture
 def desk(account):
     properties = {"kind": "binance_key", "api_key": "a" * 64, "api_secret": SECRET}
     return make_credential(account, {"properties": properties})
