@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -14,10 +14,12 @@ import accounts.staff_admin  # noqa: F401
 from accounts.admin_forms import AccountForm, ApiTokenForm
 from accounts.models import Account, ApiToken, Session
 from accounts.services import account_create, session_close, token_create, token_revoke
-from common.admin import DELETED_AT_ONCE, ServiceAdmin, actor
+from common.admin import ServiceAdmin, actor
 from common.admin_display import moment
 from common.admin_filters import AccountFilter
 from events.admin import TrailHistory
+
+REVOKED_AT_ONCE: Final = 500
 
 
 @admin.register(Account)
@@ -78,14 +80,12 @@ class ApiTokenAdmin(TrailHistory, ServiceAdmin[ApiToken]):
 
     @admin.action(permissions=["revoke"], description="Revoke selected API tokens")
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
-        live = list(queryset.filter(revoked_at=None)[: DELETED_AT_ONCE + 1])
-        if len(live) > DELETED_AT_ONCE:
-            text = f"Select at most {DELETED_AT_ONCE} at once; nothing was revoked."
-            self.message_user(request, text, messages.ERROR)
-            return
+        chosen = self.few(request, queryset, REVOKED_AT_ONCE)
+        live = [token for token in chosen if token.revoked_at is None]
         for token in live:
             token_revoke(token=token, actor=actor(request))
-        self.message_user(request, f"API tokens revoked: {len(live)}.", messages.SUCCESS)
+        if chosen:
+            self.message_user(request, f"API tokens revoked: {len(live)}.", messages.SUCCESS)
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("accounts.change_apitoken")

@@ -72,6 +72,19 @@ class CappedPaginator(Paginator[Any]):
 class ChosenRows(admin.ModelAdmin[M]):
     """Actions on what was chosen in a list, if it can be an id at all."""
 
+    def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:
+        """Rows are chosen by their id alone; Django fails on the name of what is no column."""
+        return to_field == self.opts.pk.name
+
+    def few(self, request: HttpRequest, queryset: QuerySet[M], most: int) -> list[M]:
+        """The rows; none, with a word about it, where there are more than `most`."""
+        rows = list(queryset[: most + 1])
+        if len(rows) <= most:
+            return rows
+        text = f"Select at most {most} at once; nothing was done."
+        self.message_user(request, text, messages.ERROR)
+        return []
+
     def response_action(
         self, request: HttpRequest, queryset: QuerySet[M], *args: Any, **kwargs: Any
     ) -> HttpResponse | None:
@@ -197,13 +210,12 @@ class ServiceAdmin(ChosenRows[M]):
 
     @admin.action(permissions=["delete"], description="Delete selected %(verbose_name_plural)s")
     def delete_selected(self, request: HttpRequest, queryset: QuerySet[M]) -> HttpResponse | None:
-        if len(queryset[: DELETED_AT_ONCE + 1]) > DELETED_AT_ONCE:
-            text = f"Select at most {DELETED_AT_ONCE} at once; nothing was deleted."
-            self.message_user(request, text, messages.ERROR)
+        rows = self.few(request, queryset, DELETED_AT_ONCE)
+        if not rows:
             return None
         if not request.POST.get("post"):
             return confirmation_page(self, request, queryset)
-        refusals = [self._delete_one(request, row) for row in queryset]
+        refusals = [self._delete_one(request, row) for row in rows]
         if count := refusals.count(None):
             name = model_ngettext(self.opts, count)
             self.message_user(request, f"Deleted {count} {name}.", messages.SUCCESS)

@@ -199,11 +199,7 @@ class WebhookDeliveryAdmin(TrailHistory, ServiceAdmin[WebhookDelivery]):
 
     @admin.action(permissions=["replay"], description="Send the selected deliveries again")
     def replay(self, request: HttpRequest, queryset: QuerySet[WebhookDelivery]) -> None:
-        chosen = list(queryset[: REPLAYED_AT_ONCE + 1])
-        if len(chosen) > REPLAYED_AT_ONCE:
-            text = f"Select at most {REPLAYED_AT_ONCE} at once; nothing was sent again."
-            self.message_user(request, text, messages.ERROR)
-            return
+        chosen = self.few(request, queryset, REPLAYED_AT_ONCE)
         sent = 0
         for delivery in chosen:
             try:
@@ -216,7 +212,8 @@ class WebhookDeliveryAdmin(TrailHistory, ServiceAdmin[WebhookDelivery]):
                 sent += 1
             except Problem as problem:
                 self.message_user(request, f"{delivery}: {problem.detail}", messages.ERROR)
-        self.message_user(request, f"To be sent again: {sent}.", messages.SUCCESS)
+        if sent:
+            self.message_user(request, f"To be sent again: {sent}.", messages.SUCCESS)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[WebhookDelivery], search_term: str

@@ -91,13 +91,8 @@ def _each(
     queryset: QuerySet[Credential],
     do: Callable[[Credential, Actor], str],
 ) -> None:
-    rows = list(queryset[: AT_ONCE + 1])
-    if len(rows) > AT_ONCE:
-        text = f"Select at most {AT_ONCE} at once; nothing was done."
-        page.message_user(request, text, messages.ERROR)
-        return
     who = actor(request)
-    for row in rows:
+    for row in page.few(request, queryset, AT_ONCE):
         try:
             page.message_user(request, f"{row}: {do(row, who)}", messages.SUCCESS)
         except Problem as problem:

@@ -63,7 +63,7 @@ def mark_for_reconnection(
         done = credential_mark_for_reconnection(account_id=row.account_id, id=row.pk, actor=who)
         return "marked for reconnection." if done else "waits for reconnection already."
 
-    rows = _chosen(page, request, queryset)
+    rows = page.few(request, queryset, AT_MOST)
     form = ReconnectForm(request.POST)
     lead = (
         "They are refreshed and used no more until their owners connect them again. Owners whose"
@@ -76,7 +76,7 @@ def mark_for_reconnection(
 def move_to_app(
     page: Any, request: HttpRequest, queryset: QuerySet[Credential]
 ) -> HttpResponse | None:
-    rows = _chosen(page, request, queryset)
+    rows = page.few(request, queryset, AT_MOST)
     if len({(row.account_id, row.provider) for row in rows}) > 1:
         text = "Select credentials of one account and one provider; nothing was done."
         page.message_user(request, text, messages.ERROR)
@@ -121,19 +121,9 @@ def edit_metadata(
         row.refresh_from_db(fields=["revision"])
         return "metadata edited." if row.revision != before else "has this metadata already."
 
-    rows = _chosen(page, request, queryset)
+    rows = page.few(request, queryset, AT_MOST)
     lead = "The same change is made to each. A row that would then break a rule stays as it is."
     return _asked(page, request, rows, form, edit, "Edit metadata", lead)
-
-
-def _chosen(page: Any, request: HttpRequest, queryset: QuerySet[Credential]) -> list[Credential]:
-    """The rows; none, with a word about it, where there are too many."""
-    rows = list(queryset[: AT_MOST + 1])
-    if len(rows) > AT_MOST:
-        text = f"Select at most {AT_MOST} at once; nothing was done."
-        page.message_user(request, text, messages.ERROR)
-        return []
-    return rows
 
 
 def _asked(

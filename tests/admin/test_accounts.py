@@ -111,12 +111,12 @@ def test_revoking_ends_a_token(browser: Client, account: Account) -> None:
 def test_no_more_are_revoked_than_can_be_waited_for(
     browser: Client, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("accounts.admin.DELETED_AT_ONCE", 1)
+    monkeypatch.setattr("accounts.admin.REVOKED_AT_ONCE", 1)
     held = [make_token(account) for _ in range(2)]
     ids = [str(pk) for pk in ApiToken.objects.values_list("pk", flat=True)]
     action = {"action": "revoke", "_selected_action": ids}
     response = browser.post(address(ApiToken, "changelist"), action, follow=True)
-    assert "Select at most 1 at once; nothing was revoked." in text(response)
+    assert "Select at most 1 at once; nothing was done." in text(response)
     assert Api(held[0]).get("/v1/credentials").status_code == 200
 
 

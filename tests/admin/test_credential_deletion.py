@@ -38,5 +38,5 @@ def test_deleting_too_many_at_once_deletes_none(
     monkeypatch.setattr("common.admin.DELETED_AT_ONCE", 1)
     chosen = [str(make_credential(account).pk) for _ in range(2)]
     action = {"action": "delete_selected", "_selected_action": chosen, "post": "yes"}
-    assert "nothing was deleted" in text(browser.post(LIST, action, follow=True))
+    assert "nothing was done" in text(browser.post(LIST, action, follow=True))
     assert Credential.objects.count() == 2

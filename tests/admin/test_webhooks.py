@@ -115,7 +115,7 @@ def test_no_more_are_replayed_than_a_page_shows(
     tell(account_id=delivery.account_id, type="oauth_app.created", target_id=delivery.id)
     chosen = {"action": "replay", "_selected_action": [delivery.pk], "select_across": "1"}
     response = browser.post(DELIVERIES, chosen, follow=True)
-    assert "Select at most 1 at once; nothing was sent again." in text(response)
+    assert "Select at most 1 at once; nothing was done." in text(response)
     assert not Event.objects.filter(verb="webhook_delivery.replayed").exists()
 
 

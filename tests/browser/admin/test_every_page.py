@@ -39,7 +39,9 @@ def faults(page: Any, path: str) -> list[str]:
     """What is wrong with the page at `path`, in words. Its complaints are the fixture's to tell."""
     answer = page.goto(path)
     found = []
-    if answer.status not in {200, 403}:
+    # What nobody makes or deletes by hand has such pages, which are closed to all.
+    closed = answer.status == 403 and path.endswith(("/add/", "/delete/"))
+    if answer.status != 200 and not closed:
         found.append(f"status {answer.status}")
     policy = answer.headers.get("content-security-policy", "")
     if "default-src 'self'" not in policy or "unsafe" in policy:
