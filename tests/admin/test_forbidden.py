@@ -11,25 +11,18 @@ from django.test import Client, RequestFactory
 
 from accounts.groups import PERMISSIONS
 from accounts.models import Account, ApiToken
-from accounts.services import session_open
 from common.admin import ServiceAdmin
-from credentials.custom_providers import custom_provider_create
 from credentials.models import Credential
 from events.models import Event
 from oauth_apps.models import OAuthApp
-from tests.accounts.factor import make_authenticator, make_recovery_codes
+from tests.accounts.factor import make_authenticator
 from tests.admin.pages import address
 from tests.admin.test_groups import addresses
 from tests.factories import (
-    TESTER,
-    make_app,
     make_credential,
-    make_endpoint,
-    make_link,
     make_staff,
-    make_token,
 )
-from webhooks.services import tell
+from tools.staging.rows import one_of_each
 
 _OPERATORS = {
     "credential": {
@@ -54,19 +47,8 @@ ACTIONS: dict[str, dict[str, set[str]]] = {
 
 
 @pytest.fixture
-def everything(account: Account) -> None:
-    """A row of each model whose rows a request may make."""
-    make_token(account)
-    for make in (make_credential, make_app, make_link, make_endpoint):
-        make(account)
-    tell(account_id=account.pk, type="oauth_app.created", target_id=account.pk)
-    custom_provider_create(
-        account_id=account.pk, actor=TESTER, name="ours", base_url="https://api.example.com"
-    )
-    user = make_staff(is_superuser=True)
-    session_open(user=user, account_id=account.pk, actor=TESTER)
-    make_authenticator(user)
-    make_recovery_codes(user, "abcdefghabcdefgh")
+def everything(account: Account, superuser: User) -> None:
+    one_of_each(account, superuser, "made up", "It does not work.")
 
 
 def _row(name: str) -> Any:

@@ -9,20 +9,8 @@ from django.db import models
 from django.test import Client, RequestFactory
 
 from accounts.models import Account
-from accounts.services import session_open
-from credentials.custom_providers import custom_provider_create
-from credentials.health.models import HealthChange
 from tests.admin.pages import all_addresses
-from tests.factories import (
-    TESTER,
-    linear_body,
-    make_app,
-    make_credential,
-    make_endpoint,
-    make_link,
-    make_token,
-)
-from webhooks.services import tell
+from tools.staging.rows import one_of_each
 
 TAG = "<img src=x onerror=y>"
 BREAKS_OUT = "\"'><svg onload=z>"
@@ -72,22 +60,7 @@ def _spoil(model: type[models.Model], text: str) -> None:
 
 @pytest.fixture
 def everything(account: Account, superuser: User) -> None:
-    make_token(account)
-    session_open(user=superuser, account_id=account.pk, actor=TESTER)
-    row = make_credential(account, linear_body(make_app(account)))
-    for make in (make_link, make_endpoint):
-        make(account)
-    tell(account_id=account.pk, type="oauth_app.created", target_id=account.pk)
-    base = "https://api.example.com"
-    custom_provider_create(account_id=account.pk, actor=TESTER, name="ours", base_url=base)
-    HealthChange.objects.create(
-        account_id=account.pk,
-        target_id=row.pk,
-        before="ok",
-        after="error",
-        note="n",
-        source="probe",
-    )
+    one_of_each(account, superuser, "made up", "It does not work.")
 
 
 @pytest.mark.parametrize("words", [TAG, BREAKS_OUT, RUNS], ids=["tag", "attribute", "address"])
