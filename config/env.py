@@ -18,8 +18,8 @@ TURNS = 8
 """Requests that one process works on at once, each with a connection to the database of its own."""
 
 BLOCKING_THREADS = 64
-"""…and those that may wait for a provider or a client beside them."""
-"""The server's threads in each process; each uses at most one database connection."""
+"""The server's threads in each process: those that work, and beside them those that wait for a
+provider or a client, without a connection."""
 
 
 PROXY_THREADS = 320
@@ -115,8 +115,15 @@ def folder(name: str) -> str:
 
 _OPTIONS: dict[str, dict[str, Any]] = {
     "postgresql": {
-        "pool": {"min_size": 1, "max_size": TURNS, "timeout": 2},
+        # Two seconds of attempts, and new ones when somebody asks: the pool would wait twice as long
+        # after each that failed, up to minutes, and be down for as long again as the server was.
+        "pool": {"min_size": 1, "max_size": TURNS, "timeout": 2, "reconnect_timeout": 2},
         "connect_timeout": 3,
+        # A server that is cut off says nothing: without these Linux waits a quarter of an hour for it.
+        "tcp_user_timeout": 10_000,
+        "keepalives_idle": 5,
+        "keepalives_interval": 3,
+        "keepalives_count": 2,
         # A statement seen five times is prepared: planning a list takes longer than reading its page.
         "server_side_binding": True,
         "prepare_threshold": 5,

@@ -83,9 +83,11 @@ def _query(auth: Auth, values: Mapping[str, Any]) -> Injection:
 
 
 def _basic(auth: Auth, values: Mapping[str, Any]) -> Injection:
-    """RFC 7617, in UTF-8."""
-    pair = f"{fill(auth.values['username'], values)}:{fill(auth.values['password'], values)}"
-    token = base64.b64encode(pair.encode()).decode()
+    """RFC 7617, in UTF-8. The first colon ends the user name, so one within would make it another."""
+    username, password = (fill(auth.values[name], values) for name in ("username", "password"))
+    if ":" in username:
+        raise Conflict("The credential's user name has a colon, which Basic cannot carry.")
+    token = base64.b64encode(f"{username}:{password}".encode()).decode()
     return Injection(headers=(("Authorization", f"Basic {token}"),))
 
 

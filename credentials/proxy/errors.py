@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+from django.db import Error
 
 from common.errors import Problem
 from egress.errors import EgressError, TooSlow
+
+log = structlog.get_logger(__name__)
 
 
 class BadGateway(Problem):
@@ -16,6 +23,13 @@ class BadGateway(Problem):
 class GatewayTimeout(Problem):
     status = 504
     title = "Gateway timeout"
+
+
+class NotWrittenDown(Problem):
+    """Without Retry-After: what was sent may have taken effect."""
+
+    status = 503
+    title = "Service unavailable"
 
 
 class ClientGone(Exception):
@@ -36,3 +50,17 @@ def upstream_failed(error: EgressError) -> Problem:
     """No answer came. The text names the host and the reason, and nothing of the request."""
     kind = GatewayTimeout if isinstance(error, TooSlow) else BadGateway
     return kind(f"The provider gave no answer. {error}.", extra={"code": "upstream_failed"})
+
+
+@contextmanager
+def written_down() -> Iterator[None]:
+    """For what has to be noted of a request that has gone out: NotWrittenDown where the database fails."""
+    try:
+        yield
+    except Error as error:
+        log.warning("proxy.not_written_down", cause=type(error).__name__)
+        raise NotWrittenDown(
+            "The request may have reached the provider, but this could not be written down, so its"
+            " answer is kept back. Look there before you send it again.",
+            extra={"code": "not_written_down"},
+        ) from None

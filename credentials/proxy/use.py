@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from django.db import transaction
+from django.db import Error, transaction
 
 from common.callers import Principal
 from common.errors import Forbidden, Problem
@@ -18,7 +18,13 @@ from credentials.health.services import observe
 from credentials.last_use import mark_used
 from credentials.proxy import headers, limits, metrics, policy, signing, trail, windows
 from credentials.proxy.chosen import Chosen, Opened, choose, open_secrets
-from credentials.proxy.errors import BadGateway, ClientGone, upstream_failed
+from credentials.proxy.errors import (
+    BadGateway,
+    ClientGone,
+    NotWrittenDown,
+    upstream_failed,
+    written_down,
+)
 from credentials.proxy.limits import Slots
 from credentials.proxy.links import Linking
 from credentials.proxy.outgoing import Call, bare, outgoing
@@ -157,18 +163,9 @@ class _Use:
         request = self._prepared(opened)
         for row in filter(None, (chosen.row, chosen.other)):
             mark_used(id=row.id)
-        try:
-            answer = self._relayed(request)
-            if answer.status == 401:
-                answer = self._refused(answer, opened)
-        except Problem as problem:
-            self._note(problem.status)
-            raise
-        except ClientGone:
-            self._note(trail.CLIENT_GONE)
-            raise
-        self._heed(answer)
-        self._note(answer.status)
+        with written_down():
+            answer = self._answered(request, opened)
+            self._note(answer.status)
         return answer
 
     def passing(self, answer: Answer) -> tuple[Masking | Looking | Linking, headers.Pairs]:
@@ -195,17 +192,37 @@ class _Use:
         if self._told:
             return
         self._told = True
-        trail.echoed(
-            who=self._asked.who,
-            credential_id=self._chosen.row.id,
-            provider=self._chosen.row.provider,
-            path=self._asked.target.path,
-        )
+        with written_down():
+            trail.echoed(
+                who=self._asked.who,
+                credential_id=self._chosen.row.id,
+                provider=self._chosen.row.provider,
+                path=self._asked.target.path,
+            )
         let_go()
 
     def _prepared(self, opened: Opened) -> Request:
         self.forms = Forms(opened.secrets.values())
         return outgoing(self._chosen, opened, self._call)
+
+    def _answered(self, request: Request, opened: Opened) -> Answer:
+        """The answer, not yet written down; what goes wrong from here on is."""
+        try:
+            answer = self._relayed(request)
+            if answer.status == 401:
+                answer = self._refused(answer, opened)
+            self._heed(answer)
+        except Problem as problem:
+            self._note(problem.status)
+            raise
+        except ClientGone:
+            self._note(trail.CLIENT_GONE)
+            raise
+        except Error:
+            let_go()  # What failed may have been the connection alone.
+            self._note(NotWrittenDown.status)
+            raise
+        return answer
 
     def _relayed(self, request: Request) -> Answer:
         let_go()

@@ -45,10 +45,11 @@ def fresh_token(
     """An access token that lives `min_seconds` more, refreshed if need be.
 
     A token whose whole life is short counts as fresh for half of it. `force` refreshes one that
-    is still fresh, but not one that was refreshed within the last `not_within` seconds, nor twice
-    where several callers force at once. Never call it in a transaction. Raises NotFound, Conflict
-    (`extra["code"]`: needs_reauth, not_refreshable), SecretUnavailable, or Unavailable with
-    `retry_after` (provider_unavailable, app_paused, refresh_in_progress) within 15 s.
+    is still fresh, but not twice where several callers force at once. With `not_within` it is
+    forced by evidence alone, by nobody's wish: neither where one was refreshed within so many
+    seconds, nor while its provider or its app is to be left alone. Never call it in a transaction.
+    Raises NotFound, Conflict (`extra["code"]`: needs_reauth, not_refreshable), SecretUnavailable, or
+    Unavailable with `retry_after` (provider_unavailable, app_paused, refresh_in_progress) within 15 s.
     """
     began = time.monotonic()
     first: int | None = None
@@ -66,7 +67,7 @@ def fresh_token(
             require_room()
             sleep(_nap(waited))
             continue
-        view.refuse_for_now(forced=forced)
+        view.refuse_for_now(forced=forced and not not_within)
         if waited > STARTS_WITHIN:
             raise busy()
         require_room()
@@ -141,7 +142,7 @@ class _View:
             raise needs_reauth()
 
     def refuse_for_now(self, *, forced: bool) -> None:
-        """Raise what time or somebody else has to change first. A forced refresh need not wait."""
+        """Raise what time or somebody else has to change first. What somebody wishes for need not wait."""
         row = self.row
         if forced:
             return

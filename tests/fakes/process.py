@@ -78,6 +78,47 @@ def importers(config: dict[str, Any]) -> list[str]:
         return list(pool.map(store, range(config["threads"])))
 
 
+def revealers(config: dict[str, Any]) -> list[str]:
+    """`threads` threads reveal the credential `id` at once, all for one member of staff."""
+    from django.db import connection
+
+    from common.callers import Actor
+    from common.errors import TooMany
+    from credentials.reveal import credential_reveal
+
+    def reveal(_: int) -> str:
+        try:
+            credential_reveal(
+                account_id=uuid.UUID(config["account"]),
+                id=uuid.UUID(config["id"]),
+                actor=Actor(name="user:1"),
+                reason="A ticket",
+            )
+            return "shown"
+        except TooMany:
+            return "refused"
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(config["threads"]) as pool:
+        wait_for_go()
+        return list(pool.map(reveal, range(config["threads"])))
+
+
+def confirmer(config: dict[str, Any]) -> str:
+    """Confirms the import `id` of the staff member `actor`."""
+    from common.callers import Actor
+    from common.errors import Problem
+    from credentials.import_page.services import draft_import
+
+    wait_for_go()
+    try:
+        draft_import(id=uuid.UUID(config["id"]), actor=Actor(name=config["actor"]))
+        return "imported"
+    except Problem as problem:
+        return problem.detail
+
+
 def worker(config: dict[str, Any]) -> str:
     """The command itself, in this process's main thread."""
     from django.core.management import call_command
@@ -138,7 +179,14 @@ def crash_at(point: str | None) -> None:
     outcomes.succeeded = dying_succeeded
 
 
-ROLES = {"readers": readers, "importers": importers, "worker": worker, "crash": crash}
+ROLES = {
+    "readers": readers,
+    "importers": importers,
+    "revealers": revealers,
+    "confirmer": confirmer,
+    "worker": worker,
+    "crash": crash,
+}
 
 if __name__ == "__main__":
     given = json.loads(sys.argv[2])

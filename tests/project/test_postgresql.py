@@ -35,6 +35,15 @@ def test_an_idle_connection_lives(db: None) -> None:
     assert not has_ended(connection.connection)
 
 
+def test_a_server_that_says_nothing_is_given_up_in_ten_seconds(db: None) -> None:
+    """Where packets vanish; libpq counts in seconds, but for the first, which it has in milliseconds."""
+    connection.ensure_connection()
+    given = connection.connection.info.get_parameters()
+    assert given["tcp_user_timeout"] == "10000"
+    idle, every, count = (int(given[f"keepalives_{n}"]) for n in ("idle", "interval", "count"))
+    assert idle + every * count <= 11
+
+
 def test_a_list_without_filters_reads_one_index_in_its_order(account: Account) -> None:
     make_credential(account)
     seen: list[tuple[str, Any]] = []

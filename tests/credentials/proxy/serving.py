@@ -21,10 +21,15 @@ ROOT = Path(__file__).parents[3]
 
 
 class Serving:
-    """`manage.py serve_proxy`, or another `command`, as a context."""
+    """`manage.py serve_proxy`, or another `command`, as a context. `host`: another way to the database."""
 
     def __init__(
-        self, settings: Any, database: str, command: str = "serve_proxy", **options: int
+        self,
+        settings: Any,
+        database: str,
+        command: str = "serve_proxy",
+        host: str | None = None,
+        **options: int,
     ) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -32,7 +37,7 @@ class Serving:
         names = ("PROVIDERS_DIR", "EGRESS_ALLOW", "SPOOL_DIR")
         config = {
             "command": command,
-            "database": database,
+            "database": {"NAME": database, **({"HOST": host, "PORT": ""} if host else {})},
             "settings": {name: getattr(settings, name) for name in names},
             "options": {"port": self.port, **options},
         }
@@ -103,7 +108,7 @@ def main() -> None:
     import django
     from django.conf import settings
 
-    settings.DATABASES["default"]["NAME"] = config["database"]
+    settings.DATABASES["default"].update(config["database"])
     for name, value in config["settings"].items():
         setattr(settings, name, value)
     # As in production: what waits for a provider holds none of these.

@@ -39,6 +39,16 @@ def test_a_401_that_stays_is_passed_on_and_wears_nothing_out(user, grant, provid
     assert len(provider.calls) == 1
 
 
+@pytest.mark.parametrize("mode", ["503_before", "invalid_client"])
+def test_a_401_forces_no_refresh_while_an_earlier_one_has_to_rest(user, grant, provider, mode):
+    row = grant(expires_at=FUTURE)
+    provider.grants.alive = lambda token: False
+    provider.mode = mode
+    statuses = [user.get(f"/v1/proxy/credential/{row.id}/me").status for _ in range(4)]
+    assert statuses == [401] * 4
+    assert len(provider.calls) == 1
+
+
 def test_a_body_that_is_gone_is_not_sent_again(user, grant, provider):
     row = grant(access_token="ended_early_0123456789", expires_at=FUTURE)
     answer = user.send("GET", f"/v1/proxy/credential/{row.id}/me", b"x", chunked=True)

@@ -6,6 +6,7 @@ import base64
 import json
 
 import pytest
+from django.db import OperationalError
 
 from credentials.models import CredentialUse
 from events.models import Event
@@ -212,6 +213,23 @@ def test_a_provider_that_cannot_be_reached_is_502_and_a_use(caller, keep, settin
     assert answer.status == 502
     assert CredentialUse.objects.exists()
     assert Event.objects.filter(verb="credential.used", detail__status=502).count() == 1
+
+
+@pytest.mark.parametrize(
+    ("fails", "code"), [("limits.hold", 429), ("observe", 401)], ids=["pause", "evidence"]
+)
+def test_what_went_out_is_written_down_whatever_fails_after_it(
+    caller, path, upstream, monkeypatch, fails, code
+):
+    def fail(*_: object, **__: object) -> None:
+        raise OperationalError
+
+    monkeypatch.setattr(f"credentials.proxy.use.{fails}", fail)
+    answer = caller.send("POST", f"{path}/status?code={code}&Retry-After=9")
+    assert (answer.status, answer.json()["code"]) == (503, "not_written_down")
+    assert answer.header("Retry-After") is None
+    assert len(upstream.seen) == 1
+    assert Event.objects.filter(verb="credential.used", detail__status=503).count() == 1
 
 
 def test_a_seal_that_does_not_open_is_409(caller, path, row, upstream, break_seal):

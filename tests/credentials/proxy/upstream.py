@@ -212,8 +212,8 @@ class Server(ThreadingHTTPServer):
         self.seen.clear()
         self.uploaded.clear()
         self.connections = 0
-        self.gone.clear()
-        self.asked.clear()
+        for event in (self.over, self.gone, self.asked):
+            event.clear()
 
     @property
     def port(self) -> int:

@@ -1,0 +1,143 @@
+"""What happens to a credential while it is used: the request that comes next knows."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.test import override_settings
+
+from accounts.models import Account
+from credentials.models import Credential
+from credentials.move import credential_move
+from credentials.rotate import credential_rotate
+from credentials.services import credential_delete
+from egress.client import Client
+from events.models import Event
+from tests.credentials.proxy.conftest import Caller
+from tests.credentials.proxy.files import write_files
+from tests.credentials.proxy.serving import Serving
+from tests.credentials.proxy.upstream import Server
+from tests.factories import TESTER, make_account, make_app, make_credential, make_link, make_token
+from tests.fakes.fixtures import until
+
+OLD, NEW = "old_key_0123456789ab", "new_key_0123456789ab"
+
+
+@pytest.fixture(scope="module")
+def served(
+    running: Server, tmp_path_factory: pytest.TempPathFactory, django_db_setup: None
+) -> Iterator[Serving]:
+    folder = tmp_path_factory.mktemp("served")
+    write_files(folder, running.port)
+    opened = f"127.0.0.1:{running.port}"
+    with override_settings(PROVIDERS_DIR=str(folder), EGRESS_ALLOW=opened):
+        starting = Serving(settings, str(connection.settings_dict["NAME"]))
+    with starting as serving:
+        yield serving
+
+
+@pytest.fixture
+def ask(served: Serving, upstream: Server, transactional_db: None) -> Callable[..., Any]:
+    def get(token: str, target: str) -> tuple[int, bytes]:
+        asked = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
+        asked.request("GET", target, headers={"Authorization": f"Bearer {token}"})
+        answer = asked.getresponse()
+        found = answer.status, answer.read()
+        asked.close()
+        return found
+
+    return get
+
+
+@pytest.fixture
+def account_and_token(transactional_db: None) -> tuple[Account, str]:
+    account = make_account()
+    return account, make_token(account)
+
+
+@pytest.fixture
+def used(account_and_token: tuple[Account, str]) -> Credential:
+    account, _ = account_and_token
+    return make_credential(
+        account, {"properties": {"kind": "upstream_key", "key": OLD}, "external_id": "one"}
+    )
+
+
+def while_it_streams(ask: Any, token: str, path: str, change: Callable[[], Any]) -> Any:
+    """`change` is made once the answer has begun: what the caller got of it in the end."""
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask, token, f"{path}/events?count=20&every=0.05")
+        until(lambda: Event.objects.filter(verb="credential.used").exists())
+        change()
+        assert not asked.done()
+        return asked.result()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_rotated_key_is_the_next_requests(ask, used, upstream, account_and_token):
+    account, token = account_and_token
+    path = f"/v1/proxy/credential/{used.id}"
+
+    def rotate() -> None:
+        credential_rotate(account_id=account.id, id=used.id, actor=TESTER, properties={"key": NEW})
+
+    status, body = while_it_streams(ask, token, path, rotate)
+    assert (status, body.count(b"data: ")) == (200, 20)
+    for route in (path, "/proxy/upstream"):
+        assert ask(token, f"{route}/x")[0] == 200
+    sent = [seen.headers["authorization"] for seen in upstream.seen]
+    assert sent == [f"Bearer {OLD}", f"Bearer {NEW}", f"Bearer {NEW}"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_deleted_credential_ends_with_its_answer(ask, used, upstream, account_and_token):
+    account, token = account_and_token
+    path = f"/v1/proxy/credential/{used.id}"
+
+    def delete() -> None:
+        credential_delete(account_id=account.id, id=used.id, actor=TESTER)
+
+    status, body = while_it_streams(ask, token, path, delete)
+    assert (status, body.count(b"data: ")) == (200, 20)
+    assert [ask(token, f"{route}/x")[0] for route in (path, "/proxy/upstream")] == [404, 400]
+    assert len(upstream.seen) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_echo_after_the_rotation_is_still_masked(ask, used, account_and_token, upstream):
+    """What is masked is what was sent, whatever is held since."""
+    account, token = account_and_token
+    path = f"/v1/proxy/credential/{used.id}"
+    status, body = ask(token, f"{path}/secret")
+    assert (status, OLD.encode() in body) == (200, False)
+    credential_rotate(account_id=account.id, id=used.id, actor=TESTER, properties={"key": NEW})
+    status, body = ask(token, f"{path}/secret")
+    assert (status, NEW.encode() in body) == (200, False)
+
+
+@pytest.mark.django_db
+def test_a_link_that_is_not_completed_is_no_credential(caller, account, upstream):
+    link = make_link(account, kind="upstream_key")
+    assert caller.get(f"/v1/proxy/credential/{link.id}/x").status == 404
+    assert caller.get("/proxy/upstream/x").status == 400
+    assert upstream.seen == []
+
+
+@pytest.mark.django_db
+def test_a_moved_grant_is_refreshed_by_its_new_app(account, grant, provider):
+    row = grant()
+    other = make_app(account, "fake", client_id="the-other", client_secret="s")
+    provider.clients = {"the-other": "s"}
+    client = Client(allow=frozenset({("127.0.0.1", provider.port)}))
+    caller, path = Caller(client, make_token(account)), f"/v1/proxy/credential/{row.id}/me"
+    stranger = Caller(client, make_token(make_account()))
+    assert caller.get(path).status == 503  # The first app is refused, which pauses it alone.
+    credential_move(account_id=account.id, id=row.id, actor=TESTER, oauth_app_id=other.id)
+    assert (caller.get(path).status, stranger.get(path).status) == (200, 404)
+    client.close()
