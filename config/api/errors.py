@@ -15,6 +15,7 @@ from django.core.exceptions import (
 )
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import APIException
@@ -165,7 +166,12 @@ def nothing_here(request: HttpRequest) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     error = sys.exc_info()[1]
+    found = _status_and_problem(error if isinstance(error, Exception) else RuntimeError())
     if is_api(request.path):
-        failure = error if isinstance(error, Exception) else RuntimeError()
-        return problem_response(request, _status_and_problem(failure))
-    return defaults.server_error(request)
+        return problem_response(request, found)
+    status, problem = found
+    if not isinstance(problem, Unavailable):
+        return defaults.server_error(request)
+    page = HttpResponse(render_to_string("503.html", {"detail": problem.detail}), status=status)
+    page["Retry-After"] = str(problem.retry_after)
+    return page

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import InterfaceError, OperationalError, connection
+from django.test import Client
 
 from tests.api import Api
 from tests.factories import make_credential, stripe_body
@@ -194,3 +195,20 @@ def test_a_database_that_is_down_is_503(world, monkeypatch, route, error):
     shape(path, answer)
     assert b"hush" not in answer.content
     assert b"internal" not in answer.content
+
+
+@pytest.mark.parametrize("path", ["/admin/", "/admin/login/", "/connect/x"])
+def test_a_page_says_that_the_database_is_down(db, monkeypatch, path):
+    client = Client(raise_request_exception=False)
+    client.cookies["sessionid"] = "somebody"
+
+    def down(*args: Any, **kwargs: Any) -> None:
+        raise OperationalError("host=db.internal password=hush")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(connection, "cursor", down)
+        answer = client.get(path)
+    assert answer.status_code == 503
+    assert answer["Retry-After"] == "2"
+    assert b"The database does not answer." in answer.content
+    assert b"hush" not in answer.content
