@@ -12,7 +12,7 @@ from common.scopes import CREDENTIALS_USE
 from common.times import iso
 from common.views import ApiView, no_body
 from credentials.answers import answer, existing
-from credentials.last_use import mark_used
+from credentials.refresh.handing import token_issue
 from credentials.refresh.service import fresh_token
 from credentials.serializers import CredentialSerializer
 
@@ -40,8 +40,7 @@ class TokenView(ApiView):
         id = existing(request, pk)
         no_body(request)
         who = caller(request)
-        fresh = fresh_token(account_id=who.account_id, id=id, actor=who.actor)
-        mark_used(id=id)
+        fresh = token_issue(account_id=who.account_id, id=id, actor=who.actor)
         document = {
             "access_token": fresh.access_token.expose(),
             "token_type": fresh.token_type,

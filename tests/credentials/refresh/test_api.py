@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from django.db import OperationalError
 
 from credentials.models import Credential, CredentialUse
+from events.models import Event
 from tests.api import Api
 from tests.factories import linear_body, make_app, make_credential, make_token, stripe_body
 
@@ -28,11 +30,28 @@ def test_handing_out_is_a_use_and_refreshing_is_none(provider, grant, api):
     api.post(f"/v1/credentials/{row.id}/token")
     api.post(f"/v1/credentials/{row.id}/token")
     assert CredentialUse.objects.get().credential_id == row.id
+    events = Event.objects.filter(verb="credential.token_issued")
+    assert {event.target_id for event in events} == {row.id}
+    assert len(events) == 2
 
 
 def test_a_refused_token_is_no_use(provider, grant, api):
     provider.mode = "invalid_grant"
     api.post(f"/v1/credentials/{grant().id}/token")
+    assert not CredentialUse.objects.exists()
+    assert not Event.objects.filter(verb="credential.token_issued").exists()
+
+
+def test_a_token_whose_trail_cannot_be_written_stays_here(provider, grant, api, monkeypatch):
+    row = grant()
+
+    def full(**_: object) -> None:
+        raise OperationalError("the disk is full")
+
+    monkeypatch.setattr("credentials.refresh.handing.record", full)
+    answer = api.post(f"/v1/credentials/{row.id}/token")
+    assert answer.status_code == 503
+    assert "access_token" not in answer.json()
     assert not CredentialUse.objects.exists()
 
 
