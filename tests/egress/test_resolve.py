@@ -139,5 +139,23 @@ def test_an_address_that_is_not_opened_is_refused_here_too(host):
         Resolver().addresses(host, within=1)
 
 
+@pytest.mark.parametrize(
+    "answers", [["10.0.0.7"], ["93.184.216.34", "10.0.0.7"], ["2606:4700::1", "::ffff:10.0.0.7"]]
+)
+def test_aliases_are_judged_by_where_the_last_one_leads(monkeypatch, answers):
+    """The system follows CNAMEs: it gives the last name of the chain, and that one's addresses."""
+
+    def ask(name: str, *_: object, **__: object) -> list[tuple[object, ...]]:
+        families = [socket.AF_INET6 if ":" in each else socket.AF_INET for each in answers]
+        return [
+            (family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "vault.corp.internal", (each, 0))
+            for family, each in zip(families, answers, strict=True)
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
+    with pytest.raises(Refused, match=r"^api\.example\.com: leads to"):
+        Resolver().addresses("api.example.com", within=1)
+
+
 def test_the_systems_resolver():
     assert "127.0.0.1" in system_lookup("localhost")

@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.models import Account
 from common.health import unknown
 from credentials.models import Credential
-from tests.browser.admin.conftest import log_in
+from tests.browser.admin.conftest import PASSWORD, log_in
 from tests.browser.conftest import CHROMIUM
 from tests.factories import linear_body, make_app, make_credential, stripe_body
 
@@ -122,8 +122,9 @@ def tab_to(page: Any, name: str) -> None:
     raise AssertionError(f"Tab leads to nothing called {name}")
 
 
-CALLED = """e => e.getAttribute("aria-label") || (e.labels && e.labels.length
-    ? e.labels[0].textContent : e.type === "submit" ? e.value : e.textContent)"""
+# A label around a menu has the menu's choices in it, on lines of their own.
+CALLED = """e => (e.getAttribute("aria-label") || (e.labels && e.labels.length
+    ? e.labels[0].textContent : e.textContent.trim() || e.value || "")).trim().split("\\n")[0]"""
 
 
 def test_by_keyboard_alone(page: Any, account: Account) -> None:
@@ -144,3 +145,45 @@ def test_by_keyboard_alone(page: Any, account: Account) -> None:
     page.keyboard.press("Enter")
     page.wait_for_url(f"**{LIST}*")
     assert Credential.objects.get().name == "Findable by keys"
+
+
+def enter(page: Any) -> None:
+    """Press Enter, and wait for the page that it leads to."""
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+
+
+def test_a_secret_is_revealed_by_keyboard_alone(
+    pages: Any, custodian: User, account: Account
+) -> None:
+    row = make_credential(account, stripe_body("sk_live_by_keys", name="Findable"))
+    page = pages()
+    page.goto(f"{LIST}{row.pk}/change/")
+    tab_to(page, "Username")
+    page.keyboard.type(custodian.username)
+    tab_to(page, "Password")
+    page.keyboard.type(PASSWORD)
+    enter(page)
+    tab_to(page, "Reveal a secret")
+    enter(page)
+    tab_to(page, "Reason")
+    page.keyboard.type("A ticket")
+    tab_to(page, "Your password")
+    page.keyboard.type(PASSWORD)
+    enter(page)
+    assert page.get_by_text("sk_live_by_keys").is_visible()
+
+
+def test_many_are_deleted_by_keyboard_alone(page: Any, account: Account) -> None:
+    make_credential(account, stripe_body(name="Findable"))
+    page.goto(LIST)
+    tab_to(page, "Select all objects on this page for an action")
+    page.keyboard.press("Space")
+    tab_to(page, "Action")
+    page.keyboard.type("Delete")
+    tab_to(page, "Go")
+    enter(page)
+    tab_to(page, "Yes, I’m sure")
+    enter(page)
+    assert "Deleted 1 credential." in page.inner_text(".messagelist")
+    assert not Credential.objects.exists()

@@ -176,11 +176,14 @@ def test_an_upload_is_passed_on_in_pieces(own, token, chunked):
     asked.close()
 
 
-def test_slow_providers_hold_up_nobody(own, token):
-    """200 at once, and a pool of 8 connections to the database."""
+@pytest.mark.parametrize(
+    "route", ["slow?seconds=4", "events?count=8&every=0.5"], ids=["waiting", "streaming"]
+)
+def test_slow_providers_hold_up_nobody(own, token, route):
+    """200 at once, without an answer or in the midst of one; a pool of 8 connections to the database."""
     with ThreadPoolExecutor(200) as pool:
         began = time.monotonic()
-        slow = [pool.submit(_get, own, token, "/proxy/upstream/slow?seconds=4") for _ in range(200)]
+        slow = [pool.submit(_get, own, token, f"/proxy/upstream/{route}") for _ in range(200)]
         time.sleep(2)
         quick = []
         for _ in range(20):

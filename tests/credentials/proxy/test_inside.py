@@ -1,0 +1,174 @@
+"""On the shipped server: nothing that a caller writes reaches a server inside, or has the credential."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.test import override_settings
+
+from tests.credentials.proxy.files import write_files
+from tests.credentials.proxy.serving import Serving
+from tests.credentials.proxy.upstream import Server
+from tests.credentials.proxy.wire import exchange, request
+from tests.factories import make_account, make_credential, make_token
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+KEY = "up_secret_0123456789abcdef"
+
+
+@pytest.fixture(scope="module")
+def inside() -> Iterator[Server]:
+    """A server of this network, which no operator opened."""
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def served(
+    running: Server, tmp_path_factory: pytest.TempPathFactory, django_db_setup: None
+) -> Iterator[Serving]:
+    folder = tmp_path_factory.mktemp("served")
+    write_files(folder, running.port)
+    opened = f"127.0.0.1:{running.port}"
+    with override_settings(PROVIDERS_DIR=str(folder), EGRESS_ALLOW=opened):
+        starting = Serving(settings, str(connection.settings_dict["NAME"]))
+    with starting as serving:
+        yield serving
+
+
+@pytest.fixture
+def token(upstream: Any, inside: Server, transactional_db: None) -> str:
+    inside.forget()
+    account = make_account()
+    make_credential(account, {"properties": {"kind": "upstream_key", "key": KEY}})
+    return make_token(account)
+
+
+def ask(served: Serving, raw: bytes) -> Any:
+    with served.connect() as sock:
+        return exchange(sock, raw)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://{inside}/",
+        "http://{inside}/proxy/upstream/x",
+        "//{inside}/",
+        "//{inside}/proxy/upstream/x",
+        "/proxy/upstream//{inside}/",
+        "/proxy/upstream@{inside}",
+        "/proxy/upstream@{inside}/x",
+        "/proxy/@{inside}/x",
+        "/proxy/{inside}/x",
+        "/proxy/http://{inside}/x",
+        "/proxy/upstream:x@{inside}/x",
+        "/proxy/upstream/%2f%2f{inside}/x",
+        "/proxy/upstream/..%2f..%2f{inside}/x",
+        "/proxy/upstream/%2e%2e/%2e%2e/{inside}/x",
+        "/proxy/upstream/%252e%252e%252f{inside}/x",
+        "/proxy/upstream/..;/{inside}/x",
+        "/proxy/upstream/\\\\{inside}\\x",
+        "/proxy/upstream/x%0d%0aHost:%20{inside}",
+    ],
+)
+def test_a_target_that_names_another_host_is_refused(served, token, upstream, inside, target):
+    written = target.format(inside=f"127.0.0.1:{inside.port}")
+    assert ask(served, request("GET", written, token)).status in {400, 404}
+    assert (inside.connections, upstream.seen) == (0, [])
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/proxy/upstream/@{inside}/x",
+        "/proxy/upstream/http:{inside}/x",
+        "/proxy/upstream/x?url=http://{inside}/",
+        "/proxy/upstream/x?@{inside}/",
+    ],
+)
+def test_what_looks_like_a_host_is_a_part_of_the_path(served, token, upstream, inside, target):
+    written = target.format(inside=f"127.0.0.1:{inside.port}")
+    assert ask(served, request("GET", written, token)).status == 200
+    (seen,) = upstream.seen
+    assert seen.target == written.removeprefix("/proxy/upstream")
+    assert seen.headers["host"] == f"127.0.0.1:{upstream.port}"
+    assert inside.connections == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["X-Forwarded-Host", "X-Host", "X-Original-Host", "Forwarded", "X-Rewrite-URL", "Via"]
+)
+def test_no_header_chooses_the_host(served, token, upstream, inside, name):
+    named = f"{name}: 127.0.0.1:{inside.port}"
+    assert ask(served, request("GET", "/proxy/upstream/x", token, named)).status == 200
+    assert [seen.headers["host"] for seen in upstream.seen] == [f"127.0.0.1:{upstream.port}"]
+    assert inside.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:{inside}", 200),
+        ("169.254.169.254", 400),
+        ("metadata.google.internal", 400),
+        ("127.0.0.1@{inside}", 400),
+    ],
+    ids=["ours", "address", "name", "user"],
+)
+def test_the_host_header_chooses_none(served, token, upstream, inside, host, status):
+    """It is ours or refused: nothing but our own addresses in an answer is made of it."""
+    line = f"Host: {host.format(inside=inside.port)}".encode()
+    sent = request("GET", "/proxy/upstream/x", token).replace(b"Host: 127.0.0.1", line)
+    assert ask(served, sent).status == status
+    hosts = [seen.headers["host"] for seen in upstream.seen]
+    assert hosts == ([f"127.0.0.1:{upstream.port}"] if status == 200 else [])
+    assert inside.connections == 0
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "Content-Length: 4\r\nContent-Length: 40",
+        "Content-Length: 4\r\nContent-Length: 4",
+        "Content-Length: 4, 40",
+        "Content-Length: +4",
+        "Content-Length: 4\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding : chunked",
+        "X-A: b\r\n Host: 127.0.0.1",
+        "X-A: b\rHost: 127.0.0.1",
+        "X-A: b\x00c",
+        "X A: b",
+        "Host: 127.0.0.1",
+    ],
+)
+def test_a_head_that_two_servers_read_in_two_ways_is_refused(served, token, upstream, lines):
+    smuggled = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+    answer = ask(served, request("POST", "/proxy/upstream/upload", token, lines) + smuggled)
+    assert answer.status == 400
+    assert json.loads(answer.body)["status"] == 400
+    assert (upstream.seen, upstream.uploaded) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "http://127.0.0.1:{inside}/",
+        "//127.0.0.1:{inside}/",
+        "http://169.254.169.254/latest/meta-data/",
+    ],
+)
+def test_a_redirect_inside_is_not_followed(served, token, upstream, inside, to):
+    where = to.format(inside=inside.port)
+    answer = ask(served, request("GET", f"/proxy/upstream/redirect?to={where}", token))
+    assert answer.status == 302
+    assert KEY.encode() not in answer.head + answer.body
+    assert (len(upstream.seen), inside.connections) == (1, 0)
