@@ -32,6 +32,8 @@ def shared_metrics() -> Iterator[None]:
 
 def forget_worker(pid: int) -> None:
     """What a worker that ended has counted stays; what it had under way is over."""
+    if VARIABLE not in os.environ:
+        return  # Each worker counted for itself.
     from prometheus_client.multiprocess import mark_process_dead
 
     mark_process_dead(pid)  # type: ignore[no-untyped-call]
