@@ -17,9 +17,18 @@ from accounts.services import account_create, session_close, token_create, token
 from common.admin import ServiceAdmin, actor
 from common.admin_display import moment
 from common.admin_filters import AccountFilter
-from events.admin import TrailHistory
+from common.ids import parse_uuid
+from events.admin import TrailHistory, name_actors
 
 REVOKED_AT_ONCE: Final = 500
+
+
+def _token_names(ids: set[str]) -> dict[str, str]:
+    tokens = ApiToken.objects.filter(pk__in=[found for id in ids if (found := parse_uuid(id))])
+    return {str(pk): name for pk, name in tokens.values_list("pk", "name")}
+
+
+name_actors("token", _token_names)
 
 
 @admin.register(Account)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from axes.handlers.proxy import AxesProxyHandler
 from axes.models import AccessAttempt
@@ -24,7 +24,26 @@ from common.errors import BadRequest, TooMany, Unauthenticated, Unavailable
 _HASHING: Final = threading.BoundedSemaphore(2)
 
 
-def identify(request: HttpRequest, *, username: str, password: str, otp: str | None) -> User:
+class Wording(NamedTuple):
+    """What is said of a wrong password, and of a wrong code."""
+
+    password: str
+    code: str
+
+
+_LOGIN: Final = Wording("The username or password is wrong.", "The one-time code is wrong.")
+_PASSWORD: Final = Wording("The password is wrong.", "")
+_BOTH: Final = Wording(*["The password or the code is wrong."] * 2)
+
+
+def identify(
+    request: HttpRequest,
+    *,
+    username: str,
+    password: str,
+    otp: str | None,
+    wrong: Wording = _LOGIN,
+) -> User:
     """The staff member with this password and, where a device is set up, this one-time code.
 
     Raises TooMany (429) after 5 failures of the pair of user and address in 60 s, and
@@ -35,11 +54,18 @@ def identify(request: HttpRequest, *, username: str, password: str, otp: str | N
     user = _authenticated(request, username, password)
     if not isinstance(user, User) or not user.is_staff:
         _refuse_if_locked(request, credentials)
-        raise Unauthenticated("The username or password is wrong.")
+        raise Unauthenticated(wrong.password)
     if user_has_device(user):
-        _check_code(request, user, otp)
+        _check_code(request, user, otp, wrong)
     AxesProxyHandler.reset_attempts(username=username, ip_address=request.client_ip)  # type: ignore[attr-defined]
     return user
+
+
+def prove_again(request: HttpRequest, *, password: str, otp: str | None) -> None:
+    """That who is logged in still sits there: as `identify`, which it raises as, but without a name."""
+    user: Any = request.user
+    wrong = _BOTH if user_has_device(user) else _PASSWORD
+    identify(request, username=user.get_username(), password=password, otp=otp, wrong=wrong)
 
 
 def _authenticated(request: HttpRequest, username: str, password: str) -> Any:
@@ -65,7 +91,7 @@ def account_for(slug: str | None) -> Account:
     return accounts[0]
 
 
-def _check_code(request: HttpRequest, user: User, otp: str | None) -> None:
+def _check_code(request: HttpRequest, user: User, otp: str | None, wrong: Wording) -> None:
     if otp is None:
         raise Unauthenticated("otp required")
     if match_token(user, otp) is None:
@@ -74,7 +100,7 @@ def _check_code(request: HttpRequest, user: User, otp: str | None) -> None:
             sender=__name__, credentials={"username": user.username}, request=request
         )
         _refuse_if_locked(request, {"username": user.username})
-        raise Unauthenticated(refusal(user, "The one-time code is wrong."))
+        raise Unauthenticated(refusal(user, wrong.code))
 
 
 def _refuse_if_locked(request: HttpRequest, credentials: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django_otp import DEVICE_ID_SESSION_KEY, login, user_has_device
 
-from accounts.login import identify
+from accounts.login import prove_again
 from accounts.second_factor import (
     CODES,
     CONFIRM_WITHIN,
@@ -64,7 +64,7 @@ def urls(site: AdminSite) -> list[URLPattern]:
 
 @never_cache
 @sensitive_post_parameters()
-@sensitive_variables("shown")
+@sensitive_variables("shown", "page")
 def second_factor_view(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     did = request.POST.get("do", "") if request.method == "POST" else ""
     form: forms.Form | None = None
@@ -109,7 +109,13 @@ def _done(request: HttpRequest, form: forms.Form, did: str) -> dict[str, Any]:
 def _offer(request: HttpRequest, form: forms.Form) -> dict[str, Any]:
     _prove(request, form)
     user: Any = request.user
-    return {"offered": second_factor_offer(user=user)}
+    offered = second_factor_offer(user=user)
+    return {"offered": offered, "key": _in_fours(offered.secret)}
+
+
+def _in_fours(key: str) -> str:
+    """As people read it aloud. Apps leave blanks out."""
+    return " ".join(key[at : at + 4] for at in range(0, len(key), 4))
 
 
 def _confirm(request: HttpRequest, form: forms.Form) -> dict[str, Any]:
@@ -143,11 +149,8 @@ def _remove(request: HttpRequest, form: forms.Form) -> dict[str, Any]:
 
 def _prove(request: HttpRequest, form: forms.Form) -> None:
     """Raises Problem for a wrong password or code, which lock out as a login's do."""
-    user: Any = request.user
     typed = form.cleaned_data
-    identify(
-        request, username=user.get_username(), password=typed["password"], otp=typed.get("otp")
-    )
+    prove_again(request, password=typed["password"], otp=typed.get("otp"))
 
 
 _ACTS = {"offer": _offer, "confirm": _confirm, "codes": _renew, "remove": _remove}

@@ -28,7 +28,7 @@ def credential_reveal(
 ) -> dict[str, Any]:
     """The properties with their real values; with `only`, that one's alone, and the rest masked.
 
-    Event, reason and last use are committed before this returns; the event names what was shown.
+    Event, reason and last use are committed before this returns; the event names what was shown, and why.
     Raises NotFound, TooMany (429) after ten within an hour, SecretUnavailable (409) for a row that
     does not open, Conflict (409) where it holds no secret `only`.
     """
@@ -52,6 +52,7 @@ def credential_reveal(
             target_type="credential",
             target_id=id,
             changed=sorted(secrets),
+            detail={"reason": reason},
         )
         mark_used(id=id)
     return {**row.properties, **secrets}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from django.contrib import admin
@@ -17,10 +17,16 @@ from common.admin import ServiceAdmin, parse_id
 from common.admin_filters import AccountFilter
 from common.admin_keyset import KeysetChangeList
 from events.models import Event
+from events.words import in_words
 
 SHOWN: Final = 20
 LATELY: Final = 5_000
 IN_HISTORY: Final = 500
+
+Namer = Callable[[set[str]], Mapping[str, str]]
+"""The names, by id, of those of the ids that it knows, in one query."""
+
+_NAMERS: Final[dict[str, Namer]] = {}
 
 
 def recent_events(account_id: uuid.UUID, target_id: uuid.UUID) -> SafeString:
@@ -30,14 +36,34 @@ def recent_events(account_id: uuid.UUID, target_id: uuid.UUID) -> SafeString:
 
 
 def named(events: Iterable[Event]) -> list[Event]:
-    """The events, each with its actor as people know it in `actor_name`: users by their names."""
+    """The events, each with its actor as people know it in `actor_name`, and `said`: what changed.
+
+    Users go by their names; the actors that another room names keep their ids beside the name.
+    """
     rows = list(events)
-    ids = {row.actor.removeprefix("user:") for row in rows if row.actor.startswith("user:")}
-    users = User.objects.filter(pk__in=[id for id in ids if id.isdecimal()])
-    names = {f"user:{pk}": name for pk, name in users.values_list("pk", "username")}
+    names = _actor_names({row.actor for row in rows})
     for row in rows:
         row.actor_name = names.get(row.actor, row.actor)  # type: ignore[attr-defined]
+        row.said = in_words(row.changed, row.detail)  # type: ignore[attr-defined]
     return rows
+
+
+def name_actors(sort: str, namer: Namer) -> None:
+    """Have `namer` name the actors `sort:id`, for a room above this one."""
+    _NAMERS[sort] = namer
+
+
+def _actor_names(actors: set[str]) -> dict[str, str]:
+    ids: dict[str, set[str]] = {}
+    for actor in actors:
+        sort, _, id = actor.partition(":")
+        ids.setdefault(sort, set()).add(id)
+    users = User.objects.filter(pk__in=[id for id in ids.get("user", ()) if id.isdecimal()])
+    names = {f"user:{pk}": name for pk, name in users.values_list("pk", "username")}
+    for sort in ids.keys() & _NAMERS.keys():
+        found = _NAMERS[sort](ids[sort])
+        names |= {f"{sort}:{id}": f"“{name}” {sort}:{id}" for id, name in found.items()}
+    return names
 
 
 def _events(account_id: uuid.UUID, target_id: uuid.UUID) -> QuerySet[Event]:
@@ -82,7 +108,7 @@ class EventAdmin(ServiceAdmin[Event]):
         "id", "time", "account", "actor", "verb", "target_type", "target_id", "changed", "detail",
         "ip", "request_id",
     )  # fmt: skip
-    list_display = ("when", "verb", "actor", "target_type", "target_id", "fields_changed", "ip")
+    list_display = ("when", "verb", "actor", "target_type", "target_id", "said", "ip")
     list_filter = (AccountFilter, VerbFilter)
     search_fields = ("actor",)
     search_help_text = "An actor (user:1), or the id of an object or a request."
@@ -94,9 +120,9 @@ class EventAdmin(ServiceAdmin[Event]):
     def when(self, event: Event) -> str:
         return f"{event.time:%Y-%m-%d %H:%M:%S}"
 
-    @admin.display(description="changed")
-    def fields_changed(self, event: Event) -> str:
-        return ", ".join(event.changed)
+    @admin.display(description="details")
+    def said(self, event: Event) -> str:
+        return in_words(event.changed, event.detail)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Event], search_term: str

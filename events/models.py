@@ -11,7 +11,7 @@ class Event(models.Model):
     """One thing that happened. Rows are inserted and never changed: see docs/running.md for grants.
 
     `changed` holds names of fields, and never a value; `detail` the facts of a use (method, status
-    and so on; no content), null for other verbs. The target may be gone, so it is no foreign key;
+    and so on; no content) or the reason of a reveal, null for other verbs. The target may be gone, so it is no foreign key;
     the account stays as long as its events.
     """
 

@@ -41,7 +41,8 @@ def record(
 ) -> None:
     """Append one event. `changed` names fields; it never holds a value.
 
-    `detail`: facts of a use, such as its method and status; nothing of what was sent or answered.
+    `detail`: facts of a use, such as its method and status, or the reason that somebody gave; nothing
+    of what was sent or answered.
     """
     _insert([_row(actor, account_id, verb, target_type, target_id, changed, detail)])
 

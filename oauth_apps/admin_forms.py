@@ -28,7 +28,10 @@ class OAuthAppForm(ServiceForm[OAuthApp]):
     drop_old_secret = forms.BooleanField(
         required=False, help_text="Forget the older of two live secrets."
     )
-    redirect_uris = LinesField(label="Redirect URIs", help_text="One on each line.")
+    redirect_uris = LinesField(
+        label="Redirect URIs",
+        help_text="Where people may be sent back to after connecting, one on each line.",
+    )
     scopes = LinesField(help_text="One on each line.")
     config = StrictJSONField(
         rows=4, help_text="The provider's per-customer variables; {} for none."

@@ -50,13 +50,10 @@ class ConnectedOAuthAppAdmin(OAuthAppAdmin):
         if provider is None or provider.oauth is None:
             return NOTHING
         address = shown_of_app(app)["callback_url"]
-        known = address in app.redirect_uris
         return format_html(
             '<code class="lk-token">{}</code><div class="help">{}</div>',
             address,
-            "It is among the redirect URIs noted above."
-            if known
-            else "Not among the redirect URIs noted above: register it at the provider.",
+            "Register it at the provider.",
         )
 
     @admin.display(description="credentials that depend on it")

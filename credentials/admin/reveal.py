@@ -12,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django_otp import user_has_device
 
-from accounts.login import identify
+from accounts.login import prove_again
 from common.admin import actor
 from common.admin_forms import CodeInput
 from common.errors import Problem
@@ -80,13 +80,7 @@ def reveal_page(request: Any, row: Credential, context: dict[str, Any]) -> HttpR
 
 def _revealed(request: HttpRequest, row: Credential, typed: dict[str, Any]) -> dict[str, Any]:
     """Raises Problem: wrong password or code (which locks out as a login does), too many, unopenable."""
-    user: Any = request.user
-    identify(
-        request,
-        username=user.get_username(),
-        password=typed["password"],
-        otp=typed.get("otp"),
-    )
+    prove_again(request, password=typed["password"], otp=typed.get("otp"))
     name = typed["secret"]
     values = credential_reveal(
         account_id=row.account_id,

@@ -11,9 +11,11 @@ from django.utils.safestring import SafeString
 from common.admin_display import NOTHING, badge, distance
 from credentials.health.models import HealthChange
 from credentials.models import Credential
+from credentials.reauth import MARKED
 from providers.registry import registry
 
 CHANGES: Final = 20
+_MARKED_HERE: Final = "Marked here for reconnection: the owner has to connect again."
 _STATES: Final = {
     "needs_reauth": "The provider refuses the grant: the owner has to connect again.",
     "paused": "Paused: its seal does not open with the keys that there are.",
@@ -34,7 +36,8 @@ def refresh_state(credential: Credential) -> SafeString:
     if kind is None or not kind.refreshes:
         return SafeString("This kind is not refreshed.")
     if said := _STATES.get(credential.refresh_state):
-        return format_html("{} {}", badge("error"), said)
+        marked = credential.refresh_error == MARKED
+        return format_html("{} {}", badge("error"), _MARKED_HERE if marked else said)
     parts = [
         format_html("{} {}", title, distance(moment))
         for title, moment in (

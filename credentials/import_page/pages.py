@@ -31,6 +31,12 @@ from credentials.import_page.uploads import MAX_FILE, BoundedUpload
 from credentials.models import Credential
 from providers.registry import registry
 
+_WOULD = {
+    "created": "would be created",
+    "updated": "would be updated",
+    "unchanged": "would stay unchanged",
+    "rejected": "would be rejected",
+}
 _COMMAND = "manage.py import_credentials FILE --account {account}"
 
 
@@ -165,9 +171,13 @@ def _context(request: HttpRequest, title: str) -> dict[str, Any]:
 
 def _shown(draft: ImportDraft) -> dict[str, Any]:
     report = draft.report
-    rows = [{**row, "mark": _mark(row["provider"])} for row in report["rows"]]
-    counts = [(name, report[name]) for name in ("created", "updated", "unchanged", "rejected")]
+    said = {name: name if draft.state == "done" else would for name, would in _WOULD.items()}
+    counts = [(name, report[name], word) for name, word in said.items()]
     writes = report["created"] + report["updated"]
+    rows = [
+        {**row, "mark": _mark(row["provider"]), "said": said[row["result"]]}
+        for row in report["rows"]
+    ]
     accepted = report["lines"] - report["rejected"]
     return {
         "report": report,

@@ -21,6 +21,7 @@ from providers.registry import registry
 from vault import services as vault
 
 NAME_LENGTH: Final = 200
+_UNLESS: Final = "is required to tell which upstream account this is, unless {} is given"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,20 +143,24 @@ def identity_parts(
     if values is not None and not kind.identity_with_secret:
         return [*parts, "fields", *values]
     if kind.rotates or not secrets:
-        raise _unidentified(kind)
+        raise _unidentified(kind, shown)
     given = [f"{name}={secrets[name]}" for name in sorted(secrets)]
     return [*parts, "secrets", *(values or []), *given]
 
 
-def _unidentified(kind: Kind) -> Invalid:
-    names = [f"properties.{part.field}" for part in kind.identity]
-    if not names and not kind.rotates:
-        names = [f"properties.{name}" for name in kind.secret_fields]
-    reason = (
-        "is required to tell which upstream account this is, unless another of these is given: "
-    )
-    choices = [*names, "external_id"]
-    return Invalid.many({name: [reason + ", ".join(choices)] for name in choices})
+def _unidentified(kind: Kind, shown: Mapping[str, Any]) -> Invalid:
+    """A secret where one is needed anyway; else what is missing, and `external_id` in its place."""
+    secrets = [] if kind.rotates else _required_secrets(kind)
+    if secrets:
+        return Invalid.many({f"properties.{name}": ["is required"] for name in secrets})
+    parts = [part.field for part in kind.identity]
+    absent = [name for name in parts if shown.get(name) in (None, "")] or parts
+    missing = [f"properties.{name}" for name in absent]
+    if not missing:
+        reason = "is required to tell which upstream account this is"
+        return Invalid.many({"external_id": [reason]})
+    faults = {name: [_UNLESS.format("external_id")] for name in missing}
+    return Invalid.many({**faults, "external_id": [_UNLESS.format(" and ".join(missing))]})
 
 
 def _label(max_length: int) -> Callable[[Any], str]:

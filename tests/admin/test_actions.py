@@ -151,4 +151,4 @@ def test_the_page_names_the_app_and_the_state_of_refresh(browser: Client, accoun
     Credential.objects.filter(pk=row.pk).update(refresh_state="needs_reauth")
     shown = text(browser.get(address(Credential, "change", row.pk)))
     assert "Our Linear app" in shown
-    assert "the owner has to connect again" in shown
+    assert "The provider refuses the grant: the owner has to connect again." in shown

@@ -124,6 +124,9 @@ def test_marking_ends_the_grant_and_tells(
     assert (row.refresh_state, row.refresh_error) == ("needs_reauth", "marked")
     assert (row.refresh_next_at, row.health_status) == (None, "error")
     assert "marked for reconnection by staff" in row.health["notes"][0]
+    shown = text(browser.get(address(Credential, "change", row.pk)))
+    assert "Marked here for reconnection: the owner has to connect again." in shown
+    assert "The provider refuses the grant" not in shown
     assert row.secrets is not None
     assert verbs(row) == ["credential.needs_reauth", "credential.health_changed"]
     actors = Event.objects.filter(verb="credential.needs_reauth").values_list("actor", flat=True)

@@ -56,23 +56,44 @@ def test_its_links_lead_to_what_they_say(browser: Client) -> None:
 
 
 @pytest.mark.usefixtures("some")
-def test_nothing_is_counted_when_somebody_looks(
-    browser: Client, django_assert_max_num_queries: Any
+def test_of_few_the_counts_agree_with_the_lists_beside_them(browser: Client) -> None:
+    refresh_statistics_due()
+    break_it(Credential.objects.get(name="Ending one"))
+    assert "Credentials by health: 1 unknown, 0 ok, 0 warn, 2 error." in text(
+        browser.get("/admin/")
+    )
+
+
+@pytest.mark.usefixtures("some")
+def test_many_are_not_counted_when_somebody_looks(
+    browser: Client, django_assert_max_num_queries: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("config.dashboard.statistics.FEW", 2)
     refresh_statistics_due()
     with django_assert_max_num_queries(12) as queries:
-        browser.get("/admin/")
+        shown = text(browser.get("/admin/"))
+    assert "Credentials by health: 2 unknown, 0 ok, 0 warn, 1 error." in shown
     statements = [query["sql"] for query in queries.captured_queries]
     assert not [sql for sql in statements if "COUNT(" in sql or "GROUP BY" in sql]
 
 
-def test_figures_are_counted_once_in_five_minutes(account: Account) -> None:
+@pytest.mark.usefixtures("some")
+def test_whether_they_are_few_takes_no_full_count(
+    browser: Client, django_assert_max_num_queries: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("config.dashboard.statistics.FEW", 2)
+    with django_assert_max_num_queries(12) as queries:
+        browser.get("/admin/")
+    counts = [q["sql"] for q in queries.captured_queries if "COUNT(" in q["sql"]]
+    assert len(counts) == 1
+    assert "LIMIT 3" in counts[0]
+
+
+def test_the_worker_counts_once_in_five_minutes(account: Account) -> None:
     assert refresh_statistics_due()
     make_credential(account)
     assert not refresh_statistics_due()
-    found = statistics()
-    assert found is not None
-    assert found.total == 0
+    assert stored()["total"] == 0
     Statistics.objects.update(counted_at=timezone.now() - EVERY - dt.timedelta(seconds=5))
     assert refresh_statistics_due()
     assert stored()["total"] == 1

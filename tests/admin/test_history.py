@@ -6,12 +6,25 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Account, ApiToken
+from common.callers import Actor
 from credentials.custom_providers import custom_provider_create
+from credentials.models import Credential
+from credentials.reveal import credential_reveal
+from events.services import record
 from tests.admin.pages import address, text
-from tests.factories import TESTER, make_app, make_endpoint, make_link, make_token
+from tests.factories import (
+    TESTER,
+    make_app,
+    make_credential,
+    make_endpoint,
+    make_link,
+    make_token,
+)  # fmt: skip
 
 
 def _provider(account: Account) -> Any:
@@ -43,3 +56,44 @@ def test_it_shows_what_others_did(
     shown = text(browser.get(address(type(row), "history", row.pk)))
     assert f"<td>{verb}</td>" in shown
     assert "tester" in shown
+
+
+def _used(row: Credential, actor: Actor = TESTER, **detail: str | int) -> None:
+    record(
+        actor=actor, account_id=row.account_id, verb="credential.used",
+        target_type="credential", target_id=row.pk, detail=detail or None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("page", ["history", "change"])
+def test_it_shows_what_came_of_a_use(browser: Client, account: Account, page: str) -> None:
+    row = make_credential(account)
+    _used(row, method="GET", path="/v1/charges/*", status=200, ms=35)
+    shown = text(browser.get(address(Credential, page, row.pk)))
+    assert "<td>GET /v1/charges/*: 200, 35 ms</td>" in shown
+
+
+@pytest.mark.parametrize("page", ["history", "change"])
+def test_it_shows_why_a_secret_was_revealed_as_text(
+    browser: Client, account: Account, page: str
+) -> None:
+    row = make_credential(account)
+    reason = "<b onclick=x>Ticket</b> 7"
+    credential_reveal(account_id=account.pk, id=row.pk, actor=TESTER, reason=reason)
+    shown = browser.get(address(Credential, page, row.pk)).content.decode()
+    assert "<td>secret: “&lt;b onclick=x&gt;Ticket&lt;/b&gt; 7”</td>" in shown
+
+
+def test_tokens_are_named_beside_their_ids_in_one_query(browser: Client, account: Account) -> None:
+    row, token = make_credential(account), _token(account)
+    other = ApiToken.objects.create(account=account, name="<i>ci</i>", digest=b"2" * 32)
+    gone = "01a10000-0000-7000-8000-000000000000"
+    for id in (token.pk, other.pk, gone, "none"):
+        _used(row, Actor(name=f"token:{id}"))
+    with CaptureQueriesContext(connection) as asked:
+        shown = browser.get(address(Credential, "history", row.pk)).content.decode()
+    assert f">“test” token:{token.pk}</td>" in shown
+    assert f">“&lt;i&gt;ci&lt;/i&gt;” token:{other.pk}</td>" in shown
+    assert f">token:{gone}</td>" in shown
+    assert ">token:none</td>" in shown
+    assert sum("accounts_apitoken" in query["sql"] for query in asked) == 1

@@ -53,6 +53,8 @@ def test_the_preview_says_what_would_be_and_stores_nothing(
     assert not Credential.objects.filter(name__contains="Second").exists()
     counts = {n: ImportDraft.objects.get().report[n] for n in ("created", "unchanged", "rejected")}
     assert counts == {"created": 1, "unchanged": 1, "rejected": 2}
+    assert "would be created</span>" in shown
+    assert "would stay unchanged</span>" in shown
     assert "properties.scret" in shown
     assert "does not parse at line 1" in shown
     assert MARK not in shown
@@ -73,6 +75,7 @@ def test_confirming_imports_by_the_same_code_and_forgets_the_file(
     draft = ImportDraft.objects.get()
     shown = text(browser.post(draft_page(draft), {"confirm": "1"}, follow=True))
     assert "imported. This is what it did." in shown
+    assert "would be" not in shown
     assert Credential.objects.count() == 2
     assert ImportDraft.objects.get().content is None
     event = Event.objects.filter(verb="credential.created").first()

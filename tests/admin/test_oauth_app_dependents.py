@@ -32,7 +32,7 @@ def test_the_redirect_uri_to_register_is_shown_whole(browser: Client, account: A
     wanted = f"{settings.PUBLIC_URL}/link/oauth2/callback/linear/{app.pk}"
     said = shown(browser, app)
     assert f'<code class="lk-token">{wanted}</code>' in said
-    assert "register it at the provider" in said
+    assert "Register it at the provider." in said
 
 
 def test_the_short_form_is_shown_where_it_was_chosen(browser: Client, account: Account) -> None:
@@ -42,12 +42,12 @@ def test_the_short_form_is_shown_where_it_was_chosen(browser: Client, account: A
     assert f"{settings.PUBLIC_URL}/link/oauth2/callback/linear</code>" in shown(browser, app)
 
 
-def test_one_that_is_noted_is_recognised(browser: Client, account: Account) -> None:
-    app = make_app(account)
-    OAuthApp.objects.filter(pk=app.pk).update(
-        redirect_uris=[f"{settings.PUBLIC_URL}/link/oauth2/callback/linear/{app.pk}"]
-    )
-    assert "It is among the redirect URIs" in shown(browser, app)
+def test_it_is_not_measured_by_where_people_are_sent_back_to(
+    browser: Client, account: Account
+) -> None:
+    said = shown(browser, make_app(account))
+    assert "Where people may be sent back to after connecting, one on each line." in said
+    assert "noted above" not in said
 
 
 def test_the_dependents_are_counted_and_lead_to_their_list(

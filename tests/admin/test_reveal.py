@@ -62,7 +62,7 @@ def test_of_two_secrets_the_other_stays_hidden(custodian: Client, account: Accou
 @pytest.mark.parametrize(
     ("typed", "reason"),
     [
-        ({"password": "wrong"}, "password is wrong"),
+        ({"password": "wrong"}, "The password is wrong."),
         ({"password": ""}, "This field is required."),
         ({"reason": " "}, "This field is required."),
         ({"reason": "a\u202eb"}, "control character"),
@@ -86,7 +86,10 @@ def test_a_device_asks_for_its_code(custodian: Client, row: Credential) -> None:
     session["otp_device_id"] = device.persistent_id
     session.save()
     assert "This field is required." in text(ask(custodian, row))
-    assert SECRET not in text(ask(custodian, row, otp="00000000"))
+    for typed in ({"otp": "00000000"}, {"password": "wrong", "otp": "11112222"}):
+        shown = text(ask(custodian, row, **typed))
+        assert "The password or the code is wrong." in shown
+        assert SECRET not in shown
     without_waiting()
     assert SECRET in text(ask(custodian, row, otp="11112222"))
 

@@ -139,7 +139,32 @@ def test_a_rotating_kind_without_identity_names_both_ways_out(api, account):
     del body["properties"]["linear_org_id"]
     answer = api.post("/v1/credentials", body)
     assert answer.status_code == 422
-    assert set(answer.json()["validation_errors"]) == {"properties.linear_org_id", "external_id"}
+    start = "is required to tell which upstream account this is, unless "
+    assert answer.json()["validation_errors"] == {
+        "properties.linear_org_id": [start + "external_id is given"],
+        "external_id": [start + "properties.linear_org_id is given"],
+    }
+
+
+def test_of_two_properties_the_absent_one_is_named(api, account):
+    app = make_app(account, provider="datadog")
+    body = {"properties": {"kind": "datadog_oauth2", "site": "datadoghq.eu", "access_token": "t"}}
+    answer = api.post("/v1/credentials", {**body, "oauth_app_id": str(app.id)})
+    assert set(answer.json()["validation_errors"]) == {"properties.org_public_id", "external_id"}
+
+
+@pytest.mark.parametrize(
+    ("properties", "missing"),
+    [
+        ({"kind": "stripe_key"}, {"properties.secret"}),
+        ({"kind": "freshdesk_key", "subdomain": "acme"}, {"properties.key"}),
+    ],
+    ids=["says it alone", "beside a property"],
+)
+def test_a_secret_that_is_needed_anyway_is_plainly_required(api, properties, missing):
+    answer = api.post("/v1/credentials", {"properties": properties})
+    assert answer.status_code == 422
+    assert answer.json()["validation_errors"] == {name: ["is required"] for name in missing}
 
 
 def test_an_oauth_kind_needs_its_app(api):

@@ -63,6 +63,15 @@ def test_everything_is_sealed_in_batches(sealed):
     assert counts == [5, 5, len(sealed) - 10]
 
 
+def test_a_typed_reason_is_sealed_as_the_database_has_it(account):
+    record(
+        actor=TESTER, account_id=account.id, verb="v", target_type="t", target_id=uuid.uuid4(),
+        detail={"reason": "<b>Für “Zoë”</b> \\ \" 🔑", "at": 7},
+    )  # fmt: skip
+    seal_all()
+    assert (verify().faults, verify().unsealed) == ([], 0)
+
+
 def test_positions_are_in_the_order_of_writing(account):
     happen(account, 3)
     record(actor=TESTER, account_id=account.id, verb="v", target_type="t", target_id=uuid.uuid4())
@@ -89,6 +98,7 @@ def test_news_are_sealed_after(sealed, account):
         {"verb": "credential.created"},
         {"actor": "somebody-else"},
         {"changed": ["nothing"]},
+        {"detail": {"reason": "Another"}},
         {"ip": "10.0.0.1"},
         {"request_id": "x"},
         {"target_type": "other"},

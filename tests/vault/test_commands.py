@@ -90,6 +90,10 @@ def test_verify_keys_tells_what_a_missing_key_shuts(row, ring_of):
     assert f"does not open: vault_locker.secrets {row.pk}" in out
 
 
+def test_verify_keys_says_that_nothing_is_sealed():
+    assert run("verify_keys")[:2] == (0, "Nothing is sealed yet.\n")
+
+
 def test_verify_keys_shows_no_value(row):
     assert "hunter2" not in "".join(run("verify_keys")[1:])
 

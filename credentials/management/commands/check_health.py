@@ -3,12 +3,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
-from accounts.models import Account
+from accounts.services import account_named
 from common import health
 from common.callers import command
-from common.commands import Progress
+from common.commands import Progress, refusals
 from common.errors import NotFound
 from credentials.health import schedule
 from credentials.health.enrolment import enrol_all
@@ -33,10 +33,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         rows = Credential.objects.all()
         if slug := options["account"]:
-            account = Account.objects.filter(slug=slug).first()
-            if account is None:
-                raise CommandError(f"There is no account {slug}.", returncode=2)
-            rows = rows.filter(account=account)
+            with refusals():
+                rows = rows.filter(account_id=account_named(slug).id)
         if options["provider"]:
             rows = rows.filter(provider=options["provider"])
         if options["status"]:

@@ -49,5 +49,5 @@ def test_those_in_one_state_alone(key, account, stripe, capsys):
 
 
 def test_an_account_that_is_not_there_is_named(db):
-    with pytest.raises(CommandError, match="no account nobody"):
+    with pytest.raises(CommandError, match="no account 'nobody'; create_account makes one"):
         call_command("check_health", account="nobody")

@@ -95,13 +95,12 @@ def test_a_refusal_is_final_where_the_server_says_so(key, server, answer, outcom
     assert server.messages == []
 
 
-def read(monkeypatch: Any, url: str, *, debug: bool = False) -> dict[str, Any]:
+def read(monkeypatch: Any, url: str) -> dict[str, Any]:
     monkeypatch.setenv("EMAIL_URL", url)
-    return env.email("EMAIL_URL", debug=debug)
+    return env.email("EMAIL_URL")
 
 
-def test_without_a_url_mail_goes_to_the_console_or_nowhere(monkeypatch):
-    assert read(monkeypatch, "", debug=True)["EMAIL_BACKEND"].endswith(".console.EmailBackend")
+def test_without_a_url_there_is_no_mail(monkeypatch):
     assert read(monkeypatch, "")["EMAIL_BACKEND"].endswith(".dummy.EmailBackend")
 
 

@@ -43,6 +43,17 @@ def test_leaves_an_event_and_the_reason(api, path, row):
     assert (kept.credential_id, kept.reason, kept.actor) == (row.id, WHY["reason"], event.actor)
 
 
+@pytest.mark.parametrize(
+    "reason",
+    [WHY["reason"], "<script>alert(1)</script>", 'a " \\ b', "Für “Zoë” 🔑", "x" * 500],
+    ids=["plain", "markup", "quotes", "unicode", "longest"],
+)
+def test_the_reason_is_in_the_trail_as_it_was_typed(api, path, row, reason):
+    api.post(path, {"reason": reason})
+    (event,) = api.get(f"/v1/events?target={row.id}&verb=credential.revealed").json()["data"]
+    assert event["detail"] == {"reason": reason}
+
+
 def test_is_a_use(api, path, row):
     api.post(path, WHY)
     assert CredentialUse.objects.filter(credential_id=row.id).exists()

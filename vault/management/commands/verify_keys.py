@@ -17,8 +17,11 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        for column, key_id, rows in census():
+        tallies = list(census())
+        for column, key_id, rows in tallies:
             self.stdout.write(f"{column} {key_id} {rows}")
+        if not tallies:
+            self.stdout.write("Nothing is sealed yet.")
         failed = False
         for unopened in rotation.unopenable():
             self.stdout.write(f"does not open: {unopened}")

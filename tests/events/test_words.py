@@ -1,0 +1,25 @@
+"""What a page says of an event's fields and detail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from events.words import in_words
+
+
+@pytest.mark.parametrize(
+    ("changed", "detail", "said"),
+    [
+        ([], None, ""),
+        (["name", "metadata"], None, "name, metadata"),
+        ([], {"method": "GET", "path": "/v1/*", "status": 200, "ms": 9}, "GET /v1/*: 200, 9 ms"),
+        (["secret"], {"reason": "A ticket"}, "secret: “A ticket”"),
+        ([], {"path": "/v1/*"}, "path /v1/*"),
+        ([], ["whatever"], "['whatever']"),
+    ],
+    ids=["neither", "changed", "use", "reveal", "other", "foreign"],
+)
+def test_it_is_said_in_words(changed: list[str], detail: Any, said: str) -> None:
+    assert in_words(changed, detail) == said
