@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from gunicorn.app.base import BaseApplication
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import ThreadWorker
@@ -47,7 +48,7 @@ class Server(BaseApplication):
 
 
 def serve(*, host: str, port: int, workers: int) -> None:
-    """Serve until a signal ends it: SIGTERM lets what is under way go on for 30 seconds."""
+    """Serve until a signal ends it: SIGTERM lets what is under way go on for 30 seconds, with DEBUG for 2."""
     Server(
         _application,
         {
@@ -58,7 +59,7 @@ def serve(*, host: str, port: int, workers: int) -> None:
             # Connections that wait for their next request need no thread.
             "worker_connections": PROXY_THREADS * 4,
             "keepalive": 15,
-            "graceful_timeout": 30,
+            "graceful_timeout": 2 if settings.DEBUG else 30,
             "timeout": 60,
             "limit_request_line": 8190,
             "limit_request_field_size": 16_380,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from config import env
-from config.startup import verify
+from config.startup import port_is_free, verify
 
 ROOT = Path(__file__).parents[2]
 KEY = base64.b64encode(b"7" * 32).decode()
@@ -71,6 +72,33 @@ def test_a_database_that_does_not_answer_refuses_in_one_line():
     assert done.stderr.startswith("latchkey: DATABASE_URL: the database does not answer")
     assert done.stderr.count("\n") == 1
     assert "canary" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "serve_proxy"])
+def test_a_taken_port_refuses_in_one_line_even_where_it_could_be_shared(database, command):
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        done = manage(command, "--port", port, DATABASE_URL=database, VAULT_KEYS=f"k1:{KEY}")
+    assert done.returncode == 2
+    assert done.stderr == f"latchkey: Port {port} is taken; --port chooses another.\n"
+
+
+def test_a_port_that_was_just_left_is_free():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        client = socket.create_connection(("127.0.0.1", port))
+        # The server's side closes first, so the connection lingers there.
+        server.accept()[0].close()
+        client.close()
+    port_is_free("127.0.0.1", port)
+
+
+def test_an_address_of_another_machine_says_what_to_do():
+    with pytest.raises(ImproperlyConfigured, match=r"listen on 192\.0\.2\.9, port 8000"):
+        port_is_free("192.0.2.9", 8000)
 
 
 def test_production_has_no_defaults():

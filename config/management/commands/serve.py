@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -9,8 +9,15 @@ from granian.constants import Interfaces
 from granian.server import Server
 
 from config.shared_metrics import shared_metrics
-from config.startup import disconnect, verify
+from config.startup import disconnect, port_is_free, verify
 from credentials.refresh import spool
+
+PATIENCE: Final = 20
+"""Seconds that what is under way may go on after the signal to end: a call to a provider that gives
+no answer lasts 12. Without an end, a worker whose client keeps its connection would never be gone."""
+
+IMPATIENCE: Final = 2
+"""The same with DEBUG, where somebody waits for the end of Ctrl-C."""
 
 
 class Command(BaseCommand):
@@ -31,6 +38,7 @@ class Command(BaseCommand):
         if not 1 <= options["port"] <= 65535 or options["workers"] < 1:
             raise ImproperlyConfigured("--port must be from 1 to 65535, --workers at least 1.")
         verify()
+        port_is_free(options["host"], options["port"])
         spool.replay_all()
         disconnect()
         self.stderr.write(f"Latchkey listens on http://{options['host']}:{options['port']}")
@@ -43,4 +51,5 @@ class Command(BaseCommand):
             # A client that sends its body slowly holds one.
             blocking_threads=settings.BLOCKING_THREADS,
             respawn_failed_workers=True,
+            workers_kill_timeout=IMPATIENCE if settings.DEBUG else PATIENCE,
         ).serve()

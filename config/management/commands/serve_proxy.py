@@ -6,7 +6,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandParser
 
 from config.shared_metrics import shared_metrics
-from config.startup import disconnect, verify
+from config.startup import disconnect, port_is_free, verify
 
 
 class Command(BaseCommand):
@@ -29,6 +29,7 @@ class Command(BaseCommand):
         if not 1 <= options["port"] <= 65535 or options["workers"] < 1:
             raise ImproperlyConfigured("--port must be from 1 to 65535, --workers at least 1.")
         verify()
+        port_is_free(options["host"], options["port"])
         disconnect()
         self.stderr.write(f"The proxy listens on http://{options['host']}:{options['port']}")
         serve(host=options["host"], port=options["port"], workers=options["workers"])
