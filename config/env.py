@@ -88,13 +88,11 @@ def cache(name: str) -> dict[str, Any]:
         ) from None
 
 
-def email(name: str, *, debug: bool) -> dict[str, Any]:
-    """Django's mail settings for an `smtp://` URL. Without one: the console with DEBUG, else no mail."""
+def email(name: str) -> dict[str, Any]:
+    """Django's mail settings for an `smtp://` URL. Without one: no mail, which health notes then say."""
     how = "write submission://USER:PASSWORD@HOST:587/?_default_from_email=ADDRESS"
     try:
-        found: dict[str, Any] = dj_email_url.parse(
-            str(env.str(name, default="")) or ("console://" if debug else "dummy://")
-        )
+        found: dict[str, Any] = dj_email_url.parse(str(env.str(name, default="")) or "dummy://")
     except (ValueError, KeyError):
         # It may hold a password, so it is not repeated.
         raise ImproperlyConfigured(f"{name} cannot be read: {how}.") from None
