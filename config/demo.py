@@ -15,6 +15,9 @@ from providers.kinds import Kind
 from providers.registry import registry
 
 PER_KIND: Final = 6
+RETURN_TO: Final = "https://acme.example/connected"
+"""README's example of a connect link sends people there."""
+
 COMPANIES: Final = (
     "Atreides",
     "Harkonnen",
@@ -50,6 +53,7 @@ def _apps(account_id: uuid.UUID, actor: Actor, providers: set[str]) -> dict[str,
                 name=f"Demo - {registry().providers[slug].name}",
                 client_id=f"demo-{slug}",
                 client_secret=uuid.uuid4().hex,
+                redirect_uris=[RETURN_TO],
             )
         )
         for slug in sorted(providers)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import random
-from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import transaction
 
 from accounts.models import Account
 from accounts.services import account_create, token_create
 from common.callers import Actor, command
 from common.scopes import CREDENTIALS_READ, CREDENTIALS_USE
 from config import demo
+from config.demo_states import Seen, enliven
 from credentials.health.evidence import Evidence
-from credentials.health.services import observe
-from credentials.models import Credential, CredentialUse
+from credentials.models import Credential
 from tools.staging.rows import one_of_each
 from vault.services import verify_ring
 
@@ -43,6 +40,7 @@ OUTAGE = Evidence(
     code="timeout",
 )
 WORKS = Evidence(source="probe", verdict="ok", note="The provider accepts it.", code="http_200")
+SEEN = Seen(grant=REFUSED, key=DEAD, silence=OUTAGE, works=WORKS)
 
 
 def fill(user: str, password: str) -> None:
@@ -60,8 +58,8 @@ def fill(user: str, password: str) -> None:
             actor=who,
         )
     _thin_out(chance)
-    for row in Credential.objects.order_by("id"):
-        _live(row, chance, who)
+    for account in Account.objects.all():
+        enliven(account_id=account.id, actor=who, seen=SEEN)
     first = Account.objects.order_by("id")[0]
     one_of_each(first, User.objects.get(), "Lankiveil billing", DEAD.note)
 
@@ -71,22 +69,3 @@ def _thin_out(chance: random.Random) -> None:
     for row in list(Credential.objects.only("id", "provider")):
         if chance.random() > 0.1 + FAVOURITES.get(row.provider, 0.6) / 10:
             row.delete()
-
-
-def _live(row: Credential, chance: random.Random, who: Actor) -> None:
-    now = dt.datetime.now(dt.UTC)
-    made = now - dt.timedelta(days=170 * chance.random() ** 1.6)
-    columns: dict[str, Any] = {"created_at": made}
-    if chance.random() < 0.25:
-        columns["expires_at"] = now + dt.timedelta(days=60 * chance.random() ** 2 - 0.5)
-    Credential.objects.filter(pk=row.pk).update(**columns)
-    if chance.random() < 0.7:
-        used = now - dt.timedelta(days=20 * chance.random() ** 3)
-        CredentialUse.objects.create(credential=row, last_used_at=used)
-    luck = chance.random()
-    oauth = row.oauth_app_id is not None
-    found = REFUSED if oauth else DEAD
-    evidence = found if luck < 0.04 else OUTAGE if luck < 0.1 else WORKS if luck < 0.85 else None
-    if evidence is not None:
-        with transaction.atomic():
-            observe(account_id=row.account_id, credential_id=row.pk, evidence=evidence, actor=who)

@@ -76,6 +76,8 @@ def _settings(folder: Path, port: int) -> dict[str, str]:
         "DATABASE_URL": f"sqlite:///{folder}/staging.sqlite3",
         "VAULT_KEYS": f"s1:{base64.b64encode(os.urandom(32)).decode()}",
         "VAULT_KEYS_FILE": "",
+        # Without it, each note would say that there is no mail.
+        "EMAIL_URL": "console://",
         # Where the sample's webhook endpoint is; nothing listens there.
         "EGRESS_ALLOW": "127.0.0.1:9",
     }

@@ -12,8 +12,14 @@ from accounts.services import account_create, token_create
 from common import scopes
 from common.callers import command
 from config.demo import fill
+from config.demo_states import enliven
 
 ACTOR = command("demo")
+MANAGE = "DEBUG=1 VAULT_KEYS_FILE=var/vault.keys .venv/bin/python manage.py"
+AGAIN = f"""
+A new token      {MANAGE} create_token --account demo --name mine --scopes {",".join(scopes.ALL)}
+A new password   {MANAGE} changepassword admin
+"""
 
 
 class Command(BaseCommand):
@@ -29,10 +35,13 @@ class Command(BaseCommand):
             )
         address = f"http://127.0.0.1:{options['port']}"
         if Account.objects.exists():
-            self.stdout.write(f"The database has accounts already. Admin: {address}/admin/")
+            self.stdout.write(
+                f"The database has accounts already. Admin: {address}/admin/\n{AGAIN}"
+            )
             return
         account = account_create(name="Demo", actor=ACTOR)
         credentials, providers = fill(account_id=account.id, actor=ACTOR)
+        enliven(account_id=account.id, actor=ACTOR)
         _, token = token_create(account_id=account.id, name="demo", scopes=scopes.ALL, actor=ACTOR)
         password = secrets.token_urlsafe(12)
         User.objects.create_superuser("admin", password=password)

@@ -1,0 +1,75 @@
+"""The demo's account: README's examples work on it, and it looks alive without a provider's word."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import Account
+from common.callers import command
+from config.demo import RETURN_TO, fill
+from config.demo_states import enliven
+from credentials.health.models import NoticeMail
+from credentials.models import Credential
+from oauth_apps.models import OAuthApp
+from tests.api import Api
+from tests.factories import make_account, make_credential, make_token, stripe_body
+
+ACTOR = command("demo")
+
+
+@pytest.fixture
+def account(db: None) -> Account:
+    return make_account("Demo")
+
+
+def some(account: Account, count: int) -> None:
+    for number in range(count):
+        body = stripe_body(name=f"Key {number}", owner_email="ann@example.com")
+        make_credential(account, body)
+
+
+def lives(account: Account) -> list[tuple[str, bool]]:
+    rows = Credential.objects.filter(account=account).order_by("id")
+    return [(row.health_status, row.expires_at is None) for row in rows]
+
+
+def test_it_has_every_status_ends_and_a_past(account):
+    some(account, 60)
+    enliven(account_id=account.id, actor=ACTOR)
+    rows = Credential.objects.all()
+    assert {row.health_status for row in rows} == {"ok", "warn", "error", "unknown"}
+    assert rows.filter(expires_at__lt=timezone.now() + dt.timedelta(days=7)).exists()
+    made = list(rows.order_by("id").values_list("created_at", flat=True))
+    assert made == sorted(made)
+    assert made[-1] - made[0] > dt.timedelta(days=90)
+
+
+def test_it_is_the_same_each_time(account):
+    other = make_account("Other")
+    some(account, 30)
+    some(other, 30)
+    for each in (account, other):
+        enliven(account_id=each.id, actor=ACTOR)
+    assert lives(account) == lives(other)
+
+
+def test_no_note_claims_a_providers_word_and_nobody_is_written_to(account):
+    some(account, 60)
+    enliven(account_id=account.id, actor=ACTOR)
+    for row in Credential.objects.exclude(health_status="unknown"):
+        assert any(note.startswith("Sample data: ") for note in row.health["notes"])
+        assert not any("Stripe" in note for note in row.health["notes"])
+    assert not NoticeMail.objects.exists()
+
+
+def test_a_connect_link_can_be_made_as_readme_prints_it(account, monkeypatch):
+    monkeypatch.setattr("config.demo.PER_KIND", 0)
+    fill(account_id=account.id, actor=ACTOR)
+    api = Api(make_token(account))
+    app = OAuthApp.objects.get(provider="zoom")
+    link = api.post("/v1/connect-links", {"oauth_app_id": str(app.id), "return_to": RETURN_TO})
+    assert link.status_code == 201
+    assert api.post(f"/v1/connect-links/{link.json()['id']}/complete", {}).status_code == 409
