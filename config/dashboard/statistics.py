@@ -1,4 +1,5 @@
-"""The dashboard's figures: counted now and then by whoever claims it, read in no time."""
+"""The dashboard's figures: of few credentials counted for each page, so that they agree with the lists
+beside them; of many, counted now and then by whoever claims it, and read in no time."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ AT_MOST: Final = dt.timedelta(minutes=2)
 
 WEEKS: Final = 26
 FEW: Final = 10_000
-"""So many are counted while somebody waits for the page; more are the worker's."""
+"""So many are counted for each page, while somebody waits; more are the worker's."""
 
 
 class Figures(NamedTuple):
@@ -57,12 +58,11 @@ def refresh_statistics_due() -> bool:
 
 
 def statistics() -> Figures | None:
-    """The last figures; None where there are none yet and too many credentials to count at once."""
+    """The figures of now where credentials are few, else the last; None if these are none yet."""
     found = _stored()
-    old = found is None or (found.total <= FEW and found.counted_at <= db_now() - EVERY)
-    if old and _are_few():
-        refresh_statistics_due()
-        found = _stored()
+    if (found is None or found.total <= FEW) and _are_few():
+        now = db_now()
+        return Figures(**_counted(now), counted_at=now)
     return found
 
 
