@@ -1,8 +1,9 @@
 # make setup   virtual environment in .venv from the hashed lock
-# make run     everything needed, a demo account on an empty database, the server on port 8000, the proxy on 8001
+# make run     everything needed, a demo account on an empty database, the server on PORT=8000, the proxy on PROXY_PORT=8001
 # make test    the whole suite on SQLite and on a real PostgreSQL
 # make check   what CI checks beside the tests
 # make bench   list, import and proxy against their floors, on a million rows; ARGS="--refresh 10000": the worker
+# make schema  docs/openapi.json anew from the code
 # make lock    requirements.lock anew from pyproject.toml (needs uv)
 
 .DEFAULT_GOAL := help
@@ -10,7 +11,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 8000
 PROXY_PORT ?= 8001
-SETTINGS := DEBUG=1 VAULT_KEYS_FILE=var/vault.keys
+SETTINGS := DEBUG=1 VAULT_KEYS_FILE=var/vault.keys PUBLIC_URL=http://127.0.0.1:$(PORT)
 STRICT := DEBUG=0 PUBLIC_URL=https://latchkey.example ALLOWED_HOSTS=latchkey.example \
   SECRET_KEY=only-for-the-check-0123456789-abcdefghijklmnopqrstuvwxyz VAULT_KEYS_FILE=var/vault.keys DATABASE_URL=sqlite:///var/check.sqlite3
 

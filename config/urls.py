@@ -1,5 +1,6 @@
 from django.contrib import admin
 from django.urls import include, path, re_path
+from django.views.generic import RedirectView
 
 from config import probes
 from config.api import docs, errors
@@ -19,6 +20,7 @@ v1 = [
     path("", include("providers.urls")),
 ]
 urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="docs")),
     path("v1/", include(v1)),
     path("api/", include("accounts.urls")),
     path("api/", include("credentials.fishnet.urls")),

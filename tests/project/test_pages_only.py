@@ -18,3 +18,8 @@ def test_the_api_has_no_cookie_and_no_page_policy(api: Api) -> None:
 @pytest.mark.parametrize("path", ["/admin/login/", "/docs"])
 def test_pages_have_a_policy(client: Client, db: None, path: str) -> None:
     assert "default-src 'self'" in client.get(path)["Content-Security-Policy"]
+
+
+def test_the_bare_address_leads_to_the_documentation(client: Client, db: None) -> None:
+    answer = client.get("/")
+    assert (answer.status_code, answer["Location"]) == (302, "/docs")
