@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-
-from egress.ports import try_to_listen
 
 
 @contextlib.contextmanager
@@ -22,23 +18,6 @@ def refusals_in_one_line() -> Iterator[None]:
     except ImproperlyConfigured as refusal:
         sys.stderr.write(f"latchkey: {' '.join(str(refusal).split())}\n")
         sys.exit(2)
-
-
-def port_is_free(host: str, port: int) -> None:
-    """Raise ImproperlyConfigured where nobody can listen there now.
-
-    The server shares its port with whoever lets it (SO_REUSEPORT), so it would start beside another
-    and each would get some of the requests.
-    """
-    try:
-        try_to_listen(host, port)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise ImproperlyConfigured(f"Port {port} is taken; --port chooses another.") from None
-        reason = error.strerror or os.strerror(error.errno or 0)
-        raise ImproperlyConfigured(
-            f"Nobody can listen on {host}, port {port} ({reason}): --host and --port choose others."
-        ) from None
 
 
 def disconnect() -> None:

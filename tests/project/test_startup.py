@@ -13,7 +13,8 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from config import env
-from config.startup import port_is_free, verify
+from config.listening import require_port
+from config.startup import verify
 
 ROOT = Path(__file__).parents[2]
 KEY = base64.b64encode(b"7" * 32).decode()
@@ -93,12 +94,14 @@ def test_a_port_that_was_just_left_is_free():
         # The server's side closes first, so the connection lingers there.
         server.accept()[0].close()
         client.close()
-    port_is_free("127.0.0.1", port)
+    require_port("127.0.0.1", port)
+    with socket.create_server(("127.0.0.1", port)) as again:
+        assert again.getsockname()[1] == port
 
 
 def test_an_address_of_another_machine_says_what_to_do():
     with pytest.raises(ImproperlyConfigured, match=r"listen on 192\.0\.2\.9, port 8000"):
-        port_is_free("192.0.2.9", 8000)
+        require_port("192.0.2.9", 8000)
 
 
 def test_production_has_no_defaults():

@@ -3,13 +3,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandParser
 from granian.constants import Interfaces
 from granian.server import Server
 
+from config import listening
 from config.shared_metrics import shared_metrics
-from config.startup import disconnect, port_is_free, verify
+from config.startup import disconnect
 from credentials.refresh import spool
 
 PATIENCE: Final = 20
@@ -24,21 +24,14 @@ class Command(BaseCommand):
     help = "Serve the API and the admin. Refuses to start on a wrong key or an unmigrated database."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
-        parser.add_argument("--port", type=int, default=8000, help="default: %(default)s")
-        parser.add_argument(
-            "--workers", type=int, default=1, help="processes (default: %(default)s)"
-        )
+        listening.add_arguments(parser, port=8000)
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         with shared_metrics():
             return super().execute(*args, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not 1 <= options["port"] <= 65535 or options["workers"] < 1:
-            raise ImproperlyConfigured("--port must be from 1 to 65535, --workers at least 1.")
-        verify()
-        port_is_free(options["host"], options["port"])
+        listening.check(options)
         spool.replay_all()
         disconnect()
         self.stderr.write(f"Latchkey listens on http://{options['host']}:{options['port']}")

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from django.conf import settings as django_settings
+from django.db import connection
+from django.test import override_settings
 
 import egress.client
 from accounts.models import Account
@@ -17,6 +20,7 @@ from egress.client import Client
 from providers.registry import registry
 from tests.credentials.proxy.files import write_files
 from tests.credentials.proxy.raw import RawServer
+from tests.credentials.proxy.serving import Serving
 from tests.credentials.proxy.upstream import Server
 from tests.credentials.upstream import upstreams
 from tests.egress.certificates import Authority
@@ -185,3 +189,17 @@ def trader(account: Account, binance: Any) -> Caller:
 def basic(username: str, password: str = "") -> dict[str, str]:
     pair = base64.b64encode(f"{username}:{password}".encode()).decode()
     return {"Authorization": f"Basic {pair}"}
+
+
+@pytest.fixture(scope="module")
+def served(
+    running: Server, tmp_path_factory: pytest.TempPathFactory, django_db_setup: None
+) -> Iterator[Serving]:
+    """One for all tests that leave it as it was: to start it takes longer than most of them."""
+    folder = tmp_path_factory.mktemp("served")
+    write_files(folder, running.port)
+    opened = f"127.0.0.1:{running.port}"
+    with override_settings(PROVIDERS_DIR=str(folder), EGRESS_ALLOW=opened):
+        starting = Serving(django_settings, str(connection.settings_dict["NAME"]))
+    with starting as serving:
+        yield serving

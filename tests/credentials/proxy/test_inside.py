@@ -7,11 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.conf import settings
-from django.db import connection
-from django.test import override_settings
 
-from tests.credentials.proxy.files import write_files
 from tests.credentials.proxy.serving import Serving
 from tests.credentials.proxy.upstream import Server
 from tests.credentials.proxy.wire import exchange, request
@@ -27,19 +23,6 @@ def inside() -> Iterator[Server]:
     """A server of this network, which no operator opened."""
     with Server() as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def served(
-    running: Server, tmp_path_factory: pytest.TempPathFactory, django_db_setup: None
-) -> Iterator[Serving]:
-    folder = tmp_path_factory.mktemp("served")
-    write_files(folder, running.port)
-    opened = f"127.0.0.1:{running.port}"
-    with override_settings(PROVIDERS_DIR=str(folder), EGRESS_ALLOW=opened):
-        starting = Serving(settings, str(connection.settings_dict["NAME"]))
-    with starting as serving:
-        yield serving
 
 
 @pytest.fixture

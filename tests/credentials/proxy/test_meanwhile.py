@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.conf import settings
-from django.db import connection
-from django.test import override_settings
 
 from accounts.models import Account
 from credentials.models import Credential
@@ -20,26 +17,12 @@ from credentials.services import credential_delete
 from egress.client import Client
 from events.models import Event
 from tests.credentials.proxy.conftest import Caller
-from tests.credentials.proxy.files import write_files
 from tests.credentials.proxy.serving import Serving
 from tests.credentials.proxy.upstream import Server
 from tests.factories import TESTER, make_account, make_app, make_credential, make_link, make_token
 from tests.fakes.fixtures import until
 
 OLD, NEW = "old_key_0123456789ab", "new_key_0123456789ab"
-
-
-@pytest.fixture(scope="module")
-def served(
-    running: Server, tmp_path_factory: pytest.TempPathFactory, django_db_setup: None
-) -> Iterator[Serving]:
-    folder = tmp_path_factory.mktemp("served")
-    write_files(folder, running.port)
-    opened = f"127.0.0.1:{running.port}"
-    with override_settings(PROVIDERS_DIR=str(folder), EGRESS_ALLOW=opened):
-        starting = Serving(settings, str(connection.settings_dict["NAME"]))
-    with starting as serving:
-        yield serving
 
 
 @pytest.fixture

@@ -12,14 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.db import connection
-from django.test import override_settings
 
 from events.models import Event
-from tests.credentials.proxy.files import write_files
 from tests.credentials.proxy.serving import Serving
-from tests.credentials.proxy.upstream import Server
 from tests.credentials.proxy.wire import exchange, read_to_end, request
 from tests.factories import make_account, make_credential, make_token
 
@@ -27,20 +23,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 MIB = 1024 * 1024
 BIG = int(os.environ.get("PROXY_BODY_MIB", "64")) * MIB
-
-
-@pytest.fixture(scope="module")
-def served(
-    running: Server, tmp_path_factory: pytest.TempPathFactory, django_db_setup: None
-) -> Iterator[Serving]:
-    """One for all tests that leave it as it was: to start it takes longer than most of them."""
-    folder = tmp_path_factory.mktemp("served")
-    write_files(folder, running.port)
-    opened = f"127.0.0.1:{running.port}"
-    with override_settings(PROVIDERS_DIR=str(folder), EGRESS_ALLOW=opened):
-        starting = Serving(settings, str(connection.settings_dict["NAME"]))
-    with starting as serving:
-        yield serving
 
 
 @pytest.fixture
