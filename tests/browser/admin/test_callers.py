@@ -35,7 +35,7 @@ def test_an_app_takes_a_secret_and_never_shows_it(page: Any, account: Account) -
     assert "app-secret-typed" not in page.content()
     address = page.locator("code.lk-token").inner_text()
     assert address.endswith(f"/link/oauth2/callback/linear/{app.pk}")
-    assert "register it at the provider" in page.inner_text("main")
+    assert "Register it at the provider" in page.inner_text("main")
 
 
 def test_an_app_that_is_needed_stays(page: Any, account: Account) -> None:
