@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import statistics as middle
 import time
 from collections.abc import Callable, Iterator
@@ -19,14 +18,7 @@ TIMES = 5
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="default: %(default)s")
-    chosen = parser.parse_args()
-    environment.prepare()
-
-    from bench.fill import fill
-
-    show(fill(chosen.rows))
+    show(environment.filled(__doc__))
 
 
 def show(filled: Filled) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.fill import Filled
 
 CURSOR_KEY = "BENCH_CURSOR_KEY"
 
@@ -27,3 +32,15 @@ def prepare() -> None:
     import django
 
     django.setup()
+
+
+def filled(description: str | None) -> Filled:
+    """A database of as many credentials as `--rows` says, a million if it does not."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="default: %(default)s")
+    chosen = parser.parse_args()
+    prepare()
+
+    from bench.fill import fill
+
+    return fill(chosen.rows)

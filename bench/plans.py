@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import datetime as dt
 import json
 import re
@@ -18,14 +17,7 @@ LIMIT = 50
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="default: %(default)s")
-    chosen = parser.parse_args()
-    environment.prepare()
-
-    from bench.fill import fill
-
-    show(fill(chosen.rows))
+    show(environment.filled(__doc__))
 
 
 def show(filled: Filled) -> None:
