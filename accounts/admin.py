@@ -14,10 +14,10 @@ import accounts.staff_admin  # noqa: F401
 from accounts.admin_forms import AccountForm, ApiTokenForm
 from accounts.models import Account, ApiToken, Session
 from accounts.services import account_create, session_close, token_create, token_revoke
-from common.admin import ServiceAdmin, actor
-from common.admin_display import moment
-from common.admin_filters import AccountFilter
-from common.ids import parse_uuid
+from common.admin.filters import AccountFilter
+from common.admin.formatting import moment
+from common.admin.model_admin import ServiceAdmin, actor
+from common.db.ids import parse_uuid
 from events.admin import TrailHistory, name_actors
 
 REVOKED_AT_ONCE: Final = 500

@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 
 from accounts.models import Account, ApiToken
-from common.admin_forms import ServiceForm
+from common.admin.forms import ServiceForm
 from common.scopes import ALL
 
 

@@ -14,13 +14,13 @@ from django.utils.crypto import constant_time_compare
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from accounts import bearer
+from accounts import token_format
 from accounts.models import ApiToken, Session
 from accounts.scopes import session_scopes
-from common.callers import Actor, Principal
-from common.clock import DbNow, db_now, now_sql
+from common.actors import Actor, Principal
+from common.db.clock import DbNow, db_now, now_sql
+from common.db.ids import as_uuid
 from common.errors import Unauthenticated
-from common.ids import as_uuid
 
 _HEADER: Final = re.compile(r"Bearer ([\x21-\x7e]+)", re.ASCII | re.IGNORECASE)
 _USE_NOTED_SECONDS: Final = 60
@@ -36,11 +36,11 @@ class BearerAuthentication(BaseAuthentication):
             return None
         found = _HEADER.fullmatch(header)
         held = found[1] if found else ""
-        match bearer.kind(held):
-            case bearer.TOKEN:
-                return _token(request, bearer.digest(held)), None
-            case bearer.SESSION:
-                return _session(request, bearer.digest(held)), None
+        match token_format.kind(held):
+            case token_format.TOKEN:
+                return _token(request, token_format.digest(held)), None
+            case token_format.SESSION:
+                return _session(request, token_format.digest(held)), None
         raise _refusal()
 
     def authenticate_header(self, request: Request) -> str:

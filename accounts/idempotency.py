@@ -19,11 +19,11 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from accounts.models import IdempotencyRecord
-from common.bulk import sqlite_value
-from common.callers import Principal
-from common.clock import DbNow, now_sql
+from common.actors import Principal
+from common.db.bulk_insert import sqlite_value
+from common.db.clock import DbNow, now_sql
+from common.db.ids import uuid7
 from common.errors import Conflict, Invalid, Unavailable
-from common.ids import uuid7
 from vault.sealing import Place, seal, unseal
 from vault.services import signing_key
 

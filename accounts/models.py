@@ -3,9 +3,9 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 
-import accounts.devices  # noqa: F401 - its tables are this room's, too
-from common.clock import DbNow
-from common.ids import uuid7
+import accounts.otp_devices  # noqa: F401 - its tables are this room's, too
+from common.db.clock import DbNow
+from common.db.ids import uuid7
 from vault.fields import SealedField
 
 

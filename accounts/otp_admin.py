@@ -8,10 +8,10 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from accounts.devices import Authenticator, RecoveryCodes
+from accounts.otp_devices import Authenticator, RecoveryCodes
 from accounts.second_factor import codes_left, second_factor_remove
-from common.admin import ServiceAdmin, actor
-from common.admin_display import moment
+from common.admin.formatting import moment
+from common.admin.model_admin import ServiceAdmin, actor
 from common.errors import Conflict
 
 

@@ -7,7 +7,7 @@ from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from common.callers import Principal
+from common.actors import Principal
 from common.errors import Forbidden, Unauthenticated
 from common.scopes import ANY, PUBLIC
 

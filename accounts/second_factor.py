@@ -16,10 +16,10 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet
 
-from accounts.devices import Authenticator, RecoveryCode, RecoveryCodes, digest
 from accounts.models import Account
-from common.callers import Actor
-from common.clock import db_now
+from accounts.otp_devices import Authenticator, RecoveryCode, RecoveryCodes, digest
+from common.actors import Actor
+from common.db.clock import db_now
 from common.errors import Conflict
 from events.services import record
 from vault.sealing import SecretUnavailable

@@ -24,8 +24,8 @@ from accounts.second_factor import (
     second_factor_offer,
     second_factor_remove,
 )
-from common.admin import actor
-from common.admin_forms import CodeInput
+from common.admin.forms import CodeInput
+from common.admin.model_admin import actor
 from common.errors import Problem
 
 

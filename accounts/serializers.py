@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from common.serializers import StrictCharField, StrictSerializer
+from common.api.serializers import StrictCharField, StrictSerializer
 
 
 class LoginSerializer(StrictSerializer):

@@ -11,12 +11,12 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
-from accounts import bearer
+from accounts import token_format
 from accounts.models import Account, ApiToken, Session
 from common import scopes as known
 from common import text
-from common.callers import Actor
-from common.clock import DbNow, db_now
+from common.actors import Actor
+from common.db.clock import DbNow, db_now
 from common.errors import Conflict, Invalid, NotFound
 from events.services import record
 
@@ -73,14 +73,14 @@ def token_create(
         raise Invalid.of("scopes", f"name at least one of {', '.join(known.ALL)}")
     if expires_at is not None and expires_at <= db_now():
         raise Invalid.of("expires_at", "must lie in the future")
-    held = bearer.new(bearer.TOKEN)
+    held = token_format.new(token_format.TOKEN)
     with transaction.atomic():
         token = ApiToken.objects.create(
             account_id=account_id,
             name=name,
             scopes=scopes,
-            digest=bearer.digest(held),
-            prefix=bearer.prefix(held),
+            digest=token_format.digest(held),
+            prefix=token_format.prefix(held),
             expires_at=expires_at,
             created_by=actor.name,
         )
@@ -97,7 +97,7 @@ def token_revoke(*, token: ApiToken, actor: Actor) -> None:
 
 def session_open(*, user: User, account_id: uuid.UUID, actor: Actor) -> tuple[Session, str]:
     """A session of 4 hours and the string to hand out. At most 5 live: the oldest end."""
-    held = bearer.new(bearer.SESSION)
+    held = token_format.new(token_format.SESSION)
     with transaction.atomic():
         User.objects.select_for_update().get(pk=user.pk)  # One login of a user at a time.
         now = db_now()
@@ -107,8 +107,8 @@ def session_open(*, user: User, account_id: uuid.UUID, actor: Actor) -> tuple[Se
         session = Session.objects.create(
             account_id=account_id,
             user=user,
-            digest=bearer.digest(held),
-            prefix=bearer.prefix(held),
+            digest=token_format.digest(held),
+            prefix=token_format.prefix(held),
             expires_at=now + SESSION_LIFE,
             auth_hash=user.get_session_auth_hash(),
         )

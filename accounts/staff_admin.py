@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 
-from common.admin import ChosenRows
+from common.admin.model_admin import ChosenRows
 
 admin.site.unregister([Group, User])
 

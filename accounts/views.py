@@ -15,11 +15,11 @@ from accounts.serializers import (
     StatusSerializer,
     SuccessSerializer,
 )
-from common.callers import Actor, caller
+from common.actors import Actor, caller
+from common.api.views import ApiView, body, no_body
+from common.datetimes import iso
 from common.errors import Problem
 from common.scopes import ANY, PUBLIC
-from common.times import iso
-from common.views import ApiView, body, no_body
 
 
 class LoginView(ApiView):

@@ -6,7 +6,7 @@ import datetime as dt
 import uuid
 from typing import Any
 
-from common.times import iso
+from common.datetimes import iso
 
 NAMES = [
     "Arrakis",

@@ -18,7 +18,7 @@ from django.conf import settings
 
 from bench.bodies import APPS, body
 from bench.rows import TABLE, copy_in, sealed_row
-from credentials.importing.upsert import row_values
+from credentials.imports.upsert import row_values
 
 PROCESSES = 2
 SPAN = dt.timedelta(days=365)
@@ -100,7 +100,7 @@ def _finish(filled: Filled, indexes: list[str]) -> None:
 
 def _account(count: int) -> Filled:
     from accounts.services import account_create, token_create
-    from common.callers import command
+    from common.actors import command
     from common.scopes import ALL
     from oauth_apps.services import oauth_app_create
 

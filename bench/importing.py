@@ -16,7 +16,7 @@ from bench.bodies import body
 from bench.fill import Filled
 from bench.report import Ratio, table
 from bench.rows import TABLE, copy_in, sealed_row
-from credentials.importing.upsert import COLUMNS, row_values
+from credentials.imports.upsert import COLUMNS, row_values
 
 SHARE = 0.3
 _NAMES = ", ".join(COLUMNS)
@@ -31,7 +31,7 @@ Bodies = Sequence[dict[str, Any]]
 
 def measure(filled: Filled, count: int, rounds: int) -> list[Ratio]:
     """Print the rows per second of both; the ratios with their target."""
-    from common.ids import uuid7
+    from common.db.ids import uuid7
 
     taken: dict[str, list[float]] = {}
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as direct:
@@ -66,9 +66,9 @@ _BASES = {"created": "rows created", "updated": "rows updated", "unchanged": "ro
 
 def _product(filled: Filled, new: Bodies, changed: Bodies) -> dict[str, float]:
     """Seconds to import NDJSON that creates, that leaves all unchanged, and that updates."""
-    from common.callers import command
-    from credentials.importing.bulk import import_lines
-    from credentials.importing.lines import ndjson
+    from common.actors import command
+    from credentials.imports.batch import import_lines
+    from credentials.imports.readers import ndjson
 
     found = {}
     for what, bodies in (("created", new), ("unchanged", new), ("updated", changed)):
@@ -85,8 +85,8 @@ def _floor(
     direct: psycopg.Connection[Any], filled: Filled, new: Bodies, changed: Bodies
 ) -> dict[str, float]:
     """Seconds to COPY the rows into a temporary table and to upsert them from there."""
-    from common.clock import db_now
-    from common.ids import uuid7
+    from common.db.clock import db_now
+    from common.db.ids import uuid7
 
     ids = [uuid7() for _ in new]
     found = {}

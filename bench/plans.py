@@ -66,8 +66,8 @@ def _iso(filled: Filled, number: int) -> str:
 def _plan(filled: Filled, parameters: dict[str, str], after: int | None) -> str:
     from django.db import connection
 
-    from credentials import reads
-    from credentials.filters import CredentialFilter
+    from credentials.api.filters import CredentialFilter
+    from credentials.core import queries
     from credentials.models import Credential
 
     queryset = Credential.objects.filter(account_id=filled.account_id)
@@ -83,9 +83,9 @@ def _plan(filled: Filled, parameters: dict[str, str], after: int | None) -> str:
 
     with connection.execute_wrapper(note):
         if parameters:
-            reads.fetch(filters.qs, LIMIT + 1, before)
+            queries.fetch(filters.qs, LIMIT + 1, before)
         else:
-            reads.newest(filled.account_id, LIMIT + 1, before)
+            queries.newest(filled.account_id, LIMIT + 1, before)
     ((sql, params),) = seen
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, COSTS OFF, BUFFERS OFF) {sql}", params)

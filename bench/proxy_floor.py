@@ -10,8 +10,8 @@ import psycopg_pool
 
 from config.env import PROXY_THREADS
 from egress.client import Client
-from egress.exchange import Limits
-from egress.messages import Request
+from egress.deadline import Limits
+from egress.requests import Request
 
 UPSTREAM = os.environ["BENCH_UPSTREAM"]
 LIMITS = Limits(total=3600, idle=600, max_bytes=None)

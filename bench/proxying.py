@@ -119,9 +119,9 @@ def fill(credentials: int = 1) -> str:
     from django.db import connection
 
     from accounts.services import account_create, token_create
-    from common.callers import command
+    from common.actors import command
     from common.scopes import CREDENTIALS_READ, CREDENTIALS_USE
-    from credentials.services import credential_import
+    from credentials.services.crud import credential_import
 
     actor = command("bench")
     account = account_create(name=f"Proxy {time.monotonic_ns()}", actor=actor)

@@ -20,7 +20,7 @@ from bench.report import Ratio, table
 DELAY: Final = 0.3
 ACCOUNTS: Final = 4
 APPS: Final = 2
-"""Of each account. One app alone may have 20 calls at once (credentials/refresh/limits.py)."""
+"""Of each account. One app alone may have 20 calls at once (credentials/refresh/circuit_breaker.py)."""
 
 ROOT: Final = Path(__file__).parents[1]
 
@@ -90,9 +90,9 @@ def _register(server: str, folder: Path) -> dict[str, str]:
 def _fill(server: str, count: int) -> None:
     """Accounts with apps, and grants of which every token has expired."""
     from accounts.services import account_create
-    from common.callers import command
-    from credentials.importing.bulk import import_lines
-    from credentials.importing.lines import array
+    from common.actors import command
+    from credentials.imports.batch import import_lines
+    from credentials.imports.readers import array
     from oauth_apps.services import oauth_app_create
 
     actor = command("bench")

@@ -10,9 +10,9 @@ from unittest import mock
 
 from psycopg import Connection
 
-from credentials.importing import merge
-from credentials.importing.items import read_item
-from credentials.importing.upsert import COLUMNS
+from credentials.imports import merge
+from credentials.imports.upsert import COLUMNS
+from credentials.imports.validation import read_item
 
 TABLE = merge.TABLE
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, Final
 
-from common.times import iso
+from common.datetimes import iso
 
 STATUSES: Final = ("unknown", "ok", "warn", "error")
 

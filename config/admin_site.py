@@ -15,7 +15,7 @@ from django.urls import URLPattern, URLResolver
 from django_otp import match_token, user_has_device
 
 from accounts.second_factor import refusal
-from common.admin_forms import CodeInput
+from common.admin.forms import CodeInput
 
 
 class LoginForm(AdminAuthenticationForm):
@@ -54,18 +54,18 @@ class StaffSite(admin.AdminSite):
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         from accounts import second_factor_page
-        from credentials.import_page import pages
+        from credentials.imports import admin_views
 
         # No object has an address outside the admin, and Django's page fails on an id that is no UUID.
         own = super().get_urls()
         own = [found for found in own if getattr(found, "name", "") != "view_on_site"]
-        return [*second_factor_page.urls(self), *pages.urls(), *own]
+        return [*second_factor_page.urls(self), *admin_views.urls(), *own]
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
         # Its models are there only once the site is.
-        from config.dashboard.page import context
+        from config.dashboard.context import context
 
         return super().index(request, {**context(request), **(extra_context or {})})
 

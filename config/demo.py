@@ -7,9 +7,9 @@ import uuid
 from collections.abc import Iterator
 from typing import Any, Final
 
-from common.callers import Actor
-from credentials.importing.bulk import import_lines
-from credentials.importing.lines import array
+from common.actors import Actor
+from credentials.imports.batch import import_lines
+from credentials.imports.readers import array
 from oauth_apps.services import oauth_app_create
 from providers.kinds import Kind
 from providers.registry import registry

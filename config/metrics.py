@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from config.shared_metrics import VARIABLE
+from config.multiprocess_metrics import VARIABLE
 
 _HERE: Final = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
 _FORWARDED: Final = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP")

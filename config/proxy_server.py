@@ -11,7 +11,7 @@ from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
 from config.env import PROXY_THREADS
-from config.shared_metrics import forget_worker
+from config.multiprocess_metrics import forget_worker
 
 
 class Worker(ThreadWorker):

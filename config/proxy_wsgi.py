@@ -18,13 +18,13 @@ with refusals_in_one_line():
     verify()
     disconnect()
 
-from config import proxying
+from config import proxy_app
 from config.env import PROXY_THREADS
 from config.metrics import exposition, may_read
-from egress.allow import opened
+from egress.allowlist import opened
 from egress.client import Client
 
-_proxy = proxying.make(Client(allow=opened(), per_host=PROXY_THREADS))
+_proxy = proxy_app.make(Client(allow=opened(), per_host=PROXY_THREADS))
 _HEALTHY = b'{"status": "ok"}'
 
 

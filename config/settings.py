@@ -51,7 +51,7 @@ INSTALLED_APPS = [
     "credentials",
     "credentials.connect",
     "credentials.health",
-    "credentials.import_page",
+    "credentials.imports",
     "credentials.proxy",
     "oauth_apps",
     "webhooks",
@@ -63,18 +63,18 @@ INSTALLED_APPS = [
     "common",
 ]
 MIDDLEWARE = [
-    "config.counting.Counting",
+    "config.request_metrics.Counting",
     "config.middleware.RequestContext",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.middleware.StrictTarget",
-    "config.pages.ContentSecurityPolicy",
-    "config.pages.Sessions",
+    "config.browser_middleware.ContentSecurityPolicy",
+    "config.browser_middleware.Sessions",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "config.pages.Users",
-    "config.pages.SecondFactor",
-    "config.pages.Messages",
+    "config.browser_middleware.Users",
+    "config.browser_middleware.SecondFactor",
+    "config.browser_middleware.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
@@ -116,7 +116,7 @@ TURNS = env.TURNS
 BLOCKING_THREADS = env.BLOCKING_THREADS
 SPOOL_DIR = env.env.str("SPOOL_DIR", default=str(VAR_DIR / "spool"))
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
-# Only the import page takes a file, in memory (credentials/import_page/uploads.py). Anywhere else,
+# Only the import page takes a file, in memory (credentials/imports/admin_upload.py). Anywhere else,
 # what is sent as one is read past and never written to a disk.
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 FILE_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
@@ -166,7 +166,7 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _TLS
 # The __Host- prefix binds a cookie to this host alone; browsers take it only over TLS.
 SESSION_COOKIE_NAME = "__Host-sessionid" if _TLS else "sessionid"
-CSRF_FAILURE_VIEW = "credentials.connect.presenting.csrf_failure"
+CSRF_FAILURE_VIEW = "credentials.connect.view_decorators.csrf_failure"
 CSRF_COOKIE_NAME = "__Host-csrftoken" if _TLS else "csrftoken"
 # Five failures of one user from one address within a minute lock that pair, and only that pair.
 AXES_FAILURE_LIMIT = 5
@@ -208,7 +208,7 @@ X_FRAME_OPTIONS = "DENY"
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.HasScope"],
-    "DEFAULT_PARSER_CLASSES": ["common.parsing.StrictJSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["common.api.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["config.api.rendering.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "config.api.rendering.AlwaysJSON",
     "DEFAULT_FILTER_BACKENDS": ["config.api.filtering.StrictFilterBackend"],
@@ -235,7 +235,7 @@ SPECTACULAR_SETTINGS = {
     ],
     "ENUM_NAME_OVERRIDES": {
         "HealthStatusEnum": "common.health.STATUSES",
-        "WebhookTypeEnum": "webhooks.types.TYPES",
+        "WebhookTypeEnum": "webhooks.event_types.TYPES",
     },
 }
 

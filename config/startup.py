@@ -33,7 +33,7 @@ def verify() -> None:
     """Raise ImproperlyConfigured unless settings can be read, the database answers, the keys fit it."""
     from django.db import InterfaceError, OperationalError, connection
 
-    from egress.allow import opened
+    from egress.allowlist import opened
     from vault.services import verify_ring
 
     opened()

@@ -2,7 +2,7 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
-from config import probes
+from config import health_endpoints
 from config.api import docs, errors
 from config.metrics import metrics
 
@@ -23,13 +23,13 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="docs")),
     path("v1/", include(v1)),
     path("api/", include("accounts.urls")),
-    path("api/", include("credentials.fishnet.urls")),
+    path("api/", include("credentials.api.fishnet.urls")),
     path("", include("credentials.connect.page_urls")),
     path("openapi.json", docs.SchemaView.as_view(), name="schema"),
     path("docs", docs.DocsView.as_view(), name="docs"),
     path("admin/", admin.site.urls),
-    path("healthz", probes.healthz),
-    path("readyz", probes.readyz),
+    path("healthz", health_endpoints.healthz),
+    path("readyz", health_endpoints.readyz),
     path("metrics", metrics),
     # With DEBUG, Django's own page for what is not there would be HTML.
     re_path(r"^(?:v1|api|link/oauth2/token)(?:/|$)", errors.nothing_here),

@@ -10,7 +10,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 with refusals_in_one_line():
     from django.core.wsgi import get_wsgi_application
 
-    from config.in_turn import InTurn
+    from config.concurrency_limit import InTurn
 
     application = InTurn(get_wsgi_application())
     verify()

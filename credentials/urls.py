@@ -1,12 +1,12 @@
 from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
-from credentials.import_view import ImportView
-from credentials.proxy.views import PolicyView
-from credentials.refresh.views import RefreshView, TokenView
-from credentials.reveal_view import RevealView
-from credentials.rotate_view import RotateView
-from credentials.views import CredentialViewSet
+from credentials.api.import_view import ImportView
+from credentials.api.policy_views import PolicyView
+from credentials.api.refresh_views import RefreshView, TokenView
+from credentials.api.reveal_view import RevealView
+from credentials.api.rotate_view import RotateView
+from credentials.api.views import CredentialViewSet
 
 router = SimpleRouter(trailing_slash=False)
 router.register("credentials", CredentialViewSet, basename="credential")
@@ -14,7 +14,7 @@ urlpatterns = [
     path("credentials/import", ImportView.as_view()),
     path("credentials/<str:pk>/reveal", RevealView.as_view()),
     path("credentials/<str:pk>/rotate", RotateView.as_view()),
-    path("", include("credentials.health.urls")),
+    path("", include("credentials.api.health_urls")),
     path("credentials/<str:pk>/policy", PolicyView.as_view()),
     path("credentials/<str:pk>/token", TokenView.as_view()),
     path("credentials/<str:pk>/refresh", RefreshView.as_view()),

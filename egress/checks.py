@@ -7,7 +7,7 @@ from typing import Any
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
 
-from egress.allow import opened
+from egress.allowlist import opened
 
 
 def check_allow(**_: Any) -> list[CheckMessage]:

@@ -15,17 +15,17 @@ from typing import Final
 import httpcore2
 from django.db import connections
 
+from common.concurrency import waiting
 from common.errors import Invalid
-from common.waiting import waiting
 from egress import urls
-from egress.allow import Allow, opened
-from egress.answers import Answer, guarded, release
-from egress.bodies import ACCEPTED
+from egress.allowlist import Allow, opened
+from egress.deadline import Exchange, Limits
+from egress.dns import Lookup, Resolver, system_lookup
 from egress.errors import Refused
-from egress.exchange import Exchange, Limits
-from egress.messages import Request, Response, wire_body, wire_headers, wire_method
 from egress.pools import KEEP_SECONDS, Pools
-from egress.resolve import Lookup, Resolver, system_lookup
+from egress.requests import Request, Response, wire_body, wire_headers, wire_method
+from egress.response_body import ACCEPTED
+from egress.responses import Answer, guarded, release
 from egress.sockets import Backend, Dial, system_dial
 from egress.urls import Url
 

@@ -14,11 +14,11 @@ from typing import Any, Final
 
 import httpcore2
 
-from egress.addresses import Address
-from egress.allow import Allow
+from egress.allowlist import Allow
+from egress.deadline import Exchange, current_exchange
+from egress.dns import Resolver
 from egress.errors import Broken, Refused, Unreachable
-from egress.exchange import Exchange, current_exchange
-from egress.resolve import Resolver
+from egress.ip_policy import Address
 
 # Connects to one address and port within some seconds; raises OSError.
 Dial = Callable[[str, int, float], socket.socket]

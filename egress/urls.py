@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from common.errors import Invalid
-from egress.allow import Allow
-from egress.hosts import host_fault
+from egress.allowlist import Allow
+from egress.host_policy import host_fault
 
 MAX_LENGTH: Final = 8_192
 

@@ -13,11 +13,11 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
-from common.admin import ServiceAdmin, parse_id
-from common.admin_filters import AccountFilter
-from common.admin_keyset import KeysetChangeList
+from common.admin.filters import AccountFilter
+from common.admin.model_admin import ServiceAdmin, parse_id
+from common.admin.pagination import KeysetChangeList
+from events.formatting import in_words
 from events.models import Event
-from events.words import in_words
 
 SHOWN: Final = 20
 LATELY: Final = 5_000

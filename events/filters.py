@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import django_filters
 
-from common.filters import MadeAfterFilter, MadeBeforeFilter, UUIDFilter
+from common.api.filters import MadeAfterFilter, MadeBeforeFilter, UUIDFilter
 from events.models import Event
 
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from django.db import models
 
-from common.clock import DbNow
-from common.ids import uuid7
-from events.positions import NextPosition
+from common.db.clock import DbNow
+from common.db.ids import uuid7
+from events.sequence import NextPosition
 
 
 class Event(models.Model):

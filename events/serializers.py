@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from common.times import iso
+from common.datetimes import iso
 from events.models import Event
 
 

@@ -9,10 +9,10 @@ from typing import Any, Final
 import orjson
 from django.db import connection
 
-from common import bulk
-from common.callers import Actor
-from common.ids import uuid7
-from events.positions import AFTER_THE_LAST
+from common.actors import Actor
+from common.db import bulk_insert
+from common.db.ids import uuid7
+from events.sequence import AFTER_THE_LAST
 
 _TABLE: Final = "events_event"
 _COLUMNS: Final = {
@@ -90,12 +90,12 @@ def _row(
 def _insert(rows: Sequence[Sequence[Any]]) -> None:
     """PostgreSQL gives each row its position by itself; SQLite is told how."""
     if connection.vendor == "postgresql" or not rows:
-        bulk.insert(_TABLE, _COLUMNS, rows)
+        bulk_insert.insert(_TABLE, _COLUMNS, rows)
         return
     values = ", ".join(["%s"] * len(_COLUMNS))
     numbered = ", ".join(f"({values}, {AFTER_THE_LAST} + {n + 1})" for n in range(len(rows)))
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {_TABLE} ({', '.join(_COLUMNS)}, position) VALUES {numbered}",  # noqa: S608
-            [bulk.sqlite_value(value) for row in rows for value in row],
+            [bulk_insert.sqlite_value(value) for row in rows for value in row],
         )

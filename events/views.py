@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from rest_framework import mixins, viewsets
 
+from common.api.views import AccountView
 from common.scopes import EVENTS_READ
-from common.views import AccountView
 from events.filters import EventFilter
 from events.models import Event
 from events.serializers import EventSerializer

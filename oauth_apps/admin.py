@@ -12,9 +12,9 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
-from common.admin import ServiceAdmin, actor, seen_revision
-from common.admin_display import badge, health_report, moment
-from common.admin_filters import AccountFilter, HealthFilter, MenuFilter
+from common.admin.filters import AccountFilter, HealthFilter, MenuFilter
+from common.admin.formatting import badge, health_report, moment
+from common.admin.model_admin import ServiceAdmin, actor, seen_revision
 from events.admin import TrailHistory, recent_events
 from oauth_apps.admin_forms import OAuthAppAddForm, OAuthAppForm
 from oauth_apps.models import OAuthApp

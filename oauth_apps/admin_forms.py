@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 
-from common.admin_forms import LinesField, ServiceForm, StrictJSONField, secret_input
+from common.admin.forms import LinesField, ServiceForm, StrictJSONField, secret_input
 from oauth_apps.models import OAuthApp
 from providers.registry import registry
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import django_filters
 
 from common import health
-from common.filters import ContainsFilter, dotted
+from common.api.filters import ContainsFilter, dotted
 from oauth_apps.models import OAuthApp
 
 

@@ -6,14 +6,14 @@ from typing import Any
 from rest_framework import serializers
 
 from common import health
-from common.serializers import (
+from common.api.serializers import (
     LabelListField,
     MetadataField,
     StrictBooleanField,
     StrictCharField,
     StrictSerializer,
 )
-from common.times import iso
+from common.datetimes import iso
 from oauth_apps.models import OAuthApp
 from providers.properties import MASK
 

@@ -9,13 +9,13 @@ from typing import Any, Final, TypedDict, cast
 from django.db import IntegrityError, transaction
 from django.db.models import F, ProtectedError
 
-from common import revisions
-from common.callers import Actor
-from common.clock import DbNow, db_now
+from common.actors import Actor
+from common.api import etags
+from common.api.etags import Tags
+from common.db.clock import DbNow, db_now
+from common.db.ids import uuid7
 from common.errors import Conflict, NotFound
 from common.health import unknown
-from common.ids import uuid7
-from common.revisions import Tags
 from common.strict_json import same
 from events.services import record
 from oauth_apps.models import OAuthApp, OAuthAppSecret
@@ -157,7 +157,7 @@ def _locked(account_id: uuid.UUID, id: uuid.UUID, if_match: Tags | None) -> OAut
     app = OAuthApp.objects.select_for_update().filter(account_id=account_id, id=id).first()
     if app is None:
         raise NotFound()
-    revisions.check(app.revision, if_match)
+    etags.check(app.revision, if_match)
     return app
 
 

@@ -10,13 +10,13 @@ from rest_framework import mixins, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.idempotent_view import idempotent
-from common import revisions
-from common.callers import caller
+from accounts.idempotency_decorator import idempotent
+from common.actors import caller
+from common.api import etags
+from common.api.query_params import flag
+from common.api.views import AccountView, body, path_id
 from common.errors import Forbidden, NotFound
-from common.query import flag
 from common.scopes import CREDENTIALS_REVEAL, OAUTH_APPS_READ, OAUTH_APPS_WRITE
-from common.views import AccountView, body, path_id
 from oauth_apps import services
 from oauth_apps.filters import OAuthAppFilter
 from oauth_apps.models import OAuthApp
@@ -84,7 +84,7 @@ class OAuthAppViewSet(
             id=id,
             actor=who.actor,
             changes=cast(services.Changes, sent),
-            if_match=revisions.if_match(request),
+            if_match=etags.if_match(request),
         )
         return self._answer(id)
 
@@ -96,7 +96,7 @@ class OAuthAppViewSet(
             account_id=who.account_id,
             id=path_id(pk),
             actor=who.actor,
-            if_match=revisions.if_match(request),
+            if_match=etags.if_match(request),
         )
         return Response(status=204)
 
@@ -134,4 +134,4 @@ class OAuthAppViewSet(
     def _answer(self, id: uuid.UUID) -> Response:
         app = self.row(id)
         document = self.get_serializer(app).data
-        return Response(document, headers={"ETag": revisions.etag(app.revision)})
+        return Response(document, headers={"ETag": etags.etag(app.revision)})

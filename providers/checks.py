@@ -14,10 +14,10 @@ import orjson
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
 
-from providers.custom_kind import CUSTOM
-from providers.faults import DUPLICATE, SCHEMA, UNREADABLE, Fault
+from providers.check_messages import DUPLICATE, SCHEMA, UNREADABLE, Fault
+from providers.custom_provider_kind import CUSTOM
+from providers.file_checks import faults
 from providers.registry import data_files
-from providers.rules import faults
 
 
 def check_providers(**_: Any) -> list[CheckMessage]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from providers.faults import RULE, UNKNOWN_FIELD, Fault
+from providers.check_messages import RULE, UNKNOWN_FIELD, Fault
 from providers.url_rules import names, url_faults
 
 FILLED: Final = frozenset({"access_token", "refresh_token", "expires_at"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from providers.faults import RULE, UNKNOWN_FIELD, Fault
+from providers.check_messages import RULE, UNKNOWN_FIELD, Fault
 
 _ENFORCED: Final = ("credential", "account")
 

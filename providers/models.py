@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from django.db import models
 
-from common.clock import DbNow
-from common.ids import uuid7
+from common.db.clock import DbNow
+from common.db.ids import uuid7
 
 
 class CustomProvider(models.Model):

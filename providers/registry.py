@@ -16,7 +16,7 @@ import orjson
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from providers.custom_kind import CUSTOM
+from providers.custom_provider_kind import CUSTOM
 from providers.kind_schema import kind_schema
 from providers.kinds import (
     Auth,

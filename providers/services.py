@@ -11,9 +11,9 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from common.clock import DbNow
+from common.db.clock import DbNow
 from common.errors import Conflict, NotFound
-from providers.custom import Targets, checked
+from providers.custom_validation import Targets, checked
 from providers.models import CustomProvider
 
 

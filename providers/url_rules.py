@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from providers.faults import VARIABLE, Fault
+from providers.check_messages import VARIABLE, Fault
 
 _TEMPLATE: Final = re.compile(r"\{([^{}]*)\}")
 

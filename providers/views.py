@@ -5,11 +5,11 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from common.api.views import ApiView
 from common.errors import NotFound
 from common.scopes import ANY
-from common.views import ApiView
 from providers.registry import registry
-from providers.representation import provider_document
+from providers.serializers import provider_document
 
 
 class ProviderListView(ApiView):

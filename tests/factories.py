@@ -11,18 +11,18 @@ from django.contrib.auth.models import Group, User
 
 from accounts.models import Account
 from accounts.services import account_create, token_create
-from common.callers import Actor
+from common.actors import Actor
 from common.scopes import ALL
+from credentials.connect.link_request import Wish
 from credentials.connect.links import link_create
 from credentials.connect.models import ConnectLink
-from credentials.connect.wishes import Wish
 from credentials.models import Credential
-from credentials.services import credential_import
+from credentials.services.crud import credential_import
 from oauth_apps.models import OAuthApp
 from oauth_apps.services import oauth_app_create
+from webhooks.event_types import TYPES
 from webhooks.models import WebhookEndpoint
 from webhooks.services import endpoint_create
-from webhooks.types import TYPES
 
 TESTER = Actor(name="tester")
 _numbers = itertools.count(1)

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from django.db import transaction
 from django.db.models import QuerySet
 
-from vault.census import Column, columns
+from vault.key_usage import Column, columns
 from vault.models import Canary
 from vault.sealing import (
     Place,

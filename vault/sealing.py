@@ -16,8 +16,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 
 from common.errors import Conflict
+from vault.ciphers import OPENERS, SEALERS, Shut
 from vault.keyring import ID_BYTES, ID_PATTERN, ring
-from vault.suites import OPENERS, SEALERS, Shut
 
 if TYPE_CHECKING:
     _AnyField = models.Field[Any, Any]

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 
-from vault.census import rows_under
+from vault.key_usage import rows_under
 from vault.keyring import KEY_BYTES, Keyring, derive, ring
 from vault.models import INDEX_KEY_ID, Canary, IndexKey
 from vault.sealing import Place, Sealed, SecretUnavailable, seal, unseal, writing_suite

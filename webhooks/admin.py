@@ -12,12 +12,12 @@ from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from common.admin import ServiceAdmin, actor, parse_id, seen_revision
-from common.admin_display import moment, pretty
-from common.admin_filters import AccountFilter
+from common.admin.filters import AccountFilter
+from common.admin.formatting import moment, pretty
+from common.admin.model_admin import ServiceAdmin, actor, parse_id, seen_revision
 from common.errors import Problem
 from events.admin import TrailHistory, recent_events
-from webhooks import messages as wire
+from webhooks import payload as wire
 from webhooks import services
 from webhooks.admin_forms import EndpointAddForm, EndpointForm
 from webhooks.models import State, WebhookDelivery, WebhookEndpoint

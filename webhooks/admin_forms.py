@@ -4,9 +4,9 @@ from typing import Any
 
 from django import forms
 
-from common.admin_forms import ServiceForm
+from common.admin.forms import ServiceForm
+from webhooks.event_types import TYPES
 from webhooks.models import WebhookEndpoint
-from webhooks.types import TYPES
 
 
 class EndpointForm(ServiceForm[WebhookEndpoint]):

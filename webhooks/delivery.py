@@ -15,18 +15,18 @@ from typing import Any, Final
 from django.db import transaction
 from django.db.models import F
 
-from common.callers import Actor
-from common.clock import DbNow, db_now
+from common.actors import Actor
+from common.db.clock import DbNow, db_now
 from egress import client
-from egress.answers import Answer
+from egress.deadline import Limits
 from egress.errors import EgressError
-from egress.exchange import Limits
-from egress.messages import Request
-from egress.pauses import asked_pause
+from egress.requests import Request
+from egress.responses import Answer
+from egress.retry_after import asked_pause
 from events.services import record
 from vault.sealing import Place, SecretUnavailable, unseal
-from webhooks import messages, schedule
-from webhooks.claims import LEASE, Claim, claim_due, next_due, wake_next
+from webhooks import payload, retry_schedule
+from webhooks.leases import LEASE, Claim, claim_due, next_due, wake_next
 from webhooks.models import State, WebhookDelivery, WebhookEndpoint
 
 __all__ = ["Claim", "claim_due", "deliver", "deliver_due", "next_due"]
@@ -125,8 +125,8 @@ def _taken_up(claim: Claim) -> Request | Outcome | None:
     return Request(
         method="POST",
         url=delivery.endpoint.url,
-        headers=messages.headers(delivery, at=now, keys=keys),
-        body=messages.body(delivery),
+        headers=payload.headers(delivery, at=now, keys=keys),
+        body=payload.body(delivery),
     )
 
 
@@ -142,7 +142,7 @@ def _judged(answer: Answer) -> Outcome:
     if 200 <= answer.status < 300:
         return Outcome(answer.status)
     asks = answer.status in {429, 503}
-    pause = asked_pause(answer.headers, most=schedule.LONGEST) if asks else None
+    pause = asked_pause(answer.headers, most=retry_schedule.LONGEST) if asks else None
     return Outcome(answer.status, f"The receiver answered {answer.status}.", pause or 0)
 
 
@@ -166,7 +166,7 @@ def _after(delivery: WebhookDelivery, outcome: Outcome, now: dt.datetime) -> dic
     if not outcome.error:
         return columns | {"state": State.DELIVERED, "next_at": None, "delivered_at": now}
     jitter = secrets.randbelow(1000) / 1000
-    wait = schedule.delay(delivery.attempts, jitter=jitter, at_least=outcome.pause)
+    wait = retry_schedule.delay(delivery.attempts, jitter=jitter, at_least=outcome.pause)
     if wait is None or outcome.status == GONE:
         return columns | {"state": State.FAILED, "next_at": None}
     return columns | {"state": State.PENDING, "next_at": now + wait}
@@ -182,12 +182,14 @@ def _note(endpoint: WebhookEndpoint, outcome: Outcome, now: dt.datetime) -> None
             row.update(failing_since=None, failures=0, quiet_until=None)
         return
     since, failures = endpoint.failing_since or now, endpoint.failures + 1
-    row.update(failing_since=since, failures=failures, quiet_until=now + schedule.quiet(failures))
+    row.update(
+        failing_since=since, failures=failures, quiet_until=now + retry_schedule.quiet(failures)
+    )
     if not endpoint.enabled:
         return
     if outcome.status == GONE:
         _disable(endpoint, now, "The receiver answered 410: it wants no more.")
-    elif now - since >= schedule.GIVE_UP_ON_ENDPOINT:
+    elif now - since >= retry_schedule.GIVE_UP_ON_ENDPOINT:
         _disable(endpoint, now, f"Every delivery failed for 5 days. The last: {outcome.error}")
 
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import django_filters
 
+from webhooks.event_types import TYPES
 from webhooks.models import State, WebhookDelivery
-from webhooks.types import TYPES
 
 
 class DeliveryFilter(django_filters.FilterSet):

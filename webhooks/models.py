@@ -4,8 +4,8 @@ from django.db import models
 from django.db.models import Q
 
 from accounts.models import Account
-from common.clock import DbNow
-from common.ids import uuid7
+from common.db.clock import DbNow
+from common.db.ids import uuid7
 from vault.fields import SealedField
 
 
@@ -71,7 +71,7 @@ class WebhookDelivery(models.Model):
     first. While a worker sends, `lease_owner` is its name and `next_at` the end of its lease;
     `fence` grows with each claim, so that a worker that lost its lease can write nothing.
 
-    The body is made of these columns (webhooks.messages) and is the same at each attempt.
+    The body is made of these columns (webhooks.payload) and is the same at each attempt.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

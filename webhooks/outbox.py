@@ -10,9 +10,9 @@ from typing import Any, Final
 import orjson
 from django.db import connection
 
-from common import bulk
-from common.ids import as_uuid, uuid7
-from webhooks.types import TYPES
+from common.db import bulk_insert
+from common.db.ids import as_uuid, uuid7
+from webhooks.event_types import TYPES
 
 CHUNK: Final = 2_000
 """Rows in a statement: with their columns within SQLite's limit of parameters."""
@@ -48,7 +48,7 @@ def put(account_id: uuid.UUID, happenings: Iterable[Happening]) -> None:
         for row in _rows(account_id, wanted[type], type, target_id)
     )
     while chunk := list(itertools.islice(rows, CHUNK)):
-        bulk.insert("webhooks_webhookdelivery", _COLUMNS, chunk)
+        bulk_insert.insert("webhooks_webhookdelivery", _COLUMNS, chunk)
 
 
 def _rows(
@@ -70,7 +70,7 @@ def _wanted(account_id: uuid.UUID) -> dict[str, list[uuid.UUID]]:
         cursor.execute(
             "SELECT id, events FROM webhooks_webhookendpoint"  # noqa: S608 - our own words
             f" WHERE account_id = %s AND enabled {lock}",
-            [bulk.sqlite_value(account_id) if connection.vendor == "sqlite" else account_id],
+            [bulk_insert.sqlite_value(account_id) if connection.vendor == "sqlite" else account_id],
         )
         found = cursor.fetchall()
     wanted: dict[str, list[uuid.UUID]] = {type: [] for type in TYPES}

@@ -4,16 +4,16 @@ from typing import Any
 
 from rest_framework import serializers
 
-from common.serializers import (
+from common.api.serializers import (
     LabelListField,
     StrictBooleanField,
     StrictCharField,
     StrictSerializer,
 )
-from common.times import iso
-from webhooks import messages
+from common.datetimes import iso
+from webhooks import payload as webhooks_payload
+from webhooks.event_types import TYPES
 from webhooks.models import State, WebhookDelivery, WebhookEndpoint
-from webhooks.types import TYPES
 
 URL_LENGTH = 2048
 
@@ -102,7 +102,7 @@ class DeliverySerializer(serializers.Serializer[WebhookDelivery]):
             "id": str(instance.id),
             "webhook_id": str(instance.message_id),
             "type": instance.type,
-            "payload": messages.payload(instance),
+            "payload": webhooks_payload.payload(instance),
             "state": instance.state,
             "attempts": instance.attempts,
             "next_at": iso(instance.next_at),

@@ -11,21 +11,21 @@ from django.db import transaction
 from django.db.models import F
 
 from accounts.models import Account
-from common import revisions
-from common.callers import Actor
-from common.clock import DbNow, db_now
+from common.actors import Actor
+from common.api import etags
+from common.api.etags import Tags
+from common.db.clock import DbNow, db_now
+from common.db.ids import uuid7
 from common.errors import Conflict, Invalid, NotFound
-from common.ids import uuid7
-from common.revisions import Tags
 from common.strict_json import same
 from egress import client, urls
-from egress.allow import opened
+from egress.allowlist import opened
 from egress.errors import EgressError
 from events.services import record
 from vault.sealing import Place, seal
-from webhooks import messages, outbox
+from webhooks import outbox, payload
+from webhooks.event_types import TYPES
 from webhooks.models import State, WebhookDelivery, WebhookEndpoint, WebhookSecret
-from webhooks.types import TYPES
 
 OLD_SECRET_LIFE: Final = dt.timedelta(hours=24)
 ENDPOINTS: Final = 20
@@ -48,7 +48,7 @@ def tell(*, account_id: uuid.UUID, type: str, target_id: uuid.UUID) -> None:
 
     Call it once for each transition, in the transaction that makes it and after its row is locked:
     that lock is what keeps the order of what one object's receivers hear. One statement where the
-    account has no endpoint. `type` is one of webhooks.types.TYPES, else ValueError.
+    account has no endpoint. `type` is one of webhooks.event_types.TYPES, else ValueError.
     """
     tell_many(account_id=account_id, happenings=[(type, target_id)])
 
@@ -244,12 +244,12 @@ def _locked(account_id: uuid.UUID, id: uuid.UUID, if_match: Tags | None = None) 
     endpoint = rows.filter(account_id=account_id, id=id).first()
     if endpoint is None:
         raise NotFound()
-    revisions.check(endpoint.revision, if_match)
+    etags.check(endpoint.revision, if_match)
     return endpoint
 
 
 def _add_secret(endpoint: WebhookEndpoint) -> str:
-    secret = messages.new_secret()
+    secret = payload.new_secret()
     row = WebhookSecret(id=uuid7(), account_id=endpoint.account_id, endpoint=endpoint)
     row.sealed = seal(Place.of(row, "sealed"), secret)
     row.save(force_insert=True)

@@ -10,11 +10,11 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.idempotent_view import idempotent
-from common import revisions
-from common.callers import caller
+from accounts.idempotency_decorator import idempotent
+from common.actors import caller
+from common.api import etags
+from common.api.views import AccountView, body, existing, no_body, optional_body, path_id
 from common.scopes import WEBHOOKS_READ, WEBHOOKS_WRITE
-from common.views import AccountView, body, existing, no_body, optional_body, path_id
 from webhooks import services
 from webhooks.filters import DeliveryFilter
 from webhooks.models import WebhookDelivery, WebhookEndpoint
@@ -66,7 +66,7 @@ class WebhookEndpointViewSet(
             id=id,
             actor=who.actor,
             changes=cast(services.Changes, sent),
-            if_match=revisions.if_match(request),
+            if_match=etags.if_match(request),
         )
         return self._answer(id)
 
@@ -78,7 +78,7 @@ class WebhookEndpointViewSet(
             account_id=who.account_id,
             id=path_id(pk),
             actor=who.actor,
-            if_match=revisions.if_match(request),
+            if_match=etags.if_match(request),
         )
         return Response(status=204)
 
@@ -93,7 +93,7 @@ class WebhookEndpointViewSet(
             account_id=who.account_id,
             id=id,
             actor=who.actor,
-            if_match=revisions.if_match(request),
+            if_match=etags.if_match(request),
             **sent,
         )
         return self._answer(id, secret=secret)
@@ -101,7 +101,7 @@ class WebhookEndpointViewSet(
     def _answer(self, id: uuid.UUID, *, status: int = 200, secret: str | None = None) -> Response:
         endpoint = self.row(id)
         shown = dict(EndpointSerializer(endpoint).data)
-        headers = {"ETag": revisions.etag(endpoint.revision)}
+        headers = {"ETag": etags.etag(endpoint.revision)}
         if secret is not None:
             shown["secret"] = secret
             headers["Cache-Control"] = "no-store"

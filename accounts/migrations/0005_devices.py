@@ -12,9 +12,9 @@ from django.conf import settings
 from django.db import migrations, models
 from django.db.migrations.exceptions import IrreversibleError
 
-import common.ids
+import common.db.ids
 import vault.fields
-from accounts.devices import digest
+from accounts.otp_devices import digest
 from vault.sealing import Place, seal
 from vault.services import verify_primary
 
@@ -176,7 +176,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=common.ids.uuid7, editable=False, primary_key=True, serialize=False
+                        default=common.db.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 ("key", vault.fields.SealedField()),

@@ -14,8 +14,8 @@ from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.request import Request
 
+from common.api.views import ApiView
 from common.scopes import PUBLIC
-from common.views import ApiView
 
 
 @functools.cache

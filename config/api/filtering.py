@@ -6,14 +6,14 @@ from django.db.models import QuerySet
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework.request import Request
 
+from common.api.query_params import is_filtered
 from common.errors import BadRequest
-from common.query import is_filtered
 
 
 class StrictFilterBackend(DjangoFilterBackend):
     """django-filter that never widens: a value that a filter cannot read is 400, naming it.
 
-    Unknown and empty parameters are refused by the view before (common.views).
+    Unknown and empty parameters are refused by the view before (common.api.views).
     """
 
     def filter_queryset(

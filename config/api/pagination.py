@@ -18,9 +18,9 @@ from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from common.callers import caller
+from common.actors import caller
+from common.api.query_params import newest
 from common.errors import BadRequest
-from common.query import newest
 from vault.services import signing_key
 
 DEFAULT_LIMIT: Final = 50

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from django.db.models import Count, Q
 from django.db.models.functions import TruncWeek
 
-from common.clock import db_now
+from common.db.clock import db_now
 from common.health import STATUSES
 from config.dashboard.models import THE_ONE, Statistics
 from credentials.models import Credential

@@ -13,8 +13,8 @@ from typing import Final
 import structlog
 from django.db import DatabaseError, InterfaceError
 
-from common.clock import db_now
-from config.worker.sources import RESERVED, Source
+from common.db.clock import db_now
+from config.worker.tasks import RESERVED, Source
 from config.worker.threads import Threads, close_connections
 
 log = structlog.get_logger(__name__)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import structlog
 from django.db import connections
 
-from config.worker.sources import Source
+from config.worker.tasks import Source
 
 log = structlog.get_logger(__name__)
 

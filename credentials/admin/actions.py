@@ -14,15 +14,15 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 
-from common.admin import actor
-from common.callers import Actor
+from common.actors import Actor
+from common.admin.model_admin import actor
 from common.errors import Problem
-from credentials import reads
-from credentials.exporting import COLUMNS, cells
-from credentials.health.checking import credential_check
+from credentials.core import queries
 from credentials.models import Credential
+from credentials.probing.on_demand import credential_check
 from credentials.refresh import fresh_token
-from credentials.revocable import revocable
+from credentials.revocation.policy import revocable
+from credentials.services.export import COLUMNS, cells
 
 AT_ONCE: Final = 10
 """A provider may take 12 s to answer, and the page waits. For many, the worker does what is due."""
@@ -103,6 +103,6 @@ def _csv(ids: list[uuid.UUID]) -> str:
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(COLUMNS)
-    for shown in reads.fetch(Credential.objects.filter(pk__in=ids), len(ids)):
+    for shown in queries.fetch(Credential.objects.filter(pk__in=ids), len(ids)):
         writer.writerow(cells(shown.document))
     return text.getvalue()

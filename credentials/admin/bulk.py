@@ -11,15 +11,15 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from common.admin import actor
-from common.admin_forms import StrictJSONField
-from common.callers import Actor
+from common.actors import Actor
+from common.admin.forms import StrictJSONField
+from common.admin.model_admin import actor
 from common.errors import Problem
+from credentials.api.serializers import CredentialMergeSerializer
 from credentials.models import Credential
-from credentials.move import credential_move
-from credentials.reauth import credential_mark_for_reconnection
-from credentials.serializers import CredentialMergeSerializer
-from credentials.services import credential_update
+from credentials.services.change_app import credential_move
+from credentials.services.crud import credential_update
+from credentials.services.mark_reauth import credential_mark_for_reconnection
 from oauth_apps.models import OAuthApp
 
 AT_MOST: Final = 50

@@ -13,11 +13,11 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from common.admin import ServiceAdmin, actor, seen_revision
-from common.admin_display import NOTHING, badge, distance, health_report, mark, moment, pretty
-from common.admin_filters import AccountFilter, HealthFilter
-from common.admin_keyset import KeysetChangeList
-from credentials.admin import shown
+from common.admin.filters import AccountFilter, HealthFilter
+from common.admin.formatting import NOTHING, badge, distance, health_report, mark, moment, pretty
+from common.admin.model_admin import ServiceAdmin, actor, seen_revision
+from common.admin.pagination import KeysetChangeList
+from credentials.admin import formatting
 from credentials.admin.actions import (
     act_on_one,
     after_deletion,
@@ -28,15 +28,20 @@ from credentials.admin.actions import (
 from credentials.admin.bulk import edit_metadata, mark_for_reconnection, move_to_app
 from credentials.admin.filters import AppFilter, ExpiryFilter, KindFilter, MetadataFilter, UseFilter
 from credentials.admin.forms import BOX, CredentialAddForm, CredentialForm, KindChoice
-from credentials.admin.leak import leak_page
+from credentials.admin.leaked_secret import leak_page
 from credentials.admin.policy import policy_page, policy_shown
 from credentials.admin.reveal import reveal_page
 from credentials.admin.search import search
-from credentials.amend import credential_amend
+from credentials.api.serializers import CredentialUpdateSerializer
 from credentials.models import Credential
-from credentials.rotate import credential_rotate
-from credentials.serializers import CredentialUpdateSerializer
-from credentials.services import Changes, credential_delete, credential_import, credential_update
+from credentials.services.crud import (
+    Changes,
+    credential_delete,
+    credential_import,
+    credential_update,
+)
+from credentials.services.properties import credential_amend
+from credentials.services.rotate import credential_rotate
 from events.admin import TrailHistory, recent_events
 from oauth_apps.admin import ProviderFilter
 from providers.registry import registry
@@ -141,7 +146,7 @@ class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
 
     @admin.display(description="refresh")
     def refreshing(self, credential: Credential) -> SafeString:
-        return shown.refresh_state(credential)
+        return formatting.refresh_state(credential)
 
     @admin.display(description="properties")
     def masked(self, credential: Credential) -> SafeString:
@@ -153,7 +158,7 @@ class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
 
     @admin.display(description="history")
     def health_before(self, credential: Credential) -> SafeString:
-        return shown.health_changes(credential)
+        return formatting.health_changes(credential)
 
     @admin.display(description="policy")
     def policy(self, credential: Credential) -> SafeString:

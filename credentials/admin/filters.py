@@ -9,9 +9,9 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from common import strict_json
-from common.admin_filters import BoxesFilter, MenuFilter, SpanFilter
+from common.admin.filters import BoxesFilter, MenuFilter, SpanFilter
+from common.db.ids import parse_uuid
 from common.errors import Problem
-from common.ids import parse_uuid
 from credentials.models import Credential
 from oauth_apps.models import OAuthApp
 from providers.registry import registry

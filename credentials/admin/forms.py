@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 
 from accounts.models import Account
-from common.admin_forms import LinesField, ServiceForm, StrictJSONField, secret_input
+from common.admin.forms import LinesField, ServiceForm, StrictJSONField, secret_input
 from common.errors import Problem
 from credentials.models import Credential
 from providers.kinds import Kind

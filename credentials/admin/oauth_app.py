@@ -15,9 +15,9 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from common.admin_display import NOTHING
-from credentials.connect.choices import shown_of_app
+from common.admin.formatting import NOTHING
 from credentials.connect.models import ConnectLink, PendingGrant
+from credentials.connect.settings import shown_of_app
 from credentials.models import Credential
 from oauth_apps.admin import OAuthAppAdmin
 from oauth_apps.models import OAuthApp

@@ -16,12 +16,12 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.views.decorators.cache import never_cache
 
-from common.admin import actor
-from common.admin_forms import LinesField
+from common.admin.forms import LinesField
+from common.admin.model_admin import actor
 from common.errors import Invalid, Problem
+from credentials.api.policy_serializers import PolicySerializer
 from credentials.models import Credential
 from credentials.proxy.policy import policy_read, policy_set
-from credentials.proxy.serializers import PolicySerializer
 from providers.registry import registry
 
 Document = Mapping[str, Any]

@@ -13,12 +13,12 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django_otp import user_has_device
 
 from accounts.login import prove_again
-from common.admin import actor
-from common.admin_forms import CodeInput
+from common.admin.forms import CodeInput
+from common.admin.model_admin import actor
 from common.errors import Problem
 from common.text import label_fault
 from credentials.models import Credential
-from credentials.reveal import AN_HOUR, REASON_LENGTH, credential_reveal
+from credentials.services.reveal import AN_HOUR, REASON_LENGTH, credential_reveal
 from providers.properties import MASK
 
 SECONDS: Final = 30

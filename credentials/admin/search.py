@@ -14,7 +14,7 @@ from typing import Any, Final
 from django.db import connection
 from django.db.models import Func, Q, QuerySet, TextField
 
-from common.plans import planned_for_its_values
+from common.db.planner import planned_for_its_values
 from credentials.models import Credential
 from providers.registry import registry
 

@@ -11,16 +11,16 @@ from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from common.admin import ServiceAdmin, actor
-from common.admin_display import moment, pretty
-from common.admin_filters import AccountFilter, MenuFilter
+from common.admin.filters import AccountFilter, MenuFilter
+from common.admin.formatting import moment, pretty
+from common.admin.model_admin import ServiceAdmin, actor
 from common.errors import Invalid
 from credentials.connect.admin_forms import ConnectLinkForm
+from credentials.connect.errors import Refusal
+from credentials.connect.link_request import Wish
 from credentials.connect.links import link_create, link_withdraw
 from credentials.connect.models import AuthorizationAttempt, ConnectLink
-from credentials.connect.refusals import Refusal
 from credentials.connect.serializers import ConnectLinkCreateSerializer
-from credentials.connect.wishes import Wish
 from events.admin import TrailHistory, recent_events
 
 _ADDED = (

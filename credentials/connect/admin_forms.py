@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 
-from common.admin_forms import LinesField, ServiceForm, StrictJSONField
+from common.admin.forms import LinesField, ServiceForm, StrictJSONField
 from credentials.connect.models import ConnectLink
 from providers.registry import registry
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import django_filters
 
-from common.filters import UUIDFilter
+from common.api.filters import UUIDFilter
 from credentials.connect.models import ConnectLink
 
 

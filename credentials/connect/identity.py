@@ -12,10 +12,10 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from common.times import iso
-from credentials.connect.asking import ask
-from credentials.connect.drafts import Draft
-from credentials.connect.refusals import Refusal
+from common.datetimes import iso
+from credentials.connect.errors import Refusal
+from credentials.connect.flow_request import Draft
+from credentials.connect.identity_request import ask
 from oauth_apps.protocol import Client, Tokens, id_token_claims
 from providers.kinds import Found, Kind
 from providers.properties import field_fault

@@ -9,23 +9,23 @@ from typing import Any, Final
 
 from django.db import transaction
 
-from common.callers import Actor
-from common.clock import DbNow, db_now
+from common.actors import Actor
+from common.db.clock import DbNow, db_now
+from common.db.ids import uuid7
 from common.errors import Conflict, Invalid, NotFound
-from common.ids import uuid7
-from credentials.connect import choices
-from credentials.connect.drafts import Draft, oauth_kind
-from credentials.connect.grants import grant_drop, grant_hold, opened
+from credentials.connect import settings
+from credentials.connect.audit import failure, note
+from credentials.connect.errors import Refusal
+from credentials.connect.flow_request import Draft, oauth_kind
+from credentials.connect.link_request import Wish, columns_of
+from credentials.connect.links_and_callbacks import link_address
 from credentials.connect.models import ConnectLink, PendingGrant
-from credentials.connect.random_tokens import digest, new_token
-from credentials.connect.refusals import Refusal
-from credentials.connect.targets import link_address
-from credentials.connect.trail import failure, note
-from credentials.connect.wishes import Wish, columns_of
-from credentials.importing.items import Item, read_item
-from credentials.importing.upsert import OtherSecrets
+from credentials.connect.pending_grants import grant_drop, grant_hold, opened
+from credentials.connect.tokens import digest, new_token
+from credentials.imports.upsert import OtherSecrets
+from credentials.imports.validation import Item, read_item
 from credentials.models import Credential
-from credentials.services import credential_import
+from credentials.services.crud import credential_import
 from providers.properties import identity_values
 from vault.sealing import SecretUnavailable
 
@@ -152,7 +152,7 @@ def link_hold(*, link: ConnectLink, body: dict[str, Any], notes: list[str], acto
         raise Refusal("link_over")
     grant_hold(attempt=None, link=link, kind=link.kind, body=body)
     _note(actor, link, "pending")
-    if choices.chosen(link.account_id, link.oauth_app).completes_itself:
+    if settings.chosen(link.account_id, link.oauth_app).completes_itself:
         _complete_itself(link, actor)
 
 

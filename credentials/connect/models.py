@@ -3,8 +3,8 @@ from __future__ import annotations
 from django.db import models
 
 from accounts.models import Account
-from common.clock import DbNow
-from common.ids import uuid7
+from common.db.clock import DbNow
+from common.db.ids import uuid7
 from oauth_apps.models import OAuthApp
 from vault.fields import SealedField
 

@@ -2,19 +2,23 @@
 
 from django.urls import path
 
-from credentials.connect import link_pages, pages
+from credentials.connect import link_views, oauth_views
 from credentials.connect.views import TokenView
 
 urlpatterns = [
-    path("link/oauth2/authorize", pages.authorize, name="connect-authorize"),
-    path("link/oauth2/start/<str:token>", pages.start, name="connect-start"),
-    path("link/oauth2/callback/<str:provider>", pages.callback, name="connect-callback-short"),
+    path("link/oauth2/authorize", oauth_views.authorize, name="connect-authorize"),
+    path("link/oauth2/start/<str:token>", oauth_views.start, name="connect-start"),
     path(
-        "link/oauth2/callback/<str:provider>/<str:app_id>", pages.callback, name="connect-callback"
+        "link/oauth2/callback/<str:provider>", oauth_views.callback, name="connect-callback-short"
+    ),
+    path(
+        "link/oauth2/callback/<str:provider>/<str:app_id>",
+        oauth_views.callback,
+        name="connect-callback",
     ),
     path("link/oauth2/token", TokenView.as_view()),
-    path("connect/<str:token>", link_pages.link, name="connect-link"),
-    path("connect/<str:token>/continue", link_pages.go, name="connect-continue"),
-    path("connect/<str:token>/cancel", link_pages.cancel, name="connect-cancel"),
-    path("connect/<str:token>/back", link_pages.back, name="connect-back"),
+    path("connect/<str:token>", link_views.link, name="connect-link"),
+    path("connect/<str:token>/continue", link_views.go, name="connect-continue"),
+    path("connect/<str:token>/cancel", link_views.cancel, name="connect-cancel"),
+    path("connect/<str:token>/back", link_views.back, name="connect-back"),
 ]

@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 from rest_framework import serializers
 
-from common.serializers import (
+from common.api.serializers import (
     EmailField,
     LabelListField,
     MetadataField,
@@ -16,10 +16,10 @@ from common.serializers import (
     StrictSerializer,
     StrictUUIDField,
 )
-from common.times import iso
+from common.datetimes import iso
+from credentials.connect.link_request import LONGEST, SHORTEST, USUAL
 from credentials.connect.models import ConnectLink
-from credentials.connect.wishes import LONGEST, SHORTEST, USUAL
-from credentials.importing.items import NAME_LENGTH
+from credentials.imports.validation import NAME_LENGTH
 
 STATE_BYTES: Final = 5 * 1024
 ADDRESS_LENGTH: Final = 2048

@@ -11,11 +11,12 @@ from rest_framework import mixins, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.idempotent_view import idempotent
-from common.callers import Actor, caller
-from common.clock import DbNow
+from accounts.idempotency_decorator import idempotent
+from common.actors import Actor, caller
+from common.api.views import AccountView, ApiView, body, no_body, path_id, row
+from common.db.clock import DbNow
+from common.db.ids import parse_uuid
 from common.errors import Invalid, Unauthenticated
-from common.ids import parse_uuid
 from common.scopes import (
     CREDENTIALS_READ,
     CREDENTIALS_WRITE,
@@ -23,10 +24,11 @@ from common.scopes import (
     OAUTH_APPS_WRITE,
     PUBLIC,
 )
-from common.views import AccountView, ApiView, body, no_body, path_id, row
-from credentials.connect import choices, links
-from credentials.connect.attempts import attempt_prepare
-from credentials.connect.drafts import (
+from credentials.connect import links, settings
+from credentials.connect.authorization_attempts import attempt_prepare
+from credentials.connect.errors import Refusal
+from credentials.connect.filters import ConnectLinkFilter
+from credentials.connect.flow_request import (
     Draft,
     app_of,
     check_identifiable,
@@ -35,10 +37,9 @@ from credentials.connect.drafts import (
     oauth_kind,
     scopes_of,
 )
-from credentials.connect.filters import ConnectLinkFilter
-from credentials.connect.grants import Exchange, grant_fetch
+from credentials.connect.link_request import Wish
 from credentials.connect.models import ConnectLink
-from credentials.connect.refusals import Refusal
+from credentials.connect.pending_grants import Exchange, grant_fetch
 from credentials.connect.serializers import (
     AccountSettingsSerializer,
     AppSettingsSerializer,
@@ -51,7 +52,6 @@ from credentials.connect.serializers import (
     StartAuthSerializer,
     StartedSerializer,
 )
-from credentials.connect.wishes import Wish
 from oauth_apps.models import OAuthApp
 
 
@@ -176,16 +176,16 @@ class AppSettingsView(ApiView):
     @extend_schema(responses=ShownAppSettingsSerializer)
     def get(self, request: Request, pk: str) -> Response:
         """How the app connects, and the redirect URI to register for it."""
-        return Response(choices.shown_of_app(self._app(pk)))
+        return Response(settings.shown_of_app(self._app(pk)))
 
     @extend_schema(request=AppSettingsSerializer, responses=ShownAppSettingsSerializer)
     def patch(self, request: Request, pk: str) -> Response:
         app = self._app(pk)
         sent = AppSettingsSerializer(data=body(request)).checked()
         who = caller(request)
-        changes = cast(choices.Changes, sent)
-        choices.choose(account_id=who.account_id, app=app, actor=who.actor, changes=changes)
-        return Response(choices.shown_of_app(app))
+        changes = cast(settings.Changes, sent)
+        settings.choose(account_id=who.account_id, app=app, actor=who.actor, changes=changes)
+        return Response(settings.shown_of_app(app))
 
     def _app(self, pk: str) -> OAuthApp:
         rows = OAuthApp.objects.filter(account_id=caller(self.request).account_id)
@@ -198,15 +198,15 @@ class AccountSettingsView(ApiView):
     @extend_schema(responses=ShownAccountSettingsSerializer)
     def get(self, request: Request) -> Response:
         """What holds for links without an OAuth app."""
-        return Response(choices.shown_of_account(caller(request).account_id))
+        return Response(settings.shown_of_account(caller(request).account_id))
 
     @extend_schema(request=AccountSettingsSerializer, responses=ShownAccountSettingsSerializer)
     def patch(self, request: Request) -> Response:
         sent = AccountSettingsSerializer(data=body(request)).checked()
         who = caller(request)
-        changes = cast(choices.Changes, sent)
-        choices.choose(account_id=who.account_id, app=None, actor=who.actor, changes=changes)
-        return Response(choices.shown_of_account(who.account_id))
+        changes = cast(settings.Changes, sent)
+        settings.choose(account_id=who.account_id, app=None, actor=who.actor, changes=changes)
+        return Response(settings.shown_of_account(who.account_id))
 
 
 def _outsider(request: Any, client_id: uuid.UUID) -> Actor:

@@ -6,9 +6,9 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from common import bulk
-from common.callers import Actor
-from common.ids import uuid7
+from common.actors import Actor
+from common.db import bulk_insert
+from common.db.ids import uuid7
 from credentials.health.evidence import Evidence
 from events.services import record_many
 from webhooks.services import tell_many
@@ -54,7 +54,7 @@ def note(target: Target, before: str, health: Mapping[str, Any], evidence: Evide
         evidence.code[:64],
         health["notes"][0] if health["notes"] else "",
     )
-    bulk.insert("health_healthchange", _COLUMNS, [row])
+    bulk_insert.insert("health_healthchange", _COLUMNS, [row])
     return f"{target.type}.health_changed", ["health"]
 
 

@@ -13,16 +13,16 @@ from typing import Any, Final, NamedTuple
 
 from django.db import transaction
 
-from common.callers import Actor
-from common.clock import DbNow, db_now
-from common.times import parse
-from credentials.health import history, notices, outages, states
-from credentials.health.enrolment import put
+from common.actors import Actor
+from common.datetimes import parse
+from common.db.clock import DbNow, db_now
+from credentials.health import history, notification_queue, outage_detection, state_machine
 from credentials.health.evidence import Evidence
-from credentials.health.forecast import Forecast, forecast
+from credentials.health.expiry import Forecast, forecast
 from credentials.health.models import ProbeState
-from credentials.health.rows import Found, locked, write
-from credentials.health.states import Finding
+from credentials.health.queries import Found, locked, write
+from credentials.health.registration import put
+from credentials.health.state_machine import Finding
 from credentials.models import Credential
 from oauth_apps.models import OAuthApp
 from providers.kinds import Kind
@@ -94,7 +94,7 @@ def observe_app(
             return False
         finding = _APP_FINDINGS.get(evidence.verdict, "unclear")
         now = db_now()
-        health = states.after(app.health, finding, [evidence.note], now)
+        health = state_machine.after(app.health, finding, [evidence.note], now)
         changed = bool(health["status"] != app.health["status"])
         columns: dict[str, Any] = {"health": health}
         if changed:
@@ -186,7 +186,9 @@ def _silence(row: Credential, state: ProbeState, evidence: Evidence, now: dt.dat
         return "unanswered"
     if state.silent_since and now - state.silent_since >= _MOMENT:
         return "outage"
-    return "outage" if outages.under_way(row.provider, now, silent=row.id) else "unanswered"
+    return (
+        "outage" if outage_detection.under_way(row.provider, now, silent=row.id) else "unanswered"
+    )
 
 
 def can_ask(kind: Kind) -> bool:
@@ -201,7 +203,7 @@ def _keep(
     fields = ["failures", "silent_since", "answered_at", "unavailable_at", "cause"]
     if finding in {"works", "relieved"}:
         state.cause = ""
-    elif states.NEXT[finding].get(before):
+    elif state_machine.NEXT[finding].get(before):
         state.cause = "expiry" if finding == "expiring" else source
     if finding == "suspected":
         state.next_at, state.urgent = now, True
@@ -217,13 +219,15 @@ def _effect(
 ) -> Effect:
     """The health that `row` is to have; where its status changes, with history and mail."""
     before = row.health["status"]
-    health = states.after(row.health, finding, notes, now)
+    health = state_machine.after(row.health, finding, notes, now)
     if health["status"] == before:
         return Effect(finding, {"health": health}, [])
     target = history.Target("credential", row.account_id, row.id)
     happening = history.note(target, before, health, evidence)
     if health["status"] == "error":
-        health["notes"] = states.joined(notices.put(row, evidence), health["notes"])
+        health["notes"] = state_machine.joined(
+            notification_queue.put(row, evidence), health["notes"]
+        )
     return Effect(finding, {"health": health, "updated_at": now}, [happening])
 
 
@@ -232,13 +236,13 @@ def _share(row: Credential, evidence: Evidence, now: dt.datetime) -> None:
 
     Whoever holds one of them now has its own evidence for it, so nobody is waited for.
     """
-    if not outages.under_way(row.provider, now):
+    if not outage_detection.under_way(row.provider, now):
         return
-    ids = outages.fellow_sufferers(row.provider, now, but=row.id)
+    ids = outage_detection.fellow_sufferers(row.provider, now, but=row.id)
     rows = Credential.objects.select_for_update(of=("self",), no_key=True, skip_locked=True)
     for other in rows.only(*_SHOWN).filter(id__in=ids).order_by("id"):
         ProbeState.objects.filter(credential_id=other.id).update(cause=evidence.source)
-        effect = _effect(other, "outage", evidence, [outages.note(row.provider)], now)
+        effect = _effect(other, "outage", evidence, [outage_detection.note(row.provider)], now)
         write(Credential, other.id, effect.columns)
         target = history.Target("credential", other.account_id, other.id)
         history.tell_of(target, WATCH, effect.happenings)

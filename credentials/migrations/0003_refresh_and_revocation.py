@@ -1,6 +1,6 @@
 """The life of a grant: its generation, lease and schedule; and the leases of revocations."""
 
-import common.clock
+import common.db.clock
 import django.db.models.deletion
 import vault.fields
 from django.db import migrations, models
@@ -12,7 +12,7 @@ def schedule(apps, schema_editor):
     """Rows from before are due when they expire, or at once where that is unknown."""
     kinds = {name for name, kind in registry().kinds.items() if kind.refreshes}
     rows = apps.get_model("credentials", "Credential").objects.filter(kind__in=sorted(kinds))
-    rows.update(refresh_next_at=Coalesce("expires_at", common.clock.DbNow()))
+    rows.update(refresh_next_at=Coalesce("expires_at", common.db.clock.DbNow()))
 
 
 class Migration(migrations.Migration):
@@ -121,7 +121,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='revocation',
             name='next_at',
-            field=models.DateTimeField(db_default=common.clock.DbNow()),
+            field=models.DateTimeField(db_default=common.db.clock.DbNow()),
         ),
         migrations.AddIndex(
             model_name='credential',

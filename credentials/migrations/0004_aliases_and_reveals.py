@@ -1,7 +1,7 @@
 """Former identities, and who was shown what."""
 
-import common.clock
-import common.ids
+import common.db.clock
+import common.db.ids
 import django.db.models.deletion
 from django.db import migrations, models
 
@@ -17,9 +17,9 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='CredentialAlias',
             fields=[
-                ('id', models.UUIDField(default=common.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=common.db.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('identity', models.BinaryField(max_length=32)),
-                ('created_at', models.DateTimeField(db_default=common.clock.DbNow(), editable=False)),
+                ('created_at', models.DateTimeField(db_default=common.db.clock.DbNow(), editable=False)),
                 ('account', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.account')),
                 ('credential', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='aliases', to='credentials.credential')),
             ],
@@ -30,11 +30,11 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Reveal',
             fields=[
-                ('id', models.UUIDField(default=common.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=common.db.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('credential_id', models.UUIDField()),
                 ('actor', models.CharField(max_length=160)),
                 ('reason', models.CharField(max_length=500)),
-                ('time', models.DateTimeField(db_default=common.clock.DbNow(), editable=False)),
+                ('time', models.DateTimeField(db_default=common.db.clock.DbNow(), editable=False)),
                 ('account', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.account')),
             ],
             options={

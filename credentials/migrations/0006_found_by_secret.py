@@ -5,7 +5,7 @@ from django.db import migrations
 
 def create(apps, schema_editor):
     if schema_editor.connection.vendor == "postgresql":
-        # The expression is that of credentials/leaks.py, letter by letter.
+        # The expression is that of credentials/services/leak_search.py, letter by letter.
         schema_editor.execute(
             "CREATE INDEX credential_fingerprints ON credentials_credential"
             " USING gin (jsonb_path_query_array(fingerprints, '$.*[*]') jsonb_path_ops)"

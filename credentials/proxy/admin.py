@@ -8,11 +8,11 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 
-from common.admin import ServiceAdmin, actor
-from common.admin_display import moment
-from common.admin_filters import AccountFilter
-from common.admin_forms import LinesField, ServiceForm
-from credentials.custom_providers import custom_provider_create, custom_provider_update
+from common.admin.filters import AccountFilter
+from common.admin.formatting import moment
+from common.admin.forms import LinesField, ServiceForm
+from common.admin.model_admin import ServiceAdmin, actor
+from credentials.services.custom_providers import custom_provider_create, custom_provider_update
 from events.admin import TrailHistory
 from providers.models import CustomProvider
 

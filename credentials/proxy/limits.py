@@ -12,10 +12,10 @@ from typing import Any, Final, NamedTuple
 
 from django.db import connection
 
-from common.bulk import sqlite_value
-from common.clock import now_sql
+from common.concurrency import sleep
+from common.db.bulk_insert import sqlite_value
+from common.db.clock import now_sql
 from common.errors import TooMany
-from common.waiting import sleep
 
 AT_ONCE: Final = 256
 """Requests with one credential at once, in a process, where its policy does not say."""

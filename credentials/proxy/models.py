@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from common.clock import DbNow
+from common.db.clock import DbNow
 from credentials.models import Credential
 
 

@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from django.db import transaction
 
-from common.callers import Actor
-from common.clock import DbNow
+from common.actors import Actor
+from common.db.clock import DbNow
 from common.errors import Forbidden, NotFound, PreconditionFailed
 from credentials.models import Credential
 from credentials.proxy.models import CredentialPolicy
-from credentials.proxy.rows import Policy
-from credentials.proxy.rules import path_allowed
+from credentials.proxy.path_rules import path_allowed
+from credentials.proxy.queries import Policy
 from events.services import record
 
 MAX_PATHS: Final = 100

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode
 
-from common.clock import db_now
+from common.db.clock import db_now
 from common.errors import BadRequest, Conflict
-from credentials.injection import fill, sign_binance
+from credentials.core.request_auth import fill, sign_binance
 
 BINANCE: Final = "binance_hmac"
 BINANCE_PART: Final = "binance_part_key"

@@ -9,13 +9,13 @@ import structlog
 from django.db import DatabaseError, InterfaceError
 
 from credentials.refresh import outcomes, spool
+from credentials.refresh.circuit_breaker import Busy, limits
+from credentials.refresh.errors import app_paused, needs_reauth, unavailable
 from credentials.refresh.lease import renew
-from credentials.refresh.limits import Busy, limits
-from credentials.refresh.refusals import app_paused, needs_reauth, unavailable
-from credentials.refresh.renewal import renewal
-from credentials.refresh.shapes import Claim, Fresh, opened, opened_previous
+from credentials.refresh.token_update import renewal
+from credentials.refresh.types import Claim, Fresh, opened, opened_previous
 from oauth_apps import protocol
-from oauth_apps.clients import client_of, token_host
+from oauth_apps.client_config import client_of, token_host
 from oauth_apps.protocol import AppError, Client, ProtocolError, Tokens, TransientError, UserError
 from providers.registry import registry
 from vault.sealing import SecretUnavailable

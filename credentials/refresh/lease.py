@@ -11,10 +11,10 @@ from typing import Any, Final
 from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet
 
-from common.callers import Actor
-from common.clock import DbNow, as_time, now_sql
+from common.actors import Actor
+from common.db.clock import DbNow, as_time, now_sql
 from credentials.models import Credential
-from credentials.refresh.shapes import NEEDS_REAUTH, Claim
+from credentials.refresh.types import NEEDS_REAUTH, Claim
 
 _SECONDS: Final = 20
 LEASE: Final = dt.timedelta(seconds=_SECONDS)
@@ -121,7 +121,7 @@ def _take(which: str, params: list[Any], actor: Actor) -> list[Claim]:
 
 @functools.lru_cache(maxsize=8)
 def _take_sql(vendor: str, which: str, now: str, later: str) -> str:
-    """Written out, because a worker runs it for every few grants: see credentials/reads.py."""
+    """Written out, because a worker runs it for every few grants: see credentials/core/queries.py."""
     now, later = now.replace("%", "%%"), later.replace("%", "%%")
     chosen = _CHOSEN[vendor].format(which=which.format(now=now))
     operator = "=" if vendor == "postgresql" else "IN"

@@ -12,17 +12,17 @@ import structlog
 from django.db import InterfaceError, OperationalError
 from django.db.models import F
 
-from common.clock import DbNow
+from common.db.clock import DbNow
 from credentials.health.history import Target, tell_of
-from credentials.health.rows import locked, write
+from credentials.health.queries import locked, write
 from credentials.health.services import weigh
 from credentials.models import AppPause, Credential
-from credentials.refresh import orphans, schedule
-from credentials.refresh.durable import durably
-from credentials.refresh.evidence import ACCEPTED, tell_app_health, tell_health
+from credentials.refresh import orphaned_tokens, schedule
+from credentials.refresh.commit_retry import durably
+from credentials.refresh.health_events import ACCEPTED, tell_app_health, tell_health
 from credentials.refresh.lease import held, release
-from credentials.refresh.renewal import Renewal, is_stored, row_values
-from credentials.refresh.shapes import NEEDS_REAUTH, PAUSED, Claim
+from credentials.refresh.token_update import Renewal, is_stored, row_values
+from credentials.refresh.types import NEEDS_REAUTH, PAUSED, Claim
 from events.services import record
 from oauth_apps.protocol import ProtocolError
 
@@ -185,7 +185,7 @@ def _settle_conflict(claim: Claim, renewal: Renewal) -> bool:
     if now is not None:
         release(claim)
     log.warning("refresh.superseded", id=str(claim.row.id), deleted=now is None)
-    orphans.revoke(claim, renewal, successor=now)
+    orphaned_tokens.revoke(claim, renewal, successor=now)
     return False
 
 

@@ -18,13 +18,13 @@ import structlog
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 
-from common.callers import Actor
-from common.clock import db_now
-from common.times import iso, parse
+from common.actors import Actor
+from common.datetimes import iso, parse
+from common.db.clock import db_now
 from credentials.models import Credential
 from credentials.refresh import outcomes
-from credentials.refresh.renewal import Renewal
-from credentials.refresh.shapes import Claim, opened
+from credentials.refresh.token_update import Renewal
+from credentials.refresh.types import Claim, opened
 from vault.sealing import Place, Sealed, SecretUnavailable, seal, unseal
 from vault.secret import Secret
 

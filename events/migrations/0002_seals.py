@@ -1,10 +1,10 @@
 """Positions, in the order in which the rows were written, and the seals over them."""
 
-import common.clock
-import events.positions
+import common.db.clock
+import events.sequence
 from django.db import migrations, models
 
-from events.positions import SEQUENCE
+from events.sequence import SEQUENCE
 
 
 def create_sequence(apps, schema_editor):
@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
             model_name="event",
             name="position",
             field=models.BigIntegerField(
-                db_default=events.positions.NextPosition(), editable=False, null=True
+                db_default=events.sequence.NextPosition(), editable=False, null=True
             ),
         ),
         migrations.RunPython(number_rows, migrations.RunPython.noop),
@@ -55,7 +55,7 @@ class Migration(migrations.Migration):
                 ("digest", models.BinaryField(max_length=32)),
                 ("mark_position", models.BigIntegerField()),
                 ("mark_xact", models.BigIntegerField()),
-                ("sealed_at", models.DateTimeField(db_default=common.clock.DbNow())),
+                ("sealed_at", models.DateTimeField(db_default=common.db.clock.DbNow())),
             ],
         ),
     ]

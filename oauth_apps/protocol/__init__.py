@@ -21,8 +21,8 @@ from oauth_apps.protocol.grants import grant
 from oauth_apps.protocol.id_tokens import id_token_claims
 from oauth_apps.protocol.introspection import introspect
 from oauth_apps.protocol.revocation import revoke
-from oauth_apps.protocol.shapes import Client, Tokens
 from oauth_apps.protocol.tokens import client_credentials, exchange_code, jwt_bearer, refresh
+from oauth_apps.protocol.types import Client, Tokens
 
 __all__ = [
     "AppError",

@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import quote, urlencode
 
 from oauth_apps.protocol.errors import ProtocolError
-from oauth_apps.protocol.shapes import Client
+from oauth_apps.protocol.types import Client
 from oauth_apps.protocol.urls import fill
 from providers import quirks
 from vault.secret import Secret

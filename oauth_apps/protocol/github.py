@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from egress.exchange import Limits
-from egress.messages import Request, Response
-from oauth_apps.protocol.answers import decoded, document_of, read_tokens, retry_after_of
+from egress.deadline import Limits
+from egress.requests import Request, Response
 from oauth_apps.protocol.assertions import assertion
 from oauth_apps.protocol.errors import AppError, ProtocolError, UserError, failure
-from oauth_apps.protocol.shapes import Client, Tokens
+from oauth_apps.protocol.responses import decoded, document_of, read_tokens, retry_after_of
+from oauth_apps.protocol.transport import send, with_secrets
+from oauth_apps.protocol.types import Client, Tokens
 from oauth_apps.protocol.urls import fill
-from oauth_apps.protocol.wire import send, with_secrets
 from vault.secret import Secret
 
 _HEADERS: Final = (

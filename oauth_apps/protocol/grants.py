@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from oauth_apps.protocol.errors import ProtocolError, UserError
 from oauth_apps.protocol.github import installation_token
-from oauth_apps.protocol.shapes import Client, Tokens
 from oauth_apps.protocol.tokens import client_credentials, refresh
+from oauth_apps.protocol.types import Client, Tokens
 from providers.kinds import Kind
 from vault.secret import Secret
 

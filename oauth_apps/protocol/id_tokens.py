@@ -12,7 +12,7 @@ from typing import Any, Final
 from common import strict_json
 from common.errors import BadRequest
 from oauth_apps.protocol.errors import TransientError
-from oauth_apps.protocol.shapes import Client, Tokens
+from oauth_apps.protocol.types import Client, Tokens
 from oauth_apps.protocol.urls import fill
 from vault.secret import Secret
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from egress.exchange import Limits
-from oauth_apps.protocol.answers import document_of
+from egress.deadline import Limits
 from oauth_apps.protocol.errors import ProtocolError, failure
-from oauth_apps.protocol.shapes import Client
+from oauth_apps.protocol.responses import document_of
+from oauth_apps.protocol.transport import post, with_secrets
+from oauth_apps.protocol.types import Client
 from oauth_apps.protocol.urls import fill
-from oauth_apps.protocol.wire import post, with_secrets
 from vault.secret import Secret
 
 

@@ -6,14 +6,14 @@ from collections.abc import Collection
 from typing import Final
 from urllib.parse import urlencode
 
-from egress.exchange import Limits
-from egress.messages import Request, Response
-from oauth_apps.protocol.answers import decoded, refusal
+from egress.deadline import Limits
+from egress.requests import Request, Response
 from oauth_apps.protocol.client_auth import authentication
 from oauth_apps.protocol.errors import ProtocolError, failure
-from oauth_apps.protocol.shapes import Client
+from oauth_apps.protocol.responses import decoded, refusal
+from oauth_apps.protocol.transport import LIMITS, Fields, encoded, post, send, with_secrets
+from oauth_apps.protocol.types import Client
 from oauth_apps.protocol.urls import fill
-from oauth_apps.protocol.wire import LIMITS, Fields, encoded, post, send, with_secrets
 from providers.kinds import Revocation
 from vault.secret import Secret
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from egress.exchange import Limits
-from oauth_apps.protocol.answers import tokens_of
+from egress.deadline import Limits
 from oauth_apps.protocol.assertions import assertion
-from oauth_apps.protocol.shapes import Client, Tokens
+from oauth_apps.protocol.responses import tokens_of
+from oauth_apps.protocol.transport import Fields, post, with_secrets
+from oauth_apps.protocol.types import Client, Tokens
 from oauth_apps.protocol.urls import fill
-from oauth_apps.protocol.wire import Fields, post, with_secrets
 from providers import quirks
 from vault.secret import Secret
 

@@ -7,7 +7,7 @@ from typing import Final
 from django.contrib.auth.models import User
 from django_otp.oath import totp
 
-from accounts.devices import Authenticator, RecoveryCode, RecoveryCodes, digest
+from accounts.otp_devices import Authenticator, RecoveryCode, RecoveryCodes, digest
 
 KEY: Final = b"cnryFactorKey18wQzX5"
 

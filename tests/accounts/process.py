@@ -18,11 +18,11 @@ def main(point: str, token: str, body: str) -> None:
     """`point`: before_work, after_work (the answer is not kept yet), or after_commit."""
     django.setup()
     from accounts import idempotency
-    from credentials import services
+    from credentials.services import crud
     from tests.api import Api
 
     if point == "before_work":
-        services.credential_import = die  # type: ignore[assignment]
+        crud.credential_import = die  # type: ignore[assignment]
     elif point == "after_work":
         idempotency.finish = die
     headers = {"Idempotency-Key": "k-1"}

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django_otp import match_token
 from django_otp.models import Device
 
-from accounts.devices import Authenticator, RecoveryCode, RecoveryCodes, digest
+from accounts.otp_devices import Authenticator, RecoveryCode, RecoveryCodes, digest
 from accounts.second_factor import second_factor_offer
 from tests.accounts.factor import (
     KEY,

@@ -15,7 +15,7 @@ from django.db.migrations.exceptions import IrreversibleError
 from django.db.migrations.executor import MigrationExecutor
 from django_otp import match_token, user_has_device
 
-from accounts.devices import Authenticator, RecoveryCode, RecoveryCodes
+from accounts.otp_devices import Authenticator, RecoveryCode, RecoveryCodes
 from tests.accounts.factor import KEY, code_now, make_authenticator, without_waiting
 from tests.factories import make_staff
 from tests.project.canaries import everything_stored

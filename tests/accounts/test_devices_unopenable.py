@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django_otp import match_token
 
-from accounts.devices import Authenticator
+from accounts.otp_devices import Authenticator
 from events.models import Event
 from tests.accounts.factor import (
     KEY,

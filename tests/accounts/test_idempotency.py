@@ -12,11 +12,11 @@ from django.test.utils import CaptureQueriesContext
 from accounts import idempotency
 from accounts.idempotency import Answer, Call, Claim
 from accounts.models import Account, IdempotencyRecord
-from common.callers import Principal
+from common.actors import Principal
+from common.db.ids import uuid7
 from common.errors import Conflict, TooMany
-from common.ids import uuid7
-from credentials import services
 from credentials.models import Credential
+from credentials.services import crud
 from tests.accounts.sending import DAY, PATHS, each_path, post, replayed
 from tests.api import Api
 from tests.factories import TESTER, make_staff, make_token, stripe_body
@@ -29,7 +29,7 @@ def failing_import(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> Non
     def fail(**_: Any) -> None:
         raise error
 
-    monkeypatch.setattr(services, "credential_import", fail)
+    monkeypatch.setattr(crud, "credential_import", fail)
 
 
 @each_path
@@ -224,14 +224,14 @@ def test_what_passes_by_itself_is_not_kept(api, monkeypatch, error, code):
 
 
 def test_work_that_fails_late_is_undone(api, monkeypatch):
-    do = services.credential_import
+    do = crud.credential_import
 
     def fail_late(**more: Any) -> None:
         do(**more)
         raise RuntimeError
 
     with monkeypatch.context() as patch:
-        patch.setattr(services, "credential_import", fail_late)
+        patch.setattr(crud, "credential_import", fail_late)
         assert post(api, "/v1/credentials", stripe_body()).status_code == 500
     assert not Credential.objects.exists()
 
@@ -273,14 +273,14 @@ def test_an_answer_does_not_open_in_another_row(api):
 
 def test_while_it_runs_the_same_is_409_and_another_body_422(api, monkeypatch):
     body, seen = stripe_body(), []
-    do = services.credential_import
+    do = crud.credential_import
 
     def meanwhile(**more: Any) -> Any:
         seen.append(post(api, "/v1/credentials", body))
         seen.append(post(api, "/v1/credentials", stripe_body()))
         return do(**more)
 
-    monkeypatch.setattr(services, "credential_import", meanwhile)
+    monkeypatch.setattr(crud, "credential_import", meanwhile)
     assert post(api, "/v1/credentials", body).status_code == 200
     same, other = seen
     assert (same.status_code, same["Retry-After"]) == (409, "1")
@@ -304,14 +304,14 @@ def test_a_process_that_died_frees_the_key_after_a_minute(api, monkeypatch, sett
 
 
 def test_work_whose_claim_was_lost_is_undone(api, monkeypatch):
-    do = services.credential_import
+    do = crud.credential_import
 
     def too_slow(**more: Any) -> Any:
         IdempotencyRecord.objects.update(id=uuid7())  # As by another claim.
         return do(**more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(services, "credential_import", too_slow)
+        patch.setattr(crud, "credential_import", too_slow)
         answer = post(api, "/v1/credentials", stripe_body())
     assert (answer.status_code, answer["Retry-After"]) == (503, "1")
     assert not Credential.objects.exists()

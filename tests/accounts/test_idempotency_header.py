@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from accounts.idempotent_view import read_key
+from accounts.idempotency_decorator import read_key
 from common.errors import BadRequest
 from config.api.docs import schema_document
 from tests.accounts.sending import PATHS, post, replayed

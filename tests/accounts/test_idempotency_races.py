@@ -17,8 +17,8 @@ from django.db import connection
 
 from accounts import idempotency
 from accounts.models import IdempotencyRecord
-from credentials import services
 from credentials.models import Credential
+from credentials.services import crud
 from tests.accounts.sending import DAY, PATHS, post, replayed
 from tests.api import Api
 from tests.factories import endpoint_body, make_account, make_token, stripe_body
@@ -97,10 +97,10 @@ def test_a_request_that_takes_longer_than_its_lease_leaves_one_effect(api, monke
     if connection.vendor == "sqlite":
         pytest.skip("one write at a time")
     body, overtaking = stripe_body(), []
-    do = services.credential_import
+    do = crud.credential_import
 
     def slow(**more: Any) -> Any:
-        monkeypatch.setattr(services, "credential_import", do)
+        monkeypatch.setattr(crud, "credential_import", do)
         found = do(**{**more, "body": stripe_body("sk_live_slow")})
         settings.CLOCK_SHIFT_SECONDS = 61
         with ThreadPoolExecutor(1) as pool:
@@ -113,7 +113,7 @@ def test_a_request_that_takes_longer_than_its_lease_leaves_one_effect(api, monke
         finally:
             connection.close()
 
-    monkeypatch.setattr(services, "credential_import", slow)
+    monkeypatch.setattr(crud, "credential_import", slow)
     late = post(api, "/v1/credentials", body)
     assert late.status_code == 503
     assert [answer.status_code for answer in overtaking] == [200]

@@ -7,8 +7,8 @@ import datetime as dt
 import pytest
 
 from accounts.models import Session
-from common.clock import db_now
-from common.times import parse
+from common.datetimes import parse
+from common.db.clock import db_now
 from tests.accounts.factor import code_now, make_authenticator
 from tests.api import Api
 from tests.factories import make_staff

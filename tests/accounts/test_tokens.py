@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts import bearer
+from accounts import token_format
 from accounts.models import ApiToken
 from accounts.services import token_revoke
-from common.clock import db_now
+from common.db.clock import db_now
 from tests.api import Api
 from tests.factories import TESTER, make_token
 
@@ -19,24 +19,24 @@ from tests.factories import TESTER, make_token
 def test_only_a_hash_is_stored(account):
     held = make_token(account)
     row = ApiToken.objects.get()
-    assert bytes(row.digest) == bearer.digest(held)
+    assert bytes(row.digest) == token_format.digest(held)
     assert held not in str(vars(row))
     assert held.startswith(row.prefix)
     assert len(row.prefix) <= 12
 
 
-@pytest.mark.parametrize("kind", [bearer.TOKEN, bearer.SESSION])
+@pytest.mark.parametrize("kind", [token_format.TOKEN, token_format.SESSION])
 def test_a_new_one_has_the_published_form(kind):
-    held = bearer.new(kind)
-    assert bearer.kind(held) == kind
+    held = token_format.new(kind)
+    assert token_format.kind(held) == kind
     assert len(held) == len(kind) + 36
 
 
 @given(st.integers(3, 38), st.sampled_from("0Zz_"))
 def test_one_wrong_character_fails_the_checksum(at, wrong):
-    held = bearer.new(bearer.TOKEN)
+    held = token_format.new(token_format.TOKEN)
     broken = held[:at] + wrong + held[at + 1 :]
-    assert broken == held or bearer.kind(broken) is None
+    assert broken == held or token_format.kind(broken) is None
 
 
 def test_a_bad_checksum_costs_no_query(db, django_assert_num_queries):
@@ -45,7 +45,7 @@ def test_a_bad_checksum_costs_no_query(db, django_assert_num_queries):
 
 
 def test_a_well_formed_unknown_token_is_401(db):
-    answer = Api(bearer.new(bearer.TOKEN)).get("/v1/credentials")
+    answer = Api(token_format.new(token_format.TOKEN)).get("/v1/credentials")
     assert answer.status_code == 401
     assert answer["WWW-Authenticate"] == 'Bearer realm="latchkey"'
 

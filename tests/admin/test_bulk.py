@@ -273,7 +273,7 @@ def test_no_seal_is_opened_where_the_properties_tell(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     row = grant(account, app, name="Ours")
-    monkeypatch.delattr("credentials.move.unseal")
+    monkeypatch.delattr("credentials.services.change_app.unseal")
     assert "moved to New app" in act(browser, "move_to_app", row, oauth_app=other.pk)
 
 

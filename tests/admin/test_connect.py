@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from credentials.connect.link_request import Wish
 from credentials.connect.links import link_create
 from credentials.connect.models import AuthorizationAttempt, ConnectLink
-from credentials.connect.wishes import Wish
 from tests.admin.pages import address, errors, text
 from tests.factories import TESTER, make_app
 

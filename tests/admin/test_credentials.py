@@ -9,7 +9,7 @@ from django.test import Client
 
 from accounts.models import Account
 from credentials.models import Credential
-from credentials.services import credential_update
+from credentials.services.crud import credential_update
 from events.models import Event
 from tests.admin.pages import address, errors, form_values, text
 from tests.factories import (

@@ -6,8 +6,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from accounts.devices import Authenticator, RecoveryCode, RecoveryCodes
 from accounts.models import Account
+from accounts.otp_devices import Authenticator, RecoveryCode, RecoveryCodes
 from accounts.second_factor import target_of
 from events.models import Event
 from tests.accounts.factor import KEY, make_authenticator, make_recovery_codes

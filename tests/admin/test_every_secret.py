@@ -15,13 +15,13 @@ from django.test import Client, RequestFactory
 
 from accounts.models import Account
 from accounts.services import session_open
-from common.callers import Actor
+from common.actors import Actor
+from credentials.connect.link_request import Wish
 from credentials.connect.links import link_create
-from credentials.connect.wishes import Wish
-from credentials.custom_providers import custom_provider_create
-from credentials.import_page.services import draft_make
+from credentials.imports.admin_services import draft_make
 from credentials.models import Credential
-from credentials.rotate import credential_rotate
+from credentials.services.custom_providers import custom_provider_create
+from credentials.services.rotate import credential_rotate
 from oauth_apps.services import oauth_app_update
 from tests.accounts.factor import KEY, make_authenticator, make_recovery_codes
 from tests.admin.pages import address

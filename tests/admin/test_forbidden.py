@@ -11,7 +11,7 @@ from django.test import Client, RequestFactory
 
 from accounts.groups import PERMISSIONS
 from accounts.models import Account, ApiToken
-from common.admin import ServiceAdmin
+from common.admin.model_admin import ServiceAdmin
 from credentials.models import Credential
 from events.models import Event
 from oauth_apps.models import OAuthApp

@@ -11,10 +11,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Account, ApiToken
-from common.callers import Actor
-from credentials.custom_providers import custom_provider_create
+from common.actors import Actor
 from credentials.models import Credential
-from credentials.reveal import credential_reveal
+from credentials.services.custom_providers import custom_provider_create
+from credentials.services.reveal import credential_reveal
 from events.services import record
 from tests.admin.pages import address, text
 from tests.factories import (

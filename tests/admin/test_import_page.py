@@ -10,8 +10,8 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account
-from credentials.import_page.models import ImportDraft
-from credentials.import_page.services import drafts_prune
+from credentials.imports.admin_services import drafts_prune
+from credentials.imports.models import ImportDraft
 from credentials.models import Credential
 from events.models import Event
 from tests.admin.pages import text

@@ -7,9 +7,9 @@ from django.db import connection
 from django.test import Client
 
 from accounts.models import Account
-from credentials.leaks import Fingerprints
 from credentials.models import Credential
-from credentials.rotate import credential_rotate
+from credentials.services.leak_search import Fingerprints
+from credentials.services.rotate import credential_rotate
 from events.models import Event
 from tests.admin.pages import text
 from tests.factories import TESTER, make_account, make_credential, stripe_body

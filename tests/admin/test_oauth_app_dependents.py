@@ -9,9 +9,9 @@ from django.conf import settings
 from django.test import Client
 
 from accounts.models import Account
-from common.callers import Actor
+from common.actors import Actor
 from credentials.admin import oauth_app as page
-from credentials.connect.choices import choose
+from credentials.connect.settings import choose
 from oauth_apps.models import OAuthApp
 from tests.admin.pages import address, text
 from tests.factories import linear_body, make_app, make_credential, make_link

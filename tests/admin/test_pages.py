@@ -136,7 +136,7 @@ def test_a_list_loads_no_sealed_column(
 def test_counting_stops_at_the_cap(
     browser: Client, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("common.admin.CappedPaginator.limit", 2)
+    monkeypatch.setattr("common.admin.model_admin.CappedPaginator.limit", 2)
     for _ in range(3):
         make_app(account)
     assert "more than 2 OAuth apps" in text(browser.get(address(OAuthApp, "changelist")))

@@ -8,7 +8,7 @@ from django.test import Client
 
 from accounts.models import Account
 from credentials.models import Credential, Reveal
-from credentials.reveal import AN_HOUR
+from credentials.services.reveal import AN_HOUR
 from events.models import Event
 from tests.accounts.factor import make_recovery_codes, without_waiting
 from tests.admin.pages import text
@@ -155,7 +155,7 @@ def test_a_row_that_does_not_open_says_so(
     def refuse(*_: Any) -> None:
         raise SecretUnavailable()
 
-    monkeypatch.setattr("credentials.reveal.unseal", refuse)
+    monkeypatch.setattr("credentials.services.reveal.unseal", refuse)
     assert "cannot be opened" in text(ask(custodian, row))
 
 

@@ -12,8 +12,8 @@ from django.test import Client
 from django_otp.oath import totp
 
 from accounts import second_factor
-from accounts.devices import Authenticator, RecoveryCode, RecoveryCodes, digest
 from accounts.models import Account
+from accounts.otp_devices import Authenticator, RecoveryCode, RecoveryCodes, digest
 from events.models import Event
 from tests.admin.pages import text
 from tests.factories import make_account, make_staff

@@ -13,10 +13,10 @@ from django.conf import settings
 from django.db import connection
 from django.test import Client
 
-from credentials.import_page.models import ImportDraft
-from credentials.import_page.services import draft_make
+from credentials.imports.admin_services import draft_make
+from credentials.imports.models import ImportDraft
 from credentials.models import Credential, Reveal
-from credentials.reveal import AN_HOUR
+from credentials.services.reveal import AN_HOUR
 from events.models import Event
 from tests.admin.pages import address, form_values, text
 from tests.credentials.proxy.serving import Serving

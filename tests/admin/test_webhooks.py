@@ -122,7 +122,7 @@ def test_no_more_are_replayed_than_a_page_shows(
 def test_many_endpoints_are_deleted_within_bounds(
     browser: Client, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("common.admin.DELETED_AT_ONCE", 1)
+    monkeypatch.setattr("common.admin.model_admin.DELETED_AT_ONCE", 1)
     ids = [make_endpoint(account).pk for _ in range(2)]
     chosen = {"action": "delete_selected", "_selected_action": ids, "post": "yes"}
     assert "Select at most 1 at once" in text(browser.post(LIST, chosen, follow=True))

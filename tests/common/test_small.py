@@ -7,9 +7,9 @@ import uuid
 
 import pytest
 
-from common import text, times
-from common.ids import parse_uuid, uuid7
-from common.merge_patch import merge_patch
+from common import datetimes, text
+from common.api.merge_patch import merge_patch
+from common.db.ids import parse_uuid, uuid7
 
 
 def test_ids_are_version_7_and_strictly_increase():
@@ -56,12 +56,12 @@ def test_an_id_has_one_spelling(value):
     ],
 )
 def test_a_time_needs_date_time_and_offset(value):
-    assert times.parse(value) is None
+    assert datetimes.parse(value) is None
 
 
 def test_a_time_is_read_into_utc_and_written_with_z():
-    moment = times.parse("2024-01-01T01:00:00.5+01:00")
-    assert times.iso(moment) == "2024-01-01T00:00:00.500000Z"
+    moment = datetimes.parse("2024-01-01T01:00:00.5+01:00")
+    assert datetimes.iso(moment) == "2024-01-01T00:00:00.500000Z"
 
 
 @pytest.mark.parametrize(

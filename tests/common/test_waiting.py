@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from common import waiting
+from common import concurrency
+from common.concurrency import Turns
 from common.errors import Unavailable
-from common.waiting import Turns
 
 
 def test_no_more_run_at_once_than_there_are_turns():
@@ -66,13 +66,13 @@ def test_threads_without_a_turn_lend_none():
 
 def test_it_is_crowded_while_too_many_wait(monkeypatch):
     turns = Turns(1)
-    monkeypatch.setattr(waiting, "turns", turns)
-    monkeypatch.setattr(waiting, "MOST_WAITING", 1)
-    waiting.require_room()
+    monkeypatch.setattr(concurrency, "turns", turns)
+    monkeypatch.setattr(concurrency, "MOST_WAITING", 1)
+    concurrency.require_room()
     with turns.one(), turns.lent(), pytest.raises(Unavailable) as refused:
-        waiting.require_room()
+        concurrency.require_room()
     assert (refused.value.extra["code"], refused.value.retry_after) == ("crowded", 1)
-    waiting.require_room()
+    concurrency.require_room()
 
 
 def run(turns: Turns) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from egress import client
 from egress.client import Client
-from egress.exchange import Limits
+from egress.deadline import Limits
 from egress.sockets import system_dial
 from tests.egress.certificates import Authority
 from tests.egress.servers import Connection, Server, answer

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from egress.client import Client
-from egress.exchange import Limits
+from egress.deadline import Limits
 from tests.egress.certificates import Authority
 from tests.egress.servers import Script, Server
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egress.addresses import address_fault
+from egress.ip_policy import address_fault
 from tests.egress.tables import words
 
 DENIED_V4 = words("""

@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egress.allow import opened, parse
+from egress.allowlist import opened, parse
 from egress.checks import check_allow
 from tests.egress.tables import words
 

@@ -12,10 +12,10 @@ import httpcore2
 import pytest
 
 from egress import client
+from egress.deadline import Limits
 from egress.errors import Broken, TooSlow
-from egress.exchange import Limits
-from egress.messages import Request
 from egress.pools import Pools
+from egress.requests import Request
 from tests.egress.servers import always, answer, once
 
 

@@ -11,9 +11,9 @@ import zlib
 
 import pytest
 
+from egress.deadline import Limits
 from egress.errors import Broken, EgressError, Refused, TooLarge, TooSlow, Unreachable
-from egress.exchange import Limits
-from egress.messages import Request, Response
+from egress.requests import Request, Response
 from tests.egress.certificates import DAY, NOW, Authority
 from tests.egress.servers import always, answer, once
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from egress.hosts import host_fault, name_fault
+from egress.host_policy import host_fault, name_fault
 from tests.egress.tables import words
 
 GOOD = words("""

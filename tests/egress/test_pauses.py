@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egress.pauses import asked_pause
+from egress.retry_after import asked_pause
 
 NOW = dt.datetime(2026, 11, 18, 12, 26, 40, tzinfo=dt.UTC)
 SENT = ("date", "Wed, 18 Nov 2026 12:26:40 GMT")

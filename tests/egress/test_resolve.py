@@ -8,8 +8,8 @@ import time
 
 import pytest
 
+from egress.dns import Resolver, system_lookup
 from egress.errors import Refused, TooSlow, Unreachable
-from egress.resolve import Resolver, system_lookup
 
 
 def addresses(*answers: str, opened: bool = False) -> list[str]:

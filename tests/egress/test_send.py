@@ -10,9 +10,9 @@ import pytest
 from django.db import transaction
 
 from egress import client as egress
+from egress.deadline import Limits
 from egress.errors import Refused
-from egress.exchange import Limits
-from egress.messages import Request, Response
+from egress.requests import Request, Response
 from tests.egress.servers import always, answer, once
 
 

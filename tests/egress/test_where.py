@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from egress.client import Client
+from egress.deadline import Limits
 from egress.errors import Refused, TooSlow, Unreachable
-from egress.exchange import Limits
-from egress.messages import Request
+from egress.requests import Request
 from tests.egress.servers import always, answer
 
 PUBLIC = "93.184.216.34"

@@ -9,8 +9,8 @@ import pytest
 from django.core.management import call_command
 from django.db import ProgrammingError, connection, transaction
 
+from events.hash_chain import seal_due
 from events.models import Event
-from events.sealing import seal_due
 from tests.api import Api
 from tests.factories import make_account, make_token, stripe_body
 

@@ -12,11 +12,11 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
-from common.ids import uuid7
+from common.db.ids import uuid7
+from events.hash_chain import seal_due
 from events.models import Event, EventSeal
-from events.sealing import seal_due
 from events.services import record, record_many
-from events.verifying import verify
+from events.verification import verify
 from tests.factories import TESTER, make_account
 
 
@@ -196,7 +196,7 @@ def test_a_known_seal_is_found_while_it_is_there(sealed, account):
 
 
 def test_the_keys_are_not_those_of_another_database(sealed, monkeypatch):
-    monkeypatch.setattr("events.sealing.signing_key", lambda purpose: b"k" * 32)
+    monkeypatch.setattr("events.hash_chain.signing_key", lambda purpose: b"k" * 32)
     assert faults()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from events.words import in_words
+from events.formatting import in_words
 
 
 @pytest.mark.parametrize(

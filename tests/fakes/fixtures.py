@@ -16,7 +16,7 @@ from django.db import connection
 
 from accounts.models import Account
 from credentials.models import Credential
-from credentials.refresh.limits import Limits
+from credentials.refresh.circuit_breaker import Limits
 from egress.client import default_client
 from oauth_apps.models import OAuthApp
 from providers.registry import registry
@@ -36,7 +36,7 @@ def provider(settings, tmp_path, monkeypatch) -> Iterator[FakeProvider]:
         use(fake, settings, tmp_path)
         default_client()  # Made once, before threads ask for it.
         monkeypatch.setattr("credentials.refresh.attempt.limits", Limits())
-        monkeypatch.setattr("credentials.refresh.due.limits", Limits())
+        monkeypatch.setattr("credentials.refresh.tasks.limits", Limits())
         yield fake
         default_client().close()
     registry.cache_clear()

@@ -31,7 +31,7 @@ def readers(config: dict[str, Any]) -> list[str]:
     """`threads` threads ask for the tokens of `ids` at once: what each got, or the error's code."""
     from django.db import connection
 
-    from common.callers import Actor
+    from common.actors import Actor
     from common.errors import Problem
     from credentials.refresh import fresh_token
 
@@ -59,8 +59,8 @@ def importers(config: dict[str, Any]) -> list[str]:
     """`threads` threads import the same body at once."""
     from django.db import connection
 
-    from common.callers import Actor
-    from credentials.services import credential_import
+    from common.actors import Actor
+    from credentials.services.crud import credential_import
 
     def store(number: int) -> str:
         try:
@@ -82,9 +82,9 @@ def revealers(config: dict[str, Any]) -> list[str]:
     """`threads` threads reveal the credential `id` at once, all for one member of staff."""
     from django.db import connection
 
-    from common.callers import Actor
+    from common.actors import Actor
     from common.errors import TooMany
-    from credentials.reveal import credential_reveal
+    from credentials.services.reveal import credential_reveal
 
     def reveal(_: int) -> str:
         try:
@@ -107,9 +107,9 @@ def revealers(config: dict[str, Any]) -> list[str]:
 
 def confirmer(config: dict[str, Any]) -> str:
     """Confirms the import `id` of the staff member `actor`."""
-    from common.callers import Actor
+    from common.actors import Actor
     from common.errors import Problem
-    from credentials.import_page.services import draft_import
+    from credentials.imports.admin_services import draft_import
 
     wait_for_go()
     try:

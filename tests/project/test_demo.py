@@ -8,9 +8,9 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Account
-from common.callers import command
+from common.actors import command
 from config.demo import RETURN_TO, fill
-from config.demo_states import enliven
+from config.demo_history import enliven
 from credentials.health.models import NoticeMail
 from credentials.models import Credential
 from oauth_apps.models import OAuthApp

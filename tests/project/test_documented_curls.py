@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from common import times
+from common import datetimes
 from tests.factories import (
     make_account,
     make_app,
@@ -34,7 +34,7 @@ TYPES: dict[str, Callable[[Any], bool]] = {
     "integer": lambda v: type(v) is int,
     "integer or null": lambda v: v is None or type(v) is int,
     "object": lambda v: isinstance(v, dict),
-    "time": lambda v: isinstance(v, str) and v.endswith("Z") and times.parse(v) is not None,
+    "time": lambda v: isinstance(v, str) and v.endswith("Z") and datetimes.parse(v) is not None,
 }
 
 

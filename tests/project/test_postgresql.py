@@ -10,7 +10,7 @@ from django.db import connection
 
 from accounts.models import Account
 from config.postgresql.base import has_ended
-from credentials import reads
+from credentials.core import queries
 from tests.api import Api
 from tests.factories import make_credential
 
@@ -53,7 +53,7 @@ def test_a_list_without_filters_reads_one_index_in_its_order(account: Account) -
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(note):
-        reads.newest(account.id, 51)
+        queries.newest(account.id, 51)
     ((sql, params),) = seen
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")

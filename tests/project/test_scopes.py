@@ -10,8 +10,8 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from accounts import checks
+from common.api.views import ApiView
 from common.scopes import ALL, ANY, PUBLIC
-from common.views import ApiView
 from tests.api import Api
 from tests.factories import make_token
 from tests.project.routes import KINDS, Route, offered, paths, routes

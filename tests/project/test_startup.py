@@ -13,7 +13,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from config import env
-from config.listening import require_port
+from config.server_options import require_port
 from config.startup import verify
 
 ROOT = Path(__file__).parents[2]

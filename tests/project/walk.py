@@ -227,7 +227,7 @@ class Walk:
             text = f"DETAIL: Failing row contains ({C['rejected']})"
             with self.monkeypatch.context() as patched:
                 patched.setattr(
-                    "credentials.importing.upsert.bulk.insert", Mock(side_effect=error(text))
+                    "credentials.imports.upsert.bulk_insert.insert", Mock(side_effect=error(text))
                 )
                 sent = {"properties": {"kind": "stripe_key", "secret": C["rejected"]}}
                 answer = Api(self.token).post("/v1/credentials", sent)

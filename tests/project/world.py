@@ -11,9 +11,9 @@ from typing import Any
 from django.apps import apps
 from django.db import connection
 
-from accounts.bearer import prefix
 from accounts.models import Account, ApiToken
 from accounts.services import token_revoke
+from accounts.token_format import prefix
 from credentials.connect.models import ConnectLink
 from credentials.models import Credential
 from oauth_apps.models import OAuthApp, OAuthAppSecret

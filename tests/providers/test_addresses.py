@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from common.errors import Invalid
-from providers.addresses import expand
 from providers.registry import registry
+from providers.url_templates import expand
 
 
 def made(slug: str, template: Any, **given: Any) -> str:

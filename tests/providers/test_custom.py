@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from common.errors import Invalid
-from providers.custom import checked
+from providers.custom_validation import checked
 from providers.formats import host_fault
 from providers.models import CustomProvider
 from providers.registry import registry

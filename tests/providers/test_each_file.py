@@ -13,7 +13,7 @@ from common.errors import Invalid
 from providers.checks import check_providers
 from providers.properties import variables
 from providers.registry import DATA, registry
-from providers.representation import provider_document
+from providers.serializers import provider_document
 
 FILES = sorted(path.stem for path in DATA.glob("*.json"))
 WITH_VARIABLES = [slug for slug in FILES if registry().providers[slug].variables]

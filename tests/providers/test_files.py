@@ -6,7 +6,7 @@ import pytest
 from providers import properties
 from providers.checks import check_providers
 from providers.registry import DATA, registry
-from providers.representation import provider_document
+from providers.serializers import provider_document
 
 SLUGS = {
     *("airtable", "anthropic", "auth0", "binance", "checkout_champ", "custom", "github", "hubspot"),

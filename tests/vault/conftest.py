@@ -8,7 +8,7 @@ from django.apps import apps
 from django.db import connection
 
 from tests.vault.locker import Locker, keys
-from vault import census, services
+from vault import key_usage, services
 from vault.models import Canary, IndexKey
 
 
@@ -56,4 +56,4 @@ def _empty(ring_of, monkeypatch) -> None:
     ring_of("k1")
     monkeypatch.setattr(services, "_known_index_key", None)
     installed = [*apps.get_models(include_auto_created=True), Locker]
-    monkeypatch.setattr(census, "apps", SimpleNamespace(get_models=lambda **_: installed))
+    monkeypatch.setattr(key_usage, "apps", SimpleNamespace(get_models=lambda **_: installed))

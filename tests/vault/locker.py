@@ -10,7 +10,7 @@ from typing import Any
 from django.db import models
 from django.test.utils import isolate_apps
 
-from common.ids import uuid7
+from common.db.ids import uuid7
 from vault.fields import SealedField
 from vault.sealing import Place, Sealed, seal, unseal
 

@@ -16,7 +16,7 @@ from django.db.models.functions import Concat, Upper
 from django.forms import modelform_factory
 from django.test.utils import isolate_apps
 
-from common.ids import uuid7
+from common.db.ids import uuid7
 from tests.vault.locker import Locker, locker, opened
 from tests.vault.test_sealing import spellings
 from vault import sealing

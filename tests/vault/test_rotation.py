@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from tests.vault.locker import Locker, flipped, keys, locker, opened
 from vault import rotation
-from vault.census import census, columns
+from vault.key_usage import census, columns
 from vault.models import Canary, IndexKey
 from vault.rotation import Outcome, rotate, unopenable
 from vault.sealing import Place, Sealed, seal, unseal

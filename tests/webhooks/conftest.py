@@ -9,9 +9,9 @@ import pytest
 from accounts.models import Account
 from tests.factories import TESTER
 from tests.webhooks.receivers import Receiver
+from webhooks.event_types import TYPES
 from webhooks.models import WebhookEndpoint
 from webhooks.services import endpoint_create
-from webhooks.types import TYPES
 
 MakeReceiver = Callable[[], Receiver]
 Shift = Callable[[int], None]

@@ -213,7 +213,7 @@ def test_replay_to_a_disabled_endpoint_is_409(api, made, account):
 
 
 def test_replay_of_one_under_way_is_409(api, made, account):
-    from webhooks.claims import claim_due
+    from webhooks.leases import claim_due
 
     told(account, "credential.created")
     claim_due(owner="a", limit=1)

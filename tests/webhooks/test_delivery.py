@@ -11,17 +11,17 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from standardwebhooks.webhooks import Webhook
 
-from common.clock import db_now
-from egress.exchange import Limits
+from common.db.clock import db_now
+from egress.deadline import Limits
 from events.models import Event
 from tests.factories import TESTER, make_account
 from tests.webhooks.conftest import make_endpoint, make_endpoint_and_secret
 from tests.webhooks.work import only, states, told, work
 from vault.sealing import Sealed
 from webhooks import delivery as deliveries
-from webhooks.claims import claim_due, next_due
+from webhooks.leases import claim_due, next_due
 from webhooks.models import WebhookDelivery, WebhookEndpoint, WebhookSecret
-from webhooks.schedule import ATTEMPTS, DELAYS
+from webhooks.retry_schedule import ATTEMPTS, DELAYS
 from webhooks.services import delivery_replay, endpoint_update, secret_rotate
 
 

@@ -14,12 +14,12 @@ from django.db import connection
 from tests.factories import TESTER, make_account
 from tests.webhooks.conftest import make_endpoint
 from tests.webhooks.work import states, told, work
-from webhooks import claims as claiming
 from webhooks import delivery as deliveries
-from webhooks.claims import Claim, claim_due
+from webhooks import leases as claiming
+from webhooks.fair_scheduling import AT_ONCE
+from webhooks.leases import Claim, claim_due
 from webhooks.models import WebhookDelivery, WebhookEndpoint
 from webhooks.services import delivery_replay
-from webhooks.turns import AT_ONCE
 
 KINDS = ["credential.created", "credential.updated", "credential.deleted"]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from common.periodic import Periodic
-from events.sealing import seal_due
-from events.verifying import verify
+from common.periodic_tasks import Periodic
+from events.hash_chain import seal_due
+from events.verification import verify
 from tests.webhooks.work import states, told
 from webhooks.models import WebhookDelivery
 from webhooks.services import deliveries_prune
-from webhooks.sources import DELIVERIES
+from webhooks.tasks import DELIVERIES
 
 
 def test_deliveries_are_claimed_and_run(account, endpoint, receiver):

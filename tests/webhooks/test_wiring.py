@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from credentials.services import credential_delete, credential_update
+from credentials.services.crud import credential_delete, credential_update
 from oauth_apps.services import oauth_app_delete, oauth_app_update
 from tests.factories import TESTER, make_app, make_credential
 from webhooks.models import WebhookDelivery

@@ -8,7 +8,7 @@ import pytest
 
 from config.worker.loop import Worker
 from credentials.models import Credential
-from credentials.refresh.due import Refreshes
+from credentials.refresh.tasks import Refreshes
 from oauth_apps.models import OAuthApp
 from tests.factories import make_account, make_app
 from tests.fakes.fixtures import make_grant
@@ -93,7 +93,7 @@ def test_a_paused_app_is_not_asked_for(grant, app, provider):
 
 
 def test_a_refresh_takes_few_statements(grant, django_assert_max_num_queries, monkeypatch):
-    monkeypatch.setattr("credentials.refresh.apps.KNOWN_FOR", 0)
+    monkeypatch.setattr("credentials.refresh.app_cache.KNOWN_FOR", 0)
     for user in ("ann", "bob"):
         due(grant(user))
     source = Refreshes()
@@ -109,7 +109,7 @@ def test_a_refresh_takes_few_statements(grant, django_assert_max_num_queries, mo
 
 
 def test_what_an_app_has_become_counts_soon(grant, app, monkeypatch):
-    monkeypatch.setattr("credentials.refresh.apps.KNOWN_FOR", 0)
+    monkeypatch.setattr("credentials.refresh.app_cache.KNOWN_FOR", 0)
     source = Refreshes()
     names = []
     for user in ("ann", "bob"):

@@ -8,10 +8,10 @@ from django.contrib.auth.models import User
 
 from accounts.models import Account
 from accounts.services import account_create, token_create
-from common.callers import Actor, command
+from common.actors import Actor, command
 from common.scopes import CREDENTIALS_READ, CREDENTIALS_USE
 from config import demo
-from config.demo_states import Seen, enliven
+from config.demo_history import Seen, enliven
 from credentials.health.evidence import Evidence
 from credentials.models import Credential
 from tools.staging.rows import one_of_each

@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.db.models import Model
 from django.urls import reverse
 
-from credentials.import_page.models import ImportDraft
+from credentials.imports.models import ImportDraft
 from credentials.models import Credential
 
 NO_PAGES: Final = {

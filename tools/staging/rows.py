@@ -8,26 +8,26 @@ from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib.auth.models import Group, User
 from django.db import transaction
 
-from accounts.devices import Authenticator, RecoveryCodes
 from accounts.models import Account
+from accounts.otp_devices import Authenticator, RecoveryCodes
 from accounts.services import session_open, token_create
-from common.callers import Actor
+from common.actors import Actor
 from common.scopes import ALL
-from credentials.connect.attempts import attempt_prepare
-from credentials.connect.drafts import Draft
+from credentials.connect.authorization_attempts import attempt_prepare
+from credentials.connect.flow_request import Draft
+from credentials.connect.link_request import Wish
 from credentials.connect.links import link_create
-from credentials.connect.wishes import Wish
 from credentials.health.evidence import Evidence
 from credentials.health.services import observe
-from credentials.import_page.services import draft_make
+from credentials.imports.admin_services import draft_make
 from credentials.models import Credential
-from credentials.services import credential_import
+from credentials.services.crud import credential_import
 from oauth_apps.models import OAuthApp
 from oauth_apps.services import oauth_app_create
 from providers.registry import registry
 from providers.services import custom_provider_create
+from webhooks.event_types import TYPES
 from webhooks.services import endpoint_create
-from webhooks.types import TYPES
 
 
 def one_of_each(account: Account, user: User, text: str, note: str) -> Credential:

@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from accounts.services import account_create
-from common.callers import command
-from common.commands import refusals
+from common.actors import command
+from common.management import refusals
 
 
 class Command(BaseCommand):

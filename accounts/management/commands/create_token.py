@@ -6,9 +6,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.services import account_named, token_create
-from common.callers import command
-from common.clock import db_now
-from common.commands import refusals
+from common.actors import command
+from common.db.clock import db_now
+from common.management import refusals
 from common.scopes import ALL
 
 

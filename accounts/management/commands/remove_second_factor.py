@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.second_factor import second_factor_remove
-from common.callers import command
+from common.actors import command
 
 
 class Command(BaseCommand):

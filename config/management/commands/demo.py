@@ -10,9 +10,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from accounts.models import Account
 from accounts.services import account_create, token_create
 from common import scopes
-from common.callers import command
+from common.actors import command
 from config.demo import fill
-from config.demo_states import enliven
+from config.demo_history import enliven
 
 ACTOR = command("demo")
 MANAGE = "DEBUG=1 VAULT_KEYS_FILE=var/vault.keys .venv/bin/python manage.py"

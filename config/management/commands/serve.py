@@ -7,8 +7,8 @@ from django.core.management.base import BaseCommand, CommandParser
 from granian.constants import Interfaces
 from granian.server import Server
 
-from config import listening
-from config.shared_metrics import shared_metrics
+from config import server_options
+from config.multiprocess_metrics import shared_metrics
 from config.startup import disconnect
 from credentials.refresh import spool
 
@@ -24,14 +24,14 @@ class Command(BaseCommand):
     help = "Serve the API and the admin. Refuses to start on a wrong key or an unmigrated database."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        listening.add_arguments(parser, port=8000)
+        server_options.add_arguments(parser, port=8000)
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         with shared_metrics():
             return super().execute(*args, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        listening.check(options)
+        server_options.check(options)
         spool.replay_all()
         disconnect()
         self.stderr.write(f"Latchkey listens on http://{options['host']}:{options['port']}")

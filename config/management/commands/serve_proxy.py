@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from config import listening
-from config.shared_metrics import shared_metrics
+from config import server_options
+from config.multiprocess_metrics import shared_metrics
 from config.startup import disconnect
 
 
@@ -13,7 +13,7 @@ class Command(BaseCommand):
     help = "Serve the proxy, /v1/proxy/… and /proxy/…, on a port of its own. docs/proxy.md"
 
     def add_arguments(self, parser: CommandParser) -> None:
-        listening.add_arguments(parser, port=8001)
+        server_options.add_arguments(parser, port=8001)
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         with shared_metrics():
@@ -22,7 +22,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         from config.proxy_server import serve
 
-        listening.check(options)
+        server_options.check(options)
         disconnect()
         self.stderr.write(f"The proxy listens on http://{options['host']}:{options['port']}")
         serve(host=options["host"], port=options["port"], workers=options["workers"])

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from config.startup import verify
 from config.worker.loop import Worker
-from config.worker.sources import sources
+from config.worker.tasks import sources
 
 
 class Command(BaseCommand):

@@ -1,5 +1,5 @@
-import common.clock
-import common.ids
+import common.db.clock
+import common.db.ids
 import django.db.models.deletion
 from django.db import migrations, models
 
@@ -18,13 +18,13 @@ class Migration(migrations.Migration):
             name='ProviderGate',
             fields=[
                 ('provider', models.CharField(max_length=72, primary_key=True, serialize=False)),
-                ('open_at', models.DateTimeField(db_default=common.clock.DbNow())),
+                ('open_at', models.DateTimeField(db_default=common.db.clock.DbNow())),
             ],
         ),
         migrations.CreateModel(
             name='HealthChange',
             fields=[
-                ('id', models.UUIDField(default=common.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=common.db.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('target_type', models.CharField(max_length=16)),
                 ('target_id', models.UUIDField()),
                 ('before', models.CharField(max_length=16)),
@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
                 ('source', models.CharField(max_length=16)),
                 ('code', models.CharField(blank=True, max_length=64)),
                 ('note', models.CharField(blank=True, max_length=300)),
-                ('time', models.DateTimeField(db_default=common.clock.DbNow(), editable=False)),
+                ('time', models.DateTimeField(db_default=common.db.clock.DbNow(), editable=False)),
                 ('account', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.account')),
             ],
             options={
@@ -42,15 +42,15 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='NoticeMail',
             fields=[
-                ('id', models.UUIDField(default=common.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=common.db.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('credential_id', models.UUIDField()),
                 ('to_email', models.CharField(max_length=254)),
                 ('note', models.CharField(max_length=300)),
                 ('attempts', models.PositiveIntegerField(default=0)),
-                ('next_at', models.DateTimeField(db_default=common.clock.DbNow())),
+                ('next_at', models.DateTimeField(db_default=common.db.clock.DbNow())),
                 ('lease_owner', models.CharField(blank=True, max_length=64)),
                 ('outcome', models.CharField(blank=True, max_length=16)),
-                ('created_at', models.DateTimeField(db_default=common.clock.DbNow(), editable=False)),
+                ('created_at', models.DateTimeField(db_default=common.db.clock.DbNow(), editable=False)),
                 ('account', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.account')),
             ],
             options={

@@ -7,14 +7,14 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from accounts.services import account_named
 from common import health
-from common.callers import command
-from common.commands import Progress, refusals
+from common.actors import command
 from common.errors import NotFound
-from credentials.health import schedule
-from credentials.health.enrolment import enrol_all
-from credentials.health.examine import examine
+from common.management import Progress, refusals
+from credentials.health import probe_schedule
 from credentials.health.models import ProbeState
+from credentials.health.registration import enrol_all
 from credentials.models import Credential
+from credentials.probing.check import examine
 
 
 class Command(BaseCommand):
@@ -53,7 +53,7 @@ class Command(BaseCommand):
                 wait = examine(account_id=account_id, id=id, actor=command("check_health"))
             except NotFound:
                 continue
-            schedule.plan(ProbeState.objects.filter(lease_owner=""), id=id, wait=wait)
+            probe_schedule.plan(ProbeState.objects.filter(lease_owner=""), id=id, wait=wait)
             row = Credential.objects.only("health").filter(id=id).first()
             counts[row.health["status"] if row else "deleted"] += 1
             progress.show(done, ", ".join(f"{counts[s]} {s}" for s in health.STATUSES))

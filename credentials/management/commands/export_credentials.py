@@ -10,10 +10,10 @@ import orjson
 from django.core.management.base import BaseCommand, CommandParser
 
 from accounts.services import account_named
-from common.commands import refusals
-from credentials import reads
-from credentials.exporting import COLUMNS, cells
+from common.management import refusals
+from credentials.core import queries
 from credentials.models import Credential
+from credentials.services.export import COLUMNS, cells
 
 BATCH = 1000
 
@@ -45,10 +45,10 @@ class Command(BaseCommand):
 def _documents(account_id: Any) -> Iterator[dict[str, Any]]:
     """All credentials, a batch at a time: the export of a million rows holds a thousand."""
     queryset = Credential.objects.filter(account_id=account_id)
-    page = reads.fetch(queryset, BATCH)
+    page = queries.fetch(queryset, BATCH)
     while page:
         yield from (shown.document for shown in page)
-        page = reads.fetch(queryset.filter(id__lt=page[-1].id), BATCH)
+        page = queries.fetch(queryset.filter(id__lt=page[-1].id), BATCH)
 
 
 def _write_csv(rows: Iterator[dict[str, Any]], out: TextIO) -> None:

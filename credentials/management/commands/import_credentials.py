@@ -9,11 +9,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import InterfaceError, OperationalError
 
 from accounts.services import account_named
-from common.callers import command
-from common.commands import Progress, ReportFile, bounded_lines, opened, refusals
-from credentials.importing.bulk import Fault, Report, import_lines
-from credentials.importing.csv_rows import csv_rows
-from credentials.importing.lines import MAX_LINE, ndjson
+from common.actors import command
+from common.management import Progress, ReportFile, bounded_lines, opened, refusals
+from credentials.imports.batch import Fault, Report, import_lines
+from credentials.imports.csv_reader import csv_rows
+from credentials.imports.readers import MAX_LINE, ndjson
 
 FORMATS = {"ndjson": ndjson, "csv": csv_rows}
 

@@ -13,10 +13,10 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.db.models import Q
 
 from accounts.services import account_named
-from common.callers import command
-from common.clock import DbNow
-from common.commands import refusals
+from common.actors import command
+from common.db.clock import DbNow
 from common.errors import Problem
+from common.management import refusals
 from credentials.models import Credential
 from credentials.refresh import fresh_token
 from credentials.refresh.lease import REFRESHABLE

@@ -1,4 +1,4 @@
-import common.clock
+import common.db.clock
 import django.db.models.deletion
 from django.db import migrations, models
 
@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
                 ('rate_requests', models.PositiveIntegerField(null=True)),
                 ('rate_seconds', models.PositiveIntegerField(null=True)),
                 ('concurrency', models.PositiveIntegerField(null=True)),
-                ('updated_at', models.DateTimeField(db_default=common.clock.DbNow(), editable=False)),
+                ('updated_at', models.DateTimeField(db_default=common.db.clock.DbNow(), editable=False)),
             ],
             options={
                 'verbose_name_plural': 'credential policies',

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from events.verifying import verify
+from events.verification import verify
 
 
 class Command(BaseCommand):

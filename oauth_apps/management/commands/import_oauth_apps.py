@@ -10,9 +10,9 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from accounts.services import account_named
 from common import strict_json
-from common.callers import command
-from common.commands import Progress, ReportFile, bounded_lines, opened, refusals
+from common.actors import command
 from common.errors import BadRequest, Problem
+from common.management import Progress, ReportFile, bounded_lines, opened, refusals
 from oauth_apps.serializers import OAuthAppCreateSerializer
 from oauth_apps.services import oauth_app_upsert
 

@@ -8,9 +8,9 @@ import pytest
 from django.contrib.auth.models import User
 
 from accounts.models import Account
-from common.callers import Actor
+from common.actors import Actor
 from credentials.models import Credential, Reveal
-from credentials.reveal import AN_HOUR, credential_reveal
+from credentials.services.reveal import AN_HOUR, credential_reveal
 from tests.browser.admin.conftest import PASSWORD, follow, press
 from tests.browser.conftest import CHROMIUM
 from tests.factories import TESTER, make_credential, stripe_body

@@ -6,10 +6,10 @@ import datetime as dt
 
 import pytest
 
-from common.clock import db_now
-from credentials.connect import attempts
-from credentials.connect.due import SOURCE
+from common.db.clock import db_now
+from credentials.connect import authorization_attempts
 from credentials.connect.models import AuthorizationAttempt, ConnectLink, PendingGrant
+from credentials.connect.tasks import SOURCE
 from credentials.models import Revocation
 from tests.credentials.connect.flows import (
     Browser,
@@ -133,7 +133,7 @@ def test_setting_out_is_no_event(browser, app, make_link):
 def test_an_app_sends_only_so_many_away_in_a_minute(
     browser, app, account, alpha, make_link, settings, monkeypatch
 ):
-    monkeypatch.setattr(attempts, "A_MINUTE", 2)
+    monkeypatch.setattr(authorization_attempts, "A_MINUTE", 2)
     browser.open(alpha.approve(begin(browser, app)))
     begin(browser, app)
     answer = browser.open(authorize_address(app))

@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 
 from config.logging import redact
-from credentials.connect.random_tokens import new_token
+from credentials.connect.tokens import new_token
 from tests.credentials.connect.flows import (
     Browser,
     approved,
@@ -143,7 +143,7 @@ def test_a_flow_that_breaks_tells_nothing(browser, app, alpha, monkeypatch, line
     def break_down(*_: Any, **__: Any) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(sys.modules["credentials.connect.returning"], "_hold", break_down)
+    monkeypatch.setattr(sys.modules["credentials.connect.callback"], "_hold", break_down)
     page = browser.open(alpha.approve(begin(browser, app)))
     assert page.status_code == 500
     for where in (page.content, lines.text.encode()):

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from credentials.connect import returning
-from credentials.connect.due import ACTOR
-from credentials.connect.grants import grant_lapse
+from credentials.connect import callback
 from credentials.connect.links import link_withdraw
 from credentials.connect.models import AuthorizationAttempt, ConnectLink, PendingGrant
+from credentials.connect.pending_grants import grant_lapse
+from credentials.connect.tasks import ACTOR
 from credentials.models import Revocation
 from tests.credentials.connect.flows import (
     approved,
@@ -84,14 +84,14 @@ def test_whose_app_is_deleted_on_the_way_is_told_so(api, browser, app, alpha):
 @pytest.mark.django_db(transaction=True)
 def test_an_app_that_is_deleted_during_the_exchange(api, browser, app, alpha, monkeypatch):
     address = alpha.approve(begin(browser, app))
-    ask: Any = vars(returning)["exchange_code"]
+    ask: Any = vars(callback)["exchange_code"]
 
     def deleted_meanwhile(*args: Any, **kwargs: Any) -> Any:
         tokens = ask(*args, **kwargs)
         assert api.delete(f"/v1/oauth-apps/{app.id}").status_code == 204
         return tokens
 
-    monkeypatch.setattr(returning, "exchange_code", deleted_meanwhile)
+    monkeypatch.setattr(callback, "exchange_code", deleted_meanwhile)
     answer = browser.open(address)
     assert answer.status_code == 400
     assert b"OAuth app is gone" in answer.content

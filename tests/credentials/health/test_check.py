@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from credentials.health import examine
 from credentials.models import Credential
+from credentials.probing import check as probing_check
 from egress import client
 from tests.api import Api
 from tests.factories import make_app, make_credential
@@ -199,5 +199,5 @@ def test_a_row_that_was_healed_meanwhile_is_not_blamed(api, key, stripe, break_s
     def opened(row):
         Credential.objects.filter(id=row.id).update(secrets=whole)
 
-    monkeypatch.setattr(examine, "_opened", opened)
+    monkeypatch.setattr(probing_check, "_opened", opened)
     assert check(api, key)["status"] == "unknown"

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from common.clock import db_now
-from common.times import iso
-from credentials.health.examine import examine
-from credentials.health.forecast import forecast
+from common.datetimes import iso
+from common.db.clock import db_now
+from credentials.health.expiry import forecast
 from credentials.health.models import HealthChange
 from credentials.models import Credential
+from credentials.probing.check import examine
 from providers.kinds import Kind
 from providers.registry import registry
 from tests.credentials.health.conftest import gitlab_body

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from common.clock import db_now
-from credentials.health import due, enrolment
+from common.db.clock import db_now
+from credentials.health import registration
 from credentials.health.models import ProbeState, ProviderGate
 from credentials.health.services import renewed
 from credentials.models import Credential
+from credentials.probing import tasks
 from tests.factories import make_credential, stripe_body
 
 pytestmark = pytest.mark.django_db
@@ -22,13 +23,13 @@ DAY = 86400
 
 @pytest.fixture(autouse=True)
 def _sweep(monkeypatch):
-    monkeypatch.setattr(enrolment, "_swept", -enrolment.SWEEP_SECONDS)
+    monkeypatch.setattr(registration, "_swept", -registration.SWEEP_SECONDS)
 
 
 def work(limit: int = 50) -> list[uuid.UUID]:
-    claims = due.claim("me", limit)
+    claims = tasks.claim("me", limit)
     for claim in claims:
-        due.run(claim)
+        tasks.run(claim)
     return [claim.id for claim in claims]
 
 
@@ -37,7 +38,7 @@ def status(row: Credential) -> Any:
 
 
 def seconds_to_next() -> float:
-    at = due.next_due()
+    at = tasks.next_due()
     assert at is not None
     return (at - db_now()).total_seconds()
 
@@ -99,23 +100,23 @@ def test_a_kind_without_a_probe_is_looked_at_once_a_week(account):
 def test_one_provider_is_asked_five_a_second_by_all_workers_together(account, stripe, settings):
     for _ in range(7):
         make_credential(account)
-    assert len(due.claim("one", 50)) == 5
-    assert due.claim("two", 50) == []
+    assert len(tasks.claim("one", 50)) == 5
+    assert tasks.claim("two", 50) == []
     settings.CLOCK_SHIFT_SECONDS = 2
-    assert len(due.claim("two", 50)) == 2
+    assert len(tasks.claim("two", 50)) == 2
 
 
 def test_another_provider_does_not_wait_for_it(account):
     for _ in range(9):
         make_credential(account)
     other = make_credential(account, {"properties": {"kind": "sendgrid_key", "key": "SG.1"}})
-    assert other.id in [claim.id for claim in due.claim("me", 50)]
+    assert other.id in [claim.id for claim in tasks.claim("me", 50)]
 
 
 def test_a_limit_is_kept(account):
     for _ in range(4):
         make_credential(account)
-    assert len(due.claim("me", 3)) == 3
+    assert len(tasks.claim("me", 3)) == 3
 
 
 def test_an_outage_slows_its_provider_down(account, stripe, settings):
@@ -133,20 +134,20 @@ def test_an_outage_slows_its_provider_down(account, stripe, settings):
 def test_what_a_caller_reported_does_not_wait(account, key, stripe):
     for _ in range(9):
         make_credential(account)
-    due.claim("me", 5)
+    tasks.claim("me", 5)
     ProbeState.objects.filter(credential_id=key.id).update(urgent=True, next_at=db_now())
-    assert [claim.id for claim in due.claim("you", 5)] == [key.id]
+    assert [claim.id for claim in tasks.claim("you", 5)] == [key.id]
 
 
 def test_a_report_during_a_look_is_not_forgotten(key, stripe):
-    (claim,) = due.claim("me", 5)
+    (claim,) = tasks.claim("me", 5)
     ProbeState.objects.update(urgent=True, next_at=db_now())
-    due.run(claim)
+    tasks.run(claim)
     assert work() == [key.id]
 
 
 def test_a_dead_workers_look_is_anothers_after_its_lease(key, stripe, settings):
-    due.claim("dead", 5)
+    tasks.claim("dead", 5)
     settings.CLOCK_SHIFT_SECONDS = 59
     assert work() == []
     settings.CLOCK_SHIFT_SECONDS = 61
@@ -154,9 +155,9 @@ def test_a_dead_workers_look_is_anothers_after_its_lease(key, stripe, settings):
 
 
 def test_a_deleted_credential_is_no_trouble(key):
-    (claim,) = due.claim("me", 5)
+    (claim,) = tasks.claim("me", 5)
     Credential.objects.filter(id=key.id).delete()
-    due.run(claim)
+    tasks.run(claim)
     assert not ProbeState.objects.exists()
 
 
@@ -177,24 +178,24 @@ def test_another_secret_is_looked_at_soon(key, stripe):
 def test_latecomers_are_found(account, stripe):
     late = make_credential(account)
     make_credential(account)
-    enrolment.enrol()
+    registration.enrol()
     ProbeState.objects.filter(credential_id=late.id).delete()
-    enrolment._swept = -enrolment.SWEEP_SECONDS
-    enrolment.enrol()
+    registration._swept = -registration.SWEEP_SECONDS
+    registration.enrol()
     assert ProbeState.objects.filter(credential_id=late.id).exists()
 
 
 def test_enrolling_goes_on_where_it_stopped(account, monkeypatch):
-    monkeypatch.setattr(enrolment, "CHUNK", 2)
+    monkeypatch.setattr(registration, "CHUNK", 2)
     rows = [make_credential(account) for _ in range(5)]
-    counts = [enrolment.enrol() for _ in range(3)]
+    counts = [registration.enrol() for _ in range(3)]
     assert sum(counts) >= 5
     assert ProbeState.objects.count() == len(rows)
 
 
 def test_the_worker_knows_when_the_next_look_is_due(key, stripe):
-    assert due.next_due() is None
-    enrolment.enrol()
+    assert tasks.next_due() is None
+    registration.enrol()
     assert seconds_to_next() <= 0
     work()
     assert seconds_to_next() > 20 * 3600
@@ -203,5 +204,5 @@ def test_the_worker_knows_when_the_next_look_is_due(key, stripe):
 def test_the_pace_of_a_provider_is_waited_for(account):
     for _ in range(6):
         make_credential(account, stripe_body())
-    due.claim("me", 5)
+    tasks.claim("me", 5)
     assert 0 < seconds_to_next() <= 1

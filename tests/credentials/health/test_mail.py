@@ -9,13 +9,13 @@ import pytest
 from django.core import mail as sent_mail
 from django.db import transaction
 
-from credentials.connect.choices import choose
 from credentials.connect.models import ConnectLink
-from credentials.health import mail
+from credentials.connect.settings import choose
 from credentials.health.evidence import Evidence
 from credentials.health.models import NoticeMail
 from credentials.health.services import observe
 from credentials.models import Credential
+from credentials.notifications import mail
 from tests.factories import TESTER, make_credential, stripe_body
 
 pytestmark = pytest.mark.django_db

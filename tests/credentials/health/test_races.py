@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from credentials import revocations
-from credentials.health import due, mail
-from credentials.health.enrolment import enrol
 from credentials.health.evidence import Evidence
 from credentials.health.models import HealthChange, NoticeMail, ProbeState
+from credentials.health.registration import enrol
 from credentials.health.services import observe
-from credentials.services import credential_delete
+from credentials.notifications import mail
+from credentials.probing import tasks as probing_tasks
+from credentials.revocation import tasks
+from credentials.services.crud import credential_delete
 from tests.credentials.health.conftest import gitlab_body
 from tests.factories import TESTER, make_account, make_credential, stripe_body
 from tests.threads import at_once
@@ -30,7 +31,7 @@ def test_each_look_mail_and_revocation_is_one_workers():
             account=account, credential_id=row.id, to_email="ann@acme.example", note="x"
         )
     enrol()
-    assert taken_by_eight(due.claim) == [1] * 5
+    assert taken_by_eight(probing_tasks.claim) == [1] * 5
     assert taken_by_eight(mail.claim) == [1] * 5
 
 
@@ -45,7 +46,7 @@ def test_each_revocation_is_one_workers():
     for user in range(1, 6):
         row = make_credential(account, gitlab_body(account, user_id=user))
         credential_delete(account_id=account.id, id=row.id, actor=TESTER)
-    found = at_once(lambda n: revocations.claim(f"w{n}", 20), 8)
+    found = at_once(lambda n: tasks.claim(f"w{n}", 20), 8)
     assert len({claim.id for claims in found for claim in claims}) == 5
     assert sum(map(len, found)) == 5
 

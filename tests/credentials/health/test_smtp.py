@@ -14,10 +14,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 
 from config import env
-from credentials.health import mail
 from credentials.health.evidence import Evidence
 from credentials.health.models import NoticeMail
 from credentials.health.services import observe
+from credentials.notifications import mail
 from tests.factories import TESTER
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from credentials.health.states import MAX_NOTE, MAX_NOTES, NEXT, RECOVERED, after, joined
+from credentials.health.state_machine import MAX_NOTE, MAX_NOTES, NEXT, RECOVERED, after, joined
 
 NOW = dt.datetime(2026, 11, 21, 9, 30, tzinfo=dt.UTC)
 TABLE = {

@@ -14,7 +14,7 @@ from django.test import override_settings
 
 import egress.client
 from accounts.models import Account
-from config import proxying
+from config import proxy_app
 from credentials.models import Credential
 from egress.client import Client
 from providers.registry import registry
@@ -71,7 +71,7 @@ class Caller:
     def __init__(self, client: Client, token: str) -> None:
         self.client = client
         self.token = token
-        self._proxy = proxying.make(client)
+        self._proxy = proxy_app.make(client)
 
     def send(
         self,

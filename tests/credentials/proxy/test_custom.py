@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.errors import Invalid
-from credentials.custom_providers import custom_provider_create, custom_provider_update
+from credentials.services.custom_providers import custom_provider_create, custom_provider_update
 from events.models import Event
 from tests.credentials.proxy.conftest import KEY
 from tests.factories import TESTER, make_credential

@@ -6,7 +6,7 @@ import gzip
 
 import pytest
 
-from credentials.proxy import trail
+from credentials.proxy import audit
 from credentials.proxy.limits import Slots
 from events.models import Event
 from tests.credentials.proxy.conftest import KEY
@@ -167,7 +167,7 @@ def test_an_echo_that_cannot_be_written_down_does_not_pass(answered, monkeypatch
     def fails(**_):
         raise OSError
 
-    monkeypatch.setattr(trail, "echoed", fails)
+    monkeypatch.setattr(audit, "echoed", fails)
     body = f"it is {KEY}".encode()
     answer = answered(*lines, body=gzip.compress(body) if lines else body)
     assert answer.broken is not None
@@ -184,7 +184,7 @@ def slots(monkeypatch):
             super().__init__()
             made.append(self)
 
-    monkeypatch.setattr("credentials.proxy.use.Slots", Watched)
+    monkeypatch.setattr("credentials.proxy.handler.Slots", Watched)
     return made
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from common.errors import TooMany
 from credentials.proxy.limits import Rate, Slots, hold, take
+from credentials.proxy.path_rules import endpoint_blocked, path_allowed
 from credentials.proxy.policy import policy_set
-from credentials.proxy.rules import endpoint_blocked, path_allowed
 from events.models import Event
 from tests.factories import TESTER
 

@@ -11,9 +11,9 @@ import pytest
 
 from accounts.models import Account
 from credentials.models import Credential
-from credentials.move import credential_move
-from credentials.rotate import credential_rotate
-from credentials.services import credential_delete
+from credentials.services.change_app import credential_move
+from credentials.services.crud import credential_delete
+from credentials.services.rotate import credential_rotate
 from egress.client import Client
 from events.models import Event
 from tests.credentials.proxy.conftest import Caller

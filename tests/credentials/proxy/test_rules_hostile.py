@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from credentials.proxy.path_rules import names_another_method
 from credentials.proxy.policy import policy_set
-from credentials.proxy.rules import names_another_method
 from tests.credentials.proxy.conftest import KEY
 from tests.factories import TESTER, make_credential
 

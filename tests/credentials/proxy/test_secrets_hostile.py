@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from credentials.custom_providers import custom_provider_create
+from credentials.services.custom_providers import custom_provider_create
 from egress import client
 from tests.credentials.proxy.conftest import Caller
 from tests.credentials.upstream import upstreams

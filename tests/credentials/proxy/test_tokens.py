@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from accounts import bearer
+from accounts import token_format
 from tests.credentials.proxy.conftest import KEY, basic
 from tests.factories import make_token
 
@@ -76,7 +76,7 @@ def test_a_token_in_the_target_is_refused(caller, path, upstream):
         {"Authorization": "Basic !!!"},
         {"Authorization": "Basic eDp5"},
         {"Cookie": "sessionid=x"},
-        {"Authorization": f"Bearer {bearer.new(bearer.TOKEN)}"},
+        {"Authorization": f"Bearer {token_format.new(token_format.TOKEN)}"},
     ],
     ids=["none", "form", "base64", "no token in it", "cookie", "unknown"],
 )

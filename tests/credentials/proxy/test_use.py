@@ -224,7 +224,7 @@ def test_what_went_out_is_written_down_whatever_fails_after_it(
     def fail(*_: object, **__: object) -> None:
         raise OperationalError
 
-    monkeypatch.setattr(f"credentials.proxy.use.{fails}", fail)
+    monkeypatch.setattr(f"credentials.proxy.handler.{fails}", fail)
     answer = caller.send("POST", f"{path}/status?code={code}&Retry-After=9")
     assert (answer.status, answer.json()["code"]) == (503, "not_written_down")
     assert answer.header("Retry-After") is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 
-from credentials.proxy.watching import Watch
+from credentials.proxy.disconnect_watcher import Watch
 
 
 def test_who_goes_is_noticed():

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from common.errors import Invalid
-from credentials.custom_providers import custom_provider_create
+from credentials.services.custom_providers import custom_provider_create
 from egress.client import Client
 from providers.registry import registry
 from tests.credentials.proxy.conftest import KEY, Caller

@@ -9,22 +9,22 @@ from typing import Any
 
 import pytest
 
-from common.callers import Principal
+from common.actors import Principal
 from common.errors import TooMany
-from credentials.proxy import windows
-from credentials.proxy.chosen import choose
+from credentials.proxy import provider_limits
 from credentials.proxy.limits import Rate
 from credentials.proxy.models import Window
 from credentials.proxy.policy import policy_set
+from credentials.proxy.provider_limits import free_in, take_all
+from credentials.proxy.resolve import choose
 from credentials.proxy.target import parse
-from credentials.proxy.windows import free_in, take_all
 from events.models import Event
 from tests.factories import TESTER
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(windows, "PATIENCE", 0)
+    monkeypatch.setattr(provider_limits, "PATIENCE", 0)
 
 
 @pytest.fixture
@@ -120,9 +120,9 @@ def test_how_long_it_takes(now, used, free):
 def test_who_is_a_little_early_waits(row, monkeypatch):
     slept: list[float] = []
     answers = iter([False, False, True])
-    monkeypatch.setattr(windows, "_taken", lambda *_: next(answers))
-    monkeypatch.setattr(windows, "_wait", lambda *_: 0.5)
-    monkeypatch.setattr(windows, "sleep", slept.append)
+    monkeypatch.setattr(provider_limits, "_taken", lambda *_: next(answers))
+    monkeypatch.setattr(provider_limits, "_wait", lambda *_: 0.5)
+    monkeypatch.setattr(provider_limits, "sleep", slept.append)
     take_all(row.id, [Rate(1, 1)])
     assert slept == [0.5, 0.5]
 

@@ -48,7 +48,7 @@ def test_a_token_whose_trail_cannot_be_written_stays_here(provider, grant, api, 
     def full(**_: object) -> None:
         raise OperationalError("the disk is full")
 
-    monkeypatch.setattr("credentials.refresh.handing.record", full)
+    monkeypatch.setattr("credentials.refresh.issue_token.record", full)
     answer = api.post(f"/v1/credentials/{row.id}/token")
     assert answer.status_code == 503
     assert "access_token" not in answer.json()

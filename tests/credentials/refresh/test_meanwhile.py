@@ -10,8 +10,8 @@ from django.db import connection
 from common.errors import Conflict, NotFound
 from credentials.models import Credential, Revocation
 from credentials.refresh import fresh_token
-from credentials.refresh.shapes import opened
-from credentials.services import credential_delete, credential_import, credential_update
+from credentials.refresh.types import opened
+from credentials.services.crud import credential_delete, credential_import, credential_update
 from oauth_apps.models import OAuthApp
 from tests.factories import TESTER
 from vault.sealing import Place, unseal

@@ -15,7 +15,7 @@ from django.db import connection
 from config.worker.loop import Worker
 from credentials.models import Credential
 from credentials.refresh import fresh_token
-from credentials.refresh.due import Refreshes
+from credentials.refresh.tasks import Refreshes
 from tests.api import Api
 from tests.factories import TESTER, make_token
 from tests.fakes.fixtures import until

@@ -28,10 +28,10 @@ from hypothesis.stateful import (
 
 from common.errors import Problem
 from credentials.models import Credential, Revocation
-from credentials.refresh import attempt, due, fresh_token, outcomes, service
-from credentials.refresh.limits import Limits
-from credentials.refresh.shapes import opened
-from credentials.services import credential_delete, credential_import
+from credentials.refresh import attempt, fresh_token, outcomes, services, tasks
+from credentials.refresh.circuit_breaker import Limits
+from credentials.refresh.types import opened
+from credentials.services.crud import credential_delete, credential_import
 from events.models import Event
 from tests.factories import TESTER, make_account, make_app
 from tests.fakes.fixtures import use
@@ -78,7 +78,7 @@ class Machine(RuleBasedStateMachine):
         limits = Limits(
             clock=lambda: time.monotonic() + getattr(settings, "CLOCK_SHIFT_SECONDS", 0)
         )
-        for module in (attempt, due):
+        for module in (attempt, tasks):
             setattr(module, "limits", limits)  # noqa: B010 - they import it, and do not export it
         self.account = make_account()
         self.app = make_app(self.account, "fake")
@@ -133,8 +133,8 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def work(self) -> None:
-        for claim in due.SOURCE.claim("machine", 8):
-            due.SOURCE.run(claim)
+        for claim in tasks.SOURCE.claim("machine", 8):
+            tasks.SOURCE.run(claim)
 
     @rule(user=st.sampled_from(USERS), point=st.sampled_from(CRASHES), force=st.booleans())
     def die(self, user: str, point: str, force: bool) -> None:
@@ -295,16 +295,16 @@ class Machine(RuleBasedStateMachine):
         self.provider.grants.shift += 100_000
 
     def work_now(self) -> None:
-        for claim in due.SOURCE.claim("machine", 8):
-            due.SOURCE.run(claim)
+        for claim in tasks.SOURCE.claim("machine", 8):
+            tasks.SOURCE.run(claim)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_no_grant_is_lost(provider, request, tmp_path, monkeypatch):
     # The fixture undoes what the machine sets, and would keep a layer for each change of its own.
     request.getfixturevalue("settings").CLOCK_SHIFT_SECONDS = 0
-    monkeypatch.setattr(service, "PATIENCE", 0.2)
-    for module in (attempt, due):
+    monkeypatch.setattr(services, "PATIENCE", 0.2)
+    for module in (attempt, tasks):
         monkeypatch.setattr(module, "limits", Limits())
     call, store, succeeded = attempt.call, outcomes.store, outcomes.succeeded
     machines: list[Machine] = []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from credentials.refresh import schedule
-from credentials.refresh.limits import OPENS_AFTER, PER_APP, RESTS_FOR, Busy, Limits
+from credentials.refresh.circuit_breaker import OPENS_AFTER, PER_APP, RESTS_FOR, Busy, Limits
 
 HOUR = 3600
 DAY = 24 * HOUR

@@ -9,8 +9,8 @@ from django.db import OperationalError, connection
 
 from common.errors import Unavailable
 from credentials.models import Credential, Revocation
-from credentials.refresh import durable, fresh_token, lease, outcomes, spool
-from credentials.services import credential_delete
+from credentials.refresh import commit_retry, fresh_token, lease, outcomes, spool
+from credentials.services.crud import credential_delete
 from tests.factories import TESTER
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -33,7 +33,7 @@ def away(monkeypatch):
         return store(*args, **more)
 
     monkeypatch.setattr(outcomes, "store", failing)
-    monkeypatch.setattr(durable, "MARGIN", lease.LEASE.total_seconds() - 0.5)
+    monkeypatch.setattr(commit_retry, "MARGIN", lease.LEASE.total_seconds() - 0.5)
 
     def fail(times: int) -> None:
         left[0] = times

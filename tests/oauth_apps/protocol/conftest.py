@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from egress import client as egress
-from egress.allow import parse
+from egress.allowlist import parse
 from oauth_apps.protocol import Client
 from providers.kinds import OAuth, Refresh
 from tests.oauth_apps.protocol.provider import FakeProvider

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egress.messages import Response
+from egress.requests import Response
 from oauth_apps.protocol import ProtocolError, Tokens, TransientError
-from oauth_apps.protocol.answers import MAX_SECONDS, tokens_of
+from oauth_apps.protocol.responses import MAX_SECONDS, tokens_of
 from providers import quirks
 from tests.oauth_apps.protocol.conftest import make_oauth
 from vault.secret import Secret

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from egress.exchange import Limits
-from egress.messages import Response
+from egress.deadline import Limits
+from egress.requests import Response
 from oauth_apps.protocol import (
     AppError,
     Client,
@@ -22,9 +22,9 @@ from oauth_apps.protocol import (
     introspect,
     refresh,
     revoke,
-    wire,
+    transport,
 )
-from oauth_apps.protocol.answers import tokens_of
+from oauth_apps.protocol.responses import tokens_of
 from tests.egress.servers import Connection
 from tests.oauth_apps.protocol.conftest import make_oauth
 from tests.oauth_apps.protocol.provider import raw_reply, reply, tokens
@@ -173,7 +173,7 @@ def cut(connection: Connection) -> None:
 def test_no_answer_is_transient_and_may_have_been_seen(
     provider, client, behaviour, code, monkeypatch
 ):
-    monkeypatch.setattr(wire, "LIMITS", replace(wire.LIMITS, total=0.15))
+    monkeypatch.setattr(transport, "LIMITS", replace(transport.LIMITS, total=0.15))
     provider.says(behaviour)
     with pytest.raises(TransientError) as caught:
         refresh(client, refresh_token=Secret("rt"))
@@ -209,7 +209,7 @@ def test_a_second_try_that_fails_unsent_was_a_first_that_was_sent(provider, make
 
 def test_both_secrets_share_the_time_of_one_request(make_client, monkeypatch):
     moments = iter([100.0, 109.5])
-    monkeypatch.setattr(wire, "time", SimpleNamespace(monotonic=lambda: next(moments)))
+    monkeypatch.setattr(transport, "time", SimpleNamespace(monotonic=lambda: next(moments)))
     given = []
 
     def ask(secret: Secret | None, limits: Limits) -> str:
@@ -218,7 +218,7 @@ def test_both_secrets_share_the_time_of_one_request(make_client, monkeypatch):
             raise AppError("invalid_client", "Refused.")
         return "done"
 
-    assert wire.with_secrets(make_client(secrets=("new", "old")), ask) == "done"
+    assert transport.with_secrets(make_client(secrets=("new", "old")), ask) == "done"
     assert given == [12.0, 2.5]
 
 

@@ -16,7 +16,7 @@ from oauth_apps.protocol import (
     grant,
 )
 from oauth_apps.protocol.grants import GRANTS
-from oauth_apps.protocol.shapes import Client
+from oauth_apps.protocol.types import Client
 from oauth_apps.protocol.urls import fill
 from providers.properties import variables
 from providers.registry import registry

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egress.messages import Response
+from egress.requests import Response
 from oauth_apps.protocol import Client, TransientError, id_token_claims
-from oauth_apps.protocol.answers import tokens_of
+from oauth_apps.protocol.responses import tokens_of
 from tests.oauth_apps.protocol.conftest import make_oauth
 from vault.secret import Secret
 

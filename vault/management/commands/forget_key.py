@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from common.commands import refusals
-from vault.census import census
-from vault.forgetting import forget
+from common.management import refusals
+from vault.key_retirement import forget
+from vault.key_usage import census
 
 
 class Command(BaseCommand):

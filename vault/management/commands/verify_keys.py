@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from vault import rotation
-from vault.census import census
+from vault.key_usage import census
 
 
 class Command(BaseCommand):

@@ -1,0 +1,1 @@
+"""What all REST endpoints share: views, parsers, serializers, filters, query parameters, ETags."""

@@ -1,0 +1,135 @@
+"""Serializers that neither coerce nor ignore: a wrong type and an unknown field are errors."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.core.validators import validate_email
+from rest_framework import serializers
+
+from common import datetimes, strict_json, text
+from common.db.ids import parse_uuid
+from common.errors import Invalid
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses unknown fields, and raises our Invalid (422) with a reason for each field."""
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if isinstance(data, Mapping):
+            unknown = set(data) - set(self.fields)
+            if unknown:
+                raise serializers.ValidationError(
+                    {text.printable(str(name)): ["unknown field"] for name in unknown}
+                )
+        found: dict[str, Any] = super().to_internal_value(data)
+        return found
+
+    def checked(self) -> dict[str, Any]:
+        """The validated values, or Invalid naming every wrong field."""
+        if not self.is_valid():
+            raise Invalid.many(_flat(self.errors))
+        return dict(self.validated_data)
+
+
+class StrictCharField(serializers.CharField):
+    """One line of text as people write names: a string and no other type, in NFC, not blank.
+
+    `secret=True`: kept byte for byte instead. `allow_blank=True`: "" is a value.
+    """
+
+    def __init__(self, *, max_length: int, secret: bool = False, **kwargs: Any) -> None:
+        super().__init__(trim_whitespace=False, **kwargs)
+        # Not handed to DRF, whose own validators would coerce and count first.
+        self.limit, self.secret = max_length, secret
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        empty, value = self.validate_empty_values(data)
+        if empty or (value == "" and self.allow_blank):
+            return value
+        if not isinstance(value, str):
+            raise serializers.ValidationError("must be a string")
+        value = value if self.secret else text.normal(value)
+        check = text.secret_fault if self.secret else text.label_fault
+        if fault := check(value, max_length=self.limit):
+            raise serializers.ValidationError(fault)
+        return value
+
+
+class StrictBooleanField(serializers.BooleanField):
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            raise serializers.ValidationError("must be true or false")
+        return data
+
+
+class StrictUUIDField(serializers.UUIDField):
+    def to_internal_value(self, data: Any) -> uuid.UUID:
+        found = parse_uuid(data)
+        if found is None:
+            raise serializers.ValidationError("must be an id: a UUID in lower case with hyphens")
+        return found
+
+
+class MomentField(serializers.DateTimeField):
+    """RFC 3339 with an offset."""
+
+    def to_internal_value(self, value: Any) -> Any:
+        found = datetimes.parse(value)
+        if found is None:
+            raise serializers.ValidationError(
+                "must be a time like 2026-11-21T09:30:00Z, with its offset"
+            )
+        return found
+
+
+class EmailField(StrictCharField):
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        value = super().run_validation(data)
+        if isinstance(value, str) and value:
+            try:
+                validate_email(value)
+            except DjangoValidationError:
+                raise serializers.ValidationError("must be an e-mail address") from None
+        return value
+
+
+class MetadataField(serializers.JSONField):
+    """A JSON object within the limits of common.strict_json; null is refused."""
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        if data is serializers.empty:
+            if self.required:
+                self.fail("required")
+            raise serializers.SkipField
+        return strict_json.check_metadata(data, field=self.field_name or "metadata")
+
+
+class LabelListField(serializers.ListField):
+    """A list of distinct one-line strings."""
+
+    def __init__(self, *, max_items: int, **kwargs: Any) -> None:
+        super().__init__(child=StrictCharField(max_length=2048), max_length=max_items, **kwargs)
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        if not isinstance(data, list):
+            raise serializers.ValidationError("must be a list of strings")
+        values: list[str] = super().to_internal_value(data)
+        if len(set(values)) != len(values):
+            raise serializers.ValidationError("must not have the same value twice")
+        return values
+
+
+def _flat(errors: Any, prefix: str = "") -> dict[str, list[str]]:
+    """DRF's nested errors as one level: {"redirect_uris.0": ["…"]}."""
+    found: dict[str, list[str]] = {}
+    for name, reasons in errors.items():
+        path = f"{prefix}{name}"
+        if isinstance(reasons, dict):
+            found |= _flat(reasons, f"{path}.")
+        else:
+            found[path] = [str(reason) for reason in reasons]
+    return found

@@ -1,0 +1,1 @@
+"""What all packages share of the database: ids, its clock, bulk insert, lookups, the planner."""

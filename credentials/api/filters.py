@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from typing import Any
+
+import django_filters
+from django.db.models import QuerySet
+
+from common import health
+from common.api.filters import (
+    ContainsFilter,
+    MadeAfterFilter,
+    MadeBeforeFilter,
+    MomentFilter,
+    UUIDFilter,
+    dotted,
+)
+from credentials.models import Credential
+from providers.registry import registry
+
+
+@dotted(
+    health__status=django_filters.ChoiceFilter(
+        field_name="health_status", choices=[(status, status) for status in health.STATUSES]
+    )
+)
+class CredentialFilter(django_filters.FilterSet):
+    provider = django_filters.CharFilter(
+        strip=False, help_text="A provider's slug; an unknown one finds nothing."
+    )
+    kind = django_filters.CharFilter(
+        strip=False, method="of_kind", help_text="A kind, or an alias of one."
+    )
+    metadata = ContainsFilter(
+        help_text="A JSON object that the metadata contains: nested, arrays, null."
+    )
+    oauth_app_id = UUIDFilter(field_name="oauth_app_id")
+    expiring_before = MomentFilter(field_name="expires_at", lookup_expr="lt")
+    created_after = MadeAfterFilter(field_name="created_at")
+    created_before = MadeBeforeFilter(field_name="created_at")
+
+    class Meta:
+        model = Credential
+        fields: list[str] = []
+
+    def of_kind(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
+        kind = registry().kind(value)
+        return queryset.filter(kind=kind.name if kind else value)

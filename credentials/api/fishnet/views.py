@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from django.db.models import QuerySet
+from django.db.models.fields.json import KeyTextTransform
+from drf_spectacular.utils import extend_schema
+from rest_framework import viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from common.actors import caller
+from common.api.query_params import newest
+from common.api.views import AccountView, body
+from common.db.ids import parse_uuid
+from common.errors import BadRequest, Invalid, NotFound
+from common.scopes import CREDENTIALS_READ, CREDENTIALS_WRITE
+from credentials.api.fishnet.serializers import (
+    CredentialMetadataSerializer,
+    DeletedSerializer,
+    KeySerializer,
+)
+from credentials.models import Credential
+from credentials.services import crud
+from providers.registry import registry
+
+WHOLE_LIST: Final = 10_000
+"""A list without `limit` is whole, as documented there; beyond this, `Link` leads on."""
+
+
+class Metadata(NamedTuple):
+    id: uuid.UUID
+    provider: str
+    name: str
+    property_name: str | None
+    created_at: dt.datetime
+    last_used_at: dt.datetime | None
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "id": str(self.id),
+            "service": self.provider,
+            "name": self.name or self.property_name or "",
+            "created_at": int(self.created_at.timestamp()),
+            "last_used_at": self.last_used_at and int(self.last_used_at.timestamp()),
+        }
+
+
+class CredentialMetadataViewSet(AccountView[Credential], viewsets.GenericViewSet[Credential]):
+    """Stored credentials without their values: list, add a key, delete."""
+
+    scopes = {"GET": CREDENTIALS_READ, "POST": CREDENTIALS_WRITE, "DELETE": CREDENTIALS_WRITE}
+    queryset = Credential.objects.all()
+    serializer_class = CredentialMetadataSerializer
+
+    @extend_schema(responses=CredentialMetadataSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """A bare array, newest first."""
+        page = self.pages.page(self._newest, request, default=WHOLE_LIST)
+        response = Response([metadata.document() for metadata in page])
+        self.pages.add_link(response)
+        return response
+
+    @extend_schema(request=KeySerializer, responses={201: CredentialMetadataSerializer})
+    def create(self, request: Request) -> Response:
+        """Keep a key. The same key again is the same credential, renamed."""
+        who = caller(request)
+        try:
+            found = crud.credential_import(
+                account_id=who.account_id, actor=who.actor, body=_import_body(request)
+            )
+        except Invalid as invalid:
+            raise BadRequest(invalid.detail) from None
+        (metadata,) = _metadata(self.get_queryset().filter(id__in=[found.id]))
+        return Response(metadata.document(), status=201)
+
+    @extend_schema(responses={200: DeletedSerializer})
+    def destroy(self, request: Request, pk: str) -> Response:
+        who = caller(request)
+        id = parse_uuid(pk)
+        if id is None:
+            raise NotFound("credential not found")
+        try:
+            crud.credential_delete(account_id=who.account_id, id=id, actor=who.actor)
+        except NotFound:
+            raise NotFound("credential not found") from None
+        return Response({"deleted": True})
+
+    def _newest(self, count: int, before: uuid.UUID | None) -> Sequence[Metadata]:
+        return _metadata(newest(self.get_queryset(), count, before))
+
+
+def _metadata(queryset: QuerySet[Credential]) -> list[Metadata]:
+    columns = ("id", "provider", "name", "property_name", "created_at", "use__last_used_at")
+    named = queryset.annotate(property_name=KeyTextTransform("name", "properties"))
+    return [Metadata(*row) for row in named.values_list(*columns)]
+
+
+def _import_body(request: Request) -> dict[str, Any]:
+    """What a posted key is as an import. Errors are 400 here, as that API has no 422."""
+    try:
+        sent = KeySerializer(data=body(request)).checked()
+    except Invalid as invalid:
+        raise BadRequest(f"service, name, and key are required: {invalid.detail}") from None
+    service = sent["service"].strip()
+    properties = {"name": sent["name"].strip(), **_key_properties(service, sent["key"].strip())}
+    if "kind" not in properties:
+        raise BadRequest(
+            "unknown service: a provider that takes keys, or a registered custom.<name>"
+        )
+    return {"name": sent["name"].strip(), "properties": properties}
+
+
+def _key_properties(service: str, key: str) -> dict[str, str]:
+    provider = registry().provider(service)
+    kind = provider.posted_kind if provider and service != "custom" else None
+    if kind is None or kind.posted_key is None:
+        return {}
+    owner = {"provider": service} if kind.provider == "custom" else {}
+    return {"kind": kind.name, kind.posted_key: key, **owner}

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from common.api.serializers import StrictCharField, StrictSerializer
+from credentials.proxy import policy
+
+
+class WholeNumberField(serializers.IntegerField):
+    """A whole number, and nothing that only looks like one."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if type(data) is not int:
+            raise serializers.ValidationError("must be a whole number")
+        return data
+
+
+class MethodField(StrictCharField):
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        value = super().run_validation(data)
+        if not policy.METHOD.search(value):
+            raise serializers.ValidationError("must be a method such as GET, in capitals")
+        return value
+
+
+class PathField(StrictCharField):
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        value = super().run_validation(data)
+        if not policy.PATH.search(value):
+            raise serializers.ValidationError("must be a path such as /v1/charges*")
+        return value
+
+
+class RateSerializer(StrictSerializer):
+    requests = WholeNumberField(min_value=1, max_value=policy.MAX_RATE)
+    seconds = WholeNumberField(min_value=1, max_value=policy.MAX_SECONDS)
+
+
+class PolicySerializer(StrictSerializer):
+    """What may be done with the credential through the proxy; null or absent: no restriction."""
+
+    methods = serializers.ListField(
+        child=MethodField(max_length=16),
+        allow_null=True,
+        required=False,
+        max_length=20,
+        help_text="Such as GET, in capitals.",
+    )
+    paths = serializers.ListField(
+        child=PathField(max_length=256),
+        allow_null=True,
+        required=False,
+        max_length=policy.MAX_PATHS,
+        help_text="Patterns such as /v1/charges*, where * is any run of characters.",
+    )
+    rate_limit = RateSerializer(allow_null=True, required=False)
+    concurrency = WholeNumberField(
+        min_value=1, max_value=policy.MAX_AT_ONCE, allow_null=True, required=False
+    )

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from common.actors import caller
+from common.api.serializers import StrictCharField, StrictSerializer
+from common.api.views import ApiView, body
+from common.scopes import CREDENTIALS_REVEAL
+from credentials.api.responses import existing
+from credentials.services.reveal import REASON_LENGTH, credential_reveal
+
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+class RevealRequestSerializer(StrictSerializer):
+    reason = StrictCharField(max_length=REASON_LENGTH, help_text="Why; it is kept.")
+
+
+class RevealSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    properties = serializers.DictField(help_text="With their real values.")
+
+
+class RevealView(ApiView):
+    scopes = {"POST": CREDENTIALS_REVEAL}
+
+    @extend_schema(request=RevealRequestSerializer, responses={200: RevealSerializer})
+    def post(self, request: Request, pk: str) -> Response:
+        """The real values of one credential. Ten an hour for a token; each is an event."""
+        id = existing(request, pk)
+        reason = RevealRequestSerializer(data=body(request)).checked()["reason"]
+        who = caller(request)
+        properties = credential_reveal(
+            account_id=who.account_id, id=id, actor=who.actor, reason=reason
+        )
+        return Response({"id": str(id), "properties": properties}, headers=NO_STORE)

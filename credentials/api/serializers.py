@@ -1,0 +1,98 @@
+"""The shapes of the API. Reading does not run through them (reads.py); the schema and PATCH do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from common.api.serializers import EmailField, MetadataField, StrictCharField, StrictSerializer
+from credentials.imports.validation import NAME_LENGTH
+from oauth_apps.serializers import HealthSerializer
+
+
+class CredentialUpdateSerializer(StrictSerializer):
+    """Nothing else can be patched: a secret by import or rotate, the OAuth app by import."""
+
+    name = StrictCharField(max_length=NAME_LENGTH, required=False)
+    owner_email = EmailField(max_length=254, required=False, allow_blank=True, allow_null=True)
+    metadata = MetadataField(required=False)
+
+    def validate_owner_email(self, value: str | None) -> str:
+        return value or ""
+
+
+class CredentialMergeSerializer(CredentialUpdateSerializer):
+    """As a merge patch (RFC 7396): null removes."""
+
+    name = StrictCharField(max_length=NAME_LENGTH, required=False, allow_null=True)
+
+    def validate_name(self, value: str | None) -> str:
+        return value or ""
+
+
+class EmbeddedAppSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    client_id = serializers.CharField()
+    client_secret = serializers.CharField()
+    metadata = serializers.DictField()
+    provider = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+
+
+class RefreshSerializer(serializers.Serializer[Any]):
+    state = serializers.ChoiceField(
+        choices=["fresh", "due", "refreshing", "needs_reauth", "paused"]
+    )
+    last_at = serializers.DateTimeField(allow_null=True)
+    next_at = serializers.DateTimeField(allow_null=True)
+    error = serializers.CharField(allow_null=True)
+
+
+class CredentialSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    provider = serializers.CharField()
+    kind = serializers.CharField()
+    name = serializers.CharField(allow_null=True, help_text="Falls back to `properties.name`.")
+    oauth_app_id = serializers.UUIDField(allow_null=True)
+    oauth_app = EmbeddedAppSerializer(allow_null=True)
+    properties = serializers.DictField(help_text="Secret fields are masked.")
+    metadata = serializers.DictField()
+    health = HealthSerializer()
+    owner_email = serializers.EmailField(allow_null=True)
+    external_id = serializers.CharField(allow_null=True)
+    expires_at = serializers.DateTimeField(allow_null=True)
+    refresh = RefreshSerializer(allow_null=True)
+    last_used_at = serializers.DateTimeField(allow_null=True)
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+
+
+class CredentialImportSerializer(serializers.Serializer[Any]):
+    """One body of an import. Checked by credentials.imports.validation, which is made for millions."""
+
+    properties = serializers.DictField()
+    name = serializers.CharField(required=False, max_length=NAME_LENGTH)
+    oauth_app_id = serializers.UUIDField(required=False, allow_null=True)
+    metadata = serializers.DictField(required=False)
+    owner_email = serializers.EmailField(required=False, allow_null=True)
+    external_id = serializers.CharField(required=False, max_length=255)
+    obtained_at = serializers.DateTimeField(required=False)
+
+
+class ImportFaultSerializer(serializers.Serializer[Any]):
+    line = serializers.IntegerField()
+    field = serializers.CharField(allow_null=True)
+    reason = serializers.CharField()
+
+
+class ImportReportSerializer(serializers.Serializer[Any]):
+    created = serializers.IntegerField()
+    updated = serializers.IntegerField()
+    unchanged = serializers.IntegerField()
+    rejected = serializers.IntegerField()
+    dry_run = serializers.BooleanField()
+    errors = ImportFaultSerializer(many=True)  # type: ignore[assignment] # a field, named as DRF names a property
+    errors_truncated = serializers.BooleanField()

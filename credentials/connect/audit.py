@@ -1,0 +1,59 @@
+"""The events of connecting, and the reasons that staff read."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any, Final
+
+import structlog
+from django.core.cache import cache
+
+from common.actors import Actor
+from common.datetimes import iso
+from common.db.clock import db_now
+from credentials.connect.errors import sentence
+from events.services import record
+
+logger = structlog.get_logger(__name__)
+
+STRAYS_A_MINUTE: Final = 60
+
+
+def note(
+    actor: Actor,
+    account_id: uuid.UUID,
+    verb: str,
+    target_type: str,
+    target_id: uuid.UUID,
+    changed: Sequence[str] = (),
+) -> None:
+    record(
+        actor=actor,
+        account_id=account_id,
+        verb=verb,
+        target_type=target_type,
+        target_id=target_id,
+        changed=changed,
+    )
+
+
+def note_stray(actor: Actor, account_id: uuid.UUID, app_id: uuid.UUID, code: str) -> None:
+    """An answer that belongs to no attempt: an event of the app, as anybody can send any number."""
+    logger.warning("connect refused", code=code, app=str(app_id))
+    if _count(f"connect/strays/{app_id}") <= STRAYS_A_MINUTE:
+        note(actor, account_id, "connect.refused", "oauth_app", app_id, [code])
+
+
+def _count(key: str) -> int:
+    """How often this was called within a minute; it starts anew when the cache forgets."""
+    cache.add(key, 0, 60)
+    try:
+        return cache.incr(key)
+    except ValueError:  # It ran out between the two.
+        return 1
+
+
+def failure(code: str, detail: str = "") -> dict[str, Any]:
+    """Why something failed, as it is stored and shown. `detail` is a sentence of our own."""
+    return {"code": code, "detail": detail or sentence(code), "time": iso(db_now())}

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import uuid
+
+from common.api import etags
+from common.api.etags import Tags
+from common.errors import NotFound
+from credentials.models import Credential
+
+
+def locked(account_id: uuid.UUID, id: uuid.UUID, if_match: Tags | None = None) -> Credential:
+    """The account's credential, locked until the transaction ends.
+
+    Raises NotFound, or PreconditionFailed where its revision is none of `if_match`.
+    """
+    rows = Credential.objects.select_for_update(of=("self",), no_key=True)
+    row = rows.filter(account_id=account_id, id=id).first()
+    if row is None:
+        raise NotFound()
+    etags.check(row.revision, if_match)
+    return row

@@ -1,0 +1,7 @@
+from django.apps import AppConfig
+
+
+class ImportPageConfig(AppConfig):
+    name = "credentials.imports"
+    label = "import_page"
+    verbose_name = "Import page"

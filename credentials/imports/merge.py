@@ -1,0 +1,212 @@
+"""What an import changes in the row that is there: absent keys keep, refreshed tokens are not rolled back."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
+
+from common.datetimes import iso
+from common.db.ids import uuid7
+from common.errors import Conflict, Invalid
+from common.health import unknown
+from common.strict_json import same
+from credentials.imports.validation import Item
+from vault.sealing import Place, Sealed, holds, seal, unseal
+from vault.services import fingerprint
+
+TABLE: Final = "credentials_credential"
+CLOCKS_DIFFER: Final = dt.timedelta(minutes=5)
+
+
+class Row(NamedTuple):
+    """The columns of a credential that an import may change, in the order they are written."""
+
+    id: uuid.UUID
+    identity: bytes
+    oauth_app_id: uuid.UUID | None
+    provider: str
+    name: str
+    owner_email: str
+    external_id: str
+    properties: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    health: Mapping[str, Any]
+    secrets: Sealed | None
+    fingerprints: Mapping[str, list[str]]
+    obtained_at: dt.datetime | None
+    expires_at: dt.datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A row to be written, and the names of what changed; none at all: it is as it was.
+
+    `other_secrets`: it replaces a grant, so that what is under way with that one no longer counts.
+    """
+
+    row: Row
+    changed: list[str]
+    created: bool
+    other_secrets: bool = False
+
+
+def create(item: Item, *, account_id: uuid.UUID, now: dt.datetime) -> Write:
+    """A new row. Raises Invalid for the required secrets that `item` leaves out."""
+    _check_obtained(item, now)
+    if item.partial:
+        raise Invalid.many({f"properties.{name}": ["is required"] for name in item.partial})
+    id = uuid7()
+    prints = {name: [fingerprint(account_id, value)] * 2 for name, value in item.secrets.items()}
+    row = Row(
+        id=id,
+        identity=item.identity,
+        oauth_app_id=item.app_id,
+        provider=item.provider,
+        name=item.name or "",
+        owner_email=item.owner_email or "",
+        external_id=item.external_id or "",
+        properties=item.properties,
+        metadata=item.metadata or {},
+        health=unknown(now),
+        secrets=_sealed(account_id, id, item.secrets),
+        fingerprints=prints,
+        obtained_at=item.obtained_at,
+        expires_at=item.expires_at,
+    )
+    return Write(row=row, changed=[], created=True)
+
+
+def merge(
+    item: Item, row: Row, *, account_id: uuid.UUID, now: dt.datetime, former: bool = False
+) -> Write:
+    """`row` with what `item` says. `former`: the row was found by an identity that it had before.
+
+    Then its properties are as old as the secrets beside them, and only with a new secret do they
+    count.
+
+    Raises Conflict for a body obtained before the one that is stored, and SecretUnavailable (409)
+    for a row that does not open, unless `item` has all its secrets: then they replace it.
+    """
+    _check_obtained(item, now)
+    if item.obtained_at and row.obtained_at and item.obtained_at < row.obtained_at:
+        stored = iso(row.obtained_at)
+        raise Conflict(f"obtained_at: is older than what is stored ({stored}).")
+    news = _secret_news(item, row, account_id)
+    if former and not news.changed:
+        item = _outdated(item, row)
+    secrets = row.secrets
+    prints = dict(row.fingerprints)
+    if news.changed:
+        secrets = _resealed(item, row, news, account_id)
+        prints |= {name: [news.prints[name]] * 2 for name in news.changed}
+    properties = _properties(item, row, news)
+    merged = row._replace(
+        oauth_app_id=None if item.clears_app else item.app_id or row.oauth_app_id,
+        name=row.name if item.name is None else item.name,
+        owner_email=row.owner_email if item.owner_email is None else item.owner_email,
+        properties=properties,
+        metadata=row.metadata if item.metadata is None else item.metadata,
+        health=unknown(now) if news.changed else row.health,
+        secrets=secrets,
+        fingerprints=prints,
+        obtained_at=item.obtained_at or row.obtained_at,
+        expires_at=_expiry(item, row, properties),
+    )
+    return Write(
+        row=merged,
+        changed=_changed(row, merged, news),
+        created=False,
+        other_secrets=bool(news.changed),
+    )
+
+
+def _outdated(item: Item, row: Row) -> Item:
+    """`item` without what goes with a secret that was rotated away: a key's id, an expiry."""
+    labels = {name: value for name, value in item.properties.items() if name in {"kind", "name"}}
+    return replace(item, properties=labels, expires_at=row.expires_at)
+
+
+def _check_obtained(item: Item, now: dt.datetime) -> None:
+    """A time to come would shut out every later import."""
+    if item.obtained_at and item.obtained_at > now + CLOCKS_DIFFER:
+        raise Invalid.of("obtained_at", "lies in the future")
+
+
+@dataclass(frozen=True, slots=True)
+class _SecretNews:
+    """`changed`: given secrets that replace what is held; `stale`: given ones that a refresh replaced."""
+
+    prints: dict[str, str]
+    changed: list[str]
+    stale: list[str]
+
+
+def _secret_news(item: Item, row: Row, account_id: uuid.UUID) -> _SecretNews:
+    prints = {name: fingerprint(account_id, value) for name, value in item.secrets.items()}
+    changed = [
+        name for name, print in prints.items() if print not in row.fingerprints.get(name, ())
+    ]
+    stale = [
+        name
+        for name, print in prints.items()
+        if name not in changed and print != row.fingerprints[name][0]
+    ]
+    if row.secrets and not changed and not holds(_place(account_id, row.id), row.secrets):
+        # Nobody can read what is held. All secrets at once replace it; fewer are refused below.
+        return _SecretNews(prints, sorted(prints) or sorted(row.fingerprints), [])
+    return _SecretNews(prints, changed, stale)
+
+
+def _resealed(item: Item, row: Row, news: _SecretNews, account_id: uuid.UUID) -> Sealed | None:
+    """The new secrets with those held that `item` leaves out, or has in an outdated version."""
+    given = {name: value for name, value in item.secrets.items() if name not in news.stale}
+    held: dict[str, str] = {}
+    if row.secrets and set(row.fingerprints) - set(given):
+        held = unseal(_place(account_id, row.id), row.secrets)
+    return _sealed(account_id, row.id, {**held, **given})
+
+
+def _properties(item: Item, row: Row, news: _SecretNews) -> dict[str, Any]:
+    """Stored properties under the given ones. A token's expiry comes and goes with the token."""
+    given = dict(item.properties)
+    stored = dict(row.properties)
+    token = "access_token" if "access_token" in row.fingerprints else None
+    renewed = token in news.changed if token else bool(news.changed)
+    if not renewed and ("expires_at" in stored or token in news.stale):
+        given.pop("expires_at", None)
+    if "access_token" in news.changed and "expires_at" not in given:
+        stored.pop("expires_at", None)
+    return {**stored, **given}
+
+
+def _expiry(item: Item, row: Row, properties: Mapping[str, Any]) -> dt.datetime | None:
+    if properties.get("expires_at") == row.properties.get("expires_at"):
+        return row.expires_at
+    return item.expires_at
+
+
+def _changed(row: Row, merged: Row, news: _SecretNews) -> list[str]:
+    plain = ("oauth_app_id", "name", "owner_email", "obtained_at")
+    names = [name for name in plain if getattr(row, name) != getattr(merged, name)]
+    if not same(row.metadata, merged.metadata):
+        names.append("metadata")
+    fields = sorted({*row.properties, *merged.properties})
+    names += [
+        f"properties.{field}"
+        for field in fields
+        if field in news.changed
+        or (field in row.properties) != (field in merged.properties)
+        or not same(row.properties[field], merged.properties[field])
+    ]
+    return names
+
+
+def _place(account_id: uuid.UUID, id: uuid.UUID) -> Place:
+    return Place(TABLE, "secrets", str(account_id), str(id))
+
+
+def _sealed(account_id: uuid.UUID, id: uuid.UUID, secrets: Mapping[str, str]) -> Sealed | None:
+    return seal(_place(account_id, id), dict(secrets)) if secrets else None

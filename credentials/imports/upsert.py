@@ -1,0 +1,307 @@
+"""Items into rows: one upstream account is one row, under any concurrency.
+
+Within one transaction: the rows of these identities are read and locked, each item is merged with
+its row, and what differs is written by one statement, which changes a row only if its id is the
+one that the new seal was made for. An item whose identity another process took meanwhile is not
+written by it: it goes round again and finds that row.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import orjson
+from django.db import IntegrityError, OperationalError, connection, transaction
+
+from common.actors import Actor
+from common.db import bulk_insert
+from common.db.clock import db_now
+from common.errors import Conflict, Invalid, Problem
+from credentials.health import services as health
+from credentials.imports.merge import TABLE, Row, Write, create, merge
+from credentials.imports.validation import Item
+from credentials.models import Credential, CredentialAlias
+from credentials.refresh import on_import as refresh
+from events.services import record_many
+from oauth_apps.models import OAuthApp
+from providers.registry import registry
+from providers.services import custom_provider_slugs
+from webhooks.services import tell_many
+
+CHUNK: Final = 1000
+ATTEMPTS: Final = 5
+
+COLUMNS: Final = {
+    "id": "uuid",
+    "identity": "bytea",
+    "oauth_app_id": "uuid",
+    "provider": "text",
+    "name": "text",
+    "owner_email": "text",
+    "external_id": "text",
+    "properties": "jsonb",
+    "metadata": "jsonb",
+    "health": "jsonb",
+    "secrets": "bytea",
+    "fingerprints": "jsonb",
+    "obtained_at": "timestamptz",
+    "expires_at": "timestamptz",
+    "account_id": "uuid",
+    "generation": "int",
+    "refresh_next_at": "timestamptz",
+    "revision": "int",
+    "created_at": "timestamptz",
+    "updated_at": "timestamptz",
+}
+_KEPT: Final = {
+    "id", "identity", "account_id", "generation", "refresh_next_at", "revision", "created_at",
+    "provider", "external_id",
+}  # fmt: skip
+_ON_CONFLICT: Final = (
+    "ON CONFLICT (account_id, identity) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name not in _KEPT)
+    + f", {refresh.ON_CONFLICT}, revision = {TABLE}.revision + 1 WHERE {TABLE}.id = excluded.id RETURNING id"
+)
+
+# A rotation that was committed since we looked has left its former identity as an alias: such a row
+# is not made again, but found in the next round. (SQLite lets one write at a time.)
+_UNLESS_FORMER: Final = (
+    " AND NOT EXISTS (SELECT FROM credentials_credentialalias former"
+    " WHERE former.account_id = given.account_id AND former.identity = given.identity) "
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one item: `id` is the row's, `problem` says why it was rejected."""
+
+    result: Literal["created", "updated", "unchanged", "rejected"]
+    id: uuid.UUID | None = None
+    problem: Problem | None = None
+
+
+class OtherSecrets(Conflict):
+    """409: the upstream account has a credential, and what holds for it is not what was given."""
+
+    def __init__(self, id: uuid.UUID) -> None:
+        super().__init__(
+            "There is a credential of this upstream account already, with another secret; nothing"
+            " proved that this one is its owner's. To replace its secret, make the link with"
+            " credential_id.",
+            extra={"credential_id": str(id)},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Owned:
+    """What items may refer to: the account's OAuth apps with their providers, its custom services."""
+
+    apps: dict[uuid.UUID, str]
+    custom_providers: frozenset[str]
+
+
+def store(
+    items: Sequence[Item],
+    *,
+    account_id: uuid.UUID,
+    actor: Actor,
+    dry_run: bool = False,
+    proved: bool = True,
+) -> list[Outcome]:
+    """Store at most CHUNK items of distinct identities in one transaction; outcomes in their order.
+
+    With `dry_run`, the outcomes are those that would be, and nothing is written. Items whose identity
+    is not `proved` replace no secret: such a one is rejected with OtherSecrets.
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            with transaction.atomic():
+                found = _store(items, account_id, actor, dry_run, proved)
+            return [found[item.identity] for item in items]
+        except (IntegrityError, OperationalError) as error:
+            # An app deleted meanwhile, or a deadlock: all is undone, so all of it runs again.
+            if attempt == ATTEMPTS - 1 or not _transient(error):
+                raise
+    raise AssertionError("the last attempt returned or raised")
+
+
+def _store(
+    items: Sequence[Item], account_id: uuid.UUID, actor: Actor, dry_run: bool, proved: bool
+) -> dict[bytes, Outcome]:
+    outcomes: dict[bytes, Outcome] = {}
+    owned = _Owned(_apps(account_id, items), _custom_providers(account_id, items))
+    # One order for all processes, so that none holds what another holding its next waits for.
+    pending = sorted(items, key=lambda item: item.identity)
+    while pending:
+        writes = _planned(pending, account_id, owned, outcomes, proved)
+        written = set() if dry_run else _written(list(writes.values()), account_id, actor)
+        for identity, write in writes.items():
+            if dry_run or write.row.id in written:
+                result: Literal["created", "updated"] = "created" if write.created else "updated"
+                outcomes[identity] = Outcome(result, write.row.id)
+        pending = [item for item in pending if item.identity not in outcomes]
+    return outcomes
+
+
+def _planned(
+    items: Sequence[Item],
+    account_id: uuid.UUID,
+    owned: _Owned,
+    outcomes: dict[bytes, Outcome],
+    proved: bool,
+) -> dict[bytes, Write]:
+    """What is to be written, by the items' identities; the outcomes of the others are settled here."""
+    rows = _locked_rows(account_id, [item.identity for item in items])
+    former = _formerly(account_id, [item.identity for item in items if item.identity not in rows])
+    now = db_now()
+    writes: dict[bytes, Write] = {}
+    seen: set[uuid.UUID] = set()
+    for item in items:
+        row = rows.get(item.identity) or former.get(item.identity)
+        try:
+            _check_owned(item, owned)
+            if row is None:
+                write = create(item, account_id=account_id, now=now)
+            elif row.id in seen:
+                raise Invalid.of("properties", "is the same upstream account as another line")
+            else:
+                aged = item.identity in former
+                write = merge(item, row, account_id=account_id, now=now, former=aged)
+                if write.other_secrets and not proved:
+                    raise OtherSecrets(row.id)
+        except Problem as problem:
+            outcomes[item.identity] = Outcome("rejected", problem=problem)
+            continue
+        seen.add(write.row.id)
+        if write.created or write.changed:
+            writes[item.identity] = write
+        else:
+            outcomes[item.identity] = Outcome("unchanged", write.row.id)
+    return writes
+
+
+def _locked_rows(account_id: uuid.UUID, identities: list[bytes]) -> dict[bytes, Row]:
+    rows = (
+        Credential.objects.filter(
+            account_id=account_id, identity__in=bulk_insert.any_of(identities)
+        )
+        .select_for_update(of=("self",), no_key=True)
+        .order_by("identity")
+        .values_list(*Row._fields)
+    )
+    return {bytes(row[1]): Row(row[0], bytes(row[1]), *row[2:]) for row in rows}
+
+
+def _formerly(account_id: uuid.UUID, identities: list[bytes]) -> dict[bytes, Row]:
+    """The rows that had these identities before their secrets were rotated.
+
+    It is asked after `_locked_rows`, which has waited for a rotation under way.
+    """
+    if not identities:
+        return {}
+    aliases = CredentialAlias.objects.filter(
+        account_id=account_id, identity__in=bulk_insert.any_of(identities)
+    )
+    found = {
+        bytes(old): bytes(new)
+        for old, new in aliases.values_list("identity", "credential__identity")
+    }
+    rows = _locked_rows(account_id, sorted(set(found.values()))) if found else {}
+    return {old: rows[new] for old, new in found.items() if new in rows}
+
+
+def _apps(account_id: uuid.UUID, items: Iterable[Item]) -> dict[uuid.UUID, str]:
+    """The provider of each OAuth app that `items` name: those of the account alone."""
+    wanted = {item.app_id for item in items if item.app_id}
+    if not wanted:
+        return {}
+    found = OAuthApp.objects.filter(account_id=account_id, id__in=wanted)
+    return dict(found.values_list("id", "provider"))
+
+
+def _custom_providers(account_id: uuid.UUID, items: Iterable[Item]) -> frozenset[str]:
+    """Which custom services that `items` name are registered in the account."""
+    wanted = {item.provider for item in items if item.kind.provider == "custom"}
+    return custom_provider_slugs(account_id=account_id, slugs=wanted) if wanted else frozenset()
+
+
+def _check_owned(item: Item, owned: _Owned) -> None:
+    if item.kind.provider == "custom" and item.provider not in owned.custom_providers:
+        raise Invalid.of("properties.provider", "unknown service; register it first")
+    if item.app_id is None:
+        return
+    provider = owned.apps.get(item.app_id)
+    if provider is None:
+        raise Invalid.of("oauth_app_id", "there is no such OAuth app")
+    if provider != item.provider:
+        raise Invalid.of(
+            "oauth_app_id", f"is for {provider}; {item.kind.name} needs {item.provider}"
+        )
+
+
+def _written(writes: Sequence[Write], account_id: uuid.UUID, actor: Actor) -> set[uuid.UUID]:
+    """Write rows and events; the ids that were written: the others lost a race."""
+    if not writes:
+        return set()
+    now = db_now()
+    values = [row_values(write, account_id, now) for write in writes]
+    unless = _UNLESS_FORMER if connection.vendor == "postgresql" else ""
+    returned = bulk_insert.insert(TABLE, COLUMNS, values, then=unless + _ON_CONFLICT)
+    ids = {id if isinstance(id, uuid.UUID) else uuid.UUID(id) for (id,) in returned}
+    if renewed := [w.row.id for w in writes if w.other_secrets and w.row.id in ids]:
+        health.renewed(account_id=account_id, ids=renewed)
+    happenings = [
+        ("credential.created" if w.created else "credential.updated", w.row.id, w.changed)
+        for w in writes
+        if w.row.id in ids
+    ]
+    record_many(actor=actor, account_id=account_id, target_type="credential", happenings=happenings)
+    tell_many(account_id=account_id, happenings=[(verb, id) for verb, id, _ in happenings])
+    return ids
+
+
+def row_values(write: Write, account_id: uuid.UUID, now: Any) -> tuple[Any, ...]:
+    """What is stored of a row that is created at `now`, in the order of COLUMNS; JSON as text."""
+    row = write.row
+    return (
+        *row[:7],
+        _text(row.properties),
+        _text(row.metadata),
+        _text(row.health),
+        row.secrets and row.secrets.blob,
+        _text(row.fingerprints),
+        row.obtained_at,
+        row.expires_at,
+        account_id,
+        int(write.other_secrets),
+        _first_due(row, now),
+        1,
+        now,
+        now,
+    )
+
+
+def _first_due(row: Row, now: Any) -> Any:
+    kind = registry().kinds[row.properties["kind"]]
+    return refresh.first_due(
+        kind,
+        row.fingerprints,
+        expires_at=row.expires_at,
+        obtained_at=row.obtained_at,
+        now=now,
+    )
+
+
+def _text(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _transient(error: Exception) -> bool:
+    """Whether the same statements may well succeed now (SQLSTATE class 40, or a foreign key's race)."""
+    cause = getattr(error.__cause__, "sqlstate", None)
+    return (
+        isinstance(error, IntegrityError) or cause in {"40P01", "40001"} or "locked" in str(error)
+    )

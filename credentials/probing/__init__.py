@@ -1,0 +1,1 @@
+"""Ask the provider whether a credential works: probes, schedule, on-demand checks."""

@@ -1,0 +1,113 @@
+"""Probes that are due: a source of the worker's. Any number of workers share the work.
+
+A credential is taken by one conditional UPDATE of its ProbeState. All workers together keep one pace
+per provider (ProviderGate), a slow one while it has an outage; what callers have reported goes first.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.db.models import Exists, Min, OuterRef, QuerySet, Subquery
+
+from common.actors import Actor
+from common.db.clock import db_now
+from common.errors import NotFound
+from credentials.health import outage_detection, probe_schedule
+from credentials.health.models import ProbeState, ProviderGate
+from credentials.health.registration import enrol
+from credentials.probing.check import examine
+
+LEASE: Final = dt.timedelta(seconds=60)
+"""Longer than two probes with a refresh between, of at most 12 s each."""
+
+BATCH: Final = 5
+A_SECOND: Final = 5.0
+IN_AN_OUTAGE: Final = 0.1
+"""Probes a second of one provider, by all workers together."""
+
+ACTOR: Final = Actor(name="worker:probes")
+name = "probes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right to look at one credential until the lease ends."""
+
+    account_id: uuid.UUID
+    id: uuid.UUID
+    owner: str
+    until: dt.datetime
+
+
+def claim(owner: str, limit: int) -> list[Claim]:
+    """At most `limit` due credentials: reported ones, then of the provider served least recently."""
+    enrol()
+    now = db_now()
+    reported = ProbeState.objects.filter(urgent=True, next_at__lte=now).order_by("next_at")
+    claims = _taken(reported, owner, now, limit)
+    for gate in _open_gates(now):
+        if len(claims) >= limit:
+            break
+        claims += _through(gate, owner, now, min(BATCH, limit - len(claims)))
+    return claims
+
+
+def run(claim: Claim) -> None:
+    """Look at it, and decide when the next look is due."""
+    try:
+        wait = examine(account_id=claim.account_id, id=claim.id, actor=ACTOR)
+    except NotFound:
+        return
+    _plan(claim, wait)
+
+
+def next_due() -> dt.datetime | None:
+    """When the next look is due; None where none is. A look under way is due when its lease ends."""
+    urgent = ProbeState.objects.filter(urgent=True).aggregate(at=Min("next_at"))["at"]
+    first = _of(OuterRef("provider")).order_by("next_at").values("next_at")[:1]
+    gates = ProviderGate.objects.annotate(first=Subquery(first)).filter(first__isnull=False)
+    turns = [max(open_at, at) for open_at, at in gates.values_list("open_at", "first")]
+    return min([*turns, urgent] if urgent else turns, default=None)
+
+
+def _open_gates(now: dt.datetime) -> QuerySet[ProviderGate]:
+    due = _of(OuterRef("provider")).filter(next_at__lte=now)
+    return ProviderGate.objects.filter(Exists(due), open_at__lte=now).order_by("open_at")
+
+
+def _of(provider: Any) -> QuerySet[ProbeState]:
+    return ProbeState.objects.filter(provider=provider)
+
+
+def _through(gate: ProviderGate, owner: str, now: dt.datetime, limit: int) -> list[Claim]:
+    """Some of one provider's, if nobody else has just taken their turn."""
+    slow = outage_detection.under_way(gate.provider, now)
+    limit = 1 if slow else limit
+    seconds = limit / (IN_AN_OUTAGE if slow else A_SECOND)
+    mine = ProviderGate.objects.filter(provider=gate.provider, open_at=gate.open_at)
+    if not mine.update(open_at=now + dt.timedelta(seconds=seconds)):
+        return []
+    due = _of(gate.provider).filter(next_at__lte=now).order_by("next_at")
+    return _taken(due, owner, now, limit)
+
+
+def _taken(due: QuerySet[ProbeState], owner: str, now: dt.datetime, limit: int) -> list[Claim]:
+    """Each by one conditional UPDATE, which makes it due again at the end of its lease."""
+    until = now + LEASE
+    claims = []
+    for row in due[:limit]:
+        still = ProbeState.objects.filter(credential_id=row.credential_id, next_at=row.next_at)
+        if still.update(next_at=until, lease_owner=owner, urgent=False):
+            ids = {"account_id": row.account_id, "id": row.credential_id}
+            claims.append(Claim(**ids, owner=owner, until=until))
+    return claims
+
+
+def _plan(claim: Claim, wait: int) -> None:
+    """The next look. A report that came meanwhile has made it due already, and stays so."""
+    mine = ProbeState.objects.filter(lease_owner=claim.owner, next_at=claim.until)
+    probe_schedule.plan(mine, id=claim.id, wait=wait)

@@ -1,0 +1,121 @@
+"""Reading what a use needs of a credential: one statement, written out, as every request runs it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import orjson
+from django.db import connection
+
+from common.db.bulk_insert import sqlite_value
+from common.db.ids import as_uuid
+from credentials.proxy.limits import Rate, now_seconds
+from vault.sealing import Place, Sealed, unseal
+
+_TABLE: Final = "credentials_credential"
+_SELECT: Final = """
+    SELECT c.id, c.provider, c.kind, c.properties, c.secrets, c.health_status, c.oauth_app_id,
+        app.config, policy.credential_id, policy.methods, policy.paths, policy.rate_requests,
+        policy.rate_seconds, policy.concurrency, coalesce(allowance.held_until - {now}, 0)
+    FROM credentials_credential c
+    LEFT JOIN oauth_apps_oauthapp app ON app.id = c.oauth_app_id
+    LEFT JOIN proxy_credentialpolicy policy ON policy.credential_id = c.id
+    LEFT JOIN proxy_allowance allowance ON allowance.credential_id = c.id
+    WHERE c.account_id = %s AND {where} ORDER BY c.id DESC LIMIT 1
+"""
+
+
+class Policy(NamedTuple):
+    """As `models.CredentialPolicy`; None: no restriction of that sort."""
+
+    methods: list[str] | None
+    paths: list[str] | None
+    rate: Rate | None
+    concurrency: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Row:
+    """A credential, sealed. `held_for`: seconds for which its provider wants to be left alone."""
+
+    account_id: uuid.UUID
+    id: uuid.UUID
+    provider: str
+    kind: str
+    properties: Mapping[str, Any]
+    sealed: Sealed | None
+    health_status: str
+    oauth_app_id: uuid.UUID | None
+    config: Mapping[str, Any]
+    policy: Policy | None
+    held_for: float
+
+    def unsealed(self) -> dict[str, str]:
+        """The secrets. Raises SecretUnavailable."""
+        if self.sealed is None:
+            return {}
+        place = Place(_TABLE, "secrets", str(self.account_id), str(self.id))
+        found: dict[str, str] = unseal(place, self.sealed)
+        return found
+
+
+def by_id(account_id: uuid.UUID, id: uuid.UUID) -> Row | None:
+    return _one(account_id, "c.id = %s", id)
+
+
+def newest(account_id: uuid.UUID, provider: str) -> Row | None:
+    """The credential of the provider that was made last."""
+    return _one(account_id, "c.provider = %s", provider)
+
+
+def newest_part(account_id: uuid.UUID, kind: str, name: str) -> Row | None:
+    """The newest of a kind whose property `name` is this."""
+    return _one(account_id, "c.kind = %s AND c.properties ->> 'name' = %s", kind, name)
+
+
+def _one(account_id: uuid.UUID, where: str, *params: Any) -> Row | None:
+    given = (account_id, *params)
+    if connection.vendor != "postgresql":
+        given = tuple(sqlite_value(value) for value in given)
+    with connection.cursor() as cursor:
+        cursor.execute(_SELECT.format(now=now_seconds(), where=where), given)
+        found = cursor.fetchone()
+    return _row(account_id, found) if found else None
+
+
+def _row(account_id: uuid.UUID, found: tuple[Any, ...]) -> Row:
+    id, provider, kind, properties, secrets, health, app_id, config, *policy, held_for = found
+    return Row(
+        account_id=account_id,
+        id=as_uuid(id),
+        provider=provider,
+        kind=kind,
+        properties=orjson.loads(properties),
+        sealed=None if secrets is None else Sealed(bytes(secrets)),
+        health_status=health,
+        oauth_app_id=as_uuid(app_id) if app_id else None,
+        config=orjson.loads(config) if config else {},
+        policy=_policy(*policy),
+        held_for=float(held_for),
+    )
+
+
+def _policy(
+    id: Any,
+    methods: Any,
+    paths: Any,
+    requests: int | None,
+    seconds: int | None,
+    at_once: int | None,
+) -> Policy | None:
+    if id is None:
+        return None
+    return Policy(
+        methods=orjson.loads(methods) if methods else None,
+        paths=orjson.loads(paths) if paths else None,
+        rate=Rate(requests, seconds) if requests and seconds else None,
+        concurrency=at_once,
+    )

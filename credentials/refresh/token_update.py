@@ -1,0 +1,139 @@
+"""A provider's answer as the columns of the row it belongs to."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from common.datetimes import iso
+from credentials.models import Credential
+from credentials.refresh import schedule
+from credentials.refresh.types import ACTIVE, Claim, Fresh
+from oauth_apps.protocol import Tokens
+from providers.kinds import Kind
+from providers.properties import MASK
+from providers.registry import registry
+from vault.sealing import Place, Sealed, seal
+from vault.secret import Secret
+from vault.services import fingerprint
+
+KNOWN_BEFORE: Final = 4
+"""How many tokens that refreshes replaced are still recognised when an import brings them back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Renewal:
+    """New tokens, and the secrets of the row they go beside. `refresh_token` None: it stays."""
+
+    held: Mapping[str, str]
+    access_token: Secret
+    refresh_token: Secret | None
+    expires_at: dt.datetime | None
+    next_in: float | None
+
+    def fresh(self) -> Fresh:
+        return Fresh(
+            access_token=self.access_token,
+            token_type="Bearer",  # noqa: S106 - a type, no token
+            expires_at=self.expires_at,
+        )
+
+
+def renewal(claim: Claim, tokens: Tokens, held: Mapping[str, str]) -> Renewal:
+    """What is to be stored of `tokens`. Lifetimes count from the claim, which was before the answer.
+
+    Where the provider does not say how long a token lives, its file may (`access_token_seconds`).
+    """
+    provider = registry().provider(claim.row.provider)
+    facts = provider.oauth.refresh if provider and provider.oauth else None
+    expires_in = tokens.expires_in or (facts.access_token_seconds if facts else None)
+    expires_at = claim.claimed_at + dt.timedelta(seconds=expires_in) if expires_in else None
+    return Renewal(
+        held=held,
+        access_token=tokens.access_token,
+        refresh_token=tokens.refresh_token,
+        expires_at=expires_at,
+        next_in=schedule.next_refresh(
+            expires_in,
+            refresh_expires_in=tokens.refresh_expires_in,
+            idle_days=facts.idle_days if facts else None,
+        ),
+    )
+
+
+def row_values(row: Credential, renewal: Renewal, now: dt.datetime) -> dict[str, Any]:
+    """Every column that a successful refresh writes into `row`; `now` is the database's time.
+
+    Not its revision: that is of what people edit, and no refresh makes their If-Match fail.
+    """
+    news = _news(renewal)
+    next_in = renewal.next_in
+    return {
+        "generation": row.generation + 1,
+        "secrets": seal(Place.of(row, "secrets"), {**renewal.held, **news}),
+        "previous": _previous(row, renewal),
+        "fingerprints": _fingerprints(row, news),
+        "properties": _properties(row, renewal, news),
+        "expires_at": renewal.expires_at,
+        "lease_owner": "",
+        "lease_until": None,
+        "refresh_state": ACTIVE,
+        "refresh_unknowns": 0,
+        "refresh_failures": 0,
+        "refresh_failing_since": None,
+        "refresh_last_at": now,
+        "refresh_next_at": None if next_in is None else now + dt.timedelta(seconds=next_in),
+        "refresh_error": "",
+        "updated_at": now,
+    }
+
+
+def is_stored(row: Credential, renewal: Renewal) -> bool:
+    """Whether the row holds this very answer: after a COMMIT whose own answer was lost."""
+    current = row.fingerprints.get("access_token", [""])[0]
+    return bool(current == fingerprint(row.account_id, renewal.access_token.expose()))
+
+
+def _news(renewal: Renewal) -> dict[str, str]:
+    news = {"access_token": renewal.access_token.expose()}
+    if renewal.refresh_token is not None:
+        news["refresh_token"] = renewal.refresh_token.expose()
+    return news
+
+
+def _previous(row: Credential, renewal: Renewal) -> Sealed | None:
+    before = renewal.held.get("refresh_token")
+    if before is None or renewal.refresh_token in (None, Secret(before)):
+        return None
+    return seal(Place.of(row, "previous"), {"refresh_token": before})
+
+
+def _fingerprints(row: Credential, news: Mapping[str, str]) -> dict[str, list[str]]:
+    """[current, imported, …before]: importing any of them again changes nothing."""
+    prints = dict(row.fingerprints)
+    for name, value in news.items():
+        new = fingerprint(row.account_id, value)
+        current, imported, *before = prints.get(name) or [new, new]
+        known = [one for one in (current, *before) if one not in (new, imported)]
+        prints[name] = [new, imported, *known[:KNOWN_BEFORE]]
+    return prints
+
+
+def _properties(row: Credential, renewal: Renewal, news: Mapping[str, str]) -> dict[str, Any]:
+    """What is shown: asterisks for the tokens that the kind has, and the new expiry."""
+    known = _kind(row).schema["properties"]
+    properties = {**row.properties, **{name: MASK for name in news if name in known}}
+    if "expires_at" in known:
+        properties.pop("expires_at", None)
+        if renewal.expires_at is not None:
+            properties["expires_at"] = iso(renewal.expires_at)
+    return properties
+
+
+def _kind(row: Credential) -> Kind:
+    kind = registry().kind(row.kind)
+    if kind is None:
+        raise LookupError(f"{row.kind} is no kind of the provider files")
+    return kind

@@ -1,0 +1,71 @@
+"""What goes in and comes out. None of it shows a secret when it is printed."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from common.actors import Actor
+from credentials.models import Credential
+from vault.sealing import Place, unseal
+from vault.secret import Secret
+
+ACTIVE: Final = "active"
+NEEDS_REAUTH: Final = "needs_reauth"
+PAUSED: Final = "paused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Fresh:
+    """An access token to be used now. `expires_at` None: its provider does not say."""
+
+    access_token: Secret
+    token_type: str
+    expires_at: dt.datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Claim:
+    """The right to refresh one grant, until the lease ends. `row` is as it was when claimed.
+
+    `claimed_at` is the database's time; `started` this process's monotonic clock, for deadlines.
+    """
+
+    row: Credential
+    owner: str
+    claimed_at: dt.datetime
+    actor: Actor
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def generation(self) -> int:
+        return self.row.generation
+
+    @property
+    def lost_before(self) -> bool:
+        """Whether an earlier attempt with this grant may have succeeded without our knowing."""
+        return self.row.refresh_unknowns > 1
+
+
+def opened(row: Credential) -> dict[str, str]:
+    """The row's secrets. Raises SecretUnavailable."""
+    if row.secrets is None:
+        return {}
+    secrets: dict[str, str] = unseal(Place.of(row, "secrets"), row.secrets)
+    return secrets
+
+
+def opened_previous(row: Credential) -> Mapping[str, Any]:
+    """The grant of the generation before, {} where none is kept. Raises SecretUnavailable."""
+    if row.previous is None:
+        return {}
+    previous: dict[str, Any] = unseal(Place.of(row, "previous"), row.previous)
+    return previous
+
+
+def ident(row: Credential) -> dict[str, uuid.UUID]:
+    return {"account_id": row.account_id, "id": row.id}

@@ -1,0 +1,1 @@
+"""Revoke grants at the provider: policy, schedule, the worker's task."""

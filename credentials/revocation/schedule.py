@@ -1,0 +1,58 @@
+"""Giving back what was obtained and is not to be used: a note for the worker, as DELETE leaves one."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from common.db.ids import uuid7
+from common.errors import Problem
+from credentials.imports.validation import read_item
+from credentials.models import Credential, Revocation
+from credentials.revocation.policy import revocable
+from providers.kinds import Kind
+from providers.properties import MASK
+from vault.sealing import Place, seal
+
+
+def revoke_later(
+    *,
+    account_id: uuid.UUID,
+    oauth_app_id: uuid.UUID | None,
+    kind: Kind,
+    body: Mapping[str, Any],
+    target_id: uuid.UUID,
+    spare_held: bool = True,
+) -> bool:
+    """Within the caller's transaction: have the grant in `body` revoked; whether that was noted.
+
+    With `spare_held`, not where the account has a credential of the same upstream account: many
+    providers end all grants of a user with one of them, and that one is wanted. Nobody holds the
+    new one any more.
+    """
+    properties = dict(body["properties"])
+    secrets = {n: properties[n] for n in kind.secret_fields if isinstance(properties.get(n), str)}
+    if not secrets or not revocable(kind.name):
+        return False
+    if spare_held and _held(account_id, body):
+        return False
+    row = Revocation(
+        id=uuid7(),
+        account_id=account_id,
+        oauth_app_id=oauth_app_id,
+        credential_id=target_id,
+        kind=kind.name,
+        properties={**properties, **dict.fromkeys(secrets, MASK)},
+    )
+    row.sealed = seal(Place.of(row, "sealed"), secrets)
+    row.save(force_insert=True)
+    return True
+
+
+def _held(account_id: uuid.UUID, body: Mapping[str, Any]) -> bool:
+    try:
+        item = read_item(dict(body), account_id=account_id)
+    except Problem:
+        return False  # It does not even say whose it is.
+    return Credential.objects.filter(account_id=account_id, identity=item.identity).exists()

@@ -1,0 +1,194 @@
+"""Telling providers that deleted credentials are no longer wanted: a source of the worker's.
+
+RFC 7009 or the provider's own call (`oauth_apps.protocol.revoke`). It is tried for seven days, ever
+less often; then, or once it is done, the sealed values are cleared.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.db import transaction
+from django.db.models import F, Min
+
+from common.actors import Actor
+from common.db.clock import DbNow, db_now
+from credentials.models import Revocation
+from credentials.revocation.policy import TOKENS
+from events.services import record
+from oauth_apps import protocol
+from oauth_apps.client_config import client_of
+from oauth_apps.protocol import AppError, Client, ProtocolError, UserError
+from vault.sealing import Place, Sealed, SecretUnavailable, seal, unseal
+from vault.secret import Secret
+
+KEPT: Final = dt.timedelta(days=7)
+LEASE: Final = dt.timedelta(seconds=60)
+"""Longer than the calls for two tokens, of at most 12 s each."""
+
+FIRST_RETRY: Final = dt.timedelta(minutes=1)
+LAST_RETRY: Final = dt.timedelta(hours=6)
+ACTOR: Final = Actor(name="worker:revocations")
+
+# No later try would go better.
+_HOPELESS: Final = frozenset({"not_supported", "no_oauth", "no_app", "unsupported_token_type"})
+_OTHER_TOKEN_MAY_DO: Final = frozenset({"unsupported_token_type"})
+
+name = "revocations"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right to revoke one credential's tokens; `fencing` says whether it is still ours."""
+
+    id: uuid.UUID
+    fencing: int
+
+
+def claim(owner: str, limit: int) -> list[Claim]:
+    """At most `limit` that are due, each taken by one conditional UPDATE."""
+    now = db_now()
+    until = now + LEASE
+    due = Revocation.objects.filter(done_at=None, next_at__lte=now)
+    claims = []
+    for id, fencing in due.order_by("next_at").values_list("id", "fencing")[:limit]:
+        mine = due.filter(id=id, fencing=fencing)
+        if mine.update(
+            lease_owner=owner,
+            lease_until=until,
+            next_at=until,
+            fencing=F("fencing") + 1,
+            attempts=F("attempts") + 1,
+        ):
+            claims.append(Claim(id=id, fencing=fencing + 1))
+    return claims
+
+
+def run(claim: Claim) -> None:
+    """Tell the provider, and write down what came of it."""
+    row = Revocation.objects.select_related("oauth_app").filter(id=claim.id).first()
+    if row is None or row.done_at is not None or row.fencing != claim.fencing:
+        return
+    if row.sealed is None:
+        _end(row, claim, "")
+        return
+    try:
+        tokens = _tokens(row, row.sealed)
+    except SecretUnavailable:
+        _end(row, claim, "The stored tokens cannot be opened.")
+        return
+    if not tokens:
+        _end(row, claim, "It holds no token that could be revoked.")
+        return
+    try:
+        client = _client(row)
+        _revoke(row, claim, client, tokens)
+    except ProtocolError as error:
+        _put_off(row, claim, error)
+        return
+    _end(row, claim, None)
+
+
+def next_due() -> dt.datetime | None:
+    """When the next one is to be tried; None where there is none."""
+    waiting = Revocation.objects.filter(done_at=None)
+    found: dt.datetime | None = waiting.aggregate(at=Min("next_at"))["at"]
+    return found
+
+
+def _tokens(row: Revocation, sealed: Sealed) -> dict[str, Secret]:
+    values: dict[str, Any] = unseal(Place.of(row, "sealed"), sealed)
+    return {name: Secret(values[name]) for name in TOKENS if values.get(name)}
+
+
+def _revoke(row: Revocation, claim: Claim, client: Client, tokens: Mapping[str, Secret]) -> None:
+    """End all tokens. Raises ProtocolError for the last that could not be."""
+    own_call = client.oauth.revocation
+    if own_call is not None and own_call.auth == "bearer":
+        _revoke_by_itself(row, claim, client, tokens)
+        return
+    failure: ProtocolError | None = None
+    for hint, token in tokens.items():
+        try:
+            protocol.revoke(client, token=token, hint=hint)
+        except ProtocolError as error:
+            failure = error
+            if error.code not in _OTHER_TOKEN_MAY_DO:
+                raise
+        else:
+            failure = None
+    if failure is not None:
+        raise failure
+
+
+def _revoke_by_itself(
+    row: Revocation, claim: Claim, client: Client, tokens: Mapping[str, Secret]
+) -> None:
+    """Where the access token itself authorizes its end. One that has expired is made new for it."""
+    if access := tokens.get("access_token"):
+        try:
+            protocol.revoke(client, token=access, hint="access_token")
+            return
+        except ProtocolError as error:
+            if error.code != "invalid_token" or "refresh_token" not in tokens:
+                raise
+    try:
+        fresh = protocol.refresh(client, refresh_token=tokens["refresh_token"])
+    except UserError:
+        return  # The grant has ended already.
+    # The refresh token may be used up by this: what replaced it is needed if the next call fails.
+    kept = {"access_token": fresh.access_token.expose()}
+    kept["refresh_token"] = (fresh.refresh_token or tokens["refresh_token"]).expose()
+    _mine(claim).update(sealed=seal(Place.of(row, "sealed"), kept))
+    protocol.revoke(client, token=fresh.access_token, hint="access_token")
+
+
+def _client(row: Revocation) -> Client:
+    if row.oauth_app is None:
+        raise AppError("no_app", "The OAuth app is gone.", sent=False)
+    return client_of(row.oauth_app, row.properties)
+
+
+def _put_off(row: Revocation, claim: Claim, error: ProtocolError) -> None:
+    now = db_now()
+    if error.code in _HOPELESS or now - row.created_at >= KEPT:
+        _end(row, claim, error.detail)
+        return
+    wait = min(FIRST_RETRY * 2 ** min(row.attempts - 1, 16), LAST_RETRY)
+    wait = max(wait, dt.timedelta(seconds=error.retry_after or 0))
+    _mine(claim).update(
+        # Never beyond the day when the tokens are cleared.
+        next_at=min(now + wait, row.created_at + KEPT),
+        lease_owner="",
+        lease_until=None,
+        last_error=error.detail[:200],
+    )
+
+
+def _end(row: Revocation, claim: Claim, failure: str | None) -> None:
+    """Clear the tokens, for good; None: the provider has ended them. "": there was nothing to end."""
+    with transaction.atomic():
+        ended = _mine(claim).update(
+            sealed=None,
+            done_at=DbNow(),
+            lease_owner="",
+            lease_until=None,
+            last_error=(failure or "")[:200],
+        )
+        if not ended or failure == "":
+            return
+        record(
+            actor=ACTOR,
+            account_id=row.account_id,
+            verb="credential.revoked" if failure is None else "credential.not_revoked",
+            target_type="credential",
+            target_id=row.credential_id,
+        )
+
+
+def _mine(claim: Claim) -> Any:
+    return Revocation.objects.filter(id=claim.id, fencing=claim.fencing, done_at=None)

@@ -1,0 +1,1 @@
+"""Every verb on a credential. Writes go through these functions only."""

@@ -1,0 +1,75 @@
+"""A grant that people know to be of no use: its owner has to connect again."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Final
+
+from django.db import transaction
+
+from common.actors import Actor
+from common.errors import Conflict, NotFound
+from credentials.health.evidence import Evidence
+from credentials.health.history import Target, tell_of
+from credentials.health.queries import locked, write
+from credentials.health.services import weigh
+from credentials.models import Credential
+from credentials.refresh.errors import busy
+from credentials.refresh.types import NEEDS_REAUTH
+from events.services import record
+from providers.registry import registry
+from webhooks.services import tell
+
+MARKED: Final = "marked"
+_EVIDENCE: Final = Evidence(
+    source="refresh",
+    verdict="rejected",
+    note="It was marked for reconnection by staff. Connect it again.",
+    code=MARKED,
+)
+_ENDED: Final[dict[str, Any]] = {
+    "refresh_state": NEEDS_REAUTH,
+    "refresh_error": MARKED,
+    "refresh_next_at": None,
+    "refresh_failures": 0,
+    "refresh_failing_since": None,
+    "previous": None,
+    "lease_owner": "",
+    "lease_until": None,
+}
+
+
+def credential_mark_for_reconnection(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> bool:
+    """As if the provider had refused the grant: no refresh, health `error`, a mail to the owner.
+
+    What is held stays sealed where it is; a new connection or an import of another grant ends the
+    state. False, and nothing is written, where it is marked or refused already. Raises NotFound,
+    Conflict for a kind that is not refreshed, or Unavailable while a refresh is under way: its
+    answer would be a newer grant than the one that was meant.
+    """
+    with transaction.atomic():
+        found = locked(account_id, id)
+        if found is None:
+            raise NotFound()
+        row = found.row
+        kind = registry().kind(row.kind)
+        if kind is None or not kind.refreshes:
+            raise Conflict(f"{row.kind} is not connected by consent; give it new secrets instead.")
+        if row.refresh_state == NEEDS_REAUTH:
+            return False
+        if row.lease_until is not None and row.lease_until > found.now:
+            raise busy()
+        effect = weigh(found, _EVIDENCE)
+        write(Credential, id, {**_ENDED, **effect.columns})
+        record(
+            actor=actor,
+            account_id=account_id,
+            verb="credential.needs_reauth",
+            target_type="credential",
+            target_id=id,
+        )
+        tell_of(Target("credential", account_id, id), actor, effect.happenings)
+        if not effect.happenings:
+            # Its health was an error before: that it waits for its owner is news all the same.
+            tell(account_id=account_id, type="credential.updated", target_id=id)
+    return True

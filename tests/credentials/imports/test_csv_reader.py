@@ -1,0 +1,94 @@
+"""CSV rows into import bodies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from common.errors import BadRequest, Problem
+from credentials.imports.csv_reader import csv_rows
+
+
+def bodies(text: str) -> list[Any]:
+    lines = csv_rows([line + b"\n" for line in text.encode().split(b"\n") if line])
+    found: list[Any] = []
+    for line in lines:
+        try:
+            found.append(line.body())
+        except Problem as problem:
+            found.append((line.number, problem.detail))
+    return found
+
+
+def test_columns_become_a_body():
+    text = (
+        "kind,name,owner_email,properties.secret,properties.test,metadata.region\n"
+        "stripe_key,Mine,a@b.example,sk_1,true,eu\n"
+    )
+    assert bodies(text) == [
+        {
+            "name": "Mine",
+            "owner_email": "a@b.example",
+            "properties": {"kind": "stripe_key", "secret": "sk_1", "test": True},
+            "metadata": {"region": "eu"},
+        }
+    ]
+
+
+def test_an_empty_cell_is_an_absent_key():
+    assert bodies("kind,name,properties.secret\nstripe_key,,s\n") == [
+        {"properties": {"kind": "stripe_key", "secret": "s"}}
+    ]
+
+
+def test_types_come_from_the_kind():
+    text = "kind,properties.hub_id,properties.scopes,properties.hub_domain\nhubspot,42,a b,42\n"
+    assert bodies(text) == [
+        {
+            "properties": {
+                "kind": "hubspot",
+                "hub_id": 42,
+                "scopes": ["a", "b"],
+                "hub_domain": "42",
+            }
+        }
+    ]
+
+
+def test_metadata_may_be_one_json_column():
+    assert bodies('kind,metadata\nstripe_key,"{""n"": 1}"\n')[0]["metadata"] == {"n": 1}
+
+
+def test_a_wrong_json_cell_names_its_column():
+    number, reason = bodies("kind,metadata\nstripe_key,{\n")[0]
+    assert number == 2
+    assert reason.startswith("metadata: ")
+
+
+def test_a_quoted_cell_may_have_line_breaks_and_the_next_row_keeps_its_number():
+    text = 'kind,properties.secret\nstripe_key,"a\nb"\nstripe_key\n'
+    first, second = bodies(text)
+    assert first["properties"]["secret"] == "a\nb"
+    assert second == (4, "The row has 1 cells; the header has 2.")
+
+
+def test_a_spreadsheets_byte_order_mark_is_passed_over():
+    assert bodies("\ufeffkind\nstripe_key\n") == [{"properties": {"kind": "stripe_key"}}]
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["name", "kind,kind", "kind,secret", "kind,metadata,metadata.a", "kind,properties.", ""],
+)
+def test_a_wrong_header_is_refused_before_any_row(header):
+    with pytest.raises(BadRequest):
+        bodies(f"{header}\nx\n")
+
+
+def test_what_follows_broken_quoting_is_not_guessed():
+    text = 'kind,name\nstripe_key,ok\nstripe_key,"broken"x\nstripe_key,after\n'
+    found = bodies(text)
+    assert len(found) == 2
+    assert found[1][0] == 3
+    assert "not read" in found[1][1]
