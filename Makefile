@@ -50,6 +50,7 @@ check: setup var/vault.keys
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
+	$(BIN)/codespell
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python tools/check_lock.py
 	$(SETTINGS) $(BIN)/python manage.py makemigrations --check
