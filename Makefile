@@ -1,10 +1,11 @@
-# make setup   virtual environment in .venv from the hashed lock
-# make run     everything needed, a demo account on an empty database, the server on PORT=8000, the proxy on PROXY_PORT=8001
-# make test    the whole suite on SQLite and on a real PostgreSQL
-# make check   what CI checks beside the tests
-# make bench   list, import and proxy against their floors, on a million rows; ARGS="--refresh 10000": the worker
-# make schema  docs/openapi.json anew from the code
-# make lock    requirements.lock anew from pyproject.toml (needs uv)
+# make setup     install the packages of requirements.lock into .venv
+# make run       start a demo: server on PORT=8000, proxy on PROXY_PORT=8001, SQLite and a key in var/
+# make test      run the fast tests on SQLite; ARGS="-k name" selects some
+# make test-all  run every test on SQLite and on a temporary PostgreSQL
+# make check     run the linters, the type checker and the deployment checks
+# make bench     measure list, import and proxy on a million rows; ARGS="--refresh 10000" measures the worker
+# make schema    write docs/openapi.json from the code
+# make lock      write requirements.lock from pyproject.toml (needs uv)
 
 .DEFAULT_GOAL := help
 PYTHON ?= python3
@@ -15,7 +16,10 @@ SETTINGS := DEBUG=1 VAULT_KEYS_FILE=var/vault.keys PUBLIC_URL=http://127.0.0.1:$
 STRICT := DEBUG=0 PUBLIC_URL=https://latchkey.example ALLOWED_HOSTS=latchkey.example \
   SECRET_KEY=only-for-the-check-0123456789-abcdefghijklmnopqrstuvwxyz VAULT_KEYS_FILE=var/vault.keys DATABASE_URL=sqlite:///var/check.sqlite3
 
-.PHONY: help setup run test check bench lock schema
+JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(JOBS)
+
+.PHONY: help setup run test test-all check bench lock schema
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -41,10 +45,13 @@ run: setup var/vault.keys
 	  $(SETTINGS) $(BIN)/python manage.py serve --port $(PORT)
 
 test: setup
+	@$(PYTEST) -m "not slow and not browser and not processes" $(ARGS)
+
+test-all: setup
 	@echo "== SQLite"
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+	@$(PYTEST) $(ARGS)
 	@echo "== PostgreSQL"
-	@tools/with-postgres $(BIN)/python -m pytest -n 2 $(ARGS)
+	@tools/with-postgres $(PYTEST) $(ARGS)
 
 check: setup var/vault.keys
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ import pytest
 
 from accounts.models import Account
 from tests.api import Api
+from tests.database import copy_template, save_template
 from tests.factories import make_account, make_token
 
 
@@ -46,3 +47,17 @@ def api(account: Account) -> Api:
 def stranger(other_account: Account) -> Api:
     """A caller with every scope in another account."""
     return Api(make_token(other_account))
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb(django_db_modify_db_settings: None) -> bool:
+    """Return whether a migrated database was put in place, so that pytest-django creates none."""
+    return copy_template()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_keepdb: bool, django_db_blocker: Any) -> None:
+    """Set up the database and keep a copy for later runs if it was migrated from scratch."""
+    if not django_db_keepdb:
+        with django_db_blocker.unblock():
+            save_template()
