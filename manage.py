@@ -4,12 +4,12 @@
 import os
 import sys
 
-from config.startup import refusals_in_one_line
+from config.startup import exit_on_bad_configuration
 
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    with refusals_in_one_line():
+    with exit_on_bad_configuration():
         from django.core.management import execute_from_command_line
 
         execute_from_command_line(sys.argv)

@@ -15,12 +15,12 @@ from accounts.admin_forms import AccountForm, ApiTokenForm
 from accounts.models import Account, ApiToken, Session
 from accounts.services import account_create, session_close, token_create, token_revoke
 from common.admin.filters import AccountFilter
-from common.admin.formatting import moment
-from common.admin.model_admin import ServiceAdmin, actor
+from common.admin.formatting import format_minute
+from common.admin.model_admin import ServiceAdmin, get_staff_actor
 from common.db.ids import parse_uuid
-from events.admin import TrailHistory, name_actors
+from events.admin import EventHistoryMixin, register_actor_namer
 
-REVOKED_AT_ONCE: Final = 500
+MAX_REVOKED_TOKENS: Final = 500
 
 
 def _token_names(ids: set[str]) -> dict[str, str]:
@@ -28,11 +28,11 @@ def _token_names(ids: set[str]) -> dict[str, str]:
     return {str(pk): name for pk, name in tokens.values_list("pk", "name")}
 
 
-name_actors("token", _token_names)
+register_actor_namer("token", _token_names)
 
 
 @admin.register(Account)
-class AccountAdmin(TrailHistory, ServiceAdmin[Account]):
+class AccountAdmin(EventHistoryMixin, ServiceAdmin[Account]):
     add_form = AccountForm
     list_display = ("name", "slug", "id", "created")
     ordering = ("name",)
@@ -41,7 +41,7 @@ class AccountAdmin(TrailHistory, ServiceAdmin[Account]):
 
     @admin.display(description="created (UTC)")
     def created(self, account: Account) -> str:
-        return moment(account.created_at)
+        return format_minute(account.created_at)
 
     def get_fields(self, request: HttpRequest, obj: Account | None = None) -> tuple[str, ...]:
         return ("name", "slug", "id", "created") if obj else ("name",)
@@ -53,12 +53,12 @@ class AccountAdmin(TrailHistory, ServiceAdmin[Account]):
         return False
 
     def save_model(self, request: HttpRequest, obj: Account, form: Any, change: bool) -> None:
-        made = account_create(name=form.cleaned_data["name"], actor=actor(request))
+        made = account_create(name=form.cleaned_data["name"], actor=get_staff_actor(request))
         obj.pk, obj.name = made.pk, made.name
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(TrailHistory, ServiceAdmin[ApiToken]):
+class ApiTokenAdmin(EventHistoryMixin, ServiceAdmin[ApiToken]):
     add_form = ApiTokenForm
     actions = ("revoke",)
     list_display = ("name", "prefix", "account", "may", "expires", "last_used", "revoked")
@@ -73,26 +73,26 @@ class ApiTokenAdmin(TrailHistory, ServiceAdmin[ApiToken]):
 
     @admin.display(description="created (UTC)")
     def created(self, token: ApiToken) -> str:
-        return moment(token.created_at)
+        return format_minute(token.created_at)
 
     @admin.display(description="expires (UTC)")
     def expires(self, token: ApiToken) -> str:
-        return moment(token.expires_at)
+        return format_minute(token.expires_at)
 
     @admin.display(description="last used")
     def last_used(self, token: ApiToken) -> str:
-        return moment(token.last_used_at)
+        return format_minute(token.last_used_at)
 
     @admin.display(description="revoked")
     def revoked(self, token: ApiToken) -> str:
-        return moment(token.revoked_at)
+        return format_minute(token.revoked_at)
 
     @admin.action(permissions=["revoke"], description="Revoke selected API tokens")
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
-        chosen = self.few(request, queryset, REVOKED_AT_ONCE)
+        chosen = self.limit_selection(request, queryset, MAX_REVOKED_TOKENS)
         live = [token for token in chosen if token.revoked_at is None]
         for token in live:
-            token_revoke(token=token, actor=actor(request))
+            token_revoke(token=token, actor=get_staff_actor(request))
         if chosen:
             self.message_user(request, f"API tokens revoked: {len(live)}.", messages.SUCCESS)
 
@@ -123,7 +123,7 @@ class ApiTokenAdmin(TrailHistory, ServiceAdmin[ApiToken]):
             name=values["name"],
             scopes=values["scopes"],
             expires_at=values["expires_at"],
-            actor=actor(request),
+            actor=get_staff_actor(request),
         )
         obj.pk, obj.name, obj.prefix = token.pk, token.name, token.prefix
 
@@ -142,7 +142,7 @@ class ApiTokenAdmin(TrailHistory, ServiceAdmin[ApiToken]):
 
 
 @admin.register(Session)
-class SessionAdmin(TrailHistory, ServiceAdmin[Session]):
+class SessionAdmin(EventHistoryMixin, ServiceAdmin[Session]):
     fields = ("user", "account", "prefix", "opened", "last_used", "expires", "id")
     list_display = ("prefix", "user", "account", "opened", "last_used", "expires")
     list_filter = (AccountFilter,)
@@ -152,15 +152,15 @@ class SessionAdmin(TrailHistory, ServiceAdmin[Session]):
 
     @admin.display(description="opened (UTC)")
     def opened(self, session: Session) -> str:
-        return moment(session.created_at)
+        return format_minute(session.created_at)
 
     @admin.display(description="last used")
     def last_used(self, session: Session) -> str:
-        return moment(session.last_used_at)
+        return format_minute(session.last_used_at)
 
     @admin.display(description="expires")
     def expires(self, session: Session) -> str:
-        return moment(session.expires_at)
+        return format_minute(session.expires_at)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Session]:
         return super().get_queryset(request).defer("digest")
@@ -172,4 +172,4 @@ class SessionAdmin(TrailHistory, ServiceAdmin[Session]):
         return False
 
     def delete_model(self, request: HttpRequest, obj: Session) -> None:
-        session_close(session_id=obj.pk, account_id=obj.account_id, actor=actor(request))
+        session_close(session_id=obj.pk, account_id=obj.account_id, actor=get_staff_actor(request))

@@ -16,11 +16,11 @@ from rest_framework.request import Request
 
 from accounts import token_format
 from accounts.models import ApiToken, Session
-from accounts.scopes import session_scopes
+from accounts.scopes import get_session_scopes
 from common.actors import Actor, Principal
 from common.db.clock import DbNow, db_now, now_sql
-from common.db.ids import as_uuid
-from common.errors import Unauthenticated
+from common.db.ids import to_uuid
+from common.errors import UnauthenticatedError
 
 _HEADER: Final = re.compile(r"Bearer ([\x21-\x7e]+)", re.ASCII | re.IGNORECASE)
 _USE_NOTED_SECONDS: Final = 60
@@ -36,11 +36,11 @@ class BearerAuthentication(BaseAuthentication):
             return None
         found = _HEADER.fullmatch(header)
         held = found[1] if found else ""
-        match token_format.kind(held):
-            case token_format.TOKEN:
-                return _token(request, token_format.digest(held)), None
-            case token_format.SESSION:
-                return _session(request, token_format.digest(held)), None
+        match token_format.detect_token_type(held):
+            case token_format.TOKEN_PREFIX:
+                return _token(request, token_format.hash_token(held)), None
+            case token_format.SESSION_PREFIX:
+                return _session(request, token_format.hash_token(held)), None
         raise _refusal()
 
     def authenticate_header(self, request: Request) -> str:
@@ -53,7 +53,7 @@ def _token(request: Request, digest: bytes) -> Principal:
         row = cursor.fetchone()
     if row is None:
         raise _refusal()
-    id, account_id = (as_uuid(value) for value in row[:2])
+    id, account_id = (to_uuid(value) for value in row[:2])
     if row[3]:
         _note_use(ApiToken, id, None, db_now())
     return Principal(
@@ -91,7 +91,7 @@ def _session(request: Request, digest: bytes) -> Principal:
     return Principal(
         account_id=session.account_id,
         actor=_actor(request, f"user:{session.user_id}"),
-        scopes=session_scopes(session.user),
+        scopes=get_session_scopes(session.user),
         bearer_id=session.id,
         is_session=True,
     )
@@ -120,6 +120,6 @@ def _actor(request: Any, name: str) -> Actor:
     return Actor(name=name, request_id=request.request_id, ip=request.client_ip)
 
 
-def _refusal() -> Unauthenticated:
+def _refusal() -> UnauthenticatedError:
     # One sentence for all causes: which one it was helps only somebody who guesses.
-    return Unauthenticated("The token or session is missing, wrong, expired or revoked.")
+    return UnauthenticatedError("The token or session is missing, wrong, expired or revoked.")

@@ -19,18 +19,18 @@ def check_scopes(**_: Any) -> list[CheckMessage]:
             hint='Add it to the view\'s scopes, for example {"GET": "credentials:read"}.',
             id="accounts.E001",
         )
-        for route, view, methods in api_views()
+        for route, view, methods in iter_api_views()
         for method, action in methods.items()
-        if stated_scope(view, method, action) not in {*ALL, ANY, PUBLIC}
+        if get_declared_scope(view, method, action) not in {*ALL, ANY, PUBLIC}
     ]
 
 
-def stated_scope(view: type[APIView], method: str, action: str) -> str | None:
+def get_declared_scope(view: type[APIView], method: str, action: str) -> str | None:
     scopes: dict[str, str] = getattr(view, "scopes", {})
     return scopes.get(action) or scopes.get("GET" if method == "head" else method.upper())
 
 
-def api_views() -> Iterator[tuple[str, type[APIView], dict[str, str]]]:
+def iter_api_views() -> Iterator[tuple[str, type[APIView], dict[str, str]]]:
     """Every route of the API: (route, view class, {method in lower case: action})."""
     for route, callback in _callbacks(get_resolver().url_patterns, ""):
         view = getattr(callback, "cls", None)

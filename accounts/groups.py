@@ -54,7 +54,7 @@ CUSTODIAN: Final = OPERATOR | {
 PERMISSIONS: Final = {"Viewer": VIEWER, "Operator": OPERATOR, "Custodian": CUSTODIAN}
 
 
-def groups_ensure() -> None:
+def reset_groups() -> None:
     """Make the groups what this table says: for a database whose groups somebody changed."""
     for name, wanted in PERMISSIONS.items():
         named = Q()

@@ -20,21 +20,21 @@ from django.db.models import QuerySet
 
 from accounts.models import IdempotencyRecord
 from common.actors import Principal
-from common.db.bulk_insert import sqlite_value
+from common.db.bulk_insert import to_sqlite_value
 from common.db.clock import DbNow, now_sql
 from common.db.ids import uuid7
-from common.errors import Conflict, Invalid, Unavailable
+from common.errors import ConflictError, InvalidInputError, ServiceUnavailableError
 from vault.sealing import Place, seal, unseal
-from vault.services import signing_key
+from vault.services import get_signing_key
 
 LEASE: Final = dt.timedelta(seconds=60)
-KEPT: Final = dt.timedelta(hours=24)
+RESPONSE_LIFETIME: Final = dt.timedelta(hours=24)
 _RETRY_AFTER: Final = 1
 _ROUNDS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class IdempotentRequest:
     """A request by what must be the same for it to be the same request."""
 
     method: str
@@ -44,7 +44,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class StoredResponse:
     """What was answered; `body` is JSON text."""
 
     status: int
@@ -53,52 +53,56 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class IdempotencyClaim:
     """The right to run a request, and the duty to `finish` or `release` it."""
 
     id: uuid.UUID
     account_id: uuid.UUID
 
 
-def claim(*, who: Principal, key: str, call: Call) -> Claim | Answer:
+def claim_request(
+    *, principal: Principal, key: str, request: IdempotentRequest
+) -> IdempotencyClaim | StoredResponse:
     """The right to run `call` for a minute, or what it answered when it ran.
 
     `key` is the caller's, 1 to 255 characters; the keys of two tokens or sessions never meet. Raises
     Conflict (409) while the call runs elsewhere, Invalid (422) where the key belongs to another
     call. Outside of a transaction: what it writes must be seen by others at once.
     """
-    digest, fingerprint = _digest("key", key), _fingerprint(call)
+    digest, fingerprint = _digest("key", key), _fingerprint(request)
     for _ in range(_ROUNDS):
-        claimed = Claim(id=uuid7(), account_id=who.account_id)
-        if _insert(claimed, who.bearer_id, digest, fingerprint):
+        claimed = IdempotencyClaim(id=uuid7(), account_id=principal.account_id)
+        if _insert(claimed, principal.bearer_id, digest, fingerprint):
             return claimed
-        found = IdempotencyRecord.objects.filter(bearer_id=who.bearer_id, key_digest=digest).first()
+        found = IdempotencyRecord.objects.filter(
+            bearer_id=principal.bearer_id, key_digest=digest
+        ).first()
         if found is not None:
             return _answered(found, fingerprint)
     raise _running()
 
 
-def finish(*, claim: Claim, answer: Answer) -> None:
+def store_response(*, claim: IdempotencyClaim, response: StoredResponse) -> None:
     """Keep the answer for 24 hours, sealed.
 
     In the transaction of the work itself, both happen or none does. Raises Unavailable (503) where
     the claim ended meanwhile and another may have run the call.
     """
     row = IdempotencyRecord(id=claim.id, account_id=claim.account_id)
-    sealed = seal(Place.of(row, "answer"), asdict(answer))
-    if not _held(claim).update(answer=sealed, held_until=DbNow() + KEPT):
-        raise Unavailable(
+    sealed = seal(Place.of(row, "answer"), asdict(response))
+    if not _held(claim).update(answer=sealed, held_until=DbNow() + RESPONSE_LIFETIME):
+        raise ServiceUnavailableError(
             "The request took longer than its Idempotency-Key is held; send it again.",
             retry_after=_RETRY_AFTER,
         )
 
 
-def release(*, claim: Claim) -> None:
+def release_claim(*, claim: IdempotencyClaim) -> None:
     """Forget a call that had no effect: the next one with its key runs."""
     _held(claim).delete()
 
 
-def purge_due(limit: int) -> int:
+def delete_expired_records(limit: int) -> int:
     """Remove at most `limit` rows that are over; how many it removed. Any number may call it at once."""
     over = IdempotencyRecord.objects.filter(held_until__lte=DbNow())
     ids = list(over.order_by("held_until").values_list("id", flat=True)[:limit])
@@ -106,11 +110,13 @@ def purge_due(limit: int) -> int:
     return IdempotencyRecord.objects.filter(id__in=ids).delete()[0]
 
 
-def _insert(claim: Claim, bearer_id: uuid.UUID, digest: bytes, fingerprint: bytes) -> bool:
+def _insert(
+    claim: IdempotencyClaim, bearer_id: uuid.UUID, digest: bytes, fingerprint: bytes
+) -> bool:
     """Whether the key is this claim's now: it was free, or what it was claimed for is over."""
     values: list[Any] = [claim.id, claim.account_id, bearer_id, digest, fingerprint]
     if connection.vendor == "sqlite":
-        values = [sqlite_value(value) for value in values]
+        values = [to_sqlite_value(value) for value in values]
     with connection.cursor() as cursor:
         cursor.execute(_insert_sql(connection.vendor), values)
         return bool(cursor.rowcount)
@@ -131,32 +137,34 @@ def _insert_sql(vendor: str) -> str:
     """  # noqa: S608 - our own names and our own clock's text
 
 
-def _answered(row: IdempotencyRecord, fingerprint: bytes) -> Answer:
+def _answered(row: IdempotencyRecord, fingerprint: bytes) -> StoredResponse:
     if not hmac.compare_digest(bytes(row.fingerprint), fingerprint):
-        raise Invalid("This Idempotency-Key was sent with another request; take a new one.")
+        raise InvalidInputError(
+            "This Idempotency-Key was sent with another request; take a new one."
+        )
     if row.answer is None:
         raise _running()
-    return Answer(**unseal(Place.of(row, "answer"), row.answer))
+    return StoredResponse(**unseal(Place.of(row, "answer"), row.answer))
 
 
-def _running() -> Conflict:
-    return Conflict(
+def _running() -> ConflictError:
+    return ConflictError(
         "The request with this Idempotency-Key is still running.", retry_after=_RETRY_AFTER
     )
 
 
-def _held(claim: Claim) -> QuerySet[IdempotencyRecord]:
+def _held(claim: IdempotencyClaim) -> QuerySet[IdempotencyRecord]:
     """The row, if it is still this claim's and not finished."""
     return IdempotencyRecord.objects.filter(id=claim.id, answer__isnull=True)
 
 
-def _fingerprint(call: Call) -> bytes:
+def _fingerprint(call: IdempotentRequest) -> bytes:
     return _digest("call", call.method, call.path, call.media_type, call.body)
 
 
 def _digest(*parts: bytes | str) -> bytes:
     """HMAC-SHA256 of the parts, each behind its length. Keyed, as a body may hold a weak password."""
-    mac = hmac.new(signing_key("idempotency"), digestmod=hashlib.sha256)
+    mac = hmac.new(get_signing_key("idempotency"), digestmod=hashlib.sha256)
     for part in parts:
         raw = part.encode() if isinstance(part, str) else part
         mac.update(len(raw).to_bytes(4))

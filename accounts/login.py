@@ -18,31 +18,36 @@ from django.utils import timezone
 from django_otp import match_token, user_has_device
 
 from accounts.models import Account
-from accounts.second_factor import refusal
-from common.errors import BadRequest, TooMany, Unauthenticated, Unavailable
+from accounts.second_factor import explain_rejected_code
+from common.errors import (
+    BadRequestError,
+    ServiceUnavailableError,
+    TooManyRequestsError,
+    UnauthenticatedError,
+)
 
 _HASHING: Final = threading.BoundedSemaphore(2)
 
 
-class Wording(NamedTuple):
+class LoginMessages(NamedTuple):
     """What is said of a wrong password, and of a wrong code."""
 
     password: str
     code: str
 
 
-_LOGIN: Final = Wording("The username or password is wrong.", "The one-time code is wrong.")
-_PASSWORD: Final = Wording("The password is wrong.", "")
-_BOTH: Final = Wording(*["The password or the code is wrong."] * 2)
+_LOGIN: Final = LoginMessages("The username or password is wrong.", "The one-time code is wrong.")
+_PASSWORD: Final = LoginMessages("The password is wrong.", "")
+_BOTH: Final = LoginMessages(*["The password or the code is wrong."] * 2)
 
 
-def identify(
+def authenticate_staff(
     request: HttpRequest,
     *,
     username: str,
     password: str,
     otp: str | None,
-    wrong: Wording = _LOGIN,
+    messages: LoginMessages = _LOGIN,
 ) -> User:
     """The staff member with this password and, where a device is set up, this one-time code.
 
@@ -54,53 +59,55 @@ def identify(
     user = _authenticated(request, username, password)
     if not isinstance(user, User) or not user.is_staff:
         _refuse_if_locked(request, credentials)
-        raise Unauthenticated(wrong.password)
+        raise UnauthenticatedError(messages.password)
     if user_has_device(user):
-        _check_code(request, user, otp, wrong)
+        _check_code(request, user, otp, messages)
     AxesProxyHandler.reset_attempts(username=username, ip_address=request.client_ip)  # type: ignore[attr-defined]
     return user
 
 
-def prove_again(request: HttpRequest, *, password: str, otp: str | None) -> None:
+def reauthenticate(request: HttpRequest, *, password: str, otp: str | None) -> None:
     """That who is logged in still sits there: as `identify`, which it raises as, but without a name."""
     user: Any = request.user
     wrong = _BOTH if user_has_device(user) else _PASSWORD
-    identify(request, username=user.get_username(), password=password, otp=otp, wrong=wrong)
+    authenticate_staff(
+        request, username=user.get_username(), password=password, otp=otp, messages=wrong
+    )
 
 
 def _authenticated(request: HttpRequest, username: str, password: str) -> Any:
     """Hashing is slow on purpose, so anonymous callers get a bounded part of the processor."""
     if not _HASHING.acquire(timeout=2):
-        raise Unavailable("Too many logins at once. Try again shortly.", retry_after=2)
+        raise ServiceUnavailableError("Too many logins at once. Try again shortly.", retry_after=2)
     try:
         return authenticate(request, username=username, password=password)
     finally:
         _HASHING.release()
 
 
-def account_for(slug: str | None) -> Account:
+def resolve_account(slug: str | None) -> Account:
     """The account a session is for; `slug` may be left out while there is only one."""
     if slug is not None:
         account = Account.objects.filter(slug=slug).first()
         if account is None:
-            raise BadRequest("There is no such account.")
+            raise BadRequestError("There is no such account.")
         return account
     accounts = list(Account.objects.all()[:2])
     if len(accounts) != 1:
-        raise BadRequest("account is required: the slug of the account to work in.")
+        raise BadRequestError("account is required: the slug of the account to work in.")
     return accounts[0]
 
 
-def _check_code(request: HttpRequest, user: User, otp: str | None, wrong: Wording) -> None:
+def _check_code(request: HttpRequest, user: User, otp: str | None, wrong: LoginMessages) -> None:
     if otp is None:
-        raise Unauthenticated("otp required")
+        raise UnauthenticatedError("otp required")
     if match_token(user, otp) is None:
         # A guessed code counts like a guessed password.
         user_login_failed.send(
             sender=__name__, credentials={"username": user.username}, request=request
         )
         _refuse_if_locked(request, {"username": user.username})
-        raise Unauthenticated(refusal(user, wrong.code))
+        raise UnauthenticatedError(explain_rejected_code(user, wrong.code))
 
 
 def _refuse_if_locked(request: HttpRequest, credentials: dict[str, Any]) -> None:
@@ -113,4 +120,4 @@ def _refuse_if_locked(request: HttpRequest, credentials: dict[str, Any]) -> None
     last = attempts.aggregate(last=Max("attempt_time"))["last"] or timezone.now()
     left = settings.AXES_COOLOFF_TIME - (timezone.now() - last)
     seconds = max(1, math.ceil(left.total_seconds()))
-    raise TooMany("Too many failures. Wait, then try again.", retry_after=seconds)
+    raise TooManyRequestsError("Too many failures. Wait, then try again.", retry_after=seconds)

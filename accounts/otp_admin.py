@@ -9,10 +9,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from accounts.otp_devices import Authenticator, RecoveryCodes
-from accounts.second_factor import codes_left, second_factor_remove
-from common.admin.formatting import moment
-from common.admin.model_admin import ServiceAdmin, actor
-from common.errors import Conflict
+from accounts.second_factor import count_recovery_codes, second_factor_remove
+from common.admin.formatting import format_minute
+from common.admin.model_admin import ServiceAdmin, get_staff_actor
+from common.errors import ConflictError
 
 
 class DeviceAdmin(ServiceAdmin[Any]):
@@ -24,11 +24,11 @@ class DeviceAdmin(ServiceAdmin[Any]):
 
     @admin.display(description="set up (UTC)")
     def since(self, device: Any) -> str:
-        return moment(device.created_at)
+        return format_minute(device.created_at)
 
     @admin.display(description="last used")
     def last_used(self, device: Any) -> str:
-        return moment(device.last_used_at)
+        return format_minute(device.last_used_at)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -38,8 +38,10 @@ class DeviceAdmin(ServiceAdmin[Any]):
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         if obj.user_id == request.user.pk:
-            raise Conflict("Remove your own on the page “Second factor”, with password and code.")
-        second_factor_remove(user=obj.user, actor=actor(request))
+            raise ConflictError(
+                "Remove your own on the page “Second factor”, with password and code."
+            )
+        second_factor_remove(user=obj.user, actor=get_staff_actor(request))
 
 
 @admin.register(Authenticator)
@@ -58,4 +60,4 @@ class RecoveryCodesAdmin(DeviceAdmin):
 
     @admin.display(description="codes left")
     def left(self, device: RecoveryCodes) -> str:
-        return str(codes_left(device.user))
+        return str(count_recovery_codes(device.user))

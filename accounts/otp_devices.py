@@ -18,8 +18,8 @@ from django_otp.oath import TOTP
 
 from common.db.ids import uuid7
 from vault.fields import SealedField
-from vault.sealing import Place, SecretUnavailable, seal, unseal
-from vault.services import signing_key
+from vault.sealing import Place, SecretUnavailableError, seal, unseal
+from vault.services import get_signing_key
 
 log = structlog.get_logger(__name__)
 
@@ -50,15 +50,15 @@ class Authenticator(TimestampMixin, ThrottlingMixin, Device):  # type: ignore[mi
         """As django-otp keeps it in a session; it reads the part behind the slash as a number."""
         return f"{self.model_label()}/{self.id.int}"
 
-    def hold(self, key: bytes) -> None:
+    def store_key(self, key: bytes) -> None:
         """Seal `key` for this row and its user; saving it is the caller's."""
         self.key = seal(Place.of(self, "key"), [self.user_id, key.hex()])
 
-    def opened(self) -> bytes:
+    def decrypt_key(self) -> bytes:
         """The key. Raises SecretUnavailable."""
         user_id, key = unseal(Place.of(self, "key"), self.key)
         if user_id != self.user_id:
-            raise SecretUnavailable
+            raise SecretUnavailableError
         return bytes.fromhex(key)
 
     def verify_token(self, token: Any) -> bool:
@@ -71,8 +71,8 @@ class Authenticator(TimestampMixin, ThrottlingMixin, Device):  # type: ignore[mi
         if not allowed:
             return False
         try:
-            codes = TOTP(self.opened(), self.step, self.t0, self.digits, self.drift)
-        except SecretUnavailable:
+            codes = TOTP(self.decrypt_key(), self.step, self.t0, self.digits, self.drift)
+        except SecretUnavailableError:
             log.error("second_factor.unopenable", device=str(self.pk), user=self.user_id)
             return False
         codes.time = time.time()
@@ -113,7 +113,7 @@ class RecoveryCodes(TimestampMixin, ThrottlingMixin, Device):  # type: ignore[mi
         if not allowed:
             return False
         # One statement, so that of two who show the same code one finds it.
-        if self.codes.filter(digest=digest(self.user_id, str(token))).delete()[0]:
+        if self.codes.filter(digest=hash_recovery_code(self.user_id, str(token))).delete()[0]:
             RecoveryCodes.objects.filter(pk=self.pk).update(**_succeeded())
             return True
         _failed(self)
@@ -138,10 +138,10 @@ class RecoveryCode(models.Model):
         return f"code {self.pk}"
 
 
-def digest(user_id: int, code: str) -> bytes:
+def hash_recovery_code(user_id: int, code: str) -> bytes:
     """HMAC-SHA256 under a key of the vault's: a plain hash wants 112 random bits (ASVS 5.0, 6.5.2)."""
     said = f"{user_id}/{code}".encode("utf-8", "surrogatepass")
-    return hmac.digest(signing_key("recovery codes"), said, hashlib.sha256)
+    return hmac.digest(get_signing_key("recovery codes"), said, hashlib.sha256)
 
 
 def _succeeded() -> dict[str, Any]:

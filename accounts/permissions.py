@@ -8,7 +8,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from common.actors import Principal
-from common.errors import Forbidden, Unauthenticated
+from common.errors import ForbiddenError, UnauthenticatedError
 from common.scopes import ANY, PUBLIC
 
 
@@ -20,19 +20,19 @@ class HasScope(BasePermission):
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        needed = needed_scope(view, request.method or "")
+        needed = get_required_scope(view, request.method or "")
         if needed == PUBLIC:
             return True
         if not isinstance(request.user, Principal):
-            raise Unauthenticated("An Authorization header with a bearer token is required.")
+            raise UnauthenticatedError("An Authorization header with a bearer token is required.")
         if needed not in {ANY, *request.user.scopes}:
-            raise Forbidden(
+            raise ForbiddenError(
                 f"This needs a token with the scope {needed}.", extra={"missing_scope": needed}
             )
         return True
 
 
-def needed_scope(view: Any, method: str) -> str:
+def get_required_scope(view: Any, method: str) -> str:
     """The scope that `view` states for `method`. HEAD follows GET."""
     stated: dict[str, str] = getattr(view, "scopes", {})
     action = getattr(view, "action", None)

@@ -15,12 +15,12 @@ _READ: Final = frozenset(
 _OPERATE: Final = _READ | {scopes.CREDENTIALS_WRITE, scopes.CREDENTIALS_USE}
 _KEEP: Final = _OPERATE | {scopes.OAUTH_APPS_WRITE}
 
-GROUPS: Final = {"Viewer": _READ, "Operator": _OPERATE, "Custodian": _KEEP}
+GROUP_SCOPES: Final = {"Viewer": _READ, "Operator": _OPERATE, "Custodian": _KEEP}
 
 
-def session_scopes(user: User) -> frozenset[str]:
+def get_session_scopes(user: User) -> frozenset[str]:
     """The scopes of `user`'s sessions, read now, so that leaving a group takes effect at once."""
     if user.is_superuser:
         return _KEEP
     names = user.groups.values_list("name", flat=True)
-    return frozenset().union(*(GROUPS.get(name, frozenset()) for name in names))
+    return frozenset().union(*(GROUP_SCOPES.get(name, frozenset()) for name in names))

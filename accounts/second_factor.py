@@ -17,15 +17,15 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from accounts.models import Account
-from accounts.otp_devices import Authenticator, RecoveryCode, RecoveryCodes, digest
+from accounts.otp_devices import Authenticator, RecoveryCode, RecoveryCodes, hash_recovery_code
 from common.actors import Actor
 from common.db.clock import db_now
-from common.errors import Conflict
-from events.services import record
-from vault.sealing import SecretUnavailable
+from common.errors import ConflictError
+from events.services import record_event
+from vault.sealing import SecretUnavailableError
 
-CODES: Final = 10
-CONFIRM_WITHIN: Final = dt.timedelta(minutes=10)
+RECOVERY_CODE_COUNT: Final = 10
+CONFIRMATION_PERIOD: Final = dt.timedelta(minutes=10)
 _KEY_BYTES: Final = 20
 """As long as SHA-1's result, which RFC 4226 (section 4, R6) recommends."""
 _CODE_BYTES: Final = 10
@@ -36,7 +36,7 @@ _NAME: Final = "Authenticator"
 _CODES_NAME: Final = "Recovery codes"
 
 
-class Offered(NamedTuple):
+class SecondFactorOffer(NamedTuple):
     """`secret` in base32, as people type it, and in the URI that an authenticator app reads."""
 
     secret: str
@@ -46,20 +46,20 @@ class Offered(NamedTuple):
         return "Offered(…)"
 
 
-def target_of(user: User) -> uuid.UUID:
+def get_event_target_id(user: User) -> uuid.UUID:
     """What the trail calls a user: its number, written as a UUID."""
     return uuid.UUID(int=user.pk)
 
 
-def is_set_up(user: User) -> bool:
+def has_second_factor(user: User) -> bool:
     return _devices(user).filter(confirmed=True).exists()
 
 
-def codes_left(user: User) -> int:
+def count_recovery_codes(user: User) -> int:
     return RecoveryCode.objects.filter(device__user=user, device__confirmed=True).count()
 
 
-def refusal(user: User, otherwise: str) -> str:
+def explain_rejected_code(user: User, otherwise: str) -> str:
     """Why a code was not taken: `otherwise`, but where no code could be, as the key does not open."""
     if all(_opens(device) for device in _devices(user).filter(confirmed=True)):
         return otherwise
@@ -69,19 +69,19 @@ def refusal(user: User, otherwise: str) -> str:
     )
 
 
-def second_factor_offer(*, user: User) -> Offered:
+def second_factor_offer(*, user: User) -> SecondFactorOffer:
     """A new key, which counts for nothing until a code of it is shown. It is not to be had again.
 
     An earlier one that was never confirmed is void. Raises Conflict where one is set up.
     """
     with transaction.atomic():
         _lock(user)
-        if is_set_up(user):
-            raise Conflict("A second factor is set up already; remove it first.")
+        if has_second_factor(user):
+            raise ConflictError("A second factor is set up already; remove it first.")
         _devices(user).delete()
         device = Authenticator(user=user, name=_NAME, confirmed=False)
         key = secrets.token_bytes(_KEY_BYTES)
-        device.hold(key)
+        device.store_key(key)
         device.save(force_insert=True)
     return _offered(user, device, key)
 
@@ -96,10 +96,12 @@ def second_factor_confirm(
     """
     with transaction.atomic():
         _lock(user)
-        newest = _devices(user).filter(confirmed=False, created_at__gt=db_now() - CONFIRM_WITHIN)
+        newest = _devices(user).filter(
+            confirmed=False, created_at__gt=db_now() - CONFIRMATION_PERIOD
+        )
         device = newest.select_for_update().first()
         if device is None:
-            raise Conflict("No key waits for its first code; start again.")
+            raise ConflictError("No key waits for its first code; start again.")
         if not device.verify_token(code):
             return None  # That it was wrong is kept: the next one has to wait.
         device.confirmed = True
@@ -116,8 +118,8 @@ def recovery_codes_renew(*, user: User, actor: Actor) -> list[str]:
     """
     with transaction.atomic():
         _lock(user)
-        if not is_set_up(user):
-            raise Conflict("Set up a second factor first.")
+        if not has_second_factor(user):
+            raise ConflictError("Set up a second factor first.")
         codes = _new_codes(user)
         _tell(user, actor, "second_factor.codes_renewed")
     return codes
@@ -141,13 +143,13 @@ def _devices(user: User) -> QuerySet[Authenticator]:
 
 def _opens(device: Authenticator) -> bool:
     try:
-        device.opened()
-    except SecretUnavailable:
+        device.decrypt_key()
+    except SecretUnavailableError:
         return False
     return True
 
 
-def _offered(user: User, device: Authenticator, key: bytes) -> Offered:
+def _offered(user: User, device: Authenticator, key: bytes) -> SecondFactorOffer:
     """The URI: https://github.com/google/google-authenticator/wiki/Key-Uri-Format."""
     secret = base64.b32encode(key).decode()
     said = {
@@ -158,7 +160,7 @@ def _offered(user: User, device: Authenticator, key: bytes) -> Offered:
         "issuer": _ISSUER,
     }
     label = quote(f"{_ISSUER}:{user.get_username()}")
-    return Offered(secret, f"otpauth://totp/{label}?{urlencode(said)}")
+    return SecondFactorOffer(secret, f"otpauth://totp/{label}?{urlencode(said)}")
 
 
 def _lock(user: User) -> None:
@@ -169,9 +171,9 @@ def _lock(user: User) -> None:
 def _new_codes(user: User) -> list[str]:
     RecoveryCodes.objects.filter(user=user).delete()
     device = RecoveryCodes.objects.create(user=user, name=_CODES_NAME)
-    codes = [_code() for _ in range(CODES)]
+    codes = [_code() for _ in range(RECOVERY_CODE_COUNT)]
     RecoveryCode.objects.bulk_create(
-        RecoveryCode(device=device, digest=digest(user.pk, code)) for code in codes
+        RecoveryCode(device=device, digest=hash_recovery_code(user.pk, code)) for code in codes
     )
     return codes
 
@@ -182,10 +184,10 @@ def _code() -> str:
 
 def _tell(user: User, actor: Actor, verb: str) -> None:
     for account_id in Account.objects.order_by("pk").values_list("pk", flat=True):
-        record(
+        record_event(
             actor=actor,
             account_id=account_id,
             verb=verb,
             target_type="user",
-            target_id=target_of(user),
+            target_id=get_event_target_id(user),
         )

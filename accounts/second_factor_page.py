@@ -13,20 +13,20 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django_otp import DEVICE_ID_SESSION_KEY, login, user_has_device
 
-from accounts.login import prove_again
+from accounts.login import reauthenticate
 from accounts.second_factor import (
-    CODES,
-    CONFIRM_WITHIN,
-    codes_left,
-    is_set_up,
+    CONFIRMATION_PERIOD,
+    RECOVERY_CODE_COUNT,
+    count_recovery_codes,
+    has_second_factor,
     recovery_codes_renew,
     second_factor_confirm,
     second_factor_offer,
     second_factor_remove,
 )
 from common.admin.forms import CodeInput
-from common.admin.model_admin import actor
-from common.errors import Problem
+from common.admin.model_admin import get_staff_actor
+from common.errors import ServiceError
 
 
 def _code_box(label: str) -> forms.CharField:
@@ -53,7 +53,7 @@ class ConfirmForm(forms.Form):
     code = _code_box("The code that your app shows now")
 
 
-def urls(site: AdminSite) -> list[URLPattern]:
+def get_second_factor_urls(site: AdminSite) -> list[URLPattern]:
     """The one address; it is about whoever is logged in, and takes nobody's name."""
 
     def view(request: HttpRequest) -> HttpResponse:
@@ -88,10 +88,10 @@ def _state(request: HttpRequest) -> dict[str, Any]:
     return {
         **forms,
         "confirm": ConfirmForm(),
-        "is_set_up": is_set_up(user),
-        "left": codes_left(user),
-        "count": CODES,
-        "minutes": int(CONFIRM_WITHIN.total_seconds() // 60),
+        "is_set_up": has_second_factor(user),
+        "left": count_recovery_codes(user),
+        "count": RECOVERY_CODE_COUNT,
+        "minutes": int(CONFIRMATION_PERIOD.total_seconds() // 60),
     }
 
 
@@ -101,7 +101,7 @@ def _done(request: HttpRequest, form: forms.Form, did: str) -> dict[str, Any]:
         return {}
     try:
         return _ACTS[did](request, form)
-    except Problem as problem:
+    except ServiceError as problem:
         form.add_error(None, problem.detail)
         return {}
 
@@ -121,7 +121,7 @@ def _in_fours(key: str) -> str:
 def _confirm(request: HttpRequest, form: forms.Form) -> dict[str, Any]:
     user: Any = request.user
     typed = "".join(form.cleaned_data["code"].split())
-    made = second_factor_confirm(user=user, code=typed, actor=actor(request))
+    made = second_factor_confirm(user=user, code=typed, actor=get_staff_actor(request))
     if made is None:
         form.add_error("code", "The code is wrong, or came too soon after a wrong one.")
         return {}
@@ -135,14 +135,14 @@ def _confirm(request: HttpRequest, form: forms.Form) -> dict[str, Any]:
 def _renew(request: HttpRequest, form: forms.Form) -> dict[str, Any]:
     _prove(request, form)
     user: Any = request.user
-    codes = recovery_codes_renew(user=user, actor=actor(request))
+    codes = recovery_codes_renew(user=user, actor=get_staff_actor(request))
     return {"codes_shown": codes}
 
 
 def _remove(request: HttpRequest, form: forms.Form) -> dict[str, Any]:
     _prove(request, form)
     user: Any = request.user
-    second_factor_remove(user=user, actor=actor(request))
+    second_factor_remove(user=user, actor=get_staff_actor(request))
     request.session.pop(DEVICE_ID_SESSION_KEY, None)
     return {"removed": True}
 
@@ -150,7 +150,7 @@ def _remove(request: HttpRequest, form: forms.Form) -> dict[str, Any]:
 def _prove(request: HttpRequest, form: forms.Form) -> None:
     """Raises Problem for a wrong password or code, which lock out as a login's do."""
     typed = form.cleaned_data
-    prove_again(request, password=typed["password"], otp=typed.get("otp"))
+    reauthenticate(request, password=typed["password"], otp=typed.get("otp"))
 
 
 _ACTS = {"offer": _offer, "confirm": _confirm, "codes": _renew, "remove": _remove}

@@ -17,25 +17,25 @@ from common import scopes as known
 from common import text
 from common.actors import Actor
 from common.db.clock import DbNow, db_now
-from common.errors import Conflict, Invalid, NotFound
-from events.services import record
+from common.errors import ConflictError, InvalidInputError, NotFoundError
+from events.services import record_event
 
-SESSION_LIFE: Final = dt.timedelta(hours=4)
-SESSIONS_LIVE: Final = 5
+SESSION_LIFETIME: Final = dt.timedelta(hours=4)
+MAX_LIVE_SESSIONS: Final = 5
 
 
 def account_create(*, name: str, actor: Actor) -> Account:
     """A new tenant; its slug is made from its name. Raises Invalid, or Conflict if the slug is taken."""
-    name = text.normal(name)
-    if fault := text.label_fault(name, max_length=200):
-        raise Invalid.of("name", fault)
+    name = text.normalize_text(name)
+    if fault := text.find_label_error(name, max_length=200):
+        raise InvalidInputError.for_field("name", fault)
     slug = slugify(name)[:63]
     if not slug:
-        raise Invalid.of("name", "must have a letter or a digit")
+        raise InvalidInputError.for_field("name", "must have a letter or a digit")
     try:
         with transaction.atomic():
             account = Account.objects.create(name=name, slug=slug)
-            record(
+            record_event(
                 actor=actor,
                 account_id=account.id,
                 verb="account.created",
@@ -43,15 +43,15 @@ def account_create(*, name: str, actor: Actor) -> Account:
                 target_id=account.id,
             )
     except IntegrityError:
-        raise Conflict(f"There is an account with the slug {slug} already.") from None
+        raise ConflictError(f"There is an account with the slug {slug} already.") from None
     return account
 
 
-def account_named(slug: str) -> Account:
+def get_account(slug: str) -> Account:
     """The account with this slug, id or exact name. Raises NotFound saying which it looked for."""
     found = Account.objects.filter(slug=slug).first() or Account.objects.filter(name=slug).first()
     if found is None:
-        raise NotFound(f"There is no account {slug!r}; create_account makes one.")
+        raise NotFoundError(f"There is no account {slug!r}; create_account makes one.")
     return found
 
 
@@ -64,23 +64,25 @@ def token_create(
     expires_at: dt.datetime | None = None,
 ) -> tuple[ApiToken, str]:
     """The new row and the string to hand out: it is shown this once, and only its hash is kept."""
-    name, scopes = text.normal(name), sorted(set(scopes))
-    if fault := text.label_fault(name, max_length=200):
-        raise Invalid.of("name", fault)
+    name, scopes = text.normalize_text(name), sorted(set(scopes))
+    if fault := text.find_label_error(name, max_length=200):
+        raise InvalidInputError.for_field("name", fault)
     if unknown := [scope for scope in scopes if scope not in known.ALL]:
-        raise Invalid.of("scopes", f"unknown: {', '.join(unknown)}; known: {', '.join(known.ALL)}")
+        raise InvalidInputError.for_field(
+            "scopes", f"unknown: {', '.join(unknown)}; known: {', '.join(known.ALL)}"
+        )
     if not scopes:
-        raise Invalid.of("scopes", f"name at least one of {', '.join(known.ALL)}")
+        raise InvalidInputError.for_field("scopes", f"name at least one of {', '.join(known.ALL)}")
     if expires_at is not None and expires_at <= db_now():
-        raise Invalid.of("expires_at", "must lie in the future")
-    held = token_format.new(token_format.TOKEN)
+        raise InvalidInputError.for_field("expires_at", "must lie in the future")
+    held = token_format.generate_token(token_format.TOKEN_PREFIX)
     with transaction.atomic():
         token = ApiToken.objects.create(
             account_id=account_id,
             name=name,
             scopes=scopes,
-            digest=token_format.digest(held),
-            prefix=token_format.prefix(held),
+            digest=token_format.hash_token(held),
+            prefix=token_format.get_visible_prefix(held),
             expires_at=expires_at,
             created_by=actor.name,
         )
@@ -97,19 +99,19 @@ def token_revoke(*, token: ApiToken, actor: Actor) -> None:
 
 def session_open(*, user: User, account_id: uuid.UUID, actor: Actor) -> tuple[Session, str]:
     """A session of 4 hours and the string to hand out. At most 5 live: the oldest end."""
-    held = token_format.new(token_format.SESSION)
+    held = token_format.generate_token(token_format.SESSION_PREFIX)
     with transaction.atomic():
         User.objects.select_for_update().get(pk=user.pk)  # One login of a user at a time.
         now = db_now()
         Session.objects.filter(user=user, expires_at__lte=now).delete()
         live = Session.objects.filter(user=user).order_by("-id").values_list("id", flat=True)
-        Session.objects.filter(id__in=list(live)[SESSIONS_LIVE - 1 :]).delete()
+        Session.objects.filter(id__in=list(live)[MAX_LIVE_SESSIONS - 1 :]).delete()
         session = Session.objects.create(
             account_id=account_id,
             user=user,
-            digest=token_format.digest(held),
-            prefix=token_format.prefix(held),
-            expires_at=now + SESSION_LIFE,
+            digest=token_format.hash_token(held),
+            prefix=token_format.get_visible_prefix(held),
+            expires_at=now + SESSION_LIFETIME,
             auth_hash=user.get_session_auth_hash(),
         )
         _record_bearer(actor, session, "session.opened")
@@ -126,7 +128,7 @@ def session_close(*, session_id: uuid.UUID, account_id: uuid.UUID, actor: Actor)
 
 
 def _record_bearer(actor: Actor, row: ApiToken | Session, verb: str) -> None:
-    record(
+    record_event(
         actor=actor,
         account_id=row.account_id,
         verb=verb,

@@ -9,17 +9,17 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 
-from common.admin.model_admin import ChosenRows
+from common.admin.model_admin import RowActionsAdmin
 
 admin.site.unregister([Group, User])
 
 
 @admin.register(User)
-class PlainUserAdmin(ChosenRows[User], UserAdmin[User]):
+class PlainUserAdmin(RowActionsAdmin[User], UserAdmin[User]):
     filter_horizontal = ()
     readonly_fields = ("last_login", "date_joined")
 
 
 @admin.register(Group)
-class PlainGroupAdmin(ChosenRows[Group], GroupAdmin):
+class PlainGroupAdmin(RowActionsAdmin[Group], GroupAdmin):
     filter_horizontal = ()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from accounts.idempotency import purge_due
-from common.periodic_tasks import Periodic
+from accounts.idempotency import delete_expired_records
+from common.periodic_tasks import PeriodicTask
 
-OLD_ANSWERS: Final = Periodic("old answers", every=600, work=partial(purge_due, 1000))
+EXPIRED_IDEMPOTENCY_RECORDS: Final = PeriodicTask(
+    "old answers", every=600, run_batch=partial(delete_expired_records, 1000)
+)

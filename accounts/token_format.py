@@ -13,30 +13,32 @@ import string
 import zlib
 from typing import Final
 
-TOKEN: Final = "lk_"  # noqa: S105 - a public prefix
-SESSION: Final = "lk_sess_"
+TOKEN_PREFIX: Final = "lk_"  # noqa: S105 - a public prefix
+SESSION_PREFIX: Final = "lk_sess_"
 
 _DIGITS: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _FORM: Final = re.compile(r"(lk_(?:sess_)?)([0-9A-Za-z]{30})([0-9A-Za-z]{6})", re.ASCII)
 
 
-def new(kind: str) -> str:
+def generate_token(kind: str) -> str:
     """A new token (`TOKEN`) or session (`SESSION`) string; 178 bits of it are random."""
     body = "".join(secrets.choice(_DIGITS) for _ in range(30))
     return f"{kind}{body}{_checksum(kind + body)}"
 
 
-def digest(held: str) -> bytes:
+def hash_token(held: str) -> bytes:
     """What we store and look up: SHA-256."""
     return hashlib.sha256(held.encode()).digest()
 
 
-def prefix(held: str) -> str:
+def get_visible_prefix(held: str) -> str:
     """The part that may be shown: enough to tell one from another, too little to use."""
-    return held[: len(SESSION) + 4 if held.startswith(SESSION) else len(TOKEN) + 4]
+    return held[
+        : len(SESSION_PREFIX) + 4 if held.startswith(SESSION_PREFIX) else len(TOKEN_PREFIX) + 4
+    ]
 
 
-def kind(held: str) -> str | None:
+def detect_token_type(held: str) -> str | None:
     """`TOKEN`, `SESSION`, or None where form or checksum is wrong: no query is needed to refuse."""
     found = _FORM.fullmatch(held)
     if found is None or _checksum(found[1] + found[2]) != found[3]:

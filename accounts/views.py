@@ -15,10 +15,10 @@ from accounts.serializers import (
     StatusSerializer,
     SuccessSerializer,
 )
-from common.actors import Actor, caller
-from common.api.views import ApiView, body, no_body
-from common.datetimes import iso
-from common.errors import Problem
+from common.actors import Actor, get_principal
+from common.api.views import ApiView, read_object, reject_body
+from common.datetimes import format_rfc3339
+from common.errors import ServiceError
 from common.scopes import ANY, PUBLIC
 
 
@@ -30,15 +30,15 @@ class LoginView(ApiView):
 
     @extend_schema(request=LoginSerializer, responses=SessionSerializer)
     def post(self, request: Request) -> Response:
-        sent = LoginSerializer(data=body(request)).checked()
+        sent = LoginSerializer(data=read_object(request)).validate_data()
         http = request._request
-        user = login.identify(
+        user = login.authenticate_staff(
             http, username=sent["username"], password=sent["password"], otp=sent.get("otp")
         )
-        account = login.account_for(sent.get("account"))
+        account = login.resolve_account(sent.get("account"))
         actor = Actor(name=f"user:{user.pk}", request_id=http.request_id, ip=http.client_ip)  # type: ignore[attr-defined]
         session, held = services.session_open(user=user, account_id=account.id, actor=actor)
-        return Response({"token": held, "expires_at": iso(session.expires_at)})
+        return Response({"token": held, "expires_at": format_rfc3339(session.expires_at)})
 
 
 class LogoutView(ApiView):
@@ -48,10 +48,10 @@ class LogoutView(ApiView):
 
     @extend_schema(request=None, responses=SuccessSerializer)
     def post(self, request: Request) -> Response:
-        no_body(request)
-        principal = caller(request)
+        reject_body(request)
+        principal = get_principal(request)
         if not principal.is_session:
-            raise Problem("An API token does not log out; revoke it in the admin.")
+            raise ServiceError("An API token does not log out; revoke it in the admin.")
         services.session_close(
             session_id=principal.bearer_id,
             account_id=principal.account_id,
@@ -69,7 +69,7 @@ class StatusView(ApiView):
         """Whether there is anybody to log in, and whether the token sent is live."""
         try:
             authenticated = BearerAuthentication().authenticate(request) is not None
-        except Problem:
+        except ServiceError:
             authenticated = False
         initialized = User.objects.filter(is_staff=True, is_active=True).exists()
         return Response({"initialized": initialized, "authenticated": authenticated})

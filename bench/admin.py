@@ -23,11 +23,11 @@ def main() -> None:
 
 def show(filled: Filled) -> None:
     """Print the median and the longest of TIMES runs of each page, and its number of queries."""
-    from config.dashboard.statistics import refresh_statistics_due
+    from config.dashboard.statistics import refresh_statistics_if_due
 
     browser = _browser()
     started = time.monotonic()
-    refresh_statistics_due()
+    refresh_statistics_if_due()
     print(f"The worker counts in {time.monotonic() - started:.2f} s\n")
     print("| page | median ms | longest ms | queries | rows |\n|-|-|-|-|-|")
     for name, address in _pages(filled):

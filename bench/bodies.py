@@ -6,7 +6,7 @@ import datetime as dt
 import uuid
 from typing import Any
 
-from common.datetimes import iso
+from common.datetimes import format_rfc3339
 
 NAMES = [
     "Arrakis",
@@ -54,7 +54,7 @@ def _properties(number: int) -> tuple[str, dict[str, Any]]:
     tokens = {
         "access_token": f"at-{mark}-{'a' * 60}",
         "refresh_token": f"rt-{mark}-{'r' * 60}",
-        "expires_at": iso(_NOON + dt.timedelta(minutes=number % 500_000)),
+        "expires_at": format_rfc3339(_NOON + dt.timedelta(minutes=number % 500_000)),
     }
     if number % 1000 == 500:
         return "airtable_key", {"key": f"pat{mark}{'k' * 40}"}

@@ -18,7 +18,7 @@ from django.conf import settings
 
 from bench.bodies import APPS, body
 from bench.rows import TABLE, copy_in, sealed_row
-from credentials.imports.upsert import row_values
+from credentials.imports.upsert import build_row_values
 
 PROCESSES = 2
 SPAN = dt.timedelta(days=365)
@@ -46,10 +46,10 @@ def prepare() -> None:
     """Migrate, and let the vault make its keys."""
     from django.core.management import call_command
 
-    from vault.services import verify_ring
+    from vault.services import verify_keyring
 
     call_command("migrate", verbosity=0)
-    verify_ring()
+    verify_keyring()
 
 
 def fill(count: int) -> Filled:
@@ -100,11 +100,11 @@ def _finish(filled: Filled, indexes: list[str]) -> None:
 
 def _account(count: int) -> Filled:
     from accounts.services import account_create, token_create
-    from common.actors import command
+    from common.actors import get_command_actor
     from common.scopes import ALL
     from oauth_apps.services import oauth_app_create
 
-    actor = command("bench")
+    actor = get_command_actor("bench")
     account = account_create(name=f"Bench {uuid.uuid4().hex}", actor=actor)
     _, held = token_create(account_id=account.id, name="bench", scopes=ALL, actor=actor)
     apps = {
@@ -136,7 +136,7 @@ def _rows(filled: Filled, first: int) -> Iterator[tuple[Any, ...]]:
         sent = body(number, filled.apps)
         write = sealed_row(sent, filled.account_id, id=filled.id(number), moment=moment)
         row = write.row._replace(health={**write.row.health, "status": _status(number)})
-        yield row_values(replace(write, row=row), filled.account_id, moment)
+        yield build_row_values(replace(write, row=row), filled.account_id, moment)
 
 
 def _status(number: int) -> str:

@@ -16,7 +16,7 @@ from bench.bodies import body
 from bench.fill import Filled
 from bench.report import Ratio, table
 from bench.rows import TABLE, copy_in, sealed_row
-from credentials.imports.upsert import COLUMNS, row_values
+from credentials.imports.upsert import COLUMNS, build_row_values
 
 SHARE = 0.3
 _NAMES = ", ".join(COLUMNS)
@@ -66,18 +66,20 @@ _BASES = {"created": "rows created", "updated": "rows updated", "unchanged": "ro
 
 def _product(filled: Filled, new: Bodies, changed: Bodies) -> dict[str, float]:
     """Seconds to import NDJSON that creates, that leaves all unchanged, and that updates."""
-    from common.actors import command
+    from common.actors import get_command_actor
     from credentials.imports.batch import import_lines
-    from credentials.imports.readers import ndjson
+    from credentials.imports.readers import read_ndjson
 
     found = {}
     for what, bodies in (("created", new), ("unchanged", new), ("updated", changed)):
         lines = [orjson.dumps(each) + b"\n" for each in bodies]
         start = time.perf_counter()
-        report = import_lines(ndjson(lines), account_id=filled.account_id, actor=command("bench"))
+        report = import_lines(
+            read_ndjson(lines), account_id=filled.account_id, actor=get_command_actor("bench")
+        )
         found[what] = time.perf_counter() - start
         if getattr(report, what) != len(bodies):
-            raise SystemExit(f"bench: not all lines were {what}: {report.document()}")
+            raise SystemExit(f"bench: not all lines were {what}: {report.to_dict()}")
     return found
 
 
@@ -97,7 +99,7 @@ def _floor(
             for id, each in zip(ids, bodies, strict=True)
         ]
         rows.sort(key=lambda write: write.row.identity)  # As the import writes them.
-        ready = [row_values(write, filled.account_id, moment) for write in rows]
+        ready = [build_row_values(write, filled.account_id, moment) for write in rows]
         start = time.perf_counter()
         with direct.transaction():
             direct.execute(

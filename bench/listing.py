@@ -15,7 +15,7 @@ from bench.fill import Filled
 from bench.load import CONNECTIONS, Round, load, median, tool
 from bench.report import Ratio, table
 from bench.servers import APPLICATIONS, FLOOR, PRODUCT, VIEW, Served, fetch, serve
-from config.env import TURNS
+from config.env import REQUEST_SLOTS
 
 FLOOR_SHARE = 0.3
 VIEW_SHARE = 0.65
@@ -30,7 +30,7 @@ def measure(filled: Filled, seconds: float, rounds: int) -> list[Ratio]:
         _check_same(served, filled.token)
         print(
             f"\nA page of {page.LIMIT} of {filled.count:,}: {CONNECTIONS} connections by {tool()},"
-            f" one process, {TURNS} requests at once, medians of {rounds} rounds of {seconds:g} s"
+            f" one process, {REQUEST_SLOTS} requests at once, medians of {rounds} rounds of {seconds:g} s"
         )
         found = _interleaved(
             {name: (one, page.PATH) for name, one in served.items()}, filled.token, seconds, rounds
@@ -67,9 +67,9 @@ def reads(filled: Filled) -> dict[str, str]:
 
 def share_cursor_key() -> None:
     """Let the bare applications make the cursors that the product makes."""
-    from vault.services import signing_key
+    from vault.services import get_signing_key
 
-    key = signing_key("cursor")
+    key = get_signing_key("cursor")
     os.environ[CURSOR_KEY] = key.hex()
     page.use_key(key)
 

@@ -83,9 +83,9 @@ def _plan(filled: Filled, parameters: dict[str, str], after: int | None) -> str:
 
     with connection.execute_wrapper(note):
         if parameters:
-            queries.fetch(filters.qs, LIMIT + 1, before)
+            queries.fetch_filtered(filters.qs, LIMIT + 1, before)
         else:
-            queries.newest(filled.account_id, LIMIT + 1, before)
+            queries.fetch_newest(filled.account_id, LIMIT + 1, before)
     ((sql, params),) = seen
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, COSTS OFF, BUFFERS OFF) {sql}", params)

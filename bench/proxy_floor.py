@@ -10,11 +10,11 @@ import psycopg_pool
 
 from config.env import PROXY_THREADS
 from egress.client import Client
-from egress.deadline import Limits
+from egress.deadline import Timeouts
 from egress.requests import Request
 
 UPSTREAM = os.environ["BENCH_UPSTREAM"]
-LIMITS = Limits(total=3600, idle=600, max_bytes=None)
+LIMITS = Timeouts(total=3600, read=600, max_body_bytes=None)
 
 _client = Client(
     allow=frozenset({("127.0.0.1", int(UPSTREAM.rpartition(":")[2]))}), per_host=PROXY_THREADS
@@ -26,7 +26,7 @@ _pool = psycopg_pool.ConnectionPool(
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     request = Request(method="GET", url=UPSTREAM + environ["RAW_URI"])
-    with _client.relay(request, encodings="identity", limits=LIMITS) as answer:
+    with _client.relay(request, encodings="identity", timeouts=LIMITS) as answer:
         with _pool.connection() as connection:
             connection.execute(
                 "INSERT INTO bench_use (path, status) VALUES (%s, %s)",

@@ -75,7 +75,7 @@ def register(port: int, folder: Path) -> dict[str, str]:
     """Let this process and the servers know of the provider."""
     from django.conf import settings
 
-    from providers.registry import registry
+    from providers.registry import get_registry
 
     document = {
         "slug": "upstream",
@@ -105,7 +105,7 @@ def register(port: int, folder: Path) -> dict[str, str]:
     }
     (folder / "upstream.json").write_text(json.dumps(document))
     settings.PROVIDERS_DIR = str(folder)
-    registry.cache_clear()
+    get_registry.cache_clear()
     return {
         **os.environ,
         "PROVIDERS_DIR": str(folder),
@@ -119,11 +119,11 @@ def fill(credentials: int = 1) -> str:
     from django.db import connection
 
     from accounts.services import account_create, token_create
-    from common.actors import command
+    from common.actors import get_command_actor
     from common.scopes import CREDENTIALS_READ, CREDENTIALS_USE
     from credentials.services.crud import credential_import
 
-    actor = command("bench")
+    actor = get_command_actor("bench")
     account = account_create(name=f"Proxy {time.monotonic_ns()}", actor=actor)
     for number in range(credentials):
         body = {"properties": {"kind": "upstream_key", "key": f"{KEY}{number}"}}

@@ -77,12 +77,12 @@ def _register(server: str, folder: Path) -> dict[str, str]:
     """Let this process and the workers know of the server as the provider `fake`."""
     from django.conf import settings
 
-    from providers.registry import registry
+    from providers.registry import get_registry
     from tests.fakes.registry import write_files
 
     write_files(folder, server)
     settings.PROVIDERS_DIR = str(folder)
-    registry.cache_clear()
+    get_registry.cache_clear()
     host = server.removeprefix("http://")
     return {**os.environ, "PROVIDERS_DIR": str(folder), "EGRESS_ALLOW": host}
 
@@ -90,12 +90,12 @@ def _register(server: str, folder: Path) -> dict[str, str]:
 def _fill(server: str, count: int) -> None:
     """Accounts with apps, and grants of which every token has expired."""
     from accounts.services import account_create
-    from common.actors import command
+    from common.actors import get_command_actor
     from credentials.imports.batch import import_lines
-    from credentials.imports.readers import array
+    from credentials.imports.readers import read_array
     from oauth_apps.services import oauth_app_create
 
-    actor = command("bench")
+    actor = get_command_actor("bench")
     users = [f"user-{number}" for number in range(count)]
     grants = dict(zip(users, _post(server, "_control", {"authorize": users}), strict=True))
     for at in range(ACCOUNTS):
@@ -123,7 +123,7 @@ def _fill(server: str, count: int) -> None:
             }
             for number, user in enumerate(users[at::ACCOUNTS])
         ]
-        report = import_lines(array(lines), account_id=account.id, actor=actor)
+        report = import_lines(read_array(lines), account_id=account.id, actor=actor)
         assert report.created == len(lines), report
 
 

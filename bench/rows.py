@@ -12,18 +12,18 @@ from psycopg import Connection
 
 from credentials.imports import merge
 from credentials.imports.upsert import COLUMNS
-from credentials.imports.validation import read_item
+from credentials.imports.validation import validate_item
 
 TABLE = merge.TABLE
 
 
 def sealed_row(
     body: dict[str, Any], account_id: uuid.UUID, *, id: uuid.UUID, moment: dt.datetime
-) -> merge.Write:
+) -> merge.PlannedWrite:
     """What an import would create at `moment` under this id."""
-    item = read_item(body, account_id=account_id)
+    item = validate_item(body, account_id=account_id)
     with mock.patch.object(merge, "uuid7", lambda: id):  # noqa: PT008 - a mock is slower
-        return merge.create(item, account_id=account_id, now=moment)
+        return merge.plan_create(item, account_id=account_id, now=moment)
 
 
 def copy_in(connection: Connection[Any], table: str, rows: Iterable[tuple[Any, ...]]) -> None:

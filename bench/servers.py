@@ -15,12 +15,12 @@ import urllib.request
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from config.env import BLOCKING_THREADS, TURNS
+from config.env import BLOCKING_THREADS, REQUEST_SLOTS
 
 FLOOR, VIEW, PRODUCT = "floor", "Django view", "Latchkey"
 APPLICATIONS = {
-    FLOOR: ("bench.floor:application", None, TURNS),
-    VIEW: ("bench.django_view:application", "bench.django_settings", TURNS),
+    FLOOR: ("bench.floor:application", None, REQUEST_SLOTS),
+    VIEW: ("bench.django_view:application", "bench.django_settings", REQUEST_SLOTS),
     PRODUCT: ("config.wsgi:application", "config.settings", BLOCKING_THREADS),
 }
 

@@ -31,11 +31,11 @@ class Principal:
     is_authenticated: bool = True
 
 
-def command(name: str) -> Actor:
+def get_command_actor(name: str) -> Actor:
     return Actor(name=f"command:{name}")
 
 
-def caller(request: Any) -> Principal:
+def get_principal(request: Any) -> Principal:
     """The caller of a view that is not public."""
     principal = request.user
     if not isinstance(principal, Principal):

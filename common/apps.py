@@ -8,10 +8,10 @@ class CommonConfig(AppConfig):
     name = "common"
 
     def ready(self) -> None:
-        from common.db.lookups import add_to_sqlite
+        from common.db.lookups import register_sqlite_functions
 
         def prepare(*, connection: Any, **_: Any) -> None:
-            add_to_sqlite(connection)
+            register_sqlite_functions(connection)
 
         # Django's one documented place for SQLite functions.
         connection_created.connect(prepare, weak=False, dispatch_uid="common.db.lookups")

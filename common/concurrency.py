@@ -16,44 +16,44 @@ from typing import Final
 from django.conf import settings
 from django.db import connection
 
-from common.errors import Unavailable
+from common.errors import ServiceUnavailableError
 
 
-def let_go() -> None:
+def release_connection() -> None:
     """Give the connection back, so that whoever has work for it gets it; a test's own block stays."""
     if not connection.in_atomic_block:
         connection.close()
 
 
 @contextmanager
-def waiting() -> Iterator[None]:
+def blocking_io() -> Iterator[None]:
     """Hold neither a connection nor a turn while the block waits for somebody else."""
-    let_go()
-    with turns.lent():
+    release_connection()
+    with request_slots.yielded():
         yield
 
 
 def sleep(seconds: float) -> None:
-    with waiting():
+    with blocking_io():
         time.sleep(seconds)
 
 
-def has_room() -> bool:
+def has_capacity() -> bool:
     """Whether one more may wait; to be asked before it begins what it would have to wait for."""
-    return turns.lending < MOST_WAITING
+    return request_slots.yielded_count < MAX_BLOCKED
 
 
-def require_room() -> None:
+def require_capacity() -> None:
     """Raise Unavailable where so many requests wait that few could do anything else."""
-    if not has_room():
-        raise Unavailable(
+    if not has_capacity():
+        raise ServiceUnavailableError(
             "Too many requests are waiting for providers. Try again.",
             extra={"code": "crowded"},
             retry_after=1,
         )
 
 
-class Turns:
+class RequestSlots:
     """So many threads of this process at once, of those that ask."""
 
     def __init__(self, count: int) -> None:
@@ -61,13 +61,13 @@ class Turns:
         self._free: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._mine = threading.local()
         self._lock = threading.Lock()
-        self.lending = 0
+        self.yielded_count = 0
         """How many threads have lent theirs at the moment."""
         for _ in range(count):
             self._free.put(None)
 
     @contextmanager
-    def one(self) -> Iterator[None]:
+    def acquire(self) -> Iterator[None]:
         """Wait for a turn, and have it until the block ends."""
         self._free.get()
         self._mine.held = True
@@ -77,7 +77,7 @@ class Turns:
             self._give()
 
     @contextmanager
-    def lent(self) -> Iterator[None]:
+    def yielded(self) -> Iterator[None]:
         """Let another thread have this one's turn during the block. Nothing where it has none.
 
         Afterwards it goes on at once, if need be without a turn: what a provider has answered is
@@ -103,10 +103,10 @@ class Turns:
 
     def _count(self, by: int) -> None:
         with self._lock:
-            self.lending += by
+            self.yielded_count += by
 
 
-turns: Final = Turns(settings.TURNS)
+request_slots: Final = RequestSlots(settings.TURNS)
 """Those of the requests that the API's server has. Other threads have none, and need none."""
 
-MOST_WAITING: Final = settings.BLOCKING_THREADS * 3 // 4
+MAX_BLOCKED: Final = settings.BLOCKING_THREADS * 3 // 4

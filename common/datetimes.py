@@ -11,14 +11,14 @@ _RFC3339: Final = re.compile(
 )
 
 
-def iso(moment: dt.datetime | None) -> str | None:
+def format_rfc3339(moment: dt.datetime | None) -> str | None:
     """`moment` in UTC, to the microsecond where it has any, with `Z`."""
     if moment is None:
         return None
     return moment.astimezone(dt.UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
-def parse(value: object) -> dt.datetime | None:
+def parse_rfc3339(value: object) -> dt.datetime | None:
     """The moment that `value` writes by RFC 3339 §5.6, in UTC; None if it is no such string."""
     if not isinstance(value, str) or not _RFC3339.fullmatch(value):
         return None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 
-class Problem(Exception):
+class ServiceError(Exception):
     """Something the caller can act on: an HTTP status, a sentence, and reasons per field.
 
     `fields` maps a field's name to its reasons. Neither it nor `detail` ever holds a value that
@@ -31,26 +31,26 @@ class Problem(Exception):
         self.retry_after = retry_after
 
     @classmethod
-    def of(cls, field: str, reason: str) -> Problem:
+    def for_field(cls, field: str, reason: str) -> ServiceError:
         """The problem of one field: the sentence names it, so that it also reads well alone."""
         return cls(f"{field}: {reason}", fields={field: [reason]})
 
 
-class BadRequest(Problem):
+class BadRequestError(ServiceError):
     """400: it could not be parsed, or a query parameter or header is wrong."""
 
 
-class Unauthenticated(Problem):
+class UnauthenticatedError(ServiceError):
     status = 401
     title = "Unauthorized"
 
 
-class Forbidden(Problem):
+class ForbiddenError(ServiceError):
     status = 403
     title = "Forbidden"
 
 
-class NotFound(Problem):
+class NotFoundError(ServiceError):
     """404: there is none, or it is another account's: the answer is the same."""
 
     status = 404
@@ -60,53 +60,53 @@ class NotFound(Problem):
         super().__init__(detail, **more)
 
 
-class Conflict(Problem):
+class ConflictError(ServiceError):
     status = 409
     title = "Conflict"
 
 
-class LengthRequired(Problem):
+class LengthRequiredError(ServiceError):
     status = 411
     title = "Length required"
 
 
-class PreconditionFailed(Problem):
+class PreconditionFailedError(ServiceError):
     status = 412
     title = "Precondition failed"
 
 
-class TooLarge(Problem):
+class ContentTooLargeError(ServiceError):
     status = 413
     title = "Content too large"
 
 
-class TargetTooLong(Problem):
+class UriTooLongError(ServiceError):
     status = 414
     title = "URI too long"
 
 
-class UnsupportedMedia(Problem):
+class UnsupportedMediaTypeError(ServiceError):
     status = 415
     title = "Unsupported media type"
 
 
-class Invalid(Problem):
+class InvalidInputError(ServiceError):
     """422: well-formed, but not valid; `fields` says where."""
 
     status = 422
     title = "Unprocessable content"
 
     @classmethod
-    def many(cls, fields: Mapping[str, list[str]]) -> Invalid:
+    def for_fields(cls, fields: Mapping[str, list[str]]) -> InvalidInputError:
         first, reasons = next(iter(fields.items()))
         return cls(f"{first}: {reasons[0]}", fields=fields)
 
 
-class TooMany(Problem):
+class TooManyRequestsError(ServiceError):
     status = 429
     title = "Too many requests"
 
 
-class Unavailable(Problem):
+class ServiceUnavailableError(ServiceError):
     status = 503
     title = "Service unavailable"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, Final
 
-from common.datetimes import iso
+from common.datetimes import format_rfc3339
 
 STATUSES: Final = ("unknown", "ok", "warn", "error")
 
 
-def unknown(now: dt.datetime) -> dict[str, Any]:
+def build_unknown_health(now: dt.datetime) -> dict[str, Any]:
     """`status` is one of STATUSES, `notes` plain sentences, `time` when that was found."""
-    return {"status": "unknown", "notes": [], "time": iso(now)}
+    return {"status": "unknown", "notes": [], "time": format_rfc3339(now)}

@@ -14,20 +14,20 @@ import orjson
 from django.core.management import CommandError
 from django.core.management.base import OutputWrapper
 
-from common.errors import Problem
+from common.errors import ServiceError
 
 
 @contextlib.contextmanager
-def refusals() -> Iterator[None]:
+def raise_command_errors() -> Iterator[None]:
     """Turn a Problem into CommandError: its sentence on standard error, exit code 2, no traceback."""
     try:
         yield
-    except Problem as problem:
+    except ServiceError as problem:
         raise CommandError(problem.detail, returncode=2) from None
 
 
 @contextlib.contextmanager
-def opened(path: str) -> Iterator[BinaryIO]:
+def open_input(path: str) -> Iterator[BinaryIO]:
     """The file at `path`, or standard input for `-`. Raises CommandError where it cannot be read."""
     if path == "-":
         yield sys.stdin.buffer
@@ -40,7 +40,7 @@ def opened(path: str) -> Iterator[BinaryIO]:
         yield stream
 
 
-def bounded_lines(stream: BinaryIO, longest: int) -> Iterator[bytes]:
+def read_bounded_lines(stream: BinaryIO, longest: int) -> Iterator[bytes]:
     """The lines of `stream`, each cut so that no more than `longest` bytes and a line end are held.
 
     A cut line is longer than `longest`, which its reader refuses; what follows in it is skipped.
@@ -101,6 +101,6 @@ class Progress:
             self.stderr.write(f"\r{done} lines, {rate:,.0f}/s: {counts}\x1b[K", ending="")
             self.stderr.flush()
 
-    def end(self) -> None:
+    def finish(self) -> None:
         if self.shown:
             self.stderr.write("")

@@ -7,16 +7,16 @@ import time
 from collections.abc import Callable, Sequence
 
 
-class Periodic:
+class PeriodicTask:
     """A source of the worker (config.worker.tasks): each worker does it once in `every` seconds.
 
     `work` does a part and says whether there may be more; it is called until there is not.
     """
 
-    def __init__(self, name: str, *, every: float, work: Callable[[], object]) -> None:
+    def __init__(self, name: str, *, every: float, run_batch: Callable[[], object]) -> None:
         self.name = name
         self.every = every
-        self._work = work
+        self._work = run_batch
         self._lock = threading.Lock()
         self._last = -every
 

@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 import orjson
 
 from common import text
-from common.errors import BadRequest, Invalid, TooLarge
+from common.errors import BadRequestError, ContentTooLargeError, InvalidInputError
 
 MAX_INTEGER: Final = 2**53 - 1
 """The largest integer that every JSON reader keeps exact (RFC 8259 §6, RFC 7493 §2.2)."""
@@ -37,16 +37,16 @@ def loads(raw: bytes | str) -> Any:
     try:
         return _decoder.decode(document)
     except RecursionError:
-        raise BadRequest("The JSON is nested too deeply.") from None
+        raise BadRequestError("The JSON is nested too deeply.") from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise BadRequest(f"The JSON does not parse at {where}: {error.msg}.") from None
+        raise BadRequestError(f"The JSON does not parse at {where}: {error.msg}.") from None
     except ValueError:
         # Python reads no integer of more than 4,300 digits (CVE-2020-10735).
-        raise BadRequest("The JSON has a number with too many digits.") from None
+        raise BadRequestError("The JSON has a number with too many digits.") from None
 
 
-def same(one: Any, other: Any) -> bool:
+def is_equal(one: Any, other: Any) -> bool:
     """Whether two JSON values are the same: to Python, 1 and true are equal."""
     return orjson.dumps(one, option=_SORTED) == orjson.dumps(other, option=_SORTED)
 
@@ -58,23 +58,23 @@ def check_metadata(value: Any, *, field: str = "metadata") -> dict[str, Any]:
     1,024; integers exact in every reader; floats finite.
     """
     if not isinstance(value, dict):
-        raise Invalid.of(field, "must be an object")
+        raise InvalidInputError.for_field(field, "must be an object")
     keys = _check_level(value, field=field, depth=1)
     if len(orjson.dumps(value)) > METADATA_BYTES:
-        raise TooLarge(f"{field}: must be at most 16 KiB of JSON")
+        raise ContentTooLargeError(f"{field}: must be at most 16 KiB of JSON")
     if keys > METADATA_KEYS:
-        raise Invalid.of(field, f"must have at most {METADATA_KEYS} keys")
+        raise InvalidInputError.for_field(field, f"must have at most {METADATA_KEYS} keys")
     return value
 
 
 def _check_level(node: Any, *, field: str, depth: int) -> int:
     """Check one object or array and all below it; how many keys there are."""
     if depth > METADATA_DEPTH:
-        raise Invalid.of(field, f"must have at most {METADATA_DEPTH} levels")
+        raise InvalidInputError.for_field(field, f"must have at most {METADATA_DEPTH} levels")
     if isinstance(node, dict):
         for key in node:
-            if fault := text.label_fault(key, max_length=METADATA_KEY_LENGTH):
-                raise Invalid.of(field, f"a key {fault}")
+            if fault := text.find_label_error(key, max_length=METADATA_KEY_LENGTH):
+                raise InvalidInputError.for_field(field, f"a key {fault}")
         keys, children = len(node), node.values()
     else:
         keys, children = 0, node
@@ -89,15 +89,17 @@ def _check_level(node: Any, *, field: str, depth: int) -> int:
 def _check_leaf(value: Any, field: str) -> None:
     if isinstance(value, str) and len(value) > METADATA_STRING_LENGTH:
         if len(value) > METADATA_BYTES:
-            raise TooLarge(f"{field}: must be at most 16 KiB of JSON")
-        raise Invalid.of(field, f"a string must have at most {METADATA_STRING_LENGTH} characters")
+            raise ContentTooLargeError(f"{field}: must be at most 16 KiB of JSON")
+        raise InvalidInputError.for_field(
+            field, f"a string must have at most {METADATA_STRING_LENGTH} characters"
+        )
     if fault := _leaf_fault(value):
-        raise Invalid.of(field, fault)
+        raise InvalidInputError.for_field(field, fault)
 
 
 def _leaf_fault(value: Any) -> str | None:
     if isinstance(value, str):
-        return text.encoding_fault(value)
+        return text.find_encoding_error(value)
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, int) and abs(value) > MAX_INTEGER:
@@ -117,23 +119,23 @@ def _decode(raw: bytes | str) -> str:
         try:
             raw = raw.decode("utf-8")
         except UnicodeDecodeError:
-            raise BadRequest("The body is not UTF-8.") from None
+            raise BadRequestError("The body is not UTF-8.") from None
     if not raw.strip():
-        raise BadRequest("A JSON body is required; it is empty.")
+        raise BadRequestError("A JSON body is required; it is empty.")
     if raw.startswith("\ufeff"):
-        raise BadRequest("The JSON starts with a byte order mark; send it without.")
+        raise BadRequestError("The JSON starts with a byte order mark; send it without.")
     return raw
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise BadRequest("The JSON has the same name twice in one object.")
+        raise BadRequestError("The JSON has the same name twice in one object.")
     return found
 
 
 def _constant(name: str) -> NoReturn:
-    raise BadRequest(f"The JSON has {name}, which is not a JSON value.")
+    raise BadRequestError(f"The JSON has {name}, which is not a JSON value.")
 
 
 _decoder: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)

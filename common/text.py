@@ -11,7 +11,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029{_BIDI}]")
 
 
-def encoding_fault(value: str) -> str | None:
+def find_encoding_error(value: str) -> str | None:
     """Why `value` cannot be stored in any column (NUL, half a surrogate pair), or None."""
     if "\x00" in value:
         return "must not contain the NUL character"
@@ -20,7 +20,7 @@ def encoding_fault(value: str) -> str | None:
     return None
 
 
-def label_fault(value: str, *, max_length: int) -> str | None:
+def find_label_error(value: str, *, max_length: int) -> str | None:
     """Why `value` is no label (one line that people read: a name, a key, an id), or None."""
     if not value.strip():
         return "must not be blank"
@@ -28,26 +28,26 @@ def label_fault(value: str, *, max_length: int) -> str | None:
         return f"must have at most {max_length} characters"
     if value.isascii() and value.isprintable():
         return None  # Most labels are, and an import checks millions.
-    return encoding_fault(value) or _control_fault(value)
+    return find_encoding_error(value) or _control_fault(value)
 
 
-def secret_fault(value: str, *, max_length: int) -> str | None:
+def find_secret_error(value: str, *, max_length: int) -> str | None:
     """Why `value` is no secret, or None. A secret is kept byte for byte: a PEM key has line breaks."""
     if not value.strip():
         return "must not be blank"
     if len(value) > max_length:
         return f"must have at most {max_length} characters"
-    return encoding_fault(value)
+    return find_encoding_error(value)
 
 
-def normal(value: str) -> str:
+def normalize_text(value: str) -> str:
     """NFC, so that one name typed on two systems is one name (Unicode Annex 15)."""
     return value if value.isascii() else unicodedata.normalize("NFC", value)
 
 
-def printable(name: str) -> str:
+def escape_name(name: str) -> str:
     """A name that a caller chose, fit for an answer or a log: short, and without what hides or breaks."""
-    if label_fault(name, max_length=64) is None:
+    if find_label_error(name, max_length=64) is None:
         return name
     return name[:64].encode("ascii", "backslashreplace").decode().replace("\x00", "\\x00")
 

@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver
 from django_otp import match_token, user_has_device
 
-from accounts.second_factor import refusal
+from accounts.second_factor import explain_rejected_code
 from common.admin.forms import CodeInput
 
 
@@ -40,7 +40,7 @@ class LoginForm(AdminAuthenticationForm):
                 user_login_failed.send(
                     sender=__name__, credentials=credentials, request=self.request
                 )
-                said = refusal(user, "The one-time code is missing or wrong.")
+                said = explain_rejected_code(user, "The one-time code is missing or wrong.")
                 raise ValidationError(said, code="otp")
             user.otp_device = device  # django-otp remembers it for the session.
         return cleaned
@@ -59,15 +59,15 @@ class StaffSite(admin.AdminSite):
         # No object has an address outside the admin, and Django's page fails on an id that is no UUID.
         own = super().get_urls()
         own = [found for found in own if getattr(found, "name", "") != "view_on_site"]
-        return [*second_factor_page.urls(self), *admin_views.urls(), *own]
+        return [*second_factor_page.get_second_factor_urls(self), *admin_views.import_urls(), *own]
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
         # Its models are there only once the site is.
-        from config.dashboard.context import context
+        from config.dashboard.context import build_context
 
-        return super().index(request, {**context(request), **(extra_context or {})})
+        return super().index(request, {**build_context(request), **(extra_context or {})})
 
     def has_permission(self, request: HttpRequest) -> bool:
         user: Any = request.user

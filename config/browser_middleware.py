@@ -23,21 +23,21 @@ class _PagesOnly:
         return found
 
 
-class ContentSecurityPolicy(_PagesOnly, CSPMiddleware):
+class BrowserCSPMiddleware(_PagesOnly, CSPMiddleware):
     pass
 
 
-class Sessions(_PagesOnly, SessionMiddleware):
+class BrowserSessionMiddleware(_PagesOnly, SessionMiddleware):
     pass
 
 
-class Users(_PagesOnly, AuthenticationMiddleware):
+class BrowserAuthenticationMiddleware(_PagesOnly, AuthenticationMiddleware):
     pass
 
 
-class SecondFactor(_PagesOnly, OTPMiddleware):
+class BrowserOTPMiddleware(_PagesOnly, OTPMiddleware):
     pass
 
 
-class Messages(_PagesOnly, MessageMiddleware):
+class BrowserMessageMiddleware(_PagesOnly, MessageMiddleware):
     pass

@@ -6,21 +6,21 @@ import io
 from typing import Any, Final
 
 from common.api.parsers import StrictJSONParser
-from common.concurrency import let_go, turns, waiting
+from common.concurrency import blocking_io, release_connection, request_slots
 
-AHEAD: Final = StrictJSONParser.limit
+MAX_BUFFERED_BODY: Final = StrictJSONParser.limit
 """Bytes of a body that are read before the request has its turn: whatever the API takes as JSON."""
 
 
-class InTurn:
+class ConcurrencyLimit:
     def __init__(self, application: Any) -> None:
         self._application = application
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         environ["wsgi.input"] = _received(environ)
-        with turns.one():
+        with request_slots.acquire():
             answer = self._application(environ, start_response)
-            let_go()  # Before the turn is: whoever has it next would wait for the connection.
+            release_connection()  # Before the turn is: whoever has it next would wait for the connection.
         return answer
 
 
@@ -30,7 +30,7 @@ def _received(environ: dict[str, Any]) -> Any:
         length = int(environ.get("CONTENT_LENGTH") or 0)
     except ValueError:
         return stream
-    if 0 < length <= AHEAD:
+    if 0 < length <= MAX_BUFFERED_BODY:
         return io.BytesIO(stream.read(length))
     return _Arriving(stream) if length else stream
 
@@ -42,11 +42,11 @@ class _Arriving:
         self._stream = stream
 
     def read(self, size: int = -1) -> bytes:
-        with waiting():
+        with blocking_io():
             found: bytes = self._stream.read(size)
         return found
 
     def readline(self, size: int = -1) -> bytes:
-        with waiting():
+        with blocking_io():
             found: bytes = self._stream.readline(size)
         return found

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from common.actors import Actor
 from credentials.imports.batch import import_lines
-from credentials.imports.readers import array
+from credentials.imports.readers import read_array
 from oauth_apps.services import oauth_app_create
 from providers.kinds import Kind
-from providers.registry import registry
+from providers.registry import get_registry
 
 PER_KIND: Final = 6
 RETURN_TO: Final = "https://acme.example/connected"
@@ -32,14 +32,14 @@ PLANS: Final = ("free", "team", "enterprise")
 REGIONS: Final = ("eu", "us", "apac")
 
 
-def fill(*, account_id: uuid.UUID, actor: Actor) -> tuple[int, int]:
+def import_sample_data(*, account_id: uuid.UUID, actor: Actor) -> tuple[int, int]:
     """Import sample credentials; how many, and of how many providers. The values are made up."""
-    kinds = [kind for kind in registry().kinds.values() if kind.provider != "custom"]
+    kinds = [kind for kind in get_registry().kinds.values() if kind.provider != "custom"]
     kinds = list({kind.name: kind for kind in kinds}.values())
     apps = _apps(account_id, actor, {kind.provider for kind in kinds if kind.needs_app})
     bodies = [body for kind in kinds for body in _bodies(kind, apps.get(kind.provider))]
     random.Random(1).shuffle(bodies)  # noqa: S311 - the order of sample data
-    report = import_lines(array(bodies), account_id=account_id, actor=actor)
+    report = import_lines(read_array(bodies), account_id=account_id, actor=actor)
     return report.created, len({kind.provider for kind in kinds})
 
 
@@ -50,7 +50,7 @@ def _apps(account_id: uuid.UUID, actor: Actor, providers: set[str]) -> dict[str,
                 account_id=account_id,
                 actor=actor,
                 provider=slug,
-                name=f"Demo - {registry().providers[slug].name}",
+                name=f"Demo - {get_registry().providers[slug].name}",
                 client_id=f"demo-{slug}",
                 client_secret=uuid.uuid4().hex,
                 redirect_uris=[RETURN_TO],

@@ -13,14 +13,14 @@ from common.actors import Actor
 from common.db.clock import db_now
 from credentials.health.evidence import Evidence
 from credentials.health.models import NoticeMail
-from credentials.health.registration import enrol_all
-from credentials.health.services import observe
+from credentials.health.registration import register_all
+from credentials.health.services import record_evidence
 from credentials.models import Credential, CredentialUse
 
 HALF_A_YEAR: Final = 170
 
 
-class Seen(NamedTuple):
+class SampleEvidence(NamedTuple):
     """What was seen of some: a grant and a key that are refused, no answer, and one that works."""
 
     grant: Evidence
@@ -29,7 +29,7 @@ class Seen(NamedTuple):
     works: Evidence
 
 
-DEMO: Final = Seen(
+DEMO: Final = SampleEvidence(
     Evidence(
         source="refresh",
         verdict="rejected",
@@ -58,7 +58,9 @@ DEMO: Final = Seen(
 )
 
 
-def enliven(*, account_id: uuid.UUID, actor: Actor, seen: Seen = DEMO, seed: int = 7) -> None:
+def simulate_history(
+    *, account_id: uuid.UUID, actor: Actor, samples: SampleEvidence = DEMO, seed: int = 7
+) -> None:
     """Give an account's credentials ages, ends, uses and health; the same ones for the same `seed`.
 
     Nobody is written to: their owners are made up.
@@ -69,11 +71,13 @@ def enliven(*, account_id: uuid.UUID, actor: Actor, seen: Seen = DEMO, seed: int
     with transaction.atomic():
         _age(rows, chance)
         _use(rows, chance)
-        enrol_all(mine)
+        register_all(mine)
         for row in rows:
-            evidence = _luck(row, chance, seen)
+            evidence = _luck(row, chance, samples)
             if evidence:
-                observe(account_id=account_id, credential_id=row.id, evidence=evidence, actor=actor)
+                record_evidence(
+                    account_id=account_id, credential_id=row.id, evidence=evidence, actor=actor
+                )
         NoticeMail.objects.filter(account_id=account_id).delete()
 
 
@@ -101,7 +105,7 @@ def _use(rows: list[Credential], chance: random.Random) -> None:
     )
 
 
-def _luck(row: Credential, chance: random.Random, seen: Seen) -> Evidence | None:
+def _luck(row: Credential, chance: random.Random, seen: SampleEvidence) -> Evidence | None:
     luck = chance.random()
     if luck < 0.04:
         return seen.grant if row.oauth_app_id else seen.key

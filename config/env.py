@@ -14,7 +14,7 @@ from environs import Env, EnvError
 
 env = Env()
 
-TURNS = 8
+REQUEST_SLOTS = 8
 """Requests that one process works on at once, each with a connection to the database of its own."""
 
 BLOCKING_THREADS = 64
@@ -27,39 +27,39 @@ PROXY_THREADS = 320
 providers most of the time, and hold no database connection meanwhile."""
 
 
-def boolean(name: str, *, default: bool) -> bool:
+def read_boolean(name: str, *, default: bool) -> bool:
     try:
         return bool(env.bool(name, default=default))
     except EnvError:
         raise ImproperlyConfigured(f"{name} must be 1 or 0.") from None
 
 
-def number(name: str, *, default: int) -> int:
+def read_number(name: str, *, default: int) -> int:
     try:
         return int(env.int(name, default=default))
     except EnvError:
         raise ImproperlyConfigured(f"{name} must be a whole number.") from None
 
 
-def required(name: str, *, how: str) -> str:
+def read_required(name: str, *, how: str) -> str:
     value = str(env.str(name, default="")).strip()
     if not value:
         raise ImproperlyConfigured(f"{name} is missing: {how}")
     return value
 
 
-def secret_key(*, debug: bool, folder: Path) -> str:
+def read_secret_key(*, debug: bool, folder: Path) -> str:
     """SECRET_KEY of at least 50 characters; with DEBUG, one is made once and kept in `folder`."""
     how = "set it to at least 50 random characters, for example: openssl rand -base64 48"
     value = str(env.str("SECRET_KEY", default=""))
     if not value and debug:
         return _kept(folder / "secret.key")
-    if len(required("SECRET_KEY", how=how)) < 50:
+    if len(read_required("SECRET_KEY", how=how)) < 50:
         raise ImproperlyConfigured(f"SECRET_KEY is too short: {how}")
     return value
 
 
-def database(url: str) -> dict[str, Any]:
+def parse_database_url(url: str) -> dict[str, Any]:
     """DATABASES["default"] for `url`: postgresql://user:password@host:port/name or sqlite:///file."""
     how = "write postgresql://USER:PASSWORD@HOST:PORT/NAME or sqlite:///PATH"
     try:
@@ -78,7 +78,7 @@ def database(url: str) -> dict[str, Any]:
     return found
 
 
-def cache(name: str) -> dict[str, Any]:
+def read_cache_url(name: str) -> dict[str, Any]:
     """CACHES["default"]: memory of this process unless `name` says otherwise."""
     try:
         return dict(django_cache_url.parse(env.str(name, default="locmem://")))
@@ -88,7 +88,7 @@ def cache(name: str) -> dict[str, Any]:
         ) from None
 
 
-def email(name: str) -> dict[str, Any]:
+def read_email_url(name: str) -> dict[str, Any]:
     """Django's mail settings for an `smtp://` URL. Without one: no mail, which health notes then say."""
     how = "write submission://USER:PASSWORD@HOST:587/?_default_from_email=ADDRESS"
     try:
@@ -103,7 +103,7 @@ def email(name: str) -> dict[str, Any]:
     return found
 
 
-def folder(name: str) -> str:
+def read_folder(name: str) -> str:
     """The path of an existing folder, or "" where `name` is not set."""
     value = str(env.str(name, default=""))
     if value and not Path(value).is_dir():
@@ -115,7 +115,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "postgresql": {
         # Two seconds of attempts, and new ones when somebody asks: the pool would wait twice as long
         # after each that failed, up to minutes, and be down for as long again as the server was.
-        "pool": {"min_size": 1, "max_size": TURNS, "timeout": 2, "reconnect_timeout": 2},
+        "pool": {"min_size": 1, "max_size": REQUEST_SLOTS, "timeout": 2, "reconnect_timeout": 2},
         "connect_timeout": 3,
         # A server that is cut off says nothing: without these Linux waits a quarter of an hour for it.
         "tcp_user_timeout": 10_000,

@@ -8,7 +8,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 
-from vault.services import verify_ring
+from vault.services import verify_keyring
 
 
 @require_safe
@@ -31,7 +31,7 @@ def _missing() -> str | None:
         executor = MigrationExecutor(connection)
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             return "migrations"
-        verify_ring()
+        verify_keyring()
     except (DatabaseError, InterfaceError):
         return "database"
     except ImproperlyConfigured:

@@ -25,7 +25,7 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
     return event
 
 
-def configure(*, json: bool) -> None:
+def configure_logging(*, json: bool) -> None:
     """Send structlog's and the standard library's records through one chain to standard error."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,

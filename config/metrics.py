@@ -13,13 +13,13 @@ from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from config.multiprocess_metrics import VARIABLE
+from config.multiprocess_metrics import MULTIPROC_DIR_VARIABLE
 
 _HERE: Final = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
 _FORWARDED: Final = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP")
 
 
-def may_read(meta: Mapping[str, Any]) -> bool:
+def may_read_metrics(meta: Mapping[str, Any]) -> bool:
     """By METRICS_TOKEN as bearer where that is set; else from this machine, not through a proxy."""
     if settings.METRICS_TOKEN:
         wanted = f"Bearer {settings.METRICS_TOKEN}".encode()
@@ -27,10 +27,10 @@ def may_read(meta: Mapping[str, Any]) -> bool:
     return meta.get("REMOTE_ADDR") in _HERE and not any(name in meta for name in _FORWARDED)
 
 
-def exposition() -> tuple[str, bytes]:
+def render_metrics() -> tuple[str, bytes]:
     """The content type, and the text: of all processes that share a folder, or else of this one."""
     registry = REGISTRY
-    if VARIABLE in os.environ:
+    if MULTIPROC_DIR_VARIABLE in os.environ:
         registry = CollectorRegistry(support_collectors_without_names=True)
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return CONTENT_TYPE_LATEST, generate_latest(registry)
@@ -39,7 +39,7 @@ def exposition() -> tuple[str, bytes]:
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
     """404 to everybody else: that there are figures is nobody's business."""
-    if not may_read(request.META):
+    if not may_read_metrics(request.META):
         return HttpResponse(status=404)
-    kind, text = exposition()
+    kind, text = render_metrics()
     return HttpResponse(text, content_type=kind)

@@ -15,8 +15,14 @@ from django.core.exceptions import DisallowedHost, SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 
 from common import strict_json
-from common.errors import BadRequest, Forbidden, LengthRequired, Problem, TargetTooLong
-from config.api.errors import bad_request, is_api, problem_response
+from common.errors import (
+    BadRequestError,
+    ForbiddenError,
+    LengthRequiredError,
+    ServiceError,
+    UriTooLongError,
+)
+from config.api.errors import bad_request, build_problem_response, is_api
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 MAX_TARGET: Final = 4096
@@ -24,7 +30,7 @@ MAX_PARAMETERS: Final = 100
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
-class RequestContext:
+class RequestContextMiddleware:
     """Gives each request an id and the client's address; the id goes out as `X-Request-Id`."""
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -32,7 +38,7 @@ class RequestContext:
 
     def __call__(self, request: Any) -> HttpResponse:
         request.request_id = uuid.uuid4().hex
-        request.client_ip = client_ip(request)
+        request.client_ip = get_client_ip(request)
         structlog.contextvars.bind_contextvars(request_id=request.request_id)
         try:
             response = self.get_response(request)
@@ -44,7 +50,7 @@ class RequestContext:
         return response
 
 
-class StrictTarget:
+class StrictTargetMiddleware:
     """On API paths: one reading of the query string (UTF-8, no name twice), and a bounded target."""
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -53,13 +59,15 @@ class StrictTarget:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if is_api(request.path):
             try:
-                check_target(request.META)
+                check_request_target(request.META)
                 request.get_host()
                 _check_secure(request)
             except DisallowedHost:
-                return problem_response(request, (400, BadRequest("The Host is not one of ours.")))
-            except Problem as problem:
-                return problem_response(request, (problem.status, problem))
+                return build_problem_response(
+                    request, (400, BadRequestError("The Host is not one of ours."))
+                )
+            except ServiceError as problem:
+                return build_problem_response(request, (problem.status, problem))
         elif "%00" in request.META.get("QUERY_STRING", ""):
             return bad_request(request, SuspiciousOperation("NUL in the query string"))
         return self.get_response(request)
@@ -68,10 +76,10 @@ class StrictTarget:
 def _check_secure(request: HttpRequest) -> None:
     """Plain HTTP is refused, not redirected: the token has crossed the wire by then (ASVS 5.0, 4.1.2)."""
     if settings.SECURE_SSL_REDIRECT and not request.is_secure():
-        raise Forbidden("The API answers over https alone.")
+        raise ForbiddenError("The API answers over https alone.")
 
 
-def client_ip(request: HttpRequest, *_: Any) -> str | None:
+def get_client_ip(request: HttpRequest, *_: Any) -> str | None:
     """The peer's address, or what the trusted proxies in front say it was.
 
     Each of TRUSTED_PROXIES proxies appended the address it saw to X-Forwarded-For, so the n-th from
@@ -97,30 +105,30 @@ def _address(text: str) -> str | None:
         return None
 
 
-def check_target(meta: dict[str, Any]) -> None:
+def check_request_target(meta: dict[str, Any]) -> None:
     """Raises BadRequest, TargetTooLong (414) or LengthRequired (411)."""
     query = meta.get("QUERY_STRING", "")
     if query:
         _check_query(query)
     if len(meta.get("PATH_INFO", "")) + len(query) > MAX_TARGET:
-        raise TargetTooLong(f"The request target must be at most {MAX_TARGET} bytes.")
+        raise UriTooLongError(f"The request target must be at most {MAX_TARGET} bytes.")
     if meta.get("HTTP_TRANSFER_ENCODING") and not meta.get("CONTENT_LENGTH"):
         # WSGI reads a chunked body as empty, so it would be answered and change nothing.
-        raise LengthRequired("A body needs a Content-Length.")
+        raise LengthRequiredError("A body needs a Content-Length.")
 
 
 def _check_query(query: str) -> None:
     try:
         unquote_to_bytes(query).decode()
     except UnicodeDecodeError:
-        raise BadRequest("The query string is not UTF-8.") from None
+        raise BadRequestError("The query string is not UTF-8.") from None
     if _BROKEN_ESCAPE.search(query):
-        raise BadRequest("The query string has a broken percent-escape.")
+        raise BadRequestError("The query string has a broken percent-escape.")
     pairs = parse_qsl(query, keep_blank_values=True)
     if len(pairs) > MAX_PARAMETERS:
-        raise BadRequest(f"The query string has more than {MAX_PARAMETERS} parameters.")
+        raise BadRequestError(f"The query string has more than {MAX_PARAMETERS} parameters.")
     named = dict(pairs)
     if len(named) != len(pairs):
-        raise BadRequest("The query string has the same parameter twice.")
+        raise BadRequestError("The query string has the same parameter twice.")
     if len(query) > MAX_TARGET and "metadata" in named:
         strict_json.loads(named["metadata"])  # What is wrong with it says more than its length.

@@ -9,30 +9,30 @@ import tempfile
 from collections.abc import Iterator
 from typing import Final
 
-VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+MULTIPROC_DIR_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
 @contextlib.contextmanager
-def shared_metrics() -> Iterator[None]:
+def share_metrics() -> Iterator[None]:
     """A folder, empty at first and gone at the end, in which this process and its workers count.
 
     The library looks for it once, when it is first imported. So enter this before the system's
     checks, which import the URLs and with them the library.
     """
     maker = os.getpid()
-    folder = os.environ[VARIABLE] = tempfile.mkdtemp(prefix="latchkey-metrics-")
+    folder = os.environ[MULTIPROC_DIR_VARIABLE] = tempfile.mkdtemp(prefix="latchkey-metrics-")
     try:
         yield
     finally:
         # A forked worker that ends comes this way too.
         if os.getpid() == maker:
-            del os.environ[VARIABLE]
+            del os.environ[MULTIPROC_DIR_VARIABLE]
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def forget_worker(pid: int) -> None:
+def mark_worker_dead(pid: int) -> None:
     """What a worker that ended has counted stays; what it had under way is over."""
-    if VARIABLE not in os.environ:
+    if MULTIPROC_DIR_VARIABLE not in os.environ:
         return  # Each worker counted for itself.
     from prometheus_client.multiprocess import mark_process_dead
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from config.api.errors import answer_for
-from config.middleware import client_ip
+from config.api.errors import build_error_response
+from config.middleware import get_client_ip
 from credentials.proxy.wsgi import Proxy
 from egress.client import Client
 
 
-def make(client: Client) -> Proxy:
+def build_proxy(client: Client) -> Proxy:
     return Proxy(client=client, client_ip=_client_ip, refuse=_refuse)
 
 
@@ -28,7 +28,7 @@ def _request(environ: Mapping[str, Any], path: str = "", request_id: str = "") -
 
 
 def _client_ip(environ: Mapping[str, Any]) -> str | None:
-    return client_ip(_request(environ))
+    return get_client_ip(_request(environ))
 
 
 def _refuse(
@@ -36,6 +36,6 @@ def _refuse(
 ) -> tuple[int, list[tuple[str, str]], bytes]:
     # The short route is of the API that has its errors in one line.
     shape = f"/api{path}" if path.startswith("/proxy/") else path
-    response = answer_for(_request({}, shape, request_id), error)
+    response = build_error_response(_request({}, shape, request_id), error)
     headers = [*response.items(), ("Content-Length", str(len(response.content)))]
     return response.status_code, headers, response.content

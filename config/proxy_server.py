@@ -11,7 +11,7 @@ from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
 from config.env import PROXY_THREADS
-from config.multiprocess_metrics import forget_worker
+from config.multiprocess_metrics import mark_worker_dead
 
 
 class Worker(ThreadWorker):
@@ -65,7 +65,7 @@ def serve(*, host: str, port: int, workers: int) -> None:
             "limit_request_field_size": 16_380,
             "loglevel": "warning",
             "proc_name": "latchkey-proxy",
-            "child_exit": lambda _, worker: forget_worker(worker.pid),
+            "child_exit": lambda _, worker: mark_worker_dead(worker.pid),
         },
     ).run()
 

@@ -7,24 +7,24 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from config.startup import disconnect, refusals_in_one_line, verify
+from config.startup import disconnect_database, exit_on_bad_configuration, verify_startup
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-with refusals_in_one_line():
+with exit_on_bad_configuration():
     import django
 
     django.setup()
-    verify()
-    disconnect()
+    verify_startup()
+    disconnect_database()
 
 from config import proxy_app
 from config.env import PROXY_THREADS
-from config.metrics import exposition, may_read
-from egress.allowlist import opened
+from config.metrics import may_read_metrics, render_metrics
+from egress.allowlist import allowed_targets
 from egress.client import Client
 
-_proxy = proxy_app.make(Client(allow=opened(), per_host=PROXY_THREADS))
+_proxy = proxy_app.build_proxy(Client(allow=allowed_targets(), per_host=PROXY_THREADS))
 _HEALTHY = b'{"status": "ok"}'
 
 
@@ -35,8 +35,8 @@ def application(
     match environ["REQUEST_METHOD"], environ["RAW_URI"]:
         case "GET", "/healthz":
             return _whole(start, "application/json", _HEALTHY)
-        case "GET", "/metrics" if may_read(environ):
-            return _whole(start, *exposition())
+        case "GET", "/metrics" if may_read_metrics(environ):
+            return _whole(start, *render_metrics())
     return _proxy(environ, start)
 
 

@@ -9,13 +9,15 @@ from typing import Final
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import Counter, Histogram
 
-REQUESTS: Final = Counter("latchkey_requests", "Requests, by what was answered.", ["status"])
-SECONDS: Final = Histogram("latchkey_request_seconds", "From a request's arrival to its answer.")
+REQUEST_COUNT: Final = Counter("latchkey_requests", "Requests, by what was answered.", ["status"])
+REQUEST_DURATION: Final = Histogram(
+    "latchkey_request_seconds", "From a request's arrival to its answer."
+)
 
 _OF_MONITORS: Final = frozenset({"/metrics", "/healthz", "/readyz"})
 
 
-class Counting:
+class RequestMetricsMiddleware:
     """The outermost middleware: whatever answers, it is counted. What monitors ask is not."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -25,6 +27,6 @@ class Counting:
         began = time.perf_counter()
         response = self.get_response(request)
         if request.path not in _OF_MONITORS:
-            REQUESTS.labels(str(response.status_code)).inc()
-            SECONDS.observe(time.perf_counter() - began)
+            REQUEST_COUNT.labels(str(response.status_code)).inc()
+            REQUEST_DURATION.observe(time.perf_counter() - began)
         return response

@@ -10,33 +10,33 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandParser
 
-from config.startup import verify
-from egress.ports import try_to_listen
+from config.startup import verify_startup
+from egress.ports import check_port_available
 
 
-def add_arguments(parser: CommandParser, *, port: int) -> None:
+def add_server_arguments(parser: CommandParser, *, port: int) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
     parser.add_argument("--port", type=int, default=port, help="default: %(default)s")
     parser.add_argument("--workers", type=int, default=1, help="processes (default: %(default)s)")
 
 
-def check(options: Mapping[str, Any]) -> None:
+def check_server_options(options: Mapping[str, Any]) -> None:
     """Raise ImproperlyConfigured for what cannot be served: wrong options, keys or database, a port
     that is taken."""
     if not 1 <= options["port"] <= 65535 or options["workers"] < 1:
         raise ImproperlyConfigured("--port must be from 1 to 65535, --workers at least 1.")
-    verify()
-    require_port(options["host"], options["port"])
+    verify_startup()
+    require_free_port(options["host"], options["port"])
 
 
-def require_port(host: str, port: int) -> None:
+def require_free_port(host: str, port: int) -> None:
     """Raise ImproperlyConfigured where nobody can listen there now.
 
     The server shares its port with whoever lets it (SO_REUSEPORT), so it would start beside another
     and each would get some of the requests.
     """
     try:
-        try_to_listen(host, port)
+        check_port_available(host, port)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise ImproperlyConfigured(f"Port {port} is taken; --port chooses another.") from None

@@ -11,7 +11,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from config import env
-from config.logging import configure
+from config.logging import configure_logging
 
 django_stubs_ext.monkeypatch()
 
@@ -19,8 +19,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
 
 # --- Who we are ---------------------------------------------------------------------------------
-DEBUG = env.boolean("DEBUG", default=False)
-SECRET_KEY = env.secret_key(debug=DEBUG, folder=VAR_DIR)
+DEBUG = env.read_boolean("DEBUG", default=False)
+SECRET_KEY = env.read_secret_key(debug=DEBUG, folder=VAR_DIR)
 PUBLIC_URL = env.env.str("PUBLIC_URL", default="http://127.0.0.1:8000" if DEBUG else "").rstrip("/")
 if not PUBLIC_URL:
     raise ImproperlyConfigured("PUBLIC_URL is missing: set it to this service's https:// address.")
@@ -63,18 +63,18 @@ INSTALLED_APPS = [
     "common",
 ]
 MIDDLEWARE = [
-    "config.request_metrics.Counting",
-    "config.middleware.RequestContext",
+    "config.request_metrics.RequestMetricsMiddleware",
+    "config.middleware.RequestContextMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "config.middleware.StrictTarget",
-    "config.browser_middleware.ContentSecurityPolicy",
-    "config.browser_middleware.Sessions",
+    "config.middleware.StrictTargetMiddleware",
+    "config.browser_middleware.BrowserCSPMiddleware",
+    "config.browser_middleware.BrowserSessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "config.browser_middleware.Users",
-    "config.browser_middleware.SecondFactor",
-    "config.browser_middleware.Messages",
+    "config.browser_middleware.BrowserAuthenticationMiddleware",
+    "config.browser_middleware.BrowserOTPMiddleware",
+    "config.browser_middleware.BrowserMessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
@@ -99,20 +99,20 @@ TEMPLATES = [
 
 # --- Where it keeps things ----------------------------------------------------------------------
 DATABASES = {
-    "default": env.database(
+    "default": env.parse_database_url(
         env.env.str(
             "DATABASE_URL", default=f"sqlite:///{VAR_DIR}/latchkey.sqlite3" if DEBUG else ""
         )
     )
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-CACHES = {"default": env.cache("CACHE_URL")}
+CACHES = {"default": env.read_cache_url("CACHE_URL")}
 VAULT_KEYS = env.env.str("VAULT_KEYS", default="")
 VAULT_KEYS_FILE = env.env.str("VAULT_KEYS_FILE", default="")
 VAULT_SUITE = env.env.str("VAULT_SUITE", default="1")
 EGRESS_ALLOW = env.env.str("EGRESS_ALLOW", default="")
-PROVIDERS_DIR = env.folder("PROVIDERS_DIR")
-TURNS = env.TURNS
+PROVIDERS_DIR = env.read_folder("PROVIDERS_DIR")
+TURNS = env.REQUEST_SLOTS
 BLOCKING_THREADS = env.BLOCKING_THREADS
 SPOOL_DIR = env.env.str("SPOOL_DIR", default=str(VAR_DIR / "spool"))
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
@@ -130,7 +130,7 @@ STATIC_ROOT = VAR_DIR / "static"
 WHITENOISE_USE_FINDERS = DEBUG
 
 # --- Mail ---------------------------------------------------------------------------------------
-_MAIL = env.email("EMAIL_URL")
+_MAIL = env.read_email_url("EMAIL_URL")
 EMAIL_BACKEND = _MAIL["EMAIL_BACKEND"]
 EMAIL_HOST, EMAIL_PORT = _MAIL["EMAIL_HOST"], _MAIL["EMAIL_PORT"]
 EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _MAIL["EMAIL_HOST_USER"], _MAIL["EMAIL_HOST_PASSWORD"]
@@ -141,7 +141,7 @@ DEFAULT_FROM_EMAIL = _MAIL.get(
 )
 
 # --- In front of it -----------------------------------------------------------------------------
-TRUSTED_PROXIES = env.number("TRUSTED_PROXIES", default=0)
+TRUSTED_PROXIES = env.read_number("TRUSTED_PROXIES", default=0)
 
 METRICS_TOKEN = env.env.str("METRICS_TOKEN", default="")
 
@@ -174,7 +174,7 @@ AXES_COOLOFF_TIME = dt.timedelta(seconds=60)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
-AXES_CLIENT_IP_CALLABLE = "config.middleware.client_ip"
+AXES_CLIENT_IP_CALLABLE = "config.middleware.get_client_ip"
 AXES_VERBOSE = False
 # It keeps what was posted at a failed login; a recovery code typed beside a wrong password is still good.
 AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "otp", "code", "csrfmiddlewaretoken"]
@@ -235,9 +235,9 @@ SPECTACULAR_SETTINGS = {
     ],
     "ENUM_NAME_OVERRIDES": {
         "HealthStatusEnum": "common.health.STATUSES",
-        "WebhookTypeEnum": "webhooks.event_types.TYPES",
+        "WebhookTypeEnum": "webhooks.event_types.EVENT_TYPES",
     },
 }
 
 LOGGING_CONFIG = None
-configure(json=not DEBUG)
+configure_logging(json=not DEBUG)

@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 
 @contextlib.contextmanager
-def refusals_in_one_line() -> Iterator[None]:
+def exit_on_bad_configuration() -> Iterator[None]:
     """Turn ImproperlyConfigured into its sentence and exit code 2: no traceback, no values."""
     try:
         yield
@@ -20,7 +20,7 @@ def refusals_in_one_line() -> Iterator[None]:
         sys.exit(2)
 
 
-def disconnect() -> None:
+def disconnect_database() -> None:
     """Close what `verify` opened: a pool does not survive the fork of a worker."""
     from django.db import connection
 
@@ -29,20 +29,20 @@ def disconnect() -> None:
         connection.close_pool()  # type: ignore[attr-defined]
 
 
-def verify() -> None:
+def verify_startup() -> None:
     """Raise ImproperlyConfigured unless settings can be read, the database answers, the keys fit it."""
     from django.db import InterfaceError, OperationalError, connection
 
-    from egress.allowlist import opened
-    from vault.services import verify_ring
+    from egress.allowlist import allowed_targets
+    from vault.services import verify_keyring
 
-    opened()
+    allowed_targets()
     try:
         # Once without the pool, whose own refusal comes later and says less.
         with connection.wrap_database_errors:
             driver: Any = connection.Database  # type: ignore[attr-defined]
             driver.connect(**connection.get_connection_params()).close()
-        verify_ring()
+        verify_keyring()
     except (OperationalError, InterfaceError) as error:
         # The driver's text names host and reason; the password is in neither.
         reason = " ".join(str(error).split())[:300]

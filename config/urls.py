@@ -32,5 +32,5 @@ urlpatterns = [
     path("readyz", health_endpoints.readyz),
     path("metrics", metrics),
     # With DEBUG, Django's own page for what is not there would be HTML.
-    re_path(r"^(?:v1|api|link/oauth2/token)(?:/|$)", errors.nothing_here),
+    re_path(r"^(?:v1|api|link/oauth2/token)(?:/|$)", errors.api_not_found),
 ]

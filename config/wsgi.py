@@ -3,17 +3,17 @@
 import gc
 import os
 
-from config.startup import refusals_in_one_line, verify
+from config.startup import exit_on_bad_configuration, verify_startup
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-with refusals_in_one_line():
+with exit_on_bad_configuration():
     from django.core.wsgi import get_wsgi_application
 
-    from config.concurrency_limit import InTurn
+    from config.concurrency_limit import ConcurrencyLimit
 
-    application = InTurn(get_wsgi_application())
-    verify()
+    application = ConcurrencyLimit(get_wsgi_application())
+    verify_startup()
 
 # What was loaded stays: looking through it for garbage again and again would stall requests.
 gc.collect()

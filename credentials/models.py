@@ -41,9 +41,9 @@ class Credential(models.Model):
     )
     secrets = SealedField(null=True)
     fingerprints = models.JSONField(default=dict)
-    """{secret field: [current, imported]}, keyed hashes (vault.services.fingerprint)."""
+    """{secret field: [current, imported]}, keyed hashes (vault.services.compute_fingerprint)."""
     identity = models.BinaryField(max_length=32)
-    """Which upstream account this is, as a keyed hash (vault.services.identity)."""
+    """Which upstream account this is, as a keyed hash (vault.services.compute_identity)."""
     obtained_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True)
     # The rest of the grant's life is written by credentials/refresh alone, but for imports of a

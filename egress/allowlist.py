@@ -10,20 +10,20 @@ from typing import Final
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from egress.host_policy import name_fault
-from egress.ip_policy import address_fault
+from egress.host_policy import find_host_name_error
+from egress.ip_policy import find_address_error
 
-Allow = frozenset[tuple[str, int]]
+AllowedTargets = frozenset[tuple[str, int]]
 
 _ENTRY: Final = re.compile(r"([a-z0-9.-]+|\[[0-9a-f:.]+\]):([1-9][0-9]{0,4})", re.ASCII)
 
 
-def opened() -> Allow:
+def allowed_targets() -> AllowedTargets:
     """The targets of the setting EGRESS_ALLOW; without it, none."""
-    return parse(getattr(settings, "EGRESS_ALLOW", ""))
+    return parse_allowlist(getattr(settings, "EGRESS_ALLOW", ""))
 
 
-def parse(entries: str | Iterable[str]) -> Allow:
+def parse_allowlist(entries: str | Iterable[str]) -> AllowedTargets:
     """The targets in `entries` (`host:port`, with commas or a list), lower case; IPv6 in brackets.
 
     Exact matches only: no wildcards, no networks, no default port. Raises ImproperlyConfigured
@@ -47,7 +47,7 @@ def _target(entry: str) -> tuple[str, int]:
 def _host_fault(host: str) -> bool:
     if host[0] == "[" or host.rpartition(".")[2][:1].isdigit():
         return _literal_fault(host.strip("[]"), brackets=host[0] == "[")
-    return name_fault(host) is not None
+    return find_host_name_error(host) is not None
 
 
 def _literal_fault(text: str, *, brackets: bool) -> bool:
@@ -57,4 +57,4 @@ def _literal_fault(text: str, *, brackets: bool) -> bool:
         return True
     # One spelling of each address, so that matching text is matching addresses.
     canonical = str(address) == text and brackets == (address.version == 6)
-    return not canonical or address_fault(address, opened=True) is not None
+    return not canonical or find_address_error(address, allowed=True) is not None

@@ -7,12 +7,12 @@ from typing import Any
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
 
-from egress.allowlist import opened
+from egress.allowlist import allowed_targets
 
 
 def check_allow(**_: Any) -> list[CheckMessage]:
     try:
-        opened()
+        allowed_targets()
     except ImproperlyConfigured as error:
         return [Error(str(error), id="egress.E001")]
     return []

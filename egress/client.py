@@ -15,21 +15,21 @@ from typing import Final
 import httpcore2
 from django.db import connections
 
-from common.concurrency import waiting
-from common.errors import Invalid
+from common.concurrency import blocking_io
+from common.errors import InvalidInputError
 from egress import urls
-from egress.allowlist import Allow, opened
-from egress.deadline import Exchange, Limits
-from egress.dns import Lookup, Resolver, system_lookup
-from egress.errors import Refused
-from egress.pools import KEEP_SECONDS, Pools
-from egress.requests import Request, Response, wire_body, wire_headers, wire_method
-from egress.response_body import ACCEPTED
-from egress.responses import Answer, guarded, release
-from egress.sockets import Backend, Dial, system_dial
+from egress.allowlist import AllowedTargets, allowed_targets
+from egress.deadline import Exchange, Timeouts
+from egress.dns import Lookup, Resolver, query_system_resolver
+from egress.errors import BlockedByPolicyError
+from egress.pools import KEEPALIVE_SECONDS, ConnectionPools
+from egress.requests import Request, Response, build_body, build_headers, validate_method
+from egress.response_body import ACCEPTED_ENCODINGS
+from egress.responses import StreamingResponse, release_response, translate_errors
+from egress.sockets import CheckedNetworkBackend, Dial, open_connection
 from egress.urls import Url
 
-PER_HOST: Final = 32
+MAX_CONNECTIONS_PER_HOST: Final = 32
 
 # Is told how to end a call that has begun.
 OnStart = Callable[[Callable[[], None]], None]
@@ -48,15 +48,15 @@ class Client:
     def __init__(
         self,
         *,
-        allow: Allow = frozenset(),
-        limits: Limits | None = None,
-        lookup: Lookup = system_lookup,
-        dial: Dial = system_dial,
+        allow: AllowedTargets = frozenset(),
+        timeouts: Timeouts | None = None,
+        lookup: Lookup = query_system_resolver,
+        dial: Dial = open_connection,
         tls: ssl.SSLContext | None = None,
-        per_host: int = PER_HOST,
+        per_host: int = MAX_CONNECTIONS_PER_HOST,
     ) -> None:
         self._allow = allow
-        self._limits = limits or Limits()
+        self._limits = timeouts or Timeouts()
         self._lookup = lookup
         self._dial = dial
         self._tls = tls or httpcore2.default_ssl_context()
@@ -64,41 +64,41 @@ class Client:
         self._start()
         _clients.add(self)
 
-    def send(self, request: Request, *, limits: Limits | None = None) -> Response:
+    def send(self, request: Request, *, timeouts: Timeouts | None = None) -> Response:
         """The answer to `request`, whatever its status. Raises EgressError."""
-        with self._open(request, limits, encodings=ACCEPTED) as answer:
+        with self._open(request, timeouts, encodings=ACCEPTED_ENCODINGS) as answer:
             return Response(answer.status, answer.headers, b"".join(answer))
 
     def stream(
-        self, request: Request, *, limits: Limits | None = None
-    ) -> AbstractContextManager[Answer]:
+        self, request: Request, *, timeouts: Timeouts | None = None
+    ) -> AbstractContextManager[StreamingResponse]:
         """Like `send`, but the body comes in pieces as they arrive, while the block lasts.
 
         The host is asked not to compress. Leaving the block early closes the connection.
         """
-        return self._open(request, limits, encodings="identity")
+        return self._open(request, timeouts, encodings="identity")
 
     def relay(
         self,
         request: Request,
         *,
         encodings: str,
-        limits: Limits | None = None,
+        timeouts: Timeouts | None = None,
         on_start: OnStart | None = None,
-    ) -> AbstractContextManager[Answer]:
+    ) -> AbstractContextManager[StreamingResponse]:
         """Like `stream`, for an answer that is passed on: its body stays in the encoding it came in.
 
         The host may choose one of `encodings`. `on_start` is given, before anything is sent, a
         function by which another thread ends the call: whatever it waits for then raises.
         """
-        return self._open(request, limits, encodings=encodings, verbatim=True, on_start=on_start)
+        return self._open(request, timeouts, encodings=encodings, verbatim=True, on_start=on_start)
 
-    def check(self, url: str) -> None:
+    def check_url(self, url: str) -> None:
         """Raise what `send` would before it connects: Refused, or Unreachable without an address."""
         target = self._url(url)
-        with waiting():
-            self._resolver.addresses(
-                target.host, within=self._limits.connect, opened=self._is_open(target)
+        with blocking_io():
+            self._resolver.resolve(
+                target.host, timeout=self._limits.connect, allowed=self._is_open(target)
             )
 
     def close(self) -> None:
@@ -106,20 +106,22 @@ class Client:
 
     def start_over(self) -> None:
         """For a fork: leave the parent its connections, and locks that its threads may hold."""
-        self._backend.abandon()
+        self._backend.close_streams()
         self._start()
 
     def _start(self) -> None:
         self._resolver = Resolver(self._lookup)
-        self._backend = Backend(resolver=self._resolver, allow=self._allow, dial=self._dial)
-        self._pools = Pools(self._pool)
+        self._backend = CheckedNetworkBackend(
+            resolver=self._resolver, allow=self._allow, dial=self._dial
+        )
+        self._pools = ConnectionPools(self._pool)
 
     def _pool(self) -> httpcore2.ConnectionPool:
         return httpcore2.ConnectionPool(
             ssl_context=self._tls,
             max_connections=self._per_host,
             max_keepalive_connections=self._per_host,
-            keepalive_expiry=KEEP_SECONDS,
+            keepalive_expiry=KEEPALIVE_SECONDS,
             retries=0,
             network_backend=self._backend,
         )
@@ -128,72 +130,76 @@ class Client:
     def _open(
         self,
         request: Request,
-        limits: Limits | None,
+        limits: Timeouts | None,
         *,
         encodings: str,
         verbatim: bool = False,
         on_start: OnStart | None = None,
-    ) -> Iterator[Answer]:
+    ) -> Iterator[StreamingResponse]:
         _outside_of_transactions()
         url = self._url(request.url)
         exchange = Exchange(url.host, limits or self._limits)
         if on_start:
-            on_start(exchange.end)
+            on_start(exchange.cancel)
         wired = _wired(request, url, exchange, encodings)
-        with waiting(), self._pools.lease(url.origin) as pool:
-            response = guarded(exchange, lambda: pool.handle_request(wired))
+        with blocking_io(), self._pools.acquire(url.origin) as pool:
+            response = translate_errors(exchange, lambda: pool.handle_request(wired))
             try:
-                yield Answer(response, exchange, method=request.method, verbatim=verbatim)
+                yield StreamingResponse(
+                    response, exchange, method=request.method, verbatim=verbatim
+                )
             finally:
-                exchange.over()
-                release(response)
+                exchange.finish()
+                release_response(response)
 
     def _url(self, url: str) -> Url:
         try:
-            return urls.parse(url, allow=self._allow)
-        except Invalid as error:
+            return urls.parse_url(url, allowed=self._allow)
+        except InvalidInputError as error:
             reason = error.fields["url"][0]
-        raise Refused("", reason)
+        raise BlockedByPolicyError("", reason)
 
     def _is_open(self, url: Url) -> bool:
         return (url.host, url.port) in self._allow
 
 
-def send(request: Request, *, limits: Limits | None = None) -> Response:
+def send(request: Request, *, timeouts: Timeouts | None = None) -> Response:
     """`Client.send` of this process's client."""
-    return default_client().send(request, limits=limits)
+    return get_default_client().send(request, timeouts=timeouts)
 
 
-def stream(request: Request, *, limits: Limits | None = None) -> AbstractContextManager[Answer]:
+def stream(
+    request: Request, *, timeouts: Timeouts | None = None
+) -> AbstractContextManager[StreamingResponse]:
     """`Client.stream` of this process's client."""
-    return default_client().stream(request, limits=limits)
+    return get_default_client().stream(request, timeouts=timeouts)
 
 
-def check(url: str) -> None:
+def check_url(url: str) -> None:
     """`Client.check` of this process's client."""
-    default_client().check(url)
+    get_default_client().check_url(url)
 
 
-def default_client() -> Client:
+def get_default_client() -> Client:
     """This process's client, with what EGRESS_ALLOW opens."""
-    allow = opened()
+    allow = allowed_targets()
     with _making:
         # Made twice at once, one would be lost with the connections that it keeps.
         return _client(allow)
 
 
 @functools.cache
-def _client(allow: Allow) -> Client:
+def _client(allow: AllowedTargets) -> Client:
     return Client(allow=allow)
 
 
 def _wired(request: Request, url: Url, exchange: Exchange, encodings: str) -> httpcore2.Request:
     return httpcore2.Request(
-        wire_method(request, url),
+        validate_method(request, url),
         httpcore2.URL(scheme=url.scheme, host=url.host, port=url.port, target=url.target),
-        headers=wire_headers(request, url, encodings=encodings),
-        content=wire_body(request, url),
-        extensions={"timeout": {"pool": exchange.patience()}},
+        headers=build_headers(request, url, encodings=encodings),
+        content=build_body(request, url),
+        extensions={"timeout": {"pool": exchange.get_read_timeout()}},
     )
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from typing import Final
 
-from egress.errors import Refused, TooSlow, Unreachable
-from egress.ip_policy import Address, address_fault
+from egress.errors import BlockedByPolicyError, ConnectError, EgressTimeoutError
+from egress.ip_policy import Address, find_address_error
 
 # Asks for a name's IPv4 and IPv6 addresses, as text. The name ends with a dot where it is absolute.
 Lookup = Callable[[str], Iterable[str]]
@@ -21,7 +21,7 @@ Answer = queue.SimpleQueue[list[str]]
 WORKERS: Final = 32
 
 
-def system_lookup(name: str) -> list[str]:
+def query_system_resolver(name: str) -> list[str]:
     """What the system's resolver answers: /etc/hosts and DNS, CNAMEs followed."""
     found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     return [str(address[0]) for *_, address in found]
@@ -30,11 +30,11 @@ def system_lookup(name: str) -> list[str]:
 class Resolver:
     """Asks in threads of its own, as getaddrinfo knows no deadline; at most `workers` at a time."""
 
-    def __init__(self, lookup: Lookup = system_lookup, *, workers: int = WORKERS) -> None:
+    def __init__(self, lookup: Lookup = query_system_resolver, *, workers: int = WORKERS) -> None:
         self._lookup = lookup
         self._free = threading.BoundedSemaphore(workers)
 
-    def addresses(self, host: str, *, within: float, opened: bool = False) -> tuple[Address, ...]:
+    def resolve(self, host: str, *, timeout: float, allowed: bool = False) -> tuple[Address, ...]:
         """The addresses of `host`, in the resolver's order and once each.
 
         Refused unless every one of them may be contacted: a public answer beside a private one is
@@ -45,21 +45,21 @@ class Resolver:
         else:
             # With the dot, no search domain of this machine turns a public name into a local one.
             # What an operator opened may stand in /etc/hosts, which does not know that dot.
-            answers = self._ask(host, host if opened else f"{host}.", within)
-        return _checked(host, answers, opened=opened)
+            answers = self._ask(host, host if allowed else f"{host}.", timeout)
+        return _checked(host, answers, opened=allowed)
 
     def _ask(self, host: str, name: str, within: float) -> list[str]:
         ends = time.monotonic() + within
         if not self._free.acquire(timeout=within):
-            raise TooSlow(host, "the resolver is busy")
+            raise EgressTimeoutError(host, "the resolver is busy")
         answer: Answer = queue.SimpleQueue()
         self._start(name, answer)
         try:
             found = answer.get(timeout=max(0, ends - time.monotonic()))
         except queue.Empty:
-            raise TooSlow(host, "its name was not resolved in time") from None
+            raise EgressTimeoutError(host, "its name was not resolved in time") from None
         if not found:
-            raise Unreachable(host, "its name does not resolve")
+            raise ConnectError(host, "its name does not resolve")
         return found
 
     def _start(self, name: str, answer: Answer) -> None:
@@ -91,6 +91,6 @@ def _literal(host: str) -> str | None:
 def _checked(host: str, answers: Iterable[str], *, opened: bool) -> tuple[Address, ...]:
     answers = tuple(dict.fromkeys(answers))
     for answer in answers:
-        if fault := address_fault(answer, opened=opened):
-            raise Refused(host, fault)
+        if fault := find_address_error(answer, allowed=opened):
+            raise BlockedByPolicyError(host, fault)
     return tuple(ip_address(answer) for answer in answers)

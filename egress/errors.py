@@ -18,21 +18,21 @@ class EgressError(Exception):
         self.sent = sent
 
 
-class Refused(EgressError):
+class BlockedByPolicyError(EgressError):
     """Policy: this request is not made, however often it is tried."""
 
 
-class Unreachable(EgressError):
+class ConnectError(EgressError):
     """No connection: the name does not resolve, nothing listens, or TLS does not verify."""
 
 
-class Broken(Unreachable):
+class ProtocolError(ConnectError):
     """There was a connection, but what came over it ended early or is not HTTP."""
 
 
-class TooSlow(EgressError):
+class EgressTimeoutError(EgressError):
     """A deadline passed: connecting, waiting, or in the middle of the body."""
 
 
-class TooLarge(EgressError):
+class ResponseTooLargeError(EgressError):
     """The answer's body is over the limit, as it came or once decompressed."""

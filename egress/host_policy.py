@@ -19,14 +19,14 @@ _METADATA: Final = (
 _DENIED: Final = (*_LOCAL, *_METADATA)
 
 
-def host_fault(name: str) -> str | None:
+def find_public_host_error(name: str) -> str | None:
     """Why `name` is no public DNS name, or None.
 
     Lower case, two labels or more of letters, digits and inner hyphens (RFC 1123 §2.1), at most 253. An internationalised name is
     written in ASCII (`xn--…`, RFC 5891): the resolver reads other alphabets' digits (①②⑦) as an IP address. No top-level domain
     starts with a digit, so every spelling of an address (0x7f.1, 0177.0.0.1, 2130706433) fails on its last label.
     """
-    if fault := name_fault(name):
+    if fault := find_host_name_error(name):
         return fault
     if "." not in name or name.rpartition(".")[2][0].isdigit():
         return "must be a DNS name such as api.example.com, not an IP address"
@@ -35,7 +35,7 @@ def host_fault(name: str) -> str | None:
     return None
 
 
-def name_fault(name: str) -> str | None:
+def find_host_name_error(name: str) -> str | None:
     """Like `host_fault`, but a name of any network: what EGRESS_ALLOW may open."""
     if not name.isascii():
         return "must be in ASCII; write an internationalised name as xn--…"

@@ -77,7 +77,7 @@ _LOCAL_NAT64: Final = IPv6Network("64:ff9b:1::/48")
 _ISATAP: Final = frozenset({0x00005EFE, 0x02005EFE})
 
 
-def address_fault(address: Address | str, *, opened: bool = False) -> str | None:
+def find_address_error(address: Address | str, *, allowed: bool = False) -> str | None:
     """Why `address` may not be contacted, or None.
 
     With `opened` (an operator allowed the target), only link-local, multicast, reserved and
@@ -89,7 +89,7 @@ def address_fault(address: Address | str, *, opened: bool = False) -> str | None
         return "leads to something that is no IP address"
     if getattr(address, "scope_id", None):
         return REASON  # A zone (fe80::1%eth0) is this machine's business.
-    denied = _denied_when_opened if opened else _denied
+    denied = _denied_when_opened if allowed else _denied
     return REASON if any(denied(reached) for reached in reached_by(address)) else None
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import httpcore2
 
-KEEP_SECONDS: Final = 15.0
+KEEPALIVE_SECONDS: Final = 15.0
 ORIGINS: Final = 64
 
 
@@ -23,7 +23,7 @@ class _Entry:
     last_used: float = field(default_factory=time.monotonic)
 
 
-class Pools:
+class ConnectionPools:
     """At most `keep` pools that nobody uses, each for `seconds`; those in use are never closed."""
 
     def __init__(
@@ -31,7 +31,7 @@ class Pools:
         make: Callable[[], httpcore2.ConnectionPool],
         *,
         keep: int = ORIGINS,
-        seconds: float = KEEP_SECONDS,
+        seconds: float = KEEPALIVE_SECONDS,
     ) -> None:
         self._make = make
         self._keep = keep
@@ -40,7 +40,7 @@ class Pools:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
     @contextmanager
-    def lease(self, origin: str) -> Iterator[httpcore2.ConnectionPool]:
+    def acquire(self, origin: str) -> Iterator[httpcore2.ConnectionPool]:
         """The pool of `origin` until the block ends: that long, nothing closes it."""
         entry = self._taken(origin)
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 
-def try_to_listen(host: str, port: int) -> None:
+def check_port_available(host: str, port: int) -> None:
     """Listen there for a moment, sharing with nobody. Raises OSError where that cannot be."""
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind, protocol) as tried:

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from egress.errors import Refused
+from egress.errors import BlockedByPolicyError
 from egress.urls import Url
 
 Headers = Sequence[tuple[str, str]]
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
-VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 # Who else writes these decides where a message ends (RFC 9112 §6), what its answer is, or which host it is for.
 _OURS: Final = frozenset(
     {"host", "accept-encoding", "content-length", "transfer-encoding", "te", "trailer", "expect"}
@@ -45,26 +45,26 @@ class Response:
     headers: Headers
     body: bytes
 
-    def header(self, name: str) -> str | None:
-        return header(self.headers, name)
+    def get_header(self, name: str) -> str | None:
+        return get_header(self.headers, name)
 
     def __repr__(self) -> str:
         return f"<Response {self.status}>"
 
 
-def header(headers: Headers, name: str) -> str | None:
+def get_header(headers: Headers, name: str) -> str | None:
     """The value of a header, several joined with commas (RFC 9110 §5.3), or None."""
     values = [value for each, value in headers if each == name.lower()]
     return ", ".join(values) if values else None
 
 
-def wire_method(request: Request, url: Url) -> str:
+def validate_method(request: Request, url: Url) -> str:
     if not _TOKEN.fullmatch(request.method) or request.method.upper() in _METHODS_REFUSED:
-        raise Refused(url.host, "the method may not be sent")
+        raise BlockedByPolicyError(url.host, "the method may not be sent")
     return request.method
 
 
-def wire_headers(request: Request, url: Url, *, encodings: str) -> list[tuple[bytes, bytes]]:
+def build_headers(request: Request, url: Url, *, encodings: str) -> list[tuple[bytes, bytes]]:
     """All headers of `request`, ours first; Refused names one that may not be sent, never a value."""
     given = [_checked(name, value, url) for name, value in request.headers]
     ours = [("Host", url.authority), ("Accept-Encoding", encodings), *_framing(request)]
@@ -73,7 +73,7 @@ def wire_headers(request: Request, url: Url, *, encodings: str) -> list[tuple[by
     return [(name.encode("ascii"), value.encode("latin-1")) for name, value in [*ours, *given]]
 
 
-def wire_body(request: Request, url: Url) -> bytes | Iterable[bytes]:
+def build_body(request: Request, url: Url) -> bytes | Iterable[bytes]:
     body = request.body or b""
     if isinstance(body, bytes) or request.length is None:
         return body
@@ -82,11 +82,11 @@ def wire_body(request: Request, url: Url) -> bytes | Iterable[bytes]:
 
 def _checked(name: str, value: str, url: Url) -> tuple[str, str]:
     if not _TOKEN.fullmatch(name):
-        raise Refused(url.host, "a header's name is not one")
+        raise BlockedByPolicyError(url.host, "a header's name is not one")
     if name.lower() in _OURS:
-        raise Refused(url.host, f"the header {name} is not the caller's to set")
-    if not VALUE.fullmatch(value) or value != value.strip(" \t"):
-        raise Refused(url.host, f"the header {name} has a value that cannot be sent")
+        raise BlockedByPolicyError(url.host, f"the header {name} is not the caller's to set")
+    if not HEADER_VALUE.fullmatch(value) or value != value.strip(" \t"):
+        raise BlockedByPolicyError(url.host, f"the header {name} has a value that cannot be sent")
     return name, value
 
 
@@ -112,5 +112,5 @@ def _held(chunks: Iterable[bytes], length: int, url: Url) -> Iterator[bytes]:
         if length > 0:
             yield chunk
     if length or next(rest, b""):
-        raise Refused(url.host, "the body is not as long as was announced", sent=True)
+        raise BlockedByPolicyError(url.host, "the body is not as long as was announced", sent=True)
     yield chunk

@@ -6,33 +6,33 @@ import zlib
 from collections.abc import Iterator
 from typing import Final
 
-from egress.errors import Broken, TooLarge
-from egress.requests import Headers, header
+from egress.errors import ProtocolError, ResponseTooLargeError
+from egress.requests import Headers, get_header
 
-ACCEPTED: Final = "gzip, deflate"
+ACCEPTED_ENCODINGS: Final = "gzip, deflate"
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _ENCODINGS: Final = frozenset({"gzip", "x-gzip", "deflate"})
 
 
-class Body:
+class BodyDecoder:
     """The rules for one answer's body; `host` is for the errors."""
 
     def __init__(self, host: str, headers: Headers, max_bytes: int | None) -> None:
         self._host = host
         self._max_bytes = max_bytes
         self._seen = self._given = 0
-        named = (header(headers, "content-encoding") or "").strip().lower()
+        named = (get_header(headers, "content-encoding") or "").strip().lower()
         self.encoding = "" if named == "identity" else named
         if self.encoding and self.encoding not in _ENCODINGS:
             raise self._broken("the answer's encoding is not one that was asked for")
 
-    def check_announced(self, length: str | None) -> None:
+    def check_content_length(self, length: str | None) -> None:
         """TooLarge before the first byte, where the answer itself says so."""
         if length and length.isdecimal() and self._max_bytes is not None:
             self._hold(int(length))
 
-    def decoded(self, raw: Iterator[bytes]) -> Iterator[bytes]:
+    def decode(self, raw: Iterator[bytes]) -> Iterator[bytes]:
         """`raw` without its encoding. Raises TooLarge at the limit, Broken where it ends early."""
         for chunk in self._inflated(raw) if self.encoding else self._counted(raw):
             if chunk:
@@ -87,9 +87,9 @@ class Body:
 
     def _hold(self, size: int) -> None:
         if self._max_bytes is not None and size > self._max_bytes:
-            raise TooLarge(
+            raise ResponseTooLargeError(
                 self._host, f"the answer's body is over {self._max_bytes} bytes", sent=True
             )
 
-    def _broken(self, reason: str) -> Broken:
-        return Broken(self._host, reason, sent=True)
+    def _broken(self, reason: str) -> ProtocolError:
+        return ProtocolError(self._host, reason, sent=True)

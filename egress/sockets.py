@@ -14,10 +14,10 @@ from typing import Any, Final
 
 import httpcore2
 
-from egress.allowlist import Allow
-from egress.deadline import Exchange, current_exchange
+from egress.allowlist import AllowedTargets
+from egress.deadline import Exchange, get_current_exchange
 from egress.dns import Resolver
-from egress.errors import Broken, Refused, Unreachable
+from egress.errors import BlockedByPolicyError, ConnectError, ProtocolError
 from egress.ip_policy import Address
 
 # Connects to one address and port within some seconds; raises OSError.
@@ -27,23 +27,25 @@ Dial = Callable[[str, int, float], socket.socket]
 MAX_TRIES: Final = 4
 
 
-def reset(sock: socket.socket) -> None:
+def reset_connection(sock: socket.socket) -> None:
     """End a connection so that its peer sees a reset, and takes nothing that came for whole."""
     with suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
 
 
-def system_dial(address: str, port: int, seconds: float) -> socket.socket:
+def open_connection(address: str, port: int, seconds: float) -> socket.socket:
     sock = socket.create_connection((address, port), seconds)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
 
-class Backend(httpcore2.NetworkBackend):
+class CheckedNetworkBackend(httpcore2.NetworkBackend):
     """Where the connection pools get their sockets from."""
 
-    def __init__(self, *, resolver: Resolver, allow: Allow, dial: Dial = system_dial) -> None:
+    def __init__(
+        self, *, resolver: Resolver, allow: AllowedTargets, dial: Dial = open_connection
+    ) -> None:
         self._resolver = resolver
         self._allow = allow
         self._dial = dial
@@ -51,16 +53,16 @@ class Backend(httpcore2.NetworkBackend):
 
     def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> Stream:
         """A connection to one of the addresses of `host`, resolved and checked here and now."""
-        exchange = current_exchange()
+        exchange = get_current_exchange()
         exchange.start_connecting()
-        addresses = self._resolver.addresses(
-            host, within=exchange.connect_patience(), opened=(host, port) in self._allow
+        addresses = self._resolver.resolve(
+            host, timeout=exchange.get_connect_timeout(), allowed=(host, port) in self._allow
         )
         stream = Stream(self._first_of(addresses[:MAX_TRIES], port, exchange))
         self._streams.add(stream)
         return stream
 
-    def abandon(self) -> None:
+    def close_streams(self) -> None:
         """Close every socket of a parent process in its fork: it goes on using them, alone."""
         for stream in list(self._streams):
             stream.close()
@@ -70,13 +72,13 @@ class Backend(httpcore2.NetworkBackend):
     ) -> socket.socket:
         for done, address in enumerate(addresses):
             # Each has its share of the time, so that one that swallows packets is not all.
-            seconds = exchange.connect_patience() / (len(addresses) - done)
+            seconds = exchange.get_connect_timeout() / (len(addresses) - done)
             try:
                 return self._connected(address, port, seconds, exchange.host)
             except OSError:
                 continue
-        exchange.connect_patience()
-        raise Unreachable(exchange.host, "no connection could be made")
+        exchange.get_connect_timeout()
+        raise ConnectError(exchange.host, "no connection could be made")
 
     def _connected(self, address: Address, port: int, seconds: float, host: str) -> socket.socket:
         sock = self._dial(str(address), port, seconds)
@@ -88,7 +90,9 @@ class Backend(httpcore2.NetworkBackend):
             sock.close()
             raise
         sock.close()
-        raise Refused(host, "the connection led elsewhere than to the address that was checked")
+        raise BlockedByPolicyError(
+            host, "the connection led elsewhere than to the address that was checked"
+        )
 
 
 class Stream(httpcore2.NetworkStream):
@@ -98,19 +102,19 @@ class Stream(httpcore2.NetworkStream):
         self._sock = sock
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        exchange = current_exchange()
+        exchange = get_current_exchange()
         with _failures(exchange):
-            exchange.uses(self.hang_up)
-            self._sock.settimeout(exchange.patience())
+            exchange.set_interrupt(self.hang_up)
+            self._sock.settimeout(exchange.get_read_timeout())
             return self._sock.recv(max_bytes)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        exchange = current_exchange()
+        exchange = get_current_exchange()
         view = memoryview(buffer)
         with _failures(exchange, broken=httpcore2.WriteError):
-            exchange.uses(self.hang_up)
+            exchange.set_interrupt(self.hang_up)
             while view:
-                self._sock.settimeout(exchange.patience())
+                self._sock.settimeout(exchange.get_read_timeout())
                 exchange.sent = True
                 view = view[self._sock.send(view) :]
 
@@ -120,9 +124,9 @@ class Stream(httpcore2.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> Stream:
-        exchange = current_exchange()
+        exchange = get_current_exchange()
         try:
-            self._sock.settimeout(exchange.connect_patience())
+            self._sock.settimeout(exchange.get_connect_timeout())
             # Without the suppression, a body that ends with the connection cannot be cut short.
             self._sock = ssl_context.wrap_socket(
                 self._sock,
@@ -155,21 +159,21 @@ def _failures(exchange: Exchange, broken: Callable[..., Exception] | None = None
     try:
         yield
     except TimeoutError:
-        raise exchange.too_slow("the answer was not complete in time") from None
+        raise exchange.build_timeout_error("the answer was not complete in time") from None
     except OSError:
         # A host may answer and close without having read all: the pool looks for that answer.
         if broken:
             raise broken() from None
-        raise Broken(exchange.host, "the connection broke", sent=exchange.sent) from None
+        raise ProtocolError(exchange.host, "the connection broke", sent=exchange.sent) from None
 
 
 def _tls_failure(error: Exception, exchange: Exchange) -> Exception:
     if isinstance(error, TimeoutError):
-        return exchange.too_slow("no connection could be made in time")
+        return exchange.build_timeout_error("no connection could be made in time")
     if isinstance(error, ssl.SSLCertVerificationError):
-        return Unreachable(exchange.host, f"TLS: {error.verify_message}")
+        return ConnectError(exchange.host, f"TLS: {error.verify_message}")
     if isinstance(error, OSError):
-        return Unreachable(exchange.host, "TLS: the handshake failed")
+        return ConnectError(exchange.host, "TLS: the handshake failed")
     return error
 
 

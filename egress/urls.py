@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from common.errors import Invalid
-from egress.allowlist import Allow
-from egress.host_policy import host_fault
+from common.errors import InvalidInputError
+from egress.allowlist import AllowedTargets
+from egress.host_policy import find_public_host_error
 
-MAX_LENGTH: Final = 8_192
+MAX_URL_LENGTH: Final = 8_192
 
 _ODD: Final = re.compile(r"[^\x21-\x7e]|[\\\"<>]")
 _PARTS: Final = re.compile(
@@ -43,7 +43,7 @@ class Url:
         return self.host if ours else f"{self.host}:{self.port}"
 
 
-def parse(url: str, *, field: str = "url", allow: Allow = frozenset()) -> Url:
+def parse_url(url: str, *, field: str = "url", allowed: AllowedTargets = frozenset()) -> Url:
     """The parts of `url`: https on port 443 of a DNS name, or a target in `allow`.
 
     No user, fragment, IP address, space, control character, backslash or other character that
@@ -52,28 +52,32 @@ def parse(url: str, *, field: str = "url", allow: Allow = frozenset()) -> Url:
     """
     found, port = _split(url, field)
     scheme, host = found["scheme"], found["host"]
-    if (host, port) not in allow:
+    if (host, port) not in allowed:
         _hold(scheme, host, port, field)
     target = found["target"]
     return Url(scheme, host, port, target if target.startswith("/") else f"/{target}")
 
 
 def _split(url: str, field: str) -> tuple[dict[str, str], int]:
-    if len(url) > MAX_LENGTH:
-        raise Invalid.of(field, f"must have at most {MAX_LENGTH} characters")
+    if len(url) > MAX_URL_LENGTH:
+        raise InvalidInputError.for_field(field, f"must have at most {MAX_URL_LENGTH} characters")
     if _ODD.search(url):
-        raise Invalid.of(field, 'must be visible ASCII without \\ " < >; percent-encode the rest')
+        raise InvalidInputError.for_field(
+            field, 'must be visible ASCII without \\ " < >; percent-encode the rest'
+        )
     if "#" in url:
-        raise Invalid.of(field, "must not have a fragment")
+        raise InvalidInputError.for_field(field, "must not have a fragment")
     parts = _PARTS.fullmatch(url)
     scheme = parts["scheme"].lower() if parts else ""
     if parts is None or scheme not in _DEFAULT_PORTS:
-        raise Invalid.of(field, "must be an address such as https://api.example.com/path")
+        raise InvalidInputError.for_field(
+            field, "must be an address such as https://api.example.com/path"
+        )
     if "@" in parts["authority"]:
-        raise Invalid.of(field, "must not have a user or password before the host")
+        raise InvalidInputError.for_field(field, "must not have a user or password before the host")
     authority = _AUTHORITY.fullmatch(parts["authority"])
     if authority is None or not authority["host"]:
-        raise Invalid.of(field, "must have a host, and no port or one of digits")
+        raise InvalidInputError.for_field(field, "must have a host, and no port or one of digits")
     port = int(authority["port"] or _DEFAULT_PORTS[scheme])
     return {"scheme": scheme, "host": authority["host"].lower(), "target": parts["target"]}, port
 
@@ -81,8 +85,8 @@ def _split(url: str, field: str) -> tuple[dict[str, str], int]:
 def _hold(scheme: str, host: str, port: int, field: str) -> None:
     """What is not opened by the operator is https on 443 of a public name."""
     if scheme != "https":
-        raise Invalid.of(field, "must begin with https://")
-    if fault := host_fault(host):
-        raise Invalid.of(field, f"the host {fault}")
+        raise InvalidInputError.for_field(field, "must begin with https://")
+    if fault := find_public_host_error(host):
+        raise InvalidInputError.for_field(field, f"the host {fault}")
     if port != 443:
-        raise Invalid.of(field, "must not have a port other than 443")
+        raise InvalidInputError.for_field(field, "must not have a port other than 443")

@@ -16,26 +16,26 @@ from django.utils.safestring import SafeString
 from common.admin.filters import AccountFilter
 from common.admin.model_admin import ServiceAdmin, parse_id
 from common.admin.pagination import KeysetChangeList
-from events.formatting import in_words
+from events.formatting import format_change
 from events.models import Event
 
-SHOWN: Final = 20
-LATELY: Final = 5_000
-IN_HISTORY: Final = 500
+RECENT_EVENT_COUNT: Final = 20
+VERB_SAMPLE_SIZE: Final = 5_000
+MAX_HISTORY_EVENTS: Final = 500
 
-Namer = Callable[[set[str]], Mapping[str, str]]
+ActorNamer = Callable[[set[str]], Mapping[str, str]]
 """The names, by id, of those of the ids that it knows, in one query."""
 
-_NAMERS: Final[dict[str, Namer]] = {}
+_NAMERS: Final[dict[str, ActorNamer]] = {}
 
 
-def recent_events(account_id: uuid.UUID, target_id: uuid.UUID) -> SafeString:
+def render_recent_events(account_id: uuid.UUID, target_id: uuid.UUID) -> SafeString:
     """The last events of one object, as a table."""
-    events = _events(account_id, target_id)[:SHOWN]
-    return render_to_string("admin/latchkey/events.html", {"events": named(events)})
+    events = _events(account_id, target_id)[:RECENT_EVENT_COUNT]
+    return render_to_string("admin/latchkey/events.html", {"events": add_display_names(events)})
 
 
-def named(events: Iterable[Event]) -> list[Event]:
+def add_display_names(events: Iterable[Event]) -> list[Event]:
     """The events, each with its actor as people know it in `actor_name`, and `said`: what changed.
 
     Users go by their names; the actors that another room names keep their ids beside the name.
@@ -44,11 +44,11 @@ def named(events: Iterable[Event]) -> list[Event]:
     names = _actor_names({row.actor for row in rows})
     for row in rows:
         row.actor_name = names.get(row.actor, row.actor)  # type: ignore[attr-defined]
-        row.said = in_words(row.changed, row.detail)  # type: ignore[attr-defined]
+        row.said = format_change(row.changed, row.detail)  # type: ignore[attr-defined]
     return rows
 
 
-def name_actors(sort: str, namer: Namer) -> None:
+def register_actor_namer(sort: str, namer: ActorNamer) -> None:
     """Have `namer` name the actors `sort:id`, for a room above this one."""
     _NAMERS[sort] = namer
 
@@ -70,7 +70,7 @@ def _events(account_id: uuid.UUID, target_id: uuid.UUID) -> QuerySet[Event]:
     return Event.objects.filter(account_id=account_id, target_id=target_id).order_by("-id")
 
 
-class TrailHistory:
+class EventHistoryMixin:
     """For a ModelAdmin whose rows have an account: an object's History page shows its events."""
 
     object_history_template: Any = "admin/latchkey/history.html"
@@ -83,8 +83,8 @@ class TrailHistory:
         if found is not None:
             # An account is its own.
             account_id = getattr(found, "account_id", found.pk)
-            events = _events(account_id, found.pk)[:IN_HISTORY]
-            more |= {"events": named(events), "most": IN_HISTORY}
+            events = _events(account_id, found.pk)[:MAX_HISTORY_EVENTS]
+            more |= {"events": add_display_names(events), "most": MAX_HISTORY_EVENTS}
         return super().history_view(request, object_id, {**more, **(extra_context or {})})  # type: ignore[misc]
 
 
@@ -95,7 +95,7 @@ class VerbFilter(admin.SimpleListFilter):
     parameter_name = "verb"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        lately = Event.objects.order_by("-id").values_list("verb", flat=True)[:LATELY]
+        lately = Event.objects.order_by("-id").values_list("verb", flat=True)[:VERB_SAMPLE_SIZE]
         return [(verb, verb) for verb in sorted(set(lately))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
@@ -122,7 +122,7 @@ class EventAdmin(ServiceAdmin[Event]):
 
     @admin.display(description="details")
     def said(self, event: Event) -> str:
-        return in_words(event.changed, event.detail)
+        return format_change(event.changed, event.detail)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Event], search_term: str

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import django_filters
 
-from common.api.filters import MadeAfterFilter, MadeBeforeFilter, UUIDFilter
+from common.api.filters import CreatedAfterFilter, CreatedBeforeFilter, UUIDFilter
 from events.models import Event
 
 
@@ -10,8 +10,8 @@ class EventFilter(django_filters.FilterSet):
     verb = django_filters.CharFilter(strip=False)
     target = UUIDFilter(field_name="target_id", help_text="Id of the object.")
     actor = django_filters.CharFilter(strip=False)
-    after = MadeAfterFilter(field_name="time", help_text="RFC 3339, with offset.")
-    before = MadeBeforeFilter(field_name="time", help_text="RFC 3339, with offset.")
+    after = CreatedAfterFilter(field_name="time", help_text="RFC 3339, with offset.")
+    before = CreatedBeforeFilter(field_name="time", help_text="RFC 3339, with offset.")
 
     class Meta:
         model = Event

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def in_words(changed: Sequence[str], detail: Any) -> str:
+def format_change(changed: Sequence[str], detail: Any) -> str:
     """`secret: “A ticket”`, `GET /v1/charges/*: 200, 35 ms` or `name, metadata`; "" for neither."""
     return ": ".join(part for part in (", ".join(map(str, changed)), _detail(detail)) if part)
 

@@ -26,12 +26,12 @@ import orjson
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Max, QuerySet
 
-from common.datetimes import iso
+from common.datetimes import format_rfc3339
 from events.models import Event, EventSeal
-from vault.services import signing_key
+from vault.services import get_signing_key
 
-BATCH: Final = 5_000
-START: Final = bytes(32)
+MAX_BATCH_EVENTS: Final = 5_000
+INITIAL_DIGEST: Final = bytes(32)
 """What the first seal has in place of a seal before."""
 
 _SEALED: Final = (
@@ -47,7 +47,7 @@ class Mark(NamedTuple):
     xact: int
 
 
-def seal_due(*, limit: int = BATCH) -> int:
+def write_next_checkpoint(*, limit: int = MAX_BATCH_EVENTS) -> int:
     """Seal the next batch of at most `limit` events; how many. Call it until it says 0.
 
     0 says that there is nothing new, that a transaction older than the newest events is still open,
@@ -64,17 +64,17 @@ def seal_due(*, limit: int = BATCH) -> int:
         return 0
 
 
-def batch(after: int, upto: int) -> QuerySet[Any, tuple[Any, ...]]:
+def select_batch(after: int, upto: int) -> QuerySet[Any, tuple[Any, ...]]:
     """The events of a batch in their order, as the columns that are sealed."""
     events = Event.objects.filter(position__gt=after, position__lte=upto)
     return events.order_by("position").values_list(*_SEALED)
 
 
-def digest_of(
+def compute_digest(
     before: bytes, number: int, upto: int, events: Iterable[tuple[Any, ...]]
 ) -> tuple[bytes, int]:
     """The HMAC of a seal with this number, over the seal `before` and `events`; and how many they are."""
-    mac = hmac.new(signing_key("events"), digestmod=hashlib.sha256)
+    mac = hmac.new(get_signing_key("events"), digestmod=hashlib.sha256)
     mac.update(before + number.to_bytes(8) + upto.to_bytes(8))
     count = 0
     for count, event in enumerate(events, start=1):  # noqa: B007 - how far it went
@@ -85,7 +85,7 @@ def digest_of(
 
 def _plain(value: Any) -> Any:
     """A time to the microsecond, on both databases alike; the rest as JSON has it."""
-    return iso(value) if hasattr(value, "astimezone") else value
+    return format_rfc3339(value) if hasattr(value, "astimezone") else value
 
 
 def _seal(last: EventSeal | None, mark: Mark, limit: int) -> int:
@@ -95,7 +95,7 @@ def _seal(last: EventSeal | None, mark: Mark, limit: int) -> int:
             # Kept, so that it is this mark that is waited for: there might always be a newer one.
             _insert(last, number, after, [], mark)
         return 0
-    events = list(batch(after, mark.position)[:limit])
+    events = list(select_batch(after, mark.position)[:limit])
     upto = events[-1][0] if len(events) == limit else mark.position
     _insert(last, number, upto, events, mark if upto < mark.position else _mark())
     return len(events)
@@ -104,8 +104,8 @@ def _seal(last: EventSeal | None, mark: Mark, limit: int) -> int:
 def _insert(
     last: EventSeal | None, number: int, upto: int, events: list[tuple[Any, ...]], mark: Mark
 ) -> None:
-    before = bytes(last.digest) if last else START
-    digest, count = digest_of(before, number, upto, events)
+    before = bytes(last.digest) if last else INITIAL_DIGEST
+    digest, count = compute_digest(before, number, upto, events)
     EventSeal.objects.create(
         number=number,
         upto=upto,

@@ -12,9 +12,9 @@ from typing import Any, Final
 from django.db.models import BigIntegerField
 from django.db.models.expressions import Func
 
-SEQUENCE: Final = "events_event_position_seq"
+POSITION_SEQUENCE: Final = "events_event_position_seq"
 
-AFTER_THE_LAST: Final = "(SELECT coalesce(max(position), 0) FROM events_event)"
+HIGHEST_POSITION_SQL: Final = "(SELECT coalesce(max(position), 0) FROM events_event)"
 """What SQLite, whose writers come one after the other, counts on from."""
 
 
@@ -29,7 +29,7 @@ class NextPosition(Func):
         self, compiler: Any, connection: Any, **context: Any
     ) -> tuple[str, list[Any]]:
         begun = "pg_current_xact_id() IS NOT NULL"
-        return f"(CASE WHEN {begun} THEN nextval('{SEQUENCE}') END)", []
+        return f"(CASE WHEN {begun} THEN nextval('{POSITION_SEQUENCE}') END)", []
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
         return "NULL", []

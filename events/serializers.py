@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from common.datetimes import iso
+from common.datetimes import format_rfc3339
 from events.models import Event
 
 
@@ -40,5 +40,5 @@ class EventSerializer(serializers.Serializer[Event]):
             "detail": instance.detail,
             "ip": instance.ip,
             "request_id": instance.request_id or None,
-            "time": iso(instance.time),
+            "time": format_rfc3339(instance.time),
         }

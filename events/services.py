@@ -12,7 +12,7 @@ from django.db import connection
 from common.actors import Actor
 from common.db import bulk_insert
 from common.db.ids import uuid7
-from events.sequence import AFTER_THE_LAST
+from events.sequence import HIGHEST_POSITION_SQL
 
 _TABLE: Final = "events_event"
 _COLUMNS: Final = {
@@ -29,7 +29,7 @@ _COLUMNS: Final = {
 }
 
 
-def record(
+def record_event(
     *,
     actor: Actor,
     account_id: uuid.UUID,
@@ -47,18 +47,18 @@ def record(
     _insert([_row(actor, account_id, verb, target_type, target_id, changed, detail)])
 
 
-def record_many(
+def record_events(
     *,
     actor: Actor,
     account_id: uuid.UUID,
     target_type: str,
-    happenings: Iterable[tuple[str, uuid.UUID, Sequence[str]]],
+    events: Iterable[tuple[str, uuid.UUID, Sequence[str]]],
 ) -> None:
     """Append an event for each (verb, target id, changed), in one statement."""
     _insert(
         [
             _row(actor, account_id, verb, target_type, target_id, changed, None)
-            for verb, target_id, changed in happenings
+            for verb, target_id, changed in events
         ]
     )
 
@@ -90,12 +90,12 @@ def _row(
 def _insert(rows: Sequence[Sequence[Any]]) -> None:
     """PostgreSQL gives each row its position by itself; SQLite is told how."""
     if connection.vendor == "postgresql" or not rows:
-        bulk_insert.insert(_TABLE, _COLUMNS, rows)
+        bulk_insert.insert_rows(_TABLE, _COLUMNS, rows)
         return
     values = ", ".join(["%s"] * len(_COLUMNS))
-    numbered = ", ".join(f"({values}, {AFTER_THE_LAST} + {n + 1})" for n in range(len(rows)))
+    numbered = ", ".join(f"({values}, {HIGHEST_POSITION_SQL} + {n + 1})" for n in range(len(rows)))
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {_TABLE} ({', '.join(_COLUMNS)}, position) VALUES {numbered}",  # noqa: S608
-            [bulk_insert.sqlite_value(value) for row in rows for value in row],
+            [bulk_insert.to_sqlite_value(value) for row in rows for value in row],
         )

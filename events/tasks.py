@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from common.periodic_tasks import Periodic
-from events.hash_chain import seal_due
+from common.periodic_tasks import PeriodicTask
+from events.hash_chain import write_next_checkpoint
 
-SEALS: Final = Periodic("seals", every=5, work=seal_due)
+EVENT_CHECKPOINTS: Final = PeriodicTask("seals", every=5, run_batch=write_next_checkpoint)

@@ -8,49 +8,53 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from events.hash_chain import START, batch, digest_of
+from events.hash_chain import INITIAL_DIGEST, compute_digest, select_batch
 from events.models import Event, EventSeal
 
-BACKDATED: Final = dt.timedelta(minutes=10)
+MAX_BACKDATING: Final = dt.timedelta(minutes=10)
 """How far the time of an event may lie before that of an event that was written before it."""
 
 
 @dataclass(slots=True)
-class Findings:
+class VerificationReport:
     """`faults` are sentences. `unsealed` events came after the newest seal: nothing tells about them yet."""
 
-    seals: int = 0
-    sealed: int = 0
-    unsealed: int = 0
-    last: str = ""
+    checkpoints: int = 0
+    covered_events: int = 0
+    uncovered_events: int = 0
+    latest_checkpoint: str = ""
     """The newest seal as `NUMBER:DIGEST`, to be written down elsewhere."""
-    faults: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
 
-def verify(*, known: str | None = None) -> Findings:
+def verify_events(*, known: str | None = None) -> VerificationReport:
     """Compare every event with its seal, and every seal with the one before.
 
     `known` is a `last` of an earlier time: the seal must still be there.
     """
-    found, before, latest = Findings(), EventSeal(number=0, upto=0, digest=START), None
+    found, before, latest = (
+        VerificationReport(),
+        EventSeal(number=0, upto=0, digest=INITIAL_DIGEST),
+        None,
+    )
     digests: dict[int, str] = {}
     for seal in EventSeal.objects.order_by("number").iterator():
-        found.faults += _gap(before, seal)
-        events = list(batch(before.upto, seal.upto))
-        found.faults += _differences(before, seal, events)
+        found.errors += _gap(before, seal)
+        events = list(select_batch(before.upto, seal.upto))
+        found.errors += _differences(before, seal, events)
         latest = _check_times(events, latest, found)
-        found.seals += 1
-        found.sealed += len(events)
-        digests[seal.number] = shown(seal)
+        found.checkpoints += 1
+        found.covered_events += len(events)
+        digests[seal.number] = format_checkpoint(seal)
         before = seal
-    found.last = digests.get(before.number, "")
+    found.latest_checkpoint = digests.get(before.number, "")
     if known is not None and known not in digests.values():
-        found.faults.append(f"The seal {known} is not there any more.")
+        found.errors.append(f"The seal {known} is not there any more.")
     _look_at_rest(before.upto, latest, found)
     return found
 
 
-def shown(seal: EventSeal) -> str:
+def format_checkpoint(seal: EventSeal) -> str:
     return f"{seal.number}:{bytes(seal.digest).hex()}"
 
 
@@ -63,7 +67,7 @@ def _differences(
     before: EventSeal, seal: EventSeal, events: list[tuple[Any, ...]]
 ) -> Iterator[str]:
     where = f"Seal {seal.number} (positions {before.upto + 1} to {seal.upto})"
-    digest, count = digest_of(bytes(before.digest), seal.number, seal.upto, events)
+    digest, count = compute_digest(bytes(before.digest), seal.number, seal.upto, events)
     if count < seal.count:
         yield f"{where}: of {seal.count} events {seal.count - count} are missing."
     elif count > seal.count:
@@ -73,13 +77,13 @@ def _differences(
 
 
 def _check_times(
-    events: Iterable[tuple[Any, ...]], latest: dt.datetime | None, found: Findings
+    events: Iterable[tuple[Any, ...]], latest: dt.datetime | None, found: VerificationReport
 ) -> dt.datetime | None:
     """The latest time so far. An event that is much older than one before it was not written then."""
     for event in events:
         id, time = event[1], event[-1]
-        if latest is not None and time < latest - BACKDATED:
-            found.faults.append(
+        if latest is not None and time < latest - MAX_BACKDATING:
+            found.errors.append(
                 f"Event {id} says {time:%Y-%m-%d %H:%M:%S}, but was written after"
                 f" {latest:%Y-%m-%d %H:%M:%S}; or the database's clock was set back."
             )
@@ -87,10 +91,10 @@ def _check_times(
     return latest
 
 
-def _look_at_rest(upto: int, latest: dt.datetime | None, found: Findings) -> None:
+def _look_at_rest(upto: int, latest: dt.datetime | None, found: VerificationReport) -> None:
     highest = 2**63 - 1
-    rest = batch(upto, highest)
+    rest = select_batch(upto, highest)
     _check_times(rest.iterator(chunk_size=2_000), latest, found)
-    found.unsealed = rest.count()
+    found.uncovered_events = rest.count()
     if strays := Event.objects.filter(position=None).count():
-        found.faults.append(f"{strays} events have no position: no service of ours wrote them.")
+        found.errors.append(f"{strays} events have no position: no service of ours wrote them.")

@@ -13,15 +13,20 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
 from common.admin.filters import AccountFilter, HealthFilter, MenuFilter
-from common.admin.formatting import badge, health_report, moment
-from common.admin.model_admin import ServiceAdmin, actor, seen_revision
-from events.admin import TrailHistory, recent_events
+from common.admin.formatting import format_badge, format_health, format_minute
+from common.admin.model_admin import ServiceAdmin, get_staff_actor, read_form_etags
+from events.admin import EventHistoryMixin, render_recent_events
 from oauth_apps.admin_forms import OAuthAppAddForm, OAuthAppForm
 from oauth_apps.models import OAuthApp
 from oauth_apps.serializers import OAuthAppCreateSerializer, OAuthAppUpdateSerializer
-from oauth_apps.services import Changes, oauth_app_create, oauth_app_delete, oauth_app_update
+from oauth_apps.services import (
+    OAuthAppChanges,
+    oauth_app_create,
+    oauth_app_delete,
+    oauth_app_update,
+)
 from providers.properties import MASK
-from providers.registry import registry
+from providers.registry import get_registry
 
 _ADDED = (
     "account", "provider", "name", "client_id", "client_secret", "redirect_uris", "scopes",
@@ -37,7 +42,7 @@ class ProviderFilter(MenuFilter):
     parameter_name = "provider"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(slug, found.name) for slug, found in sorted(registry().providers.items())]
+        return [(slug, found.name) for slug, found in sorted(get_registry().providers.items())]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         slug = self.value()
@@ -47,7 +52,7 @@ class ProviderFilter(MenuFilter):
 
 
 @admin.register(OAuthApp)
-class OAuthAppAdmin(TrailHistory, ServiceAdmin[OAuthApp]):
+class OAuthAppAdmin(EventHistoryMixin, ServiceAdmin[OAuthApp]):
     form = OAuthAppForm
     add_form = OAuthAppAddForm
     list_display = ("name", "provider", "client_id", "status", "account", "created")
@@ -60,29 +65,29 @@ class OAuthAppAdmin(TrailHistory, ServiceAdmin[OAuthApp]):
 
     @admin.display(description="health")
     def status(self, app: OAuthApp) -> SafeString:
-        return badge(app.health_status)
+        return format_badge(app.health_status)
 
     @admin.display(description="created (UTC)")
     def created(self, app: OAuthApp) -> str:
-        return moment(app.created_at)
+        return format_minute(app.created_at)
 
     @admin.display(description="updated (UTC)")
     def updated(self, app: OAuthApp) -> str:
-        return moment(app.updated_at)
+        return format_minute(app.updated_at)
 
     @admin.display(description="health")
     def health_now(self, app: OAuthApp) -> SafeString:
-        return health_report(app.health)
+        return format_health(app.health)
 
     @admin.display(description="live secrets")
     def live_secrets(self, app: OAuthApp) -> SafeString:
         added = app.secrets.order_by("-id").values_list("created_at", flat=True)
-        rows = ((MASK, moment(time), timesince(time, depth=1)) for time in added)
+        rows = ((MASK, format_minute(time), timesince(time, depth=1)) for time in added)
         return format_html_join("", "<div><code>{}</code> added {} UTC ({} ago)</div>", rows)
 
     @admin.display(description="events")
     def latest(self, app: OAuthApp) -> SafeString:
-        return recent_events(app.account_id, app.pk)
+        return render_recent_events(app.account_id, app.pk)
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: OAuthApp | None = None
@@ -108,8 +113,8 @@ class OAuthAppAdmin(TrailHistory, ServiceAdmin[OAuthApp]):
             self._update(request, obj, form, values)
         else:
             account = values.pop("account")
-            sent = OAuthAppCreateSerializer(data=values).checked()
-            obj.pk = oauth_app_create(account_id=account.pk, actor=actor(request), **sent)
+            sent = OAuthAppCreateSerializer(data=values).validate_data()
+            obj.pk = oauth_app_create(account_id=account.pk, actor=get_staff_actor(request), **sent)
         obj.refresh_from_db(fields=["name"])
 
     def _update(
@@ -118,14 +123,14 @@ class OAuthAppAdmin(TrailHistory, ServiceAdmin[OAuthApp]):
         del values["revision"]
         if not values["client_secret"]:
             del values["client_secret"]
-        sent = OAuthAppUpdateSerializer(data=values).checked()
+        sent = OAuthAppUpdateSerializer(data=values).validate_data()
         oauth_app_update(
             account_id=obj.account_id,
             id=obj.pk,
-            actor=actor(request),
-            changes=cast(Changes, sent),
-            if_match=seen_revision(form),
+            actor=get_staff_actor(request),
+            changes=cast(OAuthAppChanges, sent),
+            if_match=read_form_etags(form),
         )
 
     def delete_model(self, request: HttpRequest, obj: OAuthApp) -> None:
-        oauth_app_delete(account_id=obj.account_id, id=obj.pk, actor=actor(request))
+        oauth_app_delete(account_id=obj.account_id, id=obj.pk, actor=get_staff_actor(request))

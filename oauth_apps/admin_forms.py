@@ -6,14 +6,14 @@ from django import forms
 
 from common.admin.forms import LinesField, ServiceForm, StrictJSONField, secret_input
 from oauth_apps.models import OAuthApp
-from providers.registry import registry
+from providers.registry import get_registry
 
 
 def app_providers() -> list[tuple[str, str]]:
     """The providers at which an OAuth app can be registered."""
     return [
         (slug, provider.name)
-        for slug, provider in sorted(registry().providers.items())
+        for slug, provider in sorted(get_registry().providers.items())
         if provider.oauth or any(kind.needs_app for kind in provider.kinds.values())
     ]
 

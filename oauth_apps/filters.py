@@ -3,18 +3,18 @@ from __future__ import annotations
 import django_filters
 
 from common import health
-from common.api.filters import ContainsFilter, dotted
+from common.api.filters import JSONContainsFilter, add_dotted_filters
 from oauth_apps.models import OAuthApp
 
 
-@dotted(
+@add_dotted_filters(
     health__status=django_filters.ChoiceFilter(
         field_name="health_status", choices=[(status, status) for status in health.STATUSES]
     )
 )
 class OAuthAppFilter(django_filters.FilterSet):
     provider = django_filters.CharFilter(strip=False)
-    metadata = ContainsFilter(help_text='A JSON object; for example {"region": "eu"}.')
+    metadata = JSONContainsFilter(help_text='A JSON object; for example {"region": "eu"}.')
 
     class Meta:
         model = OAuthApp

@@ -13,7 +13,7 @@ from common.api.serializers import (
     StrictCharField,
     StrictSerializer,
 )
-from common.datetimes import iso
+from common.datetimes import format_rfc3339
 from oauth_apps.models import OAuthApp
 from providers.properties import MASK
 
@@ -79,6 +79,6 @@ class OAuthAppSerializer(serializers.Serializer[OAuthApp]):
             "config": instance.config,
             "metadata": instance.metadata,
             "health": instance.health,
-            "created_at": iso(instance.created_at),
-            "updated_at": iso(instance.updated_at),
+            "created_at": format_rfc3339(instance.created_at),
+            "updated_at": format_rfc3339(instance.updated_at),
         }

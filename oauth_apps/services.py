@@ -11,24 +11,24 @@ from django.db.models import F, ProtectedError
 
 from common.actors import Actor
 from common.api import etags
-from common.api.etags import Tags
+from common.api.etags import ETags
 from common.db.clock import DbNow, db_now
 from common.db.ids import uuid7
-from common.errors import Conflict, NotFound
-from common.health import unknown
-from common.strict_json import same
-from events.services import record
+from common.errors import ConflictError, NotFoundError
+from common.health import build_unknown_health
+from common.strict_json import is_equal
+from events.services import record_event
 from oauth_apps.models import OAuthApp, OAuthAppSecret
 from oauth_apps.validation import check_config, check_provider, check_redirect_uris, check_secret
 from vault.sealing import Place, seal, unseal
-from vault.services import fingerprint
-from webhooks.services import tell
+from vault.services import compute_fingerprint
+from webhooks.services import enqueue_webhook
 
 SECRETS_LIVE: Final = 2
 _COLUMNS: Final = ("name", "redirect_uris", "scopes", "config", "metadata")
 
 
-class Changes(TypedDict, total=False):
+class OAuthAppChanges(TypedDict, total=False):
     """What may change. A new `client_secret` keeps the one before until `drop_old_secret`."""
 
     name: str
@@ -69,14 +69,14 @@ def oauth_app_create(
         scopes=scopes or [],
         config=check_config(provider, config or {}),
         metadata=metadata or {},
-        health=unknown(db_now()),
+        health=build_unknown_health(db_now()),
     )
     try:
         with transaction.atomic():
             app.save(force_insert=True)
             _add_secret(app.id, account_id, client_secret)
             _record(actor, account_id, app.id, "created", ())
-            tell(account_id=account_id, type="oauth_app.created", target_id=app.id)
+            enqueue_webhook(account_id=account_id, type="oauth_app.created", target_id=app.id)
     except IntegrityError:
         raise _taken(account_id, provider, client_id) from None
     return app.id
@@ -87,8 +87,8 @@ def oauth_app_update(
     account_id: uuid.UUID,
     id: uuid.UUID,
     actor: Actor,
-    changes: Changes,
-    if_match: Tags | None = None,
+    changes: OAuthAppChanges,
+    if_match: ETags | None = None,
 ) -> None:
     """Apply what differs; nothing is written, and no event, where nothing does.
 
@@ -110,11 +110,11 @@ def oauth_app_update(
             **columns, revision=F("revision") + 1, updated_at=DbNow()
         )
         _record(actor, account_id, id, "updated", changed)
-        tell(account_id=account_id, type="oauth_app.updated", target_id=id)
+        enqueue_webhook(account_id=account_id, type="oauth_app.updated", target_id=id)
 
 
 def oauth_app_delete(
-    *, account_id: uuid.UUID, id: uuid.UUID, actor: Actor, if_match: Tags | None = None
+    *, account_id: uuid.UUID, id: uuid.UUID, actor: Actor, if_match: ETags | None = None
 ) -> None:
     """Remove an app that no credential uses. Raises NotFound, or Conflict naming how many do.
 
@@ -124,22 +124,22 @@ def oauth_app_delete(
         app = _locked(account_id, id, if_match)
         if dependents := app.credentials.count():
             uses = "credential uses" if dependents == 1 else "credentials use"
-            raise Conflict(
+            raise ConflictError(
                 f"{dependents} {uses} this OAuth app; move or delete first.",
                 extra={"credentials": dependents},
             )
         try:
             app.delete()
         except ProtectedError:
-            raise Conflict(
+            raise ConflictError(
                 "A connection is under way with this OAuth app; try again in ten minutes.",
                 retry_after=600,
             ) from None
         _record(actor, account_id, id, "deleted", ())
-        tell(account_id=account_id, type="oauth_app.deleted", target_id=id)
+        enqueue_webhook(account_id=account_id, type="oauth_app.deleted", target_id=id)
 
 
-def oauth_app_secret(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> str:
+def oauth_app_reveal_secret(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> str:
     """The newest client secret, opened. The event is committed before it is returned."""
     with transaction.atomic():
         newest = OAuthAppSecret.objects.filter(account_id=account_id, app_id=id).order_by(
@@ -147,31 +147,31 @@ def oauth_app_secret(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> s
         )
         row = newest.first()
         if row is None:
-            raise NotFound()
+            raise NotFoundError()
         secret: str = unseal(Place.of(row, "sealed"), row.sealed)
         _record(actor, account_id, id, "revealed", ["client_secret"])
     return secret
 
 
-def _locked(account_id: uuid.UUID, id: uuid.UUID, if_match: Tags | None) -> OAuthApp:
+def _locked(account_id: uuid.UUID, id: uuid.UUID, if_match: ETags | None) -> OAuthApp:
     app = OAuthApp.objects.select_for_update().filter(account_id=account_id, id=id).first()
     if app is None:
-        raise NotFound()
-    etags.check(app.revision, if_match)
+        raise NotFoundError()
+    etags.check_if_match(app.revision, if_match)
     return app
 
 
-def _differing(app: OAuthApp, changes: Changes) -> list[str]:
+def _differing(app: OAuthApp, changes: OAuthAppChanges) -> list[str]:
     """The names of what would change. Raises Invalid for what may not."""
     check_redirect_uris(changes.get("redirect_uris", []))
     differing: list[str] = []
-    differing += [n for n in _COLUMNS if n in changes and not same(changes[n], getattr(app, n))]
+    differing += [n for n in _COLUMNS if n in changes and not is_equal(changes[n], getattr(app, n))]
     if (secret := changes.get("client_secret")) is not None:
         check_secret(secret)
         newest = (
             app.secrets.order_by("-created_at", "-id").values_list("fingerprint", flat=True).first()
         )
-        if newest != fingerprint(app.account_id, secret):
+        if newest != compute_fingerprint(app.account_id, secret):
             differing.append("client_secret")
     if changes.get("drop_old_secret") and ("client_secret" in differing or app.secrets.count() > 1):
         differing.append("old_client_secret")
@@ -183,7 +183,7 @@ def _add_secret(app_id: uuid.UUID, account_id: uuid.UUID, secret: str) -> None:
         id=uuid7(),
         account_id=account_id,
         app_id=app_id,
-        fingerprint=fingerprint(account_id, secret),
+        fingerprint=compute_fingerprint(account_id, secret),
     )
     row.sealed = seal(Place.of(row, "sealed"), secret)
     row.save(force_insert=True)
@@ -195,18 +195,20 @@ def _keep_newest(app_id: uuid.UUID, count: int) -> None:
     OAuthAppSecret.objects.filter(id__in=list(live.values_list("id", flat=True))[count:]).delete()
 
 
-def _taken(account_id: uuid.UUID, provider: str, client_id: str) -> Conflict:
+def _taken(account_id: uuid.UUID, provider: str, client_id: str) -> ConflictError:
     other = OAuthApp.objects.filter(
         account_id=account_id, provider=provider, client_id=client_id
     ).first()
     extra = {"id": str(other.id)} if other else {}
-    return Conflict("There is an OAuth app with this provider and client_id already.", extra=extra)
+    return ConflictError(
+        "There is an OAuth app with this provider and client_id already.", extra=extra
+    )
 
 
 def _record(
     actor: Actor, account_id: uuid.UUID, id: uuid.UUID, verb: str, changed: Iterable[str]
 ) -> None:
-    record(
+    record_event(
         actor=actor,
         account_id=account_id,
         verb=f"oauth_app.{verb}",
@@ -237,7 +239,7 @@ def oauth_app_upsert(
                 account_id=account_id, provider=provider, client_id=client_id
             )
             before, result = app.revision, "updated"
-            changes = cast(Changes, fields)
+            changes = cast(OAuthAppChanges, fields)
             if not _is_live(app, client_secret):
                 changes["client_secret"] = client_secret
             oauth_app_update(account_id=account_id, id=app.id, actor=actor, changes=changes)
@@ -259,4 +261,4 @@ def oauth_app_upsert(
 
 
 def _is_live(app: OAuthApp, secret: str) -> bool:
-    return app.secrets.filter(fingerprint=fingerprint(app.account_id, secret)).exists()
+    return app.secrets.filter(fingerprint=compute_fingerprint(app.account_id, secret)).exists()

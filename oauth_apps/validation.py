@@ -5,34 +5,36 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from common.errors import Invalid
-from providers.properties import MASK, variables
-from providers.registry import registry
+from common.errors import InvalidInputError
+from providers.properties import MASK, resolve_url_variables
+from providers.registry import get_registry
 
 
 def check_provider(slug: str) -> None:
-    if slug == "custom" or slug not in registry().providers:
-        raise Invalid.of("provider", "unknown; GET /v1/providers lists the known ones")
+    if slug == "custom" or slug not in get_registry().providers:
+        raise InvalidInputError.for_field(
+            "provider", "unknown; GET /v1/providers lists the known ones"
+        )
 
 
 def check_config(provider: str, config: dict[str, Any]) -> dict[str, str]:
     """The per-customer variables that the provider's file names; each one DNS label."""
-    found = registry().provider(provider)
+    found = get_registry().get_provider(provider)
     if found is None:
-        raise Invalid.of("provider", "is no longer known to this server")
-    return variables(found, config)
+        raise InvalidInputError.for_field("provider", "is no longer known to this server")
+    return resolve_url_variables(found, config)
 
 
 def check_secret(secret: str) -> None:
     if set(secret) == {MASK[0]}:
-        raise Invalid.of("client_secret", "is the mask, not the secret")
+        raise InvalidInputError.for_field("client_secret", "is the mask, not the secret")
 
 
 def check_redirect_uris(uris: list[str]) -> None:
     """Absolute https URIs without a fragment (RFC 6749 §3.1.2); http for loopback (RFC 8252 §7.3)."""
     for uri in uris:
         if fault := _redirect_fault(uri):
-            raise Invalid.of("redirect_uris", fault)
+            raise InvalidInputError.for_field("redirect_uris", fault)
 
 
 def _redirect_fault(uri: str) -> str | None:

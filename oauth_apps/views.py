@@ -11,11 +11,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.idempotency_decorator import idempotent
-from common.actors import caller
+from common.actors import get_principal
 from common.api import etags
-from common.api.query_params import flag
-from common.api.views import AccountView, body, path_id
-from common.errors import Forbidden, NotFound
+from common.api.query_params import read_boolean
+from common.api.views import AccountView, parse_path_id, read_object
+from common.errors import ForbiddenError, NotFoundError
 from common.scopes import CREDENTIALS_REVEAL, OAUTH_APPS_READ, OAUTH_APPS_WRITE
 from oauth_apps import services
 from oauth_apps.filters import OAuthAppFilter
@@ -25,9 +25,9 @@ from oauth_apps.serializers import (
     OAuthAppSerializer,
     OAuthAppUpdateSerializer,
 )
-from vault.sealing import SecretUnavailable
+from vault.sealing import SecretUnavailableError
 
-TRUNCATE = OpenApiParameter(
+TRUNCATE_PARAMETER = OpenApiParameter(
     "truncate_secrets",
     bool,
     default=True,
@@ -59,44 +59,44 @@ class OAuthAppViewSet(
     @extend_schema(request=OAuthAppCreateSerializer, responses={200: OAuthAppSerializer})
     def create(self, request: Request) -> Response:
         """Register an app. Its secret is sealed, and shown masked from then on."""
-        sent = OAuthAppCreateSerializer(data=body(request)).checked()
-        who = caller(request)
+        sent = OAuthAppCreateSerializer(data=read_object(request)).validate_data()
+        who = get_principal(request)
         id = services.oauth_app_create(account_id=who.account_id, actor=who.actor, **sent)
         return self._answer(id)
 
-    @extend_schema(parameters=[TRUNCATE])
+    @extend_schema(parameters=[TRUNCATE_PARAMETER])
     def list(self, request: Request) -> Response:
         """OAuth apps, newest first."""
         return super().list(request)
 
-    @extend_schema(parameters=[TRUNCATE], responses=OAuthAppSerializer)
+    @extend_schema(parameters=[TRUNCATE_PARAMETER], responses=OAuthAppSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
-        return self._answer(path_id(pk))
+        return self._answer(parse_path_id(pk))
 
     @extend_schema(request=OAuthAppUpdateSerializer, responses=OAuthAppSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change what is sent; `provider` and `client_id` never change."""
-        id = self.existing(pk)
-        sent = OAuthAppUpdateSerializer(data=body(request)).checked()
-        who = caller(request)
+        id = self.require_id(pk)
+        sent = OAuthAppUpdateSerializer(data=read_object(request)).validate_data()
+        who = get_principal(request)
         services.oauth_app_update(
             account_id=who.account_id,
             id=id,
             actor=who.actor,
-            changes=cast(services.Changes, sent),
-            if_match=etags.if_match(request),
+            changes=cast(services.OAuthAppChanges, sent),
+            if_match=etags.read_if_match(request),
         )
         return self._answer(id)
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
         """Remove an app that no credential uses."""
-        who = caller(request)
+        who = get_principal(request)
         services.oauth_app_delete(
             account_id=who.account_id,
-            id=path_id(pk),
+            id=parse_path_id(pk),
             actor=who.actor,
-            if_match=etags.if_match(request),
+            if_match=etags.read_if_match(request),
         )
         return Response(status=204)
 
@@ -111,27 +111,27 @@ class OAuthAppViewSet(
         return serializer
 
     def _opened(self, rows: Iterable[OAuthApp]) -> dict[uuid.UUID, str]:
-        who = caller(self.request)
+        who = get_principal(self.request)
         opened = {}
         for row in rows:
             # One that does not open, or is gone meanwhile, stays masked and hides no other.
-            with contextlib.suppress(SecretUnavailable, NotFound):
-                opened[row.id] = services.oauth_app_secret(
+            with contextlib.suppress(SecretUnavailableError, NotFoundError):
+                opened[row.id] = services.oauth_app_reveal_secret(
                     account_id=who.account_id, id=row.id, actor=who.actor
                 )
         return opened
 
     def _in_full(self) -> bool:
         """Whether secrets are asked for in full, which takes a scope of its own."""
-        in_full = not flag(self.request, "truncate_secrets", default=True)
-        if in_full and CREDENTIALS_REVEAL not in caller(self.request).scopes:
-            raise Forbidden(
+        in_full = not read_boolean(self.request, "truncate_secrets", default=True)
+        if in_full and CREDENTIALS_REVEAL not in get_principal(self.request).scopes:
+            raise ForbiddenError(
                 f"truncate_secrets=false needs a token with the scope {CREDENTIALS_REVEAL} as well.",
                 extra={"missing_scope": CREDENTIALS_REVEAL},
             )
         return in_full
 
     def _answer(self, id: uuid.UUID) -> Response:
-        app = self.row(id)
+        app = self.get_row(id)
         document = self.get_serializer(app).data
-        return Response(document, headers={"ETag": etags.etag(app.revision)})
+        return Response(document, headers={"ETag": etags.format_etag(app.revision)})

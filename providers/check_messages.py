@@ -13,5 +13,5 @@ VARIABLE: Final = "providers.E006"
 FILE_NAME: Final = "providers.E007"
 RULE: Final = "providers.E008"
 
-Fault = tuple[str, str, str]
+FileError = tuple[str, str, str]
 """The check's id, the path of the field in the file, and what is wrong with it."""

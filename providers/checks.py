@@ -14,16 +14,16 @@ import orjson
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
 
-from providers.check_messages import DUPLICATE, SCHEMA, UNREADABLE, Fault
+from providers.check_messages import DUPLICATE, SCHEMA, UNREADABLE, FileError
 from providers.custom_provider_kind import CUSTOM
-from providers.file_checks import faults
-from providers.registry import data_files
+from providers.file_checks import find_file_errors
+from providers.registry import list_data_files
 
 
 def check_providers(**_: Any) -> list[CheckMessage]:
     """Each fault of each provider file, as `<file>: <field>: <what is wrong>`."""
     try:
-        files = data_files()
+        files = list_data_files()
     except ImproperlyConfigured as error:
         return [Error(str(error), id=UNREADABLE)]
     messages: list[CheckMessage] = []
@@ -36,7 +36,7 @@ def check_providers(**_: Any) -> list[CheckMessage]:
     return messages + [_message(path, fault) for path, fault in _duplicates(sound)]
 
 
-def _read(path: Path) -> tuple[Any, list[Fault]]:
+def _read(path: Path) -> tuple[Any, list[FileError]]:
     """The document of a file if the schema accepts it, and the file's faults."""
     try:
         document = orjson.loads(path.read_bytes())
@@ -44,10 +44,10 @@ def _read(path: Path) -> tuple[Any, list[Fault]]:
         return None, [(UNREADABLE, "", f"is not readable JSON: {error}")]
     if refused := list(_schema_faults(document)):
         return None, refused
-    return document, list(faults(path, document))
+    return document, list(find_file_errors(path, document))
 
 
-def _message(path: Path, fault: Fault) -> Error:
+def _message(path: Path, fault: FileError) -> Error:
     code, field, reason = fault
     return Error(": ".join(part for part in (str(path), field, reason) if part), id=code)
 
@@ -61,7 +61,7 @@ def _validator() -> Any:
     return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
-def _schema_faults(document: Any) -> Iterator[Fault]:
+def _schema_faults(document: Any) -> Iterator[FileError]:
     for error in _validator().iter_errors(document):
         for cause in _causes(error):
             yield SCHEMA, ".".join(str(step) for step in cause.absolute_path), cause.message
@@ -87,7 +87,7 @@ def _is_other(cause: Any) -> bool:
     return cause.validator == "type" and not cause.path
 
 
-def _duplicates(documents: list[tuple[Path, Any]]) -> Iterator[tuple[Path, Fault]]:
+def _duplicates(documents: list[tuple[Path, Any]]) -> Iterator[tuple[Path, FileError]]:
     slugs: set[str] = set()
     kinds: set[str] = set(CUSTOM["kinds"])
     for path, document in documents:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from providers.check_messages import RULE, UNKNOWN_FIELD, Fault
-from providers.url_rules import names, url_faults
+from providers.check_messages import RULE, UNKNOWN_FIELD, FileError
+from providers.url_rules import find_url_errors, find_variable_names
 
 FILLED: Final = frozenset({"access_token", "refresh_token", "expires_at"})
 """What the flow takes from the token answer by itself."""
@@ -15,9 +15,9 @@ _OWN: Final = frozenset({"name", "owner_email"})
 _BEFORE_CALL: Final = ("token", "callback", "id_token", "config")
 
 
-def connect_faults(
+def find_connect_errors(
     document: Mapping[str, Any], at: str, kind: Mapping[str, Any]
-) -> Iterator[Fault]:
+) -> Iterator[FileError]:
     connect = kind.get("connect")
     if connect is None:
         return
@@ -43,10 +43,10 @@ def _in(found: Mapping[str, Any], place: str) -> set[str]:
     return {field for field, part in found.items() if part["in"] == place}
 
 
-def _proof_faults(at: str, call: Mapping[str, Any], told: set[str]) -> Iterator[Fault]:
+def _proof_faults(at: str, call: Mapping[str, Any], told: set[str]) -> Iterator[FileError]:
     """Users can change what the callback says: only a call to that very account proves it theirs."""
     where = "url" if "url" in call else "path"
-    for field in sorted(told - names([call[where].partition("?")[0]])):
+    for field in sorted(told - find_variable_names([call[where].partition("?")[0]])):
         yield (
             RULE,
             f"{at}.{where}",
@@ -60,7 +60,7 @@ def _issuer(document: Mapping[str, Any]) -> Any:
 
 def _found_faults(
     document: Mapping[str, Any], at: str, kind: Mapping[str, Any], found: Mapping[str, Any]
-) -> Iterator[Fault]:
+) -> Iterator[FileError]:
     for field, part in found.items():
         if field not in kind["properties"] and field not in _OWN:
             yield UNKNOWN_FIELD, f"{at}.properties", f"names {field}, which is not a property"
@@ -76,20 +76,22 @@ def _call_faults(
     kind: Mapping[str, Any],
     found: Mapping[str, Any],
     call: Mapping[str, Any],
-) -> Iterator[Fault]:
+) -> Iterator[FileError]:
     """The call goes out before its own answer: its address is made of what is known by then."""
     known = {field for field, part in found.items() if part["in"] in _BEFORE_CALL}
     own = {name.lower() for name in call["headers"]}
     auth = kind.get("auth", document["api"]["auth"]) or {}
     sent = {} if "authorization" in own else auth.get("values", {})
-    for field in sorted(names([*sent.values(), *call["headers"].values()]) - known - FILLED):
+    for field in sorted(
+        find_variable_names([*sent.values(), *call["headers"].values()]) - known - FILLED
+    ):
         yield UNKNOWN_FIELD, f"{at}.headers", f"need {field}, which is not known before the call"
     before = {**kind, "properties": {n: p for n, p in kind["properties"].items() if n in known}}
     base = document["api"]["base_url"]
     if "url" in call:
-        yield from url_faults(f"{at}.url", call["url"], document, {"connect": before})
+        yield from find_url_errors(f"{at}.url", call["url"], document, {"connect": before})
         return
     path = f"https://host{call['path']}"
-    yield from url_faults(f"{at}.path", path, document, {"connect": before})
-    for field in sorted(names([base]) - known - document["variables"].keys()):
+    yield from find_url_errors(f"{at}.path", path, document, {"connect": before})
+    for field in sorted(find_variable_names([base]) - known - document["variables"].keys()):
         yield UNKNOWN_FIELD, f"{at}.path", f"{field} of api.base_url is not known before the call"

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from common import text
-from common.errors import Invalid
-from providers.formats import host_fault
+from common.errors import InvalidInputError
+from providers.formats import find_host_error
 
-Targets = frozenset[tuple[str, int]]
+AllowedTargets = frozenset[tuple[str, int]]
 
 MAX_RATE: Final = 1_000_000
 MAX_BLOCKED: Final = 100
@@ -34,17 +34,21 @@ _RESERVED: Final = {
 }
 
 
-def checked(*, opened: Targets = frozenset(), **given: Any) -> dict[str, Any]:
+def validate_custom_provider(
+    *, opened: AllowedTargets = frozenset(), **given: Any
+) -> dict[str, Any]:
     """The fields of a custom provider as they are stored, or Invalid with all faults at once.
 
     `opened` are targets (host, port) that `base_url` may name although they are not public.
     """
     if _is_opened(given.get("base_url"), opened):
-        stored = checked(**{name: value for name, value in given.items() if name != "base_url"})
+        stored = validate_custom_provider(
+            **{name: value for name, value in given.items() if name != "base_url"}
+        )
         return {**stored, "base_url": given["base_url"].rstrip("/")}
     faults = {name: [fault] for name, value in given.items() if (fault := _FAULTS[name](value))}
     if faults:
-        raise Invalid.many(faults)
+        raise InvalidInputError.for_fields(faults)
     stored = dict(given)
     if "base_url" in given:
         stored["base_url"] = _canonical_url(given["base_url"])
@@ -63,10 +67,10 @@ def _base_url_fault(value: Any) -> str | None:
     found = _BASE_URL.fullmatch(value) if isinstance(value, str) and len(value) <= 200 else None
     if found is None or {".", ".."} & set(found[2].split("/")):
         return "must be an https URL without user, port, query or fragment, at most 200 characters"
-    return host_fault(found[1])
+    return find_host_error(found[1])
 
 
-def _is_opened(value: Any, opened: Targets) -> bool:
+def _is_opened(value: Any, opened: AllowedTargets) -> bool:
     found = _OPENED.fullmatch(value) if isinstance(value, str) and len(value) <= 200 else None
     if found is None or {".", ".."} & set(found[3].split("/")):
         return False
@@ -95,7 +99,11 @@ def _blocked_fault(value: Any) -> str | None:
     if not isinstance(value, list | tuple) or len(value) > MAX_BLOCKED:
         return f"must be an array of at most {MAX_BLOCKED} strings"
     for item in value:
-        if not isinstance(item, str) or text.encoding_fault(item) or not _BLOCKED.fullmatch(item):
+        if (
+            not isinstance(item, str)
+            or text.find_encoding_error(item)
+            or not _BLOCKED.fullmatch(item)
+        ):
             return "must hold METHOD /path strings, such as DELETE /v1/*"
     return None
 

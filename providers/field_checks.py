@@ -13,7 +13,7 @@ Fault = str | None
 FieldCheck = Callable[[Any], Fault]
 
 
-def field_check(part: Mapping[str, Any], *, secret: bool) -> FieldCheck:
+def build_field_check(part: Mapping[str, Any], *, secret: bool) -> FieldCheck:
     """The function for one field of a kind's schema."""
     if secret:
         return _secret_check(part)
@@ -25,7 +25,7 @@ def field_check(part: Mapping[str, Any], *, secret: bool) -> FieldCheck:
     }[part["type"]](part)
 
 
-def one_of_check(names: tuple[str, ...]) -> FieldCheck:
+def build_choice_check(names: tuple[str, ...]) -> FieldCheck:
     """For `kind`: its own name or an alias."""
     return lambda value: None if value in names else f"must be {names[0]}"
 
@@ -36,7 +36,7 @@ def _secret_check(part: Mapping[str, Any]) -> FieldCheck:
     def check(value: Any) -> Fault:
         if not isinstance(value, str):
             return "must be a string"
-        if fault := text.secret_fault(value, max_length=longest):
+        if fault := text.find_secret_error(value, max_length=longest):
             return fault
         if not value.strip("*"):
             return "is the mask, not the secret"
@@ -51,10 +51,10 @@ def _string_check(part: Mapping[str, Any]) -> FieldCheck:
     def check(value: Any) -> Fault:
         if not isinstance(value, str):
             return "must be a string"
-        if fault := text.label_fault(value, max_length=longest) or _first(rules, value):
+        if fault := text.find_label_error(value, max_length=longest) or _first(rules, value):
             return fault
         # NFC may be longer than what was sent, and what is stored must keep to the limit.
-        if not value.isascii() and len(text.normal(value)) > longest:
+        if not value.isascii() and len(text.normalize_text(value)) > longest:
             return f"must have at most {longest} characters"
         return None
 
@@ -78,7 +78,7 @@ def _rules(part: Mapping[str, Any]) -> list[Callable[[str], Fault]]:
         rules.append(formats.FORMATS[part["format"]])
     if "hosts" in part:
         domains = tuple(part["hosts"])
-        rules.append(lambda v: formats.outside_fault(v, domains))
+        rules.append(lambda v: formats.find_domain_error(v, domains))
     return rules
 
 

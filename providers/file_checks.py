@@ -6,20 +6,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from common.errors import Invalid
+from common.errors import InvalidInputError
 from providers import properties, quirks
-from providers.check_messages import DUPLICATE, EXAMPLE, FILE_NAME, RULE, UNKNOWN_FIELD, Fault
-from providers.connect_rules import connect_faults
-from providers.limit_rules import limit_faults
+from providers.check_messages import DUPLICATE, EXAMPLE, FILE_NAME, RULE, UNKNOWN_FIELD, FileError
+from providers.connect_rules import find_connect_errors
+from providers.limit_rules import find_limit_errors
 from providers.registry import build_kind
-from providers.url_rules import names, url_faults
+from providers.url_rules import find_url_errors, find_variable_names
 
 _ENDPOINTS: Final = (
     *("authorize_url", "token_url", "refresh_url", "revocation_url", "introspection_url", "issuer"),
 )
 
 
-def faults(path: Path, document: Mapping[str, Any]) -> Iterator[Fault]:
+def find_file_errors(path: Path, document: Mapping[str, Any]) -> Iterator[FileError]:
     """What the schema cannot say, of a document that it accepts."""
     if path.stem != document["slug"]:
         yield FILE_NAME, "slug", "is not the file's name"
@@ -30,15 +30,15 @@ def faults(path: Path, document: Mapping[str, Any]) -> Iterator[Fault]:
             "kinds",
             f"only one kind can take a key posted alone, not {' and '.join(posted)}",
         )
-    yield from limit_faults(document)
+    yield from find_limit_errors(document)
     yield from _variable_faults(document)
     yield from _oauth_faults(document["oauth"])
     for name, kind in document["kinds"].items():
         yield from _kind_faults(document, name, kind)
-        yield from connect_faults(document, f"kinds.{name}.connect", kind)
+        yield from find_connect_errors(document, f"kinds.{name}.connect", kind)
 
 
-def _oauth_faults(oauth: Mapping[str, Any] | None) -> Iterator[Fault]:
+def _oauth_faults(oauth: Mapping[str, Any] | None) -> Iterator[FileError]:
     if oauth is None:
         return
     for quirk in oauth["quirks"]:
@@ -53,7 +53,7 @@ def _oauth_faults(oauth: Mapping[str, Any] | None) -> Iterator[Fault]:
 
 def _kind_faults(
     document: Mapping[str, Any], name: str, kind: Mapping[str, Any]
-) -> Iterator[Fault]:
+) -> Iterator[FileError]:
     at = f"kinds.{name}"
     fields = {"name": {"type": "string"}, **kind["properties"]}
     yield from _name_faults(document["slug"], at, name, kind)
@@ -67,12 +67,14 @@ def _kind_faults(
     yield from _example_faults(document["slug"], at, name, kind)
 
 
-def _name_faults(slug: str, at: str, name: str, kind: Mapping[str, Any]) -> Iterator[Fault]:
+def _name_faults(slug: str, at: str, name: str, kind: Mapping[str, Any]) -> Iterator[FileError]:
     if not name.startswith(f"{slug}_") or not name.endswith(f"_{kind['mechanism']}"):
         yield RULE, at, f"must be named {slug}_…{kind['mechanism']}, by its provider and mechanism"
 
 
-def _field_faults(at: str, kind: Mapping[str, Any], fields: Mapping[str, Any]) -> Iterator[Fault]:
+def _field_faults(
+    at: str, kind: Mapping[str, Any], fields: Mapping[str, Any]
+) -> Iterator[FileError]:
     named = {
         "required": kind["required"],
         "secret": kind["secret"],
@@ -94,7 +96,7 @@ def _field_faults(at: str, kind: Mapping[str, Any], fields: Mapping[str, Any]) -
             yield DUPLICATE, f"{at}.property_aliases", f"{alias} is a property too"
 
 
-def _posted_faults(at: str, kind: Mapping[str, Any]) -> Iterator[Fault]:
+def _posted_faults(at: str, kind: Mapping[str, Any]) -> Iterator[FileError]:
     posted = kind.get("posted_key")
     if posted is None:
         return
@@ -106,38 +108,40 @@ def _posted_faults(at: str, kind: Mapping[str, Any]) -> Iterator[Fault]:
 
 def _auth_faults(
     document: Mapping[str, Any], at: str, kind: Mapping[str, Any], fields: Mapping[str, Any]
-) -> Iterator[Fault]:
+) -> Iterator[FileError]:
     auth = kind.get("auth", document["api"]["auth"])
     if auth is None:
         yield RULE, f"{at}.auth", "is needed where the provider has none"
         return
     known = {*fields, "access_token"} if kind["grant"] else set(fields)
-    for field in names(auth.get("values", {}).values()) - known:
+    for field in find_variable_names(auth.get("values", {}).values()) - known:
         yield UNKNOWN_FIELD, f"{at}.auth", f"uses {field}, which is not a property"
 
 
-def _example_faults(slug: str, at: str, name: str, kind: Mapping[str, Any]) -> Iterator[Fault]:
+def _example_faults(slug: str, at: str, name: str, kind: Mapping[str, Any]) -> Iterator[FileError]:
     try:
-        properties.clean(build_kind(slug, name, kind, inherited=None), kind["example"])
-    except Invalid as problem:
+        properties.validate_properties(
+            build_kind(slug, name, kind, inherited=None), kind["example"]
+        )
+    except InvalidInputError as problem:
         for field, reasons in problem.fields.items():
             yield EXAMPLE, f"{at}.example.{field.removeprefix('properties.')}", "; ".join(reasons)
 
 
-def _variable_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
+def _variable_faults(document: Mapping[str, Any]) -> Iterator[FileError]:
     """URLs are made of variables and properties that can only be what their place allows."""
     kinds, oauth = document["kinds"], document["oauth"] or {}
     renewed = {name: kind for name, kind in kinds.items() if kind["grant"]}
     for endpoint in _ENDPOINTS:
         # Where the user is sent to, nobody is connected yet: there are no properties to take.
         users = {} if endpoint == "authorize_url" else renewed
-        yield from url_faults(f"oauth.{endpoint}", oauth.get(endpoint) or "", document, users)
+        yield from find_url_errors(f"oauth.{endpoint}", oauth.get(endpoint) or "", document, users)
     if revocation := oauth.get("revocation"):
-        yield from url_faults("oauth.revocation.url", revocation["url"], document, renewed)
+        yield from find_url_errors("oauth.revocation.url", revocation["url"], document, renewed)
     for name, value in oauth.get("token_params", {}).items():
-        yield from url_faults(f"oauth.token_params.{name}", value, document, renewed)
-    yield from url_faults("api.base_url", document["api"]["base_url"], document, kinds)
+        yield from find_url_errors(f"oauth.token_params.{name}", value, document, renewed)
+    yield from find_url_errors("api.base_url", document["api"]["base_url"], document, kinds)
     for name, kind in kinds.items():
         if probe := kind["probe"]:
             url = f"https://host{probe['path']}"
-            yield from url_faults(f"kinds.{name}.probe.path", url, document, {name: kind})
+            yield from find_url_errors(f"kinds.{name}.probe.path", url, document, {name: kind})

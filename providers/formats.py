@@ -20,24 +20,24 @@ _DATE_TIME: Final = re.compile(
 )
 
 
-def label_fault(value: str) -> str | None:
+def find_dns_label_error(value: str) -> str | None:
     """One DNS label: letters, digits and inner hyphens, at most 63 (RFC 1123 §2.1)."""
     if _LABEL.fullmatch(value):
         return None
     return "must be one DNS label: letters, digits and inner hyphens, at most 63"
 
 
-def segment_fault(value: str) -> str | None:
+def find_path_segment_error(value: str) -> str | None:
     """One segment of a URL's path that no reader takes for anything else."""
     if _SEGMENT.fullmatch(value):
         return None
     return "must be letters, digits, hyphens and underscores, at most 63"
 
 
-def host_fault(value: str) -> str | None:
+def find_host_error(value: str) -> str | None:
     """A DNS name of two labels or more. The last has a letter, so that no IP address passes."""
     labels = value.split(".")
-    if len(value) > 253 or len(labels) < 2 or any(label_fault(label) for label in labels):
+    if len(value) > 253 or len(labels) < 2 or any(find_dns_label_error(label) for label in labels):
         return "must be a DNS name such as acme.example.com"
     # 127.0.0.0x1 is an IP address to some resolvers, and no top-level domain starts with a digit.
     if labels[-1][0].isdigit():
@@ -45,18 +45,18 @@ def host_fault(value: str) -> str | None:
     return None
 
 
-def uri_fault(value: str) -> str | None:
+def find_origin_error(value: str) -> str | None:
     """An https address with a host alone: no user, no other port, no path, query or fragment."""
     found = _ORIGIN.fullmatch(value)
     if found is None:
         return "must be an https address with a host alone, such as https://acme.example.com"
-    return host_fault(found[1])
+    return find_host_error(found[1])
 
 
 def email_fault(value: str) -> str | None:
     """An address as people have them: no quotes, no comments, no address literals."""
     found = _EMAIL.fullmatch(value)
-    if found is None or len(value) > 254 or host_fault(found[1]):
+    if found is None or len(value) > 254 or find_host_error(found[1]):
         return "must be an e-mail address"
     return None
 
@@ -73,15 +73,15 @@ def date_time_fault(value: str) -> str | None:
     return None
 
 
-def host_of(value: str) -> str:
+def get_host(value: str) -> str:
     """The host in an address or a bare host name: lower case, no port, no trailing dot."""
     netloc = urlsplit(value).netloc if "://" in value else value
     return netloc.rpartition("@")[2].partition(":")[0].rstrip(".").lower()
 
 
-def outside_fault(value: str, domains: tuple[str, ...]) -> str | None:
+def find_domain_error(value: str, domains: tuple[str, ...]) -> str | None:
     """Why the host of `value` is none of `domains` nor below one, or None."""
-    host = host_of(value)
+    host = get_host(value)
     if any(host == domain or host.endswith(f".{domain}") for domain in domains):
         return None
     return f"must be a host of {' or '.join(domains)}"
@@ -89,9 +89,9 @@ def outside_fault(value: str, domains: tuple[str, ...]) -> str | None:
 
 FORMATS: Final[Mapping[str, Callable[[str], str | None]]] = {
     "date-time": date_time_fault,
-    "uri": uri_fault,
+    "uri": find_origin_error,
     "email": email_fault,
-    "host": host_fault,
-    "label": label_fault,
-    "segment": segment_fault,
+    "host": find_host_error,
+    "label": find_dns_label_error,
+    "segment": find_path_segment_error,
 }

@@ -18,7 +18,7 @@ ARRAY_LENGTH: Final = 500
 _NAME: Final = {"type": "string", "description": "What people call this credential."}
 
 
-def kind_schema(name: str, item: Mapping[str, Any]) -> dict[str, Any]:
+def build_kind_schema(name: str, item: Mapping[str, Any]) -> dict[str, Any]:
     """The whole schema, with every limit that `properties.clean` enforces written out."""
     secret = set(item["secret"])
     fields = {"name": _NAME, **item["properties"]}

@@ -96,7 +96,7 @@ class Refresh:
 
 
 @dataclass(frozen=True, slots=True)
-class Revocation:
+class RevocationCall:
     """The provider's own call that ends a token, where it is not RFC 7009's.
 
     `auth`: client (as at the token endpoint), bearer (the token itself), none. The token stands in
@@ -138,11 +138,11 @@ class OAuth:
     scope_param: str = "scope"
     iss: bool | None = None
     quirks: tuple[str, ...] = ()
-    revocation: Revocation | None = None
+    revocation: RevocationCall | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PropertySource:
     """Where a property is found after a connection: token | callback | id_token | call | config.
 
     `at` is a JSON pointer (RFC 6901) into the token answer, the id_token's claims or the call's
@@ -154,7 +154,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class IdentityCall:
     """The request after the exchange whose answer says, or whose success proves, whose grant it is.
 
     It goes to `path` on the API's base URL, or to `url`, authenticated as the kind's requests are,
@@ -176,10 +176,10 @@ class Connect:
     the credential's own; all other names are the kind's properties.
     """
 
-    properties: Mapping[str, Found]
-    call: Call | None
+    properties: Mapping[str, PropertySource]
+    call: IdentityCall | None
 
-    def unproved(self, identity: Iterable[IdentityPart]) -> list[str]:
+    def get_unverified_fields(self, identity: Iterable[IdentityPart]) -> list[str]:
         """The identity's fields that the callback says: the user can change them, `call` proves them."""
         fields = [part.field for part in identity if part.field in self.properties]
         return [field for field in fields if self.properties[field].place == "callback"]
@@ -243,7 +243,7 @@ class Provider:
     links_in_answers: bool = False
     limits: tuple[Limit, ...] | None = None
 
-    def enforced(self, kind: str) -> list[Limit]:
+    def get_enforced_limits(self, kind: str) -> list[Limit]:
         """The limits that the proxy keeps to with credentials of this kind."""
         meant = (each for each in self.limits or () if not each.kinds or kind in each.kinds)
         return [each for each in meant if each.enforced]

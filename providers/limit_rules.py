@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from providers.check_messages import RULE, UNKNOWN_FIELD, Fault
+from providers.check_messages import RULE, UNKNOWN_FIELD, FileError
 
 _ENFORCED: Final = ("credential", "account")
 
 
-def limit_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
+def find_limit_errors(document: Mapping[str, Any]) -> Iterator[FileError]:
     for index, limit in enumerate(document["api"].get("limits") or ()):
         at = f"api.limits.{index}"
         yield from _number_faults(at, limit)
@@ -23,7 +23,7 @@ def limit_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
                 )
 
 
-def _number_faults(at: str, limit: Mapping[str, Any]) -> Iterator[Fault]:
+def _number_faults(at: str, limit: Mapping[str, Any]) -> Iterator[FileError]:
     if "requests" in limit and "at_once" in limit:
         yield RULE, f"{at}.at_once", "stands beside requests: these are two limits"
     if not limit["enforced"] and "note" not in limit:

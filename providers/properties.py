@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from common import text
-from common.errors import Invalid
+from common.errors import InvalidInputError
 from providers import formats
-from providers.field_checks import FieldCheck, field_check, one_of_check
+from providers.field_checks import FieldCheck, build_choice_check, build_field_check
 from providers.kinds import IdentityPart, Kind, Provider, Variable
 
 MASK: Final = "**********"
@@ -30,7 +30,7 @@ class _Plan:
     required: tuple[str, ...]
 
 
-def clean(
+def validate_properties(
     kind: Kind, properties: Any, *, partial: bool = False
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """What to show and what to seal of `properties`, or Invalid with all faults at once.
@@ -40,7 +40,7 @@ def clean(
     lets required secrets be left out: an import of a known account keeps those that it does not send.
     """
     if not isinstance(properties, dict):
-        raise Invalid.of("properties", "must be an object")
+        raise InvalidInputError.for_field("properties", "must be an object")
     plan = _plan(kind)
     shown: dict[str, Any] = {}
     secrets: dict[str, str] = {}
@@ -60,16 +60,16 @@ def clean(
         if name not in seen and not (partial and name in plan.secret):
             faults[f"properties.{name}"] = ["is required"]
     if faults:
-        raise Invalid.many(faults)
+        raise InvalidInputError.for_fields(faults)
     return shown, secrets
 
 
-def field_fault(kind: Kind, name: str, value: Any) -> str | None:
+def find_field_error(kind: Kind, name: str, value: Any) -> str | None:
     """Why `value` is no value of this one property, or None."""
     return _plan(kind).checks[name](value)
 
 
-def identity_values(kind: Kind, shown: Mapping[str, Any]) -> list[str] | None:
+def get_identity_values(kind: Kind, shown: Mapping[str, Any]) -> list[str] | None:
     """The canonical values that say which upstream account this is, or None if one is absent.
 
     None also where the kind names no such field. Where `kind.identity_with_secret`, these alone are
@@ -80,7 +80,7 @@ def identity_values(kind: Kind, shown: Mapping[str, Any]) -> list[str] | None:
     return values if values and len(values) == len(found) else None
 
 
-def variables(provider: Provider, config: Any) -> dict[str, str]:
+def resolve_url_variables(provider: Provider, config: Any) -> dict[str, str]:
     """The URL variables of `provider` that `config` gives, in lower case, with their defaults.
 
     Raises Invalid for a name that the provider does not have and for a value that is not one DNS
@@ -88,7 +88,7 @@ def variables(provider: Provider, config: Any) -> dict[str, str]:
     Variables without a default may be absent; a URL that needs one cannot be built then.
     """
     if not isinstance(config, dict):
-        raise Invalid.of("config", "must be an object")
+        raise InvalidInputError.for_field("config", "must be an object")
     known = provider.variables
     faults = {
         f"config.{_key(name)}": [fault]
@@ -96,7 +96,7 @@ def variables(provider: Provider, config: Any) -> dict[str, str]:
         if (fault := _variable_fault(known.get(name), value))
     }
     if faults:
-        raise Invalid.many(faults)
+        raise InvalidInputError.for_fields(faults)
     defaults = {name: item.default for name, item in known.items() if item.default is not None}
     return defaults | {name: _folded(known[name], value) for name, value in config.items()}
 
@@ -105,8 +105,8 @@ def variables(provider: Provider, config: Any) -> dict[str, str]:
 def _plan(kind: Kind) -> _Plan:
     secret = frozenset(kind.secret_fields)
     parts = {n: p for n, p in kind.schema["properties"].items() if n != "kind"}
-    checks = {name: field_check(part, secret=name in secret) for name, part in parts.items()}
-    checks["kind"] = one_of_check((kind.name, *kind.aliases))
+    checks = {name: build_field_check(part, secret=name in secret) for name, part in parts.items()}
+    checks["kind"] = build_choice_check((kind.name, *kind.aliases))
     return _Plan(kind.property_aliases, checks, secret, tuple(kind.schema["required"]))
 
 
@@ -121,8 +121,8 @@ def _fault(plan: _Plan, seen: set[str], given: Any, name: Any, value: Any) -> st
 
 def _normal(value: Any) -> Any:
     if isinstance(value, str):
-        return text.normal(value)
-    return [text.normal(item) for item in value] if isinstance(value, list) else value
+        return text.normalize_text(value)
+    return [text.normalize_text(item) for item in value] if isinstance(value, list) else value
 
 
 def _path(given: Any) -> str:
@@ -132,7 +132,7 @@ def _path(given: Any) -> str:
 def _key(given: Any) -> str:
     """A name that the caller chose, for a fault's path: shortened and printable."""
     name = str(given)
-    if text.label_fault(name, max_length=64):
+    if text.find_label_error(name, max_length=64):
         return ascii(name[:64])[1:-1]
     return name
 
@@ -143,9 +143,9 @@ def _canonical(part: IdentityPart, value: Any) -> str | None:
     if part.form == "integer":
         return str(value)
     if part.form == "host":
-        return formats.host_of(value) or None
+        return formats.get_host(value) or None
     # Ids of providers are mostly opaque: folding their case could join two accounts.
-    exact = text.normal(value).strip()
+    exact = text.normalize_text(value).strip()
     return (exact.lower() if part.form == "label" else exact) or None
 
 
@@ -164,7 +164,11 @@ def _variable_fault(variable: Variable | None, value: Any) -> str | None:
 
 
 def _place_fault(variable: Variable) -> Callable[[str], str | None]:
-    return formats.label_fault if variable.place == "host" else formats.segment_fault
+    return (
+        formats.find_dns_label_error
+        if variable.place == "host"
+        else formats.find_path_segment_error
+    )
 
 
 def _folded(variable: Variable, value: str) -> str:

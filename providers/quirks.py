@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 Parameters = Mapping[str, str]
-Request = tuple[dict[str, str], dict[str, str]]
+TokenRequest = tuple[dict[str, str], dict[str, str]]
 """The fields of a token request, and its headers."""
 
 _SLACK_ERRORS: Final = {
@@ -25,7 +25,7 @@ _SLACK_ERRORS: Final = {
 }
 
 
-def slack_answer(answer: Mapping[str, Any]) -> dict[str, Any]:
+def normalize_slack_response(answer: Mapping[str, Any]) -> dict[str, Any]:
     """Slack's answer has status 200 even when refused, and a user's own token inside `authed_user`.
 
     Its `ok: false` errors take the names of RFC 6749 §5.2 where they mean the same; a bot's token,
@@ -40,7 +40,7 @@ def slack_answer(answer: Mapping[str, Any]) -> dict[str, Any]:
     return {**answer, **own, "token_type": "Bearer"}
 
 
-def basecamp_refresh(fields: Parameters, headers: Parameters) -> Request:
+def add_basecamp_type(fields: Parameters, headers: Parameters) -> TokenRequest:
     """Basecamp names the flow in `type`, which is another for a refresh than for a code.
 
     https://github.com/basecamp/api/blob/master/sections/authentication.md
@@ -50,17 +50,17 @@ def basecamp_refresh(fields: Parameters, headers: Parameters) -> Request:
     return {**fields, "type": "refresh"}, dict(headers)
 
 
-AUTHORIZE: Final[Mapping[str, Callable[[Parameters], dict[str, str]]]] = {}
+AUTHORIZATION_REQUEST: Final[Mapping[str, Callable[[Parameters], dict[str, str]]]] = {}
 """Changes the parameters of the authorization request."""
 
-TOKEN_REQUEST: Final[Mapping[str, Callable[[Parameters, Parameters], Request]]] = {
-    "basecamp_refresh": basecamp_refresh,
+TOKEN_REQUEST: Final[Mapping[str, Callable[[Parameters, Parameters], TokenRequest]]] = {
+    "basecamp_refresh": add_basecamp_type,
 }
 """Changes the fields and the headers of a request to the token endpoint."""
 
-TOKEN_ANSWER: Final[Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]] = {
-    "slack_answer": slack_answer,
+TOKEN_RESPONSE: Final[Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]] = {
+    "slack_answer": normalize_slack_response,
 }
 """Changes the token endpoint's decoded answer to the shape of RFC 6749 §5.1 or §5.2."""
 
-NAMES: Final = frozenset({*AUTHORIZE, *TOKEN_REQUEST, *TOKEN_ANSWER})
+NAMES: Final = frozenset({*AUTHORIZATION_REQUEST, *TOKEN_REQUEST, *TOKEN_RESPONSE})

@@ -17,25 +17,25 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from providers.custom_provider_kind import CUSTOM
-from providers.kind_schema import kind_schema
+from providers.kind_schema import build_kind_schema
 from providers.kinds import (
     Auth,
-    Call,
     Connect,
-    Found,
+    IdentityCall,
     IdentityPart,
     Kind,
     Limit,
     OAuth,
     Probe,
+    PropertySource,
     Provider,
     Refresh,
-    Revocation,
+    RevocationCall,
     Source,
     Variable,
 )
 
-DATA: Final = Path(__file__).parent / "data"
+DATA_DIR: Final = Path(__file__).parent / "data"
 
 # What a file that `schema.json` refuses makes of `build_provider`.
 BROKEN: Final = (KeyError, TypeError, AttributeError, ValueError)
@@ -48,30 +48,30 @@ class Registry:
     providers: Mapping[str, Provider]
     kinds: Mapping[str, Kind]
 
-    def kind(self, name_or_alias: str) -> Kind | None:
+    def get_kind(self, name_or_alias: str) -> Kind | None:
         return self.kinds.get(name_or_alias)
 
-    def provider(self, slug: str) -> Provider | None:
+    def get_provider(self, slug: str) -> Provider | None:
         """The provider of that slug; every `custom.<name>` is the one provider `custom`."""
         return self.providers.get("custom" if slug.startswith("custom.") else slug)
 
 
 @functools.cache
-def registry() -> Registry:
+def get_registry() -> Registry:
     """The registry of this process: our files, then those of PROVIDERS_DIR."""
-    return load(data_files())
+    return load_registry(list_data_files())
 
 
-def data_files() -> list[Path]:
+def list_data_files() -> list[Path]:
     """All provider files. Raises ImproperlyConfigured if PROVIDERS_DIR is not a directory."""
     extra = getattr(settings, "PROVIDERS_DIR", "")
     if extra and not Path(extra).is_dir():
         raise ImproperlyConfigured("PROVIDERS_DIR is not a directory.")
-    folders = [DATA, Path(extra)] if extra else [DATA]
+    folders = [DATA_DIR, Path(extra)] if extra else [DATA_DIR]
     return [path for folder in folders for path in sorted(folder.glob("*.json"))]
 
 
-def load(files: Iterable[Path]) -> Registry:
+def load_registry(files: Iterable[Path]) -> Registry:
     """The registry of these files and `custom`. Raises ImproperlyConfigured naming a broken file."""
     providers: dict[str, Provider] = {"custom": build_provider(CUSTOM)}
     kinds: dict[str, Kind] = dict(providers["custom"].kinds)
@@ -117,7 +117,7 @@ def build_kind(slug: str, name: str, item: Mapping[str, Any], *, inherited: Auth
         mechanism=item["mechanism"],
         aliases=tuple(item.get("aliases", ())),
         property_aliases=item.get("property_aliases", {}),
-        schema=kind_schema(name, item),
+        schema=build_kind_schema(name, item),
         secret_fields=tuple(item["secret"]),
         identity=tuple(IdentityPart(**part) for part in item["identity"]),
         identity_with_secret=item.get("identity_with_secret", False),
@@ -165,10 +165,10 @@ def _oauth(item: Mapping[str, Any] | None) -> OAuth | None:
     return OAuth(**{**item, **made})
 
 
-def _revocation(item: Mapping[str, Any] | None) -> Revocation | None:
+def _revocation(item: Mapping[str, Any] | None) -> RevocationCall | None:
     if item is None:
         return None
-    return Revocation(**{**item, "ok": tuple(item["ok"])})
+    return RevocationCall(**{**item, "ok": tuple(item["ok"])})
 
 
 def _connect(item: Mapping[str, Any] | None) -> Connect | None:
@@ -177,8 +177,8 @@ def _connect(item: Mapping[str, Any] | None) -> Connect | None:
     found = item["properties"].items()
     call = item["call"]
     return Connect(
-        properties={name: Found(place=part["in"], at=part["at"]) for name, part in found},
-        call=Call(**call) if call else None,
+        properties={name: PropertySource(place=part["in"], at=part["at"]) for name, part in found},
+        call=IdentityCall(**call) if call else None,
     )
 
 

@@ -12,7 +12,7 @@ from providers.kinds import Kind, Provider
 
 
 @functools.cache
-def provider_document(provider: Provider) -> dict[str, Any]:
+def serialize_provider(provider: Provider) -> dict[str, Any]:
     """The provider as JSON values. Made once: callers share it, and must not change it."""
     document = {
         "slug": provider.slug,

@@ -12,8 +12,8 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from common.db.clock import DbNow
-from common.errors import Conflict, NotFound
-from providers.custom_validation import Targets, checked
+from common.errors import ConflictError, NotFoundError
+from providers.custom_validation import AllowedTargets, validate_custom_provider
 from providers.models import CustomProvider
 
 
@@ -26,13 +26,13 @@ def custom_provider_create(
     prefix: str = "Bearer ",
     blocked_endpoints: Sequence[str] = (),
     rate_limit: int = 100,
-    opened: Targets = frozenset(),
+    opened: AllowedTargets = frozenset(),
 ) -> CustomProvider:
     """A new `custom.<name>` of the account. Raises Invalid, or Conflict where the name is taken.
 
     `opened`: see `custom.checked`.
     """
-    fields = checked(
+    fields = validate_custom_provider(
         opened=opened,
         name=name,
         base_url=base_url,
@@ -45,7 +45,7 @@ def custom_provider_create(
         with transaction.atomic():
             return CustomProvider.objects.create(account_id=account_id, **fields)
     except IntegrityError:
-        raise Conflict(f"There is a custom.{name} in this account already.") from None
+        raise ConflictError(f"There is a custom.{name} in this account already.") from None
 
 
 def custom_provider_update(*, account_id: uuid.UUID, name: str, **changes: Any) -> CustomProvider:
@@ -54,12 +54,12 @@ def custom_provider_update(*, account_id: uuid.UUID, name: str, **changes: Any) 
     `opened` as in `custom_provider_create`. Raises Invalid, or NotFound.
     """
     rows = CustomProvider.objects.filter(account_id=account_id, name=name)
-    if not rows.update(**checked(**changes), updated_at=DbNow()):
-        raise NotFound
+    if not rows.update(**validate_custom_provider(**changes), updated_at=DbNow()):
+        raise NotFoundError
     return rows.get()
 
 
-def custom_provider_slugs(*, account_id: uuid.UUID, slugs: Iterable[str]) -> frozenset[str]:
+def find_custom_provider_slugs(*, account_id: uuid.UUID, slugs: Iterable[str]) -> frozenset[str]:
     """Those of `slugs` (`custom.<name>`) that are registered in the account."""
     names = [slug.removeprefix("custom.") for slug in slugs]
     rows = CustomProvider.objects.filter(account_id=account_id, name__in=names)

@@ -6,17 +6,17 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from providers.check_messages import VARIABLE, Fault
+from providers.check_messages import VARIABLE, FileError
 
 _TEMPLATE: Final = re.compile(r"\{([^{}]*)\}")
 
 
-def url_faults(
+def find_url_errors(
     at: str, url: str, document: Mapping[str, Any], kinds: Mapping[str, Any]
-) -> Iterator[Fault]:
+) -> Iterator[FileError]:
     """Each `{name}` of the URL must be a variable, or a property of each of `kinds`, fit for its place."""
     host = url.removeprefix("https://").partition("/")[0]
-    for name in sorted(names([url])):
+    for name in sorted(find_variable_names([url])):
         place = "host" if f"{{{name}}}" in host else "path"
         variable = document["variables"].get(name)
         if variable and place == "host" and variable.get("place", "host") != "host":
@@ -38,6 +38,6 @@ def _fits(part: Mapping[str, Any], place: str, *, whole: bool) -> bool:
     return part.get("format") == "label" or (part.get("format") == "host" and "hosts" in part)
 
 
-def names(templates: Iterable[str]) -> set[str]:
+def find_variable_names(templates: Iterable[str]) -> set[str]:
     """What stands in braces in any of them."""
     return {name for template in templates for name in _TEMPLATE.findall(template)}

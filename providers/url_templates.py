@@ -6,20 +6,20 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from common.errors import Invalid
-from providers.formats import host_of, uri_fault
+from common.errors import InvalidInputError
+from providers.formats import find_origin_error, get_host
 from providers.kinds import Kind, Provider
-from providers.properties import field_fault, variables
+from providers.properties import find_field_error, resolve_url_variables
 
 _TEMPLATE: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}", re.ASCII)
 
 
-def expand(
+def expand_url_template(
     template: str,
     *,
     provider: Provider,
     kind: Kind | None = None,
-    shown: Mapping[str, Any] | None = None,
+    properties: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> str:
     """The URL that `template` is for one credential, or for one OAuth app before there is one.
@@ -28,14 +28,14 @@ def expand(
     are checked again, as a row may be older than the rule, and the host is held to the template's
     own. Raises Invalid naming what is absent or not safe.
     """
-    values = variables(provider, dict(config or {}))
+    values = resolve_url_variables(provider, dict(config or {}))
 
     def value(found: re.Match[str]) -> str:
         name = found[1]
         if kind and name in kind.schema["properties"]:
-            return _property(kind, name, shown or {})
+            return _property(kind, name, properties or {})
         if name not in values:
-            raise Invalid.of(f"config.{name}", "is required")
+            raise InvalidInputError.for_field(f"config.{name}", "is required")
         return values[name]
 
     url = _TEMPLATE.sub(value, template)
@@ -46,11 +46,11 @@ def expand(
 def _property(kind: Kind, name: str, shown: Mapping[str, Any]) -> str:
     value = shown.get(name)
     if value is None:
-        raise Invalid.of(f"properties.{name}", "is required")
-    if fault := field_fault(kind, name, value):
-        raise Invalid.of(f"properties.{name}", fault)
+        raise InvalidInputError.for_field(f"properties.{name}", "is required")
+    if fault := find_field_error(kind, name, value):
+        raise InvalidInputError.for_field(f"properties.{name}", fault)
     if kind.schema["properties"][name].get("format") == "uri":
-        return f"https://{host_of(value)}"
+        return f"https://{get_host(value)}"
     return str(value)
 
 
@@ -58,5 +58,5 @@ def _hold(url: str, template: str) -> None:
     """The host must end as the template's does after its last variable, and be a host at all."""
     host = template.removeprefix("https://").partition("/")[0]
     origin = "/".join(url.split("/", 3)[:3])
-    if uri_fault(origin) or not host_of(url).endswith(host.rpartition("}")[2].lower()):
-        raise Invalid("The address does not lead to the provider.")
+    if find_origin_error(origin) or not get_host(url).endswith(host.rpartition("}")[2].lower()):
+        raise InvalidInputError("The address does not lead to the provider.")

@@ -6,10 +6,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from common.api.views import ApiView
-from common.errors import NotFound
+from common.errors import NotFoundError
 from common.scopes import ANY
-from providers.registry import registry
-from providers.serializers import provider_document
+from providers.registry import get_registry
+from providers.serializers import serialize_provider
 
 
 class ProviderListView(ApiView):
@@ -19,8 +19,8 @@ class ProviderListView(ApiView):
 
     @extend_schema(operation_id="v1_providers_list", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request) -> Response:
-        providers = registry().providers.values()
-        return Response({"data": [provider_document(p) for p in providers], "next_cursor": None})
+        providers = get_registry().providers.values()
+        return Response({"data": [serialize_provider(p) for p in providers], "next_cursor": None})
 
 
 class ProviderView(ApiView):
@@ -29,7 +29,7 @@ class ProviderView(ApiView):
     @extend_schema(responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, slug: str) -> Response:
         """One provider."""
-        provider = registry().providers.get(slug)
+        provider = get_registry().providers.get(slug)
         if provider is None:
-            raise NotFound()
-        return Response(provider_document(provider))
+            raise NotFoundError()
+        return Response(serialize_provider(provider))

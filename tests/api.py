@@ -8,7 +8,7 @@ from typing import Any
 from django.test import Client
 
 
-class Api:
+class ApiClient:
     def __init__(self, token: str | None = None) -> None:
         self.client = Client(raise_request_exception=False)
         self.token = token

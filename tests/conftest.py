@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from accounts.models import Account
-from tests.api import Api
+from tests.api import ApiClient
 from tests.database import copy_template, save_template
 from tests.factories import make_account, make_token
 
@@ -38,15 +38,15 @@ def other_account(db: None) -> Account:
 
 
 @pytest.fixture
-def api(account: Account) -> Api:
+def api(account: Account) -> ApiClient:
     """A caller with every scope in `account`."""
-    return Api(make_token(account))
+    return ApiClient(make_token(account))
 
 
 @pytest.fixture
-def stranger(other_account: Account) -> Api:
+def stranger(other_account: Account) -> ApiClient:
     """A caller with every scope in another account."""
-    return Api(make_token(other_account))
+    return ApiClient(make_token(other_account))
 
 
 @pytest.fixture(scope="session")

@@ -13,14 +13,14 @@ from accounts.models import Account
 from accounts.services import account_create, token_create
 from common.actors import Actor
 from common.scopes import ALL
-from credentials.connect.link_request import Wish
+from credentials.connect.link_request import LinkRequest
 from credentials.connect.links import link_create
 from credentials.connect.models import ConnectLink
 from credentials.models import Credential
 from credentials.services.crud import credential_import
 from oauth_apps.models import OAuthApp
 from oauth_apps.services import oauth_app_create
-from webhooks.event_types import TYPES
+from webhooks.event_types import EVENT_TYPES
 from webhooks.models import WebhookEndpoint
 from webhooks.services import endpoint_create
 
@@ -39,7 +39,7 @@ def make_token(account: Account, *scopes: str, **more: Any) -> str:
     return held
 
 
-def stripe_body(secret: str | None = None, **more: Any) -> dict[str, Any]:
+def make_stripe_body(secret: str | None = None, **more: Any) -> dict[str, Any]:
     """An import body of the simplest kind; a new upstream account unless `secret` says which."""
     properties = {
         "kind": "stripe_key",
@@ -50,7 +50,7 @@ def stripe_body(secret: str | None = None, **more: Any) -> dict[str, Any]:
     return {"properties": properties, **more}
 
 
-def linear_body(app: OAuthApp, **more: Any) -> dict[str, Any]:
+def make_linear_body(app: OAuthApp, **more: Any) -> dict[str, Any]:
     """An import body of a kind with an identity of its own and tokens that are refreshed."""
     properties = {
         "kind": "linear_oauth2",
@@ -63,7 +63,9 @@ def linear_body(app: OAuthApp, **more: Any) -> dict[str, Any]:
 
 
 def make_credential(account: Account, body: dict[str, Any] | None = None) -> Credential:
-    outcome = credential_import(account_id=account.id, actor=TESTER, body=body or stripe_body())
+    outcome = credential_import(
+        account_id=account.id, actor=TESTER, body=body or make_stripe_body()
+    )
     return Credential.objects.get(id__in=[outcome.id])
 
 
@@ -78,20 +80,20 @@ def make_app(account: Account, provider: str = "linear", **more: Any) -> OAuthAp
     return OAuthApp.objects.get(id=id)
 
 
-def endpoint_body(**more: Any) -> dict[str, Any]:
+def make_endpoint_body(**more: Any) -> dict[str, Any]:
     """An endpoint that nothing listens at; tests.settings allows its address."""
-    return {"url": "http://127.0.0.1:9/hook", "events": list(TYPES), **more}
+    return {"url": "http://127.0.0.1:9/hook", "events": list(EVENT_TYPES), **more}
 
 
 def make_endpoint(account: Account, **more: Any) -> WebhookEndpoint:
-    id, _ = endpoint_create(account_id=account.id, actor=TESTER, **endpoint_body(**more))
+    id, _ = endpoint_create(account_id=account.id, actor=TESTER, **make_endpoint_body(**more))
     return WebhookEndpoint.objects.get(id=id)
 
 
 def make_link(account: Account, **more: Any) -> ConnectLink:
     """A connect link with a form, unless `more` says otherwise."""
-    wish = Wish(**{"kind": "stripe_key", **more})
-    id, _ = link_create(account_id=account.id, wish=wish, actor=TESTER)
+    wish = LinkRequest(**{"kind": "stripe_key", **more})
+    id, _ = link_create(account_id=account.id, link_request=wish, actor=TESTER)
     return ConnectLink.objects.get(id=id)
 
 
@@ -103,5 +105,5 @@ def make_staff(*groups: str, password: str = "correct horse", **more: Any) -> Us
     return user
 
 
-def names(rows: Sequence[dict[str, Any]]) -> list[Any]:
+def get_names(rows: Sequence[dict[str, Any]]) -> list[Any]:
     return [row["name"] for row in rows]

@@ -12,7 +12,7 @@ from django.db import connection
 T = TypeVar("T")
 
 
-def at_once(work: Callable[[int], T], count: int) -> list[T]:
+def run_concurrently(work: Callable[[int], T], count: int) -> list[T]:
     """Run `work(number)` in `count` threads that start together, each with its own connection."""
     gate = threading.Barrier(count)
 
@@ -27,7 +27,7 @@ def at_once(work: Callable[[int], T], count: int) -> list[T]:
         return list(pool.map(run, range(count)))
 
 
-def until_somebody_waits() -> None:
+def wait_for_lock_wait() -> None:
     """Return as soon as a connection waits for a lock. PostgreSQL only: SQLite does not tell."""
     with connection.cursor() as cursor:
         for _ in range(1000):

@@ -75,13 +75,13 @@ def trace_requests(root: Path, folder: Path) -> dict[str, Trace]:
     """Return the traces of the three requests, each sent for the second time."""
     from django.conf import settings
 
-    from tests.api import Api
-    from tests.factories import make_account, make_app, make_endpoint, make_token, stripe_body
+    from tests.api import ApiClient
+    from tests.factories import make_account, make_app, make_endpoint, make_stripe_body, make_token
     from tests.fakes import fixtures
     from tests.fakes.provider import FakeProvider
 
     account = make_account("Acme")
-    api = Api(make_token(account))
+    api = ApiClient(make_token(account))
     traces = {}
 
     def trace(name: str, request: Callable[[], Any]) -> None:
@@ -93,9 +93,9 @@ def trace_requests(root: Path, folder: Path) -> dict[str, Trace]:
 
     trace("list with a metadata filter", lambda: api.get('/v1/credentials?metadata={"a":1}'))
     make_endpoint(account)
-    trace("import of one key", lambda: api.post("/v1/credentials", stripe_body()))
+    trace("import of one key", lambda: api.post("/v1/credentials", make_stripe_body()))
     with FakeProvider() as provider:
-        fixtures.use(provider, settings, folder)
+        fixtures.register_provider(provider, settings, folder)
         app = make_app(account, "fake")
         ids = [fixtures.make_grant(account, app, provider, name).id for name in ("ann", "ben")]
         trace("token with a refresh", lambda: api.post(f"/v1/credentials/{ids.pop()}/token"))

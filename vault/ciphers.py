@@ -20,13 +20,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 from django_cryptography.utils.crypto import FernetBytes, InvalidToken
 
-from vault.keyring import Key, subkey
+from vault.keyring import Key, derive_subkey
 
 _MAC_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 
 
-class Shut(Exception):
+class DecryptionError(Exception):
     """A body that does not open with this key and these bound bytes."""
 
 
@@ -56,18 +56,20 @@ class BoundSigner:
 
 
 def _fernet(key: Key, bound: bytes) -> FernetBytes:
-    return FernetBytes(subkey(key, "seal/1/encryption"), signer=BoundSigner(_keyed(key), bound))
+    return FernetBytes(
+        derive_subkey(key, "seal/1/encryption"), signer=BoundSigner(_keyed(key), bound)
+    )
 
 
 @lru_cache(maxsize=64)
 def _keyed(key: Key) -> HMAC:
     """A MAC that has taken in its key and nothing else: copies of it cost half of a new one."""
-    return HMAC(subkey(key, "seal/1/mac"), SHA256())
+    return HMAC(derive_subkey(key, "seal/1/mac"), SHA256())
 
 
 @lru_cache(maxsize=64)
 def _gcm(key: Key) -> AESGCM:
-    return AESGCM(subkey(key, "seal/2"))
+    return AESGCM(derive_subkey(key, "seal/2"))
 
 
 def _seal_1(key: Key, bound: bytes, plain: bytes) -> bytes:
@@ -79,7 +81,7 @@ def _open_1(key: Key, bound: bytes, body: bytes) -> bytes:
     try:
         plain: bytes = _fernet(key, bound).decrypt(body)
     except (InvalidToken, ValueError):
-        raise Shut from None
+        raise DecryptionError from None
     return plain
 
 
@@ -92,12 +94,12 @@ def _open_2(key: Key, bound: bytes, body: bytes) -> bytes:
     try:
         return _gcm(key).decrypt(body[:_NONCE_BYTES], body[_NONCE_BYTES:], bound)
     except (InvalidTag, ValueError):
-        raise Shut from None
+        raise DecryptionError from None
 
 
-Suite = Callable[[Key, bytes, bytes], bytes]
+CipherFunction = Callable[[Key, bytes, bytes], bytes]
 """Takes the key, what is bound, and the plaintext or the body."""
 
-SEALERS: Final[dict[int, Suite]] = {1: _seal_1, 2: _seal_2}
-OPENERS: Final[dict[int, Suite]] = {1: _open_1, 2: _open_2}
+SEALERS: Final[dict[int, CipherFunction]] = {1: _seal_1, 2: _seal_2}
+UNSEALERS: Final[dict[int, CipherFunction]] = {1: _open_1, 2: _open_2}
 """These raise Shut for a body that is not exactly what the sealer made."""

@@ -14,7 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import Case, Value, When
 from django.db.models.functions import Cast
 
-from vault.sealing import Sealed
+from vault.sealing import SealedValue
 
 if TYPE_CHECKING:
     from django.db.models.expressions import Combinable
@@ -33,8 +33,8 @@ class SealedField(models.BinaryField[_Set, _Get]):
     """
 
     if TYPE_CHECKING:
-        _pyi_private_set_type: Sealed | Combinable
-        _pyi_private_get_type: Sealed  # type: ignore[assignment]
+        _pyi_private_set_type: SealedValue | Combinable
+        _pyi_private_get_type: SealedValue  # type: ignore[assignment]
 
     description = "Sealed value"
     empty_values = [None]
@@ -48,10 +48,10 @@ class SealedField(models.BinaryField[_Set, _Get]):
     def get_transform(self, lookup_name: str) -> type[Transform] | None:
         return None
 
-    def from_db_value(self, value: Any, *context: Any) -> Sealed | None:
-        return None if value is None else Sealed(bytes(value))
+    def from_db_value(self, value: Any, *context: Any) -> SealedValue | None:
+        return None if value is None else SealedValue(bytes(value))
 
-    def get_prep_value(self, value: Any) -> Sealed | None:
+    def get_prep_value(self, value: Any) -> SealedValue | None:
         return _only_sealed(value)
 
     def get_db_prep_value(
@@ -66,14 +66,14 @@ class SealedField(models.BinaryField[_Set, _Get]):
             return _only_sealed_expression(value)
         return self.get_db_prep_value(value, connection)
 
-    def to_python(self, value: Any) -> Sealed | None:
+    def to_python(self, value: Any) -> SealedValue | None:
         """Also reads what `value_to_string` wrote, for loaddata. Raises ValidationError."""
-        if value is None or isinstance(value, Sealed):
+        if value is None or isinstance(value, SealedValue):
             return value
         try:
-            sealed = Sealed(base64.b64decode(value, validate=True))
+            sealed = SealedValue(base64.b64decode(value, validate=True))
         except (binascii.Error, TypeError, ValueError):
-            sealed = Sealed(b"")
+            sealed = SealedValue(b"")
         if sealed.suite == 0 or sealed.key_id == "?":
             raise ValidationError("A sealed value is the base64 of its ciphertext.")
         return sealed
@@ -101,8 +101,8 @@ class SealedField(models.BinaryField[_Set, _Get]):
         ]
 
 
-def _only_sealed(value: Any) -> Sealed | None:
-    if value is None or isinstance(value, Sealed):
+def _only_sealed(value: Any) -> SealedValue | None:
+    if value is None or isinstance(value, SealedValue):
         return value
     # Its type alone: the value may be the plaintext.
     raise TypeError(f"A SealedField stores Sealed or None, not {type(value).__name__}.")

@@ -12,15 +12,15 @@ from django.db.models import BinaryField, Count, ExpressionWrapper, F, QuerySet,
 from django.db.models.functions import Coalesce, Substr
 
 from vault.fields import SealedField
-from vault.keyring import ID_BYTES, ring
+from vault.keyring import ID_BYTES, get_keyring
 from vault.models import Canary
-from vault.sealing import padded_key_id, read_key_id
+from vault.sealing import pad_key_id, parse_key_id
 
 _KEY_ID_AT: Final = 3
 """Where the key id starts in a blob, as SQL counts: from 1."""
 
 
-class Column(NamedTuple):
+class SealedColumn(NamedTuple):
     """One sealed column of an installed model."""
 
     model: type[models.Model]
@@ -30,7 +30,7 @@ class Column(NamedTuple):
         field = cast("SealedField[Any, Any]", self.model._meta.get_field(self.name))
         return f"{self.model._meta.db_table}.{field.column}"
 
-    def rows(self) -> QuerySet[Any]:
+    def select_sealed_rows(self) -> QuerySet[Any]:
         """The rows that hold a seal, with their key id (padded, as in the blob) and blob beside."""
         key_id = Substr(self.name, _KEY_ID_AT, ID_BYTES, output_field=BinaryField())
         blob = ExpressionWrapper(F(self.name), output_field=BinaryField())
@@ -39,23 +39,23 @@ class Column(NamedTuple):
         held = held.annotate(vault_key_id=Coalesce(key_id, Value(b"")), vault_blob=blob)
         return held.order_by("pk")
 
-    def stale(self) -> QuerySet[Any]:
+    def select_stale_rows(self) -> QuerySet[Any]:
         """The rows that are not under the primary key."""
-        return self.rows().exclude(vault_key_id=padded_key_id(ring().primary.id))
+        return self.select_sealed_rows().exclude(vault_key_id=pad_key_id(get_keyring().primary.id))
 
 
-class Tally(NamedTuple):
+class KeyUsage(NamedTuple):
     """How many seals of a column bear a key id; `?` stands for a header that names none."""
 
-    column: Column
+    column: SealedColumn
     key_id: str
     rows: int
 
 
-def columns() -> list[Column]:
+def list_sealed_columns() -> list[SealedColumn]:
     """Every sealed column of every installed model, by table."""
     found = [
-        Column(model, field.name)
+        SealedColumn(model, field.name)
         for model in apps.get_models(include_auto_created=True)
         if not model._meta.proxy
         for field in model._meta.local_concrete_fields
@@ -64,21 +64,21 @@ def columns() -> list[Column]:
     return sorted(found, key=str)
 
 
-def census() -> Iterator[Tally]:
+def count_rows_by_key() -> Iterator[KeyUsage]:
     """How many seals each column has under each key id, read without opening any."""
-    for column in columns():
+    for column in list_sealed_columns():
         counts: Counter[str] = Counter()
-        headers = column.rows().order_by("vault_key_id").values_list("vault_key_id")
+        headers = column.select_sealed_rows().order_by("vault_key_id").values_list("vault_key_id")
         for padded, rows in headers.annotate(rows=Count("pk")):
-            counts[read_key_id(bytes(padded))] += rows
+            counts[parse_key_id(bytes(padded))] += rows
         for key_id, rows in sorted(counts.items()):
-            yield Tally(column, key_id, rows)
+            yield KeyUsage(column, key_id, rows)
 
 
-def rows_under(key_id: str) -> int:
+def count_rows_of_key(key_id: str) -> int:
     """How many seals need the key of this id; its canary, which only proves it, does not count."""
     return sum(
         tally.rows
-        for tally in census()
+        for tally in count_rows_by_key()
         if tally.key_id == key_id and tally.column.model is not Canary
     )

@@ -48,7 +48,7 @@ class Keyring:
         return tuple(self._keys)
 
 
-def ring() -> Keyring:
+def get_keyring() -> Keyring:
     """The ring of this process, read once for each value of the two settings.
 
     Raises ImproperlyConfigured: one sentence that names the variable and what to do, no key bytes.
@@ -56,16 +56,16 @@ def ring() -> Keyring:
     return _ring(settings.VAULT_KEYS, settings.VAULT_KEYS_FILE)
 
 
-def derive(material: bytes, purpose: str) -> bytes:
+def derive_key(material: bytes, purpose: str) -> bytes:
     """32 bytes by HKDF-SHA256 (RFC 5869), independent of every other purpose's."""
     info = f"latchkey/{purpose}".encode()
     return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(material)
 
 
 @lru_cache(maxsize=64)
-def subkey(key: Key, purpose: str) -> bytes:
+def derive_subkey(key: Key, purpose: str) -> bytes:
     """`derive` for a key of the ring, once per process."""
-    return derive(key.material, purpose)
+    return derive_key(key.material, purpose)
 
 
 @lru_cache(maxsize=8)

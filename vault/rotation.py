@@ -13,26 +13,26 @@ from typing import Any, Final, NamedTuple
 from django.db import transaction
 from django.db.models import QuerySet
 
-from vault.key_usage import Column, columns
+from vault.key_usage import SealedColumn, list_sealed_columns
 from vault.models import Canary
 from vault.sealing import (
     Place,
-    SecretUnavailable,
+    SecretUnavailableError,
     has_account,
     seal,
     unseal,
 )
-from vault.services import verify_ring
+from vault.services import verify_keyring
 
-BATCH: Final = 500
-Progress = Callable[[int, int], None]
+BATCH_SIZE: Final = 500
+ProgressCallback = Callable[[int, int], None]
 """Called with the rows looked at and the rows there were to look at."""
 
 
-class Unopened(NamedTuple):
+class UndecryptableValue(NamedTuple):
     """A seal that does not open with the ring."""
 
-    column: Column
+    column: SealedColumn
     row_id: Any
 
     def __str__(self) -> str:
@@ -40,47 +40,49 @@ class Unopened(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RotationResult:
     """`rotated` rows are under the primary key now; `remaining` still are not, among them `failed`."""
 
     rotated: int
     remaining: int
-    failed: list[Unopened]
+    failed: list[UndecryptableValue]
 
 
-def unopenable(batch: int = BATCH) -> Iterator[Unopened]:
+def iter_undecryptable(batch: int = BATCH_SIZE) -> Iterator[UndecryptableValue]:
     """Open every seal of the database; those that do not open."""
-    for column in columns():
-        for rows in _batches(column, column.rows(), batch):
+    for column in list_sealed_columns():
+        for rows in _batches(column, column.select_sealed_rows(), batch):
             for row in rows:
                 try:
                     unseal(Place.of(row, column.name), getattr(row, column.name))
-                except SecretUnavailable:
-                    yield Unopened(column, row.pk)
+                except SecretUnavailableError:
+                    yield UndecryptableValue(column, row.pk)
 
 
-def rotate(batch: int = BATCH, on_progress: Progress = lambda seen, total: None) -> Outcome:
+def rotate_keys(
+    batch: int = BATCH_SIZE, on_progress: ProgressCallback = lambda seen, total: None
+) -> RotationResult:
     """Seal anew, under the primary key, whatever lies under another.
 
     A row that a writer changes meanwhile keeps the writer's value. A row that does not open stays
     as it is and is reported. Raises ImproperlyConfigured when the ring does not fit the database.
     """
-    verify_ring()
+    verify_keyring()
     # A canary is the proof of its own key; under another it would prove nothing.
-    work = [column for column in columns() if column.model is not Canary]
-    total = sum(column.stale().count() for column in work)
-    rotated, seen, failed = 0, 0, list[Unopened]()
+    work = [column for column in list_sealed_columns() if column.model is not Canary]
+    total = sum(column.select_stale_rows().count() for column in work)
+    rotated, seen, failed = 0, 0, list[UndecryptableValue]()
     for column in work:
-        for rows in _batches(column, column.stale(), batch):
+        for rows in _batches(column, column.select_stale_rows(), batch):
             moved, unopened = _rotate_batch(column, rows)
             rotated, seen = rotated + moved, seen + len(rows)
             failed += unopened
             on_progress(seen, total)
-    remaining = sum(column.stale().count() for column in work)
-    return Outcome(rotated=rotated, remaining=remaining, failed=failed)
+    remaining = sum(column.select_stale_rows().count() for column in work)
+    return RotationResult(rotated=rotated, remaining=remaining, failed=failed)
 
 
-def _batches(column: Column, queryset: QuerySet[Any], size: int) -> Iterator[list[Any]]:
+def _batches(column: SealedColumn, queryset: QuerySet[Any], size: int) -> Iterator[list[Any]]:
     """The rows in the order of their ids, `size` at a time, each batch a query of its own."""
     needed = ["pk", column.name, *(["account_id"] if has_account(column.model) else [])]
     queryset = queryset.only(*needed)
@@ -90,21 +92,21 @@ def _batches(column: Column, queryset: QuerySet[Any], size: int) -> Iterator[lis
         rows = list(queryset.filter(pk__gt=rows[-1].pk)[:size])
 
 
-def _rotate_batch(column: Column, rows: list[Any]) -> tuple[int, list[Unopened]]:
+def _rotate_batch(column: SealedColumn, rows: list[Any]) -> tuple[int, list[UndecryptableValue]]:
     """One short transaction; how many rows moved, and which did not open."""
-    moved, unopened = 0, list[Unopened]()
+    moved, unopened = 0, list[UndecryptableValue]()
     with transaction.atomic():
         for row in rows:
             try:
                 moved += _rotate_row(column, row)
-            except SecretUnavailable:
-                unopened.append(Unopened(column, row.pk))
+            except SecretUnavailableError:
+                unopened.append(UndecryptableValue(column, row.pk))
     return moved, unopened
 
 
-def _rotate_row(column: Column, row: Any) -> int:
+def _rotate_row(column: SealedColumn, row: Any) -> int:
     """Compare and swap: the update finds the row only while it holds the blob that was opened."""
     place, old = Place.of(row, column.name), getattr(row, column.name)
     new = seal(place, unseal(place, old))
-    unchanged = column.rows().filter(pk=row.pk, vault_blob=old.blob)
+    unchanged = column.select_sealed_rows().filter(pk=row.pk, vault_blob=old.blob)
     return int(unchanged.update(**{column.name: new}))

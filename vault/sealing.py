@@ -15,9 +15,9 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 
-from common.errors import Conflict
-from vault.ciphers import OPENERS, SEALERS, Shut
-from vault.keyring import ID_BYTES, ID_PATTERN, ring
+from common.errors import ConflictError
+from vault.ciphers import SEALERS, UNSEALERS, DecryptionError
+from vault.keyring import ID_BYTES, ID_PATTERN, get_keyring
 
 if TYPE_CHECKING:
     _AnyField = models.Field[Any, Any]
@@ -27,7 +27,7 @@ HEADER_BYTES: Final = 2 + ID_BYTES
 NO_ACCOUNT: Final = "-"
 
 
-class SecretUnavailable(Conflict):
+class SecretUnavailableError(ConflictError):
     """A seal that does not open: damaged, moved, or under a key (`missing`) that the ring lacks."""
 
     def __init__(self, missing: str | None = None) -> None:
@@ -65,7 +65,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Sealed:
+class SealedValue:
     """Ciphertext as it is stored. Any bytes may stand here: only opening tells whether they hold."""
 
     blob: bytes
@@ -78,48 +78,48 @@ class Sealed:
     @property
     def key_id(self) -> str:
         """The key id that the header states, `?` if it states none."""
-        return read_key_id(self.blob[2:HEADER_BYTES])
+        return parse_key_id(self.blob[2:HEADER_BYTES])
 
     def __repr__(self) -> str:
         return f"Sealed({self.key_id}, {len(self.blob)} bytes)"
 
 
-def seal(place: Place, value: Any) -> Sealed:
+def seal(place: Place, value: Any) -> SealedValue:
     """Encrypt a JSON value under the primary key with the suite of VAULT_SUITE.
 
     Raises TypeError for what is no JSON, ImproperlyConfigured for a wrong ring or suite.
     """
-    suite, key = writing_suite(), ring().primary
+    suite, key = get_sealing_suite(), get_keyring().primary
     header = _header(suite, key.id)
     bound = header + place.associated_data()
-    return Sealed(header + SEALERS[suite](key, bound, orjson.dumps(value)))
+    return SealedValue(header + SEALERS[suite](key, bound, orjson.dumps(value)))
 
 
-def unseal(place: Place, sealed: Sealed) -> Any:
+def unseal(place: Place, sealed: SealedValue) -> Any:
     """The JSON value that was sealed for `place`. Raises SecretUnavailable for anything else."""
     header, body = sealed.blob[:HEADER_BYTES], sealed.blob[HEADER_BYTES:]
-    opener = OPENERS.get(sealed.suite)
+    opener = UNSEALERS.get(sealed.suite)
     if opener is None or len(header) != HEADER_BYTES or header[0] != VERSION:
-        raise SecretUnavailable
-    key = ring().get(sealed.key_id)
+        raise SecretUnavailableError
+    key = get_keyring().get(sealed.key_id)
     if key is None:
-        raise SecretUnavailable(missing=sealed.key_id)
+        raise SecretUnavailableError(missing=sealed.key_id)
     try:
         return orjson.loads(opener(key, header + place.associated_data(), body))
-    except Shut:
-        raise SecretUnavailable from None
+    except DecryptionError:
+        raise SecretUnavailableError from None
 
 
-def holds(place: Place, sealed: Sealed) -> bool:
+def can_unseal(place: Place, sealed: SealedValue) -> bool:
     """Whether `sealed` would open at `place`; what is in it is looked at by nobody."""
     try:
         unseal(place, sealed)
-    except SecretUnavailable:
+    except SecretUnavailableError:
         return False
     return True
 
 
-def writing_suite() -> int:
+def get_sealing_suite() -> int:
     """The suite that seals. Raises ImproperlyConfigured unless VAULT_SUITE is 1 or 2."""
     try:
         return {"1": 1, "2": 2}[str(settings.VAULT_SUITE)]
@@ -127,13 +127,13 @@ def writing_suite() -> int:
         raise ImproperlyConfigured("VAULT_SUITE must be 1 or 2.") from None
 
 
-def padded_key_id(key_id: str) -> bytes:
+def pad_key_id(key_id: str) -> bytes:
     """The 16 bytes that stand for `key_id` in a header."""
     return key_id.encode("ascii").ljust(ID_BYTES, b"\0")
 
 
 @lru_cache(maxsize=256)
-def read_key_id(padded: bytes) -> str:
+def parse_key_id(padded: bytes) -> str:
     """The key id of 16 bytes of a header, `?` if they hold none."""
     found = padded.rstrip(b"\0").decode("ascii", "replace")
     return found if len(padded) == ID_BYTES and ID_PATTERN.fullmatch(found) else "?"
@@ -180,4 +180,4 @@ def _column_data(table: str, column: str) -> bytes:
 
 @lru_cache(maxsize=64)
 def _header(suite: int, key_id: str) -> bytes:
-    return bytes([VERSION, suite]) + padded_key_id(key_id)
+    return bytes([VERSION, suite]) + pad_key_id(key_id)

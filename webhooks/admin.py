@@ -13,27 +13,27 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from common.admin.filters import AccountFilter
-from common.admin.formatting import moment, pretty
-from common.admin.model_admin import ServiceAdmin, actor, parse_id, seen_revision
-from common.errors import Problem
-from events.admin import TrailHistory, recent_events
+from common.admin.formatting import format_json, format_minute
+from common.admin.model_admin import ServiceAdmin, get_staff_actor, parse_id, read_form_etags
+from common.errors import ServiceError
+from events.admin import EventHistoryMixin, render_recent_events
 from webhooks import payload as wire
 from webhooks import services
 from webhooks.admin_forms import EndpointAddForm, EndpointForm
-from webhooks.models import State, WebhookDelivery, WebhookEndpoint
+from webhooks.models import DeliveryState, WebhookDelivery, WebhookEndpoint
 from webhooks.serializers import EndpointCreateSerializer, EndpointUpdateSerializer
 
 _EDITED = ("url", "events", "enabled")
 _STATE = (("disabled", "disabled_reason"), ("failing", "failures"), "old_secret")
 _FACTS = (("id", "account"), ("created", "updated"))
-REPLAYED_AT_ONCE: Final = 50
+MAX_BULK_REPLAY: Final = 50
 """A page of the list. Each takes its endpoint's lock, and a line where it is refused."""
 
 _COLOURS = {"pending": "unknown", "delivered": "ok", "failed": "error"}
 
 
 @admin.register(WebhookEndpoint)
-class WebhookEndpointAdmin(TrailHistory, ServiceAdmin[WebhookEndpoint]):
+class WebhookEndpointAdmin(EventHistoryMixin, ServiceAdmin[WebhookEndpoint]):
     form = EndpointForm
     add_form = EndpointAddForm
     actions = ("rotate_secret", "delete_selected")
@@ -56,27 +56,27 @@ class WebhookEndpointAdmin(TrailHistory, ServiceAdmin[WebhookEndpoint]):
 
     @admin.display(description="created (UTC)")
     def created(self, endpoint: WebhookEndpoint) -> str:
-        return moment(endpoint.created_at)
+        return format_minute(endpoint.created_at)
 
     @admin.display(description="updated (UTC)")
     def updated(self, endpoint: WebhookEndpoint) -> str:
-        return moment(endpoint.updated_at)
+        return format_minute(endpoint.updated_at)
 
     @admin.display(description="disabled (UTC)")
     def disabled(self, endpoint: WebhookEndpoint) -> str:
-        return moment(endpoint.disabled_at)
+        return format_minute(endpoint.disabled_at)
 
     @admin.display(description="failing since (UTC)")
     def failing(self, endpoint: WebhookEndpoint) -> str:
-        return moment(endpoint.failing_since)
+        return format_minute(endpoint.failing_since)
 
     @admin.display(description="old secret until (UTC)")
     def old_secret(self, endpoint: WebhookEndpoint) -> str:
-        return moment(endpoint.old_secret_until)
+        return format_minute(endpoint.old_secret_until)
 
     @admin.display(description="events")
     def latest(self, endpoint: WebhookEndpoint) -> SafeString:
-        return recent_events(endpoint.account_id, endpoint.pk)
+        return render_recent_events(endpoint.account_id, endpoint.pk)
 
     @admin.action(permissions=["change"], description="Rotate the secret of the selected endpoint")
     def rotate_secret(
@@ -88,7 +88,7 @@ class WebhookEndpointAdmin(TrailHistory, ServiceAdmin[WebhookEndpoint]):
             self.message_user(request, text, messages.ERROR)
             return None
         secret = services.secret_rotate(
-            account_id=chosen[0].account_id, id=chosen[0].pk, actor=actor(request)
+            account_id=chosen[0].account_id, id=chosen[0].pk, actor=get_staff_actor(request)
         )
         return self._shown_once(request, chosen[0], secret)
 
@@ -111,20 +111,20 @@ class WebhookEndpointAdmin(TrailHistory, ServiceAdmin[WebhookEndpoint]):
     def save_model(self, request: Any, obj: WebhookEndpoint, form: Any, change: bool) -> None:
         values = form.cleaned_data
         if change:
-            sent = EndpointUpdateSerializer(data={n: values[n] for n in _EDITED}).checked()
+            sent = EndpointUpdateSerializer(data={n: values[n] for n in _EDITED}).validate_data()
             services.endpoint_update(
                 account_id=obj.account_id,
                 id=obj.pk,
-                actor=actor(request),
-                changes=cast(services.Changes, sent),
-                if_match=seen_revision(form),
+                actor=get_staff_actor(request),
+                changes=cast(services.EndpointChanges, sent),
+                if_match=read_form_etags(form),
             )
         else:
             sent = EndpointCreateSerializer(
                 data={"url": values["url"], "events": values["events"]}
-            ).checked()
+            ).validate_data()
             obj.pk, request.held = services.endpoint_create(
-                account_id=values["account"].pk, actor=actor(request), **sent
+                account_id=values["account"].pk, actor=get_staff_actor(request), **sent
             )
         obj.refresh_from_db(fields=["url"])
 
@@ -134,7 +134,9 @@ class WebhookEndpointAdmin(TrailHistory, ServiceAdmin[WebhookEndpoint]):
         return self._shown_once(request, obj, request.held)
 
     def delete_model(self, request: HttpRequest, obj: WebhookEndpoint) -> None:
-        services.endpoint_delete(account_id=obj.account_id, id=obj.pk, actor=actor(request))
+        services.endpoint_delete(
+            account_id=obj.account_id, id=obj.pk, actor=get_staff_actor(request)
+        )
 
     def _shown_once(
         self, request: HttpRequest, endpoint: WebhookEndpoint, secret: str
@@ -156,7 +158,7 @@ class StateFilter(admin.SimpleListFilter):
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(state.value, state.value) for state in State]
+        return [(state.value, state.value) for state in DeliveryState]
 
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[WebhookDelivery]
@@ -165,7 +167,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 @admin.register(WebhookDelivery)
-class WebhookDeliveryAdmin(TrailHistory, ServiceAdmin[WebhookDelivery]):
+class WebhookDeliveryAdmin(EventHistoryMixin, ServiceAdmin[WebhookDelivery]):
     actions = ("replay",)
     fields = (
         "id", "account", "endpoint", "message_id", "shown_payload", "status", "attempts", "next_try",
@@ -183,23 +185,23 @@ class WebhookDeliveryAdmin(TrailHistory, ServiceAdmin[WebhookDelivery]):
 
     @admin.display(description="created (UTC)")
     def created(self, delivery: WebhookDelivery) -> str:
-        return moment(delivery.created_at)
+        return format_minute(delivery.created_at)
 
     @admin.display(description="next try (UTC)")
     def next_try(self, delivery: WebhookDelivery) -> str:
-        return moment(delivery.next_at)
+        return format_minute(delivery.next_at)
 
     @admin.display(description="delivered (UTC)")
     def delivered(self, delivery: WebhookDelivery) -> str:
-        return moment(delivery.delivered_at)
+        return format_minute(delivery.delivered_at)
 
     @admin.display(description="payload")
     def shown_payload(self, delivery: WebhookDelivery) -> SafeString:
-        return pretty(wire.payload(delivery))
+        return format_json(wire.build_payload(delivery))
 
     @admin.action(permissions=["replay"], description="Send the selected deliveries again")
     def replay(self, request: HttpRequest, queryset: QuerySet[WebhookDelivery]) -> None:
-        chosen = self.few(request, queryset, REPLAYED_AT_ONCE)
+        chosen = self.limit_selection(request, queryset, MAX_BULK_REPLAY)
         sent = 0
         for delivery in chosen:
             try:
@@ -207,10 +209,10 @@ class WebhookDeliveryAdmin(TrailHistory, ServiceAdmin[WebhookDelivery]):
                     account_id=delivery.account_id,
                     endpoint_id=delivery.endpoint_id,
                     id=delivery.pk,
-                    actor=actor(request),
+                    actor=get_staff_actor(request),
                 )
                 sent += 1
-            except Problem as problem:
+            except ServiceError as problem:
                 self.message_user(request, f"{delivery}: {problem.detail}", messages.ERROR)
         if sent:
             self.message_user(request, f"To be sent again: {sent}.", messages.SUCCESS)

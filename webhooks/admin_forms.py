@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 
 from common.admin.forms import ServiceForm
-from webhooks.event_types import TYPES
+from webhooks.event_types import EVENT_TYPES
 from webhooks.models import WebhookEndpoint
 
 
@@ -17,7 +17,7 @@ class EndpointForm(ServiceForm[WebhookEndpoint]):
         help_text="https on port 443 of a public DNS name.",
     )
     events = forms.MultipleChoiceField(
-        choices=[(type, type) for type in TYPES], widget=forms.CheckboxSelectMultiple
+        choices=[(type, type) for type in EVENT_TYPES], widget=forms.CheckboxSelectMultiple
     )
 
     class Meta:
@@ -33,4 +33,4 @@ class EndpointAddForm(EndpointForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["events"].initial = list(TYPES)
+        self.fields["events"].initial = list(EVENT_TYPES)

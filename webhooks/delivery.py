@@ -18,27 +18,39 @@ from django.db.models import F
 from common.actors import Actor
 from common.db.clock import DbNow, db_now
 from egress import client
-from egress.deadline import Limits
+from egress.deadline import Timeouts
 from egress.errors import EgressError
 from egress.requests import Request
-from egress.responses import Answer
-from egress.retry_after import asked_pause
-from events.services import record
-from vault.sealing import Place, SecretUnavailable, unseal
+from egress.responses import StreamingResponse
+from egress.retry_after import parse_retry_after
+from events.services import record_event
+from vault.sealing import Place, SecretUnavailableError, unseal
 from webhooks import payload, retry_schedule
-from webhooks.leases import LEASE, Claim, claim_due, next_due, wake_next
-from webhooks.models import State, WebhookDelivery, WebhookEndpoint
+from webhooks.leases import (
+    LEASE_DURATION,
+    DeliveryClaim,
+    claim_due_deliveries,
+    find_next_due,
+    unblock_next_delivery,
+)
+from webhooks.models import DeliveryState, WebhookDelivery, WebhookEndpoint
 
-__all__ = ["Claim", "claim_due", "deliver", "deliver_due", "next_due"]
+__all__ = [
+    "DeliveryClaim",
+    "attempt_delivery",
+    "claim_due_deliveries",
+    "deliver_due",
+    "find_next_due",
+]
 
 WORKER: Final = Actor(name="worker:webhooks")
 GONE: Final = 410
-_LIMITS: Final = Limits(total=15)
+_LIMITS: Final = Timeouts(total=15)
 _BODY_READ: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DeliveryOutcome:
     """What came of one attempt. `status` is null where there was no answer.
 
     `error` says in one sentence why it failed, and is empty where it did not; it never holds what
@@ -48,19 +60,19 @@ class Outcome:
 
     status: int | None = None
     error: str = ""
-    pause: float = 0
-    theirs: bool = True
+    retry_after: float = 0
+    blames_receiver: bool = True
 
 
 def deliver_due(*, owner: str, limit: int) -> int:
     """Claim at most `limit` due deliveries and send them, one after the other; how many were claimed."""
-    claims = claim_due(owner=owner, limit=limit)
+    claims = claim_due_deliveries(owner=owner, limit=limit)
     for claim in claims:
-        deliver(claim)
+        attempt_delivery(claim)
     return len(claims)
 
 
-def deliver(claim: Claim) -> None:
+def attempt_delivery(claim: DeliveryClaim) -> None:
     """Make one attempt. Nothing is sent, or written, by a claim whose lease was lost.
 
     It takes 15 s at most, holds no database connection while it waits, and is not called in a
@@ -69,23 +81,25 @@ def deliver(claim: Claim) -> None:
     request = _taken_up(claim)
     if request is None:
         return
-    settle(claim, request if isinstance(request, Outcome) else send(request))
+    settle_delivery(
+        claim, request if isinstance(request, DeliveryOutcome) else send_webhook(request)
+    )
 
 
-def send(request: Request) -> Outcome:
+def send_webhook(request: Request) -> DeliveryOutcome:
     """The answer's status is all that counts: 2xx is delivered, a redirect is not."""
     outcome = None
     try:
-        with client.stream(request, limits=_LIMITS) as answer:
+        with client.stream(request, timeouts=_LIMITS) as answer:
             outcome = _judged(answer)
             _read_away(answer)
     except EgressError as error:
         # What breaks after the status no longer matters.
-        return outcome or Outcome(error=str(error)[:300])
+        return outcome or DeliveryOutcome(error=str(error)[:300])
     return outcome
 
 
-def settle(claim: Claim, outcome: Outcome) -> None:
+def settle_delivery(claim: DeliveryClaim, outcome: DeliveryOutcome) -> None:
     """Write down what came of it, unless the lease was lost meanwhile."""
     with transaction.atomic():
         endpoint = (
@@ -94,39 +108,41 @@ def settle(claim: Claim, outcome: Outcome) -> None:
             .annotate(now=DbNow())
             .first()
         )
-        delivery = claim.held().first() if endpoint else None
+        delivery = claim.filter_claimed().first() if endpoint else None
         if endpoint is None or delivery is None:
             return
         columns = _after(delivery, outcome, endpoint.now)
-        if not claim.held().update(**columns):
+        if not claim.filter_claimed().update(**columns):
             return
-        if columns["state"] != State.PENDING:
-            wake_next(endpoint.id, delivery.target_id)
+        if columns["state"] != DeliveryState.PENDING:
+            unblock_next_delivery(endpoint.id, delivery.target_id)
         _note(endpoint, outcome, endpoint.now)
 
 
-def _taken_up(claim: Claim) -> Request | Outcome | None:
+def _taken_up(claim: DeliveryClaim) -> Request | DeliveryOutcome | None:
     """The request to send, on a lease that starts now; an Outcome if there is no key to sign with.
 
     None where the claim is no longer held, or its endpoint was disabled.
     """
     with transaction.atomic():
         now = db_now()
-        if not claim.held().update(next_at=now + LEASE):
+        if not claim.filter_claimed().update(next_at=now + LEASE_DURATION):
             return None
-        delivery = claim.held().select_related("endpoint").get()
+        delivery = claim.filter_claimed().select_related("endpoint").get()
         if not delivery.endpoint.enabled:
-            claim.held().update(next_at=now, lease_owner="", attempts=F("attempts") - 1)
+            claim.filter_claimed().update(next_at=now, lease_owner="", attempts=F("attempts") - 1)
             return None
         try:
             keys = _keys(delivery.endpoint, now)
-        except SecretUnavailable:
-            return Outcome(error="The signing secret cannot be opened here.", theirs=False)
+        except SecretUnavailableError:
+            return DeliveryOutcome(
+                error="The signing secret cannot be opened here.", blames_receiver=False
+            )
     return Request(
         method="POST",
         url=delivery.endpoint.url,
-        headers=payload.headers(delivery, at=now, keys=keys),
-        body=payload.body(delivery),
+        headers=payload.build_headers(delivery, at=now, keys=keys),
+        body=payload.build_body(delivery),
     )
 
 
@@ -138,15 +154,17 @@ def _keys(endpoint: WebhookEndpoint, now: dt.datetime) -> list[str]:
     return [unseal(Place.of(row, "sealed"), row.sealed) for row in rows]
 
 
-def _judged(answer: Answer) -> Outcome:
+def _judged(answer: StreamingResponse) -> DeliveryOutcome:
     if 200 <= answer.status < 300:
-        return Outcome(answer.status)
+        return DeliveryOutcome(answer.status)
     asks = answer.status in {429, 503}
-    pause = asked_pause(answer.headers, most=retry_schedule.LONGEST) if asks else None
-    return Outcome(answer.status, f"The receiver answered {answer.status}.", pause or 0)
+    pause = (
+        parse_retry_after(answer.headers, maximum=retry_schedule.MAX_RETRY_AFTER) if asks else None
+    )
+    return DeliveryOutcome(answer.status, f"The receiver answered {answer.status}.", pause or 0)
 
 
-def _read_away(answer: Answer) -> None:
+def _read_away(answer: StreamingResponse) -> None:
     """Read a short body to its end, so that its connection can be used again. It is kept nowhere."""
     left = _BODY_READ
     with contextlib.suppress(EgressError):
@@ -156,7 +174,7 @@ def _read_away(answer: Answer) -> None:
                 return
 
 
-def _after(delivery: WebhookDelivery, outcome: Outcome, now: dt.datetime) -> dict[str, Any]:
+def _after(delivery: WebhookDelivery, outcome: DeliveryOutcome, now: dt.datetime) -> dict[str, Any]:
     """The delivery's columns after this attempt."""
     columns: dict[str, Any] = {
         "lease_owner": "",
@@ -164,18 +182,20 @@ def _after(delivery: WebhookDelivery, outcome: Outcome, now: dt.datetime) -> dic
         "last_error": outcome.error,
     }
     if not outcome.error:
-        return columns | {"state": State.DELIVERED, "next_at": None, "delivered_at": now}
+        return columns | {"state": DeliveryState.DELIVERED, "next_at": None, "delivered_at": now}
     jitter = secrets.randbelow(1000) / 1000
-    wait = retry_schedule.delay(delivery.attempts, jitter=jitter, at_least=outcome.pause)
+    wait = retry_schedule.get_retry_delay(
+        delivery.attempts, jitter=jitter, at_least=outcome.retry_after
+    )
     if wait is None or outcome.status == GONE:
-        return columns | {"state": State.FAILED, "next_at": None}
-    return columns | {"state": State.PENDING, "next_at": now + wait}
+        return columns | {"state": DeliveryState.FAILED, "next_at": None}
+    return columns | {"state": DeliveryState.PENDING, "next_at": now + wait}
 
 
-def _note(endpoint: WebhookEndpoint, outcome: Outcome, now: dt.datetime) -> None:
+def _note(endpoint: WebhookEndpoint, outcome: DeliveryOutcome, now: dt.datetime) -> None:
     """What the attempt says of the endpoint."""
     row = WebhookEndpoint.objects.filter(id=endpoint.id)
-    if not outcome.theirs:
+    if not outcome.blames_receiver:
         return
     if not outcome.error:
         if endpoint.failures:
@@ -183,13 +203,15 @@ def _note(endpoint: WebhookEndpoint, outcome: Outcome, now: dt.datetime) -> None
         return
     since, failures = endpoint.failing_since or now, endpoint.failures + 1
     row.update(
-        failing_since=since, failures=failures, quiet_until=now + retry_schedule.quiet(failures)
+        failing_since=since,
+        failures=failures,
+        quiet_until=now + retry_schedule.get_quiet_period(failures),
     )
     if not endpoint.enabled:
         return
     if outcome.status == GONE:
         _disable(endpoint, now, "The receiver answered 410: it wants no more.")
-    elif now - since >= retry_schedule.GIVE_UP_ON_ENDPOINT:
+    elif now - since >= retry_schedule.DISABLE_ENDPOINT_AFTER:
         _disable(endpoint, now, f"Every delivery failed for 5 days. The last: {outcome.error}")
 
 
@@ -201,7 +223,7 @@ def _disable(endpoint: WebhookEndpoint, now: dt.datetime, reason: str) -> None:
         revision=F("revision") + 1,
         updated_at=now,
     )
-    record(
+    record_event(
         actor=WORKER,
         account_id=endpoint.account_id,
         verb="webhook_endpoint.disabled",

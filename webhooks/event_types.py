@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-TYPES: Final = (
+EVENT_TYPES: Final = (
     "credential.created",
     "credential.updated",
     "credential.deleted",

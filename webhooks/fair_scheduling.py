@@ -18,35 +18,35 @@ from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from common.db.clock import DbNow
-from webhooks.models import State, WebhookDelivery, WebhookEndpoint
+from webhooks.models import DeliveryState, WebhookDelivery, WebhookEndpoint
 
-AT_ONCE: Final = 8
+MAX_IN_FLIGHT: Final = 8
 """Deliveries under way to one endpoint, over all workers."""
 
-AT_ONCE_FAILING: Final = 1
+MAX_IN_FLIGHT_FAILING: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class EndpointCapacity:
     """An endpoint that has something due, and how many more may be under way to it."""
 
     endpoint_id: uuid.UUID
-    free: int
+    free_slots: int
 
 
 @dataclass(frozen=True, slots=True)
-class Turns:
+class DeliverySchedule:
     """Who waited longest comes first. Of the failing, `least` go before the healthy, `most` in all."""
 
-    healthy: list[Room]
-    failing: list[Room]
-    least: int
-    most: int
+    healthy: list[EndpointCapacity]
+    failing: list[EndpointCapacity]
+    failing_minimum: int
+    failing_maximum: int
 
 
-def turns(*, owner: str, limit: int) -> Turns:
+def build_schedule(*, owner: str, limit: int) -> DeliverySchedule:
     """The turns for a worker that can do `limit` more than it has under way."""
-    own = under_way().filter(lease_owner=owner)
+    own = filter_in_flight().filter(lease_owner=owner)
     leases = list(own.values_list("endpoint_id", "endpoint__failing_since"))
     of_endpoint = Counter(endpoint_id for endpoint_id, _ in leases)
     failing_now = sum(since is not None for _, since in leases)
@@ -55,31 +55,31 @@ def turns(*, owner: str, limit: int) -> Turns:
     healthy, failing = [], []
     for id, failing_since, busy in _due_endpoints():
         if failing_since is None:
-            healthy.append(Room(id, min(AT_ONCE - busy, half - of_endpoint[id])))
+            healthy.append(EndpointCapacity(id, min(MAX_IN_FLIGHT - busy, half - of_endpoint[id])))
         else:
-            failing.append(Room(id, AT_ONCE_FAILING - busy))
-    return Turns(
-        [room for room in healthy if room.free > 0],
-        [room for room in failing if room.free > 0],
-        least=max(0, threads // 8 - failing_now),
-        most=max(0, half - failing_now),
+            failing.append(EndpointCapacity(id, MAX_IN_FLIGHT_FAILING - busy))
+    return DeliverySchedule(
+        [room for room in healthy if room.free_slots > 0],
+        [room for room in failing if room.free_slots > 0],
+        failing_minimum=max(0, threads // 8 - failing_now),
+        failing_maximum=max(0, half - failing_now),
     )
 
 
-def at_once(endpoint: WebhookEndpoint) -> int:
-    return AT_ONCE if endpoint.failing_since is None else AT_ONCE_FAILING
+def get_max_in_flight(endpoint: WebhookEndpoint) -> int:
+    return MAX_IN_FLIGHT if endpoint.failing_since is None else MAX_IN_FLIGHT_FAILING
 
 
-def under_way() -> QuerySet[WebhookDelivery]:
+def filter_in_flight() -> QuerySet[WebhookDelivery]:
     """The deliveries that some worker has a lease on."""
-    leased = WebhookDelivery.objects.filter(~Q(lease_owner=""), state=State.PENDING)
+    leased = WebhookDelivery.objects.filter(~Q(lease_owner=""), state=DeliveryState.PENDING)
     return leased.filter(next_at__gt=DbNow())
 
 
-def with_work() -> QuerySet[Any]:
+def filter_endpoints_with_pending() -> QuerySet[Any]:
     """The enabled endpoints with something pending, and when (`due`) the first of it is due."""
     pending = WebhookDelivery.objects.filter(
-        endpoint_id=OuterRef("pk"), state=State.PENDING, next_at__isnull=False
+        endpoint_id=OuterRef("pk"), state=DeliveryState.PENDING, next_at__isnull=False
     )
     first = pending.order_by("next_at").values("next_at")[:1]
     found = WebhookEndpoint.objects.filter(enabled=True).annotate(due=Subquery(first))
@@ -88,7 +88,7 @@ def with_work() -> QuerySet[Any]:
 
 def _due_endpoints() -> list[tuple[uuid.UUID, dt.datetime | None, int]]:
     leased = (
-        under_way()
+        filter_in_flight()
         .filter(endpoint_id=OuterRef("pk"))
         .order_by()
         .values("endpoint_id")
@@ -96,7 +96,7 @@ def _due_endpoints() -> list[tuple[uuid.UUID, dt.datetime | None, int]]:
         .values("count")
     )
     return list(
-        with_work()
+        filter_endpoints_with_pending()
         .filter(Q(quiet_until=None) | Q(quiet_until__lte=DbNow()), due__lte=DbNow())
         .annotate(under_way=Coalesce(Subquery(leased), 0))
         .order_by(F("served_at").asc(nulls_first=True), "id")

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import django_filters
 
-from webhooks.event_types import TYPES
-from webhooks.models import State, WebhookDelivery
+from webhooks.event_types import EVENT_TYPES
+from webhooks.models import DeliveryState, WebhookDelivery
 
 
 class DeliveryFilter(django_filters.FilterSet):
-    state = django_filters.ChoiceFilter(choices=State.choices)
-    type = django_filters.ChoiceFilter(choices=[(type, type) for type in TYPES])
+    state = django_filters.ChoiceFilter(choices=DeliveryState.choices)
+    type = django_filters.ChoiceFilter(choices=[(type, type) for type in EVENT_TYPES])
 
     class Meta:
         model = WebhookDelivery

@@ -57,7 +57,7 @@ class WebhookSecret(models.Model):
         return str(self.id)
 
 
-class State(models.TextChoices):
+class DeliveryState(models.TextChoices):
     PENDING = "pending"
     DELIVERED = "delivered"
     FAILED = "failed"
@@ -82,7 +82,9 @@ class WebhookDelivery(models.Model):
     message_id = models.UUIDField()
     type = models.CharField(max_length=64)
     target_id = models.UUIDField()
-    state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
+    state = models.CharField(
+        max_length=16, choices=DeliveryState.choices, default=DeliveryState.PENDING
+    )
     attempts = models.PositiveSmallIntegerField(default=0)
     next_at = models.DateTimeField(null=True, db_default=DbNow())
     lease_owner = models.CharField(max_length=64, blank=True, default="")

@@ -11,8 +11,8 @@ import orjson
 from django.db import connection
 
 from common.db import bulk_insert
-from common.db.ids import as_uuid, uuid7
-from webhooks.event_types import TYPES
+from common.db.ids import to_uuid, uuid7
+from webhooks.event_types import EVENT_TYPES
 
 CHUNK: Final = 2_000
 """Rows in a statement: with their columns within SQLite's limit of parameters."""
@@ -31,10 +31,10 @@ _COLUMNS: Final = {
     "last_error": "text",
 }
 
-Happening = tuple[str, uuid.UUID]
+WebhookEvent = tuple[str, uuid.UUID]
 
 
-def put(account_id: uuid.UUID, happenings: Iterable[Happening]) -> None:
+def insert_deliveries(account_id: uuid.UUID, events: Iterable[WebhookEvent]) -> None:
     """A delivery of each (type, target id) to each endpoint of the account that wants the type.
 
     One statement that finds nothing where the account has no endpoint. Raises ValueError for a type
@@ -43,12 +43,12 @@ def put(account_id: uuid.UUID, happenings: Iterable[Happening]) -> None:
     wanted = _wanted(account_id)
     rows = (
         row
-        for type, target_id in happenings
+        for type, target_id in events
         if wanted[_known(type)]
         for row in _rows(account_id, wanted[type], type, target_id)
     )
     while chunk := list(itertools.islice(rows, CHUNK)):
-        bulk_insert.insert("webhooks_webhookdelivery", _COLUMNS, chunk)
+        bulk_insert.insert_rows("webhooks_webhookdelivery", _COLUMNS, chunk)
 
 
 def _rows(
@@ -70,17 +70,21 @@ def _wanted(account_id: uuid.UUID) -> dict[str, list[uuid.UUID]]:
         cursor.execute(
             "SELECT id, events FROM webhooks_webhookendpoint"  # noqa: S608 - our own words
             f" WHERE account_id = %s AND enabled {lock}",
-            [bulk_insert.sqlite_value(account_id) if connection.vendor == "sqlite" else account_id],
+            [
+                bulk_insert.to_sqlite_value(account_id)
+                if connection.vendor == "sqlite"
+                else account_id
+            ],
         )
         found = cursor.fetchall()
-    wanted: dict[str, list[uuid.UUID]] = {type: [] for type in TYPES}
+    wanted: dict[str, list[uuid.UUID]] = {type: [] for type in EVENT_TYPES}
     for id, events in found:
         for type in orjson.loads(events):
-            wanted.get(type, []).append(as_uuid(id))
+            wanted.get(type, []).append(to_uuid(id))
     return wanted
 
 
 def _known(type: str) -> str:
-    if type not in TYPES:
+    if type not in EVENT_TYPES:
         raise ValueError(f"{type} is no type of webhook.")
     return type

@@ -10,10 +10,10 @@ from common.api.serializers import (
     StrictCharField,
     StrictSerializer,
 )
-from common.datetimes import iso
+from common.datetimes import format_rfc3339
 from webhooks import payload as webhooks_payload
-from webhooks.event_types import TYPES
-from webhooks.models import State, WebhookDelivery, WebhookEndpoint
+from webhooks.event_types import EVENT_TYPES
+from webhooks.models import DeliveryState, WebhookDelivery, WebhookEndpoint
 
 URL_LENGTH = 2048
 
@@ -22,13 +22,15 @@ class EndpointCreateSerializer(StrictSerializer):
     url = StrictCharField(
         max_length=URL_LENGTH, help_text="https on port 443 of a public DNS name."
     )
-    events = LabelListField(max_items=len(TYPES), help_text=f"Some of: {', '.join(TYPES)}.")
+    events = LabelListField(
+        max_items=len(EVENT_TYPES), help_text=f"Some of: {', '.join(EVENT_TYPES)}."
+    )
     enabled = StrictBooleanField(required=False)
 
 
 class EndpointUpdateSerializer(StrictSerializer):
     url = StrictCharField(max_length=URL_LENGTH, required=False)
-    events = LabelListField(max_items=len(TYPES), required=False)
+    events = LabelListField(max_items=len(EVENT_TYPES), required=False)
     enabled = StrictBooleanField(
         required=False, help_text="True also forgets the failures that disabled it."
     )
@@ -45,7 +47,7 @@ class EndpointSerializer(serializers.Serializer[WebhookEndpoint]):
 
     id = serializers.UUIDField()
     url = serializers.CharField()
-    events = serializers.ListField(child=serializers.ChoiceField(choices=TYPES))
+    events = serializers.ListField(child=serializers.ChoiceField(choices=EVENT_TYPES))
     enabled = serializers.BooleanField()
     disabled_at = serializers.DateTimeField(allow_null=True)
     disabled_reason = serializers.CharField(allow_null=True)
@@ -64,12 +66,12 @@ class EndpointSerializer(serializers.Serializer[WebhookEndpoint]):
             "url": instance.url,
             "events": instance.events,
             "enabled": instance.enabled,
-            "disabled_at": iso(instance.disabled_at),
+            "disabled_at": format_rfc3339(instance.disabled_at),
             "disabled_reason": instance.disabled_reason or None,
-            "failing_since": iso(instance.failing_since),
-            "old_secret_until": iso(instance.old_secret_until),
-            "created_at": iso(instance.created_at),
-            "updated_at": iso(instance.updated_at),
+            "failing_since": format_rfc3339(instance.failing_since),
+            "old_secret_until": format_rfc3339(instance.old_secret_until),
+            "created_at": format_rfc3339(instance.created_at),
+            "updated_at": format_rfc3339(instance.updated_at),
         }
 
 
@@ -84,9 +86,9 @@ class DeliverySerializer(serializers.Serializer[WebhookDelivery]):
 
     id = serializers.UUIDField()
     webhook_id = serializers.CharField()
-    type = serializers.ChoiceField(choices=TYPES)
+    type = serializers.ChoiceField(choices=EVENT_TYPES)
     payload = serializers.DictField()
-    state = serializers.ChoiceField(choices=State.values)
+    state = serializers.ChoiceField(choices=DeliveryState.values)
     attempts = serializers.IntegerField()
     next_at = serializers.DateTimeField(
         allow_null=True,
@@ -102,12 +104,12 @@ class DeliverySerializer(serializers.Serializer[WebhookDelivery]):
             "id": str(instance.id),
             "webhook_id": str(instance.message_id),
             "type": instance.type,
-            "payload": webhooks_payload.payload(instance),
+            "payload": webhooks_payload.build_payload(instance),
             "state": instance.state,
             "attempts": instance.attempts,
-            "next_at": iso(instance.next_at),
+            "next_at": format_rfc3339(instance.next_at),
             "last_status": instance.last_status,
             "last_error": instance.last_error or None,
-            "created_at": iso(instance.created_at),
-            "delivered_at": iso(instance.delivered_at),
+            "created_at": format_rfc3339(instance.created_at),
+            "delivered_at": format_rfc3339(instance.delivered_at),
         }

@@ -13,29 +13,29 @@ from django.db.models import F
 from accounts.models import Account
 from common.actors import Actor
 from common.api import etags
-from common.api.etags import Tags
+from common.api.etags import ETags
 from common.db.clock import DbNow, db_now
 from common.db.ids import uuid7
-from common.errors import Conflict, Invalid, NotFound
-from common.strict_json import same
+from common.errors import ConflictError, InvalidInputError, NotFoundError
+from common.strict_json import is_equal
 from egress import client, urls
-from egress.allowlist import opened
+from egress.allowlist import allowed_targets
 from egress.errors import EgressError
-from events.services import record
+from events.services import record_event
 from vault.sealing import Place, seal
 from webhooks import outbox, payload
-from webhooks.event_types import TYPES
-from webhooks.models import State, WebhookDelivery, WebhookEndpoint, WebhookSecret
+from webhooks.event_types import EVENT_TYPES
+from webhooks.models import DeliveryState, WebhookDelivery, WebhookEndpoint, WebhookSecret
 
 OLD_SECRET_LIFE: Final = dt.timedelta(hours=24)
-ENDPOINTS: Final = 20
+MAX_ENDPOINTS: Final = 20
 """How many one account may have: each costs a row for each thing that happens."""
 
-KEPT: Final = dt.timedelta(days=30)
+DELIVERY_RETENTION: Final = dt.timedelta(days=30)
 TURNED_OFF: Final = "It was turned off."
 
 
-class Changes(TypedDict, total=False):
+class EndpointChanges(TypedDict, total=False):
     """What may change. `enabled: true` also forgets the failures that disabled it."""
 
     url: str
@@ -43,19 +43,19 @@ class Changes(TypedDict, total=False):
     enabled: bool
 
 
-def tell(*, account_id: uuid.UUID, type: str, target_id: uuid.UUID) -> None:
+def enqueue_webhook(*, account_id: uuid.UUID, type: str, target_id: uuid.UUID) -> None:
     """Note that every endpoint of the account that wants `type` is to be told of this transition.
 
     Call it once for each transition, in the transaction that makes it and after its row is locked:
     that lock is what keeps the order of what one object's receivers hear. One statement where the
-    account has no endpoint. `type` is one of webhooks.event_types.TYPES, else ValueError.
+    account has no endpoint. `type` is one of webhooks.event_types.EVENT_TYPES, else ValueError.
     """
-    tell_many(account_id=account_id, happenings=[(type, target_id)])
+    enqueue_webhooks(account_id=account_id, events=[(type, target_id)])
 
 
-def tell_many(*, account_id: uuid.UUID, happenings: Iterable[tuple[str, uuid.UUID]]) -> None:
+def enqueue_webhooks(*, account_id: uuid.UUID, events: Iterable[tuple[str, uuid.UUID]]) -> None:
     """`tell` for each (type, target id): a look at the endpoints, and a statement for 2,000 rows."""
-    outbox.put(account_id, happenings)
+    outbox.insert_deliveries(account_id, events)
 
 
 def endpoint_create(
@@ -77,8 +77,10 @@ def endpoint_create(
     with transaction.atomic():
         # Two at once are counted one after the other.
         Account.objects.select_for_update(no_key=True).get(id=account_id)
-        if WebhookEndpoint.objects.filter(account_id=account_id).count() >= ENDPOINTS:
-            raise Conflict(f"An account has at most {ENDPOINTS} endpoints; remove one first.")
+        if WebhookEndpoint.objects.filter(account_id=account_id).count() >= MAX_ENDPOINTS:
+            raise ConflictError(
+                f"An account has at most {MAX_ENDPOINTS} endpoints; remove one first."
+            )
         endpoint = WebhookEndpoint.objects.create(
             account_id=account_id, url=url, events=events, **off
         )
@@ -92,8 +94,8 @@ def endpoint_update(
     account_id: uuid.UUID,
     id: uuid.UUID,
     actor: Actor,
-    changes: Changes,
-    if_match: Tags | None = None,
+    changes: EndpointChanges,
+    if_match: ETags | None = None,
 ) -> None:
     """Apply what differs; nothing is written, and no event, where nothing does.
 
@@ -106,7 +108,9 @@ def endpoint_update(
         check_url(changes["url"])
     with transaction.atomic():
         endpoint = _locked(account_id, id, if_match)
-        differing = {n: new for n, new in changes.items() if not same(new, getattr(endpoint, n))}
+        differing = {
+            n: new for n, new in changes.items() if not is_equal(new, getattr(endpoint, n))
+        }
         if not differing:
             return
         columns: dict[str, Any] = dict(differing)
@@ -121,7 +125,7 @@ def endpoint_update(
 
 
 def endpoint_delete(
-    *, account_id: uuid.UUID, id: uuid.UUID, actor: Actor, if_match: Tags | None = None
+    *, account_id: uuid.UUID, id: uuid.UUID, actor: Actor, if_match: ETags | None = None
 ) -> None:
     """Remove the endpoint, its secrets and its deliveries, sent or not.
 
@@ -141,7 +145,7 @@ def secret_rotate(
     id: uuid.UUID,
     actor: Actor,
     drop_old_secret: bool = False,
-    if_match: Tags | None = None,
+    if_match: ETags | None = None,
 ) -> str:
     """A new secret, which is shown this once. The one before signs beside it for 24 hours.
 
@@ -173,17 +177,21 @@ def delivery_replay(
         found = WebhookDelivery.objects.filter(account_id=account_id, endpoint=endpoint, id=id)
         delivery = found.first()
         if delivery is None:
-            raise NotFound()
+            raise NotFoundError()
         if not endpoint.enabled:
-            raise Conflict("The endpoint is disabled; enable it first.")
+            raise ConflictError("The endpoint is disabled; enable it first.")
         # The endpoint's lock is the one that claims take: nobody starts to send it meanwhile.
-        idle = found.exclude(state=State.PENDING, next_at__gt=DbNow(), lease_owner__gt="")
+        idle = found.exclude(state=DeliveryState.PENDING, next_at__gt=DbNow(), lease_owner__gt="")
         if not idle.update(
-            state=State.PENDING, next_at=DbNow(), attempts=0, lease_owner="", delivered_at=None
+            state=DeliveryState.PENDING,
+            next_at=DbNow(),
+            attempts=0,
+            lease_owner="",
+            delivered_at=None,
         ):
-            raise Conflict("It is being sent now; look again in a minute.")
+            raise ConflictError("It is being sent now; look again in a minute.")
         WebhookEndpoint.objects.filter(id=endpoint_id).update(quiet_until=None)
-        record(
+        record_event(
             actor=actor,
             account_id=account_id,
             verb="webhook_delivery.replayed",
@@ -194,29 +202,33 @@ def delivery_replay(
 
 def deliveries_prune(*, limit: int = 10_000) -> int:
     """Forget at most `limit` deliveries of more than 30 days ago that are not pending; how many."""
-    before = db_now() - KEPT
+    before = db_now() - DELIVERY_RETENTION
     # Ids begin with the time they were made, so that the primary key finds the old ones.
     first_kept = uuid.UUID(int=int(before.timestamp() * 1000) << 80)
     old = WebhookDelivery.objects.filter(id__lt=first_kept, created_at__lt=before)
-    ended = old.exclude(state=State.PENDING).order_by("id")
+    ended = old.exclude(state=DeliveryState.PENDING).order_by("id")
     ids = list(ended.values_list("id", flat=True)[:limit])
     return WebhookDelivery.objects.filter(id__in=ids).delete()[0] if ids else 0
 
 
 def check_url(url: str) -> None:
     """Raise Invalid unless egress goes there now. It resolves the name, and looks again at each use."""
-    urls.parse(url, field="url", allow=opened())
+    urls.parse_url(url, field="url", allowed=allowed_targets())
     try:
-        client.check(url)
+        client.check_url(url)
     except EgressError as error:
-        raise Invalid.of("url", error.reason) from None
+        raise InvalidInputError.for_field("url", error.reason) from None
 
 
 def check_events(events: list[str]) -> None:
     if not events:
-        raise Invalid.of("events", f"name at least one of {', '.join(TYPES)}")
-    if not set(events) <= set(TYPES):
-        raise Invalid.of("events", f"has an unknown type; known are {', '.join(TYPES)}")
+        raise InvalidInputError.for_field(
+            "events", f"name at least one of {', '.join(EVENT_TYPES)}"
+        )
+    if not set(events) <= set(EVENT_TYPES):
+        raise InvalidInputError.for_field(
+            "events", f"has an unknown type; known are {', '.join(EVENT_TYPES)}"
+        )
 
 
 def _other_url(account_id: uuid.UUID, id: uuid.UUID, url: str) -> bool:
@@ -238,18 +250,18 @@ def _turned_on() -> dict[str, Any]:
     }
 
 
-def _locked(account_id: uuid.UUID, id: uuid.UUID, if_match: Tags | None = None) -> WebhookEndpoint:
+def _locked(account_id: uuid.UUID, id: uuid.UUID, if_match: ETags | None = None) -> WebhookEndpoint:
     """The row, locked against claims and other changes, but not against `tell`."""
     rows = WebhookEndpoint.objects.select_for_update(no_key=True)
     endpoint = rows.filter(account_id=account_id, id=id).first()
     if endpoint is None:
-        raise NotFound()
-    etags.check(endpoint.revision, if_match)
+        raise NotFoundError()
+    etags.check_if_match(endpoint.revision, if_match)
     return endpoint
 
 
 def _add_secret(endpoint: WebhookEndpoint) -> str:
-    secret = payload.new_secret()
+    secret = payload.generate_secret()
     row = WebhookSecret(id=uuid7(), account_id=endpoint.account_id, endpoint=endpoint)
     row.sealed = seal(Place.of(row, "sealed"), secret)
     row.save(force_insert=True)
@@ -262,7 +274,7 @@ def _keep_newest(endpoint_id: uuid.UUID, count: int) -> None:
 
 
 def _record(actor: Actor, endpoint: WebhookEndpoint, verb: str, changed: Iterable[str]) -> None:
-    record(
+    record_event(
         actor=actor,
         account_id=endpoint.account_id,
         verb=f"webhook_endpoint.{verb}",

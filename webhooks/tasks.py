@@ -6,26 +6,26 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Final
 
-from common.periodic_tasks import Periodic
-from webhooks.delivery import deliver
-from webhooks.leases import Claim, claim_due, next_due
+from common.periodic_tasks import PeriodicTask
+from webhooks.delivery import attempt_delivery
+from webhooks.leases import DeliveryClaim, claim_due_deliveries, find_next_due
 from webhooks.services import deliveries_prune
 
 
-class Deliveries:
+class DeliveryTask:
     """Deliveries that are due; one attempt is one piece of work."""
 
     name: Final = "deliveries"
 
-    def claim(self, owner: str, limit: int) -> Sequence[Claim]:
-        return claim_due(owner=owner, limit=limit)
+    def claim(self, owner: str, limit: int) -> Sequence[DeliveryClaim]:
+        return claim_due_deliveries(owner=owner, limit=limit)
 
-    def run(self, claim: Claim) -> None:
-        deliver(claim)
+    def run(self, claim: DeliveryClaim) -> None:
+        attempt_delivery(claim)
 
     def next_due(self) -> dt.datetime | None:
-        return next_due()
+        return find_next_due()
 
 
-DELIVERIES: Final = Deliveries()
-PRUNING: Final = Periodic("old deliveries", every=3600, work=deliveries_prune)
+DELIVERIES: Final = DeliveryTask()
+DELIVERY_PRUNING: Final = PeriodicTask("old deliveries", every=3600, run_batch=deliveries_prune)

@@ -11,9 +11,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.idempotency_decorator import idempotent
-from common.actors import caller
+from common.actors import get_principal
 from common.api import etags
-from common.api.views import AccountView, body, existing, no_body, optional_body, path_id
+from common.api.views import (
+    AccountView,
+    parse_path_id,
+    read_object,
+    read_optional_object,
+    reject_body,
+    require_id,
+)
 from common.scopes import WEBHOOKS_READ, WEBHOOKS_WRITE
 from webhooks import services
 from webhooks.filters import DeliveryFilter
@@ -42,43 +49,43 @@ class WebhookEndpointViewSet(
     queryset = WebhookEndpoint.objects.all()
     serializer_class = EndpointSerializer
 
-    @idempotent(asks_outside=True)
+    @idempotent(calls_upstream=True)
     @extend_schema(request=EndpointCreateSerializer, responses={201: EndpointWithSecretSerializer})
     def create(self, request: Request) -> Response:
         """Add an endpoint. Its signing secret is in this answer, and in none after it."""
-        sent = EndpointCreateSerializer(data=body(request)).checked()
-        who = caller(request)
+        sent = EndpointCreateSerializer(data=read_object(request)).validate_data()
+        who = get_principal(request)
         id, secret = services.endpoint_create(account_id=who.account_id, actor=who.actor, **sent)
         return self._answer(id, status=201, secret=secret)
 
     @extend_schema(responses=EndpointSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
-        return self._answer(path_id(pk))
+        return self._answer(parse_path_id(pk))
 
     @extend_schema(request=EndpointUpdateSerializer, responses=EndpointSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change what is sent. While it is disabled nothing is kept for it; what is pending waits."""
-        id = self.existing(pk)
-        sent = EndpointUpdateSerializer(data=body(request)).checked()
-        who = caller(request)
+        id = self.require_id(pk)
+        sent = EndpointUpdateSerializer(data=read_object(request)).validate_data()
+        who = get_principal(request)
         services.endpoint_update(
             account_id=who.account_id,
             id=id,
             actor=who.actor,
-            changes=cast(services.Changes, sent),
-            if_match=etags.if_match(request),
+            changes=cast(services.EndpointChanges, sent),
+            if_match=etags.read_if_match(request),
         )
         return self._answer(id)
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
         """Remove the endpoint and all that it was, or was to be, told."""
-        who = caller(request)
+        who = get_principal(request)
         services.endpoint_delete(
             account_id=who.account_id,
-            id=path_id(pk),
+            id=parse_path_id(pk),
             actor=who.actor,
-            if_match=etags.if_match(request),
+            if_match=etags.read_if_match(request),
         )
         return Response(status=204)
 
@@ -86,22 +93,22 @@ class WebhookEndpointViewSet(
     @action(detail=True, methods=["post"], url_path="rotate-secret")
     def rotate_secret(self, request: Request, pk: str) -> Response:
         """A new secret, shown this once; the old one signs beside it for 24 hours."""
-        id = self.existing(pk)
-        sent = RotateSerializer(data=optional_body(request)).checked()
-        who = caller(request)
+        id = self.require_id(pk)
+        sent = RotateSerializer(data=read_optional_object(request)).validate_data()
+        who = get_principal(request)
         secret = services.secret_rotate(
             account_id=who.account_id,
             id=id,
             actor=who.actor,
-            if_match=etags.if_match(request),
+            if_match=etags.read_if_match(request),
             **sent,
         )
         return self._answer(id, secret=secret)
 
     def _answer(self, id: uuid.UUID, *, status: int = 200, secret: str | None = None) -> Response:
-        endpoint = self.row(id)
+        endpoint = self.get_row(id)
         shown = dict(EndpointSerializer(endpoint).data)
-        headers = {"ETag": etags.etag(endpoint.revision)}
+        headers = {"ETag": etags.format_etag(endpoint.revision)}
         if secret is not None:
             shown["secret"] = secret
             headers["Cache-Control"] = "no-store"
@@ -124,8 +131,8 @@ class WebhookDeliveryViewSet(
     @extend_schema(operation_id="webhook_endpoints_deliveries_list")
     def list(self, request: Request, endpoint_id: str) -> Response:
         """Deliveries, newest first. They are kept for 30 days, and as long as they are pending."""
-        endpoints = WebhookEndpoint.objects.filter(account_id=caller(request).account_id)
-        existing(endpoints, endpoint_id)
+        endpoints = WebhookEndpoint.objects.filter(account_id=get_principal(request).account_id)
+        require_id(endpoints, endpoint_id)
         return super().list(request)
 
     @extend_schema(
@@ -135,13 +142,13 @@ class WebhookDeliveryViewSet(
     )
     def replay(self, request: Request, endpoint_id: str, pk: str) -> Response:
         """Send it again, with the same `webhook-id`; of a pending one, the next attempt is made now."""
-        id = self.existing(pk)
-        no_body(request)
-        who = caller(request)
+        id = self.require_id(pk)
+        reject_body(request)
+        who = get_principal(request)
         services.delivery_replay(
             account_id=who.account_id, endpoint_id=self._endpoint_id(), id=id, actor=who.actor
         )
-        return Response(DeliverySerializer(self.row(id)).data, status=202)
+        return Response(DeliverySerializer(self.get_row(id)).data, status=202)
 
     def _endpoint_id(self) -> uuid.UUID:
-        return path_id(self.kwargs["endpoint_id"])
+        return parse_path_id(self.kwargs["endpoint_id"])

@@ -14,9 +14,9 @@ from django.db.migrations.exceptions import IrreversibleError
 
 import common.db.ids
 import vault.fields
-from accounts.otp_devices import digest
+from accounts.otp_devices import hash_recovery_code
 from vault.sealing import Place, seal
-from vault.services import verify_primary
+from vault.services import verify_primary_key
 
 TOTP, STATIC, TOKEN = "otp_totp_totpdevice", "otp_static_staticdevice", "otp_static_statictoken"
 COMMON = [
@@ -77,7 +77,7 @@ def carry(apps, schema_editor):
         schema_editor.execute(f"LOCK TABLE {TOTP}, {STATIC}, {TOKEN}")
     clock, static, token = old_models()
     if clock.objects.exists() or static.objects.exists():
-        verify_primary()
+        verify_primary_key()
     for old in clock.objects.filter(confirmed=True).order_by("pk"):
         carry_clock(apps.get_model("accounts", "Authenticator"), old)
     for old in static.objects.filter(confirmed=True).order_by("pk"):
@@ -98,7 +98,7 @@ def carry_codes(apps, old, codes):
     new = model.objects.create(**{name: getattr(old, name) for name in COMMON})
     since(new, old)
     code = apps.get_model("accounts", "RecoveryCode")
-    code.objects.bulk_create(code(device=new, digest=digest(old.user_id, one)) for one in codes)
+    code.objects.bulk_create(code(device=new, digest=hash_recovery_code(old.user_id, one)) for one in codes)
 
 
 def since(new, old):

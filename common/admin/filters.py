@@ -71,7 +71,7 @@ def _accounts(model: type[Model]) -> QuerySet[Any]:
     return accounts
 
 
-class SpanFilter(MenuFilter):
+class DateRangeFilter(MenuFilter):
     """Spans of time from now. `spans` maps each choice to its title and its two ends in days.
 
     An end of None is open. `field` is what is compared; with `never`, null is a choice of its own.
@@ -104,7 +104,7 @@ class SpanFilter(MenuFilter):
         return queryset
 
 
-class BoxesFilter(admin.ListFilter):
+class TextInputFilter(admin.ListFilter):
     """Boxes to type into. `boxes` maps a parameter to its label; `help` says what may be typed."""
 
     template = "admin/latchkey/filter_boxes.html"

@@ -14,38 +14,38 @@ from django.utils.timesince import timesince
 
 MARK_COLOURS: Final = 8
 _A_MINUTE: Final = dt.timedelta(minutes=1)
-NOTHING: Final = SafeString('<span class="lk-none">–</span>')
+EMPTY_VALUE: Final = SafeString('<span class="lk-none">–</span>')
 
 
-def badge(status: str) -> SafeString:
+def format_badge(status: str) -> SafeString:
     return format_html('<span class="lk-badge lk-{}">{}</span>', status, status)
 
 
-def health_report(health: dict[str, Any]) -> SafeString:
+def format_health(health: dict[str, Any]) -> SafeString:
     notes = format_html_join("", "<li>{}</li>", ((note,) for note in health["notes"]))
     return format_html(
         '{} since {}<ul class="lk-notes">{}</ul>',
-        badge(health["status"]),
-        moment(dt.datetime.fromisoformat(health["time"])),
+        format_badge(health["status"]),
+        format_minute(dt.datetime.fromisoformat(health["time"])),
         notes,
     )
 
 
-def pretty(value: Any) -> SafeString:
+def format_json(value: Any) -> SafeString:
     """JSON as people read it."""
     shown = json.dumps(value, indent=2, ensure_ascii=False)
     return format_html('<pre class="lk-json">{}</pre>', shown)
 
 
-def moment(value: dt.datetime | None) -> SafeString:
+def format_minute(value: dt.datetime | None) -> SafeString:
     """The minute, in UTC; the exact time where the pointer rests."""
-    return _time(value, f"{value:%Y-%m-%d %H:%M}") if value else NOTHING
+    return _time(value, f"{value:%Y-%m-%d %H:%M}") if value else EMPTY_VALUE
 
 
-def distance(value: dt.datetime | None) -> SafeString:
+def format_relative_time(value: dt.datetime | None) -> SafeString:
     """How far away it is, in the one greatest unit; the exact time where the pointer rests."""
     if value is None:
-        return NOTHING
+        return EMPTY_VALUE
     now = timezone.now()
     if abs(value - now) < _A_MINUTE:
         return _time(value, "just now" if value <= now else "in a moment")
@@ -53,7 +53,7 @@ def distance(value: dt.datetime | None) -> SafeString:
     return _time(value, f"{far} ago" if value <= now else f"in {far}")
 
 
-def mark(slug: str, name: str) -> SafeString:
+def format_provider(slug: str, name: str) -> SafeString:
     """A provider's name behind its first letters, in a colour that is always its own."""
     colour = zlib.crc32(slug.encode()) % MARK_COLOURS
     return format_html(

@@ -11,7 +11,7 @@ from django.db import models
 from django.utils.text import capfirst
 
 from common import strict_json
-from common.errors import BadRequest, Problem
+from common.errors import BadRequestError, ServiceError
 
 M = TypeVar("M", bound=models.Model)
 
@@ -22,7 +22,7 @@ class ServiceForm(forms.ModelForm[M]):
     Nothing is assigned to the instance and no query asks whether it is unique: the service does.
     """
 
-    refusal: Problem | None = None
+    refusal: ServiceError | None = None
 
     def clean(self) -> dict[str, Any]:
         if self.refusal is not None:
@@ -32,7 +32,7 @@ class ServiceForm(forms.ModelForm[M]):
     def _post_clean(self) -> None:
         """Django would write the values onto the instance here."""
 
-    def _refuse(self, problem: Problem) -> None:
+    def _refuse(self, problem: ServiceError) -> None:
         if not problem.fields:
             self.add_error(None, problem.detail)
         for path, reasons in problem.fields.items():
@@ -61,7 +61,7 @@ class StrictJSONField(forms.CharField):
             return None
         try:
             return strict_json.loads(value)
-        except BadRequest as problem:
+        except BadRequestError as problem:
             raise ValidationError(problem.detail) from None
 
     def validate(self, value: Any) -> None:

@@ -21,33 +21,33 @@ from django.utils.text import capfirst
 from django.views.decorators.debug import sensitive_post_parameters
 
 from common.actors import Actor
-from common.admin.filters import BoxesFilter, MenuFilter
-from common.admin.formatting import NOTHING
+from common.admin.filters import MenuFilter, TextInputFilter
+from common.admin.formatting import EMPTY_VALUE
 from common.admin.forms import ServiceForm
-from common.api.etags import Tags, etag
-from common.errors import Problem
+from common.api.etags import ETags, format_etag
+from common.errors import ServiceError
 
 M = TypeVar("M", bound=models.Model)
 
 # The lists need the room: at 1280 pixels they would lose columns to a menu beside them.
 admin.site.enable_nav_sidebar = False
 admin.site.site_url = None
-admin.site.empty_value_display = NOTHING
+admin.site.empty_value_display = EMPTY_VALUE
 
 # The confirmation page posts one form field per row, and Django takes 1,000 fields.
-DELETED_AT_ONCE: Final = 500
+MAX_BULK_DELETE: Final = 500
 
 
-def actor(request: Any) -> Actor:
+def get_staff_actor(request: Any) -> Actor:
     """The staff member behind a request of the admin."""
     return Actor(
         name=f"user:{request.user.pk}", request_id=request.request_id, ip=request.client_ip
     )
 
 
-def seen_revision(form: ServiceForm[Any]) -> Tags:
+def read_form_etags(form: ServiceForm[Any]) -> ETags:
     """The revision that the form was made from: saving never undoes what somebody changed since."""
-    return frozenset({etag(form.cleaned_data["revision"])})
+    return frozenset({format_etag(form.cleaned_data["revision"])})
 
 
 class CappedPaginator(Paginator[Any]):
@@ -69,14 +69,14 @@ class CappedPaginator(Paginator[Any]):
         return self._seen > self.limit
 
 
-class ChosenRows(admin.ModelAdmin[M]):
+class RowActionsAdmin(admin.ModelAdmin[M]):
     """Actions on what was chosen in a list, if it can be an id at all."""
 
     def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:
         """Rows are chosen by their id alone; Django fails on the name of what is no column."""
         return to_field == self.opts.pk.name
 
-    def few(self, request: HttpRequest, queryset: QuerySet[M], most: int) -> list[M]:
+    def limit_selection(self, request: HttpRequest, queryset: QuerySet[M], most: int) -> list[M]:
         """The rows; none, with a word about it, where there are more than `most`."""
         rows = list(queryset[: most + 1])
         if len(rows) <= most:
@@ -97,7 +97,7 @@ class ChosenRows(admin.ModelAdmin[M]):
         return super().response_action(request, queryset, *args, **kwargs)
 
 
-class ServiceAdmin(ChosenRows[M]):
+class ServiceAdmin(RowActionsAdmin[M]):
     """`save_model` and `delete_model` call a service of the room; what it refuses, the page says."""
 
     add_form: ClassVar[type[ServiceForm[Any]] | None] = None
@@ -126,19 +126,19 @@ class ServiceAdmin(ChosenRows[M]):
     @property
     def filters_have_a_form(self) -> bool:
         """Whether a filter is a menu or a box, which a button applies."""
-        ours = (MenuFilter, BoxesFilter)
+        ours = (MenuFilter, TextInputFilter)
         return any(isinstance(item, type) and issubclass(item, ours) for item in self.list_filter)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[M], search_term: str
     ) -> tuple[QuerySet[M], bool]:
         """An id finds its row by the primary key; anything else is looked for in `search_fields`."""
-        found = self.by_id(queryset, search_term)
+        found = self.filter_by_id(queryset, search_term)
         if found is not None:
             return found, False
         return super().get_search_results(request, queryset, search_term)
 
-    def by_id(self, queryset: QuerySet[M], typed: str) -> QuerySet[M] | None:
+    def filter_by_id(self, queryset: QuerySet[M], typed: str) -> QuerySet[M] | None:
         """The row of `queryset` whose id was typed; None where there is none."""
         id = parse_id(typed)
         row = queryset.filter(pk=id) if id else queryset.none()
@@ -163,7 +163,7 @@ class ServiceAdmin(ChosenRows[M]):
     ) -> Any:
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
-        except Problem as problem:
+        except ServiceError as problem:
             # Everything was rolled back. The same form, shown again, says why.
             request.refusal = problem
             return super().changeform_view(request, object_id, form_url, extra_context)
@@ -196,7 +196,7 @@ class ServiceAdmin(ChosenRows[M]):
     ) -> Any:
         try:
             return super().delete_view(request, object_id, extra_context)
-        except Problem as problem:
+        except ServiceError as problem:
             self.message_user(request, problem.detail, messages.ERROR)
             page = f"admin:{self.opts.app_label}_{self.opts.model_name}_change"
             return HttpResponseRedirect(reverse(page, args=[object_id]))
@@ -210,7 +210,7 @@ class ServiceAdmin(ChosenRows[M]):
 
     @admin.action(permissions=["delete"], description="Delete selected %(verbose_name_plural)s")
     def delete_selected(self, request: HttpRequest, queryset: QuerySet[M]) -> HttpResponse | None:
-        rows = self.few(request, queryset, DELETED_AT_ONCE)
+        rows = self.limit_selection(request, queryset, MAX_BULK_DELETE)
         if not rows:
             return None
         if not request.POST.get("post"):
@@ -229,7 +229,7 @@ class ServiceAdmin(ChosenRows[M]):
             with transaction.atomic():
                 self.log_deletions(request, [row])  # type: ignore[arg-type]
                 self.delete_model(request, row)
-        except Problem as problem:
+        except ServiceError as problem:
             return f"{name}: {problem.detail}"
         return None
 

@@ -10,7 +10,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from common.db.planner import planned_for_its_values
+from common.db.planner import force_custom_plan
 
 _OLDER: Final = "before"
 _NEWER: Final = "after"
@@ -31,7 +31,7 @@ class KeysetChangeList(ChangeList):
         return super().get_queryset(request, exclude_parameters)
 
     def get_results(self, request: HttpRequest) -> None:
-        with planned_for_its_values():
+        with force_custom_plan():
             rows = self._newer() if self._after else self._older()
         self.result_list = rows
         self.result_count = len(rows)

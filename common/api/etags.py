@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from rest_framework.request import Request
 
-from common.errors import PreconditionFailed
+from common.errors import PreconditionFailedError
 
-Tags = frozenset[str]
+ETags = frozenset[str]
 
 
-def etag(revision: int) -> str:
+def format_etag(revision: int) -> str:
     return f'"{revision}"'
 
 
-def if_match(request: Request) -> Tags | None:
+def read_if_match(request: Request) -> ETags | None:
     """The tags of If-Match; None where it was not sent, or is `*`: then any revision will do."""
     sent = request.META.get("HTTP_IF_MATCH", "*").strip()
     return None if sent == "*" else frozenset(tag.strip() for tag in sent.split(","))
 
 
-def check(revision: int, tags: Tags | None) -> None:
+def check_if_match(revision: int, tags: ETags | None) -> None:
     """Raise PreconditionFailed unless `tags` allow `revision`. Call it under the row's lock."""
-    if tags is not None and etag(revision) not in tags:
-        raise PreconditionFailed("The object has changed since it was read; read it again.")
+    if tags is not None and format_etag(revision) not in tags:
+        raise PreconditionFailedError("The object has changed since it was read; read it again.")

@@ -10,18 +10,18 @@ import django_filters
 from django import forms
 
 from common import datetimes, strict_json
-from common.db.ids import first_at, parse_uuid
-from common.errors import Problem
+from common.db.ids import get_first_uuid7_at, parse_uuid
+from common.errors import ServiceError
 
-SKEW: Final = dt.timedelta(days=1)
+MAX_CLOCK_SKEW: Final = dt.timedelta(days=1)
 """How far an id's time, an application's clock, may be from the row's, which is the database's."""
 
 
-class MomentField(forms.Field):
+class StrictDateTimeField(forms.Field):
     def to_python(self, value: Any) -> dt.datetime | None:
         if value in self.empty_values:
             return None
-        moment = datetimes.parse(value)
+        moment = datetimes.parse_rfc3339(value)
         if moment is None:
             raise forms.ValidationError("must be a time like 2026-11-21T09:30:00Z, with its offset")
         return moment
@@ -45,44 +45,46 @@ class JSONObjectField(forms.Field):
             return None
         try:
             return strict_json.check_metadata(strict_json.loads(value))
-        except Problem as problem:
+        except ServiceError as problem:
             raise forms.ValidationError(problem.detail) from None
 
 
-class MomentFilter(django_filters.Filter):
-    field_class = MomentField
+class StrictDateTimeFilter(django_filters.Filter):
+    field_class = StrictDateTimeField
 
 
-class MadeAfterFilter(MomentFilter):
+class CreatedAfterFilter(StrictDateTimeFilter):
     """Rows made after a moment. Their ids tell the time as well, and spare a list all rows beyond."""
 
     def filter(self, qs: Any, value: dt.datetime | None) -> Any:
         if value is None:
             return qs
-        return qs.filter(**{f"{self.field_name}__gt": value}, id__gte=_first(value, -SKEW))
+        return qs.filter(
+            **{f"{self.field_name}__gt": value}, id__gte=_first(value, -MAX_CLOCK_SKEW)
+        )
 
 
-class MadeBeforeFilter(MomentFilter):
+class CreatedBeforeFilter(StrictDateTimeFilter):
     """As MadeAfterFilter, of those made before."""
 
     def filter(self, qs: Any, value: dt.datetime | None) -> Any:
         if value is None:
             return qs
-        return qs.filter(**{f"{self.field_name}__lt": value}, id__lt=_first(value, SKEW))
+        return qs.filter(**{f"{self.field_name}__lt": value}, id__lt=_first(value, MAX_CLOCK_SKEW))
 
 
 def _first(moment: dt.datetime, plus: dt.timedelta) -> uuid.UUID:
     try:
-        return first_at(moment + plus)
+        return get_first_uuid7_at(moment + plus)
     except OverflowError:
-        return first_at(moment)
+        return get_first_uuid7_at(moment)
 
 
 class UUIDFilter(django_filters.Filter):
     field_class = UUIDField
 
 
-class ContainsFilter(django_filters.Filter):
+class JSONContainsFilter(django_filters.Filter):
     """Rows whose JSON contains the given object: nested, arrays, null; 42 is not "42"."""
 
     field_class = JSONObjectField
@@ -91,7 +93,7 @@ class ContainsFilter(django_filters.Filter):
         return qs if value is None else qs.filter(**{f"{self.field_name}__jsoncontains": value})
 
 
-def dotted(**filters: django_filters.Filter) -> Any:
+def add_dotted_filters(**filters: django_filters.Filter) -> Any:
     """Class decorator: filters whose parameter has a dot, written with two underscores here."""
 
     def add(filterset: Any) -> Any:

@@ -9,7 +9,7 @@ from django.utils.http import parse_header_parameters
 from rest_framework.parsers import BaseParser
 
 from common import strict_json
-from common.errors import TooLarge, UnsupportedMedia
+from common.errors import ContentTooLargeError, UnsupportedMediaTypeError
 
 
 class StrictJSONParser(BaseParser):
@@ -38,11 +38,13 @@ def read_body(stream: IO[bytes], meta: Mapping[str, Any], media_type: str, limit
     """The whole body. Raises UnsupportedMedia (415) or TooLarge (413) before a byte is read."""
     kind, parameters = parse_header_parameters(media_type)
     if "*" in kind:
-        raise UnsupportedMedia("Content-Type must name one media type.")
+        raise UnsupportedMediaTypeError("Content-Type must name one media type.")
     if parameters.get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:
-        raise UnsupportedMedia("The charset must be utf-8.")
+        raise UnsupportedMediaTypeError("The charset must be utf-8.")
     if meta.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
-        raise UnsupportedMedia("Content-Encoding is not supported; send the body as it is.")
+        raise UnsupportedMediaTypeError(
+            "Content-Encoding is not supported; send the body as it is."
+        )
     if int(meta.get("CONTENT_LENGTH") or 0) > limit:
-        raise TooLarge(f"The body must be at most {limit // 1024} KiB.")
+        raise ContentTooLargeError(f"The body must be at most {limit // 1024} KiB.")
     return stream.read()

@@ -12,7 +12,7 @@ from rest_framework import serializers
 
 from common import datetimes, strict_json, text
 from common.db.ids import parse_uuid
-from common.errors import Invalid
+from common.errors import InvalidInputError
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -23,15 +23,15 @@ class StrictSerializer(serializers.Serializer[Any]):
             unknown = set(data) - set(self.fields)
             if unknown:
                 raise serializers.ValidationError(
-                    {text.printable(str(name)): ["unknown field"] for name in unknown}
+                    {text.escape_name(str(name)): ["unknown field"] for name in unknown}
                 )
         found: dict[str, Any] = super().to_internal_value(data)
         return found
 
-    def checked(self) -> dict[str, Any]:
+    def validate_data(self) -> dict[str, Any]:
         """The validated values, or Invalid naming every wrong field."""
         if not self.is_valid():
-            raise Invalid.many(_flat(self.errors))
+            raise InvalidInputError.for_fields(_flat(self.errors))
         return dict(self.validated_data)
 
 
@@ -52,8 +52,8 @@ class StrictCharField(serializers.CharField):
             return value
         if not isinstance(value, str):
             raise serializers.ValidationError("must be a string")
-        value = value if self.secret else text.normal(value)
-        check = text.secret_fault if self.secret else text.label_fault
+        value = value if self.secret else text.normalize_text(value)
+        check = text.find_secret_error if self.secret else text.find_label_error
         if fault := check(value, max_length=self.limit):
             raise serializers.ValidationError(fault)
         return value
@@ -74,11 +74,11 @@ class StrictUUIDField(serializers.UUIDField):
         return found
 
 
-class MomentField(serializers.DateTimeField):
+class StrictDateTimeField(serializers.DateTimeField):
     """RFC 3339 with an offset."""
 
     def to_internal_value(self, value: Any) -> Any:
-        found = datetimes.parse(value)
+        found = datetimes.parse_rfc3339(value)
         if found is None:
             raise serializers.ValidationError(
                 "must be a time like 2026-11-21T09:30:00Z, with its offset"

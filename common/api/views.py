@@ -9,10 +9,10 @@ from django.db.models import Model, QuerySet
 from rest_framework import generics, views
 from rest_framework.request import Request
 
-from common.actors import caller
-from common.api.query_params import PAGING, refuse_unknown
+from common.actors import get_principal
+from common.api.query_params import PAGINATION_PARAMS, reject_unknown_params
 from common.db.ids import parse_uuid
-from common.errors import BadRequest, NotFound
+from common.errors import BadRequestError, NotFoundError
 
 Row = TypeVar("Row", bound=Model)
 IDEMPOTENCY_KEY: Final = "HTTP_IDEMPOTENCY_KEY"
@@ -27,9 +27,9 @@ class ApiView(views.APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        refuse_unknown(request, self.known_parameters())
+        reject_unknown_params(request, self.known_parameters())
         if IDEMPOTENCY_KEY in request.META and not self._takes_idempotency_key(request):
-            raise BadRequest("Idempotency-Key is not taken here.")
+            raise BadRequestError("Idempotency-Key is not taken here.")
 
     def known_parameters(self) -> frozenset[str]:
         return self.query_parameters
@@ -44,18 +44,18 @@ class AccountView(ApiView, generics.GenericAPIView[Row]):
     """A view over the rows of the caller's account: another account's are not there."""
 
     def get_queryset(self) -> QuerySet[Row]:
-        return super().get_queryset().filter(account_id=caller(self.request).account_id)
+        return super().get_queryset().filter(account_id=get_principal(self.request).account_id)
 
-    def existing(self, pk: str) -> uuid.UUID:
+    def require_id(self, pk: str) -> uuid.UUID:
         """As `existing` below, among the rows of this view."""
-        return existing(self.get_queryset(), pk)
+        return require_id(self.get_queryset(), pk)
 
-    def row(self, id: uuid.UUID) -> Row:
+    def get_row(self, id: uuid.UUID) -> Row:
         """As `row` below, among the rows of this view."""
-        return row(self.get_queryset(), id)
+        return get_row(self.get_queryset(), id)
 
     @property
-    def pages(self) -> Any:
+    def keyset_paginator(self) -> Any:
         """The paginator (config.api.pagination): DRF types it as one that may be missing."""
         return self.paginator
 
@@ -63,57 +63,59 @@ class AccountView(ApiView, generics.GenericAPIView[Row]):
         if getattr(self, "action", None) != "list":
             return self.query_parameters
         filters = getattr(self, "filterset_class", None)
-        return self.query_parameters | PAGING | set(filters.base_filters if filters else ())
+        return (
+            self.query_parameters | PAGINATION_PARAMS | set(filters.base_filters if filters else ())
+        )
 
 
-def path_id(pk: str) -> uuid.UUID:
+def parse_path_id(pk: str) -> uuid.UUID:
     """The id that a path names, or NotFound where it is none."""
     id = parse_uuid(pk)
     if id is None:
-        raise NotFound()
+        raise NotFoundError()
     return id
 
 
-def existing(rows: QuerySet[Any], pk: str) -> uuid.UUID:
+def require_id(rows: QuerySet[Any], pk: str) -> uuid.UUID:
     """The id, or NotFound before the body is looked at: another account's is not told apart."""
-    id = path_id(pk)
+    id = parse_path_id(pk)
     if not rows.filter(id=id).exists():
-        raise NotFound()
+        raise NotFoundError()
     return id
 
 
-def row(rows: QuerySet[Row], id: uuid.UUID) -> Row:
+def get_row(rows: QuerySet[Row], id: uuid.UUID) -> Row:
     """The row as it is now. Raises NotFound where there is none, or none any more."""
     found = rows.filter(id=id).first()
     if found is None:
-        raise NotFound()
+        raise NotFoundError()
     return found
 
 
-def body(request: Request) -> dict[str, Any]:
+def read_object(request: Request) -> dict[str, Any]:
     """The request's JSON object; an absent body, or one that is no object, is 400."""
-    found = present(request)
+    found = read_json(request)
     if not isinstance(found, dict):
-        raise BadRequest("The body must be a JSON object.")
+        raise BadRequestError("The body must be a JSON object.")
     return found
 
 
-def optional_body(request: Request) -> dict[str, Any]:
+def read_optional_object(request: Request) -> dict[str, Any]:
     """The body, for a call that may do without one."""
-    return body(request) if _has_body(request) else {}
+    return read_object(request) if _has_body(request) else {}
 
 
-def present(request: Request) -> Any:
+def read_json(request: Request) -> Any:
     """What the parser read; an absent body is 400."""
     if not _has_body(request):
-        raise BadRequest("A body is required; it is empty.")
+        raise BadRequestError("A body is required; it is empty.")
     return request.data
 
 
-def no_body(request: Request) -> None:
+def reject_body(request: Request) -> None:
     """For calls that take none: whatever is sent is refused, not dropped."""
     if _has_body(request) and request.data != {}:
-        raise BadRequest("This call takes no body.")
+        raise BadRequestError("This call takes no body.")
 
 
 def _has_body(request: Request) -> bool:

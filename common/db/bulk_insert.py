@@ -12,12 +12,12 @@ from django.db import connection
 from django.db.models.expressions import RawSQL
 
 
-def insert(
+def insert_rows(
     table: str,
     columns: Mapping[str, str],
     rows: Sequence[Sequence[Any]],
     *,
-    then: str = "",
+    suffix: str = "",
 ) -> list[tuple[Any, ...]]:
     """Insert `rows`; `columns` maps each column to its PostgreSQL type, in the rows' order.
 
@@ -30,11 +30,11 @@ def insert(
     build = _postgresql if connection.vendor == "postgresql" else _sqlite
     sql, params = build(table, columns, rows)
     with connection.cursor() as cursor:
-        cursor.execute(f"{sql} {then}", params)
-        return cursor.fetchall() if "RETURNING" in then else []
+        cursor.execute(f"{sql} {suffix}", params)
+        return cursor.fetchall() if "RETURNING" in suffix else []
 
 
-def any_of(values: Sequence[bytes]) -> Any:
+def as_array(values: Sequence[bytes]) -> Any:
     """`values` for an `__in` filter: one array on PostgreSQL, which then looks each up in the index.
 
     A list of a thousand parameters it would compare with every row of the account instead.
@@ -81,10 +81,10 @@ def _sqlite(
 ) -> tuple[str, list[Any]]:
     one = f"({', '.join(['%s'] * len(columns))})"
     sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([one] * len(rows))}"  # noqa: S608
-    return sql, [sqlite_value(value) for row in rows for value in row]
+    return sql, [to_sqlite_value(value) for row in rows for value in row]
 
 
-def sqlite_value(value: Any) -> Any:
+def to_sqlite_value(value: Any) -> Any:
     """`value` as Django stores it in SQLite."""
     if isinstance(value, uuid.UUID):
         return value.hex

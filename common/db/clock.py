@@ -50,7 +50,7 @@ def db_now() -> dt.datetime:
     return now.astimezone(dt.UTC) + dt.timedelta(seconds=_shift())
 
 
-def as_time(value: Any) -> Any:
+def to_datetime(value: Any) -> Any:
     """A time (or None) that a statement of our own text brought: SQLite has text, or no time zone."""
     if isinstance(value, str):
         value = dt.datetime.fromisoformat(value)

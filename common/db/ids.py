@@ -31,7 +31,7 @@ def uuid7() -> uuid.UUID:
     return uuid.UUID(int=millis << 80 | 7 << 76 | fraction << 64 | 2 << 62 | random)
 
 
-def first_at(moment: dt.datetime) -> uuid.UUID:
+def get_first_uuid7_at(moment: dt.datetime) -> uuid.UUID:
     """The least UUID version 7 that is made at `moment`, and greater than all made before it."""
     millis = max(0, min(int(moment.timestamp() * 1000), (1 << 48) - 1))
     return uuid.UUID(int=millis << 80 | 7 << 76 | 2 << 62)
@@ -44,6 +44,6 @@ def parse_uuid(value: object) -> uuid.UUID | None:
     return None
 
 
-def as_uuid(stored: uuid.UUID | str) -> uuid.UUID:
+def to_uuid(stored: uuid.UUID | str) -> uuid.UUID:
     """A UUID as a statement of our own reads it: PostgreSQL gives UUIDs, SQLite their 32 digits."""
     return stored if isinstance(stored, uuid.UUID) else uuid.UUID(stored)

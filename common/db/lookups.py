@@ -25,7 +25,7 @@ class JSONContains(Lookup[Any]):
         return f"latchkey_contains({column}, %s)", [*params, json.dumps(self.rhs)]
 
 
-def add_to_sqlite(connection: Any) -> None:
+def register_sqlite_functions(connection: Any) -> None:
     """Give a new SQLite connection the function that `as_sqlite` calls."""
     if connection.vendor == "sqlite":
         connection.connection.create_function(
@@ -33,7 +33,7 @@ def add_to_sqlite(connection: Any) -> None:
         )
 
 
-def contains(whole: Any, part: Any) -> bool:
+def json_contains(whole: Any, part: Any) -> bool:
     """Whether `whole` contains `part` as PostgreSQL's jsonb `@>` has it, below the top level.
 
     An object contains another that has some of its members, each contained; an array contains
@@ -42,11 +42,11 @@ def contains(whole: Any, part: Any) -> bool:
     """
     if isinstance(part, dict):
         return isinstance(whole, dict) and all(
-            key in whole and contains(whole[key], value) for key, value in part.items()
+            key in whole and json_contains(whole[key], value) for key, value in part.items()
         )
     if isinstance(part, list):
         return isinstance(whole, list) and all(
-            any(contains(element, wanted) for element in whole) for wanted in part
+            any(json_contains(element, wanted) for element in whole) for wanted in part
         )
     if isinstance(part, bool) or isinstance(whole, bool):
         return whole is part
@@ -54,7 +54,7 @@ def contains(whole: Any, part: Any) -> bool:
 
 
 def _contains_text(whole: str, part: str) -> bool:
-    return contains(json.loads(whole), _parsed(part))
+    return json_contains(json.loads(whole), _parsed(part))
 
 
 @functools.lru_cache(maxsize=64)

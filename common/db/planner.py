@@ -9,7 +9,7 @@ from django.db import connection, transaction
 
 
 @contextlib.contextmanager
-def planned_for_its_values() -> Iterator[None]:
+def force_custom_plan() -> Iterator[None]:
     """Within, each statement gets a plan of its own.
 
     A statement that comes often is prepared, and its one plan then has to do for every value: that

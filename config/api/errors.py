@@ -22,14 +22,14 @@ from rest_framework.exceptions import APIException
 from rest_framework.response import Response
 
 from common.errors import (
-    BadRequest,
-    Conflict,
-    Forbidden,
-    Invalid,
-    NotFound,
-    Problem,
-    TooLarge,
-    Unavailable,
+    BadRequestError,
+    ConflictError,
+    ContentTooLargeError,
+    ForbiddenError,
+    InvalidInputError,
+    NotFoundError,
+    ServiceError,
+    ServiceUnavailableError,
 )
 
 logger = structlog.get_logger(__name__)
@@ -41,15 +41,15 @@ def is_api(path: str) -> bool:
     return path.startswith(API_PATHS) or path in {"/v1", "/api"}
 
 
-def answer_for(request: HttpRequest, error: Exception) -> HttpResponse:
+def build_error_response(request: HttpRequest, error: Exception) -> HttpResponse:
     """The answer for whatever was raised, 500 included."""
-    return problem_response(request, _status_and_problem(error))
+    return build_problem_response(request, _status_and_problem(error))
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's hook. Whatever a view raises leaves as a problem document, 500 included."""
     request = context["request"]._request
-    found = answer_for(request, error)
+    found = build_error_response(request, error)
     response = Response(status=found.status_code)
     response.data = orjson.Fragment(found.content)
     response.content_type = found.headers["Content-Type"]
@@ -58,13 +58,13 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     return response
 
 
-def problem_response(request: HttpRequest, found: tuple[int, Problem]) -> HttpResponse:
+def build_problem_response(request: HttpRequest, found: tuple[int, ServiceError]) -> HttpResponse:
     """The answer for one problem, in the shape of the path's API."""
     status, problem = found
     if request.path.startswith("/api"):
         document, kind = _plain(problem), "application/json"
         # That API has no 422.
-        status = http.HTTPStatus.BAD_REQUEST if isinstance(problem, Invalid) else status
+        status = http.HTTPStatus.BAD_REQUEST if isinstance(problem, InvalidInputError) else status
     else:
         document, kind = _document(request, status, problem), "application/problem+json"
     response = HttpResponse(orjson.dumps(document), status=status, content_type=kind)
@@ -76,8 +76,8 @@ def problem_response(request: HttpRequest, found: tuple[int, Problem]) -> HttpRe
     return response
 
 
-def _document(request: HttpRequest, status: int, problem: Problem) -> dict[str, Any]:
-    title = http.HTTPStatus(status).phrase if type(problem) is Problem else problem.title
+def _document(request: HttpRequest, status: int, problem: ServiceError) -> dict[str, Any]:
+    title = http.HTTPStatus(status).phrase if type(problem) is ServiceError else problem.title
     document = {
         **problem.extra,
         "type": "about:blank",
@@ -92,44 +92,44 @@ def _document(request: HttpRequest, status: int, problem: Problem) -> dict[str, 
     return document
 
 
-def _plain(problem: Problem) -> dict[str, Any]:
+def _plain(problem: ServiceError) -> dict[str, Any]:
     document: dict[str, Any] = {"error": problem.detail}
     if problem.retry_after is not None:
         document["retry_after_seconds"] = problem.retry_after
     return document
 
 
-def _status_and_problem(error: Exception) -> tuple[int, Problem]:
-    if isinstance(error, Problem):
+def _status_and_problem(error: Exception) -> tuple[int, ServiceError]:
+    if isinstance(error, ServiceError):
         return error.status, error
     if isinstance(error, APIException):
         return error.status_code, _of_framework(error)
     for kinds, problem in _OTHERS:
         if isinstance(error, kinds):
-            if isinstance(problem, Unavailable | Conflict):
+            if isinstance(problem, ServiceUnavailableError | ConflictError):
                 logger.warning("refused", problem=problem.title, cause=type(error).__name__)
             return problem.status, problem
     # The exception's text may hold what was sent, so its kind and place are logged, not its words.
     logger.error("unexpected", cause=type(error).__name__, place=_place(error))
-    return 500, Problem("Something went wrong here. It has been logged under the request id.")
+    return 500, ServiceError("Something went wrong here. It has been logged under the request id.")
 
 
-_OTHERS: list[tuple[tuple[type[Exception], ...], Problem]] = [
-    ((Http404,), NotFound()),
-    ((PermissionDenied,), Forbidden("This is not allowed.")),
-    ((RequestDataTooBig,), TooLarge("The body is too large.")),
-    ((SuspiciousOperation,), BadRequest("The request is not well-formed.")),
-    ((DataError,), BadRequest("A value cannot be stored.")),
-    ((IntegrityError,), Conflict("Another change came first. Read again and retry.")),
+_OTHERS: list[tuple[tuple[type[Exception], ...], ServiceError]] = [
+    ((Http404,), NotFoundError()),
+    ((PermissionDenied,), ForbiddenError("This is not allowed.")),
+    ((RequestDataTooBig,), ContentTooLargeError("The body is too large.")),
+    ((SuspiciousOperation,), BadRequestError("The request is not well-formed.")),
+    ((DataError,), BadRequestError("A value cannot be stored.")),
+    ((IntegrityError,), ConflictError("Another change came first. Read again and retry.")),
     (
         (OperationalError, InterfaceError),
-        Unavailable("The database does not answer. Try again shortly.", retry_after=2),
+        ServiceUnavailableError("The database does not answer. Try again shortly.", retry_after=2),
     ),
 ]
 
 
-def _of_framework(error: APIException) -> Problem:
-    return Problem(str(error.detail))
+def _of_framework(error: APIException) -> ServiceError:
+    return ServiceError(str(error.detail))
 
 
 def _place(error: Exception) -> str:
@@ -143,34 +143,36 @@ def _place(error: Exception) -> str:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if is_api(request.path):
-        return problem_response(request, (400, BadRequest("The request is not well-formed.")))
+        return build_problem_response(
+            request, (400, BadRequestError("The request is not well-formed."))
+        )
     return defaults.bad_request(request, exception)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     if is_api(request.path):
-        return problem_response(request, (403, Forbidden("This is not allowed.")))
+        return build_problem_response(request, (403, ForbiddenError("This is not allowed.")))
     return defaults.permission_denied(request, exception)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if is_api(request.path):
-        return problem_response(request, (404, NotFound()))
+        return build_problem_response(request, (404, NotFoundError()))
     return defaults.page_not_found(request, exception)
 
 
 @csrf_exempt
-def nothing_here(request: HttpRequest) -> HttpResponse:
-    return problem_response(request, (404, NotFound()))
+def api_not_found(request: HttpRequest) -> HttpResponse:
+    return build_problem_response(request, (404, NotFoundError()))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     error = sys.exc_info()[1]
     found = _status_and_problem(error if isinstance(error, Exception) else RuntimeError())
     if is_api(request.path):
-        return problem_response(request, found)
+        return build_problem_response(request, found)
     status, problem = found
-    if not isinstance(problem, Unavailable):
+    if not isinstance(problem, ServiceUnavailableError):
         return defaults.server_error(request)
     page = HttpResponse(render_to_string("503.html", {"detail": problem.detail}), status=status)
     page["Retry-After"] = str(problem.retry_after)

@@ -6,8 +6,8 @@ from django.db.models import QuerySet
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework.request import Request
 
-from common.api.query_params import is_filtered
-from common.errors import BadRequest
+from common.api.query_params import has_filters
+from common.errors import BadRequestError
 
 
 class StrictFilterBackend(DjangoFilterBackend):
@@ -19,7 +19,7 @@ class StrictFilterBackend(DjangoFilterBackend):
     def filter_queryset(
         self, request: Request, queryset: QuerySet[Any], view: Any
     ) -> QuerySet[Any]:
-        if not is_filtered(request):
+        if not has_filters(request):
             return queryset  # Building the filter set's form costs more than the query.
         filterset = self.get_filterset(request, queryset, view)
         if filterset is None:
@@ -27,6 +27,6 @@ class StrictFilterBackend(DjangoFilterBackend):
         if not filterset.is_valid():
             fields = {name: [str(e) for e in errors] for name, errors in filterset.errors.items()}
             first, reasons = next(iter(fields.items()))
-            raise BadRequest(f"{first}: {reasons[0]}", fields=fields)
+            raise BadRequestError(f"{first}: {reasons[0]}", fields=fields)
         found: QuerySet[Any] = filterset.qs
         return found

@@ -18,10 +18,10 @@ from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from common.actors import caller
-from common.api.query_params import newest
-from common.errors import BadRequest
-from vault.services import signing_key
+from common.actors import get_principal
+from common.api.query_params import select_newest
+from common.errors import BadRequestError
+from vault.services import get_signing_key
 
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 200
@@ -97,12 +97,12 @@ def read_limit(request: Request, *, default: int) -> int:
     if sent is None:
         return default
     if not _NUMBER.fullmatch(sent) or int(sent) > MAX_LIMIT:
-        raise BadRequest.of("limit", f"must be a whole number from 1 to {MAX_LIMIT}")
+        raise BadRequestError.for_field("limit", f"must be a whole number from 1 to {MAX_LIMIT}")
     return int(sent)
 
 
 def _instances(queryset: QuerySet[Any], count: int, before: uuid.UUID | None) -> list[Any]:
-    return list(newest(queryset, count, before))
+    return list(select_newest(queryset, count, before))
 
 
 def _id(row: Any) -> uuid.UUID:
@@ -123,12 +123,12 @@ def _position(request: Request, cursor: str) -> uuid.UUID:
         after = uuid.UUID(bytes=raw[:16])
         if hmac.compare_digest(raw[16:], _seal(request, after)):
             return after
-    raise BadRequest.of("cursor", "is not one that this list gave for these filters")
+    raise BadRequestError.for_field("cursor", "is not one that this list gave for these filters")
 
 
 def _seal(request: Request, after: uuid.UUID) -> bytes:
     filters = sorted(
         (k, v) for k, v in request.query_params.items() if k not in {"limit", "cursor"}
     )
-    bound = repr((str(caller(request).account_id), request.path, filters, str(after)))
-    return hmac.digest(signing_key("cursor"), bound.encode(), hashlib.sha256)[:16]
+    bound = repr((str(get_principal(request).account_id), request.path, filters, str(after)))
+    return hmac.digest(get_signing_key("cursor"), bound.encode(), hashlib.sha256)[:16]

@@ -9,7 +9,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from config.api.examples import EXAMPLES
 from providers.kinds import Kind
 from providers.properties import MASK
-from providers.registry import registry
+from providers.registry import get_registry
 
 Schema = dict[str, Any]
 _PROBLEM: Schema = {
@@ -68,7 +68,7 @@ def complete(result: Schema, generator: Any, request: Any, public: bool) -> Sche
 
 def _add_kinds(schemas: Schema) -> None:
     """`properties` as one of the kinds' schemas, told apart by `kind`."""
-    kinds = {kind.name: kind for kind in registry().kinds.values()}
+    kinds = {kind.name: kind for kind in get_registry().kinds.values()}
     for name, shown in (("CredentialProperties", True), ("CredentialPropertiesRequest", False)):
         mapping = {}
         for kind in kinds.values():

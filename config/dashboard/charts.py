@@ -21,7 +21,7 @@ _LEFT: Final = 56
 _BOTTOM: Final = 22
 
 
-def health_bar(counts: dict[str, int]) -> SafeString:
+def draw_health_bar(counts: dict[str, int]) -> SafeString:
     """One bar, split by status; each part at least as wide as can be seen."""
     total = sum(counts.values())
     parts = []
@@ -39,7 +39,7 @@ def health_bar(counts: dict[str, int]) -> SafeString:
     return _svg(f"Credentials by health: {said}.", max(at, 1), BAR, shown, stretch=True)
 
 
-def share_bar(count: int, most: int, broken: int) -> SafeString:
+def draw_share_bar(count: int, most: int, broken: int) -> SafeString:
     """A bar as long as `count` of `most`, its broken part first. The cells beside it have the numbers."""
     width, bad = WIDTH * count / most, WIDTH * broken / most
     return format_html(
@@ -55,9 +55,9 @@ def share_bar(count: int, most: int, broken: int) -> SafeString:
     )
 
 
-def over_time(start: dt.date, counts: Sequence[int]) -> SafeString:
+def draw_line_chart(start: dt.date, counts: Sequence[int]) -> SafeString:
     """A line over the weeks from `start`, with its top value and the months beneath."""
-    top = nice_top(max(counts, default=0))
+    top = round_up_axis(max(counts, default=0))
     right, floor = WIDTH - 8, HEIGHT - _BOTTOM
     step = (right - _LEFT) / max(len(counts) - 1, 1)
     points = [(_LEFT + step * n, floor - (floor - 10) * c / top) for n, c in enumerate(counts)]
@@ -75,7 +75,7 @@ def over_time(start: dt.date, counts: Sequence[int]) -> SafeString:
     return _svg(said, WIDTH, HEIGHT, body)
 
 
-def nice_top(value: int) -> int:
+def round_up_axis(value: int) -> int:
     """The least of 4, 8, 20, 40, 80, 200 and so on that is not below `value`."""
     top = 4
     for factor in _growing():

@@ -8,14 +8,14 @@ from typing import Any, Final
 from django.http import HttpRequest
 from django.urls import reverse
 
-from common.admin.formatting import badge, distance, mark
+from common.admin.formatting import format_badge, format_provider, format_relative_time
 from common.db.clock import db_now
 from config.dashboard import charts
-from config.dashboard.statistics import Figures, statistics
+from config.dashboard.statistics import Figures, get_statistics
 from credentials.models import Credential
-from events.admin import named
+from events.admin import add_display_names
 from events.models import Event
-from providers.registry import registry
+from providers.registry import get_registry
 
 ROWS: Final = 5
 EVENTS: Final = 8
@@ -26,12 +26,12 @@ _NEEDED: Final = (
 )  # fmt: skip
 
 
-def context(request: HttpRequest) -> dict[str, Any]:
+def build_context(request: HttpRequest) -> dict[str, Any]:
     """The parts of the page, by name; a part that the user may not see is not there."""
     parts: dict[str, Any] = {}
     if request.user.has_perm("credentials.view_credential"):
         parts |= {"broken": _broken(), "expiring": _expiring(), "list_url": _list()}
-        parts |= _figures(statistics())
+        parts |= _figures(get_statistics())
     if request.user.has_perm("events.view_event"):
         parts["events"] = _lately()
     return parts
@@ -51,9 +51,9 @@ def _rows(queryset: Any) -> list[dict[str, Any]]:
             "mark": _mark(row.provider),
             "account": row.account.name,
             "note": row.health["notes"][0] if row.health["notes"] else "",
-            "since": distance(dt.datetime.fromisoformat(row.health["time"])),
-            "expires": distance(row.expires_at),
-            "badge": badge(row.health_status),
+            "since": format_relative_time(dt.datetime.fromisoformat(row.health["time"])),
+            "expires": format_relative_time(row.expires_at),
+            "badge": format_badge(row.health_status),
         }
         for row in rows
     ]
@@ -71,9 +71,9 @@ def _expiring() -> dict[str, Any]:
 
 
 def _lately() -> list[Event]:
-    events = named(Event.objects.order_by("-id")[:EVENTS])
+    events = add_display_names(Event.objects.order_by("-id")[:EVENTS])
     for event in events:
-        event.ago = distance(event.time)  # type: ignore[attr-defined]
+        event.ago = format_relative_time(event.time)  # type: ignore[attr-defined]
     return events
 
 
@@ -82,13 +82,13 @@ def _figures(found: Figures | None) -> dict[str, Any]:
         return {"figures": None}
     return {
         "figures": found,
-        "age": distance(found.counted_at),
+        "age": format_relative_time(found.counted_at),
         "tiles": [
             {"status": status, "count": found.health.get(status, 0), "url": _list(health=status)}
             for status in ("error", "warn", "unknown", "ok")
         ],
-        "health_chart": charts.health_bar(found.health) if found.total else None,
-        "time_chart": charts.over_time(dt.date.fromisoformat(found.start), found.weeks),
+        "health_chart": charts.draw_health_bar(found.health) if found.total else None,
+        "time_chart": charts.draw_line_chart(dt.date.fromisoformat(found.start), found.weeks),
         "weeks": _weeks(found),
         "providers": _providers(found),
         "more_providers": max(len(found.providers) - PROVIDERS, 0),
@@ -109,12 +109,12 @@ def _providers(found: Figures) -> list[dict[str, Any]]:
             "broken": found.broken.get(slug, 0),
             "url": _list(provider=slug),
             "broken_url": _list(provider=slug, health="error"),
-            "bar": charts.share_bar(count, most, found.broken.get(slug, 0)),
+            "bar": charts.draw_share_bar(count, most, found.broken.get(slug, 0)),
         }
         for slug, count in list(found.providers.items())[:PROVIDERS]
     ]
 
 
 def _mark(slug: str) -> Any:
-    found = registry().provider(slug)
-    return mark(slug, found.name if found and found.slug == slug else slug)
+    found = get_registry().get_provider(slug)
+    return format_provider(slug, found.name if found and found.slug == slug else slug)

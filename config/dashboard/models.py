@@ -4,7 +4,7 @@ from typing import Final
 
 from django.db import models
 
-THE_ONE: Final = 1
+SINGLETON_ID: Final = 1
 
 
 class Statistics(models.Model):
@@ -13,7 +13,7 @@ class Statistics(models.Model):
     `claimed_until`: somebody counts, and until then nobody else starts.
     """
 
-    id = models.PositiveSmallIntegerField(primary_key=True, default=THE_ONE)
+    id = models.PositiveSmallIntegerField(primary_key=True, default=SINGLETON_ID)
     figures = models.JSONField(null=True)
     counted_at = models.DateTimeField(null=True)
     claimed_until = models.DateTimeField(null=True)

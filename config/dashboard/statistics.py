@@ -12,15 +12,15 @@ from django.db.models.functions import TruncWeek
 
 from common.db.clock import db_now
 from common.health import STATUSES
-from config.dashboard.models import THE_ONE, Statistics
+from config.dashboard.models import SINGLETON_ID, Statistics
 from credentials.models import Credential
 
-EVERY: Final = dt.timedelta(minutes=5)
+REFRESH_INTERVAL: Final = dt.timedelta(minutes=5)
 AT_MOST: Final = dt.timedelta(minutes=2)
 """How long one may count before another may start as well."""
 
 WEEKS: Final = 26
-FEW: Final = 10_000
+MAX_LIVE_COUNT: Final = 10_000
 """So many are counted for each page, while somebody waits; more are the worker's."""
 
 
@@ -38,43 +38,43 @@ class Figures(NamedTuple):
     counted_at: dt.datetime
 
 
-def refresh_statistics_due() -> bool:
+def refresh_statistics_if_due() -> bool:
     """Count anew if that is due and nobody else does; whether it was done. For the worker.
 
     One conditional UPDATE decides who counts, so any number of processes may call it at any time.
     """
     now = db_now()
-    Statistics.objects.get_or_create(id=THE_ONE)
-    due = Q(counted_at=None) | Q(counted_at__lte=now - EVERY)
+    Statistics.objects.get_or_create(id=SINGLETON_ID)
+    due = Q(counted_at=None) | Q(counted_at__lte=now - REFRESH_INTERVAL)
     free = Q(claimed_until=None) | Q(claimed_until__lte=now)
-    row = Statistics.objects.filter(due & free, id=THE_ONE)
+    row = Statistics.objects.filter(due & free, id=SINGLETON_ID)
     if not row.update(claimed_until=now + AT_MOST):
         return False
     figures = _counted(now)
-    Statistics.objects.filter(id=THE_ONE).update(
+    Statistics.objects.filter(id=SINGLETON_ID).update(
         figures=figures, counted_at=now, claimed_until=None
     )
     return True
 
 
-def statistics() -> Figures | None:
+def get_statistics() -> Figures | None:
     """The figures of now where credentials are few, else the last; None if these are none yet."""
     found = _stored()
-    if (found is None or found.total <= FEW) and _are_few():
+    if (found is None or found.total <= MAX_LIVE_COUNT) and _are_few():
         now = db_now()
         return Figures(**_counted(now), counted_at=now)
     return found
 
 
 def _stored() -> Figures | None:
-    row = Statistics.objects.filter(id=THE_ONE).first()
+    row = Statistics.objects.filter(id=SINGLETON_ID).first()
     if row is None or row.figures is None or row.counted_at is None:
         return None
     return Figures(**row.figures, counted_at=row.counted_at)
 
 
 def _are_few() -> bool:
-    return Credential.objects.order_by()[: FEW + 1].count() <= FEW
+    return Credential.objects.order_by()[: MAX_LIVE_COUNT + 1].count() <= MAX_LIVE_COUNT
 
 
 def _counted(now: dt.datetime) -> dict[str, Any]:

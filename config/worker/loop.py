@@ -14,15 +14,15 @@ import structlog
 from django.db import DatabaseError, InterfaceError
 
 from common.db.clock import db_now
-from config.worker.tasks import RESERVED, Source
-from config.worker.threads import Threads, close_connections
+from config.worker.tasks import RESERVED_SHARE, TaskSource
+from config.worker.threads import ThreadPool, close_connections
 
 log = structlog.get_logger(__name__)
 
-POLL: Final = 1.0
+POLL_INTERVAL: Final = 1.0
 """Seconds between two looks at the tables while nothing is due. Grace periods are short."""
 
-REPORT: Final = 10.0
+REPORT_INTERVAL: Final = 10.0
 STOP_PATIENCE: Final = 15.0
 _DATABASE_WAIT: Final = (0.5, 5.0)
 _QUIET: Final = 0.5
@@ -35,12 +35,12 @@ _GATHER: Final = 0.015
 class Worker:
     """`run` until `stop` is called, or with `once` until nothing is due."""
 
-    def __init__(self, sources: Sequence[Source], *, concurrency: int) -> None:
+    def __init__(self, sources: Sequence[TaskSource], *, concurrency: int) -> None:
         self.name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._sources = list(sources)
         self._stopping = threading.Event()
         self._wake = threading.Event()
-        self._threads = Threads(concurrency, on_done=self._wake.set)
+        self._threads = ThreadPool(concurrency, on_done=self._wake.set)
         self._reported_at = time.monotonic()
         self._reported: Counter[str] = Counter()
         self._database_wait = _DATABASE_WAIT[0]
@@ -62,7 +62,7 @@ class Worker:
             except (DatabaseError, InterfaceError) as error:
                 self._wait_for_database(error)
                 continue
-            if once and claimed == 0 and self._threads.running() == 0:
+            if once and claimed == 0 and self._threads.count_running() == 0:
                 break
             if claimed == 0 or self._free() == 0:
                 self._rest(once)
@@ -86,56 +86,56 @@ class Worker:
         self._database_wait = _DATABASE_WAIT[0]
         return total
 
-    def _claim(self, source: Source, limit: int) -> int:
-        room = min(limit, self._free(), self._most() - self._threads.running(source.name))
+    def _claim(self, source: TaskSource, limit: int) -> int:
+        room = min(limit, self._free(), self._most() - self._threads.count_running(source.name))
         if room <= 0 or self._stopping.is_set():
             return 0
-        done = self._threads.done()[source.name]
+        done = self._threads.count_done()[source.name]
         claims = source.claim(self.name, room)
         if not claims:
             self._quiet[source.name] = (time.monotonic() + _QUIET, done)
         for claim in claims:
-            self._threads.give(source, claim)
+            self._threads.submit(source, claim)
         return len(claims)
 
-    def _is_quiet(self, source: Source) -> bool:
+    def _is_quiet(self, source: TaskSource) -> bool:
         """Whether it had nothing a moment ago, and nothing of its own has ended since.
 
         What ended may have made room: for an app, a host or an endpoint that had its fill. Once
         nothing runs, everybody is asked.
         """
         until, done = self._quiet.get(source.name, (0.0, 0))
-        if self._threads.running() == 0 or time.monotonic() >= until:
+        if self._threads.count_running() == 0 or time.monotonic() >= until:
             return False
-        return self._threads.done()[source.name] == done
+        return self._threads.count_done()[source.name] == done
 
     def _free(self) -> int:
-        return self._threads.count - self._threads.running()
+        return self._threads.count - self._threads.count_running()
 
     def _most(self) -> int:
         """What one source may have at once, where there is another."""
         if len(self._sources) == 1:
             return self._threads.count
-        return self._threads.count - self._threads.count // RESERVED
+        return self._threads.count - self._threads.count // RESERVED_SHARE
 
     def _rest(self, once: bool) -> None:
         """Until a thread is free, somebody stops us, or it is time to look again."""
         close_connections()
-        self._wake.wait(0.05 if once and not self._threads.running() else self._pause())
-        if self._threads.running() > 1:
+        self._wake.wait(0.05 if once and not self._threads.count_running() else self._pause())
+        if self._threads.count_running() > 1:
             self._stopping.wait(_GATHER)
 
     def _pause(self) -> float:
-        if self._threads.running():
-            return POLL
+        if self._threads.count_running():
+            return POLL_INTERVAL
         try:
             due = [moment for source in self._sources if (moment := source.next_due())]
-            wait = (min(due) - db_now()).total_seconds() if due else POLL
+            wait = (min(due) - db_now()).total_seconds() if due else POLL_INTERVAL
         except (DatabaseError, InterfaceError):
-            wait = POLL
+            wait = POLL_INTERVAL
         finally:
             close_connections()
-        return min(max(wait, 0.05), POLL)
+        return min(max(wait, 0.05), POLL_INTERVAL)
 
     def _wait_for_database(self, error: Exception) -> None:
         """A restarted database is found again by itself: a new connection each time."""
@@ -149,9 +149,9 @@ class Worker:
     def _report(self, *, final: bool = False) -> None:
         """What was done since the last report, and how fast."""
         seconds = time.monotonic() - self._reported_at
-        if seconds < REPORT and not final:
+        if seconds < REPORT_INTERVAL and not final:
             return
-        done = self._threads.done()
+        done = self._threads.count_done()
         news = done - self._reported
         if news or final:
             rates = {name: round(count / max(seconds, 0.001), 1) for name, count in news.items()}
@@ -159,6 +159,6 @@ class Worker:
                 "worker.progress",
                 done=dict(done),
                 per_second=rates,
-                running=self._threads.running(),
+                running=self._threads.count_running(),
             )
         self._reported, self._reported_at = done, time.monotonic()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 
-class Source(Protocol):
+class TaskSource(Protocol):
     """`claim` takes at most `limit` pieces of work in short transactions; nobody else has them then.
 
     `run` does one, in a thread of its own: it raises nothing for what the outside world does wrong.
@@ -24,31 +24,31 @@ class Source(Protocol):
     def next_due(self) -> dt.datetime | None: ...
 
 
-def sources() -> tuple[Source, ...]:
+def get_task_sources() -> tuple[TaskSource, ...]:
     """All sources; imported late, because their models need Django to be set up."""
-    from accounts.tasks import OLD_ANSWERS
-    from config.dashboard.tasks import FIGURES
+    from accounts.tasks import EXPIRED_IDEMPOTENCY_RECORDS
+    from config.dashboard.tasks import STATISTICS_TASK
     from credentials.connect import tasks as connects
     from credentials.notifications import mail as mails
     from credentials.probing import tasks as probes
     from credentials.refresh import tasks as refreshes
     from credentials.revocation import tasks
-    from events.tasks import SEALS
-    from webhooks.tasks import DELIVERIES, PRUNING
+    from events.tasks import EVENT_CHECKPOINTS
+    from webhooks.tasks import DELIVERIES, DELIVERY_PRUNING
 
     return (
-        refreshes.SOURCE,
+        refreshes.REFRESH_TASK,
         probes,
         mails,
         tasks,
-        connects.SOURCE,
+        connects.EXPIRE_TASK,
         DELIVERIES,
-        SEALS,
-        PRUNING,
-        OLD_ANSWERS,
-        FIGURES,
+        EVENT_CHECKPOINTS,
+        DELIVERY_PRUNING,
+        EXPIRED_IDEMPOTENCY_RECORDS,
+        STATISTICS_TASK,
     )
 
 
-RESERVED: Final = 16
+RESERVED_SHARE: Final = 16
 """One thread in so many is kept from the source that has all others: a hanging provider stops no mail."""

@@ -12,14 +12,14 @@ from typing import Any, Final
 import structlog
 from django.db import connections
 
-from config.worker.tasks import Source
+from config.worker.tasks import TaskSource
 
 log = structlog.get_logger(__name__)
 
 _END: Final = None
 
 
-class Threads:
+class ThreadPool:
     """`count` threads. `on_done` is called after each piece of work, in its thread."""
 
     def __init__(self, count: int, *, on_done: Callable[[], None]) -> None:
@@ -37,17 +37,17 @@ class Threads:
         for thread in self._threads:
             thread.start()
 
-    def give(self, source: Source, claim: Any) -> None:
+    def submit(self, source: TaskSource, claim: Any) -> None:
         with self._lock:
             self._running[source.name] += 1
         self._work.put((source, claim))
 
-    def running(self, name: str | None = None) -> int:
+    def count_running(self, name: str | None = None) -> int:
         """How many pieces are under way, of the source `name` or of all."""
         with self._lock:
             return self._running[name] if name else self._running.total()
 
-    def done(self) -> Counter[str]:
+    def count_done(self) -> Counter[str]:
         """How many pieces each source has had done, since the start."""
         with self._lock:
             return Counter(self._done)
@@ -59,7 +59,7 @@ class Threads:
         ends = time.monotonic() + patience
         for thread in self._threads:
             thread.join(max(ends - time.monotonic(), 0))
-        return self.running()
+        return self.count_running()
 
     def _serve(self) -> None:
         while (given := self._work.get()) is not _END:

@@ -15,14 +15,14 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 
 from common.actors import Actor
-from common.admin.model_admin import actor
-from common.errors import Problem
+from common.admin.model_admin import get_staff_actor
+from common.errors import ServiceError
 from credentials.core import queries
 from credentials.models import Credential
 from credentials.probing.on_demand import credential_check
-from credentials.refresh import fresh_token
-from credentials.revocation.policy import revocable
-from credentials.services.export import COLUMNS, cells
+from credentials.refresh import get_fresh_token
+from credentials.revocation.policy import can_revoke
+from credentials.services.export import EXPORT_COLUMNS, format_row
 
 AT_ONCE: Final = 10
 """A provider may take 12 s to answer, and the page waits. For many, the worker does what is due."""
@@ -45,7 +45,7 @@ def check_now(page: Any, request: HttpRequest, queryset: QuerySet[Credential]) -
 @admin.action(permissions=["use"], description="Refresh now: get a new access token")
 def refresh_now(page: Any, request: HttpRequest, queryset: QuerySet[Credential]) -> None:
     def refresh(row: Credential, who: Actor) -> str:
-        fresh = fresh_token(account_id=row.account_id, id=row.pk, actor=who, force=True)
+        fresh = get_fresh_token(account_id=row.account_id, id=row.pk, actor=who, force=True)
         until = f", good until {fresh.expires_at:%Y-%m-%d %H:%M} UTC" if fresh.expires_at else ""
         return f"refreshed{until}."
 
@@ -65,7 +65,7 @@ def export_selected(
 _ON_ONE: Final = {"check_now": check_now, "refresh_now": refresh_now}
 
 
-def act_on_one(page: Any, request: HttpRequest, row: Credential) -> HttpResponse:
+def run_action(page: Any, request: HttpRequest, row: Credential) -> HttpResponse:
     """Do to `row` what was posted as `action`, and go back to its page. Or 405; or BadRequest."""
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
@@ -76,9 +76,9 @@ def act_on_one(page: Any, request: HttpRequest, row: Credential) -> HttpResponse
     return redirect("admin:credentials_credential_change", row.pk)
 
 
-def after_deletion(row: Credential) -> str:
+def describe_deletion(row: Credential) -> str:
     """What deleting it will do at its provider."""
-    if revocable(row.kind):
+    if can_revoke(row.kind):
         return "its access is revoked at the provider, too"
     return (
         "its provider takes no revocation, so the secret stays valid there until it is ended there"
@@ -91,18 +91,18 @@ def _each(
     queryset: QuerySet[Credential],
     do: Callable[[Credential, Actor], str],
 ) -> None:
-    who = actor(request)
-    for row in page.few(request, queryset, AT_ONCE):
+    who = get_staff_actor(request)
+    for row in page.limit_selection(request, queryset, AT_ONCE):
         try:
             page.message_user(request, f"{row}: {do(row, who)}", messages.SUCCESS)
-        except Problem as problem:
+        except ServiceError as problem:
             page.message_user(request, f"{row}: {problem.detail}", messages.ERROR)
 
 
 def _csv(ids: list[uuid.UUID]) -> str:
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(COLUMNS)
-    for shown in queries.fetch(Credential.objects.filter(pk__in=ids), len(ids)):
-        writer.writerow(cells(shown.document))
+    writer.writerow(EXPORT_COLUMNS)
+    for shown in queries.fetch_filtered(Credential.objects.filter(pk__in=ids), len(ids)):
+        writer.writerow(format_row(shown.document))
     return text.getvalue()

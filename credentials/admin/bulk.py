@@ -13,11 +13,11 @@ from django.template.response import TemplateResponse
 
 from common.actors import Actor
 from common.admin.forms import StrictJSONField
-from common.admin.model_admin import actor
-from common.errors import Problem
+from common.admin.model_admin import get_staff_actor
+from common.errors import ServiceError
 from credentials.api.serializers import CredentialMergeSerializer
 from credentials.models import Credential
-from credentials.services.change_app import credential_move
+from credentials.services.change_app import credential_change_app
 from credentials.services.crud import credential_update
 from credentials.services.mark_reauth import credential_mark_for_reconnection
 from oauth_apps.models import OAuthApp
@@ -25,14 +25,14 @@ from oauth_apps.models import OAuthApp
 AT_MOST: Final = 50
 """What a page of the list shows: a line is said of each."""
 
-Do = Callable[[Credential, Actor], str]
+RowAction = Callable[[Credential, Actor], str]
 
 
 class ReconnectForm(forms.Form):
     """Nothing is asked but whether."""
 
 
-class MoveForm(forms.Form):
+class ChangeAppForm(forms.Form):
     oauth_app = forms.ModelChoiceField(OAuthApp.objects.none(), label="OAuth app")
 
 
@@ -47,8 +47,8 @@ class MetadataForm(forms.Form):
     def clean_patch(self) -> dict[str, Any]:
         patch = self.cleaned_data["patch"]
         try:
-            sent = CredentialMergeSerializer(data={"metadata": patch}).checked()
-        except Problem as problem:
+            sent = CredentialMergeSerializer(data={"metadata": patch}).validate_data()
+        except ServiceError as problem:
             reasons = [reason for found in problem.fields.values() for reason in found]
             raise forms.ValidationError(reasons or problem.detail) from None
         checked: dict[str, Any] = sent["metadata"]
@@ -63,7 +63,7 @@ def mark_for_reconnection(
         done = credential_mark_for_reconnection(account_id=row.account_id, id=row.pk, actor=who)
         return "marked for reconnection." if done else "waits for reconnection already."
 
-    rows = page.few(request, queryset, AT_MOST)
+    rows = page.limit_selection(request, queryset, AT_MOST)
     form = ReconnectForm(request.POST)
     lead = (
         "They are refreshed and used no more until their owners connect them again. Owners whose"
@@ -76,12 +76,12 @@ def mark_for_reconnection(
 def move_to_app(
     page: Any, request: HttpRequest, queryset: QuerySet[Credential]
 ) -> HttpResponse | None:
-    rows = page.few(request, queryset, AT_MOST)
+    rows = page.limit_selection(request, queryset, AT_MOST)
     if len({(row.account_id, row.provider) for row in rows}) > 1:
         text = "Select credentials of one account and one provider; nothing was done."
         page.message_user(request, text, messages.ERROR)
         return None
-    form = MoveForm(request.POST if "apply" in request.POST else None)
+    form = ChangeAppForm(request.POST if "apply" in request.POST else None)
     field: Any = form.fields["oauth_app"]
     if rows:
         first = rows[0]
@@ -92,7 +92,7 @@ def move_to_app(
     def move(row: Credential, who: Actor) -> str:
         app = form.cleaned_data["oauth_app"]
         which: Any = {"account_id": row.account_id, "id": row.pk, "actor": who}
-        done = credential_move(**which, oauth_app_id=app.pk)
+        done = credential_change_app(**which, oauth_app_id=app.pk)
         return f"moved to {app}." if done else f"is of {app} already."
 
     lead = (
@@ -121,7 +121,7 @@ def edit_metadata(
         row.refresh_from_db(fields=["revision"])
         return "metadata edited." if row.revision != before else "has this metadata already."
 
-    rows = page.few(request, queryset, AT_MOST)
+    rows = page.limit_selection(request, queryset, AT_MOST)
     lead = "The same change is made to each. A row that would then break a rule stays as it is."
     return _asked(page, request, rows, form, edit, "Edit metadata", lead)
 
@@ -131,7 +131,7 @@ def _asked(
     request: HttpRequest,
     rows: list[Credential],
     form: forms.Form,
-    do: Do,
+    do: RowAction,
     title: str,
     lead: str,
 ) -> HttpResponse | None:
@@ -153,12 +153,12 @@ def _asked(
     return TemplateResponse(request, "admin/credentials/credential/bulk.html", context)
 
 
-def _do_each(page: Any, request: HttpRequest, rows: list[Credential], do: Do) -> None:
-    who = actor(request)
+def _do_each(page: Any, request: HttpRequest, rows: list[Credential], do: RowAction) -> None:
+    who = get_staff_actor(request)
     for row in rows:
         try:
             page.message_user(request, f"{row}: {do(row, who)}", messages.SUCCESS)
-        except Problem as problem:
+        except ServiceError as problem:
             other = problem.extra.get("id")
             also = f" ({other})" if other else ""
             page.message_user(request, f"{row}: {problem.detail}{also}", messages.ERROR)

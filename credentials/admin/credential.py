@@ -14,37 +14,56 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from common.admin.filters import AccountFilter, HealthFilter
-from common.admin.formatting import NOTHING, badge, distance, health_report, mark, moment, pretty
-from common.admin.model_admin import ServiceAdmin, actor, seen_revision
+from common.admin.formatting import (
+    EMPTY_VALUE,
+    format_badge,
+    format_health,
+    format_json,
+    format_minute,
+    format_provider,
+    format_relative_time,
+)
+from common.admin.model_admin import ServiceAdmin, get_staff_actor, read_form_etags
 from common.admin.pagination import KeysetChangeList
 from credentials.admin import formatting
 from credentials.admin.actions import (
-    act_on_one,
-    after_deletion,
     check_now,
+    describe_deletion,
     export_selected,
     refresh_now,
+    run_action,
 )
 from credentials.admin.bulk import edit_metadata, mark_for_reconnection, move_to_app
-from credentials.admin.filters import AppFilter, ExpiryFilter, KindFilter, MetadataFilter, UseFilter
-from credentials.admin.forms import BOX, CredentialAddForm, CredentialForm, KindChoice
-from credentials.admin.leaked_secret import leak_page
-from credentials.admin.policy import policy_page, policy_shown
+from credentials.admin.filters import (
+    AppFilter,
+    ExpiryFilter,
+    KindFilter,
+    LastUsedFilter,
+    MetadataFilter,
+)
+from credentials.admin.forms import (
+    PROPERTY_PREFIX,
+    CredentialAddForm,
+    CredentialForm,
+    KindChoiceForm,
+)
+from credentials.admin.leaked_secret import leaked_secret_page
+from credentials.admin.policy import policy_page, render_policy
 from credentials.admin.reveal import reveal_page
-from credentials.admin.search import search
+from credentials.admin.search import search_credentials
 from credentials.api.serializers import CredentialUpdateSerializer
 from credentials.models import Credential
 from credentials.services.crud import (
-    Changes,
+    CredentialChanges,
     credential_delete,
     credential_import,
     credential_update,
 )
-from credentials.services.properties import credential_amend
+from credentials.services.properties import credential_update_properties
 from credentials.services.rotate import credential_rotate
-from events.admin import TrailHistory, recent_events
+from events.admin import EventHistoryMixin, render_recent_events
 from oauth_apps.admin import ProviderFilter
-from providers.registry import registry
+from providers.registry import get_registry
 
 _EDITED: Final = ("name", "owner_email", "metadata")
 _FACTS: Final = (
@@ -58,7 +77,7 @@ _FACTS: Final = (
 
 
 @admin.register(Credential)
-class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
+class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
     form = CredentialForm
     add_form = CredentialAddForm
     actions = (
@@ -70,7 +89,7 @@ class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
         "title", "status", "of_provider", "account", "app", "last_used", "expires",
     )  # fmt: skip
     list_filter = (
-        HealthFilter, AccountFilter, ProviderFilter, KindFilter, AppFilter, ExpiryFilter, UseFilter,
+        HealthFilter, AccountFilter, ProviderFilter, KindFilter, AppFilter, ExpiryFilter, LastUsedFilter,
         MetadataFilter,
     )  # fmt: skip
     list_select_related = ("account", "oauth_app", "use")
@@ -101,72 +120,74 @@ class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
 
     @admin.display(description="provider")
     def provider_name(self, credential: Credential) -> SafeString:
-        found = registry().provider(credential.provider)
+        found = get_registry().get_provider(credential.provider)
         known = found is not None and found.slug == credential.provider
-        return mark(credential.provider, found.name if found and known else credential.provider)
+        return format_provider(
+            credential.provider, found.name if found and known else credential.provider
+        )
 
     @admin.display(description="health")
     def status(self, credential: Credential) -> SafeString:
-        return badge(credential.health_status)
+        return format_badge(credential.health_status)
 
     @admin.display(description="OAuth app")
     def app(self, credential: Credential) -> SafeString:
         found = credential.oauth_app
         if found is None:
-            return NOTHING
+            return EMPTY_VALUE
         page = reverse("admin:oauth_apps_oauthapp_change", args=[found.pk])
         return format_html('<a href="{}">{}</a>', page, found)
 
     @admin.display(description="expires")
     def expires(self, credential: Credential) -> SafeString:
-        return distance(credential.expires_at)
+        return format_relative_time(credential.expires_at)
 
     @admin.display(description="last used")
     def last_used(self, credential: Credential) -> SafeString:
         try:
-            return distance(credential.use.last_used_at)
+            return format_relative_time(credential.use.last_used_at)
         except ObjectDoesNotExist:
             return SafeString('<span class="lk-none">never</span>')
 
     @admin.display(description="expires (UTC)")
     def expires_exactly(self, credential: Credential) -> SafeString:
-        return moment(credential.expires_at)
+        return format_minute(credential.expires_at)
 
     @admin.display(description="obtained (UTC)")
     def obtained(self, credential: Credential) -> SafeString:
-        return moment(credential.obtained_at)
+        return format_minute(credential.obtained_at)
 
     @admin.display(description="created (UTC)")
     def created(self, credential: Credential) -> SafeString:
-        return moment(credential.created_at)
+        return format_minute(credential.created_at)
 
     @admin.display(description="updated (UTC)")
     def updated(self, credential: Credential) -> SafeString:
-        return moment(credential.updated_at)
+        return format_minute(credential.updated_at)
 
     @admin.display(description="refresh")
     def refreshing(self, credential: Credential) -> SafeString:
-        return formatting.refresh_state(credential)
+        return formatting.render_refresh_state(credential)
 
     @admin.display(description="properties")
     def masked(self, credential: Credential) -> SafeString:
-        return pretty(credential.properties)
+        return format_json(credential.properties)
 
     @admin.display(description="health")
     def health_now(self, credential: Credential) -> SafeString:
-        return health_report(credential.health)
+        return format_health(credential.health)
 
     @admin.display(description="history")
     def health_before(self, credential: Credential) -> SafeString:
-        return formatting.health_changes(credential)
+        return formatting.render_health_changes(credential)
 
     @admin.display(description="policy")
     def policy(self, credential: Credential) -> SafeString:
-        return policy_shown(credential)
+        return render_policy(credential)
 
     @admin.display(description="events")
     def latest(self, credential: Credential) -> SafeString:
-        return recent_events(credential.account_id, credential.pk)
+        return render_recent_events(credential.account_id, credential.pk)
 
     def has_use_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("credentials.use_credential")
@@ -212,8 +233,8 @@ class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Credential], search_term: str
     ) -> tuple[QuerySet[Credential], bool]:
-        found = self.by_id(queryset, search_term)
-        return (search(queryset, search_term) if found is None else found), False
+        found = self.filter_by_id(queryset, search_term)
+        return (search_credentials(queryset, search_term) if found is None else found), False
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: Credential | None = None
@@ -223,7 +244,9 @@ class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
     def get_form(
         self, request: Any, obj: Credential | None = None, change: bool = False, **kwargs: Any
     ) -> Any:
-        kwargs["fields"] = [n for n in kwargs.get("fields") or () if not n.startswith(BOX)] or None
+        kwargs["fields"] = [
+            n for n in kwargs.get("fields") or () if not n.startswith(PROPERTY_PREFIX)
+        ] or None
         form = super().get_form(request, obj, change, **kwargs)
         if obj is None:
             form.kind, form.account = request.chosen["kind"], request.chosen["account"]
@@ -253,9 +276,9 @@ class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
     def _boxes(self, request: HttpRequest, obj: Credential) -> list[str]:
         form = CredentialForm(instance=obj)
         if self.has_rotate_permission(request) or form.kind is None:
-            return form.boxes()
-        secret = {BOX + name for name in form.kind.secret_fields}
-        return [name for name in form.boxes() if name not in secret]
+            return form.property_field_names()
+        secret = {PROPERTY_PREFIX + name for name in form.kind.secret_fields}
+        return [name for name in form.property_field_names() if name not in secret]
 
     def _add_fieldsets(self, request: Any) -> Any:
         form = self.get_form(
@@ -265,23 +288,26 @@ class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
         app = ["oauth_app"] if "oauth_app" in made.fields else []
         rest = ("name", "owner_email", "external_id", "metadata")
         title = request.chosen["kind"].title
-        return [(title, {"fields": [*app, *made.boxes()]}), ("About it", {"fields": rest})]
+        return [
+            (title, {"fields": [*app, *made.property_field_names()]}),
+            ("About it", {"fields": rest}),
+        ]
 
     def add_view(
         self, request: Any, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> Any:
         if not self.has_add_permission(request):
             raise PermissionDenied
-        choice = KindChoice(request.GET if "kind" in request.GET else None)
+        choice = KindChoiceForm(request.GET if "kind" in request.GET else None)
         if not choice.is_valid():
             return self._choose(request, choice)
-        kind = registry().kinds[choice.cleaned_data["kind"]]
+        kind = get_registry().kinds[choice.cleaned_data["kind"]]
         request.chosen = {"account": choice.cleaned_data["account"], "kind": kind}
-        provider = registry().providers[kind.provider].name
+        provider = get_registry().providers[kind.provider].name
         title = f"Add a credential of {provider} to {request.chosen['account']}"
         return super().add_view(request, form_url, {**(extra_context or {}), "title": title})
 
-    def _choose(self, request: HttpRequest, choice: KindChoice) -> HttpResponse:
+    def _choose(self, request: HttpRequest, choice: KindChoiceForm) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
             "title": "Add a credential",
@@ -294,7 +320,7 @@ class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         if row := kwargs.get("obj"):
-            kind = registry().kind(row.kind)
+            kind = get_registry().get_kind(row.kind)
             may_use = self.has_use_permission(request)
             context["may_check"] = may_use
             context["may_refresh"] = may_use and kind is not None and kind.refreshes
@@ -305,7 +331,7 @@ class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
     def leak_view(self, request: HttpRequest) -> HttpResponse:
         if not self.has_reveal_permission(request):
             raise PermissionDenied
-        return leak_page(request, self.admin_site.each_context(request))
+        return leaked_secret_page(request, self.admin_site.each_context(request))
 
     def reveal_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._of_one(request, object_id, self.has_reveal_permission(request), reveal_page)
@@ -317,7 +343,7 @@ class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
         """An action of the list, on the credential that is looked at."""
 
         def act(request: HttpRequest, found: Credential, _: Any) -> HttpResponse:
-            return act_on_one(self, request, found)
+            return run_action(self, request, found)
 
         return self._of_one(request, object_id, self.has_use_permission(request), act)
 
@@ -341,7 +367,7 @@ class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
         else:
             account = request.chosen["account"]
             outcome = credential_import(
-                account_id=account.pk, actor=actor(request), body=form.body()
+                account_id=account.pk, actor=get_staff_actor(request), body=form.import_body()
             )
             obj.pk, request.outcome = outcome.id, outcome.result
         obj.refresh_from_db(fields=["name", "properties"])
@@ -351,11 +377,13 @@ class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
         values = {name: form.cleaned_data[name] for name in _EDITED}
         if not values["name"]:
             del values["name"]
-        sent = CredentialUpdateSerializer(data=values).checked()
+        sent = CredentialUpdateSerializer(data=values).validate_data()
         sent.setdefault("name", "")
-        which: Any = {"account_id": obj.account_id, "id": obj.pk, "actor": actor(request)}
-        credential_update(**which, changes=cast(Changes, sent), if_match=seen_revision(form))
-        others, secrets = form.others(), form.secrets()
+        which: Any = {"account_id": obj.account_id, "id": obj.pk, "actor": get_staff_actor(request)}
+        credential_update(
+            **which, changes=cast(CredentialChanges, sent), if_match=read_form_etags(form)
+        )
+        others, secrets = form.changed_properties(), form.new_secrets()
         if secrets:
             if not self.has_rotate_permission(request):
                 raise PermissionDenied
@@ -364,7 +392,7 @@ class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
             credential_rotate(**which, properties={**with_them, **secrets})
             others = {name: value for name, value in others.items() if value is None}
         if others:
-            credential_amend(**which, properties=others)
+            credential_update_properties(**which, properties=others)
 
     def response_add(
         self, request: Any, obj: Credential, post_url_continue: str | None = None
@@ -376,14 +404,14 @@ class CredentialAdmin(TrailHistory, ServiceAdmin[Credential]):
         return super().response_add(request, obj, post_url_continue)
 
     def delete_model(self, request: HttpRequest, obj: Credential) -> None:
-        credential_delete(account_id=obj.account_id, id=obj.pk, actor=actor(request))
+        credential_delete(account_id=obj.account_id, id=obj.pk, actor=get_staff_actor(request))
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
         """Each row with what the worker will tell its provider once it is gone."""
         _, counts, missing, protected = super().get_deleted_objects(objs, request)
-        rows = [format_html("{} ({}): {}", row, row.kind, after_deletion(row)) for row in objs]
+        rows = [format_html("{} ({}): {}", row, row.kind, describe_deletion(row)) for row in objs]
         return rows, counts, missing, protected
 
 

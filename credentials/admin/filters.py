@@ -9,12 +9,12 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from common import strict_json
-from common.admin.filters import BoxesFilter, MenuFilter, SpanFilter
+from common.admin.filters import DateRangeFilter, MenuFilter, TextInputFilter
 from common.db.ids import parse_uuid
-from common.errors import Problem
+from common.errors import ServiceError
 from credentials.models import Credential
 from oauth_apps.models import OAuthApp
-from providers.registry import registry
+from providers.registry import get_registry
 
 APPS_OFFERED: Final = 100
 
@@ -26,8 +26,8 @@ class KindFilter(MenuFilter):
     parameter_name = "kind"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        chosen = registry().provider(request.GET.get("provider", ""))
-        providers = [chosen] if chosen else registry().providers.values()
+        chosen = get_registry().get_provider(request.GET.get("provider", ""))
+        providers = [chosen] if chosen else get_registry().providers.values()
         return sorted((name, name) for provider in providers for name in provider.kinds)
 
     def queryset(
@@ -61,7 +61,7 @@ class AppFilter(MenuFilter):
         return queryset.filter(oauth_app_id=id) if id else queryset.none()
 
 
-class ExpiryFilter(SpanFilter):
+class ExpiryFilter(DateRangeFilter):
     title = "expires"
     parameter_name = "expires"
     field = "expires_at"
@@ -74,7 +74,7 @@ class ExpiryFilter(SpanFilter):
     never = "has no end"
 
 
-class UseFilter(SpanFilter):
+class LastUsedFilter(DateRangeFilter):
     title = "last used"
     parameter_name = "used"
     field = "use__last_used_at"
@@ -86,7 +86,7 @@ class UseFilter(SpanFilter):
     never = "never"
 
 
-class MetadataFilter(BoxesFilter):
+class MetadataFilter(TextInputFilter):
     """One key and its value, by the API's rule: the metadata contains `{key: value}`."""
 
     title = "metadata"
@@ -105,7 +105,7 @@ class MetadataFilter(BoxesFilter):
             return queryset.none()
         try:
             sought = strict_json.check_metadata({key: _value(value)})
-        except Problem as problem:
+        except ServiceError as problem:
             messages.warning(request, f"Metadata: {problem.detail}")
             return queryset.none()
         return queryset.filter(metadata__jsoncontains=sought)
@@ -115,5 +115,5 @@ def _value(typed: str) -> Any:
     """What was typed as JSON if it is that, else as the text that it is."""
     try:
         return strict_json.loads(typed)
-    except Problem:
+    except ServiceError:
         return typed

@@ -8,13 +8,13 @@ from django.template.loader import render_to_string
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from common.admin.formatting import NOTHING, badge, distance
+from common.admin.formatting import EMPTY_VALUE, format_badge, format_relative_time
 from credentials.health.models import HealthChange
 from credentials.models import Credential
-from credentials.services.mark_reauth import MARKED
-from providers.registry import registry
+from credentials.services.mark_reauth import MARKED_BY_STAFF
+from providers.registry import get_registry
 
-CHANGES: Final = 20
+MAX_CHANGES: Final = 20
 _MARKED_HERE: Final = "Marked here for reconnection: the owner has to connect again."
 _STATES: Final = {
     "needs_reauth": "The provider refuses the grant: the owner has to connect again.",
@@ -22,24 +22,26 @@ _STATES: Final = {
 }
 
 
-def health_changes(credential: Credential) -> SafeString:
+def render_health_changes(credential: Credential) -> SafeString:
     """The last changes of its status, newest first, and what each rested on."""
     changes = HealthChange.objects.filter(
         account_id=credential.account_id, target_id=credential.pk
     ).order_by("-id")
-    return render_to_string("admin/latchkey/health_changes.html", {"changes": changes[:CHANGES]})
+    return render_to_string(
+        "admin/latchkey/health_changes.html", {"changes": changes[:MAX_CHANGES]}
+    )
 
 
-def refresh_state(credential: Credential) -> SafeString:
+def render_refresh_state(credential: Credential) -> SafeString:
     """How its access token is kept fresh, in a sentence."""
-    kind = registry().kind(credential.kind)
+    kind = get_registry().get_kind(credential.kind)
     if kind is None or not kind.refreshes:
         return SafeString("This kind is not refreshed.")
     if said := _STATES.get(credential.refresh_state):
-        marked = credential.refresh_error == MARKED
-        return format_html("{} {}", badge("error"), _MARKED_HERE if marked else said)
+        marked = credential.refresh_error == MARKED_BY_STAFF
+        return format_html("{} {}", format_badge("error"), _MARKED_HERE if marked else said)
     parts = [
-        format_html("{} {}", title, distance(moment))
+        format_html("{} {}", title, format_relative_time(moment))
         for title, moment in (
             ("last refreshed", credential.refresh_last_at),
             ("next", credential.refresh_next_at),
@@ -48,4 +50,4 @@ def refresh_state(credential: Credential) -> SafeString:
     ]
     if credential.refresh_error:
         parts.append(format_html("last error: {}", credential.refresh_error))
-    return SafeString(", ".join(parts)) if parts else NOTHING
+    return SafeString(", ".join(parts)) if parts else EMPTY_VALUE

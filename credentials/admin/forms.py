@@ -9,18 +9,18 @@ from django import forms
 
 from accounts.models import Account
 from common.admin.forms import LinesField, ServiceForm, StrictJSONField, secret_input
-from common.errors import Problem
+from common.errors import ServiceError
 from credentials.models import Credential
 from providers.kinds import Kind
-from providers.registry import registry
+from providers.registry import get_registry
 
-BOX = "p-"
+PROPERTY_PREFIX = "p-"
 """What the names of the boxes of properties start with."""
 
 _FIRST = ("name", "owner_email", "external_id", "metadata")
 
 
-class KindChoice(forms.Form):
+class KindChoiceForm(forms.Form):
     """Step one of adding: whose it is, and what kind of credential."""
 
     account = forms.ModelChoiceField(Account.objects.all())
@@ -28,7 +28,7 @@ class KindChoice(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        providers = sorted(registry().providers.values(), key=lambda found: found.name.lower())
+        providers = sorted(get_registry().providers.values(), key=lambda found: found.name.lower())
         groups = [
             (p.name, [(kind.name, f"{p.name}: {kind.title}") for kind in p.kinds.values()])
             for p in providers
@@ -45,33 +45,33 @@ class _Boxes(ServiceForm[Credential]):
             if name in {"kind", "name"}:
                 continue
             secret = name in kind.secret_fields
-            field = box(name, parts[name], secret=secret)
+            field = build_property_field(name, parts[name], secret=secret)
             field.required = required and name in needed
-            self.fields[BOX + name] = field
+            self.fields[PROPERTY_PREFIX + name] = field
 
-    def boxes(self) -> list[str]:
-        return [name for name in self.fields if name.startswith(BOX)]
+    def property_field_names(self) -> list[str]:
+        return [name for name in self.fields if name.startswith(PROPERTY_PREFIX)]
 
-    def typed(self) -> dict[str, Any]:
+    def submitted_properties(self) -> dict[str, Any]:
         """The properties that were typed; None for an empty box."""
         cleaned = self.cleaned_data
         return {
-            name.removeprefix(BOX): None if cleaned[name] in ("", []) else cleaned[name]
-            for name in self.boxes()
+            name.removeprefix(PROPERTY_PREFIX): None if cleaned[name] in ("", []) else cleaned[name]
+            for name in self.property_field_names()
             if name in cleaned
         }
 
-    def _refuse(self, problem: Problem) -> None:
+    def _refuse(self, problem: ServiceError) -> None:
         """What is said of a property stands at its box."""
         others = {}
         for path, reasons in problem.fields.items():
-            name = BOX + path.removeprefix("properties.").partition(".")[0]
+            name = PROPERTY_PREFIX + path.removeprefix("properties.").partition(".")[0]
             if path.startswith("properties.") and name in self.fields:
                 self.add_error(name, [reason[:1].upper() + reason[1:] for reason in reasons])
             else:
                 others[path] = reasons
         if others or not problem.fields:
-            super()._refuse(Problem(problem.detail, fields=others))
+            super()._refuse(ServiceError(problem.detail, fields=others))
 
 
 class CredentialForm(_Boxes):
@@ -88,12 +88,12 @@ class CredentialForm(_Boxes):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.kind = registry().kind(self.instance.kind)
+        self.kind = get_registry().get_kind(self.instance.kind)
         if self.kind:
             self.add_boxes(self.kind, required=False)
-        fixed = fixed_fields(self.kind, self.instance) if self.kind else set()
-        for name in self.boxes():
-            prop, field = name.removeprefix(BOX), self.fields[name]
+        fixed = identity_property_names(self.kind, self.instance) if self.kind else set()
+        for name in self.property_field_names():
+            prop, field = name.removeprefix(PROPERTY_PREFIX), self.fields[name]
             if self.kind and prop in self.kind.secret_fields:
                 held = "Leave blank to keep" if prop in self.instance.properties else "None is held"
                 field.help_text = f"{held}. {field.help_text}".strip()
@@ -103,18 +103,24 @@ class CredentialForm(_Boxes):
                 field.disabled = True
                 field.help_text = "Says which upstream account this is, so it stays."
 
-    def secrets(self) -> dict[str, Any]:
+    def new_secrets(self) -> dict[str, Any]:
         names = self.kind.secret_fields if self.kind else ()
-        return {n: value for n, value in self.typed().items() if n in names and value is not None}
+        return {
+            n: value
+            for n, value in self.submitted_properties().items()
+            if n in names and value is not None
+        }
 
-    def others(self) -> dict[str, Any]:
+    def changed_properties(self) -> dict[str, Any]:
         """The changed properties that are no secrets."""
         secret = self.kind.secret_fields if self.kind else ()
         held: Mapping[str, Any] = self.instance.properties
         return {
             name: value
-            for name, value in self.typed().items()
-            if name not in secret and BOX + name in self.data and value != held.get(name)
+            for name, value in self.submitted_properties().items()
+            if name not in secret
+            and PROPERTY_PREFIX + name in self.data
+            and value != held.get(name)
         }
 
 
@@ -149,7 +155,7 @@ class CredentialAddForm(_Boxes):
         if not kind.needs_app and not app.queryset.exists():
             del self.fields["oauth_app"]
 
-    def body(self) -> dict[str, Any]:
+    def import_body(self) -> dict[str, Any]:
         body = {
             name: self.cleaned_data[name]
             for name in _FIRST
@@ -157,17 +163,19 @@ class CredentialAddForm(_Boxes):
         }
         if app := self.cleaned_data.get("oauth_app"):
             body["oauth_app_id"] = str(app.pk)
-        given = {name: value for name, value in self.typed().items() if value is not None}
+        given = {
+            name: value for name, value in self.submitted_properties().items() if value is not None
+        }
         return {**body, "properties": {"kind": self.kind.name, **given}}
 
 
-def fixed_fields(kind: Kind, row: Credential) -> set[str]:
+def identity_property_names(kind: Kind, row: Credential) -> set[str]:
     """What tells its upstream account: another value would be another credential."""
     return {"provider"} if row.external_id else {"provider", *(p.field for p in kind.identity)}
 
 
-def box(name: str, part: Mapping[str, Any], *, secret: bool) -> forms.Field:
-    """A box that carries what is typed. What is right is `providers.properties.clean`'s to say."""
+def build_property_field(name: str, part: Mapping[str, Any], *, secret: bool) -> forms.Field:
+    """A box that carries what is typed. What is right is `providers.properties.validate_properties`'s to say."""
     common: dict[str, Any] = {"label": _label(name), "help_text": part.get("description", "")}
     if "enum" in part:
         choices = [("", "---------"), *((value, value) for value in part["enum"])]

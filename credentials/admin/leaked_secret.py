@@ -12,12 +12,12 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts.models import Account
 from common.admin.forms import secret_input
-from common.admin.model_admin import actor
+from common.admin.model_admin import get_staff_actor
 from credentials.models import Credential
-from credentials.services.leak_search import credentials_holding
+from credentials.services.leak_search import credential_find_by_secret
 
 
-class LeakForm(forms.Form):
+class LeakedSecretForm(forms.Form):
     account = forms.ModelChoiceField(Account.objects.all())
     secret = forms.CharField(
         strip=True,
@@ -29,14 +29,14 @@ class LeakForm(forms.Form):
 
 @never_cache
 @sensitive_post_parameters()
-def leak_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
-    form = LeakForm(request.POST or None)
+def leaked_secret_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+    form = LeakedSecretForm(request.POST or None)
     page = {**context, "title": "Find a leaked secret", "opts": Credential._meta, "form": form}
     if request.method == "POST" and form.is_valid():
-        ids = credentials_holding(
+        ids = credential_find_by_secret(
             account_id=form.cleaned_data["account"].pk,
             value=form.cleaned_data["secret"],
-            actor=actor(request),
+            actor=get_staff_actor(request),
         )
         shown = Credential.objects.only("id", "name", "properties", "kind")
         page["found"] = shown.filter(pk__in=ids).order_by("-id")

@@ -15,13 +15,13 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from common.admin.formatting import NOTHING
+from common.admin.formatting import EMPTY_VALUE
 from credentials.connect.models import ConnectLink, PendingGrant
-from credentials.connect.settings import shown_of_app
+from credentials.connect.settings import represent_app_settings
 from credentials.models import Credential
 from oauth_apps.admin import OAuthAppAdmin
 from oauth_apps.models import OAuthApp
-from providers.registry import registry
+from providers.registry import get_registry
 
 COUNTED: Final = 10_000
 """How far the dependents of one app are counted: a page waits for no more."""
@@ -46,10 +46,10 @@ class ConnectedOAuthAppAdmin(OAuthAppAdmin):
     @admin.display(description="redirect URI to register")
     def callback(self, app: OAuthApp) -> SafeString:
         """One line in a box of its own: a triple click takes it whole, without a script."""
-        provider = registry().providers.get(app.provider)
+        provider = get_registry().providers.get(app.provider)
         if provider is None or provider.oauth is None:
-            return NOTHING
-        address = shown_of_app(app)["callback_url"]
+            return EMPTY_VALUE
+        address = represent_app_settings(app)["callback_url"]
         return format_html(
             '<code class="lk-token">{}</code><div class="help">{}</div>',
             address,
@@ -58,7 +58,7 @@ class ConnectedOAuthAppAdmin(OAuthAppAdmin):
 
     @admin.display(description="credentials that depend on it")
     def dependents(self, app: OAuthApp) -> SafeString:
-        shown, count = counted(app.credentials.all())
+        shown, count = count_capped(app.credentials.all())
         if not count:
             return SafeString("None.")
         page = reverse("admin:credentials_credential_changelist")
@@ -68,7 +68,9 @@ class ConnectedOAuthAppAdmin(OAuthAppAdmin):
 
     @admin.display(description="if it is deleted")
     def breaks(self, app: OAuthApp) -> SafeString:
-        return format_html_join("", "<div>{}</div>", ((said,) for said in consequences(app)))
+        return format_html_join(
+            "", "<div>{}</div>", ((said,) for said in describe_app_deletion(app))
+        )
 
     def get_fieldsets(self, request: HttpRequest, obj: OAuthApp | None = None) -> Any:
         found = super().get_fieldsets(request, obj)
@@ -86,15 +88,15 @@ class ConnectedOAuthAppAdmin(OAuthAppAdmin):
     ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
         """Each app with what goes with it, or what keeps it; a single one that is kept is protected."""
         _, counts, missing, protected = super().get_deleted_objects(objs, request)
-        rows = [format_html("{}: {}", app, " ".join(consequences(app))) for app in objs]
-        if len(rows) == 1 and keeps(objs[0]):
-            protected = [" ".join(consequences(objs[0]))]
+        rows = [format_html("{}: {}", app, " ".join(describe_app_deletion(app))) for app in objs]
+        if len(rows) == 1 and deletion_blocker(objs[0]):
+            protected = [" ".join(describe_app_deletion(objs[0]))]
         return rows, counts, missing, protected
 
 
-def keeps(app: OAuthApp) -> str:
+def deletion_blocker(app: OAuthApp) -> str:
     """What needs it, so that it cannot be deleted now; or ""."""
-    shown, count = counted(app.credentials.all())
+    shown, count = count_capped(app.credentials.all())
     if count:
         uses = "credential needs" if count == 1 else "credentials need"
         return f"{shown} {uses} it to be refreshed and used."
@@ -103,11 +105,11 @@ def keeps(app: OAuthApp) -> str:
     return ""
 
 
-def consequences(app: OAuthApp) -> list[str]:
+def describe_app_deletion(app: OAuthApp) -> list[str]:
     """What deleting it would do, in sentences; the first says whether it can be deleted at all."""
-    links, open_links = counted(ConnectLink.objects.filter(oauth_app=app, status__in=_LIVE))
+    links, open_links = count_capped(ConnectLink.objects.filter(oauth_app=app, status__in=_LIVE))
     said = ["It can be deleted: no credential depends on it."]
-    if kept := keeps(app):
+    if kept := deletion_blocker(app):
         said = [
             f"It cannot be deleted now: {kept}"
             " What depends on it goes first: to another app of the same provider, or away."
@@ -118,7 +120,7 @@ def consequences(app: OAuthApp) -> list[str]:
     return [*said, _NOT_TOLD]
 
 
-def counted(rows: QuerySet[Credential] | QuerySet[ConnectLink]) -> tuple[str, int]:
+def count_capped(rows: QuerySet[Credential] | QuerySet[ConnectLink]) -> tuple[str, int]:
     """How many there are, as shown and as counted: no further than COUNTED."""
     count = rows.order_by()[: COUNTED + 1].count()
     return (f"more than {COUNTED:,}" if count > COUNTED else f"{count:,}"), count

@@ -17,12 +17,12 @@ from django.utils.text import capfirst
 from django.views.decorators.cache import never_cache
 
 from common.admin.forms import LinesField
-from common.admin.model_admin import actor
-from common.errors import Invalid, Problem
+from common.admin.model_admin import get_staff_actor
+from common.errors import InvalidInputError, ServiceError
 from credentials.api.policy_serializers import PolicySerializer
 from credentials.models import Credential
 from credentials.proxy.policy import policy_read, policy_set
-from providers.registry import registry
+from providers.registry import get_registry
 
 Document = Mapping[str, Any]
 
@@ -69,12 +69,12 @@ class PolicyForm(forms.Form):
             self.add_error("nothing", "Leave the methods or the paths empty, or untick this.")
         if not self.errors:
             try:
-                typed["policy"] = PolicySerializer(data=_document(typed)).checked()
-            except Invalid as problem:
+                typed["policy"] = PolicySerializer(data=_document(typed)).validate_data()
+            except InvalidInputError as problem:
                 self.refuse(problem)
         return typed
 
-    def refuse(self, problem: Problem) -> None:
+    def refuse(self, problem: ServiceError) -> None:
         if not problem.fields:
             self.add_error(None, problem.detail)
         for path, reasons in problem.fields.items():
@@ -92,8 +92,13 @@ def policy_page(request: HttpRequest, row: Credential, context: dict[str, Any]) 
     if request.method == "POST" and form.is_valid():
         typed = form.cleaned_data
         try:
-            policy_set(**which, actor=actor(request), policy=typed["policy"], seen=typed["seen"])
-        except Problem as problem:
+            policy_set(
+                **which,
+                actor=get_staff_actor(request),
+                policy=typed["policy"],
+                expected=typed["seen"],
+            )
+        except ServiceError as problem:
             form.refuse(problem)
         else:
             messages.success(request, "The policy was saved.")
@@ -103,7 +108,7 @@ def policy_page(request: HttpRequest, row: Credential, context: dict[str, Any]) 
     return TemplateResponse(request, template, {**context, **page})
 
 
-def policy_shown(row: Credential) -> SafeString:
+def render_policy(row: Credential) -> SafeString:
     """What is restricted, a line for each; by the provider's own limits, too."""
     lines = [*_lines(policy_read(account_id=row.account_id, id=row.pk)), *_limits(row)]
     if not lines:
@@ -124,8 +129,8 @@ def _lines(held: Document) -> Iterator[tuple[str, str]]:
 
 
 def _limits(row: Credential) -> Iterator[tuple[str, str]]:
-    provider = registry().provider(row.provider)
-    for limit in provider.enforced(row.kind) if provider else ():
+    provider = get_registry().get_provider(row.provider)
+    for limit in provider.get_enforced_limits(row.kind) if provider else ():
         if limit.requests:
             yield "Provider", f"{limit.requests} requests in {limit.seconds} seconds"
         if limit.at_once:

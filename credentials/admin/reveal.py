@@ -12,22 +12,22 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django_otp import user_has_device
 
-from accounts.login import prove_again
+from accounts.login import reauthenticate
 from common.admin.forms import CodeInput
-from common.admin.model_admin import actor
-from common.errors import Problem
-from common.text import label_fault
+from common.admin.model_admin import get_staff_actor
+from common.errors import ServiceError
+from common.text import find_label_error
 from credentials.models import Credential
-from credentials.services.reveal import AN_HOUR, REASON_LENGTH, credential_reveal
+from credentials.services.reveal import MAX_REASON_LENGTH, MAX_REVEALS_PER_HOUR, credential_reveal
 from providers.properties import MASK
 
-SECONDS: Final = 30
+DISPLAY_SECONDS: Final = 30
 
 
 class RevealForm(forms.Form):
     secret = forms.ChoiceField(label="Which secret")
     reason = forms.CharField(
-        max_length=REASON_LENGTH, help_text="Why you need to see it. It is kept with your name."
+        max_length=MAX_REASON_LENGTH, help_text="Why you need to see it. It is kept with your name."
     )
     password = forms.CharField(
         strip=False,
@@ -48,7 +48,7 @@ class RevealForm(forms.Form):
 
     def clean_reason(self) -> str:
         reason: str = self.cleaned_data["reason"]
-        if fault := label_fault(reason, max_length=REASON_LENGTH):
+        if fault := find_label_error(reason, max_length=MAX_REASON_LENGTH):
             raise forms.ValidationError(fault)
         return reason
 
@@ -64,29 +64,34 @@ def reveal_page(request: Any, row: Credential, context: dict[str, Any]) -> HttpR
     if request.method == "POST" and form.is_valid():
         try:
             shown = _revealed(request, row, form.cleaned_data)
-        except Problem as problem:
+        except ServiceError as problem:
             form.add_error(None, problem.detail)
         else:
             address = reverse("admin:credentials_credential_change", args=[row.pk])
-            found = {**page, **shown, "seconds": SECONDS, "address": address}
+            found = {**page, **shown, "seconds": DISPLAY_SECONDS, "address": address}
             response = TemplateResponse(
                 request, "admin/credentials/credential/revealed.html", found
             )
-            response["Refresh"] = f"{SECONDS}; url={address}"
+            response["Refresh"] = f"{DISPLAY_SECONDS}; url={address}"
             return response
-    limits = {"form": form, "names": names, "an_hour": AN_HOUR, "seconds": SECONDS}
+    limits = {
+        "form": form,
+        "names": names,
+        "an_hour": MAX_REVEALS_PER_HOUR,
+        "seconds": DISPLAY_SECONDS,
+    }
     return TemplateResponse(request, "admin/credentials/credential/reveal.html", {**page, **limits})
 
 
 def _revealed(request: HttpRequest, row: Credential, typed: dict[str, Any]) -> dict[str, Any]:
     """Raises Problem: wrong password or code (which locks out as a login does), too many, unopenable."""
-    prove_again(request, password=typed["password"], otp=typed.get("otp"))
+    reauthenticate(request, password=typed["password"], otp=typed.get("otp"))
     name = typed["secret"]
     values = credential_reveal(
         account_id=row.account_id,
         id=row.pk,
-        actor=actor(request),
+        actor=get_staff_actor(request),
         reason=typed["reason"],
-        only=name,
+        secret_name=name,
     )
     return {"name": name, "value": values[name]}

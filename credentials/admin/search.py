@@ -14,17 +14,17 @@ from typing import Any, Final
 from django.db import connection
 from django.db.models import Func, Q, QuerySet, TextField
 
-from common.db.planner import planned_for_its_values
+from common.db.planner import force_custom_plan
 from credentials.models import Credential
-from providers.registry import registry
+from providers.registry import get_registry
 
-FOUND: Final = 1000
+MAX_IDENTITY_MATCHES: Final = 1000
 """How many that have the typed identity are shown: more of one upstream account there are not."""
 
-LONGEST: Final = 300
+MAX_QUERY_LENGTH: Final = 300
 
 
-class Searched(Func):
+class SearchText(Func):
     """What is searched by parts. Migration 0005 has an index on this very expression."""
 
     template = (
@@ -36,12 +36,12 @@ class Searched(Func):
     output_field = TextField()
 
 
-def search(queryset: QuerySet[Credential], typed: str) -> QuerySet[Credential]:
+def search_credentials(queryset: QuerySet[Credential], typed: str) -> QuerySet[Credential]:
     """The rows of `queryset` that match."""
-    typed = typed.strip()[:LONGEST]
+    typed = typed.strip()[:MAX_QUERY_LENGTH]
     if not typed:
         return queryset
-    queryset = queryset.alias(searched=Searched())
+    queryset = queryset.alias(searched=SearchText())
     return queryset.filter(Q(searched__contains=typed.lower()) | Q(pk__in=_identified(typed)))
 
 
@@ -57,9 +57,9 @@ def _identified(typed: str) -> list[uuid.UUID]:
     fence = "MATERIALIZED" if connection.vendor == "postgresql" else ""
     sql = (
         f"WITH found AS {fence} (SELECT id FROM credentials_credential WHERE {where})"  # noqa: S608
-        f" SELECT id FROM found ORDER BY id DESC LIMIT {FOUND}"
+        f" SELECT id FROM found ORDER BY id DESC LIMIT {MAX_IDENTITY_MATCHES}"
     )
-    with planned_for_its_values(), connection.cursor() as cursor:
+    with force_custom_plan(), connection.cursor() as cursor:
         cursor.execute(sql, params)
         return [id if isinstance(id, uuid.UUID) else uuid.UUID(id) for (id,) in cursor.fetchall()]
 
@@ -82,5 +82,5 @@ def _conditions(typed: str) -> list[Q]:
 
 def identity_fields() -> set[tuple[str, str]]:
     """The properties by which providers tell their accounts apart, each with its form."""
-    kinds = registry().kinds.values()
+    kinds = get_registry().kinds.values()
     return {(part.field, part.form) for kind in kinds for part in kind.identity}

@@ -7,18 +7,18 @@ from django.db.models import QuerySet
 
 from common import health
 from common.api.filters import (
-    ContainsFilter,
-    MadeAfterFilter,
-    MadeBeforeFilter,
-    MomentFilter,
+    CreatedAfterFilter,
+    CreatedBeforeFilter,
+    JSONContainsFilter,
+    StrictDateTimeFilter,
     UUIDFilter,
-    dotted,
+    add_dotted_filters,
 )
 from credentials.models import Credential
-from providers.registry import registry
+from providers.registry import get_registry
 
 
-@dotted(
+@add_dotted_filters(
     health__status=django_filters.ChoiceFilter(
         field_name="health_status", choices=[(status, status) for status in health.STATUSES]
     )
@@ -30,18 +30,18 @@ class CredentialFilter(django_filters.FilterSet):
     kind = django_filters.CharFilter(
         strip=False, method="of_kind", help_text="A kind, or an alias of one."
     )
-    metadata = ContainsFilter(
+    metadata = JSONContainsFilter(
         help_text="A JSON object that the metadata contains: nested, arrays, null."
     )
     oauth_app_id = UUIDFilter(field_name="oauth_app_id")
-    expiring_before = MomentFilter(field_name="expires_at", lookup_expr="lt")
-    created_after = MadeAfterFilter(field_name="created_at")
-    created_before = MadeBeforeFilter(field_name="created_at")
+    expiring_before = StrictDateTimeFilter(field_name="expires_at", lookup_expr="lt")
+    created_after = CreatedAfterFilter(field_name="created_at")
+    created_before = CreatedBeforeFilter(field_name="created_at")
 
     class Meta:
         model = Credential
         fields: list[str] = []
 
     def of_kind(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
-        kind = registry().kind(value)
+        kind = get_registry().get_kind(value)
         return queryset.filter(kind=kind.name if kind else value)

@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from common import health
 from common.api.serializers import StrictSerializer
-from common.datetimes import iso
+from common.datetimes import format_rfc3339
 from credentials.health.models import HealthChange
 
 
@@ -44,5 +44,5 @@ class HealthChangeSerializer(serializers.Serializer[HealthChange]):
             "source": instance.source,
             "code": instance.code,
             "note": instance.note,
-            "time": iso(instance.time),
+            "time": format_rfc3339(instance.time),
         }

@@ -7,12 +7,12 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from common.actors import caller
-from common.api.query_params import PAGING
-from common.api.views import AccountView, body, no_body
+from common.actors import get_principal
+from common.api.query_params import PAGINATION_PARAMS
+from common.api.views import AccountView, read_object, reject_body
 from common.scopes import CREDENTIALS_READ, CREDENTIALS_USE
 from credentials.api.health_serializers import HealthChangeSerializer, ReportSerializer
-from credentials.api.responses import answer, existing
+from credentials.api.responses import credential_response, find_credential_id
 from credentials.api.serializers import CredentialSerializer
 from credentials.health.models import HealthChange
 from credentials.models import Credential
@@ -31,11 +31,11 @@ class CheckView(AccountView[Credential]):
         Where the provider has no request that tells, a refresh is made; where there is neither, a
         note says so. Ten times a minute for a credential.
         """
-        id = existing(request, pk)
-        no_body(request)
-        who = caller(request)
+        id = find_credential_id(request, pk)
+        reject_body(request)
+        who = get_principal(request)
         credential_check(account_id=who.account_id, id=id, actor=who.actor)
-        return answer(request, id)
+        return credential_response(request, id)
 
 
 class ReportView(AccountView[Credential]):
@@ -46,25 +46,25 @@ class ReportView(AccountView[Credential]):
     @extend_schema(request=ReportSerializer, responses=CredentialSerializer)
     def post(self, request: Request, pk: str) -> Response:
         """Say what the provider answered your own request with. 401 and 403 are looked into now."""
-        id = existing(request, pk)
-        sent = ReportSerializer(data=body(request)).checked()
-        who = caller(request)
+        id = find_credential_id(request, pk)
+        sent = ReportSerializer(data=read_object(request)).validate_data()
+        who = get_principal(request)
         credential_report(account_id=who.account_id, id=id, actor=who.actor, status=sent["status"])
-        return answer(request, id)
+        return credential_response(request, id)
 
 
 class HealthChangesView(AccountView[HealthChange]):
     scopes = {"GET": CREDENTIALS_READ}
     queryset = HealthChange.objects.all()
     serializer_class = HealthChangeSerializer
-    query_parameters = PAGING
+    query_parameters = PAGINATION_PARAMS
 
     @extend_schema(responses=HealthChangeSerializer(many=True))
     def get(self, request: Request, pk: str) -> Response:
         """How the credential's health changed, newest first."""
-        rows = self._of(existing(request, pk))
-        page = self.pages.paginate_queryset(rows, request, view=self)
-        found: Response = self.pages.get_paginated_response(
+        rows = self._of(find_credential_id(request, pk))
+        page = self.keyset_paginator.paginate_queryset(rows, request, view=self)
+        found: Response = self.keyset_paginator.get_paginated_response(
             [HealthChangeSerializer(row).data for row in page]
         )
         return found

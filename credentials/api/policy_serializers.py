@@ -20,7 +20,7 @@ class WholeNumberField(serializers.IntegerField):
 class MethodField(StrictCharField):
     def run_validation(self, data: Any = serializers.empty) -> Any:
         value = super().run_validation(data)
-        if not policy.METHOD.search(value):
+        if not policy.METHOD_PATTERN.search(value):
             raise serializers.ValidationError("must be a method such as GET, in capitals")
         return value
 
@@ -28,7 +28,7 @@ class MethodField(StrictCharField):
 class PathField(StrictCharField):
     def run_validation(self, data: Any = serializers.empty) -> Any:
         value = super().run_validation(data)
-        if not policy.PATH.search(value):
+        if not policy.PATH_PATTERN.search(value):
             raise serializers.ValidationError("must be a path such as /v1/charges*")
         return value
 
@@ -57,5 +57,5 @@ class PolicySerializer(StrictSerializer):
     )
     rate_limit = RateSerializer(allow_null=True, required=False)
     concurrency = WholeNumberField(
-        min_value=1, max_value=policy.MAX_AT_ONCE, allow_null=True, required=False
+        min_value=1, max_value=policy.MAX_CONCURRENCY, allow_null=True, required=False
     )

@@ -4,11 +4,11 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from common.actors import caller
-from common.api.views import ApiView, body
+from common.actors import get_principal
+from common.api.views import ApiView, read_object
 from common.scopes import CREDENTIALS_READ, CREDENTIALS_WRITE
 from credentials.api.policy_serializers import PolicySerializer
-from credentials.api.responses import existing
+from credentials.api.responses import find_credential_id
 from credentials.proxy.policy import policy_read, policy_set
 
 
@@ -18,8 +18,8 @@ class PolicyView(ApiView):
     @extend_schema(responses={200: PolicySerializer})
     def get(self, request: Request, pk: str) -> Response:
         """What may be done with the credential through the proxy."""
-        id = existing(request, pk)
-        return Response(policy_read(account_id=caller(request).account_id, id=id))
+        id = find_credential_id(request, pk)
+        return Response(policy_read(account_id=get_principal(request).account_id, id=id))
 
     @extend_schema(request=PolicySerializer, responses={200: PolicySerializer})
     def put(self, request: Request, pk: str) -> Response:
@@ -27,9 +27,9 @@ class PolicyView(ApiView):
 
         What is null or left out is not restricted; `{}` lifts every restriction.
         """
-        id = existing(request, pk)
-        wanted = PolicySerializer(data=body(request)).checked()
-        who = caller(request)
+        id = find_credential_id(request, pk)
+        wanted = PolicySerializer(data=read_object(request)).validate_data()
+        who = get_principal(request)
         return Response(
             policy_set(account_id=who.account_id, id=id, actor=who.actor, policy=wanted)
         )

@@ -7,14 +7,14 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from common.actors import caller
-from common.api.views import ApiView, no_body
-from common.datetimes import iso
+from common.actors import get_principal
+from common.api.views import ApiView, reject_body
+from common.datetimes import format_rfc3339
 from common.scopes import CREDENTIALS_USE
-from credentials.api.responses import answer, existing
+from credentials.api.responses import credential_response, find_credential_id
 from credentials.api.serializers import CredentialSerializer
 from credentials.refresh.issue_token import token_issue
-from credentials.refresh.services import fresh_token
+from credentials.refresh.services import get_fresh_token
 
 NO_STORE = {"Cache-Control": "no-store"}
 
@@ -37,14 +37,14 @@ class TokenView(ApiView):
         409 with `code` `needs_reauth` where the user must connect again; 503 with Retry-After where
         the provider has none at the moment.
         """
-        id = existing(request, pk)
-        no_body(request)
-        who = caller(request)
+        id = find_credential_id(request, pk)
+        reject_body(request)
+        who = get_principal(request)
         fresh = token_issue(account_id=who.account_id, id=id, actor=who.actor)
         document = {
             "access_token": fresh.access_token.expose(),
             "token_type": fresh.token_type,
-            "expires_at": iso(fresh.expires_at),
+            "expires_at": format_rfc3339(fresh.expires_at),
         }
         return Response(document, headers=NO_STORE)
 
@@ -55,8 +55,8 @@ class RefreshView(ApiView):
     @extend_schema(request=None, responses={200: CredentialSerializer})
     def post(self, request: Request, pk: str) -> Response:
         """Refresh it now, even if its token is still fresh. Calls at the same time are one refresh."""
-        id = existing(request, pk)
-        no_body(request)
-        who = caller(request)
-        fresh_token(account_id=who.account_id, id=id, actor=who.actor, force=True)
-        return answer(request, id)
+        id = find_credential_id(request, pk)
+        reject_body(request)
+        who = get_principal(request)
+        get_fresh_token(account_id=who.account_id, id=id, actor=who.actor, force=True)
+        return credential_response(request, id)

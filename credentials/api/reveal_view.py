@@ -7,18 +7,18 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from common.actors import caller
+from common.actors import get_principal
 from common.api.serializers import StrictCharField, StrictSerializer
-from common.api.views import ApiView, body
+from common.api.views import ApiView, read_object
 from common.scopes import CREDENTIALS_REVEAL
-from credentials.api.responses import existing
-from credentials.services.reveal import REASON_LENGTH, credential_reveal
+from credentials.api.responses import find_credential_id
+from credentials.services.reveal import MAX_REASON_LENGTH, credential_reveal
 
 NO_STORE = {"Cache-Control": "no-store"}
 
 
 class RevealRequestSerializer(StrictSerializer):
-    reason = StrictCharField(max_length=REASON_LENGTH, help_text="Why; it is kept.")
+    reason = StrictCharField(max_length=MAX_REASON_LENGTH, help_text="Why; it is kept.")
 
 
 class RevealSerializer(serializers.Serializer[Any]):
@@ -32,9 +32,9 @@ class RevealView(ApiView):
     @extend_schema(request=RevealRequestSerializer, responses={200: RevealSerializer})
     def post(self, request: Request, pk: str) -> Response:
         """The real values of one credential. Ten an hour for a token; each is an event."""
-        id = existing(request, pk)
-        reason = RevealRequestSerializer(data=body(request)).checked()["reason"]
-        who = caller(request)
+        id = find_credential_id(request, pk)
+        reason = RevealRequestSerializer(data=read_object(request)).validate_data()["reason"]
+        who = get_principal(request)
         properties = credential_reveal(
             account_id=who.account_id, id=id, actor=who.actor, reason=reason
         )

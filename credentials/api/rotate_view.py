@@ -8,12 +8,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from common import text
-from common.actors import caller
+from common.actors import get_principal
 from common.api import etags
-from common.api.views import ApiView, body
-from common.errors import Invalid
+from common.api.views import ApiView, read_object
+from common.errors import InvalidInputError
 from common.scopes import CREDENTIALS_WRITE
-from credentials.api.responses import answer, existing
+from credentials.api.responses import credential_response, find_credential_id
 from credentials.api.serializers import CredentialSerializer
 from credentials.services.rotate import credential_rotate
 
@@ -33,19 +33,21 @@ class RotateView(ApiView):
 
         409 where they are another credential's.
         """
-        id = existing(request, pk)
-        sent = body(request)
-        faults = {text.printable(name): ["unknown field"] for name in sent if name != "properties"}
+        id = find_credential_id(request, pk)
+        sent = read_object(request)
+        faults = {
+            text.escape_name(name): ["unknown field"] for name in sent if name != "properties"
+        }
         if "properties" not in sent:
             faults["properties"] = ["is required"]
         if faults:
-            raise Invalid.many(faults)
-        who = caller(request)
+            raise InvalidInputError.for_fields(faults)
+        who = get_principal(request)
         credential_rotate(
             account_id=who.account_id,
             id=id,
             actor=who.actor,
             properties=sent["properties"],
-            if_match=etags.if_match(request),
+            if_match=etags.read_if_match(request),
         )
-        return answer(request, id)
+        return credential_response(request, id)

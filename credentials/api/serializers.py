@@ -7,14 +7,14 @@ from typing import Any
 from rest_framework import serializers
 
 from common.api.serializers import EmailField, MetadataField, StrictCharField, StrictSerializer
-from credentials.imports.validation import NAME_LENGTH
+from credentials.imports.validation import MAX_NAME_LENGTH
 from oauth_apps.serializers import HealthSerializer
 
 
 class CredentialUpdateSerializer(StrictSerializer):
     """Nothing else can be patched: a secret by import or rotate, the OAuth app by import."""
 
-    name = StrictCharField(max_length=NAME_LENGTH, required=False)
+    name = StrictCharField(max_length=MAX_NAME_LENGTH, required=False)
     owner_email = EmailField(max_length=254, required=False, allow_blank=True, allow_null=True)
     metadata = MetadataField(required=False)
 
@@ -25,7 +25,7 @@ class CredentialUpdateSerializer(StrictSerializer):
 class CredentialMergeSerializer(CredentialUpdateSerializer):
     """As a merge patch (RFC 7396): null removes."""
 
-    name = StrictCharField(max_length=NAME_LENGTH, required=False, allow_null=True)
+    name = StrictCharField(max_length=MAX_NAME_LENGTH, required=False, allow_null=True)
 
     def validate_name(self, value: str | None) -> str:
         return value or ""
@@ -74,7 +74,7 @@ class CredentialImportSerializer(serializers.Serializer[Any]):
     """One body of an import. Checked by credentials.imports.validation, which is made for millions."""
 
     properties = serializers.DictField()
-    name = serializers.CharField(required=False, max_length=NAME_LENGTH)
+    name = serializers.CharField(required=False, max_length=MAX_NAME_LENGTH)
     oauth_app_id = serializers.UUIDField(required=False, allow_null=True)
     metadata = serializers.DictField(required=False)
     owner_email = serializers.EmailField(required=False, allow_null=True)

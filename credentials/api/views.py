@@ -11,15 +11,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.idempotency_decorator import idempotent
-from common.actors import caller
+from common.actors import get_principal
 from common.api import etags
 from common.api.parsers import MergePatchParser, StrictJSONParser
-from common.api.query_params import is_filtered
-from common.api.views import AccountView, body, path_id
-from common.errors import UnsupportedMedia
+from common.api.query_params import has_filters
+from common.api.views import AccountView, parse_path_id, read_object
+from common.errors import UnsupportedMediaTypeError
 from common.scopes import CREDENTIALS_READ, CREDENTIALS_WRITE
 from credentials.api.filters import CredentialFilter
-from credentials.api.responses import answer
+from credentials.api.responses import credential_response
 from credentials.api.serializers import (
     CredentialImportSerializer,
     CredentialMergeSerializer,
@@ -49,26 +49,28 @@ class CredentialViewSet(AccountView[Credential], viewsets.GenericViewSet[Credent
     @extend_schema(responses=CredentialSerializer(many=True))
     def list(self, request: Request) -> Response:
         """Credentials, newest first."""
-        page = self.pages.page(self.fetch, request)
-        found: Response = self.pages.get_paginated_response([shown.document for shown in page])
+        page = self.keyset_paginator.page(self.fetch, request)
+        found: Response = self.keyset_paginator.get_paginated_response(
+            [shown.document for shown in page]
+        )
         return found
 
     @idempotent()
     @extend_schema(request=CredentialImportSerializer, responses={200: CredentialSerializer})
     def create(self, request: Request) -> Response:
         """Import a credential: the same upstream account is one credential, however often it comes."""
-        who = caller(request)
-        sent = body(request)
+        who = get_principal(request)
+        sent = read_object(request)
         if is_merge_patch(request):
-            raise UnsupportedMedia("An import is application/json.")
+            raise UnsupportedMediaTypeError("An import is application/json.")
         outcome = crud.credential_import(account_id=who.account_id, actor=who.actor, body=sent)
-        response = answer(request, outcome.id)
+        response = credential_response(request, outcome.id)
         response["Latchkey-Import"] = outcome.result
         return response
 
     @extend_schema(responses=CredentialSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
-        return answer(request, path_id(pk))
+        return credential_response(request, parse_path_id(pk))
 
     @extend_schema(
         request={
@@ -79,38 +81,40 @@ class CredentialViewSet(AccountView[Credential], viewsets.GenericViewSet[Credent
     )
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change name, owner or metadata. A JSON body replaces metadata; a merge patch merges it."""
-        id = self.existing(pk)
+        id = self.require_id(pk)
         merge = is_merge_patch(request)
         serializer = CredentialMergeSerializer if merge else CredentialUpdateSerializer
-        sent = serializer(data=body(request)).checked()
-        who = caller(request)
+        sent = serializer(data=read_object(request)).validate_data()
+        who = get_principal(request)
         crud.credential_update(
             account_id=who.account_id,
             id=id,
             actor=who.actor,
-            changes=cast(crud.Changes, sent),
+            changes=cast(crud.CredentialChanges, sent),
             merge=merge,
-            if_match=etags.if_match(request),
+            if_match=etags.read_if_match(request),
         )
-        return answer(request, id)
+        return credential_response(request, id)
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
         """Remove the credential; the worker then revokes it at its provider."""
-        who = caller(request)
+        who = get_principal(request)
         crud.credential_delete(
             account_id=who.account_id,
-            id=self.existing(pk),
+            id=self.require_id(pk),
             actor=who.actor,
-            if_match=etags.if_match(request),
+            if_match=etags.read_if_match(request),
         )
         return Response(status=204)
 
-    def fetch(self, count: int, before: uuid.UUID | None) -> Sequence[queries.Shown]:
+    def fetch(
+        self, count: int, before: uuid.UUID | None
+    ) -> Sequence[queries.CredentialRepresentation]:
         """What the paginator reads a page with."""
-        if is_filtered(self.request):
-            return queries.fetch(self.filter_queryset(self.get_queryset()), count, before)
-        return queries.newest(caller(self.request).account_id, count, before)
+        if has_filters(self.request):
+            return queries.fetch_filtered(self.filter_queryset(self.get_queryset()), count, before)
+        return queries.fetch_newest(get_principal(self.request).account_id, count, before)
 
 
 def is_merge_patch(request: Request) -> bool:

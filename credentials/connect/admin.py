@@ -12,16 +12,16 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from common.admin.filters import AccountFilter, MenuFilter
-from common.admin.formatting import moment, pretty
-from common.admin.model_admin import ServiceAdmin, actor
-from common.errors import Invalid
+from common.admin.formatting import format_json, format_minute
+from common.admin.model_admin import ServiceAdmin, get_staff_actor
+from common.errors import InvalidInputError
 from credentials.connect.admin_forms import ConnectLinkForm
-from credentials.connect.errors import Refusal
-from credentials.connect.link_request import Wish
+from credentials.connect.errors import ConnectError
+from credentials.connect.link_request import LinkRequest
 from credentials.connect.links import link_create, link_withdraw
 from credentials.connect.models import AuthorizationAttempt, ConnectLink
 from credentials.connect.serializers import ConnectLinkCreateSerializer
-from events.admin import TrailHistory, recent_events
+from events.admin import EventHistoryMixin, render_recent_events
 
 _ADDED = (
     "account", "oauth_app", "kind", "name", "owner_email", "external_id", "return_to",
@@ -86,23 +86,23 @@ class _Shown:
 
     @admin.display(description="created (UTC)")
     def created(self, row: Any) -> str:
-        return moment(row.created_at)
+        return format_minute(row.created_at)
 
     @admin.display(description="updated (UTC)")
     def updated(self, row: Any) -> str:
-        return moment(row.updated_at)
+        return format_minute(row.updated_at)
 
     @admin.display(description="expires (UTC)")
     def expires(self, row: Any) -> str:
-        return moment(row.expires_at)
+        return format_minute(row.expires_at)
 
     @admin.display(description="events")
     def latest(self, row: Any) -> SafeString:
-        return recent_events(row.account_id, row.pk)
+        return render_recent_events(row.account_id, row.pk)
 
 
 @admin.register(ConnectLink)
-class ConnectLinkAdmin(_Shown, TrailHistory, ServiceAdmin[ConnectLink]):
+class ConnectLinkAdmin(_Shown, EventHistoryMixin, ServiceAdmin[ConnectLink]):
     add_form = ConnectLinkForm
     list_display = ("title", "kind", "state", "why", "account", "created", "expires")
     list_filter = (AccountFilter, StatusFilter)
@@ -121,7 +121,7 @@ class ConnectLinkAdmin(_Shown, TrailHistory, ServiceAdmin[ConnectLink]):
 
     @admin.display(description="properties")
     def given(self, link: ConnectLink) -> SafeString:
-        return pretty(link.properties)
+        return format_json(link.properties)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ConnectLink]:
         return super().get_queryset(request).defer("token_digest", "browser_digest")
@@ -143,14 +143,16 @@ class ConnectLinkAdmin(_Shown, TrailHistory, ServiceAdmin[ConnectLink]):
         return False
 
     def save_model(self, request: Any, obj: ConnectLink, form: Any, change: bool) -> None:
-        account, body = form.cleaned_data["account"], form.body()
-        sent = ConnectLinkCreateSerializer(data=body).checked()
+        account, body = form.cleaned_data["account"], form.build_request_body()
+        sent = ConnectLinkCreateSerializer(data=body).validate_data()
         try:
             obj.pk, request.held = link_create(
-                account_id=account.pk, wish=Wish(**sent), actor=actor(request)
+                account_id=account.pk,
+                link_request=LinkRequest(**sent),
+                actor=get_staff_actor(request),
             )
-        except Refusal as refusal:
-            raise Invalid.of("oauth_app_id", refusal.detail) from None
+        except ConnectError as refusal:
+            raise InvalidInputError.for_field("oauth_app_id", refusal.detail) from None
         obj.refresh_from_db(fields=["name", "kind", "status"])
 
     def response_add(
@@ -168,11 +170,11 @@ class ConnectLinkAdmin(_Shown, TrailHistory, ServiceAdmin[ConnectLink]):
 
     def delete_model(self, request: HttpRequest, obj: ConnectLink) -> None:
         """A link is taken back, and stays to be seen; its pending grant is given back."""
-        link_withdraw(account_id=obj.account_id, id=obj.pk, actor=actor(request))
+        link_withdraw(account_id=obj.account_id, id=obj.pk, actor=get_staff_actor(request))
 
 
 @admin.register(AuthorizationAttempt)
-class AuthorizationAttemptAdmin(_Shown, TrailHistory, ServiceAdmin[AuthorizationAttempt]):
+class AuthorizationAttemptAdmin(_Shown, EventHistoryMixin, ServiceAdmin[AuthorizationAttempt]):
     fields = (*_ATTEMPT, "latest")
     readonly_fields = fields
     list_display = ("created", "kind", "flow", "state", "why", "oauth_app", "account")

@@ -6,13 +6,13 @@ from django import forms
 
 from common.admin.forms import LinesField, ServiceForm, StrictJSONField
 from credentials.connect.models import ConnectLink
-from providers.registry import registry
+from providers.registry import get_registry
 
 
-def connectable_kinds() -> list[tuple[str, str]]:
+def list_connectable_kinds() -> list[tuple[str, str]]:
     """The kinds that a page can connect, and "" for the only one of the OAuth app."""
     found = [("", "The OAuth app's only one")]
-    for _, provider in sorted(registry().providers.items()):
+    for _, provider in sorted(get_registry().providers.items()):
         by_oauth = bool(provider.oauth and provider.oauth.authorize_url)
         found += [
             (kind.name, kind.title)
@@ -26,7 +26,7 @@ def connectable_kinds() -> list[tuple[str, str]]:
 class ConnectLinkForm(ServiceForm[ConnectLink]):
     """One body of POST /v1/connect-links. What is left empty is absent."""
 
-    kind = forms.ChoiceField(choices=connectable_kinds, required=False)
+    kind = forms.ChoiceField(choices=list_connectable_kinds, required=False)
     return_to = forms.CharField(
         required=False,
         label="Return to",
@@ -53,7 +53,7 @@ class ConnectLinkForm(ServiceForm[ConnectLink]):
         super().__init__(*args, **kwargs)
         self.fields["oauth_app"].required = False
 
-    def body(self) -> dict[str, Any]:
+    def build_request_body(self) -> dict[str, Any]:
         sent = dict(self.cleaned_data)
         del sent["account"]
         app, credential = sent.pop("oauth_app"), sent.pop("credential")

@@ -10,17 +10,17 @@ import structlog
 from django.core.cache import cache
 
 from common.actors import Actor
-from common.datetimes import iso
+from common.datetimes import format_rfc3339
 from common.db.clock import db_now
-from credentials.connect.errors import sentence
-from events.services import record
+from credentials.connect.errors import get_failure_detail
+from events.services import record_event
 
 logger = structlog.get_logger(__name__)
 
-STRAYS_A_MINUTE: Final = 60
+MAX_UNMATCHED_EVENTS_PER_MINUTE: Final = 60
 
 
-def note(
+def record_connect_event(
     actor: Actor,
     account_id: uuid.UUID,
     verb: str,
@@ -28,7 +28,7 @@ def note(
     target_id: uuid.UUID,
     changed: Sequence[str] = (),
 ) -> None:
-    record(
+    record_event(
         actor=actor,
         account_id=account_id,
         verb=verb,
@@ -38,11 +38,13 @@ def note(
     )
 
 
-def note_stray(actor: Actor, account_id: uuid.UUID, app_id: uuid.UUID, code: str) -> None:
+def record_unmatched_response(
+    actor: Actor, account_id: uuid.UUID, app_id: uuid.UUID, code: str
+) -> None:
     """An answer that belongs to no attempt: an event of the app, as anybody can send any number."""
     logger.warning("connect refused", code=code, app=str(app_id))
-    if _count(f"connect/strays/{app_id}") <= STRAYS_A_MINUTE:
-        note(actor, account_id, "connect.refused", "oauth_app", app_id, [code])
+    if _count(f"connect/strays/{app_id}") <= MAX_UNMATCHED_EVENTS_PER_MINUTE:
+        record_connect_event(actor, account_id, "connect.refused", "oauth_app", app_id, [code])
 
 
 def _count(key: str) -> int:
@@ -54,6 +56,10 @@ def _count(key: str) -> int:
         return 1
 
 
-def failure(code: str, detail: str = "") -> dict[str, Any]:
+def build_failure(code: str, detail: str = "") -> dict[str, Any]:
     """Why something failed, as it is stored and shown. `detail` is a sentence of our own."""
-    return {"code": code, "detail": detail or sentence(code), "time": iso(db_now())}
+    return {
+        "code": code,
+        "detail": detail or get_failure_detail(code),
+        "time": format_rfc3339(db_now()),
+    }

@@ -11,45 +11,49 @@ from django.db.models import BooleanField, ExpressionWrapper, Q
 
 from common.actors import Actor
 from common.db.clock import DbNow, db_now
-from common.db.ids import first_at, uuid7
-from credentials.connect.audit import failure, note
-from credentials.connect.errors import Refusal
-from credentials.connect.flow_request import Draft, oauth_kind
-from credentials.connect.links_and_callbacks import callback_of, start_address
+from common.db.ids import get_first_uuid7_at, uuid7
+from credentials.connect.audit import build_failure, record_connect_event
+from credentials.connect.errors import ConnectError
+from credentials.connect.flow_request import FlowRequest, resolve_oauth_kind
+from credentials.connect.links_and_callbacks import build_callback_url, build_start_url
 from credentials.connect.models import AuthorizationAttempt as Attempt
 from credentials.connect.models import ConnectLink
-from credentials.connect.oauth_client import bare_client, issuer_fits, issuer_of
-from credentials.connect.settings import has_short_callback
-from credentials.connect.tokens import digest, new_token
+from credentials.connect.oauth_client import (
+    build_client_without_secrets,
+    get_issuer,
+    is_expected_issuer,
+)
+from credentials.connect.settings import uses_short_callback
+from credentials.connect.tokens import generate_token, hash_token
 from oauth_apps.models import OAuthApp
-from oauth_apps.protocol import ProtocolError, authorization_url, new_verifier
-from vault.sealing import Place, Sealed, seal, unseal
+from oauth_apps.protocol import OAuth2Error, build_authorization_url, generate_code_verifier
+from vault.sealing import Place, SealedValue, seal, unseal
 from vault.secret import Secret
 
 Status = Attempt.Status
 LIFETIME: Final = dt.timedelta(minutes=10)
 START_LIFETIME: Final = dt.timedelta(minutes=5)
-FORGOTTEN_AFTER: Final = dt.timedelta(hours=1)
+EXPIRED_RETENTION: Final = dt.timedelta(hours=1)
 """How long an attempt is kept that expired: most are of people who never came back."""
-AT_ONCE: Final = 1000
-A_MINUTE: Final = 300
+MAX_DELETED_AT_ONCE: Final = 1000
+MAX_ATTEMPTS_PER_MINUTE: Final = 300
 """How many attempts of one app may begin in a minute without a link or a token of ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Answer:
+class AuthorizationResponse:
     """What came to the callback; `browser` is the hash of the cookie that came with it."""
 
     callback: str
     state: str
     iss: str | None
-    browser: bytes | None
-    refuses: bool
+    browser_digest: bytes | None
+    is_error: bool
     """It has an error, which connects nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Returned:
+class ClaimedAttempt:
     """An attempt whose answer was claimed: nobody else gets it. `state` is the company's own, JSON."""
 
     attempt: Attempt
@@ -57,48 +61,55 @@ class Returned:
     state: Any
 
 
-def attempt_prepare(*, draft: Draft, state: Any, actor: Actor) -> str:
+def attempt_prepare(*, flow_request: FlowRequest, state: Any, actor: Actor) -> str:
     """An attempt that begins when its address, which is returned, is opened: once, in 5 minutes.
 
     Raises Refusal (app_wrong) for an app that nobody could be sent to its provider with.
     """
-    token = new_token()
-    row = _row(draft, Attempt.Flow.START, actor)
+    token = generate_token()
+    row = _row(flow_request, Attempt.Flow.START, actor)
     _leave(row)
-    row.status, row.start_digest = Status.READY, digest(token)
+    row.status, row.start_digest = Status.READY, hash_token(token)
     row.expires_at = db_now() + START_LIFETIME
     row.sealed = _sealed(row, {"state": state})
     with transaction.atomic():
         row.save(force_insert=True)
-        note(actor, row.account_id, "connect.prepared", "authorization_attempt", row.id)
-    return start_address(token)
+        record_connect_event(
+            actor, row.account_id, "connect.prepared", "authorization_attempt", row.id
+        )
+    return build_start_url(token)
 
 
 def attempt_begin(
-    *, draft: Draft, state: Any, browser: str, actor: Actor, link: ConnectLink | None = None
+    *,
+    flow_request: FlowRequest,
+    state: Any,
+    browser_id: str,
+    actor: Actor,
+    link: ConnectLink | None = None,
 ) -> str:
     """A new attempt of this browser; where it is to be sent.
 
     Raises Refusal: app_wrong, or too_many where it belongs to no link, and so to nobody we know,
     and the app had A_MINUTE of these. That anybody set out is no event: what comes of it is.
     """
-    row = _row(draft, Attempt.Flow.LINK if link else Attempt.Flow.AUTHORIZE, actor)
+    row = _row(flow_request, Attempt.Flow.LINK if link else Attempt.Flow.AUTHORIZE, actor)
     if link is None:
-        _hold_back(draft.app)
+        _hold_back(flow_request.app)
     leaving = _leave(row)
     row.link, row.status = link, Status.WAITING
-    row.state_digest, row.browser_digest = digest(leaving.state), digest(browser)
+    row.state_digest, row.browser_digest = hash_token(leaving.state), hash_token(browser_id)
     row.expires_at = db_now() + LIFETIME
     row.sealed = _sealed(row, {"state": state, "verifier": leaving.verifier.expose()})
     row.save(force_insert=True)
     return leaving.url
 
 
-def attempt_open(*, token: str, browser: str, actor: Actor) -> str:
+def attempt_start_prepared(*, token: str, browser_id: str, actor: Actor) -> str:
     """Begin what was prepared: the first browser to open the address owns it. Raises Refusal."""
-    row = Attempt.objects.select_related("oauth_app").filter(start_digest=digest(token)).first()
+    row = Attempt.objects.select_related("oauth_app").filter(start_digest=hash_token(token)).first()
     if row is None:
-        raise Refusal("start_expired")
+        raise ConnectError("start_expired")
     if row.status != Status.READY or row.sealed is None:
         late = row.status == Status.EXPIRED and row.state_digest is None
         _refuse(row, "start_expired" if late else "start_used", actor)
@@ -109,8 +120,8 @@ def attempt_open(*, token: str, browser: str, actor: Actor) -> str:
     claimed = ready.update(
         status=Status.WAITING,
         sealed=sealed,
-        state_digest=digest(leaving.state),
-        browser_digest=digest(browser),
+        state_digest=hash_token(leaving.state),
+        browser_digest=hash_token(browser_id),
         expires_at=db_now() + LIFETIME,
         updated_at=DbNow(),
     )
@@ -120,18 +131,18 @@ def attempt_open(*, token: str, browser: str, actor: Actor) -> str:
     return leaving.url
 
 
-def attempt_claim(*, answer: Answer, actor: Actor) -> Returned | None:
+def attempt_claim(*, response: AuthorizationResponse, actor: Actor) -> ClaimedAttempt | None:
     """Take the answer to an attempt, once. None where no attempt has this state.
 
     Raises Refusal for an attempt that is over, and for an answer in another browser, at another
     address, too late or from another issuer: that ends the attempt, as its state was shown around.
     """
-    row = _by_state(answer.state)
+    row = _by_state(response.state)
     if row is None:
         return None
     if row.status != Status.WAITING or row.sealed is None:
         _refuse(row, "state_expired" if row.status == Status.EXPIRED else "state_used", actor)
-    fault = _fault(row, answer)
+    fault = _fault(row, response)
     opened = unseal(Place.of(row, "sealed"), row.sealed)
     with transaction.atomic():
         waiting = Attempt.objects.filter(id=row.id, status=Status.WAITING)
@@ -141,8 +152,10 @@ def attempt_claim(*, answer: Answer, actor: Actor) -> Returned | None:
     if not claimed:
         _refuse(row, "state_used", actor)
     if fault:
-        raise Refusal(fault)
-    return Returned(attempt=row, verifier=Secret(opened["verifier"]), state=opened.get("state"))
+        raise ConnectError(fault)
+    return ClaimedAttempt(
+        attempt=row, verifier=Secret(opened["verifier"]), state=opened.get("state")
+    )
 
 
 def attempt_fail(*, attempt: Attempt, code: str, detail: str, actor: Actor) -> None:
@@ -152,7 +165,7 @@ def attempt_fail(*, attempt: Attempt, code: str, detail: str, actor: Actor) -> N
         _end(attempt, code, actor, verb=verb, detail=detail)
 
 
-def attempts_lapse(*, kept: dt.timedelta) -> None:
+def attempts_expire(*, retention: dt.timedelta) -> None:
     """End attempts whose users did not come back, and those that a killed process left on the way.
 
     What expired is forgotten an hour later, all others when they are older than `kept`.
@@ -160,27 +173,32 @@ def attempts_lapse(*, kept: dt.timedelta) -> None:
     Attempt.objects.filter(
         status__in=[Status.READY, Status.WAITING], expires_at__lte=DbNow()
     ).update(
-        status=Status.EXPIRED, sealed=None, failure=failure("state_expired"), updated_at=DbNow()
+        status=Status.EXPIRED,
+        sealed=None,
+        failure=build_failure("state_expired"),
+        updated_at=DbNow(),
     )
     # The exchange takes seconds: after a minute its process is gone, and the code with it.
     stopped = db_now() - dt.timedelta(minutes=1)
     Attempt.objects.filter(status=Status.RETURNED, expires_at__lte=stopped).update(
-        status=Status.FAILED, failure=failure("interrupted"), updated_at=DbNow()
+        status=Status.FAILED, failure=build_failure("interrupted"), updated_at=DbNow()
     )
-    gone = Attempt.objects.filter(status=Status.EXPIRED, expires_at__lte=db_now() - FORGOTTEN_AFTER)
-    ids = list(gone.order_by("expires_at").values_list("id", flat=True)[:AT_ONCE])
+    gone = Attempt.objects.filter(
+        status=Status.EXPIRED, expires_at__lte=db_now() - EXPIRED_RETENTION
+    )
+    ids = list(gone.order_by("expires_at").values_list("id", flat=True)[:MAX_DELETED_AT_ONCE])
     Attempt.objects.filter(id__in=ids).delete()
     # Ids tell the time: the primary key is the index for it.
-    Attempt.objects.filter(id__lt=first_at(db_now() - kept)).exclude(
+    Attempt.objects.filter(id__lt=get_first_uuid7_at(db_now() - retention)).exclude(
         status__in=[Status.READY, Status.WAITING]
     ).delete()
 
 
-def draft_of(attempt: Attempt) -> Draft:
+def draft_of(attempt: Attempt) -> FlowRequest:
     """What the attempt was for. Raises Invalid where its kind is no longer known."""
-    return Draft(
+    return FlowRequest(
         app=attempt.oauth_app,
-        kind=oauth_kind(attempt.oauth_app, attempt.kind),
+        kind=resolve_oauth_kind(attempt.oauth_app, attempt.kind),
         scopes=attempt.scopes,
         return_to=attempt.return_to,
         external_id=attempt.external_id,
@@ -198,15 +216,15 @@ class _Leaving:
 
 def _leave(row: Attempt) -> _Leaving:
     """A new state and verifier, and the provider's address with both."""
-    state, verifier = new_token(), new_verifier()
+    state, verifier = generate_token(), generate_code_verifier()
     try:
-        client = bare_client(row.oauth_app, row.properties)
-        row.issuer = row.issuer or issuer_of(client)
-        url = authorization_url(
+        client = build_client_without_secrets(row.oauth_app, row.properties)
+        row.issuer = row.issuer or get_issuer(client)
+        url = build_authorization_url(
             client, redirect_uri=row.callback, state=state, scopes=row.scopes, verifier=verifier
         )
-    except ProtocolError as error:
-        raise Refusal("app_wrong", error.detail) from None
+    except OAuth2Error as error:
+        raise ConnectError("app_wrong", error.detail) from None
     return _Leaving(url=url, state=state, verifier=verifier)
 
 
@@ -215,15 +233,15 @@ def _hold_back(app: OAuthApp) -> None:
 
     All of the minute count, however they ended: else an error sent to the callback made room.
     """
-    recent = first_at(db_now() - dt.timedelta(minutes=1))
+    recent = get_first_uuid7_at(db_now() - dt.timedelta(minutes=1))
     rows = Attempt.objects.filter(
         account_id=app.account_id, id__gte=recent, oauth_app=app, flow=Attempt.Flow.AUTHORIZE
     )
-    if rows[:A_MINUTE].count() == A_MINUTE:
-        raise Refusal("too_many")
+    if rows[:MAX_ATTEMPTS_PER_MINUTE].count() == MAX_ATTEMPTS_PER_MINUTE:
+        raise ConnectError("too_many")
 
 
-def _row(draft: Draft, flow: str, actor: Actor) -> Attempt:
+def _row(draft: FlowRequest, flow: str, actor: Actor) -> Attempt:
     app = draft.app
     return Attempt(
         id=uuid7(),
@@ -231,7 +249,7 @@ def _row(draft: Draft, flow: str, actor: Actor) -> Attempt:
         oauth_app=app,
         flow=flow,
         kind=draft.kind.name,
-        callback=callback_of(app, short=has_short_callback(app)),
+        callback=build_callback_url(app, short=uses_short_callback(app)),
         return_to=draft.return_to,
         external_id=draft.external_id,
         challenge=draft.challenge,
@@ -244,11 +262,11 @@ def _row(draft: Draft, flow: str, actor: Actor) -> Attempt:
 def _by_state(state: str) -> Attempt | None:
     late = ExpressionWrapper(Q(expires_at__lte=DbNow()), output_field=BooleanField())
     rows = Attempt.objects.select_related("oauth_app", "link", "account")
-    return rows.filter(state_digest=digest(state)).annotate(late=late).first()
+    return rows.filter(state_digest=hash_token(state)).annotate(late=late).first()
 
 
-def _fault(row: Attempt, answer: Answer) -> str | None:
-    if answer.browser is None or bytes(row.browser_digest or b"") != answer.browser:
+def _fault(row: Attempt, answer: AuthorizationResponse) -> str | None:
+    if answer.browser_digest is None or bytes(row.browser_digest or b"") != answer.browser_digest:
         return "other_browser"
     if answer.callback != row.callback:
         return "wrong_callback"
@@ -256,16 +274,16 @@ def _fault(row: Attempt, answer: Answer) -> str | None:
         return "state_expired"
     try:
         # Servers that send `iss` with a code do not all send it with an error (RFC 9207 §2).
-        unnamed = answer.refuses and answer.iss is None
-        client = bare_client(row.oauth_app, row.properties)
-        fits = unnamed or issuer_fits(client, row.issuer, answer.iss)
-    except ProtocolError:
+        unnamed = answer.is_error and answer.iss is None
+        client = build_client_without_secrets(row.oauth_app, row.properties)
+        fits = unnamed or is_expected_issuer(client, row.issuer, answer.iss)
+    except OAuth2Error:
         fits = False
     return None if fits else "wrong_issuer"
 
 
 def _end(row: Attempt, code: str, actor: Actor, *, verb: str, detail: str = "") -> None:
-    why = failure(code, detail)
+    why = build_failure(code, detail)
     Attempt.objects.filter(id=row.id).update(
         status=Status.EXPIRED if code == "state_expired" else Status.FAILED,
         failure=why,
@@ -276,13 +294,15 @@ def _end(row: Attempt, code: str, actor: Actor, *, verb: str, detail: str = "") 
         # A second tab's failure says nothing of a link that the first has brought to its end.
         live = ConnectLink.objects.filter(id=row.link_id, status=ConnectLink.Status.OPENED)
         live.update(failure=why, updated_at=DbNow())
-    note(actor, row.account_id, verb, "authorization_attempt", row.id, [code])
+    record_connect_event(actor, row.account_id, verb, "authorization_attempt", row.id, [code])
 
 
 def _refuse(row: Attempt, code: str, actor: Actor) -> NoReturn:
-    note(actor, row.account_id, "connect.refused", "authorization_attempt", row.id, [code])
-    raise Refusal(code)
+    record_connect_event(
+        actor, row.account_id, "connect.refused", "authorization_attempt", row.id, [code]
+    )
+    raise ConnectError(code)
 
 
-def _sealed(row: Attempt, value: dict[str, Any]) -> Sealed:
+def _sealed(row: Attempt, value: dict[str, Any]) -> SealedValue:
     return seal(Place.of(row, "sealed"), value)

@@ -7,32 +7,32 @@ from typing import Final
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from credentials.connect.tokens import digest, is_token, new_token
+from credentials.connect.tokens import generate_token, hash_token, is_token
 
 MAX_AGE: Final = 24 * 3600
 
 
-def cookie_name() -> str:
+def get_cookie_name() -> str:
     """The __Host- prefix keeps other hosts of the domain from setting it; it needs TLS."""
     return "__Host-connect" if settings.SESSION_COOKIE_SECURE else "connect"
 
 
-def browser_of(request: HttpRequest) -> str | None:
+def get_browser_id(request: HttpRequest) -> str | None:
     """The value of this browser's cookie; None where it has none, or one that we did not make."""
-    value = request.COOKIES.get(cookie_name(), "")
+    value = request.COOKIES.get(get_cookie_name(), "")
     return value if is_token(value) else None
 
 
-def browser_digest(request: HttpRequest) -> bytes | None:
-    browser = browser_of(request)
-    return digest(browser) if browser else None
+def hash_browser_id(request: HttpRequest) -> bytes | None:
+    browser = get_browser_id(request)
+    return hash_token(browser) if browser else None
 
 
-def remember(response: HttpResponse, browser: str) -> None:
+def set_browser_cookie(response: HttpResponse, browser_id: str) -> None:
     """Lax, not Strict: the provider's redirect back to us comes from another site."""
     response.set_cookie(
-        cookie_name(),
-        browser,
+        get_cookie_name(),
+        browser_id,
         max_age=MAX_AGE,
         secure=settings.SESSION_COOKIE_SECURE,
         httponly=True,
@@ -40,5 +40,5 @@ def remember(response: HttpResponse, browser: str) -> None:
     )
 
 
-def known_or_new(request: HttpRequest) -> str:
-    return browser_of(request) or new_token()
+def get_or_generate_browser_id(request: HttpRequest) -> str:
+    return get_browser_id(request) or generate_token()

@@ -11,29 +11,29 @@ from typing import Any, Final
 from django.db import IntegrityError, transaction
 
 from common.actors import Actor
-from common.datetimes import iso
+from common.datetimes import format_rfc3339
 from common.db.clock import DbNow, db_now
-from common.errors import Problem
-from common.text import printable
+from common.errors import ServiceError
+from common.text import escape_name
 from credentials.connect import links
-from credentials.connect.audit import note
-from credentials.connect.authorization_attempts import Returned, attempt_fail, draft_of
-from credentials.connect.errors import Refusal
-from credentials.connect.flow_request import Draft
-from credentials.connect.identity import properties_of
+from credentials.connect.audit import record_connect_event
+from credentials.connect.authorization_attempts import ClaimedAttempt, attempt_fail, draft_of
+from credentials.connect.errors import ConnectError
+from credentials.connect.flow_request import FlowRequest
+from credentials.connect.identity import collect_properties
 from credentials.connect.models import AuthorizationAttempt as Attempt
-from credentials.connect.pending_grants import grant_hold
-from credentials.imports.validation import read_item
-from credentials.revocation.schedule import revoke_later
+from credentials.connect.pending_grants import grant_store
+from credentials.imports.validation import validate_item
+from credentials.revocation.schedule import schedule_revocation
 from egress.errors import EgressError
-from oauth_apps.client_config import client_of
+from oauth_apps.client_config import build_oauth_client
 from oauth_apps.models import OAuthApp
 from oauth_apps.protocol import (
     AppError,
-    Client,
-    ProtocolError,
-    Tokens,
-    authorization_error,
+    OAuth2Error,
+    OAuthClient,
+    TokenResponse,
+    build_authorization_error,
     exchange_code,
 )
 from vault.secret import Secret
@@ -45,7 +45,7 @@ _OUTAGES: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Held:
+class StoredGrant:
     """A grant that waits: `code` fetches it (of no use for a link's)."""
 
     code: str
@@ -53,34 +53,36 @@ class Held:
     attempt: Attempt
 
 
-def denied(returned: Returned, error: str, actor: Actor) -> Refusal:
+def record_provider_error(returned: ClaimedAttempt, error: str, actor: Actor) -> ConnectError:
     """The provider's `error` instead of a code, noted; what to show for it."""
-    found = authorization_error(error)
+    found = build_authorization_error(error)
     code = _code(found)
     attempt_fail(attempt=returned.attempt, code=code, detail=found.detail, actor=actor)
-    return Refusal(code, "" if code == "access_denied" else found.detail)
+    return ConnectError(code, "" if code == "access_denied" else found.detail)
 
 
-def missing(returned: Returned, actor: Actor) -> Refusal:
+def record_missing_code(returned: ClaimedAttempt, actor: Actor) -> ConnectError:
     """Neither a code nor an error came."""
     detail = "The provider's answer has no code."
     attempt_fail(attempt=returned.attempt, code="provider_refused", detail=detail, actor=actor)
-    return Refusal("provider_refused")
+    return ConnectError("provider_refused")
 
 
-def withdrawn(returned: Returned, actor: Actor) -> Refusal:
+def record_withdrawn_return_url(returned: ClaimedAttempt, actor: Actor) -> ConnectError:
     """The address to return to is none of the company's any more: the code is left to expire."""
     detail = "The address to return to was withdrawn meanwhile."
     attempt_fail(attempt=returned.attempt, code="redirect_refused", detail=detail, actor=actor)
-    return Refusal("redirect_refused")
+    return ConnectError("redirect_refused")
 
 
-def receive(returned: Returned, code: str, callback: Mapping[str, str], actor: Actor) -> Held:
+def obtain_grant(
+    returned: ClaimedAttempt, code: str, callback: Mapping[str, str], actor: Actor
+) -> StoredGrant:
     """Exchange the code, find out whose grant it is, and hold it. Raises Refusal, all of it noted."""
     attempt = returned.attempt
     try:
         draft, now = draft_of(attempt), db_now()
-        client = client_of(draft.app, draft.properties)
+        client = build_oauth_client(draft.app, draft.properties)
         tokens = exchange_code(
             client,
             code=Secret(code),
@@ -88,15 +90,15 @@ def receive(returned: Returned, code: str, callback: Mapping[str, str], actor: A
             verifier=returned.verifier,
         )
         body = _body(draft, client, tokens, callback, attempt, now)
-    except (Refusal, ProtocolError, EgressError, Problem) as error:
+    except (ConnectError, OAuth2Error, EgressError, ServiceError) as error:
         raise _failed(attempt, error, actor) from None
     return _hold(draft, returned, tokens, body, actor)
 
 
 def _body(
-    draft: Draft,
-    client: Client,
-    tokens: Tokens,
+    draft: FlowRequest,
+    client: OAuthClient,
+    tokens: TokenResponse,
     callback: Mapping[str, str],
     attempt: Attempt,
     now: dt.datetime,
@@ -106,20 +108,20 @@ def _body(
     if draft.external_id:
         body["external_id"] = draft.external_id
     try:
-        body["properties"] = properties_of(draft, client, tokens, callback=callback, now=now)
+        body["properties"] = collect_properties(draft, client, tokens, callback=callback, now=now)
         body |= _own(draft, body["properties"])
-        item = read_item(body, account_id=draft.app.account_id)
-        if item.partial:
-            raise Refusal("answer_incomplete", _lacks(item.partial))
+        item = validate_item(body, account_id=draft.app.account_id)
+        if item.missing_secrets:
+            raise ConnectError("answer_incomplete", _lacks(item.missing_secrets))
         if attempt.link is not None:
             links.check_same_account(attempt.link, item)
-    except (Refusal, ProtocolError, EgressError, Problem):
+    except (ConnectError, OAuth2Error, EgressError, ServiceError):
         _revoke(draft, body, attempt.id)
         raise
     return body
 
 
-def _known(draft: Draft, tokens: Tokens) -> dict[str, Any]:
+def _known(draft: FlowRequest, tokens: TokenResponse) -> dict[str, Any]:
     """The tokens alone: enough to revoke them."""
     secrets = {"access_token": tokens.access_token, "refresh_token": tokens.refresh_token}
     named = {n: s.expose() for n, s in secrets.items() if s and n in draft.kind.secret_fields}
@@ -128,7 +130,7 @@ def _known(draft: Draft, tokens: Tokens) -> dict[str, Any]:
     return {"kind": draft.kind.name, **draft.properties, **named}
 
 
-def _own(draft: Draft, properties: dict[str, Any]) -> dict[str, Any]:
+def _own(draft: FlowRequest, properties: dict[str, Any]) -> dict[str, Any]:
     """The credential's own fields that the provider's answer had: they are no properties."""
     own = {}
     if "owner_email" in properties and "owner_email" not in draft.kind.schema["properties"]:
@@ -142,18 +144,24 @@ def _lacks(names: tuple[str, ...]) -> str:
 
 
 def _hold(
-    draft: Draft, returned: Returned, tokens: Tokens, body: dict[str, Any], actor: Actor
-) -> Held:
+    draft: FlowRequest,
+    returned: ClaimedAttempt,
+    tokens: TokenResponse,
+    body: dict[str, Any],
+    actor: Actor,
+) -> StoredGrant:
     attempt = returned.attempt
     try:
         with transaction.atomic():
             Attempt.objects.filter(id=attempt.id).update(
                 status=Attempt.Status.GRANTED, updated_at=DbNow()
             )
-            note(actor, attempt.account_id, "connect.granted", "authorization_attempt", attempt.id)
+            record_connect_event(
+                actor, attempt.account_id, "connect.granted", "authorization_attempt", attempt.id
+            )
             code = ""
             if attempt.link is None:
-                code = grant_hold(
+                code = grant_store(
                     attempt=attempt,
                     link=None,
                     kind=draft.kind.name,
@@ -161,24 +169,24 @@ def _hold(
                     state=returned.state,
                 )
             else:
-                body["obtained_at"] = iso(db_now())
-                links.link_hold(
+                body["obtained_at"] = format_rfc3339(db_now())
+                links.link_store_grant(
                     link=attempt.link, body=body, notes=_notes(draft, tokens), actor=actor
                 )
     except IntegrityError:
         if OAuthApp.objects.filter(id=draft.app.id).exists():
             raise
         # It was deleted meanwhile, and with it whatever could revoke the grant.
-        raise _failed(attempt, Refusal("app_wrong", "The OAuth app is gone."), actor) from None
-    except (Refusal, Problem) as error:
+        raise _failed(attempt, ConnectError("app_wrong", "The OAuth app is gone."), actor) from None
+    except (ConnectError, ServiceError) as error:
         # Many providers end all grants of a user with one: a second tab must not end the first's.
-        if attempt.link is None or not links.holds_already(attempt.link, body):
+        if attempt.link is None or not links.has_grant_of_same_account(attempt.link, body):
             _revoke(draft, body, attempt.id)
         raise _failed(attempt, error, actor) from None
-    return Held(code=code, state=returned.state, attempt=attempt)
+    return StoredGrant(code=code, state=returned.state, attempt=attempt)
 
 
-def _notes(draft: Draft, tokens: Tokens) -> list[str]:
+def _notes(draft: FlowRequest, tokens: TokenResponse) -> list[str]:
     """Where other scopes were given than were asked for (RFC 6749 §5.1: absent means the same)."""
     if not tokens.scope:
         return []
@@ -194,12 +202,12 @@ def _notes(draft: Draft, tokens: Tokens) -> list[str]:
 
 
 def _listed(scopes: list[str]) -> str:
-    return ", ".join(printable(scope) for scope in scopes[:20])
+    return ", ".join(escape_name(scope) for scope in scopes[:20])
 
 
-def _revoke(draft: Draft, body: dict[str, Any], target_id: uuid.UUID) -> None:
+def _revoke(draft: FlowRequest, body: dict[str, Any], target_id: uuid.UUID) -> None:
     with transaction.atomic():
-        revoke_later(
+        schedule_revocation(
             account_id=draft.app.account_id,
             oauth_app_id=draft.app.id,
             kind=draft.kind,
@@ -208,23 +216,23 @@ def _revoke(draft: Draft, body: dict[str, Any], target_id: uuid.UUID) -> None:
         )
 
 
-def _failed(attempt: Attempt, error: Exception, actor: Actor) -> Refusal:
+def _failed(attempt: Attempt, error: Exception, actor: Actor) -> ConnectError:
     """The page of `error`, which was noted."""
-    refusal = error if isinstance(error, Refusal) else _refusal(error)
+    refusal = error if isinstance(error, ConnectError) else _refusal(error)
     attempt_fail(attempt=attempt, code=refusal.code, detail=refusal.detail, actor=actor)
     return refusal
 
 
-def _refusal(error: Exception) -> Refusal:
-    if isinstance(error, ProtocolError):
-        return Refusal(_code(error), error.detail)
+def _refusal(error: Exception) -> ConnectError:
+    if isinstance(error, OAuth2Error):
+        return ConnectError(_code(error), error.detail)
     if isinstance(error, EgressError):
-        return Refusal("provider_unavailable", "The provider does not answer.")
-    detail = error.detail if isinstance(error, Problem) else ""
-    return Refusal("answer_incomplete", detail)
+        return ConnectError("provider_unavailable", "The provider does not answer.")
+    detail = error.detail if isinstance(error, ServiceError) else ""
+    return ConnectError("answer_incomplete", detail)
 
 
-def _code(error: ProtocolError) -> str:
+def _code(error: OAuth2Error) -> str:
     """The page for it: what nobody can help, what the company must put right, and all else."""
     if error.code == "access_denied":
         return "access_denied"

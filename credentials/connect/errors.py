@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
+class ErrorMessage:
     """`title` says what happened, `advice` what to do now."""
 
     status: int
@@ -28,49 +28,53 @@ _START_AGAIN: Final = _("Go back to where you came from and start again.")
 _ASK: Final = _("Ask whoever sent you here for a new link.")
 _COMPANY: Final = _("Tell the company that sent you here; it has to put this right.")
 
-MEANINGS: Final[dict[str, Meaning]] = {
-    "bad_request": Meaning(400, _("This address is not complete"), _COMPANY),
-    "unknown_app": Meaning(400, _("This address is not known"), _COMPANY),
-    "redirect_refused": Meaning(400, _("This address leads to an unknown place"), _COMPANY),
-    "form_stale": Meaning(
+ERROR_MESSAGES: Final[dict[str, ErrorMessage]] = {
+    "bad_request": ErrorMessage(400, _("This address is not complete"), _COMPANY),
+    "unknown_app": ErrorMessage(400, _("This address is not known"), _COMPANY),
+    "redirect_refused": ErrorMessage(400, _("This address leads to an unknown place"), _COMPANY),
+    "form_stale": ErrorMessage(
         403, _("This page was open for too long"), _("Open the link again, and send the form anew.")
     ),
-    "cookies_off": Meaning(
+    "cookies_off": ErrorMessage(
         400,
         _("Your browser keeps no cookies for this page"),
         _("Allow cookies for this site, then open the link again."),
     ),
-    "state_unknown": Meaning(400, _("This answer belongs to no request of ours"), _START_AGAIN),
-    "state_used": Meaning(400, _("This step was done already"), _START_AGAIN),
-    "state_expired": Meaning(400, _("This took too long"), _START_AGAIN),
-    "other_browser": Meaning(
+    "state_unknown": ErrorMessage(
+        400, _("This answer belongs to no request of ours"), _START_AGAIN
+    ),
+    "state_used": ErrorMessage(400, _("This step was done already"), _START_AGAIN),
+    "state_expired": ErrorMessage(400, _("This took too long"), _START_AGAIN),
+    "other_browser": ErrorMessage(
         403, _("This was started in another browser"), _("Finish in the browser where you began.")
     ),
-    "wrong_callback": Meaning(400, _("This answer came to the wrong address"), _START_AGAIN),
-    "wrong_issuer": Meaning(400, _("This answer came from somebody else"), _START_AGAIN),
-    "access_denied": Meaning(
+    "wrong_callback": ErrorMessage(400, _("This answer came to the wrong address"), _START_AGAIN),
+    "wrong_issuer": ErrorMessage(400, _("This answer came from somebody else"), _START_AGAIN),
+    "access_denied": ErrorMessage(
         400,
         _("You did not give access"),
         _("Nothing was connected. If that was not what you wanted, start again."),
     ),
-    "provider_refused": Meaning(400, _("The service did not give access"), _START_AGAIN),
-    "app_wrong": Meaning(400, _("The service does not accept the company's app"), _COMPANY),
-    "provider_unavailable": Meaning(
+    "provider_refused": ErrorMessage(400, _("The service did not give access"), _START_AGAIN),
+    "app_wrong": ErrorMessage(400, _("The service does not accept the company's app"), _COMPANY),
+    "provider_unavailable": ErrorMessage(
         503, _("The service does not answer"), _("Wait a minute and start again.")
     ),
-    "too_many": Meaning(
+    "too_many": ErrorMessage(
         429,
         _("Too many people are connecting at once"),
         _("Wait a minute and start again."),
         retry_after=60,
     ),
-    "account_unproved": Meaning(
+    "account_unproved": ErrorMessage(
         400,
         _("The service does not confirm that this is your account"),
         _("Nothing was connected. Start again, and change nothing in the address on the way."),
     ),
-    "answer_incomplete": Meaning(400, _("The service did not say which account this is"), _COMPANY),
-    "account_mismatch": Meaning(
+    "answer_incomplete": ErrorMessage(
+        400, _("The service did not say which account this is"), _COMPANY
+    ),
+    "account_mismatch": ErrorMessage(
         400,
         _("This is another account"),
         _(
@@ -78,17 +82,17 @@ MEANINGS: Final[dict[str, Meaning]] = {
             " was connected before."
         ),
     ),
-    "start_used": Meaning(400, _("This link was used already"), _START_AGAIN),
-    "start_expired": Meaning(400, _("This link has expired"), _START_AGAIN),
-    "link_unknown": Meaning(404, _("There is no such link"), _ASK),
-    "link_taken": Meaning(
+    "start_used": ErrorMessage(400, _("This link was used already"), _START_AGAIN),
+    "start_expired": ErrorMessage(400, _("This link has expired"), _START_AGAIN),
+    "link_unknown": ErrorMessage(404, _("There is no such link"), _ASK),
+    "link_taken": ErrorMessage(
         403,
         _("This link was opened in another browser"),
         _("Go on in the browser where it was opened first, or ask for a new link."),
     ),
-    "link_expired": Meaning(410, _("This link has expired"), _ASK),
-    "link_cancelled": Meaning(410, _("This was cancelled"), _ASK),
-    "link_over": Meaning(410, _("This link was used already"), _ASK),
+    "link_expired": ErrorMessage(410, _("This link has expired"), _ASK),
+    "link_cancelled": ErrorMessage(410, _("This was cancelled"), _ASK),
+    "link_over": ErrorMessage(410, _("This link was used already"), _ASK),
 }
 
 _SENTENCES: Final = {
@@ -109,12 +113,12 @@ _SENTENCES: Final = {
 }
 
 
-def sentence(code: str) -> str:
+def get_failure_detail(code: str) -> str:
     """What staff and the API are told of a failure."""
     return _SENTENCES.get(code, code.replace("_", " ").capitalize() + ".")
 
 
-class Refusal(Exception):
+class ConnectError(Exception):
     """A flow ends here, with a page. `detail` is a sentence of ours, without anything that was sent.
 
     `back` is where the person may go on to, an address that was checked, and `again` where to try
@@ -124,7 +128,7 @@ class Refusal(Exception):
     def __init__(self, code: str, detail: str = "") -> None:
         super().__init__(code)
         self.code = code
-        self.meaning = MEANINGS[code]
+        self.message = ERROR_MESSAGES[code]
         self.detail = detail
-        self.back = ""
-        self.again = ""
+        self.return_url = ""
+        self.retry_url = ""

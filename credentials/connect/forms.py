@@ -7,14 +7,14 @@ from typing import Any
 
 from django import forms
 
-from common.errors import Problem
+from common.errors import ServiceError
 from providers.kinds import Kind
 
 
 class PropertiesForm(forms.Form):
     """One field for each property that a person can know; those of tokens are left out, and `given`.
 
-    The fields only carry what was typed: what is right is `providers.properties.clean`'s to say.
+    The fields only carry what was typed: what is right is `providers.properties.validate_properties`'s to say.
     """
 
     def __init__(
@@ -33,13 +33,13 @@ class PropertiesForm(forms.Form):
                 name, part, secret=name in kind.secret_fields, required=name in required
             )
 
-    def properties(self) -> dict[str, Any]:
+    def get_properties(self) -> dict[str, Any]:
         """What was typed; empty fields are left out."""
         return {
             name: value for name, value in self.cleaned_data.items() if value not in (None, "", [])
         }
 
-    def refuse(self, problem: Problem) -> None:
+    def add_validation_errors(self, problem: ServiceError) -> None:
         """Show what the service said beside the fields it is about."""
         for path, reasons in problem.fields.items():
             name = path.removeprefix("properties.").partition(".")[0]

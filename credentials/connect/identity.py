@@ -12,21 +12,21 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from common.datetimes import iso
-from credentials.connect.errors import Refusal
-from credentials.connect.flow_request import Draft
-from credentials.connect.identity_request import ask
-from oauth_apps.protocol import Client, Tokens, id_token_claims
-from providers.kinds import Found, Kind
-from providers.properties import field_fault
+from common.datetimes import format_rfc3339
+from credentials.connect.errors import ConnectError
+from credentials.connect.flow_request import FlowRequest
+from credentials.connect.identity_request import request_identity
+from oauth_apps.protocol import OAuthClient, TokenResponse, validate_id_token
+from providers.kinds import Kind, PropertySource
+from providers.properties import find_field_error
 
 _MISSING: Final = object()
 
 
-def properties_of(
-    draft: Draft,
-    client: Client,
-    tokens: Tokens,
+def collect_properties(
+    draft: FlowRequest,
+    client: OAuthClient,
+    tokens: TokenResponse,
     *,
     callback: Mapping[str, str],
     now: dt.datetime,
@@ -47,13 +47,15 @@ def properties_of(
     }
     wanted = kind.connect.properties
     if any(part.place == "id_token" for part in wanted.values()):
-        places["id_token"] = id_token_claims(client, tokens)
+        places["id_token"] = validate_id_token(client, tokens)
     _take(kind, wanted, places, found)
     if kind.connect.call is not None:
-        named = kind.connect.unproved(kind.identity)
+        named = kind.connect.get_unverified_fields(kind.identity)
         _check_named(kind, named, found)
         known = {**client.variables, **found}
-        answer = ask(kind, kind.connect.call, known, tokens, proves=bool(named))
+        answer = request_identity(
+            kind, kind.connect.call, known, tokens, verifies_account=bool(named)
+        )
         _take(kind, wanted, {"call": answer}, found)
     return found
 
@@ -61,11 +63,11 @@ def properties_of(
 def _check_named(kind: Kind, named: Sequence[str], found: Mapping[str, Any]) -> None:
     """Raise Refusal where the callback does not name an account that could be asked about."""
     for name in named:
-        if name not in found or field_fault(kind, name, found[name]):
-            raise Refusal("answer_incomplete")
+        if name not in found or find_field_error(kind, name, found[name]):
+            raise ConnectError("answer_incomplete")
 
 
-def _granted(draft: Draft, tokens: Tokens, now: dt.datetime) -> dict[str, Any]:
+def _granted(draft: FlowRequest, tokens: TokenResponse, now: dt.datetime) -> dict[str, Any]:
     """What the flow itself fills: the tokens, when they end, and which scopes were given."""
     kind = draft.kind
     fields = kind.schema["properties"]
@@ -78,7 +80,7 @@ def _granted(draft: Draft, tokens: Tokens, now: dt.datetime) -> dict[str, Any]:
     if tokens.refresh_token is not None and "refresh_token" in fields:
         granted["refresh_token"] = tokens.refresh_token.expose()
     if tokens.expires_in is not None and "expires_at" in fields:
-        granted["expires_at"] = iso(
+        granted["expires_at"] = format_rfc3339(
             (now + dt.timedelta(seconds=tokens.expires_in)).replace(microsecond=0)
         )
     # RFC 6749 §5.1: left out where it is what was asked for.
@@ -89,7 +91,10 @@ def _granted(draft: Draft, tokens: Tokens, now: dt.datetime) -> dict[str, Any]:
 
 
 def _take(
-    kind: Kind, wanted: Mapping[str, Found], places: Mapping[str, Any], found: dict[str, Any]
+    kind: Kind,
+    wanted: Mapping[str, PropertySource],
+    places: Mapping[str, Any],
+    found: dict[str, Any],
 ) -> None:
     fields = kind.schema["properties"]
     for name, part in wanted.items():
@@ -100,7 +105,7 @@ def _take(
             continue
         value = _fitted(fields.get(name, {"type": "string"}), value)
         if name in found and name not in kind.secret_fields and _differ(found[name], value):
-            raise Refusal("account_mismatch")
+            raise ConnectError("account_mismatch")
         found[name] = value
 
 
@@ -109,7 +114,7 @@ def _differ(said: Any, value: Any) -> bool:
     return str(said).casefold() != str(value).casefold()
 
 
-def _at(document: Any, part: Found) -> Any:
+def _at(document: Any, part: PropertySource) -> Any:
     """The value at a JSON pointer (RFC 6901), or under a parameter's name."""
     if part.place in {"callback", "config"}:
         return document.get(part.at, _MISSING)

@@ -10,23 +10,28 @@ from urllib.parse import quote, urlencode, urlsplit
 import orjson
 
 from common import strict_json
-from common.errors import BadRequest
-from credentials.connect.errors import Refusal
-from credentials.core.request_auth import Injection, inject
-from credentials.core.request_auth import fill as fill_template
+from common.errors import BadRequestError
+from credentials.connect.errors import ConnectError
+from credentials.core.request_auth import RequestAuth, build_request_auth
+from credentials.core.request_auth import fill_template as fill_template
 from egress import client as egress
 from egress.requests import Request
-from oauth_apps.protocol import AppError, Tokens, TransientError, UserError
-from oauth_apps.protocol.urls import fill
-from providers.kinds import Call, Kind
-from providers.properties import field_fault
-from providers.registry import registry
+from oauth_apps.protocol import AppError, TokenResponse, TransientError, UserError
+from oauth_apps.protocol.urls import fill_url_template
+from providers.kinds import IdentityCall, Kind
+from providers.properties import find_field_error
+from providers.registry import get_registry
 
 _WHOLE: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}(.*)", re.ASCII)
 
 
-def ask(
-    kind: Kind, call: Call, known: Mapping[str, Any], tokens: Tokens, *, proves: bool = False
+def request_identity(
+    kind: Kind,
+    call: IdentityCall,
+    variables: Mapping[str, Any],
+    tokens: TokenResponse,
+    *,
+    verifies_account: bool = False,
 ) -> Any:
     """The JSON that the call answers. `known` are properties and variables that were found already.
 
@@ -34,13 +39,13 @@ def ask(
     where the new token is not taken there, or nothing is. Raises UserError where the provider does not take the new token, TransientError for any other
     answer than JSON with a status of success, Conflict, EgressError.
     """
-    values = {name: str(value) for name, value in known.items()}
+    values = {name: str(value) for name, value in variables.items()}
     values["access_token"] = tokens.access_token.expose()
     url = _address(kind, call, values)
     own = {name: fill_template(text, values) for name, text in call.headers.items()}
     taken = {name.lower() for name in own}
     # The kind's own way may want what only this answer tells (Xero's tenant).
-    injected = Injection() if "authorization" in taken else inject(kind, {}, values)
+    injected = RequestAuth() if "authorization" in taken else build_request_auth(kind, {}, values)
     headers = {name: text for name, text in injected.headers if name.lower() not in taken} | own
     body = None
     if call.json is not None:
@@ -52,8 +57,8 @@ def ask(
     answer = egress.send(
         Request(method=call.method, url=url, headers=tuple(headers.items()), body=body)
     )
-    if proves and answer.status in {401, 403, 404}:
-        raise Refusal("account_unproved")
+    if verifies_account and answer.status in {401, 403, 404}:
+        raise ConnectError("account_unproved")
     if answer.status in {401, 403}:
         raise UserError("identity_refused", "The provider does not say whose account this is.")
     if answer.status // 100 != 2:
@@ -62,21 +67,21 @@ def ask(
         )
     try:
         return strict_json.loads(answer.body)
-    except BadRequest:
+    except BadRequestError:
         raise TransientError(
             "identity_unavailable", "The provider's answer could not be read."
         ) from None
 
 
-def _address(kind: Kind, call: Call, values: Mapping[str, str]) -> str:
+def _address(kind: Kind, call: IdentityCall, values: Mapping[str, str]) -> str:
     """The URL, whose host is the provider's file's to say, or a property that it holds to hosts."""
     if call.url is not None:
-        return fill(call.url, values)
-    provider = registry().provider(kind.provider)
+        return fill_url_template(call.url, values)
+    provider = get_registry().get_provider(kind.provider)
     base = (provider.base_url if provider else None) or ""
     if whole := _WHOLE.fullmatch(base):
         origin = values.get(whole[1], "")
-        if not origin or field_fault(kind, whole[1], origin):
+        if not origin or find_field_error(kind, whole[1], origin):
             raise AppError("invalid_config", f"The value of {whole[1]} is not an address.")
-        return origin.rstrip("/") + whole[2] + fill(call.path or "", values)
-    return fill(base.rstrip("/") + (call.path or ""), values)
+        return origin.rstrip("/") + whole[2] + fill_url_template(call.path or "", values)
+    return fill_url_template(base.rstrip("/") + (call.path or ""), values)

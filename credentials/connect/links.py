@@ -12,93 +12,97 @@ from django.db import transaction
 from common.actors import Actor
 from common.db.clock import DbNow, db_now
 from common.db.ids import uuid7
-from common.errors import Conflict, Invalid, NotFound
+from common.errors import ConflictError, InvalidInputError, NotFoundError
 from credentials.connect import settings
-from credentials.connect.audit import failure, note
-from credentials.connect.errors import Refusal
-from credentials.connect.flow_request import Draft, oauth_kind
-from credentials.connect.link_request import Wish, columns_of
-from credentials.connect.links_and_callbacks import link_address
+from credentials.connect.audit import build_failure, record_connect_event
+from credentials.connect.errors import ConnectError
+from credentials.connect.flow_request import FlowRequest, resolve_oauth_kind
+from credentials.connect.link_request import LinkRequest, validate_link_request
+from credentials.connect.links_and_callbacks import build_link_url
 from credentials.connect.models import ConnectLink, PendingGrant
-from credentials.connect.pending_grants import grant_drop, grant_hold, opened
-from credentials.connect.tokens import digest, new_token
-from credentials.imports.upsert import OtherSecrets
-from credentials.imports.validation import Item, read_item
+from credentials.connect.pending_grants import decrypt_grant_body, grant_discard, grant_store
+from credentials.connect.tokens import generate_token, hash_token
+from credentials.imports.upsert import DifferentSecretError
+from credentials.imports.validation import ImportItem, validate_item
 from credentials.models import Credential
 from credentials.services.crud import credential_import
-from providers.properties import identity_values
-from vault.sealing import SecretUnavailable
+from providers.properties import get_identity_values
+from vault.sealing import SecretUnavailableError
 
 Status = ConnectLink.Status
-LIVE: Final = (Status.OPEN, Status.OPENED)
+ACTIVE_STATUSES: Final = (Status.OPEN, Status.OPENED)
 
 
-def link_create(*, account_id: uuid.UUID, wish: Wish, actor: Actor) -> tuple[uuid.UUID, str]:
+def link_create(
+    *, account_id: uuid.UUID, link_request: LinkRequest, actor: Actor
+) -> tuple[uuid.UUID, str]:
     """A link and its address, which is not kept: its id, and the address. Raises Invalid."""
-    token = new_token()
+    token = generate_token()
     link = ConnectLink(
         id=uuid7(),
         account_id=account_id,
-        token_digest=digest(token),
+        token_digest=hash_token(token),
         created_by=actor.name,
-        expires_at=db_now() + dt.timedelta(seconds=wish.expires_in),
-        **columns_of(account_id, wish),
+        expires_at=db_now() + dt.timedelta(seconds=link_request.expires_in),
+        **validate_link_request(account_id, link_request),
     )
     with transaction.atomic():
         link.save(force_insert=True)
         _note(actor, link, "created")
-    return link.id, link_address(token)
+    return link.id, build_link_url(token)
 
 
-def link_open(*, token: str, browser: str, actor: Actor) -> ConnectLink:
+def link_open(*, token: str, browser_id: str, actor: Actor) -> ConnectLink:
     """The link behind an address, for the browser that opens it: the first owns it.
 
     Raises Refusal (link_unknown, link_taken). One that is over is returned as it is.
     """
-    link = link_seen(token=token)
+    link = get_link_by_token(token=token)
     if link.status == Status.OPEN:
         with transaction.atomic():
             unowned = ConnectLink.objects.filter(
                 id=link.id, status=Status.OPEN, expires_at__gt=DbNow()
             )
             owned = unowned.update(
-                status=Status.OPENED, browser_digest=digest(browser), updated_at=DbNow()
+                status=Status.OPENED, browser_digest=hash_token(browser_id), updated_at=DbNow()
             )
             if owned:
                 _note(actor, link, "opened")
-        link = link_seen(token=token)
-    if link.browser_digest is not None and bytes(link.browser_digest) != digest(browser):
-        note(actor, link.account_id, "connect.refused", "connect_link", link.id, ["link_taken"])
-        raise Refusal("link_taken")
+        link = get_link_by_token(token=token)
+    if link.browser_digest is not None and bytes(link.browser_digest) != hash_token(browser_id):
+        record_connect_event(
+            actor, link.account_id, "connect.refused", "connect_link", link.id, ["link_taken"]
+        )
+        raise ConnectError("link_taken")
     return link
 
 
-def link_seen(*, token: str) -> ConnectLink:
+def get_link_by_token(*, token: str) -> ConnectLink:
     """The link behind an address; nothing changes. Raises Refusal (link_unknown)."""
     rows = ConnectLink.objects.select_related("account", "oauth_app")
-    link = rows.filter(token_digest=digest(token)).first()
+    link = rows.filter(token_digest=hash_token(token)).first()
     if link is None:
-        raise Refusal("link_unknown")
+        raise ConnectError("link_unknown")
     return link
 
 
-def check_live(link: ConnectLink) -> None:
+def check_link_is_active(link: ConnectLink) -> None:
     """Raise Refusal where nothing can be connected by this link any more."""
     if link.status in {Status.PENDING, Status.COMPLETED}:
-        raise Refusal("link_over")
+        raise ConnectError("link_over")
     if link.status == Status.CANCELLED:
-        raise Refusal("link_cancelled")
+        raise ConnectError("link_cancelled")
     if link.status == Status.EXPIRED or link.expires_at <= db_now():
-        raise Refusal("link_expired")
+        raise ConnectError("link_expired")
 
 
-def draft_of_link(link: ConnectLink) -> Draft:
+def draft_of_link(link: ConnectLink) -> FlowRequest:
     """What Continue asks the provider for. Raises Invalid where the kind is no longer known."""
     if link.oauth_app is None:
-        raise Refusal("bad_request")
-    return Draft(
+        raise ConnectError("bad_request")
+    return FlowRequest(
         app=link.oauth_app,
-        kind=oauth_kind(link.oauth_app, link.kind),
+        kind=resolve_oauth_kind(link.oauth_app, link.kind),
         scopes=link.scopes,
         return_to=link.return_to,
         external_id=link.external_id,
@@ -108,19 +112,21 @@ def draft_of_link(link: ConnectLink) -> Draft:
 
 def link_submit(*, link: ConnectLink, properties: Mapping[str, Any], actor: Actor) -> None:
     """Hold what was typed into a link's form. Raises Invalid for wrong fields, Refusal else."""
-    check_live(link)
+    check_link_is_active(link)
     body: dict[str, Any] = {"properties": {"kind": link.kind, **link.properties, **properties}}
     if link.external_id:
         body["external_id"] = link.external_id
-    item = read_item(body, account_id=link.account_id)
-    if item.partial:
-        raise Invalid.many({f"properties.{name}": ["is required"] for name in item.partial})
+    item = validate_item(body, account_id=link.account_id)
+    if item.missing_secrets:
+        raise InvalidInputError.for_fields(
+            {f"properties.{name}": ["is required"] for name in item.missing_secrets}
+        )
     check_same_account(link, item)
     with transaction.atomic():
-        link_hold(link=link, body=body, notes=[], actor=actor)
+        link_store_grant(link=link, body=body, notes=[], actor=actor)
 
 
-def check_same_account(link: ConnectLink, item: Item) -> None:
+def check_same_account(link: ConnectLink, item: ImportItem) -> None:
     """Raise Refusal where a link reconnects a credential, and this is another upstream account.
 
     The properties that say whose account it is are compared even where `external_id` names the
@@ -131,13 +137,15 @@ def check_same_account(link: ConnectLink, item: Item) -> None:
     rows = Credential.objects.filter(account_id=link.account_id, id=link.reconnects)
     row = rows.values_list("identity", "properties").first()
     if row is None or bytes(row[0]) != item.identity:
-        raise Refusal("account_mismatch")
-    before, now = (identity_values(item.kind, shown) for shown in (row[1], item.properties))
+        raise ConnectError("account_mismatch")
+    before, now = (get_identity_values(item.kind, shown) for shown in (row[1], item.properties))
     if before is not None and now is not None and before != now:
-        raise Refusal("account_mismatch")
+        raise ConnectError("account_mismatch")
 
 
-def link_hold(*, link: ConnectLink, body: dict[str, Any], notes: list[str], actor: Actor) -> None:
+def link_store_grant(
+    *, link: ConnectLink, body: dict[str, Any], notes: list[str], actor: Actor
+) -> None:
     """Within the caller's transaction: the grant of a link, pending, or stored where that was chosen.
 
     Raises Refusal where the link is over meanwhile: then nothing is held.
@@ -149,10 +157,10 @@ def link_hold(*, link: ConnectLink, body: dict[str, Any], notes: list[str], acto
         id=link.id, status=Status.OPENED, expires_at__gt=DbNow()
     ).update(status=Status.PENDING, notes=notes, failure=None, updated_at=DbNow())
     if not held:
-        raise Refusal("link_over")
-    grant_hold(attempt=None, link=link, kind=link.kind, body=body)
+        raise ConnectError("link_over")
+    grant_store(attempt=None, link=link, kind=link.kind, body=body)
     _note(actor, link, "pending")
-    if settings.chosen(link.account_id, link.oauth_app).completes_itself:
+    if settings.get_connect_settings(link.account_id, link.oauth_app).completes_itself:
         _complete_itself(link, actor)
 
 
@@ -160,22 +168,24 @@ def _complete_itself(link: ConnectLink, actor: Actor) -> None:
     """What it may not decide by itself stays pending, and the person learns nothing of it."""
     try:
         link_complete(account_id=link.account_id, id=link.id, actor=actor)
-    except OtherSecrets as problem:
-        why = failure("other_secrets", problem.detail)
+    except DifferentSecretError as problem:
+        why = build_failure("other_secrets", problem.detail)
         ConnectLink.objects.filter(id=link.id).update(failure=why, updated_at=DbNow())
-        note(actor, link.account_id, "connect.refused", "connect_link", link.id, ["other_secrets"])
+        record_connect_event(
+            actor, link.account_id, "connect.refused", "connect_link", link.id, ["other_secrets"]
+        )
 
 
-def holds_already(link: ConnectLink, body: Mapping[str, Any]) -> bool:
+def has_grant_of_same_account(link: ConnectLink, body: Mapping[str, Any]) -> bool:
     """Whether the link's own pending grant is of the upstream account that `body` is of."""
     grant = PendingGrant.objects.filter(link=link).first()
     try:
-        held = opened(grant) if grant else None
-    except SecretUnavailable:
+        held = decrypt_grant_body(grant) if grant else None
+    except SecretUnavailableError:
         held = None
     if held is None:
         return False
-    one, other = (read_item(dict(each), account_id=link.account_id) for each in (held, body))
+    one, other = (validate_item(dict(each), account_id=link.account_id) for each in (held, body))
     return one.identity == other.identity
 
 
@@ -184,7 +194,7 @@ def link_cancel(*, link: ConnectLink, actor: Actor) -> None:
     with transaction.atomic():
         cancelled = ConnectLink.objects.filter(id=link.id, status=Status.OPENED).update(
             status=Status.CANCELLED,
-            failure=failure("access_denied", "The user pressed Cancel."),
+            failure=build_failure("access_denied", "The user pressed Cancel."),
             updated_at=DbNow(),
         )
         if cancelled:
@@ -199,16 +209,16 @@ def link_withdraw(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> None
     with transaction.atomic():
         link = _locked(account_id, id)
         if link.status == Status.COMPLETED:
-            raise Conflict(
+            raise ConflictError(
                 "The link is completed; delete the credential instead.",
                 extra={"credential_id": str(link.credential_id)},
             )
-        if link.status not in {*LIVE, Status.PENDING}:
+        if link.status not in {*ACTIVE_STATUSES, Status.PENDING}:
             return
         grant = PendingGrant.objects.filter(link=link).first()
         ConnectLink.objects.filter(id=link.id).update(status=Status.CANCELLED, updated_at=DbNow())
         if grant is not None:
-            grant_drop(row=grant, code="link_cancelled", actor=actor)
+            grant_discard(row=grant, code="link_cancelled", actor=actor)
         _note(actor, link, "cancelled")
 
 
@@ -230,14 +240,14 @@ def link_complete(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> None
         )
         if link.status != Status.PENDING or grant is None:
             status = Status.EXPIRED if link.status == Status.PENDING else link.status
-            raise Conflict(
+            raise ConflictError(
                 f"There is nothing to complete: the link is {status}.",
                 extra={"link_status": status},
             )
-        body = opened(grant)
+        body = decrypt_grant_body(grant)
         _check_still_there(link, body)
         outcome = credential_import(
-            account_id=account_id, actor=actor, body=body, proved=_is_proved(link)
+            account_id=account_id, actor=actor, body=body, account_verified=_is_proved(link)
         )
         grant.delete()
         ConnectLink.objects.filter(id=link.id).update(
@@ -246,12 +256,12 @@ def link_complete(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> None
         _note(actor, link, "completed")
 
 
-def link_lapse(*, id: uuid.UUID, actor: Actor) -> bool:
+def link_expire(*, id: uuid.UUID, actor: Actor) -> bool:
     """End a link whose time is over; whether it was live."""
     with transaction.atomic():
-        lapsed = ConnectLink.objects.filter(id=id, status__in=LIVE, expires_at__lte=DbNow()).update(
-            status=Status.EXPIRED, updated_at=DbNow()
-        )
+        lapsed = ConnectLink.objects.filter(
+            id=id, status__in=ACTIVE_STATUSES, expires_at__lte=DbNow()
+        ).update(status=Status.EXPIRED, updated_at=DbNow())
         if lapsed:
             _note(actor, ConnectLink.objects.get(id=id), "expired")
     return bool(lapsed)
@@ -271,18 +281,18 @@ def _check_still_there(link: ConnectLink, body: dict[str, Any]) -> None:
         return
     rows = Credential.objects.select_for_update(of=("self",), no_key=True)
     row = rows.filter(account_id=link.account_id, id=link.reconnects).first()
-    item = read_item(body, account_id=link.account_id)
+    item = validate_item(body, account_id=link.account_id)
     if row is None or bytes(row.identity) != item.identity:
-        raise Conflict("The credential that this link reconnects is not there any more.")
+        raise ConflictError("The credential that this link reconnects is not there any more.")
 
 
 def _locked(account_id: uuid.UUID, id: uuid.UUID) -> ConnectLink:
     rows = ConnectLink.objects.select_for_update(of=("self",)).select_related("oauth_app")
     link = rows.filter(account_id=account_id, id=id).first()
     if link is None:
-        raise NotFound()
+        raise NotFoundError()
     return link
 
 
 def _note(actor: Actor, link: ConnectLink, verb: str) -> None:
-    note(actor, link.account_id, f"connect_link.{verb}", "connect_link", link.id)
+    record_connect_event(actor, link.account_id, f"connect_link.{verb}", "connect_link", link.id)

@@ -5,28 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from oauth_apps.client_config import authority_of
+from oauth_apps.client_config import get_authorization_server
 from oauth_apps.models import OAuthApp
-from oauth_apps.protocol import Client, ProtocolError
-from oauth_apps.protocol.urls import fill
+from oauth_apps.protocol import OAuth2Error, OAuthClient
+from oauth_apps.protocol.urls import fill_url_template
 
 
-def bare_client(app: OAuthApp, given: Mapping[str, Any]) -> Client:
-    """`oauth_apps.client_config.client_of` without the secrets. Raises AppError."""
-    oauth, values = authority_of(app)
+def build_client_without_secrets(app: OAuthApp, given: Mapping[str, Any]) -> OAuthClient:
+    """`oauth_apps.client_config.build_oauth_client` without the secrets. Raises AppError."""
+    oauth, values = get_authorization_server(app)
     said = {name: str(value) for name, value in given.items()}
-    return Client(oauth=oauth, client_id=app.client_id, secrets=(), variables={**values, **said})
+    return OAuthClient(
+        oauth=oauth, client_id=app.client_id, secrets=(), variables={**values, **said}
+    )
 
 
-def issuer_of(client: Client) -> str:
+def get_issuer(client: OAuthClient) -> str:
     """The issuer that answers must name, "" where the provider's file has none."""
     try:
-        return fill(client.oauth.issuer, client.variables) if client.oauth.issuer else ""
-    except ProtocolError:
+        return (
+            fill_url_template(client.oauth.issuer, client.variables) if client.oauth.issuer else ""
+        )
+    except OAuth2Error:
         return ""
 
 
-def issuer_fits(client: Client, issuer: str, iss: str | None) -> bool:
+def is_expected_issuer(client: OAuthClient, issuer: str, iss: str | None) -> bool:
     """Whether an authorization answer's `iss` is right (RFC 9207 §2.4).
 
     Where it is sent, it is exactly `issuer`, the one that the attempt began with; where the file
@@ -37,7 +41,7 @@ def issuer_fits(client: Client, issuer: str, iss: str | None) -> bool:
         return client.oauth.iss is not True
     if issuer:
         return iss == issuer
-    return iss == _origin(fill(client.oauth.authorize_url or "", client.variables))
+    return iss == _origin(fill_url_template(client.oauth.authorize_url or "", client.variables))
 
 
 def _origin(url: str) -> str:

@@ -11,31 +11,44 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from common.db.ids import parse_uuid
-from common.errors import BadRequest, Invalid
-from credentials.connect.audit import note_stray
+from common.errors import BadRequestError, InvalidInputError
+from credentials.connect.audit import record_unmatched_response
 from credentials.connect.authorization_attempts import (
-    Answer,
-    Returned,
+    AuthorizationResponse,
+    ClaimedAttempt,
     attempt_begin,
     attempt_claim,
-    attempt_open,
+    attempt_start_prepared,
 )
-from credentials.connect.browser_binding import browser_digest, known_or_new, remember
-from credentials.connect.callback import denied, missing, receive, withdrawn
-from credentials.connect.errors import Refusal
+from credentials.connect.browser_binding import (
+    get_or_generate_browser_id,
+    hash_browser_id,
+    set_browser_cookie,
+)
+from credentials.connect.callback import (
+    obtain_grant,
+    record_missing_code,
+    record_provider_error,
+    record_withdrawn_return_url,
+)
+from credentials.connect.errors import ConnectError
 from credentials.connect.flow_request import (
-    Draft,
-    check_identifiable,
-    check_return,
-    oauth_kind,
-    scopes_of,
+    FlowRequest,
+    require_account_identity,
+    resolve_oauth_kind,
+    resolve_scopes,
+    validate_return_url,
 )
-from credentials.connect.link_views import after_link
-from credentials.connect.links_and_callbacks import with_parameters
+from credentials.connect.link_views import redirect_after_callback
+from credentials.connect.links_and_callbacks import add_query_params
 from credentials.connect.models import AuthorizationAttempt as Attempt
-from credentials.connect.query_params import answered, single
-from credentials.connect.settings import return_addresses
-from credentials.connect.view_decorators import onlooker, page, see_other
+from credentials.connect.query_params import parse_callback_params, parse_request_params
+from credentials.connect.settings import get_return_urls
+from credentials.connect.view_decorators import (
+    build_anonymous_actor,
+    connect_page,
+    redirect_see_other,
+)
 from oauth_apps.models import OAuthApp
 
 STATE_LENGTH: Final = 1024
@@ -54,7 +67,7 @@ _ERRORS: Final = {
 }
 
 
-@page("GET")
+@connect_page("GET")
 def authorize(request: HttpRequest) -> HttpResponse:
     """Send a company's user to the provider (documented flow; `client_id` is the app's id here).
 
@@ -63,76 +76,84 @@ def authorize(request: HttpRequest) -> HttpResponse:
     app = _app(request)
     try:
         draft, state = _asked(request, app)
-    except (BadRequest, Invalid) as problem:
-        note_stray(onlooker(request), app.account_id, app.id, "bad_request")
+    except (BadRequestError, InvalidInputError) as problem:
+        record_unmatched_response(
+            build_anonymous_actor(request), app.account_id, app.id, "bad_request"
+        )
         code = "redirect_refused" if "redirect_uri" in problem.fields else "bad_request"
-        raise Refusal(code, problem.detail) from None
-    browser = known_or_new(request)
-    url = attempt_begin(draft=draft, state=state, browser=browser, actor=onlooker(request))
-    response = see_other(url)
-    remember(response, browser)
+        raise ConnectError(code, problem.detail) from None
+    browser = get_or_generate_browser_id(request)
+    url = attempt_begin(
+        flow_request=draft, state=state, browser_id=browser, actor=build_anonymous_actor(request)
+    )
+    response = redirect_see_other(url)
+    set_browser_cookie(response, browser)
     return response
 
 
-@page("GET")
+@connect_page("GET")
 def start(request: HttpRequest, token: str) -> HttpResponse:
     """Begin what `start-auth` prepared: once."""
-    browser = known_or_new(request)
-    response = see_other(attempt_open(token=token, browser=browser, actor=onlooker(request)))
-    remember(response, browser)
+    browser = get_or_generate_browser_id(request)
+    response = redirect_see_other(
+        attempt_start_prepared(
+            token=token, browser_id=browser, actor=build_anonymous_actor(request)
+        )
+    )
+    set_browser_cookie(response, browser)
     return response
 
 
-@page("GET")
+@connect_page("GET")
 def callback(request: HttpRequest, provider: str, app_id: str | None = None) -> HttpResponse:
     """The provider's answer, for whichever flow it belongs to."""
-    actor = onlooker(request)
+    actor = build_anonymous_actor(request)
     try:
-        sent = answered(request, _PROTOCOL)
+        sent = parse_callback_params(request, _PROTOCOL)
         if "state" not in sent:
-            raise BadRequest.of("state", "is missing")
-    except BadRequest as problem:
+            raise BadRequestError.for_field("state", "is missing")
+    except BadRequestError as problem:
         _stray(request, app_id, "bad_request")
-        raise Refusal("bad_request", problem.detail) from None
-    answer = Answer(
+        raise ConnectError("bad_request", problem.detail) from None
+    answer = AuthorizationResponse(
         callback=f"{settings.PUBLIC_URL}{request.path}",
         state=sent["state"],
         iss=sent.get("iss"),
-        browser=browser_digest(request),
-        refuses="error" in sent,
+        browser_digest=hash_browser_id(request),
+        is_error="error" in sent,
     )
-    returned = attempt_claim(answer=answer, actor=actor)
+    returned = attempt_claim(response=answer, actor=actor)
     if returned is None:
         _stray(request, app_id, "state_unknown")
-        raise Refusal("state_unknown")
+        raise ConnectError("state_unknown")
     try:
         return _received(request, returned, sent)
-    except Refusal as refusal:
+    except ConnectError as refusal:
         _offer(refusal, returned)
         raise
 
 
-def _received(request: HttpRequest, returned: Returned, sent: dict[str, str]) -> HttpResponse:
-    actor = onlooker(request)
+def _received(request: HttpRequest, returned: ClaimedAttempt, sent: dict[str, str]) -> HttpResponse:
+    actor = build_anonymous_actor(request)
     if returned.attempt.link is None and not _may_return(returned):
-        raise withdrawn(returned, actor)
+        raise record_withdrawn_return_url(returned, actor)
     if "error" in sent:
-        raise denied(returned, sent["error"], actor)
+        raise record_provider_error(returned, sent["error"], actor)
     if "code" not in sent:
-        raise missing(returned, actor)
-    held = receive(returned, sent["code"], sent, actor)
+        raise record_missing_code(returned, actor)
+    held = obtain_grant(returned, sent["code"], sent, actor)
     if held.attempt.link is not None:
-        return after_link(held.attempt.link, token=returned.state)
-    return see_other(
-        with_parameters(held.attempt.return_to, {"code": held.code, **_state(returned)})
+        return redirect_after_callback(held.attempt.link, token=returned.state)
+    return redirect_see_other(
+        add_query_params(held.attempt.return_to, {"code": held.code, **_state(returned)})
     )
 
 
-def _offer(refusal: Refusal, returned: Returned) -> None:
+def _offer(refusal: ConnectError, returned: ClaimedAttempt) -> None:
     """Ways on: back to the company, which learns that it did not work, and by a link once more."""
     attempt = returned.attempt
     if attempt.link is not None:
-        refusal.again = reverse("connect-link", args=[returned.state])
+        refusal.retry_url = reverse("connect-link", args=[returned.state])
     if not _may_return(returned):
         return
     if attempt.link is None:
@@ -140,16 +161,16 @@ def _offer(refusal: Refusal, returned: Returned) -> None:
     else:
         status = "denied" if refusal.code == "access_denied" else "failed"
         more = {"connect_link": str(attempt.link_id), "status": status}
-    refusal.back = with_parameters(attempt.return_to, more)
+    refusal.return_url = add_query_params(attempt.return_to, more)
 
 
-def _may_return(returned: Returned) -> bool:
+def _may_return(returned: ClaimedAttempt) -> bool:
     """Whether the address still is one of the company's: it may have withdrawn it meanwhile."""
     attempt = returned.attempt
-    return attempt.return_to in return_addresses(attempt.account_id, attempt.oauth_app)
+    return attempt.return_to in get_return_urls(attempt.account_id, attempt.oauth_app)
 
 
-def _state(returned: Returned) -> dict[str, str]:
+def _state(returned: ClaimedAttempt) -> dict[str, str]:
     """The company's state as it was sent; what is no string, as JSON."""
     state = returned.state
     if state is None and returned.attempt.flow == Attempt.Flow.START:
@@ -164,27 +185,27 @@ def _app(request: HttpRequest) -> OAuthApp:
     id = parse_uuid(sent[0]) if len(sent) == 1 else None
     app = OAuthApp.objects.filter(id=id).first() if id else None
     if app is None:
-        raise Refusal("unknown_app", "client_id: must be the id of an OAuth app here, once.")
+        raise ConnectError("unknown_app", "client_id: must be the id of an OAuth app here, once.")
     return app
 
 
-def _asked(request: HttpRequest, app: OAuthApp) -> tuple[Draft, str]:
-    sent = single(request, required=_ASKED, optional=_MAY_ASK)
-    return_to = check_return(sent["redirect_uri"], app.redirect_uris, field="redirect_uri")
+def _asked(request: HttpRequest, app: OAuthApp) -> tuple[FlowRequest, str]:
+    sent = parse_request_params(request, required=_ASKED, optional=_MAY_ASK)
+    return_to = validate_return_url(sent["redirect_uri"], app.redirect_uris, field="redirect_uri")
     if len(sent["state"]) > STATE_LENGTH:
-        raise BadRequest.of("state", f"must have at most {STATE_LENGTH} characters")
+        raise BadRequestError.for_field("state", f"must have at most {STATE_LENGTH} characters")
     if sent.get("response_type", "code") != "code":
-        raise BadRequest.of("response_type", "must be code")
+        raise BadRequestError.for_field("response_type", "must be code")
     external_id = sent.get("external_id", "")
     if len(external_id) > 255:
-        raise BadRequest.of("external_id", "must have at most 255 characters")
-    kind = oauth_kind(app, sent.get("kind"))
-    check_identifiable(kind, external_id)
+        raise BadRequestError.for_field("external_id", "must have at most 255 characters")
+    kind = resolve_oauth_kind(app, sent.get("kind"))
+    require_account_identity(kind, external_id)
     wanted = sent["scope"].split(" ") if "scope" in sent else None
-    draft = Draft(
+    draft = FlowRequest(
         app=app,
         kind=kind,
-        scopes=scopes_of(app, wanted, field="scope"),
+        scopes=resolve_scopes(app, wanted, field="scope"),
         return_to=return_to,
         external_id=external_id,
         challenge=_challenge(sent),
@@ -198,9 +219,11 @@ def _challenge(sent: dict[str, str]) -> str:
     if challenge is None and method is None:
         return ""
     if method != "S256":
-        raise BadRequest.of("code_challenge_method", "must be S256")
+        raise BadRequestError.for_field("code_challenge_method", "must be S256")
     if challenge is None or not _CHALLENGE.fullmatch(challenge):
-        raise BadRequest.of("code_challenge", "must be the S256 of a verifier: 43 characters")
+        raise BadRequestError.for_field(
+            "code_challenge", "must be the S256 of a verifier: 43 characters"
+        )
     return challenge
 
 
@@ -208,4 +231,4 @@ def _stray(request: HttpRequest, app_id: str | None, code: str) -> None:
     id = parse_uuid(app_id)
     app = OAuthApp.objects.filter(id=id).only("id", "account_id").first() if id else None
     if app is not None:
-        note_stray(onlooker(request), app.account_id, app.id, code)
+        record_unmatched_response(build_anonymous_actor(request), app.account_id, app.id, code)

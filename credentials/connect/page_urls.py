@@ -17,8 +17,8 @@ urlpatterns = [
         name="connect-callback",
     ),
     path("link/oauth2/token", TokenView.as_view()),
-    path("connect/<str:token>", link_views.link, name="connect-link"),
-    path("connect/<str:token>/continue", link_views.go, name="connect-continue"),
-    path("connect/<str:token>/cancel", link_views.cancel, name="connect-cancel"),
-    path("connect/<str:token>/back", link_views.back, name="connect-back"),
+    path("connect/<str:token>", link_views.show_link, name="connect-link"),
+    path("connect/<str:token>/continue", link_views.continue_to_provider, name="connect-continue"),
+    path("connect/<str:token>/cancel", link_views.cancel_link, name="connect-cancel"),
+    path("connect/<str:token>/back", link_views.show_result, name="connect-back"),
 ]

@@ -15,24 +15,24 @@ from django.db.models import QuerySet
 from common.actors import Actor
 from common.db.clock import DbNow, db_now
 from common.db.ids import uuid7
-from common.errors import BadRequest, Unauthenticated
-from credentials.connect.audit import failure, note
+from common.errors import BadRequestError, UnauthenticatedError
+from credentials.connect.audit import build_failure, record_connect_event
 from credentials.connect.models import AuthorizationAttempt as Attempt
 from credentials.connect.models import ConnectLink, PendingGrant
-from credentials.connect.tokens import digest, fits, new_token
-from credentials.revocation.schedule import revoke_later
+from credentials.connect.tokens import generate_token, hash_token, verify_code_challenge
+from credentials.revocation.schedule import schedule_revocation
 from oauth_apps.models import OAuthApp
-from providers.registry import registry
+from providers.registry import get_registry
 from vault.sealing import Place, seal, unseal
-from vault.services import fingerprint
+from vault.services import compute_fingerprint
 
 LIFETIME: Final = dt.timedelta(minutes=10)
-KEPT_UNREAD: Final = dt.timedelta(days=7)
+UNREADABLE_RETENTION: Final = dt.timedelta(days=7)
 Status = PendingGrant.Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Exchange:
+class TokenRequest:
     """What `POST /link/oauth2/token` was sent."""
 
     client_id: uuid.UUID
@@ -42,7 +42,7 @@ class Exchange:
     code_verifier: str | None
 
 
-def grant_hold(
+def grant_store(
     *,
     attempt: Attempt | None,
     link: ConnectLink | None,
@@ -51,7 +51,7 @@ def grant_hold(
     state: Any = None,
 ) -> str:
     """Within the caller's transaction: keep a grant for ten minutes; the code that fetches it."""
-    code = new_token()
+    code = generate_token()
     owner: Any = attempt or link
     row = PendingGrant(
         id=uuid7(),
@@ -60,7 +60,7 @@ def grant_hold(
         attempt=attempt,
         link=link,
         kind=kind,
-        code_digest=None if link else digest(code),
+        code_digest=None if link else hash_token(code),
         return_to=owner.return_to,
         challenge=attempt.challenge if attempt else "",
         expires_at=db_now() + LIFETIME,
@@ -70,32 +70,32 @@ def grant_hold(
     return code
 
 
-def grant_fetch(*, exchange: Exchange, actor: Actor) -> tuple[dict[str, Any], Any]:
+def grant_exchange(*, token_request: TokenRequest, actor: Actor) -> tuple[dict[str, Any], Any]:
     """The import body behind a code, with its real values, and the company's state: once.
 
     Raises Unauthenticated (invalid_client) where the app or its secret is wrong, BadRequest
     (invalid_grant) where the code is. The second use of a code revokes the grant (RFC 6749 §4.1.2),
     as one of the two who had it must have stolen it.
     """
-    app = _authenticated(exchange)
+    app = _authenticated(token_request)
     replayed = False
     with transaction.atomic():
         rows = PendingGrant.objects.select_for_update(of=("self",))
-        row = rows.filter(code_digest=digest(exchange.code), oauth_app_id=app.id).first()
+        row = rows.filter(code_digest=hash_token(token_request.code), oauth_app_id=app.id).first()
         if row is None:
             _invalid_grant("The code is unknown, expired, or another app's.")
         if row.status == Status.TAKEN:
             replayed = True
             _give_back(row, "replayed", "connect.replayed", actor)
         else:
-            _check(row, exchange)
+            _check(row, token_request)
             taken = PendingGrant.objects.filter(
                 id=row.id, status=Status.WAITING, expires_at__gt=DbNow()
             ).update(status=Status.TAKEN)
             if not taken:
                 _invalid_grant("The code is unknown, expired, or another app's.")
             held = unseal(Place.of(row, "sealed"), row.sealed)
-            note(
+            record_connect_event(
                 actor,
                 row.account_id,
                 "connect.exchanged",
@@ -107,13 +107,13 @@ def grant_fetch(*, exchange: Exchange, actor: Actor) -> tuple[dict[str, Any], An
     return held["body"], held["state"]
 
 
-def opened(row: PendingGrant) -> dict[str, Any]:
+def decrypt_grant_body(row: PendingGrant) -> dict[str, Any]:
     """The import body that a link's grant holds. Raises SecretUnavailable."""
     body: dict[str, Any] = unseal(Place.of(row, "sealed"), row.sealed)["body"]
     return body
 
 
-def grant_lapse(*, id: uuid.UUID, actor: Actor) -> bool:
+def grant_expire(*, id: uuid.UUID, actor: Actor) -> bool:
     """Give back a grant whose time is over; whether there was one. A code that was used is forgotten."""
     with transaction.atomic():
         # The link first, as complete and withdraw lock it, or each would wait for the other.
@@ -130,34 +130,34 @@ def grant_lapse(*, id: uuid.UUID, actor: Actor) -> bool:
     return True
 
 
-def grant_postpone(*, id: uuid.UUID) -> None:
+def grant_reschedule(*, id: uuid.UUID) -> None:
     """Leave a grant that cannot be read, and so not given back, for later; forget it after a week."""
     rows = PendingGrant.objects.filter(id=id, expires_at__lte=DbNow())
     with transaction.atomic():
         # Its ten minutes are over all the same: when the key is back, nobody completes it.
-        _end_link(ConnectLink.objects.filter(grant=id), failure("not_completed"))
-        rows.filter(created_at__lt=db_now() - KEPT_UNREAD).delete()
+        _end_link(ConnectLink.objects.filter(grant=id), build_failure("not_completed"))
+        rows.filter(created_at__lt=db_now() - UNREADABLE_RETENTION).delete()
         rows.update(code_digest=None, expires_at=db_now() + dt.timedelta(hours=1))
 
 
-def grant_drop(*, row: PendingGrant, code: str, actor: Actor) -> None:
+def grant_discard(*, row: PendingGrant, code: str, actor: Actor) -> None:
     """Within the caller's transaction: give back a grant that the company does not want."""
     _give_back(row, code, "connect.dropped", actor)
 
 
 def _give_back(row: PendingGrant, code: str, verb: str, actor: Actor) -> None:
     held = unseal(Place.of(row, "sealed"), row.sealed)
-    kind = registry().kind(row.kind)
+    kind = get_registry().get_kind(row.kind)
     if kind is not None:
-        revoke_later(
+        schedule_revocation(
             account_id=row.account_id,
             oauth_app_id=row.oauth_app_id,
             kind=kind,
             body=held["body"],
             target_id=row.id,
-            spare_held=code != "replayed",
+            skip_if_connected=code != "replayed",
         )
-    why = failure(code)
+    why = build_failure(code)
     if row.attempt_id:
         Attempt.objects.filter(id=row.attempt_id).update(
             status=Attempt.Status.FAILED, failure=why, updated_at=DbNow()
@@ -167,7 +167,7 @@ def _give_back(row: PendingGrant, code: str, verb: str, actor: Actor) -> None:
     target = (
         ("connect_link", row.link_id) if row.link_id else ("authorization_attempt", row.attempt_id)
     )
-    note(actor, row.account_id, verb, target[0], target[1] or row.id, [code])
+    record_connect_event(actor, row.account_id, verb, target[0], target[1] or row.id, [code])
     row.delete()
 
 
@@ -177,30 +177,32 @@ def _end_link(links: QuerySet[ConnectLink], why: dict[str, Any]) -> None:
     )
 
 
-def _authenticated(exchange: Exchange) -> OAuthApp:
+def _authenticated(exchange: TokenRequest) -> OAuthApp:
     """The app, if the secret is one of its live ones: known by fingerprint, no seal is opened."""
     app = OAuthApp.objects.filter(id=exchange.client_id).first()
     if app is not None:
-        sent = fingerprint(app.account_id, exchange.client_secret)
+        sent = compute_fingerprint(app.account_id, exchange.client_secret)
         for live in app.secrets.values_list("fingerprint", flat=True):
             if hmac.compare_digest(live, sent):
                 return app
-    raise Unauthenticated(
+    raise UnauthenticatedError(
         "client_id must be the id of an OAuth app here, and client_secret that app's secret.",
         extra={"error": "invalid_client"},
     )
 
 
-def _check(row: PendingGrant, exchange: Exchange) -> None:
+def _check(row: PendingGrant, exchange: TokenRequest) -> None:
     """What must fit the request that the code was made for (RFC 6749 §4.1.3, RFC 7636 §4.6)."""
     if exchange.redirect_uri is not None and exchange.redirect_uri != row.return_to:
         _invalid_grant("redirect_uri is not the one that the code was sent to.")
     if row.challenge and exchange.code_verifier is None:
         _invalid_grant("code_verifier is missing: the code was asked for with a challenge.")
     # A verifier without a challenge: somebody took the challenge away (RFC 9700 §4.8.2).
-    if exchange.code_verifier is not None and not fits(exchange.code_verifier, row.challenge):
+    if exchange.code_verifier is not None and not verify_code_challenge(
+        exchange.code_verifier, row.challenge
+    ):
         _invalid_grant("code_verifier does not fit the code.")
 
 
 def _invalid_grant(detail: str) -> NoReturn:
-    raise BadRequest(detail, extra={"error": "invalid_grant"})
+    raise BadRequestError(detail, extra={"error": "invalid_grant"})

@@ -16,10 +16,14 @@ from common.api.serializers import (
     StrictSerializer,
     StrictUUIDField,
 )
-from common.datetimes import iso
-from credentials.connect.link_request import LONGEST, SHORTEST, USUAL
+from common.datetimes import format_rfc3339
+from credentials.connect.link_request import (
+    DEFAULT_LINK_SECONDS,
+    MAX_LINK_SECONDS,
+    MIN_LINK_SECONDS,
+)
 from credentials.connect.models import ConnectLink
-from credentials.imports.validation import NAME_LENGTH
+from credentials.imports.validation import MAX_NAME_LENGTH
 
 STATE_BYTES: Final = 5 * 1024
 ADDRESS_LENGTH: Final = 2048
@@ -45,9 +49,9 @@ class StateField(serializers.JSONField):
 
 class SecondsField(serializers.IntegerField):
     def to_internal_value(self, data: Any) -> int:
-        if type(data) is not int or not SHORTEST <= data <= LONGEST:
+        if type(data) is not int or not MIN_LINK_SECONDS <= data <= MAX_LINK_SECONDS:
             raise serializers.ValidationError(
-                f"must be a whole number of seconds from {SHORTEST} to {LONGEST}"
+                f"must be a whole number of seconds from {MIN_LINK_SECONDS} to {MAX_LINK_SECONDS}"
             )
         return data
 
@@ -98,7 +102,7 @@ class ConnectLinkCreateSerializer(StrictSerializer):
     kind = StrictCharField(
         max_length=64, required=False, help_text="May be left out where the app has only one."
     )
-    name = StrictCharField(max_length=NAME_LENGTH, required=False)
+    name = StrictCharField(max_length=MAX_NAME_LENGTH, required=False)
     owner_email = EmailField(max_length=254, required=False)
     external_id = StrictCharField(max_length=255, required=False)
     metadata = MetadataField(required=False)
@@ -111,7 +115,7 @@ class ConnectLinkCreateSerializer(StrictSerializer):
         required=False,
         help_text="Exactly one of the app's redirect_uris, or of the account's return_urls.",
     )
-    expires_in = SecondsField(required=False, default=USUAL)
+    expires_in = SecondsField(required=False, default=DEFAULT_LINK_SECONDS)
     credential_id = StrictUUIDField(required=False, help_text="Give this credential a new grant.")
 
 
@@ -162,9 +166,9 @@ class ConnectLinkSerializer(serializers.Serializer[ConnectLink]):
             "credential_id": instance.credential_id and str(instance.credential_id),
             "failure": instance.failure,
             "notes": instance.notes,
-            "created_at": iso(instance.created_at),
-            "updated_at": iso(instance.updated_at),
-            "expires_at": iso(instance.expires_at),
+            "created_at": format_rfc3339(instance.created_at),
+            "updated_at": format_rfc3339(instance.updated_at),
+            "expires_at": format_rfc3339(instance.expires_at),
         }
 
 

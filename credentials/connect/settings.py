@@ -9,16 +9,16 @@ from django.db import transaction
 
 from common.actors import Actor
 from common.db.clock import DbNow
-from common.errors import Invalid
-from credentials.connect.audit import note
-from credentials.connect.flow_request import provider_of
-from credentials.connect.links_and_callbacks import callback_of
+from common.errors import InvalidInputError
+from credentials.connect.audit import record_connect_event
+from credentials.connect.flow_request import get_provider
+from credentials.connect.links_and_callbacks import build_callback_url
 from credentials.connect.models import ConnectSettings
 from oauth_apps.models import OAuthApp
 from oauth_apps.validation import check_redirect_uris
 
 
-class Changes(TypedDict, total=False):
+class SettingsChanges(TypedDict, total=False):
     return_urls: list[str]
     completes_itself: bool
     short_callback: bool
@@ -27,28 +27,28 @@ class Changes(TypedDict, total=False):
 _DEFAULTS: Final = ConnectSettings()
 
 
-def of_account(account_id: uuid.UUID) -> ConnectSettings:
+def get_account_settings(account_id: uuid.UUID) -> ConnectSettings:
     """The account's own choices, for links without an OAuth app."""
     rows = ConnectSettings.objects.filter(account_id=account_id, oauth_app=None)
     return rows.first() or _DEFAULTS
 
 
-def of_app(app: OAuthApp) -> ConnectSettings:
+def get_app_settings(app: OAuthApp) -> ConnectSettings:
     return ConnectSettings.objects.filter(oauth_app=app).first() or _DEFAULTS
 
 
-def chosen(account_id: uuid.UUID, app: OAuthApp | None) -> ConnectSettings:
-    return of_app(app) if app else of_account(account_id)
+def get_connect_settings(account_id: uuid.UUID, app: OAuthApp | None) -> ConnectSettings:
+    return get_app_settings(app) if app else get_account_settings(account_id)
 
 
-def return_addresses(account_id: uuid.UUID, app: OAuthApp | None) -> list[str]:
+def get_return_urls(account_id: uuid.UUID, app: OAuthApp | None) -> list[str]:
     """Where the company lets people be sent back to, at this moment."""
-    found: list[str] = app.redirect_uris if app else of_account(account_id).return_urls
+    found: list[str] = app.redirect_uris if app else get_account_settings(account_id).return_urls
     return found
 
 
-def choose(
-    *, account_id: uuid.UUID, app: OAuthApp | None, actor: Actor, changes: Changes
+def settings_update(
+    *, account_id: uuid.UUID, app: OAuthApp | None, actor: Actor, changes: SettingsChanges
 ) -> ConnectSettings:
     """Apply what differs, with an event. Raises Invalid for what this app or the account cannot have."""
     check_redirect_uris(changes.get("return_urls", []))
@@ -69,33 +69,33 @@ def choose(
             row.save()
             target, id = ("oauth_app", app.id) if app else ("account", account_id)
             changed = [f"connect.{name}" for name in differing]
-            note(actor, account_id, f"{target}.updated", target, id, changed)
+            record_connect_event(actor, account_id, f"{target}.updated", target, id, changed)
     return row
 
 
-def shown_of_app(app: OAuthApp) -> dict[str, Any]:
-    row = of_app(app)
+def represent_app_settings(app: OAuthApp) -> dict[str, Any]:
+    row = get_app_settings(app)
     return {
         "completes_itself": row.completes_itself,
         "short_callback": row.short_callback,
-        "callback_url": callback_of(app, short=row.short_callback),
+        "callback_url": build_callback_url(app, short=row.short_callback),
     }
 
 
-def shown_of_account(account_id: uuid.UUID) -> dict[str, Any]:
-    row = of_account(account_id)
+def represent_account_settings(account_id: uuid.UUID) -> dict[str, Any]:
+    row = get_account_settings(account_id)
     return {"return_urls": row.return_urls, "completes_itself": row.completes_itself}
 
 
-def has_short_callback(app: OAuthApp) -> bool:
-    return of_app(app).short_callback
+def uses_short_callback(app: OAuthApp) -> bool:
+    return get_app_settings(app).short_callback
 
 
 def _check_one_issuer(app: OAuthApp) -> None:
     """One redirect URI for several issuers would let one answer for another (RFC 9700 §4.4)."""
-    oauth = provider_of(app.provider).oauth
+    oauth = get_provider(app.provider).oauth
     if oauth is None or "{" in f"{oauth.authorize_url}{oauth.token_url}":
-        raise Invalid.of(
+        raise InvalidInputError.for_field(
             "short_callback",
             f"{app.provider} has an issuer for each customer, so each app has its own",
         )

@@ -13,12 +13,12 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}", re.ASCII)
 
 
-def new_token() -> str:
+def generate_token() -> str:
     """256 random bits, as 43 characters that a URL takes as they are."""
     return secrets.token_urlsafe(32)
 
 
-def digest(token: str) -> bytes:
+def hash_token(token: str) -> bytes:
     """What is stored of a token: so many random bits need no slower hash (ASVS 5.0, 6.5.2)."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
@@ -27,7 +27,7 @@ def is_token(value: str) -> bool:
     return _TOKEN.fullmatch(value) is not None
 
 
-def fits(verifier: str, challenge: str) -> bool:
+def verify_code_challenge(verifier: str, challenge: str) -> bool:
     """Whether `challenge` is the S256 of `verifier` (RFC 7636 §4.6)."""
     if not _VERIFIER.fullmatch(verifier):
         return False

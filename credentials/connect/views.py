@@ -12,11 +12,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.idempotency_decorator import idempotent
-from common.actors import Actor, caller
-from common.api.views import AccountView, ApiView, body, no_body, path_id, row
+from common.actors import Actor, get_principal
+from common.api.views import AccountView, ApiView, get_row, parse_path_id, read_object, reject_body
 from common.db.clock import DbNow
 from common.db.ids import parse_uuid
-from common.errors import Invalid, Unauthenticated
+from common.errors import InvalidInputError, UnauthenticatedError
 from common.scopes import (
     CREDENTIALS_READ,
     CREDENTIALS_WRITE,
@@ -26,20 +26,20 @@ from common.scopes import (
 )
 from credentials.connect import links, settings
 from credentials.connect.authorization_attempts import attempt_prepare
-from credentials.connect.errors import Refusal
+from credentials.connect.errors import ConnectError
 from credentials.connect.filters import ConnectLinkFilter
 from credentials.connect.flow_request import (
-    Draft,
-    app_of,
-    check_identifiable,
-    check_return,
-    given_properties,
-    oauth_kind,
-    scopes_of,
+    FlowRequest,
+    get_oauth_app,
+    require_account_identity,
+    resolve_oauth_kind,
+    resolve_scopes,
+    validate_flow_properties,
+    validate_return_url,
 )
-from credentials.connect.link_request import Wish
+from credentials.connect.link_request import LinkRequest
 from credentials.connect.models import ConnectLink
-from credentials.connect.pending_grants import Exchange, grant_fetch
+from credentials.connect.pending_grants import TokenRequest, grant_exchange
 from credentials.connect.serializers import (
     AccountSettingsSerializer,
     AppSettingsSerializer,
@@ -61,24 +61,26 @@ class StartAuthView(ApiView):
     @extend_schema(request=StartAuthSerializer, responses=StartedSerializer)
     def post(self, request: Request) -> Response:
         """An address that starts the flow for one user: it works once, for five minutes."""
-        sent = StartAuthSerializer(data=body(request)).checked()
-        who = caller(request)
-        app = app_of(who.account_id, sent["oauth_app_id"])
-        kind = oauth_kind(app, sent["credential_kind"], field="credential_kind")
+        sent = StartAuthSerializer(data=read_object(request)).validate_data()
+        who = get_principal(request)
+        app = get_oauth_app(who.account_id, sent["oauth_app_id"])
+        kind = resolve_oauth_kind(app, sent["credential_kind"], field="credential_kind")
         external_id = sent.get("external_id", "")
-        check_identifiable(kind, external_id)
-        draft = Draft(
+        require_account_identity(kind, external_id)
+        draft = FlowRequest(
             app=app,
             kind=kind,
-            scopes=scopes_of(app, sent.get("scopes")),
-            return_to=check_return(sent["redirect_url"], app.redirect_uris, field="redirect_url"),
+            scopes=resolve_scopes(app, sent.get("scopes")),
+            return_to=validate_return_url(
+                sent["redirect_url"], app.redirect_uris, field="redirect_url"
+            ),
             external_id=external_id,
-            properties=given_properties(kind, sent.get("properties", {})),
+            properties=validate_flow_properties(kind, sent.get("properties", {})),
         )
         try:
-            url = attempt_prepare(draft=draft, state=sent.get("state"), actor=who.actor)
-        except Refusal as refusal:
-            raise Invalid.of("oauth_app_id", refusal.detail) from None
+            url = attempt_prepare(flow_request=draft, state=sent.get("state"), actor=who.actor)
+        except ConnectError as refusal:
+            raise InvalidInputError.for_field("oauth_app_id", refusal.detail) from None
         return Response({"start_url": url})
 
 
@@ -91,20 +93,22 @@ class TokenView(ApiView):
     @extend_schema(request=ExchangeSerializer, responses=ExchangedSerializer)
     def post(self, request: Request) -> Response:
         """Exchange a code for a credential to import. The tokens are shown here alone, once."""
-        sent = ExchangeSerializer(data=body(request)).checked()
+        sent = ExchangeSerializer(data=read_object(request)).validate_data()
         client_id = parse_uuid(sent["client_id"])
         if client_id is None:
-            raise Unauthenticated(
+            raise UnauthenticatedError(
                 "client_id must be the id of an OAuth app here.", extra={"error": "invalid_client"}
             )
-        exchange = Exchange(
+        exchange = TokenRequest(
             client_id=client_id,
             client_secret=sent["client_secret"],
             code=sent["code"],
             redirect_uri=sent.get("redirect_uri"),
             code_verifier=sent.get("code_verifier"),
         )
-        credential, state = grant_fetch(exchange=exchange, actor=_outsider(request, client_id))
+        credential, state = grant_exchange(
+            token_request=exchange, actor=_outsider(request, client_id)
+        )
         return Response(
             {"credential": credential, "state": state}, headers={"Cache-Control": "no-store"}
         )
@@ -121,7 +125,7 @@ class ConnectLinkViewSet(
     filterset_class = ConnectLinkFilter
 
     def get_queryset(self) -> QuerySet[ConnectLink]:
-        late = Q(status__in=links.LIVE, expires_at__lte=DbNow())
+        late = Q(status__in=links.ACTIVE_STATUSES, expires_at__lte=DbNow())
         return (
             super()
             .get_queryset()
@@ -136,38 +140,40 @@ class ConnectLinkViewSet(
     @extend_schema(request=ConnectLinkCreateSerializer, responses={201: ConnectLinkSerializer})
     def create(self, request: Request) -> Response:
         """Make a link. Its `url` is in this answer alone."""
-        sent = ConnectLinkCreateSerializer(data=body(request)).checked()
-        who = caller(request)
+        sent = ConnectLinkCreateSerializer(data=read_object(request)).validate_data()
+        who = get_principal(request)
         try:
             id, url = links.link_create(
-                account_id=who.account_id, wish=Wish(**sent), actor=who.actor
+                account_id=who.account_id, link_request=LinkRequest(**sent), actor=who.actor
             )
-        except Refusal as refusal:
-            raise Invalid.of("oauth_app_id", refusal.detail) from None
+        except ConnectError as refusal:
+            raise InvalidInputError.for_field("oauth_app_id", refusal.detail) from None
         return self._answer(id, status=201, url=url)
 
     @extend_schema(responses=ConnectLinkSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
-        return self._answer(path_id(pk))
+        return self._answer(parse_path_id(pk))
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
         """Cancel the link; a grant that is pending is revoked."""
-        who = caller(request)
-        links.link_withdraw(account_id=who.account_id, id=path_id(pk), actor=who.actor)
+        who = get_principal(request)
+        links.link_withdraw(account_id=who.account_id, id=parse_path_id(pk), actor=who.actor)
         return Response(status=204)
 
     @extend_schema(request=None, responses=ConnectLinkSerializer)
     def complete(self, request: Request, pk: str) -> Response:
         """Store the credential that is pending, once the company knows who came back."""
-        id, who = self.existing(pk), caller(request)
-        no_body(request)
+        id, who = self.require_id(pk), get_principal(request)
+        reject_body(request)
         links.link_complete(account_id=who.account_id, id=id, actor=who.actor)
         return self._answer(id)
 
     def _answer(self, id: uuid.UUID, *, status: int = 200, url: str | None = None) -> Response:
         context = {**self.get_serializer_context(), "url": url}
-        return Response(ConnectLinkSerializer(self.row(id), context=context).data, status=status)
+        return Response(
+            ConnectLinkSerializer(self.get_row(id), context=context).data, status=status
+        )
 
 
 class AppSettingsView(ApiView):
@@ -176,20 +182,22 @@ class AppSettingsView(ApiView):
     @extend_schema(responses=ShownAppSettingsSerializer)
     def get(self, request: Request, pk: str) -> Response:
         """How the app connects, and the redirect URI to register for it."""
-        return Response(settings.shown_of_app(self._app(pk)))
+        return Response(settings.represent_app_settings(self._app(pk)))
 
     @extend_schema(request=AppSettingsSerializer, responses=ShownAppSettingsSerializer)
     def patch(self, request: Request, pk: str) -> Response:
         app = self._app(pk)
-        sent = AppSettingsSerializer(data=body(request)).checked()
-        who = caller(request)
-        changes = cast(settings.Changes, sent)
-        settings.choose(account_id=who.account_id, app=app, actor=who.actor, changes=changes)
-        return Response(settings.shown_of_app(app))
+        sent = AppSettingsSerializer(data=read_object(request)).validate_data()
+        who = get_principal(request)
+        changes = cast(settings.SettingsChanges, sent)
+        settings.settings_update(
+            account_id=who.account_id, app=app, actor=who.actor, changes=changes
+        )
+        return Response(settings.represent_app_settings(app))
 
     def _app(self, pk: str) -> OAuthApp:
-        rows = OAuthApp.objects.filter(account_id=caller(self.request).account_id)
-        return row(rows, path_id(pk))
+        rows = OAuthApp.objects.filter(account_id=get_principal(self.request).account_id)
+        return get_row(rows, parse_path_id(pk))
 
 
 class AccountSettingsView(ApiView):
@@ -198,15 +206,17 @@ class AccountSettingsView(ApiView):
     @extend_schema(responses=ShownAccountSettingsSerializer)
     def get(self, request: Request) -> Response:
         """What holds for links without an OAuth app."""
-        return Response(settings.shown_of_account(caller(request).account_id))
+        return Response(settings.represent_account_settings(get_principal(request).account_id))
 
     @extend_schema(request=AccountSettingsSerializer, responses=ShownAccountSettingsSerializer)
     def patch(self, request: Request) -> Response:
-        sent = AccountSettingsSerializer(data=body(request)).checked()
-        who = caller(request)
-        changes = cast(settings.Changes, sent)
-        settings.choose(account_id=who.account_id, app=None, actor=who.actor, changes=changes)
-        return Response(settings.shown_of_account(who.account_id))
+        sent = AccountSettingsSerializer(data=read_object(request)).validate_data()
+        who = get_principal(request)
+        changes = cast(settings.SettingsChanges, sent)
+        settings.settings_update(
+            account_id=who.account_id, app=None, actor=who.actor, changes=changes
+        )
+        return Response(settings.represent_account_settings(who.account_id))
 
 
 def _outsider(request: Any, client_id: uuid.UUID) -> Actor:

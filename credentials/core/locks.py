@@ -3,12 +3,14 @@ from __future__ import annotations
 import uuid
 
 from common.api import etags
-from common.api.etags import Tags
-from common.errors import NotFound
+from common.api.etags import ETags
+from common.errors import NotFoundError
 from credentials.models import Credential
 
 
-def locked(account_id: uuid.UUID, id: uuid.UUID, if_match: Tags | None = None) -> Credential:
+def lock_credential(
+    account_id: uuid.UUID, id: uuid.UUID, if_match: ETags | None = None
+) -> Credential:
     """The account's credential, locked until the transaction ends.
 
     Raises NotFound, or PreconditionFailed where its revision is none of `if_match`.
@@ -16,6 +18,6 @@ def locked(account_id: uuid.UUID, id: uuid.UUID, if_match: Tags | None = None) -
     rows = Credential.objects.select_for_update(of=("self",), no_key=True)
     row = rows.filter(account_id=account_id, id=id).first()
     if row is None:
-        raise NotFound()
-    etags.check(row.revision, if_match)
+        raise NotFoundError()
+    etags.check_if_match(row.revision, if_match)
     return row

@@ -19,7 +19,7 @@ from django.db.models import QuerySet
 from common.db.clock import now_sql
 from credentials.models import Credential
 from providers.properties import MASK
-from providers.registry import registry
+from providers.registry import get_registry
 
 _JOINS: Final = """
     FROM credentials_credential
@@ -79,7 +79,7 @@ _ONE_OF: Final = {"postgresql": "= ANY (ARRAY[%s]::uuid[])", "sqlite": "= %s"}
 _WHOLE: Final = {len("2026-11-21T09:30:00"), len("2026-11-21T09:30:00.123456")}
 
 
-class Shown(NamedTuple):
+class CredentialRepresentation(NamedTuple):
     """A credential as the API shows it."""
 
     id: str
@@ -87,7 +87,9 @@ class Shown(NamedTuple):
     document: dict[str, Any]
 
 
-def newest(account_id: uuid.UUID, count: int, before: uuid.UUID | None = None) -> list[Shown]:
+def fetch_newest(
+    account_id: uuid.UUID, count: int, before: uuid.UUID | None = None
+) -> list[CredentialRepresentation]:
     """The newest `count` credentials of the account, before the one of that id where it is given.
 
     The statement never changes but for `count`, so PostgreSQL keeps its plan: making one takes
@@ -102,9 +104,9 @@ def newest(account_id: uuid.UUID, count: int, before: uuid.UUID | None = None) -
     return _rows(sql, [_parameter(id) for id in (account_id, before) if id])
 
 
-def fetch(
+def fetch_filtered(
     queryset: QuerySet[Credential], count: int, before: uuid.UUID | None = None
-) -> list[Shown]:
+) -> list[CredentialRepresentation]:
     """Like `newest`, of `queryset`, whose own order and columns are not used."""
     if before:
         queryset = queryset.filter(id__lt=before)
@@ -118,13 +120,13 @@ def fetch(
     return _rows(sql, [*params, count])
 
 
-def one(account_id: uuid.UUID, id: uuid.UUID) -> Shown | None:
+def fetch_one(account_id: uuid.UUID, id: uuid.UUID) -> CredentialRepresentation | None:
     """The credential of this id in this account, read afresh."""
-    found = fetch(Credential.objects.filter(account_id=account_id, id=id), 1)
+    found = fetch_filtered(Credential.objects.filter(account_id=account_id, id=id), 1)
     return found[0] if found else None
 
 
-def _rows(sql: str, params: list[Any]) -> list[Shown]:
+def _rows(sql: str, params: list[Any]) -> list[CredentialRepresentation]:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         rows = cursor.fetchall()
@@ -144,7 +146,7 @@ def _select(vendor: str, now: str) -> str:
     return f"SELECT {', '.join(columns)} {_JOINS.format(now=now)}"
 
 
-def _shown(row: tuple[Any, ...], apps: dict[str, dict[str, Any]]) -> Shown:
+def _shown(row: tuple[Any, ...], apps: dict[str, dict[str, Any]]) -> CredentialRepresentation:
     """`apps` holds what the page's other rows have made of their apps: most rows share a few."""
     id, revision, provider, kind, name, properties, metadata, health = row[:8]
     owner_email, external_id, expires_at, last_used_at, created_at, updated_at = row[8:14]
@@ -170,7 +172,7 @@ def _shown(row: tuple[Any, ...], apps: dict[str, dict[str, Any]]) -> Shown:
         "created_at": _moment(created_at),
         "updated_at": _moment(updated_at),
     }
-    return Shown(id, revision, document)
+    return CredentialRepresentation(id, revision, document)
 
 
 def _app(
@@ -214,5 +216,5 @@ def _refresh(
 
 @functools.lru_cache(maxsize=1024)
 def _refreshes(kind: str) -> bool:
-    found = registry().kind(kind)
+    found = get_registry().get_kind(kind)
     return found is not None and found.refreshes

@@ -7,9 +7,9 @@ from typing import Final
 
 from django.db import IntegrityError, connection
 
-from common.db.bulk_insert import sqlite_value
+from common.db.bulk_insert import to_sqlite_value
 from common.db.clock import now_sql
-from common.errors import NotFound
+from common.errors import NotFoundError
 
 _TABLE: Final = "credentials_credentialuse"
 
@@ -27,9 +27,9 @@ def mark_used(*, id: uuid.UUID) -> None:
             if postgresql:
                 cursor.execute(_postgresql(now), [id, id, id])
             else:
-                cursor.execute(_sqlite(now), [sqlite_value(id)])
+                cursor.execute(_sqlite(now), [to_sqlite_value(id)])
     except IntegrityError:
-        raise NotFound() from None
+        raise NotFoundError() from None
 
 
 def _postgresql(now: str) -> str:

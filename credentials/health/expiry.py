@@ -7,26 +7,26 @@ from typing import Final, NamedTuple
 
 from credentials.models import Credential
 from providers.kinds import Kind, Refresh
-from providers.registry import registry
+from providers.registry import get_registry
 
 HORIZON: Final = dt.timedelta(days=7)
 
 
-class Forecast(NamedTuple):
+class ExpiryForecast(NamedTuple):
     """It ends at `ends`; people are told from `warn_from` on, in the words of `note`.
 
     `certain`: it is over then, whatever anybody does; else using or refreshing it moves the end.
     """
 
-    ends: dt.datetime
+    ends_at: dt.datetime
     warn_from: dt.datetime
     note: str
-    certain: bool
+    is_certain: bool
 
 
-def forecast(
+def forecast_expiry(
     row: Credential, kind: Kind, replaced_at: dt.datetime | None = None
-) -> Forecast | None:
+) -> ExpiryForecast | None:
     """The next end of `row`, or None where none is known. Opens no seal.
 
     `replaced_at`: when the grant that is held replaced another, where it did.
@@ -43,7 +43,7 @@ def forecast(
     granted = row.obtained_at or replaced_at or row.created_at
     renewed = max(granted, row.refresh_last_at or granted)
     found = [end for end in (_idle(facts, renewed), _lifetime(facts, granted, renewed)) if end]
-    return min(found, key=lambda end: end.ends, default=None)
+    return min(found, key=lambda end: end.ends_at, default=None)
 
 
 def refreshable(row: Credential, kind: Kind) -> bool:
@@ -54,11 +54,11 @@ def refreshable(row: Credential, kind: Kind) -> bool:
 
 
 def _refresh_facts(kind: Kind) -> Refresh | None:
-    provider = registry().provider(kind.provider)
+    provider = get_registry().get_provider(kind.provider)
     return provider.oauth.refresh if provider and provider.oauth else None
 
 
-def _idle(facts: Refresh, renewed: dt.datetime) -> Forecast | None:
+def _idle(facts: Refresh, renewed: dt.datetime) -> ExpiryForecast | None:
     if facts.idle_days is None:
         return None
     limit = dt.timedelta(days=facts.idle_days)
@@ -66,7 +66,7 @@ def _idle(facts: Refresh, renewed: dt.datetime) -> Forecast | None:
     return _told(renewed + limit, limit / 4, note, certain=False)
 
 
-def _lifetime(facts: Refresh, granted: dt.datetime, renewed: dt.datetime) -> Forecast | None:
+def _lifetime(facts: Refresh, granted: dt.datetime, renewed: dt.datetime) -> ExpiryForecast | None:
     """Counted from the consent; where each refresh makes a new token, from the last refresh.
 
     Unless the provider also names an idle limit: then the lifetime is the whole grant's.
@@ -81,8 +81,8 @@ def _lifetime(facts: Refresh, granted: dt.datetime, renewed: dt.datetime) -> For
     return _told(ends, limit / 4, note, certain=False)
 
 
-def _told(ends: dt.datetime, before: dt.timedelta, note: str, *, certain: bool) -> Forecast:
-    return Forecast(ends, ends - min(before, HORIZON), note, certain)
+def _told(ends: dt.datetime, before: dt.timedelta, note: str, *, certain: bool) -> ExpiryForecast:
+    return ExpiryForecast(ends, ends - min(before, HORIZON), note, certain)
 
 
 def _day(moment: dt.datetime) -> str:

@@ -10,11 +10,11 @@ from common.actors import Actor
 from common.db import bulk_insert
 from common.db.ids import uuid7
 from credentials.health.evidence import Evidence
-from events.services import record_many
-from webhooks.services import tell_many
+from events.services import record_events
+from webhooks.services import enqueue_webhooks
 
 
-class Target(NamedTuple):
+class HealthTarget(NamedTuple):
     """A credential or an OAuth app: `type` is what the trail and the webhooks call it."""
 
     type: str
@@ -22,7 +22,7 @@ class Target(NamedTuple):
     id: uuid.UUID
 
 
-Happening = tuple[str, Sequence[str]]
+HealthEvent = tuple[str, Sequence[str]]
 """The verb of an event, which is also a webhook's type, and the fields that changed."""
 
 _COLUMNS: Final = {
@@ -38,7 +38,9 @@ _COLUMNS: Final = {
 }
 
 
-def note(target: Target, before: str, health: Mapping[str, Any], evidence: Evidence) -> Happening:
+def record_change(
+    target: HealthTarget, before: str, health: Mapping[str, Any], evidence: Evidence
+) -> HealthEvent:
     """Keep one change of status, in the transaction that makes it and under the row's lock.
 
     What it returns is to be told of (`tell_of`) in the same transaction.
@@ -54,20 +56,20 @@ def note(target: Target, before: str, health: Mapping[str, Any], evidence: Evide
         evidence.code[:64],
         health["notes"][0] if health["notes"] else "",
     )
-    bulk_insert.insert("health_healthchange", _COLUMNS, [row])
+    bulk_insert.insert_rows("health_healthchange", _COLUMNS, [row])
     return f"{target.type}.health_changed", ["health"]
 
 
-def tell_of(target: Target, actor: Actor, happenings: Sequence[Happening]) -> None:
+def publish_events(target: HealthTarget, actor: Actor, happenings: Sequence[HealthEvent]) -> None:
     """An event and a webhook for each happening, in a statement for all events and one for webhooks."""
     if not happenings:
         return
-    record_many(
+    record_events(
         actor=actor,
         account_id=target.account_id,
         target_type=target.type,
-        happenings=[(verb, target.id, changed) for verb, changed in happenings],
+        events=[(verb, target.id, changed) for verb, changed in happenings],
     )
-    tell_many(
-        account_id=target.account_id, happenings=[(verb, target.id) for verb, _ in happenings]
+    enqueue_webhooks(
+        account_id=target.account_id, events=[(verb, target.id) for verb, _ in happenings]
     )

@@ -20,7 +20,7 @@ NOT_THE_OWNERS: Final = frozenset({"seal"})
 """Faults of this server: its operator is to act, and no customer can."""
 
 
-def put(row: Credential, evidence: Evidence) -> list[str]:
+def enqueue_owner_mail(row: Credential, evidence: Evidence) -> list[str]:
     """Queue the message of one transition to `error`; the notes that say why there is none."""
     if not row.owner_email or evidence.source in NOT_THE_OWNERS:
         return []

@@ -9,10 +9,10 @@ from typing import Final
 from django.db.models import QuerySet
 
 from common.db.clock import db_now
-from credentials.health.expiry import forecast
+from credentials.health.expiry import forecast_expiry
 from credentials.health.models import ProbeState, ProviderGate
 from credentials.models import Credential
-from providers.registry import registry
+from providers.registry import get_registry
 
 EVERY: Final = dt.timedelta(hours=24)
 EVERY_WITHOUT_PROBE: Final = dt.timedelta(days=7)
@@ -21,7 +21,7 @@ EVERY_WITHOUT_PROBE: Final = dt.timedelta(days=7)
 FIRST_RETRY: Final = dt.timedelta(minutes=5)
 
 
-def plan(states: QuerySet[ProbeState], *, id: uuid.UUID, wait: int) -> None:
+def reschedule_probe(states: QuerySet[ProbeState], *, id: uuid.UUID, wait: int) -> None:
     """Say when the credential is next looked at, if its state is one of `states`.
 
     `wait`: seconds for which its provider wants to be left alone; then all its credentials wait.
@@ -32,16 +32,18 @@ def plan(states: QuerySet[ProbeState], *, id: uuid.UUID, wait: int) -> None:
         return
     now = db_now()
     states.filter(credential_id=id).update(
-        next_at=next_look(row, state, now, wait), urgent=False, lease_owner=""
+        next_at=compute_next_probe_at(row, state, now, wait), urgent=False, lease_owner=""
     )
     if wait:
         later = now + dt.timedelta(seconds=wait)
         ProviderGate.objects.filter(provider=row.provider, open_at__lt=later).update(open_at=later)
 
 
-def next_look(row: Credential, state: ProbeState, now: dt.datetime, wait: int = 0) -> dt.datetime:
+def compute_next_probe_at(
+    row: Credential, state: ProbeState, now: dt.datetime, wait: int = 0
+) -> dt.datetime:
     """A day on, spread over two hours; sooner after silence or before an end that is near."""
-    kind = registry().kind(row.kind)
+    kind = get_registry().get_kind(row.kind)
     probed = kind is not None and kind.probe is not None
     if state.failures:
         rest = max(FIRST_RETRY * 2 ** min(state.failures - 1, 9), dt.timedelta(seconds=wait))
@@ -49,8 +51,8 @@ def next_look(row: Credential, state: ProbeState, now: dt.datetime, wait: int = 
     else:
         usual = EVERY if probed else EVERY_WITHOUT_PROBE
     at: dt.datetime = now + usual * _spread(row.id)
-    end = forecast(row, kind, state.granted_at) if kind else None
-    dates = [day for day in (end.warn_from, end.ends) if day > now] if end else []
+    end = forecast_expiry(row, kind, state.granted_at) if kind else None
+    dates = [day for day in (end.warn_from, end.ends_at) if day > now] if end else []
     return min([at, *dates])
 
 

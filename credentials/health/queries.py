@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from django.db import connection, models
 
-from common.db.clock import as_time, now_sql
+from common.db.clock import now_sql, to_datetime
 from credentials.health.models import ProbeState
 from credentials.models import Credential
 
@@ -26,7 +26,7 @@ _COUNTS: Final = ("failures", "cause")
 _TIMES: Final = ("silent_since", "answered_at", "unavailable_at", "granted_at")
 
 
-class Found(NamedTuple):
+class LockedCredential(NamedTuple):
     """A locked row, its probe state (unsaved where there is none yet), and the database's time.
 
     `gated`: whether its provider has a ProviderGate.
@@ -35,10 +35,10 @@ class Found(NamedTuple):
     row: Credential
     state: ProbeState
     now: dt.datetime
-    gated: bool
+    has_gate: bool
 
 
-def locked(account_id: uuid.UUID, id: uuid.UUID) -> Found | None:
+def lock_with_probe_state(account_id: uuid.UUID, id: uuid.UUID) -> LockedCredential | None:
     """The credential with all that health decides by, locked until the transaction ends.
 
     Its seals and metadata are left out.
@@ -47,11 +47,11 @@ def locked(account_id: uuid.UUID, id: uuid.UUID) -> Found | None:
     row: Any = next(iter(Credential.objects.raw(_locked_sql(connection.vendor), params)), None)
     if row is None:
         return None
-    now: dt.datetime = as_time(row.now)
-    return Found(row, _state(row, now), now, bool(row.gated))
+    now: dt.datetime = to_datetime(row.now)
+    return LockedCredential(row, _state(row, now), now, bool(row.gated))
 
 
-def write(model: type[models.Model], id: uuid.UUID, values: Mapping[str, Any]) -> None:
+def update_row(model: type[models.Model], id: uuid.UUID, values: Mapping[str, Any]) -> None:
     """One UPDATE of one row: fields to plain values, no expressions."""
     params = [
         _field(model, name).get_db_prep_save(value, connection) for name, value in values.items()
@@ -70,7 +70,7 @@ def _state(row: Any, now: dt.datetime) -> ProbeState:
     for name in _COUNTS:
         setattr(state, name, getattr(row, f"probe_{name}"))
     for name in _TIMES:
-        setattr(state, name, as_time(getattr(row, f"probe_{name}")))
+        setattr(state, name, to_datetime(getattr(row, f"probe_{name}")))
     return state
 
 

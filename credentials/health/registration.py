@@ -44,7 +44,7 @@ SWEEP_SECONDS: Final = 60.0
 _swept = -SWEEP_SECONDS
 
 
-def enrol() -> int:
+def register_new() -> int:
     """Enrol up to CHUNK new credentials; how many. Latecomers once a minute in each process."""
     global _swept
     newest = ProbeState.objects.order_by("-credential_id").values_list("credential_id").first()
@@ -58,20 +58,22 @@ def enrol() -> int:
     return count
 
 
-def enrol_all(rows: QuerySet[Credential]) -> None:
+def register_all(rows: QuerySet[Credential]) -> None:
     """Enrol whatever of `rows` is not, however old."""
     while _insert(rows) == CHUNK:
         pass
 
 
-def put(states: Sequence[ProbeState], *, gated: bool = False) -> None:
+def insert_probe_states(states: Sequence[ProbeState], *, has_gates: bool = False) -> None:
     """Insert those that are not there, and, unless they are `gated`, the gates of new providers."""
     rows = [[getattr(state, name) for name in _COLUMNS] for state in states]
-    bulk_insert.insert("health_probestate", _COLUMNS, rows, then="ON CONFLICT DO NOTHING")
-    if not gated:
+    bulk_insert.insert_rows("health_probestate", _COLUMNS, rows, suffix="ON CONFLICT DO NOTHING")
+    if not has_gates:
         gates = [[provider] for provider in {state.provider for state in states}]
         columns = {"provider": "text"}
-        bulk_insert.insert("health_providergate", columns, gates, then="ON CONFLICT DO NOTHING")
+        bulk_insert.insert_rows(
+            "health_providergate", columns, gates, suffix="ON CONFLICT DO NOTHING"
+        )
 
 
 def _insert(rows: QuerySet[Credential]) -> int:
@@ -81,7 +83,7 @@ def _insert(rows: QuerySet[Credential]) -> int:
     if not new:
         return 0
     now = db_now()
-    put(
+    insert_probe_states(
         [
             ProbeState(credential_id=id, account_id=account, provider=provider, next_at=now)
             for id, account, provider in new

@@ -14,21 +14,21 @@ from typing import Any, Final, NamedTuple
 from django.db import transaction
 
 from common.actors import Actor
-from common.datetimes import parse
+from common.datetimes import parse_rfc3339
 from common.db.clock import DbNow, db_now
 from credentials.health import history, notification_queue, outage_detection, state_machine
 from credentials.health.evidence import Evidence
-from credentials.health.expiry import Forecast, forecast
+from credentials.health.expiry import ExpiryForecast, forecast_expiry
 from credentials.health.models import ProbeState
-from credentials.health.queries import Found, locked, write
-from credentials.health.registration import put
+from credentials.health.queries import LockedCredential, lock_with_probe_state, update_row
+from credentials.health.registration import insert_probe_states
 from credentials.health.state_machine import Finding
 from credentials.models import Credential
 from oauth_apps.models import OAuthApp
 from providers.kinds import Kind
-from providers.registry import registry
+from providers.registry import get_registry
 
-WATCH: Final = Actor(name="health")
+HEALTH_ACTOR: Final = Actor(name="health")
 """Who acts where one account's evidence says something of another's credential."""
 
 _DEFINITE: Final = frozenset({"refresh", "probe", "seal", "expiry"})
@@ -39,7 +39,7 @@ _MOMENT: Final = dt.timedelta(minutes=1)
 _SHOWN: Final = ("id", "account_id", "provider", "owner_email", "health")
 
 
-def observe(
+def record_evidence(
     *, account_id: uuid.UUID, credential_id: uuid.UUID, evidence: Evidence, actor: Actor
 ) -> bool:
     """Let `evidence` have its effect, within the caller's transaction; whether the status changed.
@@ -47,34 +47,34 @@ def observe(
     Nothing happens to a credential that is gone.
     """
     with transaction.atomic(savepoint=False):
-        found = locked(account_id, credential_id)
+        found = lock_with_probe_state(account_id, credential_id)
         if found is None or _is_no_news(found.row, evidence, found.now):
             return False
-        effect = weigh(found, evidence)
-        write(Credential, credential_id, effect.columns)
-        target = history.Target("credential", account_id, credential_id)
-        history.tell_of(target, actor, effect.happenings)
+        effect = evaluate_evidence(found, evidence)
+        update_row(Credential, credential_id, effect.columns)
+        target = history.HealthTarget("credential", account_id, credential_id)
+        history.publish_events(target, actor, effect.events)
         if effect.finding == "outage":
             _share(found.row, evidence, found.now)
-        return bool(effect.happenings)
+        return bool(effect.events)
 
 
-class Effect(NamedTuple):
+class HealthEffect(NamedTuple):
     """What evidence made of a credential: `columns` are to be written, `happenings` to be told of."""
 
     finding: Finding
     columns: dict[str, Any]
-    happenings: list[history.Happening]
+    events: list[history.HealthEvent]
 
 
-def weigh(found: Found, evidence: Evidence) -> Effect:
+def evaluate_evidence(found: LockedCredential, evidence: Evidence) -> HealthEffect:
     """What `evidence` makes of a locked row. All that lies beside the row is written here.
 
     The rest is the caller's, in the same transaction: it may have more to write and to tell of.
     """
     row, state, now, gated = found
     _count(state, evidence, now)
-    coming = coming_end(row, state, now)
+    coming = find_coming_expiry(row, state, now)
     finding = _finding(row, state, evidence, coming, now)
     _keep(state, row.health["status"], finding, evidence.source, now, gated=gated)
     notes = [evidence.note]
@@ -83,7 +83,7 @@ def weigh(found: Found, evidence: Evidence) -> Effect:
     return _effect(row, finding, evidence, notes, now)
 
 
-def observe_app(
+def record_app_evidence(
     *, account_id: uuid.UUID, app_id: uuid.UUID, evidence: Evidence, actor: Actor
 ) -> bool:
     """As `observe`, of an OAuth app. Its provider's outage leaves its status as it is."""
@@ -94,27 +94,29 @@ def observe_app(
             return False
         finding = _APP_FINDINGS.get(evidence.verdict, "unclear")
         now = db_now()
-        health = state_machine.after(app.health, finding, [evidence.note], now)
+        health = state_machine.apply_finding(app.health, finding, [evidence.note], now)
         changed = bool(health["status"] != app.health["status"])
         columns: dict[str, Any] = {"health": health}
         if changed:
             columns["updated_at"] = DbNow()
         OAuthApp.objects.filter(id=app_id).update(**columns)
         if changed:
-            target = history.Target("oauth_app", account_id, app_id)
-            happening = history.note(target, app.health["status"], health, evidence)
-            history.tell_of(target, actor, [happening])
+            target = history.HealthTarget("oauth_app", account_id, app_id)
+            happening = history.record_change(target, app.health["status"], health, evidence)
+            history.publish_events(target, actor, [happening])
         return changed
 
 
-def coming_end(row: Credential, state: ProbeState, now: dt.datetime) -> Forecast | None:
+def find_coming_expiry(
+    row: Credential, state: ProbeState, now: dt.datetime
+) -> ExpiryForecast | None:
     """The end that people are to be told of now."""
-    kind = registry().kind(row.kind)
-    found = forecast(row, kind, state.granted_at) if kind else None
-    return found if found and found.warn_from <= now < found.ends else None
+    kind = get_registry().get_kind(row.kind)
+    found = forecast_expiry(row, kind, state.granted_at) if kind else None
+    return found if found and found.warn_from <= now < found.ends_at else None
 
 
-def renewed(*, account_id: uuid.UUID, ids: list[uuid.UUID]) -> None:
+def reset_probe_states(*, account_id: uuid.UUID, ids: list[uuid.UUID]) -> None:
     """These hold other secrets now: what was known is void, and the worker looks at them soon.
 
     Their health itself is the caller's to reset, in the same transaction.
@@ -133,7 +135,7 @@ def _is_no_news(row: Credential, evidence: Evidence, now: dt.datetime) -> bool:
     """Uses come by the thousand: one in ten minutes is enough to say that all is well."""
     if (evidence.source, evidence.verdict, row.health["status"]) != ("use", "ok", "ok"):
         return False
-    seen = parse(row.health["time"])
+    seen = parse_rfc3339(row.health["time"])
     return seen is not None and now - seen < _USE_NOTED_EVERY
 
 
@@ -154,7 +156,7 @@ def _finding(
     row: Credential,
     state: ProbeState,
     evidence: Evidence,
-    coming: Forecast | None,
+    coming: ExpiryForecast | None,
     now: dt.datetime,
 ) -> Finding:
     source, verdict = evidence.source, evidence.verdict
@@ -165,14 +167,16 @@ def _finding(
     if verdict == "suspect" and source == "expiry":
         return "ending"
     if verdict in {"rejected", "suspect"}:
-        kind = registry().kind(row.kind)
-        return "suspected" if kind and can_ask(kind) else "doubted"
+        kind = get_registry().get_kind(row.kind)
+        return "suspected" if kind and can_be_checked(kind) else "doubted"
     if verdict == "unavailable":
         return _silence(row, state, evidence, now)
     return "app" if verdict == "app" else "unclear"
 
 
-def _good(row: Credential, state: ProbeState, source: str, coming: Forecast | None) -> Finding:
+def _good(
+    row: Credential, state: ProbeState, source: str, coming: ExpiryForecast | None
+) -> Finding:
     if source in {"seal", "expiry"}:
         return "relieved" if state.cause == source else "unclear"
     # An access token may outlive its grant for an hour: that it works does not bring the grant back.
@@ -187,11 +191,13 @@ def _silence(row: Credential, state: ProbeState, evidence: Evidence, now: dt.dat
     if state.silent_since and now - state.silent_since >= _MOMENT:
         return "outage"
     return (
-        "outage" if outage_detection.under_way(row.provider, now, silent=row.id) else "unanswered"
+        "outage"
+        if outage_detection.is_outage(row.provider, now, unanswered_id=row.id)
+        else "unanswered"
     )
 
 
-def can_ask(kind: Kind) -> bool:
+def can_be_checked(kind: Kind) -> bool:
     """Whether the provider can be asked about a credential of this kind: by a probe or a refresh."""
     return kind.probe is not None or kind.refreshes
 
@@ -203,32 +209,32 @@ def _keep(
     fields = ["failures", "silent_since", "answered_at", "unavailable_at", "cause"]
     if finding in {"works", "relieved"}:
         state.cause = ""
-    elif state_machine.NEXT[finding].get(before):
+    elif state_machine.TRANSITIONS[finding].get(before):
         state.cause = "expiry" if finding == "expiring" else source
     if finding == "suspected":
         state.next_at, state.urgent = now, True
         fields += ["next_at", "urgent"]
     if state._state.adding:
-        put([state], gated=gated)
+        insert_probe_states([state], has_gates=gated)
     else:
-        write(ProbeState, state.credential_id, {name: getattr(state, name) for name in fields})
+        update_row(ProbeState, state.credential_id, {name: getattr(state, name) for name in fields})
 
 
 def _effect(
     row: Credential, finding: Finding, evidence: Evidence, notes: list[str], now: dt.datetime
-) -> Effect:
+) -> HealthEffect:
     """The health that `row` is to have; where its status changes, with history and mail."""
     before = row.health["status"]
-    health = state_machine.after(row.health, finding, notes, now)
+    health = state_machine.apply_finding(row.health, finding, notes, now)
     if health["status"] == before:
-        return Effect(finding, {"health": health}, [])
-    target = history.Target("credential", row.account_id, row.id)
-    happening = history.note(target, before, health, evidence)
+        return HealthEffect(finding, {"health": health}, [])
+    target = history.HealthTarget("credential", row.account_id, row.id)
+    happening = history.record_change(target, before, health, evidence)
     if health["status"] == "error":
-        health["notes"] = state_machine.joined(
-            notification_queue.put(row, evidence), health["notes"]
+        health["notes"] = state_machine.merge_notes(
+            notification_queue.enqueue_owner_mail(row, evidence), health["notes"]
         )
-    return Effect(finding, {"health": health, "updated_at": now}, [happening])
+    return HealthEffect(finding, {"health": health, "updated_at": now}, [happening])
 
 
 def _share(row: Credential, evidence: Evidence, now: dt.datetime) -> None:
@@ -236,16 +242,18 @@ def _share(row: Credential, evidence: Evidence, now: dt.datetime) -> None:
 
     Whoever holds one of them now has its own evidence for it, so nobody is waited for.
     """
-    if not outage_detection.under_way(row.provider, now):
+    if not outage_detection.is_outage(row.provider, now):
         return
-    ids = outage_detection.fellow_sufferers(row.provider, now, but=row.id)
+    ids = outage_detection.find_affected_credentials(row.provider, now, exclude_id=row.id)
     rows = Credential.objects.select_for_update(of=("self",), no_key=True, skip_locked=True)
     for other in rows.only(*_SHOWN).filter(id__in=ids).order_by("id"):
         ProbeState.objects.filter(credential_id=other.id).update(cause=evidence.source)
-        effect = _effect(other, "outage", evidence, [outage_detection.note(row.provider)], now)
-        write(Credential, other.id, effect.columns)
-        target = history.Target("credential", other.account_id, other.id)
-        history.tell_of(target, WATCH, effect.happenings)
+        effect = _effect(
+            other, "outage", evidence, [outage_detection.build_outage_note(row.provider)], now
+        )
+        update_row(Credential, other.id, effect.columns)
+        target = history.HealthTarget("credential", other.account_id, other.id)
+        history.publish_events(target, HEALTH_ACTOR, effect.events)
 
 
 _APP_FINDINGS: Final[dict[str, Finding]] = {

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from common.datetimes import iso
+from common.datetimes import format_rfc3339
 
 Status = Literal["unknown", "ok", "warn", "error"]
 Finding = Literal[
@@ -46,7 +46,7 @@ _TO_WARN: Final[Mapping[str, Status]] = dict.fromkeys(("unknown", "ok", "warn", 
 _TO_ERROR: Final[Mapping[str, Status]] = dict.fromkeys(("unknown", "ok", "warn", "error"), "error")
 _WORSE_THAN_OK: Final[Mapping[str, Status]] = {"unknown": "warn", "ok": "warn"}
 
-NEXT: Final[Mapping[Finding, Mapping[str, Status]]] = {
+TRANSITIONS: Final[Mapping[Finding, Mapping[str, Status]]] = {
     "works": _TO_OK,
     "expiring": _TO_WARN,
     "dead": _TO_ERROR,
@@ -62,7 +62,7 @@ NEXT: Final[Mapping[Finding, Mapping[str, Status]]] = {
 """The status after; a status that is not named stays."""
 
 
-def after(
+def apply_finding(
     health: Mapping[str, Any], finding: Finding, notes: list[str], now: Any
 ) -> dict[str, Any]:
     """The health that `finding` makes of `health`; `notes` are its reasons, the newest first.
@@ -71,14 +71,14 @@ def after(
     history has them). So does `works`: nothing of the past is wrong any more.
     """
     before = health["status"]
-    status = NEXT[finding].get(before, before)
+    status = TRANSITIONS[finding].get(before, before)
     kept: list[str] = [] if status != before or finding == "works" else list(health["notes"])
     if before in {"warn", "error"} and finding == "works":
         notes = [RECOVERED, *notes]
-    return {"status": status, "notes": joined(notes, kept), "time": iso(now)}
+    return {"status": status, "notes": merge_notes(notes, kept), "time": format_rfc3339(now)}
 
 
-def joined(new: list[str], kept: list[str]) -> list[str]:
+def merge_notes(new: list[str], kept: list[str]) -> list[str]:
     """At most MAX_NOTES, newest first, each once and at most MAX_NOTE long, on one line."""
     lines = [" ".join(note.split())[:MAX_NOTE] for note in (*new, *kept)]
     return list(dict.fromkeys(filter(None, lines)))[:MAX_NOTES]

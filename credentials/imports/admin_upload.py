@@ -8,7 +8,7 @@ from typing import Any, Final
 from django.core.files.uploadedfile import InMemoryUploadedFile
 from django.core.files.uploadhandler import FileUploadHandler, SkipFile
 
-MAX_FILE: Final = 5 * 1024 * 1024
+MAX_FILE_BYTES: Final = 5 * 1024 * 1024
 
 
 class BoundedUpload(FileUploadHandler):
@@ -23,7 +23,7 @@ class BoundedUpload(FileUploadHandler):
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         self._taken += len(raw_data)
-        if self._taken > MAX_FILE:
+        if self._taken > MAX_FILE_BYTES:
             self.too_large = True
             self._held = io.BytesIO()
             raise SkipFile

@@ -16,20 +16,20 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.debug import sensitive_variables
 
 from accounts.models import Account
-from common.admin.formatting import mark
-from common.admin.model_admin import actor
-from common.errors import NotFound, Problem
+from common.admin.formatting import format_provider
+from common.admin.model_admin import get_staff_actor
+from common.errors import NotFoundError, ServiceError
 from credentials.imports.admin_services import (
     MAX_LINES,
-    draft_drop,
-    draft_import,
-    draft_make,
-    draft_of,
+    import_draft_create,
+    import_draft_delete,
+    import_draft_get,
+    import_draft_run,
 )
-from credentials.imports.admin_upload import MAX_FILE, BoundedUpload
+from credentials.imports.admin_upload import MAX_FILE_BYTES, BoundedUpload
 from credentials.imports.models import ImportDraft
 from credentials.models import Credential
-from providers.registry import registry
+from providers.registry import get_registry
 
 _WOULD = {
     "created": "would be created",
@@ -51,7 +51,7 @@ class UploadForm(forms.Form):
     )
 
 
-def urls() -> list[URLPattern]:
+def import_urls() -> list[URLPattern]:
     wrap = admin.site.admin_view
     return [
         path("credentials/import/", upload_view, name="credentials_import"),
@@ -87,7 +87,7 @@ def _upload(request: HttpRequest) -> HttpResponse:
         elif form.is_valid():
             try:
                 draft = _draft(request, form.cleaned_data)
-            except Problem as problem:
+            except ServiceError as problem:
                 form.add_error("file", problem.detail)
             else:
                 return HttpResponseRedirect(
@@ -96,7 +96,7 @@ def _upload(request: HttpRequest) -> HttpResponse:
     context = {
         **_context(request, "Import credentials"),
         "form": form,
-        "mebibytes": MAX_FILE // 1024**2,
+        "mebibytes": MAX_FILE_BYTES // 1024**2,
         "lines": MAX_LINES,
         "command": _COMMAND.format(account="SLUG"),
     }
@@ -106,9 +106,9 @@ def _upload(request: HttpRequest) -> HttpResponse:
 def _draft(request: HttpRequest, typed: dict[str, Any]) -> ImportDraft:
     file = typed["file"]
     by_ending = "csv" if file.name.lower().endswith(".csv") else "ndjson"
-    return draft_make(
+    return import_draft_create(
         account_id=typed["account"].pk,
-        actor=actor(request),
+        actor=get_staff_actor(request),
         filename=file.name,
         format=typed["format"] or by_ending,
         content=file.read(),
@@ -121,8 +121,8 @@ def draft_view(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
     try:
         if request.method == "POST":
             return _decided(request, id)
-        draft = draft_of(id=id, actor=actor(request))
-    except NotFound as problem:
+        draft = import_draft_get(id=id, actor=get_staff_actor(request))
+    except NotFoundError as problem:
         messages.warning(request, problem.detail)
         return HttpResponseRedirect(reverse("admin:credentials_import"))
     title = {"shown": "Import: preview", "done": "Import: done"}.get(draft.state, "Import")
@@ -135,14 +135,14 @@ def draft_view(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
 
 def _decided(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
     if "cancel" in request.POST:
-        draft_drop(id=id, actor=actor(request))
+        import_draft_delete(id=id, actor=get_staff_actor(request))
         messages.info(request, "Nothing was imported, and the file is forgotten.")
         return HttpResponseRedirect(reverse("admin:credentials_import"))
     try:
-        draft_import(id=id, actor=actor(request))
-    except NotFound:
+        import_draft_run(id=id, actor=get_staff_actor(request))
+    except NotFoundError:
         raise
-    except Problem as problem:
+    except ServiceError as problem:
         messages.error(request, problem.detail)
     return HttpResponseRedirect(reverse("admin:credentials_import_draft", args=[id]))
 
@@ -151,8 +151,8 @@ def refused_view(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
     """The refused lines as the command reports them: `{line, field, reason}`, never a value."""
     _require_permission(request)
     try:
-        draft = draft_of(id=id, actor=actor(request))
-    except NotFound:
+        draft = import_draft_get(id=id, actor=get_staff_actor(request))
+    except NotFoundError:
         raise Http404 from None
     lines = b"".join(orjson.dumps(fault) + b"\n" for fault in draft.report["faults"])
     response = HttpResponse(lines, content_type="application/x-ndjson")
@@ -189,13 +189,13 @@ def _shown(draft: ImportDraft) -> dict[str, Any]:
 
 
 def _mark(slug: str) -> Any:
-    found = registry().provider(slug)
-    return mark(slug, found.name if found else slug)
+    found = get_registry().get_provider(slug)
+    return format_provider(slug, found.name if found else slug)
 
 
 def _too_large(account: Account | None) -> str:
     command = _COMMAND.format(account=account.slug if account else "SLUG")
     return (
-        f"The file has more than {MAX_FILE // 1024**2} MiB. Larger ones are imported on the server, line"
+        f"The file has more than {MAX_FILE_BYTES // 1024**2} MiB. Larger ones are imported on the server, line"
         f" by line: {command}"
     )

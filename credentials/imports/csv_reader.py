@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from common import strict_json
-from common.errors import BadRequest, Invalid, Problem, TooLarge
-from credentials.imports.readers import MAX_LINE, Line
-from providers.registry import registry
+from common.errors import BadRequestError, ContentTooLargeError, InvalidInputError, ServiceError
+from credentials.imports.readers import MAX_LINE_BYTES, ImportLine
+from providers.registry import get_registry
 
 _PLAIN: Final = ("name", "oauth_app_id", "owner_email", "external_id", "obtained_at")
 _INTEGER: Final = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _TRUTHS: Final = {"true": True, "false": False}
 
 
-def csv_rows(stream: Iterable[bytes]) -> Iterator[Line]:
+def read_csv(stream: Iterable[bytes]) -> Iterator[ImportLine]:
     """The rows after the header, each with the number of its first line.
 
     Headers: `kind`, `name`, `oauth_app_id`, `owner_email`, `external_id`, `obtained_at`,
@@ -32,18 +32,18 @@ def csv_rows(stream: Iterable[bytes]) -> Iterator[Line]:
             row = next(reader, None)
         except csv.Error as error:
             # Where the next row starts is anybody's guess, so nothing after it is read.
-            yield Line(number, _raiser(f"{error}; the lines from here on were not read"))
+            yield ImportLine(number, _raiser(f"{error}; the lines from here on were not read"))
             return
         if row is None:
             return
         if row:
-            yield Line(number, _row_reader(header, row))
+            yield ImportLine(number, _row_reader(header, row))
 
 
 def _text(stream: Iterable[bytes]) -> Iterator[str]:
     for number, raw in enumerate(stream, 1):
-        if len(raw) > MAX_LINE:
-            raise csv.Error(f"the line is longer than {MAX_LINE // 1024} KiB")
+        if len(raw) > MAX_LINE_BYTES:
+            raise csv.Error(f"the line is longer than {MAX_LINE_BYTES // 1024} KiB")
         try:
             # Spreadsheets start their UTF-8 files with a byte order mark.
             yield raw.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -55,26 +55,26 @@ def _header(reader: Iterator[list[str]]) -> list[str]:
     try:
         header = [name.strip() for name in next(reader, [])]
     except csv.Error as error:
-        raise BadRequest(f"line 1: {error}") from None
+        raise BadRequestError(f"line 1: {error}") from None
     if "kind" not in header:
-        raise BadRequest("line 1: the header needs a column kind.")
+        raise BadRequestError("line 1: the header needs a column kind.")
     for name in header:
         known = name in {"kind", "metadata", *_PLAIN} or name.partition(".")[0] in {
             "properties",
             "metadata",
         }
         if not known or name.endswith("."):
-            raise BadRequest(f"line 1: unknown column {name[:64]!r}.")
+            raise BadRequestError(f"line 1: unknown column {name[:64]!r}.")
     if len(set(header)) != len(header):
-        raise BadRequest("line 1: a column is there twice.")
+        raise BadRequestError("line 1: a column is there twice.")
     if "metadata" in header and any(name.startswith("metadata.") for name in header):
-        raise BadRequest("line 1: give metadata as one column or as metadata.<key>, not both.")
+        raise BadRequestError("line 1: give metadata as one column or as metadata.<key>, not both.")
     return header
 
 
 def _raiser(reason: str) -> Callable[[], Any]:
     def read() -> Any:
-        raise BadRequest(f"The CSV does not parse: {reason}.")
+        raise BadRequestError(f"The CSV does not parse: {reason}.")
 
     return read
 
@@ -82,9 +82,9 @@ def _raiser(reason: str) -> Callable[[], Any]:
 def _row_reader(header: list[str], row: list[str]) -> Callable[[], Any]:
     def read() -> Any:
         if len(row) != len(header):
-            raise BadRequest(f"The row has {len(row)} cells; the header has {len(header)}.")
-        if sum(map(len, row)) > MAX_LINE:
-            raise TooLarge(f"The row is longer than {MAX_LINE // 1024} KiB.")
+            raise BadRequestError(f"The row has {len(row)} cells; the header has {len(header)}.")
+        if sum(map(len, row)) > MAX_LINE_BYTES:
+            raise ContentTooLargeError(f"The row is longer than {MAX_LINE_BYTES // 1024} KiB.")
         return _body({name: cell for name, cell in zip(header, row, strict=True) if cell})
 
     return read
@@ -102,7 +102,7 @@ def _body(cells: dict[str, str]) -> dict[str, Any]:
 
 
 def _properties(cells: dict[str, str]) -> dict[str, Any]:
-    kind = registry().kind(cells.get("kind", ""))
+    kind = get_registry().get_kind(cells.get("kind", ""))
     types = (
         {name: part.get("type") for name, part in kind.schema["properties"].items()} if kind else {}
     )
@@ -128,5 +128,5 @@ def _typed(column: str, kind: Any, cell: str) -> Any:
 def _json(column: str, cell: str) -> Any:
     try:
         return strict_json.loads(cell)
-    except Problem as problem:
-        raise Invalid.of(column, problem.detail) from None
+    except ServiceError as problem:
+        raise InvalidInputError.for_field(column, problem.detail) from None

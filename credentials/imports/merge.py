@@ -8,20 +8,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
-from common.datetimes import iso
+from common.datetimes import format_rfc3339
 from common.db.ids import uuid7
-from common.errors import Conflict, Invalid
-from common.health import unknown
-from common.strict_json import same
-from credentials.imports.validation import Item
-from vault.sealing import Place, Sealed, holds, seal, unseal
-from vault.services import fingerprint
+from common.errors import ConflictError, InvalidInputError
+from common.health import build_unknown_health
+from common.strict_json import is_equal
+from credentials.imports.validation import ImportItem
+from vault.sealing import Place, SealedValue, can_unseal, seal, unseal
+from vault.services import compute_fingerprint
 
 TABLE: Final = "credentials_credential"
-CLOCKS_DIFFER: Final = dt.timedelta(minutes=5)
+MAX_CLOCK_SKEW: Final = dt.timedelta(minutes=5)
 
 
-class Row(NamedTuple):
+class StoredCredential(NamedTuple):
     """The columns of a credential that an import may change, in the order they are written."""
 
     id: uuid.UUID
@@ -34,33 +34,37 @@ class Row(NamedTuple):
     properties: Mapping[str, Any]
     metadata: Mapping[str, Any]
     health: Mapping[str, Any]
-    secrets: Sealed | None
+    secrets: SealedValue | None
     fingerprints: Mapping[str, list[str]]
     obtained_at: dt.datetime | None
     expires_at: dt.datetime | None
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
+class PlannedWrite:
     """A row to be written, and the names of what changed; none at all: it is as it was.
 
     `other_secrets`: it replaces a grant, so that what is under way with that one no longer counts.
     """
 
-    row: Row
+    row: StoredCredential
     changed: list[str]
     created: bool
-    other_secrets: bool = False
+    replaces_secrets: bool = False
 
 
-def create(item: Item, *, account_id: uuid.UUID, now: dt.datetime) -> Write:
+def plan_create(item: ImportItem, *, account_id: uuid.UUID, now: dt.datetime) -> PlannedWrite:
     """A new row. Raises Invalid for the required secrets that `item` leaves out."""
     _check_obtained(item, now)
-    if item.partial:
-        raise Invalid.many({f"properties.{name}": ["is required"] for name in item.partial})
+    if item.missing_secrets:
+        raise InvalidInputError.for_fields(
+            {f"properties.{name}": ["is required"] for name in item.missing_secrets}
+        )
     id = uuid7()
-    prints = {name: [fingerprint(account_id, value)] * 2 for name, value in item.secrets.items()}
-    row = Row(
+    prints = {
+        name: [compute_fingerprint(account_id, value)] * 2 for name, value in item.secrets.items()
+    }
+    row = StoredCredential(
         id=id,
         identity=item.identity,
         oauth_app_id=item.app_id,
@@ -70,18 +74,23 @@ def create(item: Item, *, account_id: uuid.UUID, now: dt.datetime) -> Write:
         external_id=item.external_id or "",
         properties=item.properties,
         metadata=item.metadata or {},
-        health=unknown(now),
+        health=build_unknown_health(now),
         secrets=_sealed(account_id, id, item.secrets),
         fingerprints=prints,
         obtained_at=item.obtained_at,
         expires_at=item.expires_at,
     )
-    return Write(row=row, changed=[], created=True)
+    return PlannedWrite(row=row, changed=[], created=True)
 
 
-def merge(
-    item: Item, row: Row, *, account_id: uuid.UUID, now: dt.datetime, former: bool = False
-) -> Write:
+def plan_update(
+    item: ImportItem,
+    row: StoredCredential,
+    *,
+    account_id: uuid.UUID,
+    now: dt.datetime,
+    by_former_identity: bool = False,
+) -> PlannedWrite:
     """`row` with what `item` says. `former`: the row was found by an identity that it had before.
 
     Then its properties are as old as the secrets beside them, and only with a new secret do they
@@ -92,10 +101,10 @@ def merge(
     """
     _check_obtained(item, now)
     if item.obtained_at and row.obtained_at and item.obtained_at < row.obtained_at:
-        stored = iso(row.obtained_at)
-        raise Conflict(f"obtained_at: is older than what is stored ({stored}).")
+        stored = format_rfc3339(row.obtained_at)
+        raise ConflictError(f"obtained_at: is older than what is stored ({stored}).")
     news = _secret_news(item, row, account_id)
-    if former and not news.changed:
+    if by_former_identity and not news.changed:
         item = _outdated(item, row)
     secrets = row.secrets
     prints = dict(row.fingerprints)
@@ -109,30 +118,30 @@ def merge(
         owner_email=row.owner_email if item.owner_email is None else item.owner_email,
         properties=properties,
         metadata=row.metadata if item.metadata is None else item.metadata,
-        health=unknown(now) if news.changed else row.health,
+        health=build_unknown_health(now) if news.changed else row.health,
         secrets=secrets,
         fingerprints=prints,
         obtained_at=item.obtained_at or row.obtained_at,
         expires_at=_expiry(item, row, properties),
     )
-    return Write(
+    return PlannedWrite(
         row=merged,
         changed=_changed(row, merged, news),
         created=False,
-        other_secrets=bool(news.changed),
+        replaces_secrets=bool(news.changed),
     )
 
 
-def _outdated(item: Item, row: Row) -> Item:
+def _outdated(item: ImportItem, row: StoredCredential) -> ImportItem:
     """`item` without what goes with a secret that was rotated away: a key's id, an expiry."""
     labels = {name: value for name, value in item.properties.items() if name in {"kind", "name"}}
     return replace(item, properties=labels, expires_at=row.expires_at)
 
 
-def _check_obtained(item: Item, now: dt.datetime) -> None:
+def _check_obtained(item: ImportItem, now: dt.datetime) -> None:
     """A time to come would shut out every later import."""
-    if item.obtained_at and item.obtained_at > now + CLOCKS_DIFFER:
-        raise Invalid.of("obtained_at", "lies in the future")
+    if item.obtained_at and item.obtained_at > now + MAX_CLOCK_SKEW:
+        raise InvalidInputError.for_field("obtained_at", "lies in the future")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +153,8 @@ class _SecretNews:
     stale: list[str]
 
 
-def _secret_news(item: Item, row: Row, account_id: uuid.UUID) -> _SecretNews:
-    prints = {name: fingerprint(account_id, value) for name, value in item.secrets.items()}
+def _secret_news(item: ImportItem, row: StoredCredential, account_id: uuid.UUID) -> _SecretNews:
+    prints = {name: compute_fingerprint(account_id, value) for name, value in item.secrets.items()}
     changed = [
         name for name, print in prints.items() if print not in row.fingerprints.get(name, ())
     ]
@@ -154,13 +163,15 @@ def _secret_news(item: Item, row: Row, account_id: uuid.UUID) -> _SecretNews:
         for name, print in prints.items()
         if name not in changed and print != row.fingerprints[name][0]
     ]
-    if row.secrets and not changed and not holds(_place(account_id, row.id), row.secrets):
+    if row.secrets and not changed and not can_unseal(_place(account_id, row.id), row.secrets):
         # Nobody can read what is held. All secrets at once replace it; fewer are refused below.
         return _SecretNews(prints, sorted(prints) or sorted(row.fingerprints), [])
     return _SecretNews(prints, changed, stale)
 
 
-def _resealed(item: Item, row: Row, news: _SecretNews, account_id: uuid.UUID) -> Sealed | None:
+def _resealed(
+    item: ImportItem, row: StoredCredential, news: _SecretNews, account_id: uuid.UUID
+) -> SealedValue | None:
     """The new secrets with those held that `item` leaves out, or has in an outdated version."""
     given = {name: value for name, value in item.secrets.items() if name not in news.stale}
     held: dict[str, str] = {}
@@ -169,7 +180,7 @@ def _resealed(item: Item, row: Row, news: _SecretNews, account_id: uuid.UUID) ->
     return _sealed(account_id, row.id, {**held, **given})
 
 
-def _properties(item: Item, row: Row, news: _SecretNews) -> dict[str, Any]:
+def _properties(item: ImportItem, row: StoredCredential, news: _SecretNews) -> dict[str, Any]:
     """Stored properties under the given ones. A token's expiry comes and goes with the token."""
     given = dict(item.properties)
     stored = dict(row.properties)
@@ -182,16 +193,18 @@ def _properties(item: Item, row: Row, news: _SecretNews) -> dict[str, Any]:
     return {**stored, **given}
 
 
-def _expiry(item: Item, row: Row, properties: Mapping[str, Any]) -> dt.datetime | None:
+def _expiry(
+    item: ImportItem, row: StoredCredential, properties: Mapping[str, Any]
+) -> dt.datetime | None:
     if properties.get("expires_at") == row.properties.get("expires_at"):
         return row.expires_at
     return item.expires_at
 
 
-def _changed(row: Row, merged: Row, news: _SecretNews) -> list[str]:
+def _changed(row: StoredCredential, merged: StoredCredential, news: _SecretNews) -> list[str]:
     plain = ("oauth_app_id", "name", "owner_email", "obtained_at")
     names = [name for name in plain if getattr(row, name) != getattr(merged, name)]
-    if not same(row.metadata, merged.metadata):
+    if not is_equal(row.metadata, merged.metadata):
         names.append("metadata")
     fields = sorted({*row.properties, *merged.properties})
     names += [
@@ -199,7 +212,7 @@ def _changed(row: Row, merged: Row, news: _SecretNews) -> list[str]:
         for field in fields
         if field in news.changed
         or (field in row.properties) != (field in merged.properties)
-        or not same(row.properties[field], merged.properties[field])
+        or not is_equal(row.properties[field], merged.properties[field])
     ]
     return names
 
@@ -208,5 +221,5 @@ def _place(account_id: uuid.UUID, id: uuid.UUID) -> Place:
     return Place(TABLE, "secrets", str(account_id), str(id))
 
 
-def _sealed(account_id: uuid.UUID, id: uuid.UUID, secrets: Mapping[str, str]) -> Sealed | None:
+def _sealed(account_id: uuid.UUID, id: uuid.UUID, secrets: Mapping[str, str]) -> SealedValue | None:
     return seal(_place(account_id, id), dict(secrets)) if secrets else None

@@ -19,20 +19,26 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from common.actors import Actor
 from common.db import bulk_insert
 from common.db.clock import db_now
-from common.errors import Conflict, Invalid, Problem
+from common.errors import ConflictError, InvalidInputError, ServiceError
 from credentials.health import services as health
-from credentials.imports.merge import TABLE, Row, Write, create, merge
-from credentials.imports.validation import Item
+from credentials.imports.merge import (
+    TABLE,
+    PlannedWrite,
+    StoredCredential,
+    plan_create,
+    plan_update,
+)
+from credentials.imports.validation import ImportItem
 from credentials.models import Credential, CredentialAlias
 from credentials.refresh import on_import as refresh
-from events.services import record_many
+from events.services import record_events
 from oauth_apps.models import OAuthApp
-from providers.registry import registry
-from providers.services import custom_provider_slugs
-from webhooks.services import tell_many
+from providers.registry import get_registry
+from providers.services import find_custom_provider_slugs
+from webhooks.services import enqueue_webhooks
 
-CHUNK: Final = 1000
-ATTEMPTS: Final = 5
+CHUNK_SIZE: Final = 1000
+MAX_ATTEMPTS: Final = 5
 
 COLUMNS: Final = {
     "id": "uuid",
@@ -63,7 +69,7 @@ _KEPT: Final = {
 _ON_CONFLICT: Final = (
     "ON CONFLICT (account_id, identity) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name not in _KEPT)
-    + f", {refresh.ON_CONFLICT}, revision = {TABLE}.revision + 1 WHERE {TABLE}.id = excluded.id RETURNING id"
+    + f", {refresh.ON_CONFLICT_SET}, revision = {TABLE}.revision + 1 WHERE {TABLE}.id = excluded.id RETURNING id"
 )
 
 # A rotation that was committed since we looked has left its former identity as an alias: such a row
@@ -75,15 +81,15 @@ _UNLESS_FORMER: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ImportOutcome:
     """What became of one item: `id` is the row's, `problem` says why it was rejected."""
 
     result: Literal["created", "updated", "unchanged", "rejected"]
     id: uuid.UUID | None = None
-    problem: Problem | None = None
+    problem: ServiceError | None = None
 
 
-class OtherSecrets(Conflict):
+class DifferentSecretError(ConflictError):
     """409: the upstream account has a credential, and what holds for it is not what was given."""
 
     def __init__(self, id: uuid.UUID) -> None:
@@ -103,35 +109,35 @@ class _Owned:
     custom_providers: frozenset[str]
 
 
-def store(
-    items: Sequence[Item],
+def store_items(
+    items: Sequence[ImportItem],
     *,
     account_id: uuid.UUID,
     actor: Actor,
     dry_run: bool = False,
-    proved: bool = True,
-) -> list[Outcome]:
+    identity_verified: bool = True,
+) -> list[ImportOutcome]:
     """Store at most CHUNK items of distinct identities in one transaction; outcomes in their order.
 
     With `dry_run`, the outcomes are those that would be, and nothing is written. Items whose identity
     is not `proved` replace no secret: such a one is rejected with OtherSecrets.
     """
-    for attempt in range(ATTEMPTS):
+    for attempt in range(MAX_ATTEMPTS):
         try:
             with transaction.atomic():
-                found = _store(items, account_id, actor, dry_run, proved)
+                found = _store(items, account_id, actor, dry_run, identity_verified)
             return [found[item.identity] for item in items]
         except (IntegrityError, OperationalError) as error:
             # An app deleted meanwhile, or a deadlock: all is undone, so all of it runs again.
-            if attempt == ATTEMPTS - 1 or not _transient(error):
+            if attempt == MAX_ATTEMPTS - 1 or not _transient(error):
                 raise
     raise AssertionError("the last attempt returned or raised")
 
 
 def _store(
-    items: Sequence[Item], account_id: uuid.UUID, actor: Actor, dry_run: bool, proved: bool
-) -> dict[bytes, Outcome]:
-    outcomes: dict[bytes, Outcome] = {}
+    items: Sequence[ImportItem], account_id: uuid.UUID, actor: Actor, dry_run: bool, proved: bool
+) -> dict[bytes, ImportOutcome]:
+    outcomes: dict[bytes, ImportOutcome] = {}
     owned = _Owned(_apps(account_id, items), _custom_providers(account_id, items))
     # One order for all processes, so that none holds what another holding its next waits for.
     pending = sorted(items, key=lambda item: item.identity)
@@ -141,61 +147,65 @@ def _store(
         for identity, write in writes.items():
             if dry_run or write.row.id in written:
                 result: Literal["created", "updated"] = "created" if write.created else "updated"
-                outcomes[identity] = Outcome(result, write.row.id)
+                outcomes[identity] = ImportOutcome(result, write.row.id)
         pending = [item for item in pending if item.identity not in outcomes]
     return outcomes
 
 
 def _planned(
-    items: Sequence[Item],
+    items: Sequence[ImportItem],
     account_id: uuid.UUID,
     owned: _Owned,
-    outcomes: dict[bytes, Outcome],
+    outcomes: dict[bytes, ImportOutcome],
     proved: bool,
-) -> dict[bytes, Write]:
+) -> dict[bytes, PlannedWrite]:
     """What is to be written, by the items' identities; the outcomes of the others are settled here."""
     rows = _locked_rows(account_id, [item.identity for item in items])
     former = _formerly(account_id, [item.identity for item in items if item.identity not in rows])
     now = db_now()
-    writes: dict[bytes, Write] = {}
+    writes: dict[bytes, PlannedWrite] = {}
     seen: set[uuid.UUID] = set()
     for item in items:
         row = rows.get(item.identity) or former.get(item.identity)
         try:
             _check_owned(item, owned)
             if row is None:
-                write = create(item, account_id=account_id, now=now)
+                write = plan_create(item, account_id=account_id, now=now)
             elif row.id in seen:
-                raise Invalid.of("properties", "is the same upstream account as another line")
+                raise InvalidInputError.for_field(
+                    "properties", "is the same upstream account as another line"
+                )
             else:
                 aged = item.identity in former
-                write = merge(item, row, account_id=account_id, now=now, former=aged)
-                if write.other_secrets and not proved:
-                    raise OtherSecrets(row.id)
-        except Problem as problem:
-            outcomes[item.identity] = Outcome("rejected", problem=problem)
+                write = plan_update(
+                    item, row, account_id=account_id, now=now, by_former_identity=aged
+                )
+                if write.replaces_secrets and not proved:
+                    raise DifferentSecretError(row.id)
+        except ServiceError as problem:
+            outcomes[item.identity] = ImportOutcome("rejected", problem=problem)
             continue
         seen.add(write.row.id)
         if write.created or write.changed:
             writes[item.identity] = write
         else:
-            outcomes[item.identity] = Outcome("unchanged", write.row.id)
+            outcomes[item.identity] = ImportOutcome("unchanged", write.row.id)
     return writes
 
 
-def _locked_rows(account_id: uuid.UUID, identities: list[bytes]) -> dict[bytes, Row]:
+def _locked_rows(account_id: uuid.UUID, identities: list[bytes]) -> dict[bytes, StoredCredential]:
     rows = (
         Credential.objects.filter(
-            account_id=account_id, identity__in=bulk_insert.any_of(identities)
+            account_id=account_id, identity__in=bulk_insert.as_array(identities)
         )
         .select_for_update(of=("self",), no_key=True)
         .order_by("identity")
-        .values_list(*Row._fields)
+        .values_list(*StoredCredential._fields)
     )
-    return {bytes(row[1]): Row(row[0], bytes(row[1]), *row[2:]) for row in rows}
+    return {bytes(row[1]): StoredCredential(row[0], bytes(row[1]), *row[2:]) for row in rows}
 
 
-def _formerly(account_id: uuid.UUID, identities: list[bytes]) -> dict[bytes, Row]:
+def _formerly(account_id: uuid.UUID, identities: list[bytes]) -> dict[bytes, StoredCredential]:
     """The rows that had these identities before their secrets were rotated.
 
     It is asked after `_locked_rows`, which has waited for a rotation under way.
@@ -203,7 +213,7 @@ def _formerly(account_id: uuid.UUID, identities: list[bytes]) -> dict[bytes, Row
     if not identities:
         return {}
     aliases = CredentialAlias.objects.filter(
-        account_id=account_id, identity__in=bulk_insert.any_of(identities)
+        account_id=account_id, identity__in=bulk_insert.as_array(identities)
     )
     found = {
         bytes(old): bytes(new)
@@ -213,7 +223,7 @@ def _formerly(account_id: uuid.UUID, identities: list[bytes]) -> dict[bytes, Row
     return {old: rows[new] for old, new in found.items() if new in rows}
 
 
-def _apps(account_id: uuid.UUID, items: Iterable[Item]) -> dict[uuid.UUID, str]:
+def _apps(account_id: uuid.UUID, items: Iterable[ImportItem]) -> dict[uuid.UUID, str]:
     """The provider of each OAuth app that `items` name: those of the account alone."""
     wanted = {item.app_id for item in items if item.app_id}
     if not wanted:
@@ -222,48 +232,52 @@ def _apps(account_id: uuid.UUID, items: Iterable[Item]) -> dict[uuid.UUID, str]:
     return dict(found.values_list("id", "provider"))
 
 
-def _custom_providers(account_id: uuid.UUID, items: Iterable[Item]) -> frozenset[str]:
+def _custom_providers(account_id: uuid.UUID, items: Iterable[ImportItem]) -> frozenset[str]:
     """Which custom services that `items` name are registered in the account."""
     wanted = {item.provider for item in items if item.kind.provider == "custom"}
-    return custom_provider_slugs(account_id=account_id, slugs=wanted) if wanted else frozenset()
+    return (
+        find_custom_provider_slugs(account_id=account_id, slugs=wanted) if wanted else frozenset()
+    )
 
 
-def _check_owned(item: Item, owned: _Owned) -> None:
+def _check_owned(item: ImportItem, owned: _Owned) -> None:
     if item.kind.provider == "custom" and item.provider not in owned.custom_providers:
-        raise Invalid.of("properties.provider", "unknown service; register it first")
+        raise InvalidInputError.for_field(
+            "properties.provider", "unknown service; register it first"
+        )
     if item.app_id is None:
         return
     provider = owned.apps.get(item.app_id)
     if provider is None:
-        raise Invalid.of("oauth_app_id", "there is no such OAuth app")
+        raise InvalidInputError.for_field("oauth_app_id", "there is no such OAuth app")
     if provider != item.provider:
-        raise Invalid.of(
+        raise InvalidInputError.for_field(
             "oauth_app_id", f"is for {provider}; {item.kind.name} needs {item.provider}"
         )
 
 
-def _written(writes: Sequence[Write], account_id: uuid.UUID, actor: Actor) -> set[uuid.UUID]:
+def _written(writes: Sequence[PlannedWrite], account_id: uuid.UUID, actor: Actor) -> set[uuid.UUID]:
     """Write rows and events; the ids that were written: the others lost a race."""
     if not writes:
         return set()
     now = db_now()
-    values = [row_values(write, account_id, now) for write in writes]
+    values = [build_row_values(write, account_id, now) for write in writes]
     unless = _UNLESS_FORMER if connection.vendor == "postgresql" else ""
-    returned = bulk_insert.insert(TABLE, COLUMNS, values, then=unless + _ON_CONFLICT)
+    returned = bulk_insert.insert_rows(TABLE, COLUMNS, values, suffix=unless + _ON_CONFLICT)
     ids = {id if isinstance(id, uuid.UUID) else uuid.UUID(id) for (id,) in returned}
-    if renewed := [w.row.id for w in writes if w.other_secrets and w.row.id in ids]:
-        health.renewed(account_id=account_id, ids=renewed)
+    if renewed := [w.row.id for w in writes if w.replaces_secrets and w.row.id in ids]:
+        health.reset_probe_states(account_id=account_id, ids=renewed)
     happenings = [
         ("credential.created" if w.created else "credential.updated", w.row.id, w.changed)
         for w in writes
         if w.row.id in ids
     ]
-    record_many(actor=actor, account_id=account_id, target_type="credential", happenings=happenings)
-    tell_many(account_id=account_id, happenings=[(verb, id) for verb, id, _ in happenings])
+    record_events(actor=actor, account_id=account_id, target_type="credential", events=happenings)
+    enqueue_webhooks(account_id=account_id, events=[(verb, id) for verb, id, _ in happenings])
     return ids
 
 
-def row_values(write: Write, account_id: uuid.UUID, now: Any) -> tuple[Any, ...]:
+def build_row_values(write: PlannedWrite, account_id: uuid.UUID, now: Any) -> tuple[Any, ...]:
     """What is stored of a row that is created at `now`, in the order of COLUMNS; JSON as text."""
     row = write.row
     return (
@@ -276,7 +290,7 @@ def row_values(write: Write, account_id: uuid.UUID, now: Any) -> tuple[Any, ...]
         row.obtained_at,
         row.expires_at,
         account_id,
-        int(write.other_secrets),
+        int(write.replaces_secrets),
         _first_due(row, now),
         1,
         now,
@@ -284,9 +298,9 @@ def row_values(write: Write, account_id: uuid.UUID, now: Any) -> tuple[Any, ...]
     )
 
 
-def _first_due(row: Row, now: Any) -> Any:
-    kind = registry().kinds[row.properties["kind"]]
-    return refresh.first_due(
+def _first_due(row: StoredCredential, now: Any) -> Any:
+    kind = get_registry().kinds[row.properties["kind"]]
+    return refresh.compute_first_refresh_at(
         kind,
         row.fingerprints,
         expires_at=row.expires_at,

@@ -14,18 +14,18 @@ from django.core.validators import validate_email
 
 from common import datetimes, strict_json, text
 from common.db.ids import parse_uuid
-from common.errors import Invalid
+from common.errors import InvalidInputError
 from providers.kinds import Kind
-from providers.properties import clean, identity_values
-from providers.registry import registry
+from providers.properties import get_identity_values, validate_properties
+from providers.registry import get_registry
 from vault import services as vault
 
-NAME_LENGTH: Final = 200
+MAX_NAME_LENGTH: Final = 200
 _UNLESS: Final = "is required to tell which upstream account this is, unless {} is given"
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ImportItem:
     """A checked body. None in the optional fields: it was absent, so what is stored stays.
 
     `partial` lists the required secret fields that it leaves out: only a row that holds them
@@ -36,7 +36,7 @@ class Item:
     provider: str
     properties: dict[str, Any]
     secrets: dict[str, str]
-    partial: tuple[str, ...]
+    missing_secrets: tuple[str, ...]
     identity: bytes
     app_id: uuid.UUID | None
     clears_app: bool
@@ -48,33 +48,33 @@ class Item:
     expires_at: dt.datetime | None
 
 
-Identify = Callable[[Sequence[str]], bytes]
-"""What makes an identity of what says it (vault.services.identifier)."""
+IdentityFunction = Callable[[Sequence[str]], bytes]
+"""What makes an identity of what says it (vault.services.build_identity_function)."""
 
 
-def read_item(body: Any, *, account_id: uuid.UUID) -> Item:
+def validate_item(body: Any, *, account_id: uuid.UUID) -> ImportItem:
     """Check `body` as far as that goes without the account's rows. Raises Invalid with every fault."""
-    return read_body(body, identify=vault.identifier(account_id))
+    return validate_body(body, identify=vault.build_identity_function(account_id))
 
 
-def read_body(body: Any, *, identify: Identify) -> Item:
+def validate_body(body: Any, *, identify: IdentityFunction) -> ImportItem:
     """`read_item` without any question to the database, so that any thread may run it."""
     if not isinstance(body, dict):
-        raise Invalid("The body must be a JSON object.")
+        raise InvalidInputError("The body must be a JSON object.")
     fields = _checked(body)
     kind = _kind(fields["properties"])
-    shown, secrets = clean(kind, fields["properties"], partial=True)
+    shown, secrets = validate_properties(kind, fields["properties"], partial=True)
     partial = tuple(name for name in _required_secrets(kind) if name not in secrets)
     app_id, external_id = fields.get("oauth_app_id"), fields.get("external_id")
     if kind.needs_app and app_id is None:
-        raise Invalid.of("oauth_app_id", f"is required for {kind.name}")
-    parts = identity_parts(kind, shown, secrets, app_id, external_id)
-    return Item(
+        raise InvalidInputError.for_field("oauth_app_id", f"is required for {kind.name}")
+    parts = build_identity_parts(kind, shown, secrets, app_id, external_id)
+    return ImportItem(
         kind=kind,
         provider=shown["provider"] if kind.provider == "custom" else kind.provider,
         properties=shown,
         secrets=secrets,
-        partial=partial,
+        missing_secrets=partial,
         identity=identify(parts),
         app_id=app_id,
         clears_app="oauth_app_id" in fields and app_id is None,
@@ -83,7 +83,7 @@ def read_body(body: Any, *, identify: Identify) -> Item:
         external_id=external_id,
         metadata=fields.get("metadata"),
         obtained_at=fields.get("obtained_at"),
-        expires_at=datetimes.parse(shown.get("expires_at")),
+        expires_at=datetimes.parse_rfc3339(shown.get("expires_at")),
     )
 
 
@@ -99,7 +99,7 @@ def _checked(body: Mapping[str, Any]) -> dict[str, Any]:
     for field, value in body.items():
         read = _READERS.get(field)
         if read is None:
-            faults[text.printable(field)] = ["unknown field"]
+            faults[text.escape_name(field)] = ["unknown field"]
             continue
         try:
             found[field] = read(value)
@@ -108,25 +108,27 @@ def _checked(body: Mapping[str, Any]) -> dict[str, Any]:
     if "properties" not in body:
         faults["properties"] = ["is required"]
     if faults:
-        raise Invalid.many(faults)
+        raise InvalidInputError.for_fields(faults)
     return found
 
 
 def _kind(properties: Any) -> Kind:
     if not isinstance(properties, dict):
-        raise Invalid.of("properties", "must be an object")
+        raise InvalidInputError.for_field("properties", "must be an object")
     name = properties.get("kind")
     if name is None:
-        raise Invalid.of("properties.kind", "is required")
-    kind = registry().kind(name) if isinstance(name, str) else None
+        raise InvalidInputError.for_field("properties.kind", "is required")
+    kind = get_registry().get_kind(name) if isinstance(name, str) else None
     if kind is None:
-        raise Invalid.of("properties.kind", "unknown; GET /v1/providers lists the known ones")
+        raise InvalidInputError.for_field(
+            "properties.kind", "unknown; GET /v1/providers lists the known ones"
+        )
     return kind
 
 
-def identity_parts(
+def build_identity_parts(
     kind: Kind,
-    shown: Mapping[str, Any],
+    properties: Mapping[str, Any],
     secrets: Mapping[str, str],
     app_id: uuid.UUID | None,
     external_id: str | None,
@@ -139,43 +141,47 @@ def identity_parts(
     parts = [kind.name, str(app_id) if kind.needs_app else ""]
     if external_id:
         return [*parts, "external_id", external_id]
-    values = identity_values(kind, shown)
+    values = get_identity_values(kind, properties)
     if values is not None and not kind.identity_with_secret:
         return [*parts, "fields", *values]
     if kind.rotates or not secrets:
-        raise _unidentified(kind, shown)
+        raise _unidentified(kind, properties)
     given = [f"{name}={secrets[name]}" for name in sorted(secrets)]
     return [*parts, "secrets", *(values or []), *given]
 
 
-def _unidentified(kind: Kind, shown: Mapping[str, Any]) -> Invalid:
+def _unidentified(kind: Kind, shown: Mapping[str, Any]) -> InvalidInputError:
     """A secret where one is needed anyway; else what is missing, and `external_id` in its place."""
     secrets = [] if kind.rotates else _required_secrets(kind)
     if secrets:
-        return Invalid.many({f"properties.{name}": ["is required"] for name in secrets})
+        return InvalidInputError.for_fields(
+            {f"properties.{name}": ["is required"] for name in secrets}
+        )
     parts = [part.field for part in kind.identity]
     absent = [name for name in parts if shown.get(name) in (None, "")] or parts
     missing = [f"properties.{name}" for name in absent]
     if not missing:
         reason = "is required to tell which upstream account this is"
-        return Invalid.many({"external_id": [reason]})
+        return InvalidInputError.for_fields({"external_id": [reason]})
     faults = {name: [_UNLESS.format("external_id")] for name in missing}
-    return Invalid.many({**faults, "external_id": [_UNLESS.format(" and ".join(missing))]})
+    return InvalidInputError.for_fields(
+        {**faults, "external_id": [_UNLESS.format(" and ".join(missing))]}
+    )
 
 
 def _label(max_length: int) -> Callable[[Any], str]:
     def read(value: Any) -> str:
         if not isinstance(value, str):
             raise ValueError("must be a string")
-        label = text.normal(value)
-        if fault := text.label_fault(label, max_length=max_length):
+        label = text.normalize_text(value)
+        if fault := text.find_label_error(label, max_length=max_length):
             raise ValueError(fault)
         return label
 
     return read
 
 
-def read_email(value: Any) -> str:
+def parse_email(value: Any) -> str:
     """An address; null or "" clears."""
     if value is None or value == "":
         return ""
@@ -207,7 +213,7 @@ def _metadata(value: Any) -> dict[str, Any]:
 
 
 def _moment(value: Any) -> dt.datetime:
-    found = datetimes.parse(value)
+    found = datetimes.parse_rfc3339(value)
     if found is None:
         raise ValueError("must be a time like 2026-11-21T09:30:00Z, with its offset")
     return found
@@ -215,10 +221,10 @@ def _moment(value: Any) -> dt.datetime:
 
 _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "properties": lambda value: value,
-    "name": _label(NAME_LENGTH),
+    "name": _label(MAX_NAME_LENGTH),
     "oauth_app_id": _app_id,
     "metadata": _metadata,
-    "owner_email": read_email,
+    "owner_email": parse_email,
     "external_id": _label(255),
     "obtained_at": _moment,
 }

@@ -5,12 +5,12 @@ import django.db.models.deletion
 import vault.fields
 from django.db import migrations, models
 from django.db.models.functions import Coalesce
-from providers.registry import registry
+from providers.registry import get_registry
 
 
 def schedule(apps, schema_editor):
     """Rows from before are due when they expire, or at once where that is unknown."""
-    kinds = {name for name, kind in registry().kinds.items() if kind.refreshes}
+    kinds = {name for name, kind in get_registry().kinds.items() if kind.refreshes}
     rows = apps.get_model("credentials", "Credential").objects.filter(kind__in=sorted(kinds))
     rows.update(refresh_next_at=Coalesce("expires_at", common.db.clock.DbNow()))
 

@@ -20,35 +20,35 @@ from django.db.models import F, Min
 from django.template.loader import render_to_string
 
 from common.actors import Actor
-from common.concurrency import waiting
+from common.concurrency import blocking_io
 from common.db.clock import db_now
-from common.errors import Invalid
-from credentials.connect.link_request import LONGEST, Wish
+from common.errors import InvalidInputError
+from credentials.connect.link_request import MAX_LINK_SECONDS, LinkRequest
 from credentials.connect.links import link_create
-from credentials.connect.settings import chosen
+from credentials.connect.settings import get_connect_settings
 from credentials.health import state_machine
 from credentials.health.models import NoticeMail
 from credentials.models import Credential
-from providers.registry import registry
+from providers.registry import get_registry
 
 LEASE: Final = dt.timedelta(seconds=60)
 FIRST_RETRY: Final = dt.timedelta(minutes=1)
 LAST_RETRY: Final = dt.timedelta(hours=4)
 GIVE_UP: Final = dt.timedelta(days=2)
 
-ACTOR: Final = Actor(name="worker:mails")
+MAIL_ACTOR: Final = Actor(name="worker:mails")
 name = "mails"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class MailClaim:
     """The right to send one message until the lease ends."""
 
     id: uuid.UUID
     owner: str
 
 
-def claim(owner: str, limit: int) -> list[Claim]:
+def claim(owner: str, limit: int) -> list[MailClaim]:
     """At most `limit` due messages, each taken by one conditional UPDATE."""
     now = db_now()
     due = NoticeMail.objects.filter(outcome="", next_at__lte=now)
@@ -58,11 +58,11 @@ def claim(owner: str, limit: int) -> list[Claim]:
             lease_owner=owner, next_at=now + LEASE, attempts=F("attempts") + 1
         )
         if taken:
-            claims.append(Claim(id=id, owner=owner))
+            claims.append(MailClaim(id=id, owner=owner))
     return claims
 
 
-def run(claim: Claim) -> None:
+def run(claim: MailClaim) -> None:
     """Send it, unless the credential is gone or works again by now; a refusal is tried later."""
     notice = NoticeMail.objects.filter(id=claim.id, lease_owner=claim.owner, outcome="").first()
     if notice is None:
@@ -77,7 +77,7 @@ def run(claim: Claim) -> None:
         return
     message = _message(notice, row)
     try:
-        with waiting():
+        with blocking_io():
             message.send()
     except (OSError, smtplib.SMTPException) as error:
         _put_off(notice, claim, permanent=_permanent(error))
@@ -93,17 +93,19 @@ def next_due() -> dt.datetime | None:
     return found
 
 
-def reconnect_url(row: Credential) -> str | None:
+def build_reconnect_url(row: Credential) -> str | None:
     """A connect link for the owner alone, where the company lets its links complete themselves.
 
     None else: a link that nobody completes would lead nowhere, so the company says what to do.
     """
-    if not chosen(row.account_id, row.oauth_app).completes_itself:
+    if not get_connect_settings(row.account_id, row.oauth_app).completes_itself:
         return None
-    wish = Wish(credential_id=row.id, owner_email=row.owner_email, expires_in=LONGEST)
+    wish = LinkRequest(
+        credential_id=row.id, owner_email=row.owner_email, expires_in=MAX_LINK_SECONDS
+    )
     try:
-        _, address = link_create(account_id=row.account_id, wish=wish, actor=ACTOR)
-    except Invalid:
+        _, address = link_create(account_id=row.account_id, link_request=wish, actor=MAIL_ACTOR)
+    except InvalidInputError:
         return None  # No page connects this kind.
     return address
 
@@ -115,7 +117,7 @@ def _permanent(error: Exception) -> bool:
     return isinstance(error, smtplib.SMTPResponseException) and error.smtp_code >= 500
 
 
-def _put_off(notice: NoticeMail, claim: Claim, *, permanent: bool) -> None:
+def _put_off(notice: NoticeMail, claim: MailClaim, *, permanent: bool) -> None:
     now = db_now()
     if permanent or now - notice.created_at > GIVE_UP:
         _settle(notice, claim, "failed", f"{notice.to_email} could not be told by e-mail.")
@@ -126,7 +128,7 @@ def _put_off(notice: NoticeMail, claim: Claim, *, permanent: bool) -> None:
     )
 
 
-def _settle(notice: NoticeMail, claim: Claim, outcome: str, note: str | None) -> None:
+def _settle(notice: NoticeMail, claim: MailClaim, outcome: str, note: str | None) -> None:
     """Close it, and say so in the credential's notes while these are still about that error."""
     with transaction.atomic():
         mine = NoticeMail.objects.filter(id=notice.id, lease_owner=claim.owner, outcome="")
@@ -135,7 +137,7 @@ def _settle(notice: NoticeMail, claim: Claim, outcome: str, note: str | None) ->
         rows = Credential.objects.select_for_update(of=("self",), no_key=True).only("health")
         row = rows.filter(id=notice.credential_id).first()
         if row is not None and row.health["status"] == "error":
-            health = {**row.health, "notes": state_machine.joined([note], row.health["notes"])}
+            health = {**row.health, "notes": state_machine.merge_notes([note], row.health["notes"])}
             Credential.objects.filter(id=row.id).update(health=health)
 
 
@@ -157,7 +159,7 @@ def _message(notice: NoticeMail, row: Credential) -> EmailMultiAlternatives:
 
 
 def _context(notice: NoticeMail, row: Credential) -> dict[str, Any]:
-    provider = registry().provider(row.provider)
+    provider = get_registry().get_provider(row.provider)
     # One line each: a line break in a name would begin another header (Django refuses it, too).
     return {
         "title": " ".join(str(row).split()),
@@ -165,5 +167,5 @@ def _context(notice: NoticeMail, row: Credential) -> dict[str, Any]:
         "company": row.account.name,
         "note": notice.note,
         "at": notice.created_at,
-        "reconnect_url": reconnect_url(row),
+        "reconnect_url": build_reconnect_url(row),
     }

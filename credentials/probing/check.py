@@ -10,17 +10,17 @@ from django.db import transaction
 
 from common.actors import Actor
 from common.db.clock import db_now
-from common.errors import Conflict, NotFound, Unavailable
+from common.errors import ConflictError, NotFoundError, ServiceUnavailableError
 from credentials.health import services
 from credentials.health.evidence import Evidence
-from credentials.health.expiry import forecast
+from credentials.health.expiry import forecast_expiry
 from credentials.health.models import ProbeState
 from credentials.models import Credential
-from credentials.probing.probes import NOT_WITHIN, Subject, ask
-from credentials.refresh import fresh_token
+from credentials.probing.probes import MIN_REFRESH_INTERVAL, ProbeSubject, run_probe
+from credentials.refresh import get_fresh_token
 from providers.kinds import Kind
-from providers.registry import registry
-from vault.sealing import Place, SecretUnavailable, unseal
+from providers.registry import get_registry
+from vault.sealing import Place, SecretUnavailableError, unseal
 
 SHUT: Final = (
     "The stored secret cannot be opened with the keys of this server:"
@@ -40,14 +40,16 @@ class _Asked(NamedTuple):
     wait: int = 0
 
 
-def examine(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor, on_demand: bool = False) -> int:
+def check_credential(
+    *, account_id: uuid.UUID, id: uuid.UUID, actor: Actor, on_demand: bool = False
+) -> int:
     """Find out whether the credential works, and let it have its effect.
 
     Returns the seconds for which its provider wants to be left alone. `on_demand`: where there is no
     probe, a refresh is made to find out. Not to be called within a transaction. Raises NotFound.
     """
     row = _read(account_id, id)
-    kind = registry().kind(row.kind)
+    kind = get_registry().get_kind(row.kind)
     secrets = _opened(row)
     if secrets is None:
         evidence = Evidence(source="seal", verdict="rejected", note=SHUT, code="seal")
@@ -65,14 +67,14 @@ def examine(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor, on_demand: bo
 def _ask(
     row: Credential, kind: Kind, secrets: dict[str, str], actor: Actor, on_demand: bool
 ) -> _Asked:
-    provider = registry().provider(row.provider)
+    provider = get_registry().get_provider(row.provider)
     if kind.probe and provider:
-        subject = Subject(row, kind, provider, secrets)
-        answer = ask(subject, kind.probe, actor)
+        subject = ProbeSubject(row, kind, provider, secrets)
+        answer = run_probe(subject, kind.probe, actor)
         if answer is None:
             return _Asked(settled=False)
         # An answer about a secret that was replaced meanwhile says nothing of the one that is there.
-        told = _tell(row, answer.evidence, actor, if_still=subject.is_still)
+        told = _tell(row, answer.evidence, actor, if_still=subject.matches)
         settled = told and answer.evidence.verdict in {"ok", "rejected"}
         return _Asked(settled, answer.retry_after)
     if kind.refreshes and on_demand:
@@ -87,7 +89,7 @@ def _read(account_id: uuid.UUID, id: uuid.UUID) -> Credential:
     rows = Credential.objects.select_related("oauth_app")
     row = rows.filter(account_id=account_id, id=id).first()
     if row is None:
-        raise NotFound()
+        raise NotFoundError()
     return row
 
 
@@ -97,7 +99,7 @@ def _opened(row: Credential) -> dict[str, str] | None:
         return {}
     try:
         secrets: dict[str, str] = unseal(Place.of(row, "secrets"), row.secrets)
-    except SecretUnavailable:
+    except SecretUnavailableError:
         return None
     return secrets
 
@@ -105,12 +107,16 @@ def _opened(row: Credential) -> dict[str, str] | None:
 def _refreshed(row: Credential, actor: Actor) -> bool:
     """Whether a refresh, which is evidence by itself, has settled it."""
     try:
-        fresh_token(
-            account_id=row.account_id, id=row.id, actor=actor, force=True, not_within=NOT_WITHIN
+        get_fresh_token(
+            account_id=row.account_id,
+            id=row.id,
+            actor=actor,
+            force=True,
+            min_interval=MIN_REFRESH_INTERVAL,
         )
-    except Unavailable:
+    except ServiceUnavailableError:
         return False
-    except Conflict:
+    except ConflictError:
         return True
     return True
 
@@ -128,7 +134,7 @@ def _tell(
         held = rows.only(*_GRANT, "fingerprints").filter(id=row.id).first()
         if held is None or not if_still(held):
             return False
-        services.observe(
+        services.record_evidence(
             account_id=row.account_id, credential_id=row.id, evidence=evidence, actor=actor
         )
     return True
@@ -147,16 +153,16 @@ def _tell_of_seal(row: Credential, actor: Actor) -> None:
 def _tell_of_dates(row: Credential, kind: Kind, actor: Actor) -> None:
     """What the calendar alone says, where nobody else has said anything."""
     state = ProbeState.objects.filter(credential_id=row.id).first()
-    end = forecast(row, kind, state.granted_at if state else None)
+    end = forecast_expiry(row, kind, state.granted_at if state else None)
     now = db_now()
     verdict: Mapping[str, Any]
-    if end and end.certain and end.ends <= now:
+    if end and end.is_certain and end.ends_at <= now:
         verdict = {
             "verdict": "rejected",
-            "note": f"It expired on {end.ends:%Y-%m-%d}.",
+            "note": f"It expired on {end.ends_at:%Y-%m-%d}.",
             "code": "expired",
         }
-    elif end and end.warn_from <= now < end.ends:
+    elif end and end.warn_from <= now < end.ends_at:
         verdict = {"verdict": "suspect", "note": end.note, "code": "expiring"}
     elif state and state.cause == "expiry":
         verdict = {"verdict": "ok", "note": "It no longer ends soon.", "code": "not_expiring"}

@@ -10,16 +10,16 @@ from django.db import transaction
 from django.db.models import Case, F, Q, Value, When
 
 from common.actors import Actor
-from common.concurrency import has_room, require_room
+from common.concurrency import has_capacity, require_capacity
 from common.db.clock import db_now
-from common.errors import NotFound, TooMany
+from common.errors import NotFoundError, TooManyRequestsError
 from credentials.health import probe_schedule
 from credentials.health.evidence import Evidence
 from credentials.health.models import ProbeState
-from credentials.health.registration import enrol_all
-from credentials.health.services import observe
+from credentials.health.registration import register_all
+from credentials.health.services import record_evidence
 from credentials.models import Credential
-from credentials.probing.check import examine
+from credentials.probing.check import check_credential
 
 A_MINUTE: Final = 10
 """How often callers may have one credential probed: Latchkey is no tool for trying keys."""
@@ -33,9 +33,11 @@ def credential_check(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> N
 
     Raises NotFound, TooMany (429) after ten in a minute, or Unavailable.
     """
-    require_room()
+    require_capacity()
     if not _spend(account_id, id):
-        raise TooMany("This credential was checked often enough for now.", retry_after=60)
+        raise TooManyRequestsError(
+            "This credential was checked often enough for now.", retry_after=60
+        )
     _examine(account_id, id, actor)
 
 
@@ -55,26 +57,26 @@ def credential_report(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor, sta
             note=f"A caller was answered HTTP {status} by the provider.",
             code=f"http_{status}",
         )
-        observe(account_id=account_id, credential_id=id, evidence=evidence, actor=actor)
-    if refused and has_room() and _spend(account_id, id):
+        record_evidence(account_id=account_id, credential_id=id, evidence=evidence, actor=actor)
+    if refused and has_capacity() and _spend(account_id, id):
         _examine(account_id, id, actor)
 
 
 def _examine(account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> None:
-    wait = examine(account_id=account_id, id=id, actor=actor, on_demand=True)
+    wait = check_credential(account_id=account_id, id=id, actor=actor, on_demand=True)
     # A look of the worker's that is under way plans for itself.
-    probe_schedule.plan(ProbeState.objects.filter(lease_owner=""), id=id, wait=wait)
+    probe_schedule.reschedule_probe(ProbeState.objects.filter(lease_owner=""), id=id, wait=wait)
 
 
 def _require(account_id: uuid.UUID, id: uuid.UUID) -> None:
     if not Credential.objects.filter(account_id=account_id, id=id).exists():
-        raise NotFound()
+        raise NotFoundError()
 
 
 def _spend(account_id: uuid.UUID, id: uuid.UUID) -> bool:
     """Take one of the minute's checks, by one UPDATE; False where none is left. Raises NotFound."""
     _require(account_id, id)
-    enrol_all(Credential.objects.filter(id=id))
+    register_all(Credential.objects.filter(id=id))
     now = db_now()
     over = Q(asked_since=None) | Q(asked_since__lte=now - _MINUTE)
     free = ProbeState.objects.filter(over | Q(asked__lt=A_MINUTE), credential_id=id)

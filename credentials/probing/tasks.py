@@ -15,11 +15,11 @@ from django.db.models import Exists, Min, OuterRef, QuerySet, Subquery
 
 from common.actors import Actor
 from common.db.clock import db_now
-from common.errors import NotFound
+from common.errors import NotFoundError
 from credentials.health import outage_detection, probe_schedule
 from credentials.health.models import ProbeState, ProviderGate
-from credentials.health.registration import enrol
-from credentials.probing.check import examine
+from credentials.health.registration import register_new
+from credentials.probing.check import check_credential
 
 LEASE: Final = dt.timedelta(seconds=60)
 """Longer than two probes with a refresh between, of at most 12 s each."""
@@ -29,12 +29,12 @@ A_SECOND: Final = 5.0
 IN_AN_OUTAGE: Final = 0.1
 """Probes a second of one provider, by all workers together."""
 
-ACTOR: Final = Actor(name="worker:probes")
+PROBE_ACTOR: Final = Actor(name="worker:probes")
 name = "probes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class ProbeClaim:
     """The right to look at one credential until the lease ends."""
 
     account_id: uuid.UUID
@@ -43,9 +43,9 @@ class Claim:
     until: dt.datetime
 
 
-def claim(owner: str, limit: int) -> list[Claim]:
+def claim(owner: str, limit: int) -> list[ProbeClaim]:
     """At most `limit` due credentials: reported ones, then of the provider served least recently."""
-    enrol()
+    register_new()
     now = db_now()
     reported = ProbeState.objects.filter(urgent=True, next_at__lte=now).order_by("next_at")
     claims = _taken(reported, owner, now, limit)
@@ -56,11 +56,11 @@ def claim(owner: str, limit: int) -> list[Claim]:
     return claims
 
 
-def run(claim: Claim) -> None:
+def run(claim: ProbeClaim) -> None:
     """Look at it, and decide when the next look is due."""
     try:
-        wait = examine(account_id=claim.account_id, id=claim.id, actor=ACTOR)
-    except NotFound:
+        wait = check_credential(account_id=claim.account_id, id=claim.id, actor=PROBE_ACTOR)
+    except NotFoundError:
         return
     _plan(claim, wait)
 
@@ -83,9 +83,9 @@ def _of(provider: Any) -> QuerySet[ProbeState]:
     return ProbeState.objects.filter(provider=provider)
 
 
-def _through(gate: ProviderGate, owner: str, now: dt.datetime, limit: int) -> list[Claim]:
+def _through(gate: ProviderGate, owner: str, now: dt.datetime, limit: int) -> list[ProbeClaim]:
     """Some of one provider's, if nobody else has just taken their turn."""
-    slow = outage_detection.under_way(gate.provider, now)
+    slow = outage_detection.is_outage(gate.provider, now)
     limit = 1 if slow else limit
     seconds = limit / (IN_AN_OUTAGE if slow else A_SECOND)
     mine = ProviderGate.objects.filter(provider=gate.provider, open_at=gate.open_at)
@@ -95,7 +95,7 @@ def _through(gate: ProviderGate, owner: str, now: dt.datetime, limit: int) -> li
     return _taken(due, owner, now, limit)
 
 
-def _taken(due: QuerySet[ProbeState], owner: str, now: dt.datetime, limit: int) -> list[Claim]:
+def _taken(due: QuerySet[ProbeState], owner: str, now: dt.datetime, limit: int) -> list[ProbeClaim]:
     """Each by one conditional UPDATE, which makes it due again at the end of its lease."""
     until = now + LEASE
     claims = []
@@ -103,11 +103,11 @@ def _taken(due: QuerySet[ProbeState], owner: str, now: dt.datetime, limit: int) 
         still = ProbeState.objects.filter(credential_id=row.credential_id, next_at=row.next_at)
         if still.update(next_at=until, lease_owner=owner, urgent=False):
             ids = {"account_id": row.account_id, "id": row.credential_id}
-            claims.append(Claim(**ids, owner=owner, until=until))
+            claims.append(ProbeClaim(**ids, owner=owner, until=until))
     return claims
 
 
-def _plan(claim: Claim, wait: int) -> None:
+def _plan(claim: ProbeClaim, wait: int) -> None:
     """The next look. A report that came meanwhile has made it due already, and stays so."""
     mine = ProbeState.objects.filter(lease_owner=claim.owner, next_at=claim.until)
-    probe_schedule.plan(mine, id=claim.id, wait=wait)
+    probe_schedule.reschedule_probe(mine, id=claim.id, wait=wait)

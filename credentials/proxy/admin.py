@@ -9,11 +9,11 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from common.admin.filters import AccountFilter
-from common.admin.formatting import moment
+from common.admin.formatting import format_minute
 from common.admin.forms import LinesField, ServiceForm
-from common.admin.model_admin import ServiceAdmin, actor
+from common.admin.model_admin import ServiceAdmin, get_staff_actor
 from credentials.services.custom_providers import custom_provider_create, custom_provider_update
-from events.admin import TrailHistory
+from events.admin import EventHistoryMixin
 from providers.models import CustomProvider
 
 _CHANGEABLE: Final = ("base_url", "auth_header", "prefix", "blocked_endpoints", "rate_limit")
@@ -34,7 +34,7 @@ class CustomProviderForm(ServiceForm[CustomProvider]):
 
 
 @admin.register(CustomProvider)
-class CustomProviderAdmin(TrailHistory, ServiceAdmin[CustomProvider]):
+class CustomProviderAdmin(EventHistoryMixin, ServiceAdmin[CustomProvider]):
     form = CustomProviderForm
     list_display = ("slug", "account", "base_url", "rate_limit", "updated")
     list_filter = (AccountFilter,)
@@ -43,7 +43,7 @@ class CustomProviderAdmin(TrailHistory, ServiceAdmin[CustomProvider]):
 
     @admin.display(description="updated (UTC)")
     def updated(self, provider: CustomProvider) -> str:
-        return moment(provider.updated_at)
+        return format_minute(provider.updated_at)
 
     def has_delete_permission(
         self, request: HttpRequest, obj: CustomProvider | None = None
@@ -60,7 +60,7 @@ class CustomProviderAdmin(TrailHistory, ServiceAdmin[CustomProvider]):
         self, request: HttpRequest, obj: CustomProvider, form: Any, change: bool
     ) -> None:
         values = {name: form.cleaned_data[name] for name in _CHANGEABLE}
-        who = actor(request)
+        who = get_staff_actor(request)
         if change:
             custom_provider_update(account_id=obj.account_id, actor=who, name=obj.name, **values)
         else:

@@ -9,65 +9,67 @@ from typing import Final
 
 from common.actors import Principal
 from credentials.proxy import metrics
-from events.services import record
+from events.services import record_event
 
 # Words and versions stay; whatever may be an id, a name or an address of somebody does not.
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z_.-]{0,39}|v[0-9]{1,4}(?:\.[0-9]{1,4}){0,2}", re.ASCII)
 _MOST: Final = 12
 
-CLIENT_GONE: Final = 499
+CLIENT_DISCONNECTED: Final = 499
 """The status of a use whose caller went away before the provider answered."""
 
 
-def route_pattern(path: str) -> str:
+def build_route_pattern(path: str) -> str:
     """`path` with `*` for each segment that is no plain word: /v1/charges/ch_3N → /v1/charges/*."""
     segments = path.strip("/").split("/")
     kept = [part if _WORD.fullmatch(part) else "*" for part in segments[:_MOST] if part]
     return "/" + "/".join([*kept, *(["…"] if len(segments) > _MOST else [])])
 
 
-def used(
+def record_use(
     *,
-    who: Principal,
+    principal: Principal,
     credential_id: uuid.UUID,
     provider: str,
     method: str,
     path: str,
     status: int,
-    started: float,
+    started_at: float,
 ) -> None:
     """The event and the figures of one use. `status` is the provider's, or ours: 502, 504, or CLIENT_GONE.
 
     One insert, committed when this returns; `ms` is until the answer's head came. `started` is of
     the monotonic clock.
     """
-    seconds = time.monotonic() - started
-    record(
-        actor=who.actor,
-        account_id=who.account_id,
+    seconds = time.monotonic() - started_at
+    record_event(
+        actor=principal.actor,
+        account_id=principal.account_id,
         verb="credential.used",
         target_type="credential",
         target_id=credential_id,
         detail={
             "method": method[:16],
-            "path": route_pattern(path),
+            "path": build_route_pattern(path),
             "status": status,
             "ms": round(seconds * 1000),
         },
     )
     label = metrics.provider_label(provider)
     metrics.REQUESTS.labels(label, metrics.method_label(method), str(status)).inc()
-    metrics.SECONDS.labels(label).observe(seconds)
+    metrics.RESPONSE_SECONDS.labels(label).observe(seconds)
 
 
-def echoed(*, who: Principal, credential_id: uuid.UUID, provider: str, path: str) -> None:
+def record_echo(
+    *, principal: Principal, credential_id: uuid.UUID, provider: str, path: str
+) -> None:
     """That a provider sent a secret back: who called might have seen it."""
-    record(
-        actor=who.actor,
-        account_id=who.account_id,
+    record_event(
+        actor=principal.actor,
+        account_id=principal.account_id,
         verb="credential.echoed",
         target_type="credential",
         target_id=credential_id,
-        detail={"path": route_pattern(path)},
+        detail={"path": build_route_pattern(path)},
     )
-    metrics.ECHOED.labels(metrics.provider_label(provider)).inc()
+    metrics.ECHOED_SECRETS.labels(metrics.provider_label(provider)).inc()

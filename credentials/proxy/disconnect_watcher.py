@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 
-class Watch:
+class DisconnectWatcher:
     """Calls back, from its own thread, when the other side of a connection is gone."""
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class Watch:
         self._epoll: select.epoll | None = None
 
     @contextmanager
-    def over(self, descriptor: int | None, gone: Callable[[], None]) -> Iterator[None]:
+    def watch(self, descriptor: int | None, gone: Callable[[], None]) -> Iterator[None]:
         """Until the block ends, call `gone` once if the connection ends. None: there is none."""
         if descriptor is None or not hasattr(select, "epoll"):
             yield

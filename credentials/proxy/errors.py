@@ -9,34 +9,34 @@ from contextlib import contextmanager
 import structlog
 from django.db import Error
 
-from common.errors import Problem
-from egress.errors import EgressError, TooSlow
+from common.errors import ServiceError
+from egress.errors import EgressError, EgressTimeoutError
 
 log = structlog.get_logger(__name__)
 
 
-class BadGateway(Problem):
+class BadGateway(ServiceError):
     status = 502
     title = "Bad gateway"
 
 
-class GatewayTimeout(Problem):
+class GatewayTimeout(ServiceError):
     status = 504
     title = "Gateway timeout"
 
 
-class NotWrittenDown(Problem):
+class AuditWriteError(ServiceError):
     """Without Retry-After: what was sent may have taken effect."""
 
     status = 503
     title = "Service unavailable"
 
 
-class ClientGone(Exception):
+class ClientDisconnectedError(Exception):
     """The caller went away, or did not send what was announced."""
 
 
-class BrokenStream(ConnectionResetError):
+class BrokenStreamError(ConnectionResetError):
     """The answer ended early after its head was sent: the server closes the connection unfinished.
 
     An error as of a connection, which the server takes as such, without a traceback in the log.
@@ -46,20 +46,20 @@ class BrokenStream(ConnectionResetError):
         super().__init__(errno.ECONNRESET, reason)
 
 
-def upstream_failed(error: EgressError) -> Problem:
+def build_upstream_error(error: EgressError) -> ServiceError:
     """No answer came. The text names the host and the reason, and nothing of the request."""
-    kind = GatewayTimeout if isinstance(error, TooSlow) else BadGateway
+    kind = GatewayTimeout if isinstance(error, EgressTimeoutError) else BadGateway
     return kind(f"The provider gave no answer. {error}.", extra={"code": "upstream_failed"})
 
 
 @contextmanager
-def written_down() -> Iterator[None]:
+def require_audit_write() -> Iterator[None]:
     """For what has to be noted of a request that has gone out: NotWrittenDown where the database fails."""
     try:
         yield
     except Error as error:
         log.warning("proxy.not_written_down", cause=type(error).__name__)
-        raise NotWrittenDown(
+        raise AuditWriteError(
             "The request may have reached the provider, but this could not be written down, so its"
             " answer is kept back. Look there before you send it again.",
             extra={"code": "not_written_down"},

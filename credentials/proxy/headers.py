@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import urljoin
 
-from credentials.proxy.target import has_dots
+from credentials.proxy.target import has_dot_segment
 
-Pairs = list[tuple[str, str]]
+HeaderList = list[tuple[str, str]]
 
 _HOP: Final = frozenset(
     {"connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization"}
@@ -23,7 +23,7 @@ _NOT_UP: Final = _HOP | {
     # Some servers take the path from these: it would be another than the one that was checked.
     *("x-original-url", "x-rewrite-url", "x-original-host", "x-host"),
 }
-OVERRIDES: Final = ("x-http-method-override", "x-http-method", "x-method-override")
+METHOD_OVERRIDE_HEADERS: Final = ("x-http-method-override", "x-http-method", "x-method-override")
 """Headers by which some servers take another method than the request's."""
 
 # The provider's word on what browsers may do at its host, which would hold for ours; its own
@@ -55,13 +55,13 @@ _OTHER_SCHEME: Final = re.compile(r"(?!https?:)[a-z][a-z0-9+.-]*:", re.IGNORECAS
 _AMBIGUOUS: Final = re.compile(r"https?:(?!//)|.*\\", re.IGNORECASE)
 _IN_LINK: Final = re.compile(r"<([^<>]*)>")
 
-NOWHERE: Final = "about:blank"
+BLANK_URL: Final = "about:blank"
 
 
-def to_upstream(environ: Mapping[str, Any], *, without: Iterable[str]) -> Pairs:
+def filter_request_headers(environ: Mapping[str, Any], *, excluded: Iterable[str]) -> HeaderList:
     """The caller's headers that go on; `without` (lower case) are this provider's own for keys."""
     named = _named_by_connection(str(environ.get("HTTP_CONNECTION", "")))
-    dropped = _NOT_UP | set(without) | named
+    dropped = _NOT_UP | set(excluded) | named
     pairs = []
     for key, value in environ.items():
         if not key.startswith("HTTP_") and key != "CONTENT_TYPE":
@@ -72,7 +72,7 @@ def to_upstream(environ: Mapping[str, Any], *, without: Iterable[str]) -> Pairs:
     return pairs
 
 
-def encodings(environ: Mapping[str, Any]) -> str:
+def select_encodings(environ: Mapping[str, Any]) -> str:
     """Those of the caller's encodings that we can look into, as a secret may come back in any.
 
     Part of a compressed body tells nothing, so a range is asked for as it is.
@@ -89,25 +89,25 @@ def encodings(environ: Mapping[str, Any]) -> str:
     return ", ".join(chosen) or "identity"
 
 
-def to_caller(
+def filter_response_headers(
     headers: Iterable[tuple[str, str]],
     *,
-    rewrite: Callable[[str], str],
-    clean: Callable[[str], str],
-) -> Pairs:
+    rewrite_url: Callable[[str], str],
+    mask_value: Callable[[str], str],
+) -> HeaderList:
     """The answer's headers that go on: addresses by `rewrite`, and every value by `clean`."""
     given = list(headers)
     named = _named_by_connection(",".join(v for n, v in given if n.lower() == "connection"))
-    pairs: Pairs = [("Cache-Control", clean(_cache_control(given)))]
+    pairs: HeaderList = [("Cache-Control", mask_value(_cache_control(given)))]
     for name, value in given:
         lower = name.lower()
         if lower in _NOT_DOWN or lower in named or lower.startswith(_ACCEL):
             continue
         if lower == "link":
-            value = _IN_LINK.sub(lambda found: f"<{rewrite(found[1])}>", value)
+            value = _IN_LINK.sub(lambda found: f"<{rewrite_url(found[1])}>", value)
         elif lower in _ADDRESSES:
-            value = rewrite(value)
-        pairs.append((name.title(), clean(value)))
+            value = rewrite_url(value)
+        pairs.append((name.title(), mask_value(value)))
     return [*pairs, *_OURS]
 
 
@@ -122,7 +122,7 @@ def _cache_control(headers: Iterable[tuple[str, str]]) -> str:
     return ", ".join(kept if names & _UNSHARED else ["private", *kept])
 
 
-class Addresses:
+class UrlRewriter:
     """Turns addresses below the provider's base URL into ours.
 
     `base_url` is where requests go, `here` what stands for it: our origin and the route's prefix.
@@ -141,7 +141,7 @@ class Addresses:
     def __call__(self, address: str) -> str:
         address = address.strip(" \t").replace("\t", "")  # As clients read it (WHATWG URL §4.4).
         if _AMBIGUOUS.match(address):
-            return NOWHERE
+            return BLANK_URL
         if not address or _OTHER_SCHEME.match(address):
             return address
         if not _ABSOLUTE.fullmatch(address):
@@ -149,12 +149,12 @@ class Addresses:
         scheme, host, rest = _split(address, self._scheme)
         if (scheme, host) == (self._scheme, self._host) and self._is_below(rest):
             return self._here + rest[len(self._path) :]
-        return NOWHERE if host == self._our_host else address
+        return BLANK_URL if host == self._our_host else address
 
     def _is_below(self, rest: str) -> bool:
         after = rest[len(self._path) :]
         begins = rest.startswith(self._path) and (not after or after[0] in "/?#")
-        return begins and not has_dots(re.split("[?#]", rest)[0])
+        return begins and not has_dot_segment(re.split("[?#]", rest)[0])
 
 
 def _split(url: str, scheme: str = "https") -> tuple[str, str, str]:

@@ -13,17 +13,17 @@ from typing import Any, Final, NamedTuple
 from django.db import connection
 
 from common.concurrency import sleep
-from common.db.bulk_insert import sqlite_value
+from common.db.bulk_insert import to_sqlite_value
 from common.db.clock import now_sql
-from common.errors import TooMany
+from common.errors import TooManyRequestsError
 
-AT_ONCE: Final = 256
+DEFAULT_CONCURRENCY: Final = 256
 """Requests with one credential at once, in a process, where its policy does not say."""
 
-PATIENCE: Final = 2.0
+MAX_WAIT_SECONDS: Final = 2.0
 """Seconds that a request waits for its turn; for more it is answered 429 instead."""
 
-MAX_HOLD: Final = 3600
+MAX_PAUSE_SECONDS: Final = 3600
 """Seconds for which the longest pause that a provider asks for is kept to."""
 
 _TABLE: Final = "proxy_allowance"
@@ -36,46 +36,50 @@ class Rate(NamedTuple):
     seconds: int
 
 
-def take(id: uuid.UUID, rate: Rate) -> None:
+def consume_rate(id: uuid.UUID, rate: Rate) -> None:
     """Count one request, waiting up to PATIENCE for its turn. Raises TooMany with Retry-After.
 
     One conditional UPDATE decides, so any number of processes on any machines keep to one rate.
     """
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + MAX_WAIT_SECONDS
     while not _taken(id, rate):
         wait = _wait(id, rate)
         if time.monotonic() + wait > until:
-            raise too_many("The credential's rate limit is reached.", wait, "rate_limited")
+            raise build_too_many_error(
+                "The credential's rate limit is reached.", wait, "rate_limited"
+            )
         sleep(wait)
 
 
-def hold(id: uuid.UUID, seconds: float) -> None:
+def pause_credential(id: uuid.UUID, seconds: float) -> None:
     """Let nothing be sent with this credential for so long: its provider said so.
 
     Of several pauses, asked for in answers that came at once, the one that ends last holds.
     """
     sql = (
-        f"INSERT INTO {_TABLE} (credential_id, held_until) VALUES (%s, {now_seconds()} + %s)"  # noqa: S608
+        f"INSERT INTO {_TABLE} (credential_id, held_until) VALUES (%s, {now_seconds_sql()} + %s)"  # noqa: S608
         f" ON CONFLICT (credential_id) DO UPDATE"
-        f" SET held_until = {greatest()}({_TABLE}.held_until, excluded.held_until)"
+        f" SET held_until = {greatest_sql()}({_TABLE}.held_until, excluded.held_until)"
     )
-    _execute(sql, [key(id), seconds])
+    _execute(sql, [uuid_param(id), seconds])
 
 
-def await_release(seconds: float) -> None:
+def wait_for_pause(seconds: float) -> None:
     """Wait until the provider may be asked again; TooMany where that is longer than PATIENCE."""
-    if seconds > PATIENCE:
+    if seconds > MAX_WAIT_SECONDS:
         detail = "The provider has asked for a pause (its Retry-After)."
-        raise too_many(detail, seconds, "provider_rate_limited")
+        raise build_too_many_error(detail, seconds, "provider_rate_limited")
     if seconds > 0:
         sleep(seconds)
 
 
-def too_many(detail: str, seconds: float, code: str) -> TooMany:
-    return TooMany(detail, retry_after=max(1, int(-(-seconds // 1))), extra={"code": code})
+def build_too_many_error(detail: str, seconds: float, code: str) -> TooManyRequestsError:
+    return TooManyRequestsError(
+        detail, retry_after=max(1, int(-(-seconds // 1))), extra={"code": code}
+    )
 
 
-class Slots:
+class ConcurrencySlots:
     """Requests under way in this process, by credential."""
 
     def __init__(self) -> None:
@@ -83,11 +87,13 @@ class Slots:
         self._used: Counter[uuid.UUID] = Counter()
 
     @contextmanager
-    def one(self, id: uuid.UUID, limit: int | None) -> Iterator[None]:
+    def acquire(self, id: uuid.UUID, limit: int | None) -> Iterator[None]:
         """A slot until the block ends. Raises TooMany where all are taken."""
         with self._lock:
-            if self._used[id] >= (AT_ONCE if limit is None else limit):
-                raise too_many("Too many requests with this credential at once.", 1, "too_many")
+            if self._used[id] >= (DEFAULT_CONCURRENCY if limit is None else limit):
+                raise build_too_many_error(
+                    "Too many requests with this credential at once.", 1, "too_many"
+                )
             self._used[id] += 1
         try:
             yield
@@ -100,31 +106,33 @@ class Slots:
 
 def _taken(id: uuid.UUID, rate: Rate) -> bool:
     """The generic cell rate algorithm, in one statement."""
-    spent = f"{greatest()}({_TABLE}.spent_until, {now_seconds()}) + %s"
+    spent = f"{greatest_sql()}({_TABLE}.spent_until, {now_seconds_sql()}) + %s"
     sql = (
-        f"INSERT INTO {_TABLE} (credential_id, spent_until) VALUES (%s, {now_seconds()} + %s)"  # noqa: S608
+        f"INSERT INTO {_TABLE} (credential_id, spent_until) VALUES (%s, {now_seconds_sql()} + %s)"  # noqa: S608
         f" ON CONFLICT (credential_id) DO UPDATE SET spent_until = {spent}"
-        f" WHERE {spent} <= {now_seconds()} + %s"
+        f" WHERE {spent} <= {now_seconds_sql()} + %s"
     )
     step = rate.seconds / rate.requests
-    return bool(_execute(sql, [key(id), step, step, step, rate.seconds]))
+    return bool(_execute(sql, [uuid_param(id), step, step, step, rate.seconds]))
 
 
 def _wait(id: uuid.UUID, rate: Rate) -> float:
     step = rate.seconds / rate.requests
-    sql = f"SELECT spent_until + %s - %s - {now_seconds()} FROM {_TABLE} WHERE credential_id = %s"  # noqa: S608
+    sql = (
+        f"SELECT spent_until + %s - %s - {now_seconds_sql()} FROM {_TABLE} WHERE credential_id = %s"  # noqa: S608
+    )
     with connection.cursor() as cursor:
-        cursor.execute(sql, [step, rate.seconds, key(id)])
+        cursor.execute(sql, [step, rate.seconds, uuid_param(id)])
         row = cursor.fetchone()
     return max(float(row[0]) if row else 0.0, 0.01)
 
 
-def greatest() -> str:
+def greatest_sql() -> str:
     """The SQL function that gives the larger of two."""
     return "GREATEST" if connection.vendor == "postgresql" else "MAX"
 
 
-def now_seconds() -> str:
+def now_seconds_sql() -> str:
     """The database's time in seconds since 1970, as SQL with its % doubled."""
     now = now_sql(connection.vendor).replace("%", "%%")
     if connection.vendor == "postgresql":
@@ -138,6 +146,6 @@ def _execute(sql: str, params: list[Any]) -> int:
         return int(cursor.rowcount)
 
 
-def key(id: uuid.UUID) -> Any:
+def uuid_param(id: uuid.UUID) -> Any:
     """`id` as a parameter of hand-written SQL."""
-    return id if connection.vendor == "postgresql" else sqlite_value(id)
+    return id if connection.vendor == "postgresql" else to_sqlite_value(id)

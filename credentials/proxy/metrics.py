@@ -13,25 +13,25 @@ REQUESTS: Final = Counter(
     "Requests sent on with a credential, by what their provider answered.",
     ["provider", "method", "status"],
 )
-REFUSED: Final = Counter(
+REJECTED: Final = Counter(
     "latchkey_proxy_refused", "Requests that were not sent on, by what was answered.", ["status"]
 )
-SECONDS: Final = Histogram(
+RESPONSE_SECONDS: Final = Histogram(
     "latchkey_proxy_answer_seconds",
     "From a request's arrival to the head of its answer.",
     ["provider"],
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
-UNDER_WAY: Final = Gauge(
+IN_PROGRESS: Final = Gauge(
     "latchkey_proxy_requests_under_way",
     "Requests now being answered.",
     multiprocess_mode="livesum",
 )
-SENT: Final = Counter("latchkey_proxy_sent_bytes", "Bytes of answers passed on to callers.")
-BROKEN: Final = Counter(
+SENT_BYTES: Final = Counter("latchkey_proxy_sent_bytes", "Bytes of answers passed on to callers.")
+BROKEN_STREAMS: Final = Counter(
     "latchkey_proxy_broken_streams", "Answers that ended early, by whose side it was.", ["side"]
 )
-ECHOED: Final = Counter(
+ECHOED_SECRETS: Final = Counter(
     "latchkey_proxy_echoed_secrets", "Answers in which a secret came back.", ["provider"]
 )
 

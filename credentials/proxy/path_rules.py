@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 from urllib.parse import parse_qsl
 
-from credentials.proxy.target import decoded
+from credentials.proxy.target import decode_fully
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # Of Rails, Laravel and Symfony; of Salesforce; of Google; of others.
@@ -17,7 +17,7 @@ _METHOD_PARAMETERS: Final = frozenset(
 )
 
 
-def path_allowed(path: str, patterns: Sequence[str]) -> bool:
+def is_path_allowed(path: str, patterns: Sequence[str]) -> bool:
     """Whether a path is one of `patterns`, both as it is written and without its encoding.
 
     `*` is any run of characters, `/` included.
@@ -25,7 +25,7 @@ def path_allowed(path: str, patterns: Sequence[str]) -> bool:
     return all(_any(form, patterns) for form in _forms(path))
 
 
-def endpoint_blocked(method: str, path: str, blocked: Iterable[str]) -> bool:
+def is_endpoint_blocked(method: str, path: str, blocked: Iterable[str]) -> bool:
     """Whether `METHOD /path` is one of `blocked` however it is written; `*` is any method."""
     for entry in blocked:
         verb, _, pattern = entry.partition(" ")
@@ -34,7 +34,7 @@ def endpoint_blocked(method: str, path: str, blocked: Iterable[str]) -> bool:
     return False
 
 
-def names_another_method(method: str, query: str) -> bool:
+def overrides_method(method: str, query: str) -> bool:
     """Whether a parameter does by which some servers take another method than the request's."""
     pairs = parse_qsl(query.replace(";", "&"), keep_blank_values=True)
     return any(
@@ -45,7 +45,7 @@ def names_another_method(method: str, query: str) -> bool:
 
 def _forms(path: str) -> set[str]:
     path = path or "/"
-    plain = decoded(path)
+    plain = decode_fully(path)
     return {path, plain, re.sub(r"/{2,}", "/", plain)}
 
 

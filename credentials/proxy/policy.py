@@ -10,22 +10,22 @@ from django.db import transaction
 
 from common.actors import Actor
 from common.db.clock import DbNow
-from common.errors import Forbidden, NotFound, PreconditionFailed
+from common.errors import ForbiddenError, NotFoundError, PreconditionFailedError
 from credentials.models import Credential
 from credentials.proxy.models import CredentialPolicy
-from credentials.proxy.path_rules import path_allowed
+from credentials.proxy.path_rules import is_path_allowed
 from credentials.proxy.queries import Policy
-from events.services import record
+from events.services import record_event
 
 MAX_PATHS: Final = 100
 MAX_RATE: Final = 1_000_000
 MAX_SECONDS: Final = 86_400
-MAX_AT_ONCE: Final = 1_000
+MAX_CONCURRENCY: Final = 1_000
 
-METHOD: Final = re.compile(r"^[A-Z]{1,16}\Z", re.ASCII)
-PATH: Final = re.compile(r"^/[!$-;=?-\[\]-~]{0,255}\Z", re.ASCII)
+METHOD_PATTERN: Final = re.compile(r"^[A-Z]{1,16}\Z", re.ASCII)
+PATH_PATTERN: Final = re.compile(r"^/[!$-;=?-\[\]-~]{0,255}\Z", re.ASCII)
 
-NONE: Final[dict[str, Any]] = {
+NO_POLICY: Final[dict[str, Any]] = {
     "methods": None,
     "paths": None,
     "rate_limit": None,
@@ -34,9 +34,9 @@ NONE: Final[dict[str, Any]] = {
 """The policy of a credential that has none."""
 
 
-def document(policy: CredentialPolicy | None) -> dict[str, Any]:
+def serialize_policy(policy: CredentialPolicy | None) -> dict[str, Any]:
     if policy is None:
-        return dict(NONE)
+        return dict(NO_POLICY)
     rate = None
     if policy.rate_requests:
         rate = {"requests": policy.rate_requests, "seconds": policy.rate_seconds}
@@ -53,8 +53,8 @@ def policy_read(*, account_id: uuid.UUID, id: uuid.UUID) -> dict[str, Any]:
     rows = Credential.objects.filter(account_id=account_id, id=id)
     row = rows.select_related("proxy_policy").only("id", "proxy_policy").first()
     if row is None:
-        raise NotFound()
-    return document(getattr(row, "proxy_policy", None))
+        raise NotFoundError()
+    return serialize_policy(getattr(row, "proxy_policy", None))
 
 
 def policy_set(
@@ -63,25 +63,27 @@ def policy_set(
     id: uuid.UUID,
     actor: Actor,
     policy: dict[str, Any],
-    seen: dict[str, Any] | None = None,
+    expected: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Replace the policy; what `policy` leaves out is null. Writes nothing where it is the same.
 
     `policy` is checked (serializers.PolicySerializer). Raises NotFound, or PreconditionFailed where
     it is no longer the one that was `seen`.
     """
-    wanted = {**NONE, **policy}
+    wanted = {**NO_POLICY, **policy}
     with transaction.atomic():
         rows = Credential.objects.select_for_update(no_key=True)
         if not rows.filter(account_id=account_id, id=id).exists():
-            raise NotFound()
-        held = document(CredentialPolicy.objects.filter(credential_id=id).first())
-        if seen is not None and seen != held:
-            raise PreconditionFailed("The policy has changed since you opened it; open it again.")
-        changed = sorted(name for name in NONE if held[name] != wanted[name])
+            raise NotFoundError()
+        held = serialize_policy(CredentialPolicy.objects.filter(credential_id=id).first())
+        if expected is not None and expected != held:
+            raise PreconditionFailedError(
+                "The policy has changed since you opened it; open it again."
+            )
+        changed = sorted(name for name in NO_POLICY if held[name] != wanted[name])
         if changed:
             _write(id, wanted)
-            record(
+            record_event(
                 actor=actor,
                 account_id=account_id,
                 verb="credential.policy_updated",
@@ -92,14 +94,14 @@ def policy_set(
     return wanted
 
 
-def check(policy: Policy | None, method: str, path: str) -> None:
+def check_policy(policy: Policy | None, method: str, path: str) -> None:
     """Raise Forbidden for what the policy does not allow."""
     if policy is None:
         return
     if policy.methods is not None and method not in policy.methods:
-        raise Forbidden("The credential's policy does not allow this method.", extra=_CODE)
-    if policy.paths is not None and not path_allowed(path, policy.paths):
-        raise Forbidden("The credential's policy does not allow this path.", extra=_CODE)
+        raise ForbiddenError("The credential's policy does not allow this method.", extra=_CODE)
+    if policy.paths is not None and not is_path_allowed(path, policy.paths):
+        raise ForbiddenError("The credential's policy does not allow this path.", extra=_CODE)
 
 
 _CODE: Final = {"code": "not_allowed"}

@@ -15,7 +15,14 @@ from typing import Final
 from django.db import connection
 
 from common.concurrency import sleep
-from credentials.proxy.limits import PATIENCE, Rate, greatest, key, now_seconds, too_many
+from credentials.proxy.limits import (
+    MAX_WAIT_SECONDS,
+    Rate,
+    build_too_many_error,
+    greatest_sql,
+    now_seconds_sql,
+    uuid_param,
+)
 
 COUNTERS: Final = 10
 _PARTS: Final = COUNTERS - 1
@@ -23,18 +30,18 @@ _TABLE: Final = "proxy_window"
 _USED: Final = tuple(f"used_{at}" for at in range(COUNTERS))
 
 
-def take_all(id: uuid.UUID, windows: Iterable[Rate]) -> None:
+def consume_provider_limits(id: uuid.UUID, windows: Iterable[Rate]) -> None:
     """Count one request in each, waiting up to PATIENCE in all. Raises TooMany with Retry-After.
 
     Shorter windows first: what a longer one then refuses was counted for no longer than those last.
     """
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + MAX_WAIT_SECONDS
     for window in windows:
         while not _taken(id, window):
             wait = _wait(id, window)
             if time.monotonic() + wait > until:
                 detail = "The provider's documented rate limit is reached."
-                raise too_many(detail, wait, "provider_rate_limited")
+                raise build_too_many_error(detail, wait, "provider_rate_limited")
             sleep(wait)
 
 
@@ -47,11 +54,11 @@ def _taken(id: uuid.UUID, window: Rate) -> bool:
         f"INSERT INTO {_TABLE} (credential_id, seconds, slot, {', '.join(_USED)})"  # noqa: S608
         f" SELECT %s, %s, slot, {', '.join(first)} FROM (SELECT {_slot(window)} AS slot) AS now"
         f" WHERE TRUE ON CONFLICT (credential_id, seconds) DO UPDATE"
-        f" SET slot = {greatest()}({_TABLE}.slot, excluded.slot), {', '.join(added)}"
+        f" SET slot = {greatest_sql()}({_TABLE}.slot, excluded.slot), {', '.join(added)}"
         f" WHERE {' + '.join(kept)} < %s"
     )
     with connection.cursor() as cursor:
-        cursor.execute(sql, [key(id), window.seconds, window.requests])
+        cursor.execute(sql, [uuid_param(id), window.seconds, window.requests])
         return bool(cursor.rowcount)
 
 
@@ -68,15 +75,17 @@ def _wait(id: uuid.UUID, window: Rate) -> float:
         " WHERE credential_id = %s AND seconds = %s"
     )
     with connection.cursor() as cursor:
-        cursor.execute(sql, [key(id), window.seconds])
+        cursor.execute(sql, [uuid_param(id), window.seconds])
         row = cursor.fetchone()
     if row is None:
         return 0.01
     slot, now, *used = row
-    return max(free_in(window.requests, slot, float(now), used) * window.seconds / _PARTS, 0.01)
+    return max(
+        parts_until_free(window.requests, slot, float(now), used) * window.seconds / _PARTS, 0.01
+    )
 
 
-def free_in(requests: int, slot: int, now: float, used: Sequence[int]) -> float:
+def parts_until_free(requests: int, slot: int, now: float, used: Sequence[int]) -> float:
     """How many ninths of a window until one more fits; `now` in ninths, as `slot` is."""
     newest = max(int(now), slot)
     counted = {slot - (slot - at) % COUNTERS: used[at] for at in range(COUNTERS)}
@@ -87,7 +96,7 @@ def free_in(requests: int, slot: int, now: float, used: Sequence[int]) -> float:
 
 
 def _now(window: Rate) -> str:
-    return f"{now_seconds()} * {_PARTS} / {window.seconds:d}"
+    return f"{now_seconds_sql()} * {_PARTS} / {window.seconds:d}"
 
 
 def _slot(window: Rate) -> str:

@@ -10,10 +10,10 @@ from typing import Any, Final, NamedTuple
 import orjson
 from django.db import connection
 
-from common.db.bulk_insert import sqlite_value
-from common.db.ids import as_uuid
-from credentials.proxy.limits import Rate, now_seconds
-from vault.sealing import Place, Sealed, unseal
+from common.db.bulk_insert import to_sqlite_value
+from common.db.ids import to_uuid
+from credentials.proxy.limits import Rate, now_seconds_sql
+from vault.sealing import Place, SealedValue, unseal
 
 _TABLE: Final = "credentials_credential"
 _SELECT: Final = """
@@ -38,7 +38,7 @@ class Policy(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Row:
+class CredentialRow:
     """A credential, sealed. `held_for`: seconds for which its provider wants to be left alone."""
 
     account_id: uuid.UUID
@@ -46,60 +46,60 @@ class Row:
     provider: str
     kind: str
     properties: Mapping[str, Any]
-    sealed: Sealed | None
+    ciphertext: SealedValue | None
     health_status: str
     oauth_app_id: uuid.UUID | None
     config: Mapping[str, Any]
     policy: Policy | None
-    held_for: float
+    pause_seconds: float
 
-    def unsealed(self) -> dict[str, str]:
+    def decrypt_secrets(self) -> dict[str, str]:
         """The secrets. Raises SecretUnavailable."""
-        if self.sealed is None:
+        if self.ciphertext is None:
             return {}
         place = Place(_TABLE, "secrets", str(self.account_id), str(self.id))
-        found: dict[str, str] = unseal(place, self.sealed)
+        found: dict[str, str] = unseal(place, self.ciphertext)
         return found
 
 
-def by_id(account_id: uuid.UUID, id: uuid.UUID) -> Row | None:
+def get_by_id(account_id: uuid.UUID, id: uuid.UUID) -> CredentialRow | None:
     return _one(account_id, "c.id = %s", id)
 
 
-def newest(account_id: uuid.UUID, provider: str) -> Row | None:
+def get_newest(account_id: uuid.UUID, provider: str) -> CredentialRow | None:
     """The credential of the provider that was made last."""
     return _one(account_id, "c.provider = %s", provider)
 
 
-def newest_part(account_id: uuid.UUID, kind: str, name: str) -> Row | None:
+def get_newest_half(account_id: uuid.UUID, kind: str, name: str) -> CredentialRow | None:
     """The newest of a kind whose property `name` is this."""
     return _one(account_id, "c.kind = %s AND c.properties ->> 'name' = %s", kind, name)
 
 
-def _one(account_id: uuid.UUID, where: str, *params: Any) -> Row | None:
+def _one(account_id: uuid.UUID, where: str, *params: Any) -> CredentialRow | None:
     given = (account_id, *params)
     if connection.vendor != "postgresql":
-        given = tuple(sqlite_value(value) for value in given)
+        given = tuple(to_sqlite_value(value) for value in given)
     with connection.cursor() as cursor:
-        cursor.execute(_SELECT.format(now=now_seconds(), where=where), given)
+        cursor.execute(_SELECT.format(now=now_seconds_sql(), where=where), given)
         found = cursor.fetchone()
     return _row(account_id, found) if found else None
 
 
-def _row(account_id: uuid.UUID, found: tuple[Any, ...]) -> Row:
+def _row(account_id: uuid.UUID, found: tuple[Any, ...]) -> CredentialRow:
     id, provider, kind, properties, secrets, health, app_id, config, *policy, held_for = found
-    return Row(
+    return CredentialRow(
         account_id=account_id,
-        id=as_uuid(id),
+        id=to_uuid(id),
         provider=provider,
         kind=kind,
         properties=orjson.loads(properties),
-        sealed=None if secrets is None else Sealed(bytes(secrets)),
+        ciphertext=None if secrets is None else SealedValue(bytes(secrets)),
         health_status=health,
-        oauth_app_id=as_uuid(app_id) if app_id else None,
+        oauth_app_id=to_uuid(app_id) if app_id else None,
         config=orjson.loads(config) if config else {},
         policy=_policy(*policy),
-        held_for=float(held_for),
+        pause_seconds=float(held_for),
     )
 
 

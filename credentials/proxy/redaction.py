@@ -13,111 +13,113 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 from urllib.parse import quote, quote_plus
 
-MIN_LENGTH: Final = 8
+MIN_SECRET_LENGTH: Final = 8
 """Shorter secrets are not looked for: they occur by chance."""
 
-INSPECTED: Final = 16 * 1024 * 1024
+MAX_INSPECTED_BYTES: Final = 16 * 1024 * 1024
 """So much of a compressed body, once decompressed, is looked at."""
 
-ENCODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
+SUPPORTED_ENCODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
-class Echoed(Exception):
+class SecretEchoedError(Exception):
     """A secret came back where it cannot be masked: within a compressed body."""
 
 
-class Forms:
+class SecretForms:
     """The forms in which a server may write any of some secrets."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         found: set[bytes] = set()
         for secret in secrets:
-            if len(secret) >= MIN_LENGTH:
+            if len(secret) >= MIN_SECRET_LENGTH:
                 found.update(_forms(secret))
         # Longer ones first: one form may begin with another.
-        self.all = sorted((form for form in found if len(form) >= MIN_LENGTH), key=len)[::-1]
+        self.patterns = sorted((form for form in found if len(form) >= MIN_SECRET_LENGTH), key=len)[
+            ::-1
+        ]
 
-    def masked(self, data: bytes) -> bytes:
+    def mask(self, data: bytes) -> bytes:
         """`data` with every form in it masked; `data` itself where there is none."""
-        for form in self.all:
+        for form in self.patterns:
             if form in data:
                 data = data.replace(form, b"*" * len(form))
         return data
 
-    def within(self, data: bytes) -> bool:
-        return any(form in data for form in self.all)
+    def occur_in(self, data: bytes) -> bool:
+        return any(form in data for form in self.patterns)
 
-    def begun(self, data: bytes) -> int:
+    def partial_suffix_length(self, data: bytes) -> int:
         """How many bytes at the end of `data` may be the beginning of a form."""
-        return max((overlap(data, form) for form in self.all), default=0)
+        return max((suffix_overlap(data, form) for form in self.patterns), default=0)
 
 
-class Masking:
+class MaskingFilter:
     """A stream that is masked as it passes. `found`: whether anything was."""
 
-    def __init__(self, forms: Forms) -> None:
+    def __init__(self, forms: SecretForms) -> None:
         self._forms = forms
         self._kept = b""
-        self.found = False
+        self.secret_found = False
 
     def feed(self, chunk: bytes) -> bytes:
         """What may go on. What could be the beginning of a secret waits for the next chunk."""
         data = self._kept + chunk
-        masked = self._forms.masked(data)
-        self.found = self.found or masked is not data
-        wait = self._forms.begun(masked)
+        masked = self._forms.mask(data)
+        self.secret_found = self.secret_found or masked is not data
+        wait = self._forms.partial_suffix_length(masked)
         self._kept = masked[len(masked) - wait :]
         return masked[: len(masked) - wait]
 
-    def rest(self) -> bytes:
+    def flush(self) -> bytes:
         """What waited, once nothing follows."""
         rest, self._kept = self._kept, b""
         return rest
 
 
-class Looking:
+class InspectingFilter:
     """A compressed stream that is looked into as it passes, unchanged.
 
     `feed` raises Echoed instead of letting go the chunk in which a secret ends: what is compressed
     cannot be masked. It does the same for what is not in the encoding that it names.
     """
 
-    def __init__(self, forms: Forms, encoding: str) -> None:
+    def __init__(self, forms: SecretForms, encoding: str) -> None:
         self._forms = forms
         self._encoding = encoding
         self._inflater: zlib._Decompress | None = None
         self._kept = b""
         self._seen = 0
-        self.found = False
+        self.secret_found = False
 
     def feed(self, chunk: bytes) -> bytes:
-        if self._forms.all and self._seen < INSPECTED:
+        if self._forms.patterns and self._seen < MAX_INSPECTED_BYTES:
             for piece in self._inflated(chunk):
                 self._look(piece)
         return chunk
 
-    def rest(self) -> bytes:
+    def flush(self) -> bytes:
         return b""
 
     def _look(self, piece: bytes) -> None:
         self._seen += len(piece)
         data = self._kept + piece
-        if self._forms.within(data):
-            self.found = True
-            raise Echoed("a secret came back in a compressed body")
-        wait = self._forms.begun(data)
+        if self._forms.occur_in(data):
+            self.secret_found = True
+            raise SecretEchoedError("a secret came back in a compressed body")
+        wait = self._forms.partial_suffix_length(data)
         self._kept = data[len(data) - wait :]
 
     def _inflated(self, data: bytes) -> Iterator[bytes]:
-        while data and self._seen < INSPECTED:
+        while data and self._seen < MAX_INSPECTED_BYTES:
             if self._inflater is None or self._inflater.eof:
                 self._inflater = self._new(data)
             try:
                 yield self._inflater.decompress(data, 65_536)
             except zlib.error:
-                raise Echoed("a body was not in the encoding that it names") from None
+                raise SecretEchoedError("a body was not in the encoding that it names") from None
             data = self._inflater.unconsumed_tail or self._inflater.unused_data
 
     def _new(self, data: bytes) -> zlib._Decompress:
@@ -127,9 +129,11 @@ class Looking:
         return zlib.decompressobj(zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS)
 
 
-def filter_for(encoding: str, forms: Forms) -> Masking | Looking:
+def build_body_filter(encoding: str, forms: SecretForms) -> MaskingFilter | InspectingFilter:
     """The filter for a body with this Content-Encoding, one of ENCODINGS."""
-    return Masking(forms) if encoding in {"", "identity"} else Looking(forms, encoding)
+    return (
+        MaskingFilter(forms) if encoding in {"", "identity"} else InspectingFilter(forms, encoding)
+    )
 
 
 def _forms(secret: str) -> Iterator[bytes]:
@@ -169,7 +173,7 @@ def _lower_escapes(text: str) -> str:
     return "%".join([parts[0], *(part[:2].lower() + part[2:] for part in parts[1:])])
 
 
-def overlap(data: bytes, form: bytes) -> int:
+def suffix_overlap(data: bytes, form: bytes) -> int:
     """The length of the longest end of `data` with which `form` begins, short of the whole of it."""
     at = data.find(form[:1], max(0, len(data) - len(form) + 1))
     while at >= 0:

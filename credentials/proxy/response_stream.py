@@ -10,18 +10,18 @@ from typing import Final
 import structlog
 
 from credentials.proxy import metrics
-from credentials.proxy.errors import BrokenStream
-from credentials.proxy.link_rewriting import Linking
-from credentials.proxy.redaction import Echoed, Looking, Masking
+from credentials.proxy.errors import BrokenStreamError
+from credentials.proxy.link_rewriting import JsonLinkRewriter
+from credentials.proxy.redaction import InspectingFilter, MaskingFilter, SecretEchoedError
 from egress.errors import EgressError
-from egress.responses import Answer
+from egress.responses import StreamingResponse
 
 log = structlog.get_logger(__name__)
 
-NO_BODY: Final = frozenset({204, 304})
+BODILESS_STATUSES: Final = frozenset({204, 304})
 
 
-class Relay:
+class ResponseStream:
     """What the server iterates, and closes whatever happens. Whoever made `held` gives it up to this.
 
     An answer that breaks off raises BrokenStream, upon which the server closes the connection
@@ -32,8 +32,8 @@ class Relay:
 
     def __init__(
         self,
-        answer: Answer,
-        filter: Masking | Looking | Linking,
+        answer: StreamingResponse,
+        filter: MaskingFilter | InspectingFilter | JsonLinkRewriter,
         held: ExitStack,
         *,
         at_once: bool,
@@ -56,41 +56,41 @@ class Relay:
         self._pieces.close()
         self._held.close()
 
-    def _all(self, answer: Answer, at_once: bool) -> Generator[bytes]:
+    def _all(self, answer: StreamingResponse, at_once: bool) -> Generator[bytes]:
         if at_once:
             yield b""  # The server sends the head with it, before there is anything to follow.
         try:
             for piece in answer:
                 yield from self._passed(piece)
-            if rest := self._filter.rest():
+            if rest := self._filter.flush():
                 yield self._counted(rest)
         except EgressError as error:
             side = "caller" if self._is_gone() else "provider"
             raise self._broken(side, error.reason) from None
-        except Echoed as echo:
-            side = "echo" if self._filter.found else "provider"
+        except SecretEchoedError as echo:
+            side = "echo" if self._filter.secret_found else "provider"
             raise self._broken(side, str(echo)) from None
         except Exception as error:  # An echo that cannot be written down does not go on.
             raise self._broken("ours", type(error).__name__) from None
 
     def _passed(self, piece: bytes) -> Iterator[bytes]:
-        before = self._filter.found
+        before = self._filter.secret_found
         try:
             passed = self._filter.feed(piece)
         finally:
-            if self._filter.found and not before:
+            if self._filter.secret_found and not before:
                 self._on_echo()
         if passed:
             yield self._counted(passed)
 
     def _counted(self, piece: bytes) -> bytes:
-        metrics.SENT.inc(len(piece))
+        metrics.SENT_BYTES.inc(len(piece))
         return piece
 
-    def _broken(self, side: str, reason: str) -> BrokenStream:
-        metrics.BROKEN.labels(side).inc()
+    def _broken(self, side: str, reason: str) -> BrokenStreamError:
+        metrics.BROKEN_STREAMS.labels(side).inc()
         if side != "caller":
             log.warning("proxy.broken", side=side, reason=reason)
         with contextlib.suppress(OSError):
             self._on_break()
-        return BrokenStream(reason)
+        return BrokenStreamError(reason)

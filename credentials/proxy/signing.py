@@ -13,14 +13,14 @@ from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode
 
 from common.db.clock import db_now
-from common.errors import BadRequest, Conflict
-from credentials.core.request_auth import fill, sign_binance
+from common.errors import BadRequestError, ConflictError
+from credentials.core.request_auth import fill_template, sign_binance
 
 BINANCE: Final = "binance_hmac"
 BINANCE_PART: Final = "binance_part_key"
 OAUTH1: Final = "oauth1_hmac_sha256"
 
-HEADERS: Final[Mapping[str, frozenset[str]]] = {
+KEY_HEADERS: Final[Mapping[str, frozenset[str]]] = {
     BINANCE: frozenset({"x-mbx-apikey"}),
     OAUTH1: frozenset(),
 }
@@ -35,7 +35,7 @@ _OURS: Final = frozenset({"timestamp", "signature"})
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
-class Signed(NamedTuple):
+class SignedRequest(NamedTuple):
     """A request's headers for the signature, and its query. `drop_body`: the query has it."""
 
     headers: tuple[tuple[str, str], ...]
@@ -43,14 +43,14 @@ class Signed(NamedTuple):
     drop_body: bool = False
 
 
-def is_public(scheme: str | None, method: str, path: str) -> bool:
+def is_public_endpoint(scheme: str | None, method: str, path: str) -> bool:
     """Whether the request is one that takes no credential, so that none is opened for it."""
     return scheme == BINANCE and method == "GET" and bool(_PUBLIC.fullmatch(path))
 
 
-def binance(
+def sign_binance_request(
     opened: Mapping[str, str], query: str | None, body: object, content_type: str
-) -> Signed:
+) -> SignedRequest:
     """All parameters in the query, with our time and the HMAC over them, in place of the caller's.
 
     A form is moved to the query, where it may stand as well; any other body, or one too large to be
@@ -59,18 +59,20 @@ def binance(
     pairs = _pairs(query or "")
     if body:
         if not isinstance(body, bytes) or content_type.partition(";")[0].strip().lower() != _FORM:
-            raise BadRequest("Signed requests take their parameters in the query or in a form.")
+            raise BadRequestError(
+                "Signed requests take their parameters in the query or in a form."
+            )
         pairs += _pairs(body.decode("latin-1"))
     names = [name for name, _ in pairs]
     if len(set(names)) != len(names):
-        raise BadRequest("A signed request has a parameter twice.")
+        raise BadRequestError("A signed request has a parameter twice.")
     kept = tuple(pair for pair in pairs if pair[0] not in _OURS)
     moment = int(db_now().timestamp() * 1000)
     made = sign_binance(opened, kept, timestamp_ms=moment)
-    return Signed(made.headers, urlencode(made.query), drop_body=bool(body))
+    return SignedRequest(made.headers, urlencode(made.query), drop_body=bool(body))
 
 
-class OAuth1(NamedTuple):
+class OAuth1Keys(NamedTuple):
     """The four values of a token-based request, and the realm that it names."""
 
     consumer_key: str
@@ -80,9 +82,14 @@ class OAuth1(NamedTuple):
     realm: str
 
 
-def oauth1(
-    keys: OAuth1, method: str, url: str, *, nonce: str | None = None, timestamp: int | None = None
-) -> Signed:
+def sign_oauth1_request(
+    keys: OAuth1Keys,
+    method: str,
+    url: str,
+    *,
+    nonce: str | None = None,
+    timestamp: int | None = None,
+) -> SignedRequest:
     """RFC 5849's Authorization header with HMAC-SHA256, for a `url` with its query.
 
     Parameters of a form body are not signed: such a body is not sent by these APIs.
@@ -105,22 +112,24 @@ def oauth1(
     fields["oauth_signature"] = base64.b64encode(digest).decode()
     parts = [f'realm="{_escape(keys.realm)}"']
     parts += [f'{name}="{_escape(value)}"' for name, value in sorted(fields.items())]
-    return Signed((("Authorization", f"OAuth {', '.join(parts)}"),), query or None)
+    return SignedRequest((("Authorization", f"OAuth {', '.join(parts)}"),), query or None)
 
 
-def oauth1_keys(
+def build_oauth1_keys(
     properties: Mapping[str, object], opened: Mapping[str, str], client_id: str, client_secret: str
-) -> OAuth1:
+) -> OAuth1Keys:
     """NetSuite's: its realm is the account in upper case with underscores. Raises Conflict."""
     values = {**{name: str(value) for name, value in properties.items()}, **opened}
     if not client_id or not client_secret:
-        raise Conflict("The credential has no OAuth app with a secret, which its requests need.")
-    return OAuth1(
+        raise ConflictError(
+            "The credential has no OAuth app with a secret, which its requests need."
+        )
+    return OAuth1Keys(
         consumer_key=client_id,
         consumer_secret=client_secret,
-        token=fill("{token_id}", values),
-        token_secret=fill("{token_secret}", values),
-        realm=fill("{account}", values).replace("-", "_").upper(),
+        token=fill_template("{token_id}", values),
+        token_secret=fill_template("{token_secret}", values),
+        realm=fill_template("{account}", values).replace("-", "_").upper(),
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
-from common.errors import BadRequest, NotFound, TargetTooLong
+from common.errors import BadRequestError, NotFoundError, UriTooLongError
 
 MAX_LENGTH: Final = 4096
 
@@ -37,7 +37,7 @@ _ENCODED: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class RequestTarget:
     """`prefix` is the part that is ours, as it was written; one of `id` and `service` is named."""
 
     prefix: str
@@ -47,18 +47,18 @@ class Target:
     query: str | None
 
 
-def parse(raw: str) -> Target:
+def parse_target(raw: str) -> RequestTarget:
     """The parts of a request target. Raises BadRequest, TargetTooLong, or NotFound."""
     if len(raw) > MAX_LENGTH:
-        raise TargetTooLong(f"The request target must be at most {MAX_LENGTH} bytes.")
+        raise UriTooLongError(f"The request target must be at most {MAX_LENGTH} bytes.")
     if not raw.startswith("/") or raw.startswith("//"):
-        raise BadRequest("The request target must be a path on this server.")
+        raise BadRequestError("The request target must be a path on this server.")
     if not _VISIBLE.fullmatch(raw):
-        raise BadRequest('The request target must be visible ASCII without \\ " < > #.')
+        raise BadRequestError('The request target must be visible ASCII without \\ " < > #.')
     found = _FORM.fullmatch(raw)
     if found is None:
-        raise NotFound()
-    return Target(
+        raise NotFoundError()
+    return RequestTarget(
         prefix=found["prefix"],
         id=found["id"],
         service=found["service"],
@@ -74,26 +74,26 @@ def check_path(path: str, allowed: frozenset[str] = frozenset()) -> None:
     allowed, however they are written.
     """
     if _BROKEN.search(path):
-        raise BadRequest("The path has a broken percent-escape.")
+        raise BadRequestError("The path has a broken percent-escape.")
     if _CONTROL.search(path):
-        raise BadRequest("The path has an encoded control character.")
+        raise BadRequestError("The path has an encoded control character.")
     for name, pattern in _ENCODED.items():
         if name not in allowed and pattern.search(path):
-            raise BadRequest(f"The path has an {name.replace('_', ' ')}.")
+            raise BadRequestError(f"The path has an {name.replace('_', ' ')}.")
     if "//" in path and EMPTY_SEGMENT not in allowed:
-        raise BadRequest("The path has an empty segment (//).")
+        raise BadRequestError("The path has an empty segment (//).")
     if _OVERLONG.search(path):
-        raise BadRequest("The path has a character in an overlong form of UTF-8.")
-    if has_dots(path):
-        raise BadRequest("The path has a dot segment.")
+        raise BadRequestError("The path has a character in an overlong form of UTF-8.")
+    if has_dot_segment(path):
+        raise BadRequestError("The path has a dot segment.")
 
 
-def has_dots(path: str) -> bool:
+def has_dot_segment(path: str) -> bool:
     """Whether a segment of `path` is `.` or `..`, however it is written."""
-    return any(_is_dots(segment) for segment in re.split(r"[/\\]", decoded(path)))
+    return any(_is_dots(segment) for segment in re.split(r"[/\\]", decode_fully(path)))
 
 
-def decoded(path: str) -> str:
+def decode_fully(path: str) -> str:
     """`path` without any percent-encoding, however often it was encoded."""
     while (plain := unquote(path)) != path:
         path = plain

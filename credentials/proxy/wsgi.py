@@ -17,15 +17,15 @@ import structlog
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
-from common.concurrency import let_go
-from common.errors import BadRequest, Forbidden, Problem
+from common.concurrency import release_connection
+from common.errors import BadRequestError, ForbiddenError, ServiceError
 from credentials.proxy import caller_token, metrics
-from credentials.proxy.disconnect_watcher import Watch
-from credentials.proxy.errors import ClientGone
-from credentials.proxy.handler import Asked, Reply, Uses
-from credentials.proxy.target import parse
+from credentials.proxy.disconnect_watcher import DisconnectWatcher
+from credentials.proxy.errors import ClientDisconnectedError
+from credentials.proxy.handler import ProxyHandler, ProxyRequest, ProxyResponse
+from credentials.proxy.target import parse_target
 from egress.client import Client
-from egress.sockets import reset
+from egress.sockets import reset_connection
 
 log = structlog.get_logger(__name__)
 
@@ -44,8 +44,8 @@ class Proxy:
     def __init__(
         self, *, client: Client, client_ip: Callable[[Environ], str | None], refuse: Refuse
     ) -> None:
-        self._uses = Uses(client)
-        self._watch = Watch()
+        self._uses = ProxyHandler(client)
+        self._watch = DisconnectWatcher()
         self._client_ip = client_ip
         self._refuse = refuse
 
@@ -60,7 +60,7 @@ class Proxy:
             start(_line(status), [*headers, ours])
             return [body]
         finally:
-            let_go()
+            release_connection()
         try:
             start(_line(reply.status), [*reply.headers, ours])
         except Exception:
@@ -68,7 +68,7 @@ class Proxy:
             raise
         return reply.body
 
-    def _reply(self, environ: Environ, request_id: str) -> Reply:
+    def _reply(self, environ: Environ, request_id: str) -> ProxyResponse:
         asked = _asked(environ, request_id, self._client_ip(environ))
         sock = environ.get("gunicorn.socket")
         if sock is not None:
@@ -76,44 +76,44 @@ class Proxy:
         descriptor = sock.fileno() if sock is not None else None
         # Where the end of the connection is the end of the body, only a reset shows that it broke.
         to_the_end = environ.get("SERVER_PROTOCOL") == "HTTP/1.0"
-        return self._uses.answer(
+        return self._uses.handle(
             asked,
-            watched=lambda line: self._watch.over(descriptor, line.hang_up),
-            on_break=lambda: reset(sock) if to_the_end and sock is not None else None,
+            watched=lambda line: self._watch.watch(descriptor, line.cancel),
+            on_break=lambda: reset_connection(sock) if to_the_end and sock is not None else None,
         )
 
     def _refused(
         self, environ: Environ, request_id: str, error: Exception
     ) -> tuple[int, list[tuple[str, str]], bytes]:
-        if isinstance(error, ClientGone):
-            metrics.BROKEN.labels("caller").inc()
-            error = BadRequest("The request ended before it was whole.")
+        if isinstance(error, ClientDisconnectedError):
+            metrics.BROKEN_STREAMS.labels("caller").inc()
+            error = BadRequestError("The request ended before it was whole.")
         raw = str(environ.get("RAW_URI", ""))
         status, headers, body = self._refuse(raw.partition("?")[0], request_id, error)
-        metrics.REFUSED.labels(str(status)).inc()
-        code = error.extra.get("code") if isinstance(error, Problem) else None
+        metrics.REJECTED.labels(str(status)).inc()
+        code = error.extra.get("code") if isinstance(error, ServiceError) else None
         log.info("proxy.refused", status=status, code=code)
         return status, headers, body if environ["REQUEST_METHOD"] != "HEAD" else b""
 
 
-def _asked(environ: Environ, request_id: str, client_ip: str | None) -> Asked:
+def _asked(environ: Environ, request_id: str, client_ip: str | None) -> ProxyRequest:
     """Raises Problem for a request that is not fit, or whose caller may not use credentials."""
     started = time.monotonic()
     raw = str(environ["RAW_URI"])
-    target = parse(raw)
+    target = parse_target(raw)
     here = _here(environ)
     if environ["REQUEST_METHOD"] in {"CONNECT", "TRACE"}:
-        raise BadRequest("This method is not passed on.")
-    held = caller_token.find(environ, raw)
-    who = caller_token.authenticate(held, request_id=request_id, client_ip=client_ip)
-    return Asked(
+        raise BadRequestError("This method is not passed on.")
+    held = caller_token.find_token(environ, raw)
+    who = caller_token.authenticate_caller(held, request_id=request_id, client_ip=client_ip)
+    return ProxyRequest(
         method=str(environ["REQUEST_METHOD"]),
         target=target,
         environ=environ,
-        held=held,
-        who=who,
-        here=here,
-        started=started,
+        token=held,
+        principal=who,
+        origin=here,
+        started_at=started,
     )
 
 
@@ -122,12 +122,12 @@ def _here(environ: Environ) -> str:
     host = str(environ.get("HTTP_HOST", ""))
     name, _ = split_domain_port(host)
     if not name or not validate_host(name, settings.ALLOWED_HOSTS):
-        raise BadRequest("The Host is not one of ours.")
+        raise BadRequestError("The Host is not one of ours.")
     if not settings.SECURE_SSL_REDIRECT:
         return f"http://{host}"
     header = settings.SECURE_PROXY_SSL_HEADER
     if header is None or environ.get(header[0]) != header[1]:
-        raise Forbidden("The API answers over https alone.")
+        raise ForbiddenError("The API answers over https alone.")
     return f"https://{host}"
 
 

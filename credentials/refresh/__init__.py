@@ -14,7 +14,7 @@ What holds under any interleaving of processes and any single crash:
 - No transaction and no database connection is held during the call or while waiting for another's.
 """
 
-from credentials.refresh.services import fresh_token
-from credentials.refresh.types import Fresh
+from credentials.refresh.services import get_fresh_token
+from credentials.refresh.types import AccessToken
 
-__all__ = ["Fresh", "fresh_token"]
+__all__ = ["AccessToken", "get_fresh_token"]

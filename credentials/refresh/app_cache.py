@@ -7,24 +7,24 @@ import uuid
 from collections.abc import Sequence
 from typing import Final
 
-from credentials.refresh.types import Claim
+from credentials.refresh.types import RefreshClaim
 from oauth_apps.models import OAuthApp
 
-KNOWN_FOR: Final = 1.0
+CACHE_SECONDS: Final = 1.0
 """Seconds. A change of an app counts for claims after it, as if they had been made that much before."""
 
 
-class Apps:
+class AppCache:
     """Apps as they were at most KNOWN_FOR ago, with their sealed secrets. One thread's own."""
 
     def __init__(self) -> None:
         self._known: dict[uuid.UUID, OAuthApp] = {}
         self._until = 0.0
 
-    def give(self, claims: Sequence[Claim]) -> None:
+    def attach_apps(self, claims: Sequence[RefreshClaim]) -> None:
         """Give each claim's row its app, so that nothing asks the database for it before the call."""
         if time.monotonic() >= self._until:
-            self._known, self._until = {}, time.monotonic() + KNOWN_FOR
+            self._known, self._until = {}, time.monotonic() + CACHE_SECONDS
         ids = {claim.row.oauth_app_id for claim in claims if claim.row.oauth_app_id is not None}
         if new := ids - self._known.keys():
             apps = OAuthApp.objects.select_related("refresh_pause").prefetch_related("secrets")

@@ -9,16 +9,28 @@ import structlog
 from django.db import DatabaseError, InterfaceError
 
 from credentials.refresh import outcomes, spool
-from credentials.refresh.circuit_breaker import Busy, limits
-from credentials.refresh.errors import app_paused, needs_reauth, unavailable
-from credentials.refresh.lease import renew
-from credentials.refresh.token_update import renewal
-from credentials.refresh.types import Claim, Fresh, opened, opened_previous
+from credentials.refresh.circuit_breaker import ProviderBusyError, circuit_breaker
+from credentials.refresh.errors import AppPausedError, NeedsReauthError, ProviderUnavailableError
+from credentials.refresh.lease import extend_lease
+from credentials.refresh.token_update import build_token_update
+from credentials.refresh.types import (
+    AccessToken,
+    RefreshClaim,
+    decrypt_previous_grant,
+    decrypt_secrets,
+)
 from oauth_apps import protocol
-from oauth_apps.client_config import client_of, token_host
-from oauth_apps.protocol import AppError, Client, ProtocolError, Tokens, TransientError, UserError
-from providers.registry import registry
-from vault.sealing import SecretUnavailable
+from oauth_apps.client_config import build_oauth_client, get_token_host
+from oauth_apps.protocol import (
+    AppError,
+    OAuth2Error,
+    OAuthClient,
+    TokenResponse,
+    TransientError,
+    UserError,
+)
+from providers.registry import get_registry
+from vault.sealing import SecretUnavailableError
 
 log = structlog.get_logger(__name__)
 
@@ -28,34 +40,34 @@ _SILENCE: Final = frozenset(
 )
 
 
-def run(claim: Claim) -> Fresh | None:
+def run_attempt(claim: RefreshClaim) -> AccessToken | None:
     """The new token, stored; None where the row went another way meanwhile: look again.
 
     Raises Conflict (`needs_reauth`), SecretUnavailable, or Unavailable with Retry-After, each after
     its outcome is written. Whatever happens, the lease ends.
     """
     try:
-        held = opened(claim.row)
-    except SecretUnavailable:
-        outcomes.unopened(claim)
+        held = decrypt_secrets(claim.row)
+    except SecretUnavailableError:
+        outcomes.store_undecryptable(claim)
         raise
     try:
         tokens = _ask(claim, held)
-    except Busy as busy:
-        outcomes.later(claim, busy.retry_after)
-        raise unavailable(busy.retry_after) from None
-    except ProtocolError as error:
+    except ProviderBusyError as busy:
+        outcomes.reschedule_claim(claim, busy.retry_after)
+        raise ProviderUnavailableError(busy.retry_after) from None
+    except OAuth2Error as error:
         return _settle(claim, error)
     return _keep(claim, tokens, held)
 
 
-def _ask(claim: Claim, held: Mapping[str, str]) -> Tokens:
+def _ask(claim: RefreshClaim, held: Mapping[str, str]) -> TokenResponse:
     try:
         client = _client(claim)
-        app, host = f"app:{claim.row.oauth_app_id}", f"host:{token_host(client)}"
-        with limits.slot(app, host):
+        app, host = f"app:{claim.row.oauth_app_id}", f"host:{get_token_host(client)}"
+        with circuit_breaker.slot(app, host):
             return _counted(claim, client, held, (app, host))
-    except (ProtocolError, Busy):
+    except (OAuth2Error, ProviderBusyError):
         raise
     except (DatabaseError, InterfaceError) as error:
         # Only before a call is anything read from it.
@@ -67,87 +79,93 @@ def _ask(claim: Claim, held: Mapping[str, str]) -> Tokens:
 
 
 def _counted(
-    claim: Claim, client: Client, held: Mapping[str, str], keys: tuple[str, str]
-) -> Tokens:
+    claim: RefreshClaim, client: OAuthClient, held: Mapping[str, str], keys: tuple[str, str]
+) -> TokenResponse:
     try:
         tokens = _call_or_previous(claim, client, held)
-    except ProtocolError as error:
+    except OAuth2Error as error:
         if error.code in _SILENCE:
-            limits.silent(*keys)
+            circuit_breaker.record_failure(*keys)
         else:
-            limits.answered(*keys)
+            circuit_breaker.record_response(*keys)
         raise
-    limits.answered(*keys)
+    circuit_breaker.record_response(*keys)
     return tokens
 
 
-def _call_or_previous(claim: Claim, client: Client, held: Mapping[str, str]) -> Tokens:
+def _call_or_previous(
+    claim: RefreshClaim, client: OAuthClient, held: Mapping[str, str]
+) -> TokenResponse:
     """With the grant that is held, or with the one before it where the provider still honours that."""
     try:
-        return call(claim, client, held)
+        return call_provider(claim, client, held)
     except UserError as error:
         previous = _previous(claim) if error.code == "invalid_grant" else {}
-        if not previous or not renew(claim):
+        if not previous or not extend_lease(claim):
             raise
         refusal = error
     log.info("refresh.previous_grant", id=str(claim.row.id))
     try:
-        return call(claim, client, {**held, **previous})
+        return call_provider(claim, client, {**held, **previous})
     except UserError:
         raise refusal from None
 
 
-def call(claim: Claim, client: Client, secrets: Mapping[str, str]) -> Tokens:
+def call_provider(
+    claim: RefreshClaim, client: OAuthClient, secrets: Mapping[str, str]
+) -> TokenResponse:
     """The one request."""
-    kind = registry().kinds[claim.row.kind]
-    return protocol.grant(client, kind, {**claim.row.properties, **secrets})
+    kind = get_registry().kinds[claim.row.kind]
+    return protocol.request_access_token(client, kind, {**claim.row.properties, **secrets})
 
 
-def _previous(claim: Claim) -> Mapping[str, Any]:
+def _previous(claim: RefreshClaim) -> Mapping[str, Any]:
     """The grant before, if the provider says that a replaced one still works for some time."""
     row = claim.row
-    provider = registry().provider(row.provider)
+    provider = get_registry().get_provider(row.provider)
     grace = provider.oauth.refresh.grace_seconds if provider and provider.oauth else None
     if not grace or row.refresh_last_at is None:
         return {}
     if (claim.claimed_at - row.refresh_last_at).total_seconds() > grace:
         return {}
     try:
-        return opened_previous(row)
-    except SecretUnavailable:
+        return decrypt_previous_grant(row)
+    except SecretUnavailableError:
         return {}
 
 
-def _client(claim: Claim) -> Client:
+def _client(claim: RefreshClaim) -> OAuthClient:
     app = claim.row.oauth_app
     if app is None:
         raise AppError("no_app", "The credential has no OAuth app.", sent=False)
-    return client_of(app, claim.row.properties)
+    return build_oauth_client(app, claim.row.properties)
 
 
-def _keep(claim: Claim, tokens: Tokens, held: Mapping[str, str]) -> Fresh | None:
-    new = renewal(claim, tokens, held)
+def _keep(
+    claim: RefreshClaim, tokens: TokenResponse, held: Mapping[str, str]
+) -> AccessToken | None:
+    new = build_token_update(claim, tokens, held)
     try:
-        stored = outcomes.succeeded(claim, new)
+        stored = outcomes.store_success(claim, new)
     except Exception as error:
         # Whatever it is: the grant that this answer succeeds may be dead already.
         log.error("refresh.not_stored", id=str(claim.row.id), error=type(error).__name__)
-        spool.keep(claim, new)
-        raise unavailable(1) from None
-    return new.fresh() if stored else None
+        spool.write_spool_file(claim, new)
+        raise ProviderUnavailableError(1) from None
+    return new.to_access_token() if stored else None
 
 
-def _settle(claim: Claim, error: ProtocolError) -> Fresh | None:
+def _settle(claim: RefreshClaim, error: OAuth2Error) -> AccessToken | None:
     """Write what the error means, and raise it in the caller's words; None if it no longer counts."""
     if isinstance(error, UserError):
         if error.code == "missing_token":
-            outcomes.parked(claim)
-            raise needs_reauth() from None
-        if outcomes.refused(claim, error):
-            raise needs_reauth() from None
+            outcomes.store_missing_refresh_token(claim)
+            raise NeedsReauthError() from None
+        if outcomes.store_rejection(claim, error):
+            raise NeedsReauthError() from None
     elif isinstance(error, AppError):
-        if outcomes.app_refused(claim, error):
-            raise app_paused(error.detail) from None
-    elif outcomes.failed(claim, error):
-        raise unavailable(error.retry_after or 1) from None
+        if outcomes.store_app_rejection(claim, error):
+            raise AppPausedError(error.detail) from None
+    elif outcomes.store_failure(claim, error):
+        raise ProviderUnavailableError(error.retry_after or 1) from None
     return None

@@ -13,16 +13,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-PER_APP: Final = 20
-PER_HOST: Final = 32
+MAX_CALLS_PER_APP: Final = 20
+MAX_CALLS_PER_HOST: Final = 32
 """As many connections as egress keeps to one host."""
 
-OPENS_AFTER: Final = 10
-RESTS_FOR: Final = 30.0
+FAILURES_TO_OPEN: Final = 10
+OPEN_SECONDS: Final = 30.0
 """Seconds until one call may try whether it is over."""
 
 
-class Busy(Exception):
+class ProviderBusyError(Exception):
     """Not now: `retry_after` seconds until it is worth another look."""
 
     def __init__(self, retry_after: float) -> None:
@@ -37,7 +37,7 @@ class _Gate:
     shut_until: float = 0.0
 
 
-class Limits:
+class CircuitBreaker:
     """One gate for each key. `clock` is monotonic seconds."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -48,7 +48,7 @@ class Limits:
     @contextlib.contextmanager
     def slot(self, app: str, host: str) -> Iterator[None]:
         """Room for one call, while the block lasts. Raises Busy where there is none."""
-        keys = ((app, PER_APP), (host, PER_HOST))
+        keys = ((app, MAX_CALLS_PER_APP), (host, MAX_CALLS_PER_HOST))
         with self._lock:
             for key, most in keys:
                 self._check(key, most)
@@ -61,7 +61,7 @@ class Limits:
                 for key, _ in keys:
                     self._leave(key)
 
-    def room(self, key: str, most: int) -> int:
+    def count_free_slots(self, key: str, most: int) -> int:
         """How many more calls may start under this key now."""
         with self._lock:
             gate = self._gates.get(key)
@@ -69,22 +69,22 @@ class Limits:
                 return most
             if gate.shut_until > self._clock():
                 return 0
-            return max((1 if gate.failures >= OPENS_AFTER else most) - gate.running, 0)
+            return max((1 if gate.failures >= FAILURES_TO_OPEN else most) - gate.running, 0)
 
-    def answered(self, *keys: str) -> None:
+    def record_response(self, *keys: str) -> None:
         """An answer came, whatever it says: the failures in a row are over."""
         with self._lock:
             for key in keys:
                 self._gate(key).failures = 0
 
-    def silent(self, *keys: str) -> None:
+    def record_failure(self, *keys: str) -> None:
         """None came. After ten in a row the gate shuts; then a single failure shuts it again."""
         with self._lock:
             for key in keys:
                 gate = self._gate(key)
                 gate.failures += 1
-                if gate.failures >= OPENS_AFTER:
-                    gate.shut_until = self._clock() + RESTS_FOR
+                if gate.failures >= FAILURES_TO_OPEN:
+                    gate.shut_until = self._clock() + OPEN_SECONDS
 
     def _check(self, key: str, most: int) -> None:
         gate = self._gates.get(key)
@@ -92,10 +92,10 @@ class Limits:
             return
         rest = gate.shut_until - self._clock()
         if rest > 0:
-            raise Busy(rest)
-        half_open = gate.failures >= OPENS_AFTER
+            raise ProviderBusyError(rest)
+        half_open = gate.failures >= FAILURES_TO_OPEN
         if gate.running >= (1 if half_open else most):
-            raise Busy(1.0)
+            raise ProviderBusyError(1.0)
 
     def _gate(self, key: str) -> _Gate:
         return self._gates.setdefault(key, _Gate())
@@ -107,4 +107,4 @@ class Limits:
             del self._gates[key]
 
 
-limits = Limits()
+circuit_breaker = CircuitBreaker()

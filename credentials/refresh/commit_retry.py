@@ -10,26 +10,26 @@ import structlog
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from common.concurrency import sleep
-from credentials.refresh.lease import LEASE
-from credentials.refresh.types import Claim
+from credentials.refresh.lease import LEASE_DURATION
+from credentials.refresh.types import RefreshClaim
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-MARGIN: Final = 2.0
+LEASE_MARGIN: Final = 2.0
 """Seconds before the lease's end at which nothing is written by right of it any more."""
 
 _FIRST_WAIT: Final = 0.1
 _LAST_WAIT: Final = 1.0
 
 
-def durably(claim: Claim, write: Callable[[], T]) -> T:
+def commit_with_retry(claim: RefreshClaim, write: Callable[[], T]) -> T:
     """What `write` returns once its transaction is committed.
 
     `write` must recognise what it wrote before: a COMMIT may have worked and its answer be lost.
     Raises the last OperationalError or InterfaceError when the lease is about to end.
     """
-    ends = claim.started + LEASE.total_seconds() - MARGIN
+    ends = claim.start_seconds + LEASE_DURATION.total_seconds() - LEASE_MARGIN
     wait = _FIRST_WAIT
     while True:
         try:

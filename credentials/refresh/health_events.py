@@ -5,16 +5,21 @@ from __future__ import annotations
 from typing import Final
 
 from credentials.health.evidence import Evidence, Source, Verdict
-from credentials.health.services import observe, observe_app
-from credentials.refresh.types import Claim
+from credentials.health.services import record_app_evidence, record_evidence
+from credentials.refresh.types import RefreshClaim
 
-ACCEPTED: Final = Evidence(source="refresh", verdict="ok", note="", code="")
+REFRESH_ACCEPTED: Final = Evidence(source="refresh", verdict="ok", note="", code="")
 
 
-def tell_health(
-    claim: Claim, verdict: Verdict, *, note: str = "", code: str = "", source: Source = "refresh"
+def record_health(
+    claim: RefreshClaim,
+    verdict: Verdict,
+    *,
+    note: str = "",
+    code: str = "",
+    source: Source = "refresh",
 ) -> None:
-    observe(
+    record_evidence(
         account_id=claim.row.account_id,
         credential_id=claim.row.id,
         evidence=Evidence(source=source, verdict=verdict, note=note, code=code),
@@ -22,9 +27,11 @@ def tell_health(
     )
 
 
-def tell_app_health(claim: Claim, verdict: Verdict, *, note: str = "", code: str = "") -> None:
+def record_app_health(
+    claim: RefreshClaim, verdict: Verdict, *, note: str = "", code: str = ""
+) -> None:
     if claim.row.oauth_app_id is not None:
-        observe_app(
+        record_app_evidence(
             account_id=claim.row.account_id,
             app_id=claim.row.oauth_app_id,
             evidence=Evidence(source="refresh", verdict=verdict, note=note, code=code),

@@ -8,20 +8,20 @@ from django.db import transaction
 
 from common.actors import Actor
 from credentials.core.usage import mark_used
-from credentials.refresh.services import fresh_token
-from credentials.refresh.types import Fresh
-from events.services import record
+from credentials.refresh.services import get_fresh_token
+from credentials.refresh.types import AccessToken
+from events.services import record_event
 
 
-def token_issue(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> Fresh:
+def token_issue(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> AccessToken:
     """A token for at least 60 seconds. Who got it is written down before it is returned.
 
     Raises what `fresh_token` does.
     """
-    fresh = fresh_token(account_id=account_id, id=id, actor=actor)
+    fresh = get_fresh_token(account_id=account_id, id=id, actor=actor)
     with transaction.atomic():
         mark_used(id=id)
-        record(
+        record_event(
             actor=actor,
             account_id=account_id,
             verb="credential.token_issued",

@@ -12,32 +12,32 @@ from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet
 
 from common.actors import Actor
-from common.db.clock import DbNow, as_time, now_sql
+from common.db.clock import DbNow, now_sql, to_datetime
 from credentials.models import Credential
-from credentials.refresh.types import NEEDS_REAUTH, Claim
+from credentials.refresh.types import NEEDS_REAUTH, RefreshClaim
 
 _SECONDS: Final = 20
-LEASE: Final = dt.timedelta(seconds=_SECONDS)
+LEASE_DURATION: Final = dt.timedelta(seconds=_SECONDS)
 """Longer than a call may take (12 s), shorter than the grace periods of most providers."""
 
-FREE: Final = Q(lease_until__isnull=True) | Q(lease_until__lt=DbNow())
+UNLEASED: Final = Q(lease_until__isnull=True) | Q(lease_until__lt=DbNow())
 REFRESHABLE: Final = ~Q(refresh_state=NEEDS_REAUTH)
 
 
-def take(*, id: uuid.UUID, generation: int, actor: Actor, stale: Q) -> Claim | None:
+def claim_grant(*, id: uuid.UUID, generation: int, actor: Actor, stale: Q) -> RefreshClaim | None:
     """Claim the grant of this generation, if `stale` still holds of it and nobody else has it.
 
     The same statement notes the attempt: from here on its outcome is unknown until it is written.
     """
-    owner = new_owner()
-    rows = Credential.objects.filter(FREE, REFRESHABLE, stale, id=id, generation=generation)
+    owner = create_owner_id()
+    rows = Credential.objects.filter(UNLEASED, REFRESHABLE, stale, id=id, generation=generation)
     with transaction.atomic():
         if not rows.update(**_taken(owner)):
             return None
         return _claims([id], owner, actor)[0]
 
 
-def take_due(app_id: uuid.UUID, limit: int, *, actor: Actor) -> list[Claim]:
+def claim_due_grants(app_id: uuid.UUID, limit: int, *, actor: Actor) -> list[RefreshClaim]:
     """Claim the longest due grants of this app, at most `limit`, unless it is paused.
 
     Rows that another process is claiming at this moment are left to it, without waiting.
@@ -45,30 +45,30 @@ def take_due(app_id: uuid.UUID, limit: int, *, actor: Actor) -> list[Claim]:
     return _take(_DUE, [_parameter(app_id), limit], actor)
 
 
-def take_abandoned(limit: int, *, actor: Actor) -> list[Claim]:
+def claim_abandoned_grants(limit: int, *, actor: Actor) -> list[RefreshClaim]:
     """Claim grants, at most `limit`, whose refresher's lease ran out, the longest dead first."""
     return _take(_ABANDONED, [limit], actor)
 
 
-def renew(claim: Claim) -> bool:
+def extend_lease(claim: RefreshClaim) -> bool:
     """Another whole lease for the second call of one attempt; False if it was lost meanwhile."""
-    return bool(held(claim).update(lease_until=DbNow() + LEASE))
+    return bool(filter_claimed(claim).update(lease_until=DbNow() + LEASE_DURATION))
 
 
-def held(claim: Claim) -> QuerySet[Credential]:
+def filter_claimed(claim: RefreshClaim) -> QuerySet[Credential]:
     """The claim's row, if generation and owner are still the claim's: what every outcome compares."""
     return Credential.objects.filter(
         id=claim.row.id, generation=claim.generation, lease_owner=claim.owner
     )
 
 
-def release(claim: Claim) -> None:
+def release_lease(claim: RefreshClaim) -> None:
     """Free the row for its new generation, where another grant came without ending our lease."""
     rows = Credential.objects.filter(id=claim.row.id, lease_owner=claim.owner)
     rows.update(lease_owner="", lease_until=None)
 
 
-def new_owner() -> str:
+def create_owner_id() -> str:
     """Unique for each claim, so that it also fences: an older claim's outcome finds another owner."""
     return secrets.token_hex(16)
 
@@ -76,15 +76,15 @@ def new_owner() -> str:
 def _taken(owner: str) -> dict[str, Any]:
     return {
         "lease_owner": owner,
-        "lease_until": DbNow() + LEASE,
+        "lease_until": DbNow() + LEASE_DURATION,
         "refresh_unknowns": F("refresh_unknowns") + 1,
     }
 
 
-def _claims(ids: list[uuid.UUID], owner: str, actor: Actor) -> list[Claim]:
+def _claims(ids: list[uuid.UUID], owner: str, actor: Actor) -> list[RefreshClaim]:
     rows = Credential.objects.filter(id__in=ids, lease_owner=owner).annotate(now=DbNow())
     rows = rows.select_related("oauth_app__refresh_pause").defer("metadata", "health")
-    return [Claim(row=row, owner=owner, claimed_at=row.now, actor=actor) for row in rows]
+    return [RefreshClaim(row=row, owner=owner, claimed_at=row.now, actor=actor) for row in rows]
 
 
 _DUE: Final = """oauth_app_id = %s AND refresh_next_at <= {now}
@@ -108,14 +108,15 @@ _CHOSEN: Final = {
 }
 
 
-def _take(which: str, params: list[Any], actor: Actor) -> list[Claim]:
+def _take(which: str, params: list[Any], actor: Actor) -> list[RefreshClaim]:
     """One statement chooses, claims and reads. The rows come without their apps."""
-    owner = new_owner()
+    owner = create_owner_id()
     vendor = connection.vendor
     sql = _take_sql(vendor, which, now_sql(vendor), now_sql(vendor, plus=_SECONDS))
     rows: list[Any] = list(Credential.objects.raw(sql, [owner, *params]))
     return [
-        Claim(row=row, owner=owner, claimed_at=as_time(row.claimed_at), actor=actor) for row in rows
+        RefreshClaim(row=row, owner=owner, claimed_at=to_datetime(row.claimed_at), actor=actor)
+        for row in rows
     ]
 
 

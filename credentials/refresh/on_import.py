@@ -6,9 +6,9 @@ import datetime as dt
 from collections.abc import Collection
 from typing import Final
 
-from credentials.refresh.schedule import first_refresh
+from credentials.refresh.schedule import compute_first_refresh_delay
 from providers.kinds import Kind
-from providers.registry import registry
+from providers.registry import get_registry
 
 TABLE: Final = "credentials_credential"
 
@@ -25,7 +25,7 @@ _STARTS_ANEW: Final = {
     "refresh_error": "''",
 }
 
-ON_CONFLICT: Final = f"generation = {TABLE}.generation + excluded.generation, " + ", ".join(
+ON_CONFLICT_SET: Final = f"generation = {TABLE}.generation + excluded.generation, " + ", ".join(
     f"{name} = CASE WHEN excluded.generation > 0 THEN {value} ELSE {TABLE}.{name} END"
     for name, value in _STARTS_ANEW.items()
 )
@@ -35,7 +35,7 @@ What is under way with the old grant finds another generation, and so writes not
 """
 
 
-def first_due(
+def compute_first_refresh_at(
     kind: Kind,
     secrets: Collection[str],
     *,
@@ -56,9 +56,9 @@ def first_due(
         return None  # Its tokens are made when they are asked for (a GitHub installation's).
     lifetime = (expires_at - obtained_at).total_seconds() if obtained_at else _lifetime(kind)
     remaining = (expires_at - now).total_seconds()
-    return now + dt.timedelta(seconds=first_refresh(remaining, lifetime))
+    return now + dt.timedelta(seconds=compute_first_refresh_delay(remaining, lifetime))
 
 
 def _lifetime(kind: Kind) -> float | None:
-    provider = registry().provider(kind.provider)
+    provider = get_registry().get_provider(kind.provider)
     return provider.oauth.refresh.access_token_seconds if provider and provider.oauth else None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from credentials.models import Credential, Revocation
-from credentials.refresh.token_update import Renewal
-from credentials.refresh.types import Claim
-from providers.registry import registry
+from credentials.refresh.token_update import TokenUpdate
+from credentials.refresh.types import RefreshClaim
+from providers.registry import get_registry
 from vault.sealing import Place, seal
 
 
-def revoke(claim: Claim, renewal: Renewal, *, successor: Credential | None) -> None:
+def schedule_orphan_revocation(
+    claim: RefreshClaim, renewal: TokenUpdate, *, successor: Credential | None
+) -> None:
     """Note for the worker that these tokens are to be ended; in the caller's transaction.
 
     Not where another refresh was first: its grant is of the same family, which a revocation would
@@ -17,7 +19,7 @@ def revoke(claim: Claim, renewal: Renewal, *, successor: Credential | None) -> N
     what was imported may be a sibling of what we got.
     """
     row = claim.row
-    provider = registry().provider(row.provider)
+    provider = get_registry().get_provider(row.provider)
     oauth = provider.oauth if provider else None
     if oauth is None or not (oauth.revocation_url or oauth.revocation):
         return
@@ -34,7 +36,7 @@ def revoke(claim: Claim, renewal: Renewal, *, successor: Credential | None) -> N
     revocation.save(force_insert=True)
 
 
-def _tokens(renewal: Renewal) -> dict[str, str]:
+def _tokens(renewal: TokenUpdate) -> dict[str, str]:
     tokens = {"access_token": renewal.access_token.expose()}
     if renewal.refresh_token is not None:
         tokens["refresh_token"] = renewal.refresh_token.expose()

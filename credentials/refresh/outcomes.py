@@ -13,18 +13,18 @@ from django.db import InterfaceError, OperationalError
 from django.db.models import F
 
 from common.db.clock import DbNow
-from credentials.health.history import Target, tell_of
-from credentials.health.queries import locked, write
-from credentials.health.services import weigh
+from credentials.health.history import HealthTarget, publish_events
+from credentials.health.queries import lock_with_probe_state, update_row
+from credentials.health.services import evaluate_evidence
 from credentials.models import AppPause, Credential
 from credentials.refresh import orphaned_tokens, schedule
-from credentials.refresh.commit_retry import durably
-from credentials.refresh.health_events import ACCEPTED, tell_app_health, tell_health
-from credentials.refresh.lease import held, release
-from credentials.refresh.token_update import Renewal, is_stored, row_values
-from credentials.refresh.types import NEEDS_REAUTH, PAUSED, Claim
-from events.services import record
-from oauth_apps.protocol import ProtocolError
+from credentials.refresh.commit_retry import commit_with_retry
+from credentials.refresh.health_events import REFRESH_ACCEPTED, record_app_health, record_health
+from credentials.refresh.lease import filter_claimed, release_lease
+from credentials.refresh.token_update import TokenUpdate, build_refresh_columns, is_stored
+from credentials.refresh.types import NEEDS_REAUTH, PAUSED, RefreshClaim
+from events.services import record_event
+from oauth_apps.protocol import OAuth2Error
 
 log = structlog.get_logger(__name__)
 
@@ -38,22 +38,22 @@ _KNOWN: Final[dict[str, Any]] = {"refresh_unknowns": F("refresh_unknowns") - 1}
 """The attempt certainly changed nothing at the provider."""
 
 
-def succeeded(claim: Claim, renewal: Renewal) -> bool:
+def store_success(claim: RefreshClaim, renewal: TokenUpdate) -> bool:
     """Store the new grant; False where the row went another way and the answer was thrown away.
 
     Raises OperationalError or InterfaceError where the database does not take it in time. What
     fails beside the grant (events, health, webhooks) does not keep it from being stored.
     """
     try:
-        return durably(claim, lambda: store(claim, renewal))
+        return commit_with_retry(claim, lambda: store_token_update(claim, renewal))
     except (OperationalError, InterfaceError):
         raise
     except Exception:
         log.exception("refresh.side_effect_failed", id=str(claim.row.id))
-        return durably(claim, lambda: store(claim, renewal, bare=True))
+        return commit_with_retry(claim, lambda: store_token_update(claim, renewal, bare=True))
 
 
-def refused(claim: Claim, error: ProtocolError) -> bool:
+def store_rejection(claim: RefreshClaim, error: OAuth2Error) -> bool:
     """The provider refuses the grant: final, and told once."""
     code = _refusal_code(claim, error)
     values = {
@@ -69,13 +69,13 @@ def refused(claim: Claim, error: ProtocolError) -> bool:
         if not _leave(claim, **values):
             return False
         _record(claim, "credential.needs_reauth")
-        tell_health(claim, "rejected", note=_REASONS.get(code, error.detail), code=code)
+        record_health(claim, "rejected", note=_REASONS.get(code, error.detail), code=code)
         return True
 
-    return durably(claim, write)
+    return commit_with_retry(claim, write)
 
 
-def app_refused(claim: Claim, error: ProtocolError) -> bool:
+def store_app_rejection(claim: RefreshClaim, error: OAuth2Error) -> bool:
     """The provider refuses the OAuth app: it is paused, and its credentials are left as they are."""
 
     def write() -> bool:
@@ -83,23 +83,23 @@ def app_refused(claim: Claim, error: ProtocolError) -> bool:
             return False
         app = claim.row.oauth_app
         if app is not None:
-            until = DbNow() + dt.timedelta(seconds=schedule.pause())
+            until = DbNow() + dt.timedelta(seconds=schedule.compute_pause())
             pause = {"revision": app.revision, "until": until, "code": error.code[:64]}
             AppPause.objects.update_or_create(oauth_app_id=app.id, defaults=pause)
-            tell_app_health(claim, "app", note=error.detail, code=error.code)
+            record_app_health(claim, "app", note=error.detail, code=error.code)
         return True
 
-    return durably(claim, write)
+    return commit_with_retry(claim, write)
 
 
-def failed(claim: Claim, error: ProtocolError) -> bool:
+def store_failure(claim: RefreshClaim, error: OAuth2Error) -> bool:
     """Nobody's fault: try again, ever less often. Never touches the grant."""
     row = claim.row
     since = row.refresh_failing_since or claim.claimed_at
     failing_for = (claim.claimed_at - since).total_seconds()
     exhausted = failing_for >= schedule.EXHAUSTED_AFTER
     code = EXHAUSTED if exhausted else error.code[:64]
-    wait = schedule.retry(
+    wait = schedule.compute_retry_delay(
         row.refresh_failures + 1, failing_for=failing_for, retry_after=error.retry_after
     )
     values = {
@@ -113,18 +113,18 @@ def failed(claim: Claim, error: ProtocolError) -> bool:
     def write() -> bool:
         if not _leave(claim, **values):
             return False
-        tell_health(claim, "unavailable", note=error.detail, code=code)
+        record_health(claim, "unavailable", note=error.detail, code=code)
         return True
 
-    return durably(claim, write)
+    return commit_with_retry(claim, write)
 
 
-def unopened(claim: Claim) -> bool:
+def store_undecryptable(claim: RefreshClaim) -> bool:
     """The seal does not open: paused until another key or another import heals it."""
     values = {
         "refresh_state": PAUSED,
         "refresh_error": UNDECRYPTABLE,
-        "refresh_next_at": DbNow() + dt.timedelta(seconds=schedule.pause()),
+        "refresh_next_at": DbNow() + dt.timedelta(seconds=schedule.compute_pause()),
         **_KNOWN,
     }
 
@@ -132,92 +132,92 @@ def unopened(claim: Claim) -> bool:
         if not _leave(claim, **values):
             return False
         note = "The stored secret cannot be opened with the keys of this server."
-        tell_health(claim, "rejected", note=note, code=UNDECRYPTABLE, source="seal")
+        record_health(claim, "rejected", note=note, code=UNDECRYPTABLE, source="seal")
         return True
 
-    return durably(claim, write)
+    return commit_with_retry(claim, write)
 
 
-def parked(claim: Claim) -> bool:
+def store_missing_refresh_token(claim: RefreshClaim) -> bool:
     """There is nothing to refresh it with: it is used until it ends."""
-    return durably(claim, lambda: _leave(claim, refresh_next_at=None, **_KNOWN))
+    return commit_with_retry(claim, lambda: _leave(claim, refresh_next_at=None, **_KNOWN))
 
 
-def later(claim: Claim, seconds: float) -> bool:
+def reschedule_claim(claim: RefreshClaim, seconds: float) -> bool:
     """It is not this grant's turn (its app or host is busy): free it, and come back then."""
     at = DbNow() + dt.timedelta(seconds=seconds)
     return _leave(claim, refresh_next_at=at, **_KNOWN)
 
 
-def store(claim: Claim, renewal: Renewal, *, bare: bool = False) -> bool:
+def store_token_update(claim: RefreshClaim, renewal: TokenUpdate, *, bare: bool = False) -> bool:
     """Within the caller's transaction: the new grant, if the old one is still what the row holds.
 
     What an import changed meanwhile beside the grant stays: all else is taken from the row as it
     is now. `bare` leaves health and webhooks out.
     """
-    found = locked(claim.row.account_id, claim.row.id)
+    found = lock_with_probe_state(claim.row.account_id, claim.row.id)
     if found is None or found.row.generation != claim.generation:
         return _settle_conflict(claim, renewal)
     row = found.row
     if row.lease_owner != claim.owner:
         # Ours took too long, but the grant is still the one we used: ours is its only successor.
         log.warning("refresh.lost_lease", id=str(row.id))
-    values = row_values(row, renewal, found.now)
+    values = build_refresh_columns(row, renewal, found.now)
     for name, value in values.items():
         setattr(row, name, value)
     if bare:
-        write(Credential, row.id, values)
+        update_row(Credential, row.id, values)
         _record(claim, "credential.refreshed")
         return True
-    effect = weigh(found, ACCEPTED)
-    write(Credential, row.id, {**values, **effect.columns})
-    target = Target("credential", row.account_id, row.id)
-    tell_of(target, claim.actor, [("credential.refreshed", ()), *effect.happenings])
+    effect = evaluate_evidence(found, REFRESH_ACCEPTED)
+    update_row(Credential, row.id, {**values, **effect.columns})
+    target = HealthTarget("credential", row.account_id, row.id)
+    publish_events(target, claim.actor, [("credential.refreshed", ()), *effect.events])
     _lift_pause(claim)
     return True
 
 
-def _settle_conflict(claim: Claim, renewal: Renewal) -> bool:
+def _settle_conflict(claim: RefreshClaim, renewal: TokenUpdate) -> bool:
     """The row is of another generation, or gone. True where that generation is this very answer."""
     now = Credential.objects.filter(id=claim.row.id).first()
     if now is not None and is_stored(now, renewal):
         return True
     if now is not None:
-        release(claim)
+        release_lease(claim)
     log.warning("refresh.superseded", id=str(claim.row.id), deleted=now is None)
-    orphaned_tokens.revoke(claim, renewal, successor=now)
+    orphaned_tokens.schedule_orphan_revocation(claim, renewal, successor=now)
     return False
 
 
-def _leave(claim: Claim, **values: Any) -> bool:
-    if held(claim).update(**_LEFT, **values):
+def _leave(claim: RefreshClaim, **values: Any) -> bool:
+    if filter_claimed(claim).update(**_LEFT, **values):
         return True
-    release(claim)
+    release_lease(claim)
     return False
 
 
-def _lift_pause(claim: Claim) -> None:
+def _lift_pause(claim: RefreshClaim) -> None:
     app = claim.row.oauth_app
     if app is None:
         return
     if hasattr(app, "refresh_pause"):
         AppPause.objects.filter(oauth_app_id=app.id).delete()
     if app.health.get("status") != "ok":
-        tell_app_health(claim, "ok")
+        record_app_health(claim, "ok")
 
 
-def _refusal_code(claim: Claim, error: ProtocolError) -> str:
+def _refusal_code(claim: RefreshClaim, error: OAuth2Error) -> str:
     if error.code != "invalid_grant":
         return error.code[:64]
-    return RESPONSE_LOST if claim.lost_before else REVOKED
+    return RESPONSE_LOST if claim.may_have_succeeded_before else REVOKED
 
 
-def _changed_nothing(error: ProtocolError) -> bool:
+def _changed_nothing(error: OAuth2Error) -> bool:
     return not error.sent or error.code in {"rate_limited", "invalid_request"}
 
 
-def _record(claim: Claim, verb: str) -> None:
-    record(
+def _record(claim: RefreshClaim, verb: str) -> None:
+    record_event(
         actor=claim.actor,
         account_id=claim.row.account_id,
         verb=verb,

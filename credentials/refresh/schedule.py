@@ -27,12 +27,12 @@ _USED_UP: Final = 0.8
 _random = random.SystemRandom()
 
 
-def lead(lifetime: float) -> float:
+def compute_lead_time(lifetime: float) -> float:
     """How long before its end a token is refreshed at the latest."""
     return min(max(MARGIN, SHARE * lifetime), lifetime / 2)
 
 
-def next_refresh(
+def compute_next_refresh_delay(
     expires_in: int | None, *, refresh_expires_in: int | None = None, idle_days: int | None = None
 ) -> float | None:
     """Seconds from a refresh to the next one; None: nothing says that one is ever needed.
@@ -43,7 +43,7 @@ def next_refresh(
     limits = []
     if expires_in is not None:
         early = _random.uniform(0, SHARE * expires_in / 2)
-        limits.append(max(expires_in - lead(expires_in) - early, expires_in / 4))
+        limits.append(max(expires_in - compute_lead_time(expires_in) - early, expires_in / 4))
     if refresh_expires_in is not None:
         limits.append(_USED_UP * refresh_expires_in)
     if idle_days is not None:
@@ -51,14 +51,14 @@ def next_refresh(
     return min(limits) if limits else None
 
 
-def first_refresh(remaining: float, lifetime: float | None) -> float:
+def compute_first_refresh_delay(remaining: float, lifetime: float | None) -> float:
     """Seconds from an import to the first refresh of a token that has `remaining` seconds left."""
     whole = max(remaining, lifetime or 0)
     early = _random.uniform(0, SHARE * max(remaining, 0) / 2)
-    return max(remaining - lead(whole) - early, 0.0)
+    return max(remaining - compute_lead_time(whole) - early, 0.0)
 
 
-def retry(failures: int, *, failing_for: float, retry_after: float | None) -> float:
+def compute_retry_delay(failures: int, *, failing_for: float, retry_after: float | None) -> float:
     """Seconds until the attempt after `failures` in a row: 1, 2, 4 … 300, and up to a half more.
 
     Never before the provider's own Retry-After (an hour at most); each hour once exhausted.
@@ -71,5 +71,5 @@ def retry(failures: int, *, failing_for: float, retry_after: float | None) -> fl
     return max(wait, min(retry_after or 0.0, RETRY_AFTER_CAP))
 
 
-def pause() -> float:
+def compute_pause() -> float:
     return PAUSE * (1 + _random.uniform(-SHARE, SHARE))

@@ -11,17 +11,23 @@ from typing import Final
 from django.db.models import Q
 
 from common.actors import Actor
-from common.concurrency import require_room, sleep
+from common.concurrency import require_capacity, sleep
 from common.db.clock import DbNow
-from common.errors import NotFound
+from common.errors import NotFoundError
 from credentials.models import Credential
 from credentials.refresh import attempt, lease, spool
-from credentials.refresh.errors import app_paused, busy, needs_reauth, no_token, unavailable
-from credentials.refresh.types import NEEDS_REAUTH, PAUSED, Fresh, opened
-from providers.registry import registry
+from credentials.refresh.errors import (
+    AppPausedError,
+    NeedsReauthError,
+    NotRefreshableError,
+    ProviderUnavailableError,
+    RefreshInProgressError,
+)
+from credentials.refresh.types import NEEDS_REAUTH, PAUSED, AccessToken, decrypt_secrets
+from providers.registry import get_registry
 from vault.secret import Secret
 
-PATIENCE: Final = 12.0
+MAX_WAIT_SECONDS: Final = 12.0
 """Seconds that a caller waits for another's refresh."""
 
 STARTS_WITHIN: Final = 3.0
@@ -33,15 +39,15 @@ _LAST_NAP: Final = (0.15, 0.35)
 _random = random.SystemRandom()
 
 
-def fresh_token(
+def get_fresh_token(
     *,
     account_id: uuid.UUID,
     id: uuid.UUID,
     actor: Actor,
     min_seconds: int = 60,
     force: bool = False,
-    not_within: int = 0,
-) -> Fresh:
+    min_interval: int = 0,
+) -> AccessToken:
     """An access token that lives `min_seconds` more, refreshed if need be.
 
     A token whose whole life is short counts as fresh for half of it. `force` refreshes one that
@@ -56,36 +62,36 @@ def fresh_token(
     while True:
         view = _View(account_id, id, min_seconds)
         first = view.row.generation if first is None else first
-        forced = force and view.row.generation == first and not view.refreshed_within(not_within)
+        forced = force and view.row.generation == first and not view.refreshed_within(min_interval)
         if not forced and view.is_fresh(since=first):
             return view.token()
         view.refuse()
         waited = time.monotonic() - began
         if view.is_leased():
-            if waited > PATIENCE:
-                raise busy()
-            require_room()
+            if waited > MAX_WAIT_SECONDS:
+                raise RefreshInProgressError()
+            require_capacity()
             sleep(_nap(waited))
             continue
-        view.refuse_for_now(forced=forced and not not_within)
+        view.refuse_for_now(forced=forced and not min_interval)
         if waited > STARTS_WITHIN:
-            raise busy()
-        require_room()
+            raise RefreshInProgressError()
+        require_capacity()
         fresh = _refresh(view, actor, forced)
         if fresh is not None:
             return fresh
 
 
-def _refresh(view: _View, actor: Actor, forced: bool) -> Fresh | None:
+def _refresh(view: _View, actor: Actor, forced: bool) -> AccessToken | None:
     """None: another was first, or the row changed; look again."""
     spool.replay_one(view.row.id)
-    claim = lease.take(
+    claim = lease.claim_grant(
         id=view.row.id,
         generation=view.row.generation,
         actor=actor,
         stale=Q() if forced else view.stale(),
     )
-    return attempt.run(claim) if claim else None
+    return attempt.run_attempt(claim) if claim else None
 
 
 def _nap(waited: float) -> float:
@@ -101,15 +107,15 @@ class _View:
         rows = rows.select_related("oauth_app__refresh_pause").defer("metadata", "health")
         row = rows.first()
         if row is None:
-            raise NotFound()
+            raise NotFoundError()
         self.row = row
         self.now: dt.datetime = row.now
         self.min_seconds = min_seconds
 
-    def token(self) -> Fresh:
+    def token(self) -> AccessToken:
         """Raises SecretUnavailable."""
-        access = Secret(opened(self.row)["access_token"])
-        return Fresh(access_token=access, token_type="Bearer", expires_at=self.row.expires_at)  # noqa: S106
+        access = Secret(decrypt_secrets(self.row)["access_token"])
+        return AccessToken(access_token=access, token_type="Bearer", expires_at=self.row.expires_at)  # noqa: S106
 
     def is_fresh(self, *, since: int) -> bool:
         """A token that another caller refreshed since `since` is fresh while it lives at all."""
@@ -133,13 +139,13 @@ class _View:
     def refuse(self) -> None:
         """Raise what no waiting will change."""
         row = self.row
-        kind = registry().kind(row.kind)
+        kind = get_registry().get_kind(row.kind)
         if kind is None or not kind.refreshes:
-            raise no_token(row.kind)
+            raise NotRefreshableError(row.kind)
         if row.refresh_state == PAUSED:
-            opened(row)  # Raises while it still does not open.
+            decrypt_secrets(row)  # Raises while it still does not open.
         if row.refresh_state == NEEDS_REAUTH or not self._refreshable():
-            raise needs_reauth()
+            raise NeedsReauthError()
 
     def refuse_for_now(self, *, forced: bool) -> None:
         """Raise what time or somebody else has to change first. What somebody wishes for need not wait."""
@@ -149,11 +155,11 @@ class _View:
         app = row.oauth_app
         pause = getattr(app, "refresh_pause", None)
         if app and pause and pause.revision == app.revision and pause.until > self.now:
-            raise app_paused("its provider refuses it.")
+            raise AppPausedError("its provider refuses it.")
         if row.refresh_failures and row.refresh_next_at:
             wait = (row.refresh_next_at - self.now).total_seconds()
             if wait > 0:
-                raise unavailable(wait)
+                raise ProviderUnavailableError(wait)
 
     def is_leased(self) -> bool:
         return self.row.lease_until is not None and self.row.lease_until >= self.now
@@ -174,7 +180,7 @@ class _View:
         return self._refreshable() and row.refresh_last_at is None and not row.refresh_failures
 
     def _refreshable(self) -> bool:
-        kind = registry().kind(self.row.kind)
+        kind = get_registry().get_kind(self.row.kind)
         if kind is None or not kind.refreshes:
             return False
         return kind.grant != "refresh_token" or "refresh_token" in self.row.fingerprints

@@ -19,13 +19,13 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 
 from common.actors import Actor
-from common.datetimes import iso, parse
+from common.datetimes import format_rfc3339, parse_rfc3339
 from common.db.clock import db_now
 from credentials.models import Credential
 from credentials.refresh import outcomes
-from credentials.refresh.token_update import Renewal
-from credentials.refresh.types import Claim, opened
-from vault.sealing import Place, Sealed, SecretUnavailable, seal, unseal
+from credentials.refresh.token_update import TokenUpdate
+from credentials.refresh.types import RefreshClaim, decrypt_secrets
+from vault.sealing import Place, SealedValue, SecretUnavailableError, seal, unseal
 from vault.secret import Secret
 
 log = structlog.get_logger(__name__)
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 _ENDING: Final = ".answer"
 
 
-def keep(claim: Claim, renewal: Renewal) -> None:
+def write_spool_file(claim: RefreshClaim, renewal: TokenUpdate) -> None:
     """Write the answer so that it outlives this process and a power cut. Raises OSError."""
     row = claim.row
     name = f"{row.account_id}.{row.id}.{claim.generation}.{claim.owner}{_ENDING}"
@@ -59,10 +59,10 @@ def _settled(file: Path) -> bool:
     try:
         claim, renewal = _read(file)
         with transaction.atomic():
-            outcomes.store(claim, renewal, bare=True)
+            outcomes.store_token_update(claim, renewal, bare=True)
     except FileNotFoundError:
         return False  # Another process was first.
-    except (OperationalError, InterfaceError, SecretUnavailable, OSError) as error:
+    except (OperationalError, InterfaceError, SecretUnavailableError, OSError) as error:
         log.warning("refresh.spool_waits", error=type(error).__name__)
         return False
     file.unlink(missing_ok=True)
@@ -70,23 +70,23 @@ def _settled(file: Path) -> bool:
     return True
 
 
-def _read(file: Path) -> tuple[Claim, Renewal]:
+def _read(file: Path) -> tuple[RefreshClaim, TokenUpdate]:
     account_id, id, generation, owner = file.name.removesuffix(_ENDING).split(".")
-    document: dict[str, Any] = unseal(_place(file.name), Sealed(file.read_bytes()))
+    document: dict[str, Any] = unseal(_place(file.name), SealedValue(file.read_bytes()))
     now = db_now()
     row = Credential.objects.select_related("oauth_app").filter(id=id).first()
-    held = opened(row) if row is not None and row.generation == int(generation) else {}
+    held = decrypt_secrets(row) if row is not None and row.generation == int(generation) else {}
     if row is None or row.generation != int(generation):
         row = _as_it_was(account_id, id, int(generation), document)
-    claim = Claim(row=row, owner=owner, claimed_at=now, actor=Actor(name="worker"))
+    claim = RefreshClaim(row=row, owner=owner, claimed_at=now, actor=Actor(name="worker"))
     refresh = document["refresh_token"]
-    due = parse(document["next_at"])
-    return claim, Renewal(
-        held=held,
+    due = parse_rfc3339(document["next_at"])
+    return claim, TokenUpdate(
+        secrets=held,
         access_token=Secret(document["access_token"]),
         refresh_token=Secret(refresh) if refresh else None,
-        expires_at=parse(document["expires_at"]),
-        next_in=max((due - now).total_seconds(), 0) if due else None,
+        expires_at=parse_rfc3339(document["expires_at"]),
+        next_refresh_in=max((due - now).total_seconds(), 0) if due else None,
     )
 
 
@@ -102,14 +102,16 @@ def _as_it_was(account_id: str, id: str, generation: int, document: dict[str, An
     )
 
 
-def _document(claim: Claim, renewal: Renewal) -> dict[str, Any]:
+def _document(claim: RefreshClaim, renewal: TokenUpdate) -> dict[str, Any]:
     row = claim.row
-    due = renewal.next_in
+    due = renewal.next_refresh_in
     return {
         "access_token": renewal.access_token.expose(),
         "refresh_token": renewal.refresh_token.expose() if renewal.refresh_token else None,
-        "expires_at": iso(renewal.expires_at),
-        "next_at": None if due is None else iso(claim.claimed_at + dt.timedelta(seconds=due)),
+        "expires_at": format_rfc3339(renewal.expires_at),
+        "next_at": None
+        if due is None
+        else format_rfc3339(claim.claimed_at + dt.timedelta(seconds=due)),
         "provider": row.provider,
         "oauth_app_id": str(row.oauth_app_id) if row.oauth_app_id else None,
         "properties": row.properties,

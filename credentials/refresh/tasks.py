@@ -14,19 +14,23 @@ from django.db.models import Min, OuterRef, Subquery
 
 from common.actors import Actor
 from common.db.clock import now_sql
-from common.db.ids import as_uuid
-from common.errors import Problem
+from common.db.ids import to_uuid
+from common.errors import ServiceError
 from credentials.models import Credential
 from credentials.refresh import attempt, lease, spool
-from credentials.refresh.app_cache import Apps
-from credentials.refresh.circuit_breaker import PER_APP, PER_HOST, limits
-from credentials.refresh.types import Claim
-from oauth_apps.client_config import fixed_token_host
+from credentials.refresh.app_cache import AppCache
+from credentials.refresh.circuit_breaker import (
+    MAX_CALLS_PER_APP,
+    MAX_CALLS_PER_HOST,
+    circuit_breaker,
+)
+from credentials.refresh.types import RefreshClaim
+from oauth_apps.client_config import get_fixed_token_host
 from oauth_apps.models import OAuthApp
 
 log = structlog.get_logger(__name__)
 
-WORKER: Final = Actor(name="worker")
+WORKER_ACTOR: Final = Actor(name="worker")
 
 
 class _App(NamedTuple):
@@ -37,7 +41,7 @@ class _App(NamedTuple):
     provider: str
 
 
-class Refreshes:
+class RefreshTask:
     """A source of the worker (config/worker): fair between accounts, providers and apps."""
 
     name = "refreshes"
@@ -45,9 +49,9 @@ class Refreshes:
     def __init__(self) -> None:
         self._running: Counter[Any] = Counter()
         self._lock = threading.Lock()
-        self._apps = Apps()
+        self._apps = AppCache()
 
-    def claim(self, owner: str, limit: int) -> list[Claim]:
+    def claim(self, owner: str, limit: int) -> list[RefreshClaim]:
         """At most `limit` claims: abandoned ones first, as grace periods are short; then due ones."""
         spool.replay_all()
         abandoned, turns = _any_abandoned(), self._turns(limit)
@@ -55,21 +59,21 @@ class Refreshes:
             return []
         # All or none: a claim that nobody got to know of must not stand.
         with transaction.atomic():
-            claims = lease.take_abandoned(limit, actor=WORKER) if abandoned else []
+            claims = lease.claim_abandoned_grants(limit, actor=WORKER_ACTOR) if abandoned else []
             for app_id, turn in turns.items():
                 if room := min(turn, limit - len(claims)):
-                    claims += lease.take_due(app_id, room, actor=WORKER)
-            self._apps.give(claims)
+                    claims += lease.claim_due_grants(app_id, room, actor=WORKER_ACTOR)
+            self._apps.attach_apps(claims)
         with self._lock:
             for claim in claims:
                 self._running.update(_keys_of(claim))
         return claims
 
-    def run(self, claim: Claim) -> None:
+    def run(self, claim: RefreshClaim) -> None:
         """Refresh it. What the outside world does wrong is written down, and raises nothing."""
         try:
-            attempt.run(claim)
-        except Problem as problem:
+            attempt.run_attempt(claim)
+        except ServiceError as problem:
             log.info("refresh.failed", id=str(claim.row.id), code=problem.extra.get("code"))
         except (DatabaseError, InterfaceError) as error:
             # The lease ends by itself, and the attempt counts as one of unknown outcome.
@@ -96,7 +100,11 @@ class Refreshes:
         with self._lock:
             load = Counter(self._running)
         turns: Counter[uuid.UUID] = Counter()
-        room = {key: limits.room(key, most) for app in apps for key, most in _gates(app)}
+        room = {
+            key: circuit_breaker.count_free_slots(key, most)
+            for app in apps
+            for key, most in _gates(app)
+        }
         for _ in range(limit):
             open_apps = [app for app in apps if all(room[key] > 0 for key, _ in _gates(app))]
             if not open_apps:
@@ -110,9 +118,9 @@ class Refreshes:
 
 def _gates(app: _App) -> list[tuple[str, int]]:
     """The gates that a call of this app goes through, as far as they are known without its row."""
-    host = fixed_token_host(app.provider)
-    gates = [(f"app:{app.id}", PER_APP)]
-    return [*gates, (f"host:{host}", PER_HOST)] if host else gates
+    host = get_fixed_token_host(app.provider)
+    gates = [(f"app:{app.id}", MAX_CALLS_PER_APP)]
+    return [*gates, (f"host:{host}", MAX_CALLS_PER_HOST)] if host else gates
 
 
 def _keys(app_id: Any, account_id: uuid.UUID, provider: str) -> tuple[Any, ...]:
@@ -120,7 +128,7 @@ def _keys(app_id: Any, account_id: uuid.UUID, provider: str) -> tuple[Any, ...]:
     return ("app", app_id), ("provider", account_id, provider), ("account", account_id)
 
 
-def _keys_of(claim: Claim) -> tuple[Any, ...]:
+def _keys_of(claim: RefreshClaim) -> tuple[Any, ...]:
     return _keys(claim.row.oauth_app_id, claim.row.account_id, claim.row.provider)
 
 
@@ -145,7 +153,7 @@ _ANY_ABANDONED: Final = """
 def _apps_with_due_grants() -> list[_App]:
     """One look into an index for each app, however many grants are due."""
     return [
-        _App(as_uuid(id), as_uuid(account_id), provider)
+        _App(to_uuid(id), to_uuid(account_id), provider)
         for id, account_id, provider in _fetched(_DUE_APPS)
     ]
 
@@ -162,4 +170,4 @@ def _fetched(sql: str) -> list[tuple[Any, ...]]:
     return rows
 
 
-SOURCE: Final = Refreshes()
+REFRESH_TASK: Final = RefreshTask()

@@ -7,55 +7,57 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from common.datetimes import iso
+from common.datetimes import format_rfc3339
 from credentials.models import Credential
 from credentials.refresh import schedule
-from credentials.refresh.types import ACTIVE, Claim, Fresh
-from oauth_apps.protocol import Tokens
+from credentials.refresh.types import ACTIVE, AccessToken, RefreshClaim
+from oauth_apps.protocol import TokenResponse
 from providers.kinds import Kind
 from providers.properties import MASK
-from providers.registry import registry
-from vault.sealing import Place, Sealed, seal
+from providers.registry import get_registry
+from vault.sealing import Place, SealedValue, seal
 from vault.secret import Secret
-from vault.services import fingerprint
+from vault.services import compute_fingerprint
 
 KNOWN_BEFORE: Final = 4
 """How many tokens that refreshes replaced are still recognised when an import brings them back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Renewal:
+class TokenUpdate:
     """New tokens, and the secrets of the row they go beside. `refresh_token` None: it stays."""
 
-    held: Mapping[str, str]
+    secrets: Mapping[str, str]
     access_token: Secret
     refresh_token: Secret | None
     expires_at: dt.datetime | None
-    next_in: float | None
+    next_refresh_in: float | None
 
-    def fresh(self) -> Fresh:
-        return Fresh(
+    def to_access_token(self) -> AccessToken:
+        return AccessToken(
             access_token=self.access_token,
             token_type="Bearer",  # noqa: S106 - a type, no token
             expires_at=self.expires_at,
         )
 
 
-def renewal(claim: Claim, tokens: Tokens, held: Mapping[str, str]) -> Renewal:
+def build_token_update(
+    claim: RefreshClaim, tokens: TokenResponse, held: Mapping[str, str]
+) -> TokenUpdate:
     """What is to be stored of `tokens`. Lifetimes count from the claim, which was before the answer.
 
     Where the provider does not say how long a token lives, its file may (`access_token_seconds`).
     """
-    provider = registry().provider(claim.row.provider)
+    provider = get_registry().get_provider(claim.row.provider)
     facts = provider.oauth.refresh if provider and provider.oauth else None
     expires_in = tokens.expires_in or (facts.access_token_seconds if facts else None)
     expires_at = claim.claimed_at + dt.timedelta(seconds=expires_in) if expires_in else None
-    return Renewal(
-        held=held,
+    return TokenUpdate(
+        secrets=held,
         access_token=tokens.access_token,
         refresh_token=tokens.refresh_token,
         expires_at=expires_at,
-        next_in=schedule.next_refresh(
+        next_refresh_in=schedule.compute_next_refresh_delay(
             expires_in,
             refresh_expires_in=tokens.refresh_expires_in,
             idle_days=facts.idle_days if facts else None,
@@ -63,16 +65,18 @@ def renewal(claim: Claim, tokens: Tokens, held: Mapping[str, str]) -> Renewal:
     )
 
 
-def row_values(row: Credential, renewal: Renewal, now: dt.datetime) -> dict[str, Any]:
+def build_refresh_columns(
+    row: Credential, renewal: TokenUpdate, now: dt.datetime
+) -> dict[str, Any]:
     """Every column that a successful refresh writes into `row`; `now` is the database's time.
 
     Not its revision: that is of what people edit, and no refresh makes their If-Match fail.
     """
     news = _news(renewal)
-    next_in = renewal.next_in
+    next_in = renewal.next_refresh_in
     return {
         "generation": row.generation + 1,
-        "secrets": seal(Place.of(row, "secrets"), {**renewal.held, **news}),
+        "secrets": seal(Place.of(row, "secrets"), {**renewal.secrets, **news}),
         "previous": _previous(row, renewal),
         "fingerprints": _fingerprints(row, news),
         "properties": _properties(row, renewal, news),
@@ -90,21 +94,21 @@ def row_values(row: Credential, renewal: Renewal, now: dt.datetime) -> dict[str,
     }
 
 
-def is_stored(row: Credential, renewal: Renewal) -> bool:
+def is_stored(row: Credential, renewal: TokenUpdate) -> bool:
     """Whether the row holds this very answer: after a COMMIT whose own answer was lost."""
     current = row.fingerprints.get("access_token", [""])[0]
-    return bool(current == fingerprint(row.account_id, renewal.access_token.expose()))
+    return bool(current == compute_fingerprint(row.account_id, renewal.access_token.expose()))
 
 
-def _news(renewal: Renewal) -> dict[str, str]:
+def _news(renewal: TokenUpdate) -> dict[str, str]:
     news = {"access_token": renewal.access_token.expose()}
     if renewal.refresh_token is not None:
         news["refresh_token"] = renewal.refresh_token.expose()
     return news
 
 
-def _previous(row: Credential, renewal: Renewal) -> Sealed | None:
-    before = renewal.held.get("refresh_token")
+def _previous(row: Credential, renewal: TokenUpdate) -> SealedValue | None:
+    before = renewal.secrets.get("refresh_token")
     if before is None or renewal.refresh_token in (None, Secret(before)):
         return None
     return seal(Place.of(row, "previous"), {"refresh_token": before})
@@ -114,26 +118,26 @@ def _fingerprints(row: Credential, news: Mapping[str, str]) -> dict[str, list[st
     """[current, imported, …before]: importing any of them again changes nothing."""
     prints = dict(row.fingerprints)
     for name, value in news.items():
-        new = fingerprint(row.account_id, value)
+        new = compute_fingerprint(row.account_id, value)
         current, imported, *before = prints.get(name) or [new, new]
         known = [one for one in (current, *before) if one not in (new, imported)]
         prints[name] = [new, imported, *known[:KNOWN_BEFORE]]
     return prints
 
 
-def _properties(row: Credential, renewal: Renewal, news: Mapping[str, str]) -> dict[str, Any]:
+def _properties(row: Credential, renewal: TokenUpdate, news: Mapping[str, str]) -> dict[str, Any]:
     """What is shown: asterisks for the tokens that the kind has, and the new expiry."""
     known = _kind(row).schema["properties"]
     properties = {**row.properties, **{name: MASK for name in news if name in known}}
     if "expires_at" in known:
         properties.pop("expires_at", None)
         if renewal.expires_at is not None:
-            properties["expires_at"] = iso(renewal.expires_at)
+            properties["expires_at"] = format_rfc3339(renewal.expires_at)
     return properties
 
 
 def _kind(row: Credential) -> Kind:
-    kind = registry().kind(row.kind)
+    kind = get_registry().get_kind(row.kind)
     if kind is None:
         raise LookupError(f"{row.kind} is no kind of the provider files")
     return kind

@@ -20,7 +20,7 @@ PAUSED: Final = "paused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Fresh:
+class AccessToken:
     """An access token to be used now. `expires_at` None: its provider does not say."""
 
     access_token: Secret
@@ -29,7 +29,7 @@ class Fresh:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Claim:
+class RefreshClaim:
     """The right to refresh one grant, until the lease ends. `row` is as it was when claimed.
 
     `claimed_at` is the database's time; `started` this process's monotonic clock, for deadlines.
@@ -39,19 +39,19 @@ class Claim:
     owner: str
     claimed_at: dt.datetime
     actor: Actor
-    started: float = field(default_factory=time.monotonic)
+    start_seconds: float = field(default_factory=time.monotonic)
 
     @property
     def generation(self) -> int:
         return self.row.generation
 
     @property
-    def lost_before(self) -> bool:
+    def may_have_succeeded_before(self) -> bool:
         """Whether an earlier attempt with this grant may have succeeded without our knowing."""
         return self.row.refresh_unknowns > 1
 
 
-def opened(row: Credential) -> dict[str, str]:
+def decrypt_secrets(row: Credential) -> dict[str, str]:
     """The row's secrets. Raises SecretUnavailable."""
     if row.secrets is None:
         return {}
@@ -59,7 +59,7 @@ def opened(row: Credential) -> dict[str, str]:
     return secrets
 
 
-def opened_previous(row: Credential) -> Mapping[str, Any]:
+def decrypt_previous_grant(row: Credential) -> Mapping[str, Any]:
     """The grant of the generation before, {} where none is kept. Raises SecretUnavailable."""
     if row.previous is None:
         return {}

@@ -7,23 +7,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.db.ids import uuid7
-from common.errors import Problem
-from credentials.imports.validation import read_item
+from common.errors import ServiceError
+from credentials.imports.validation import validate_item
 from credentials.models import Credential, Revocation
-from credentials.revocation.policy import revocable
+from credentials.revocation.policy import can_revoke
 from providers.kinds import Kind
 from providers.properties import MASK
 from vault.sealing import Place, seal
 
 
-def revoke_later(
+def schedule_revocation(
     *,
     account_id: uuid.UUID,
     oauth_app_id: uuid.UUID | None,
     kind: Kind,
     body: Mapping[str, Any],
     target_id: uuid.UUID,
-    spare_held: bool = True,
+    skip_if_connected: bool = True,
 ) -> bool:
     """Within the caller's transaction: have the grant in `body` revoked; whether that was noted.
 
@@ -33,9 +33,9 @@ def revoke_later(
     """
     properties = dict(body["properties"])
     secrets = {n: properties[n] for n in kind.secret_fields if isinstance(properties.get(n), str)}
-    if not secrets or not revocable(kind.name):
+    if not secrets or not can_revoke(kind.name):
         return False
-    if spare_held and _held(account_id, body):
+    if skip_if_connected and _held(account_id, body):
         return False
     row = Revocation(
         id=uuid7(),
@@ -52,7 +52,7 @@ def revoke_later(
 
 def _held(account_id: uuid.UUID, body: Mapping[str, Any]) -> bool:
     try:
-        item = read_item(dict(body), account_id=account_id)
-    except Problem:
+        item = validate_item(dict(body), account_id=account_id)
+    except ServiceError:
         return False  # It does not even say whose it is.
     return Credential.objects.filter(account_id=account_id, identity=item.identity).exists()

@@ -18,15 +18,15 @@ from django.db.models import F, Min
 from common.actors import Actor
 from common.db.clock import DbNow, db_now
 from credentials.models import Revocation
-from credentials.revocation.policy import TOKENS
-from events.services import record
+from credentials.revocation.policy import TOKEN_FIELDS
+from events.services import record_event
 from oauth_apps import protocol
-from oauth_apps.client_config import client_of
-from oauth_apps.protocol import AppError, Client, ProtocolError, UserError
-from vault.sealing import Place, Sealed, SecretUnavailable, seal, unseal
+from oauth_apps.client_config import build_oauth_client
+from oauth_apps.protocol import AppError, OAuth2Error, OAuthClient, UserError
+from vault.sealing import Place, SealedValue, SecretUnavailableError, seal, unseal
 from vault.secret import Secret
 
-KEPT: Final = dt.timedelta(days=7)
+TOKEN_RETENTION: Final = dt.timedelta(days=7)
 LEASE: Final = dt.timedelta(seconds=60)
 """Longer than the calls for two tokens, of at most 12 s each."""
 
@@ -42,14 +42,14 @@ name = "revocations"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class RevocationClaim:
     """The right to revoke one credential's tokens; `fencing` says whether it is still ours."""
 
     id: uuid.UUID
     fencing: int
 
 
-def claim(owner: str, limit: int) -> list[Claim]:
+def claim(owner: str, limit: int) -> list[RevocationClaim]:
     """At most `limit` that are due, each taken by one conditional UPDATE."""
     now = db_now()
     until = now + LEASE
@@ -64,11 +64,11 @@ def claim(owner: str, limit: int) -> list[Claim]:
             fencing=F("fencing") + 1,
             attempts=F("attempts") + 1,
         ):
-            claims.append(Claim(id=id, fencing=fencing + 1))
+            claims.append(RevocationClaim(id=id, fencing=fencing + 1))
     return claims
 
 
-def run(claim: Claim) -> None:
+def run(claim: RevocationClaim) -> None:
     """Tell the provider, and write down what came of it."""
     row = Revocation.objects.select_related("oauth_app").filter(id=claim.id).first()
     if row is None or row.done_at is not None or row.fencing != claim.fencing:
@@ -78,7 +78,7 @@ def run(claim: Claim) -> None:
         return
     try:
         tokens = _tokens(row, row.sealed)
-    except SecretUnavailable:
+    except SecretUnavailableError:
         _end(row, claim, "The stored tokens cannot be opened.")
         return
     if not tokens:
@@ -87,7 +87,7 @@ def run(claim: Claim) -> None:
     try:
         client = _client(row)
         _revoke(row, claim, client, tokens)
-    except ProtocolError as error:
+    except OAuth2Error as error:
         _put_off(row, claim, error)
         return
     _end(row, claim, None)
@@ -100,22 +100,24 @@ def next_due() -> dt.datetime | None:
     return found
 
 
-def _tokens(row: Revocation, sealed: Sealed) -> dict[str, Secret]:
+def _tokens(row: Revocation, sealed: SealedValue) -> dict[str, Secret]:
     values: dict[str, Any] = unseal(Place.of(row, "sealed"), sealed)
-    return {name: Secret(values[name]) for name in TOKENS if values.get(name)}
+    return {name: Secret(values[name]) for name in TOKEN_FIELDS if values.get(name)}
 
 
-def _revoke(row: Revocation, claim: Claim, client: Client, tokens: Mapping[str, Secret]) -> None:
+def _revoke(
+    row: Revocation, claim: RevocationClaim, client: OAuthClient, tokens: Mapping[str, Secret]
+) -> None:
     """End all tokens. Raises ProtocolError for the last that could not be."""
     own_call = client.oauth.revocation
     if own_call is not None and own_call.auth == "bearer":
         _revoke_by_itself(row, claim, client, tokens)
         return
-    failure: ProtocolError | None = None
+    failure: OAuth2Error | None = None
     for hint, token in tokens.items():
         try:
-            protocol.revoke(client, token=token, hint=hint)
-        except ProtocolError as error:
+            protocol.revoke_token(client, token=token, hint=hint)
+        except OAuth2Error as error:
             failure = error
             if error.code not in _OTHER_TOKEN_MAY_DO:
                 raise
@@ -126,50 +128,50 @@ def _revoke(row: Revocation, claim: Claim, client: Client, tokens: Mapping[str, 
 
 
 def _revoke_by_itself(
-    row: Revocation, claim: Claim, client: Client, tokens: Mapping[str, Secret]
+    row: Revocation, claim: RevocationClaim, client: OAuthClient, tokens: Mapping[str, Secret]
 ) -> None:
     """Where the access token itself authorizes its end. One that has expired is made new for it."""
     if access := tokens.get("access_token"):
         try:
-            protocol.revoke(client, token=access, hint="access_token")
+            protocol.revoke_token(client, token=access, hint="access_token")
             return
-        except ProtocolError as error:
+        except OAuth2Error as error:
             if error.code != "invalid_token" or "refresh_token" not in tokens:
                 raise
     try:
-        fresh = protocol.refresh(client, refresh_token=tokens["refresh_token"])
+        fresh = protocol.refresh_tokens(client, refresh_token=tokens["refresh_token"])
     except UserError:
         return  # The grant has ended already.
     # The refresh token may be used up by this: what replaced it is needed if the next call fails.
     kept = {"access_token": fresh.access_token.expose()}
     kept["refresh_token"] = (fresh.refresh_token or tokens["refresh_token"]).expose()
     _mine(claim).update(sealed=seal(Place.of(row, "sealed"), kept))
-    protocol.revoke(client, token=fresh.access_token, hint="access_token")
+    protocol.revoke_token(client, token=fresh.access_token, hint="access_token")
 
 
-def _client(row: Revocation) -> Client:
+def _client(row: Revocation) -> OAuthClient:
     if row.oauth_app is None:
         raise AppError("no_app", "The OAuth app is gone.", sent=False)
-    return client_of(row.oauth_app, row.properties)
+    return build_oauth_client(row.oauth_app, row.properties)
 
 
-def _put_off(row: Revocation, claim: Claim, error: ProtocolError) -> None:
+def _put_off(row: Revocation, claim: RevocationClaim, error: OAuth2Error) -> None:
     now = db_now()
-    if error.code in _HOPELESS or now - row.created_at >= KEPT:
+    if error.code in _HOPELESS or now - row.created_at >= TOKEN_RETENTION:
         _end(row, claim, error.detail)
         return
     wait = min(FIRST_RETRY * 2 ** min(row.attempts - 1, 16), LAST_RETRY)
     wait = max(wait, dt.timedelta(seconds=error.retry_after or 0))
     _mine(claim).update(
         # Never beyond the day when the tokens are cleared.
-        next_at=min(now + wait, row.created_at + KEPT),
+        next_at=min(now + wait, row.created_at + TOKEN_RETENTION),
         lease_owner="",
         lease_until=None,
         last_error=error.detail[:200],
     )
 
 
-def _end(row: Revocation, claim: Claim, failure: str | None) -> None:
+def _end(row: Revocation, claim: RevocationClaim, failure: str | None) -> None:
     """Clear the tokens, for good; None: the provider has ended them. "": there was nothing to end."""
     with transaction.atomic():
         ended = _mine(claim).update(
@@ -181,7 +183,7 @@ def _end(row: Revocation, claim: Claim, failure: str | None) -> None:
         )
         if not ended or failure == "":
             return
-        record(
+        record_event(
             actor=ACTOR,
             account_id=row.account_id,
             verb="credential.revoked" if failure is None else "credential.not_revoked",
@@ -190,5 +192,5 @@ def _end(row: Revocation, claim: Claim, failure: str | None) -> None:
         )
 
 
-def _mine(claim: Claim) -> Any:
+def _mine(claim: RevocationClaim) -> Any:
     return Revocation.objects.filter(id=claim.id, fencing=claim.fencing, done_at=None)

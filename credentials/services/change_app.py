@@ -14,24 +14,24 @@ from django.db.models import F
 
 from common.actors import Actor
 from common.db.clock import DbNow, db_now
-from common.errors import Conflict, Invalid
-from credentials.core.locks import locked
-from credentials.imports.validation import identity_parts
+from common.errors import ConflictError, InvalidInputError
+from credentials.core.locks import lock_credential
+from credentials.imports.validation import build_identity_parts
 from credentials.models import Credential, CredentialAlias
-from credentials.refresh.errors import busy
-from events.services import record
+from credentials.refresh.errors import RefreshInProgressError
+from events.services import record_event
 from oauth_apps.models import OAuthApp
 from providers.kinds import Kind
-from providers.properties import identity_values
-from providers.registry import registry
+from providers.properties import get_identity_values
+from providers.registry import get_registry
 from vault.sealing import Place, unseal
-from vault.services import identity
-from webhooks.services import tell
+from vault.services import compute_identity
+from webhooks.services import enqueue_webhook
 
 _TAKEN: Final = "The other app has a credential of this upstream account already."
 
 
-def credential_move(
+def credential_change_app(
     *, account_id: uuid.UUID, id: uuid.UUID, actor: Actor, oauth_app_id: uuid.UUID
 ) -> bool:
     """Let the credential be of this OAuth app; False where it is already.
@@ -43,23 +43,23 @@ def credential_move(
     """
     try:
         with transaction.atomic():
-            return _move(locked(account_id, id), oauth_app_id, actor)
+            return _move(lock_credential(account_id, id), oauth_app_id, actor)
     except IntegrityError:
         # Somebody imported it for the other app between our look and our write.
-        raise Conflict(_TAKEN) from None
+        raise ConflictError(_TAKEN) from None
 
 
 def _move(row: Credential, app_id: uuid.UUID, actor: Actor) -> bool:
     if row.oauth_app_id == app_id:
         return False
     if row.oauth_app_id is None:
-        raise Conflict("It is of no OAuth app.")
-    kind = registry().kind(row.kind)
+        raise ConflictError("It is of no OAuth app.")
+    kind = get_registry().get_kind(row.kind)
     if kind is None:
-        raise Conflict("This server no longer knows the credential's kind.")
+        raise ConflictError("This server no longer knows the credential's kind.")
     _check_app(row, app_id)
     if row.lease_until is not None and row.lease_until > db_now():
-        raise busy()
+        raise RefreshInProgressError()
     new = bytes(row.identity)
     if kind.needs_app:
         new = _identity(row, kind, app_id)
@@ -68,7 +68,7 @@ def _move(row: Credential, app_id: uuid.UUID, actor: Actor) -> bool:
     Credential.objects.filter(id=row.id).update(
         oauth_app_id=app_id, identity=new, revision=F("revision") + 1, updated_at=DbNow()
     )
-    record(
+    record_event(
         actor=actor,
         account_id=row.account_id,
         verb="credential.updated",
@@ -76,7 +76,7 @@ def _move(row: Credential, app_id: uuid.UUID, actor: Actor) -> bool:
         target_id=row.id,
         changed=["oauth_app_id"],
     )
-    tell(account_id=row.account_id, type="credential.updated", target_id=row.id)
+    enqueue_webhook(account_id=row.account_id, type="credential.updated", target_id=row.id)
     return True
 
 
@@ -84,21 +84,23 @@ def _check_app(row: Credential, app_id: uuid.UUID) -> None:
     apps = OAuthApp.objects.filter(account_id=row.account_id, id=app_id)
     provider = apps.values_list("provider", flat=True).first()
     if provider is None:
-        raise Invalid.of("oauth_app_id", "there is no such OAuth app")
+        raise InvalidInputError.for_field("oauth_app_id", "there is no such OAuth app")
     if provider != row.provider:
-        raise Invalid.of("oauth_app_id", f"is for {provider}; this is of {row.provider}")
+        raise InvalidInputError.for_field(
+            "oauth_app_id", f"is for {provider}; this is of {row.provider}"
+        )
 
 
 def _identity(row: Credential, kind: Kind, app_id: uuid.UUID) -> bytes:
     """The seal is opened only where a secret is what tells the upstream account."""
     told = row.external_id or (
-        identity_values(kind, row.properties) is not None and not kind.identity_with_secret
+        get_identity_values(kind, row.properties) is not None and not kind.identity_with_secret
     )
     secrets: dict[str, str] = {}
     if not told and row.secrets is not None:
         secrets = unseal(Place.of(row, "secrets"), row.secrets)
-    parts = identity_parts(kind, row.properties, secrets, app_id, row.external_id or None)
-    return identity(row.account_id, parts)
+    parts = build_identity_parts(kind, row.properties, secrets, app_id, row.external_id or None)
+    return compute_identity(row.account_id, parts)
 
 
 def _check_free(row: Credential, new: bytes) -> None:
@@ -108,4 +110,4 @@ def _check_free(row: Credential, new: bytes) -> None:
         former.exclude(credential_id=row.id).values_list("credential_id", flat=True).first()
     )
     if other:
-        raise Conflict(_TAKEN, extra={"id": str(other)})
+        raise ConflictError(_TAKEN, extra={"id": str(other)})

@@ -11,8 +11,8 @@ from typing import Any
 from django.db import transaction
 
 from common.actors import Actor
-from egress.allowlist import opened
-from events.services import record
+from egress.allowlist import allowed_targets
+from events.services import record_event
 from providers import services
 from providers.models import CustomProvider
 
@@ -26,7 +26,7 @@ def custom_provider_create(
     """
     with transaction.atomic():
         row = services.custom_provider_create(
-            account_id=account_id, name=name, base_url=base_url, opened=opened(), **more
+            account_id=account_id, name=name, base_url=base_url, opened=allowed_targets(), **more
         )
         _record(row, actor, "custom_provider.created", ["base_url", "name", *more])
     return row
@@ -40,7 +40,7 @@ def custom_provider_update(
         rows = CustomProvider.objects.select_for_update()
         held = rows.filter(account_id=account_id, name=name).first()
         row = services.custom_provider_update(
-            account_id=account_id, name=name, opened=opened(), **changes
+            account_id=account_id, name=name, opened=allowed_targets(), **changes
         )
         changed = [field for field in changes if getattr(held, field) != getattr(row, field)]
         if changed:
@@ -49,7 +49,7 @@ def custom_provider_update(
 
 
 def _record(row: CustomProvider, actor: Actor, verb: str, changed: list[str]) -> None:
-    record(
+    record_event(
         actor=actor,
         account_id=row.account_id,
         verb=verb,

@@ -10,18 +10,18 @@ import orjson
 _STARTS: Final = frozenset("=+-@")
 _CONTROLS: Final = frozenset("\t\r\n\0")
 
-COLUMNS: Final = (
+EXPORT_COLUMNS: Final = (
     "id", "provider", "kind", "name", "oauth_app_id", "owner_email", "external_id",
     "properties", "metadata", "health", "expires_at", "last_used_at", "created_at", "updated_at",
 )  # fmt: skip
 
 
-def cells(document: dict[str, Any]) -> list[str]:
+def format_row(document: dict[str, Any]) -> list[str]:
     """A credential, as the API shows it, in the order of COLUMNS. Secrets are masked there."""
-    return [_cell(document[name]) for name in COLUMNS]
+    return [_cell(document[name]) for name in EXPORT_COLUMNS]
 
 
-def neutral(cell: str) -> str:
+def escape_formula(cell: str) -> str:
     """`cell` so that no spreadsheet runs it: a leading = + - @ or control gets a quote before it.
 
     OWASP ASVS 5.0, 1.2.10. Their wide forms (U+FF1D and so on) count too, as spreadsheets in East
@@ -37,4 +37,4 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    return neutral(text)
+    return escape_formula(text)

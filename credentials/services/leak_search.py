@@ -11,13 +11,13 @@ from django.db.models.functions import Cast
 
 from common.actors import Actor
 from credentials.models import Credential
-from events.services import record
-from vault.services import fingerprint
+from events.services import record_event
+from vault.services import compute_fingerprint
 
-MOST: Final = 100
+MAX_MATCHES: Final = 100
 
 
-class Fingerprints(Func):
+class FingerprintArray(Func):
     """Those of all fields in one array. Migration 0006 has an index on this very expression."""
 
     template = "jsonb_path_query_array(credentials_credential.fingerprints, '$.*[*]')"
@@ -25,27 +25,29 @@ class Fingerprints(Func):
     output_field = JSONField()
 
 
-def credentials_holding(*, account_id: uuid.UUID, value: str, actor: Actor) -> list[uuid.UUID]:
+def credential_find_by_secret(
+    *, account_id: uuid.UUID, value: str, actor: Actor
+) -> list[uuid.UUID]:
     """The account's credentials of which `value` is a secret, or was one lately; newest first.
 
     Compared by fingerprints. That somebody asked is an event; what for is not kept.
     """
     rows = Credential.objects.filter(account_id=account_id)
     with transaction.atomic():
-        record(
+        record_event(
             actor=actor,
             account_id=account_id,
             verb="account.secret_sought",
             target_type="account",
             target_id=account_id,
         )
-        found = _having(rows, fingerprint(account_id, value)).order_by("-id")
-        return list(found.values_list("id", flat=True)[:MOST])
+        found = _having(rows, compute_fingerprint(account_id, value)).order_by("-id")
+        return list(found.values_list("id", flat=True)[:MAX_MATCHES])
 
 
 def _having(rows: QuerySet[Credential], print: str) -> QuerySet[Credential]:
     if connection.vendor == "postgresql":
-        return rows.alias(prints=Fingerprints()).filter(prints__jsoncontains=[print])
+        return rows.alias(prints=FingerprintArray()).filter(prints__jsoncontains=[print])
     # SQLite has no index for it: a look at the text is the quicker way.
     prints = Cast("fingerprints", TextField())
     return rows.alias(prints=prints).filter(prints__contains=f'"{print}"')

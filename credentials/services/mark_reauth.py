@@ -8,28 +8,28 @@ from typing import Any, Final
 from django.db import transaction
 
 from common.actors import Actor
-from common.errors import Conflict, NotFound
+from common.errors import ConflictError, NotFoundError
 from credentials.health.evidence import Evidence
-from credentials.health.history import Target, tell_of
-from credentials.health.queries import locked, write
-from credentials.health.services import weigh
+from credentials.health.history import HealthTarget, publish_events
+from credentials.health.queries import lock_with_probe_state, update_row
+from credentials.health.services import evaluate_evidence
 from credentials.models import Credential
-from credentials.refresh.errors import busy
+from credentials.refresh.errors import RefreshInProgressError
 from credentials.refresh.types import NEEDS_REAUTH
-from events.services import record
-from providers.registry import registry
-from webhooks.services import tell
+from events.services import record_event
+from providers.registry import get_registry
+from webhooks.services import enqueue_webhook
 
-MARKED: Final = "marked"
+MARKED_BY_STAFF: Final = "marked"
 _EVIDENCE: Final = Evidence(
     source="refresh",
     verdict="rejected",
     note="It was marked for reconnection by staff. Connect it again.",
-    code=MARKED,
+    code=MARKED_BY_STAFF,
 )
 _ENDED: Final[dict[str, Any]] = {
     "refresh_state": NEEDS_REAUTH,
-    "refresh_error": MARKED,
+    "refresh_error": MARKED_BY_STAFF,
     "refresh_next_at": None,
     "refresh_failures": 0,
     "refresh_failing_since": None,
@@ -48,28 +48,30 @@ def credential_mark_for_reconnection(*, account_id: uuid.UUID, id: uuid.UUID, ac
     answer would be a newer grant than the one that was meant.
     """
     with transaction.atomic():
-        found = locked(account_id, id)
+        found = lock_with_probe_state(account_id, id)
         if found is None:
-            raise NotFound()
+            raise NotFoundError()
         row = found.row
-        kind = registry().kind(row.kind)
+        kind = get_registry().get_kind(row.kind)
         if kind is None or not kind.refreshes:
-            raise Conflict(f"{row.kind} is not connected by consent; give it new secrets instead.")
+            raise ConflictError(
+                f"{row.kind} is not connected by consent; give it new secrets instead."
+            )
         if row.refresh_state == NEEDS_REAUTH:
             return False
         if row.lease_until is not None and row.lease_until > found.now:
-            raise busy()
-        effect = weigh(found, _EVIDENCE)
-        write(Credential, id, {**_ENDED, **effect.columns})
-        record(
+            raise RefreshInProgressError()
+        effect = evaluate_evidence(found, _EVIDENCE)
+        update_row(Credential, id, {**_ENDED, **effect.columns})
+        record_event(
             actor=actor,
             account_id=account_id,
             verb="credential.needs_reauth",
             target_type="credential",
             target_id=id,
         )
-        tell_of(Target("credential", account_id, id), actor, effect.happenings)
-        if not effect.happenings:
+        publish_events(HealthTarget("credential", account_id, id), actor, effect.events)
+        if not effect.events:
             # Its health was an error before: that it waits for its owner is news all the same.
-            tell(account_id=account_id, type="credential.updated", target_id=id)
+            enqueue_webhook(account_id=account_id, type="credential.updated", target_id=id)
     return True

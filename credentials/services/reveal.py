@@ -10,21 +10,26 @@ from django.db import connection, transaction
 
 from common.actors import Actor
 from common.db.clock import db_now
-from common.errors import Conflict, NotFound, TooMany
+from common.errors import ConflictError, NotFoundError, TooManyRequestsError
 from credentials.core.usage import mark_used
 from credentials.models import Credential, Reveal
-from events.services import record
+from events.services import record_event
 from vault.sealing import Place, unseal
 
-AN_HOUR: Final = 10
+MAX_REVEALS_PER_HOUR: Final = 10
 """How many one actor gets within an hour: who needs more wants the proxy or /token."""
 
-REASON_LENGTH: Final = 500
+MAX_REASON_LENGTH: Final = 500
 _HOUR: Final = dt.timedelta(hours=1)
 
 
 def credential_reveal(
-    *, account_id: uuid.UUID, id: uuid.UUID, actor: Actor, reason: str, only: str | None = None
+    *,
+    account_id: uuid.UUID,
+    id: uuid.UUID,
+    actor: Actor,
+    reason: str,
+    secret_name: str | None = None,
 ) -> dict[str, Any]:
     """The properties with their real values; with `only`, that one's alone, and the rest masked.
 
@@ -35,17 +40,17 @@ def credential_reveal(
     with transaction.atomic():
         row = Credential.objects.filter(account_id=account_id, id=id).first()
         if row is None:
-            raise NotFound()
+            raise NotFoundError()
         _hold_back(actor)
         secrets: dict[str, str] = {}
         if row.secrets is not None:
             secrets = unseal(Place.of(row, "secrets"), row.secrets)
-        if only is not None:
-            secrets = _the_one(secrets, only)
+        if secret_name is not None:
+            secrets = _the_one(secrets, secret_name)
         Reveal.objects.create(
             account_id=account_id, credential_id=id, actor=actor.name, reason=reason
         )
-        record(
+        record_event(
             actor=actor,
             account_id=account_id,
             verb="credential.revealed",
@@ -60,7 +65,7 @@ def credential_reveal(
 
 def _the_one(secrets: dict[str, str], name: str) -> dict[str, str]:
     if name not in secrets:
-        raise Conflict(f"It holds no {name} any more. Look at the credential again.")
+        raise ConflictError(f"It holds no {name} any more. Look at the credential again.")
     return {name: secrets[name]}
 
 
@@ -75,10 +80,10 @@ def _hold_back(actor: Actor) -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
     now = db_now()
     mine = Reveal.objects.filter(actor=actor.name, time__gt=now - _HOUR)
-    times = list(mine.order_by("-time").values_list("time", flat=True)[:AN_HOUR])
-    if len(times) == AN_HOUR:
+    times = list(mine.order_by("-time").values_list("time", flat=True)[:MAX_REVEALS_PER_HOUR])
+    if len(times) == MAX_REVEALS_PER_HOUR:
         wait = times[-1] + _HOUR - now
-        raise TooMany(
-            f"At most {AN_HOUR} credentials are revealed to one caller in an hour.",
+        raise TooManyRequestsError(
+            f"At most {MAX_REVEALS_PER_HOUR} credentials are revealed to one caller in an hour.",
             retry_after=max(int(wait.total_seconds()) + 1, 1),
         )

@@ -17,26 +17,26 @@ from django.db.models import F
 
 from common import datetimes
 from common.actors import Actor
-from common.api.etags import Tags
+from common.api.etags import ETags
 from common.db.clock import DbNow, db_now
-from common.errors import Conflict, Invalid
-from common.health import unknown
-from common.strict_json import same
-from credentials.core.locks import locked
+from common.errors import ConflictError, InvalidInputError
+from common.health import build_unknown_health
+from common.strict_json import is_equal
+from credentials.core.locks import lock_credential
 from credentials.health import services as health
-from credentials.imports.validation import identity_parts
+from credentials.imports.validation import build_identity_parts
 from credentials.models import Credential, CredentialAlias
-from credentials.refresh.on_import import first_due
-from events.services import record
+from credentials.refresh.on_import import compute_first_refresh_at
+from events.services import record_event
 from providers.kinds import Kind
-from providers.properties import clean
-from providers.registry import registry
-from vault.sealing import Place, Sealed, seal, unseal
-from vault.services import fingerprint, identity
-from webhooks.services import tell
+from providers.properties import validate_properties
+from providers.registry import get_registry
+from vault.sealing import Place, SealedValue, seal, unseal
+from vault.services import compute_fingerprint, compute_identity
+from webhooks.services import enqueue_webhook
 
 _TAKEN: Final = "Another credential of this account has this identity already."
-KNOWN_BEFORE: Final = 8
+MAX_FORMER_FINGERPRINTS: Final = 8
 """How many former secrets of a field are recognised when an import brings them back."""
 
 
@@ -46,7 +46,7 @@ def credential_rotate(
     id: uuid.UUID,
     actor: Actor,
     properties: Any,
-    if_match: Tags | None = None,
+    if_match: ETags | None = None,
 ) -> None:
     """Replace secrets by those in `properties`, which may also hold what comes with them (a key's id).
 
@@ -56,16 +56,16 @@ def credential_rotate(
     """
     try:
         with transaction.atomic():
-            row = locked(account_id, id, if_match)
+            row = lock_credential(account_id, id, if_match)
             _rotate(row, _kind(row), properties, actor)
     except IntegrityError:
         # Somebody imported or rotated to the same secret between our look and our write.
-        raise Conflict(_TAKEN) from None
+        raise ConflictError(_TAKEN) from None
 
 
 def _rotate(row: Credential, kind: Kind, properties: Any, actor: Actor) -> None:
     shown, secrets = _checked(row, kind, properties)
-    prints = {name: fingerprint(row.account_id, value) for name, value in secrets.items()}
+    prints = {name: compute_fingerprint(row.account_id, value) for name, value in secrets.items()}
     news = sorted(n for n, print in prints.items() if [print] != row.fingerprints.get(n, [])[:1])
     merged = {**row.properties, **shown}
     if "access_token" in news and "expires_at" not in shown:
@@ -76,7 +76,7 @@ def _rotate(row: Credential, kind: Kind, properties: Any, actor: Actor) -> None:
     held = _all_secrets(row, secrets)
     columns: dict[str, Any] = {
         "properties": merged,
-        "expires_at": datetimes.parse(merged.get("expires_at")),
+        "expires_at": datetimes.parse_rfc3339(merged.get("expires_at")),
         "identity": _identity(row, kind, merged, held),
         "revision": F("revision") + 1,
         "updated_at": DbNow(),
@@ -87,31 +87,31 @@ def _rotate(row: Credential, kind: Kind, properties: Any, actor: Actor) -> None:
     _keep_alias(row, columns["identity"])
     Credential.objects.filter(id=row.id).update(**columns)
     if news:
-        health.renewed(account_id=row.account_id, ids=[row.id])
+        health.reset_probe_states(account_id=row.account_id, ids=[row.id])
     _announce(row, changed, actor)
 
 
 def _kind(row: Credential) -> Kind:
-    kind = registry().kind(row.properties["kind"])
+    kind = get_registry().get_kind(row.properties["kind"])
     if kind is None:
-        raise Conflict("This server no longer knows the credential's kind.")
+        raise ConflictError("This server no longer knows the credential's kind.")
     if not kind.secret_fields:
-        raise Conflict(f"A {kind.name} holds no secret; there is nothing to rotate.")
+        raise ConflictError(f"A {kind.name} holds no secret; there is nothing to rotate.")
     return kind
 
 
 def _checked(row: Credential, kind: Kind, properties: Any) -> tuple[dict[str, Any], dict[str, str]]:
     """What is shown and what is sealed of `properties`. Raises Invalid."""
     if not isinstance(properties, dict):
-        raise Invalid.of("properties", "must be an object")
+        raise InvalidInputError.for_field("properties", "must be an object")
     given = {**row.properties, **properties, "kind": properties.get("kind", kind.name)}
     for name in kind.secret_fields:
         if name not in properties and name in given:
             del given[name]
-    shown, secrets = clean(kind, given, partial=True)
+    shown, secrets = validate_properties(kind, given, partial=True)
     if not secrets:
         names = ", ".join(kind.secret_fields)
-        raise Invalid.of("properties", f"must have a new secret: one of {names}")
+        raise InvalidInputError.for_field("properties", f"must have a new secret: one of {names}")
     aliases = kind.property_aliases
     shown = {aliases.get(n, n): shown[aliases.get(n, n)] for n in properties}
     _check_same_account(row, kind, shown)
@@ -126,14 +126,14 @@ def _check_same_account(row: Credential, kind: Kind, shown: Mapping[str, Any]) -
     if not kind.needs_app:
         return
     for part in kind.identity:
-        if part.field in shown and not same(shown[part.field], row.properties.get(part.field)):
-            raise Invalid.of(
+        if part.field in shown and not is_equal(shown[part.field], row.properties.get(part.field)):
+            raise InvalidInputError.for_field(
                 f"properties.{part.field}", "is another upstream account's; import it instead"
             )
 
 
 def _differs(row: Credential, merged: Mapping[str, Any], name: str) -> bool:
-    return name not in row.properties or not same(row.properties[name], merged[name])
+    return name not in row.properties or not is_equal(row.properties[name], merged[name])
 
 
 def _all_secrets(row: Credential, secrets: Mapping[str, str]) -> dict[str, str]:
@@ -147,8 +147,8 @@ def _all_secrets(row: Credential, secrets: Mapping[str, str]) -> dict[str, str]:
 def _identity(
     row: Credential, kind: Kind, shown: Mapping[str, Any], secrets: Mapping[str, str]
 ) -> bytes:
-    parts = identity_parts(kind, shown, secrets, row.oauth_app_id, row.external_id or None)
-    return identity(row.account_id, parts)
+    parts = build_identity_parts(kind, shown, secrets, row.oauth_app_id, row.external_id or None)
+    return compute_identity(row.account_id, parts)
 
 
 def _fingerprints(
@@ -158,7 +158,9 @@ def _fingerprints(
     found = dict(row.fingerprints)
     for name in news:
         before = [one for one in found.get(name, []) if one != prints[name]]
-        found[name] = [prints[name], prints[name], *dict.fromkeys(before)][: 2 + KNOWN_BEFORE]
+        found[name] = [prints[name], prints[name], *dict.fromkeys(before)][
+            : 2 + MAX_FORMER_FINGERPRINTS
+        ]
     return found
 
 
@@ -171,11 +173,11 @@ def _new_grant(
 ) -> dict[str, Any]:
     """Another secret is another grant: nothing of the old one's life is true of it."""
     now = db_now()
-    sealed: Sealed = seal(Place.of(row, "secrets"), dict(held))
+    sealed: SealedValue = seal(Place.of(row, "secrets"), dict(held))
     return {
         "secrets": sealed,
         "fingerprints": prints,
-        "health": unknown(now),
+        "health": build_unknown_health(now),
         "obtained_at": None,
         "generation": F("generation") + 1,
         "previous": None,
@@ -184,7 +186,7 @@ def _new_grant(
         "refresh_failures": 0,
         "refresh_failing_since": None,
         "refresh_last_at": None,
-        "refresh_next_at": first_due(
+        "refresh_next_at": compute_first_refresh_at(
             kind, prints, expires_at=expires_at, obtained_at=None, now=now
         ),
         "refresh_error": "",
@@ -206,13 +208,13 @@ def _keep_alias(row: Credential, new: bytes) -> None:
         .first()
     )
     if other:
-        raise Conflict(_TAKEN, extra={"id": str(other)})
+        raise ConflictError(_TAKEN, extra={"id": str(other)})
     aliases.filter(credential_id=row.id, identity=new).delete()
     CredentialAlias.objects.create(account_id=row.account_id, credential_id=row.id, identity=old)
 
 
 def _announce(row: Credential, changed: list[str], actor: Actor) -> None:
-    record(
+    record_event(
         actor=actor,
         account_id=row.account_id,
         verb="credential.rotated",
@@ -220,4 +222,4 @@ def _announce(row: Credential, changed: list[str], actor: Actor) -> None:
         target_id=row.id,
         changed=[f"properties.{name}" for name in changed],
     )
-    tell(account_id=row.account_id, type="credential.updated", target_id=row.id)
+    enqueue_webhook(account_id=row.account_id, type="credential.updated", target_id=row.id)

@@ -4,23 +4,23 @@ import common.db.clock
 import events.sequence
 from django.db import migrations, models
 
-from events.sequence import SEQUENCE
+from events.sequence import POSITION_SEQUENCE
 
 
 def create_sequence(apps, schema_editor):
     if schema_editor.connection.vendor == "postgresql":
-        schema_editor.execute(f"CREATE SEQUENCE {SEQUENCE} AS bigint")
+        schema_editor.execute(f"CREATE SEQUENCE {POSITION_SEQUENCE} AS bigint")
 
 
 def drop_sequence(apps, schema_editor):
     if schema_editor.connection.vendor == "postgresql":
-        schema_editor.execute(f"DROP SEQUENCE IF EXISTS {SEQUENCE}")
+        schema_editor.execute(f"DROP SEQUENCE IF EXISTS {POSITION_SEQUENCE}")
 
 
 def number_rows(apps, schema_editor):
     if schema_editor.connection.vendor == "postgresql":
         # The column's default has numbered them as it was added.
-        schema_editor.execute(f"ALTER SEQUENCE {SEQUENCE} OWNED BY events_event.position")
+        schema_editor.execute(f"ALTER SEQUENCE {POSITION_SEQUENCE} OWNED BY events_event.position")
     else:
         schema_editor.execute(
             "UPDATE events_event SET position = ranked.place FROM"

@@ -9,37 +9,42 @@ OAuth app is wrong), `TransientError` (try again; nobody is to blame), or the cl
 provider's file has no such call. No text of a provider is ever in one.
 """
 
-from oauth_apps.protocol.authorize import authorization_url, new_verifier
+from oauth_apps.protocol.authorize import build_authorization_url, generate_code_verifier
 from oauth_apps.protocol.errors import (
     AppError,
-    ProtocolError,
+    OAuth2Error,
     TransientError,
     UserError,
-    authorization_error,
+    build_authorization_error,
 )
-from oauth_apps.protocol.grants import grant
-from oauth_apps.protocol.id_tokens import id_token_claims
-from oauth_apps.protocol.introspection import introspect
-from oauth_apps.protocol.revocation import revoke
-from oauth_apps.protocol.tokens import client_credentials, exchange_code, jwt_bearer, refresh
-from oauth_apps.protocol.types import Client, Tokens
+from oauth_apps.protocol.grants import request_access_token
+from oauth_apps.protocol.id_tokens import validate_id_token
+from oauth_apps.protocol.introspection import introspect_token
+from oauth_apps.protocol.revocation import revoke_token
+from oauth_apps.protocol.tokens import (
+    exchange_code,
+    refresh_tokens,
+    request_client_credentials_token,
+    request_jwt_bearer_token,
+)
+from oauth_apps.protocol.types import OAuthClient, TokenResponse
 
 __all__ = [
     "AppError",
-    "Client",
-    "ProtocolError",
-    "Tokens",
+    "OAuth2Error",
+    "OAuthClient",
+    "TokenResponse",
     "TransientError",
     "UserError",
-    "authorization_error",
-    "authorization_url",
-    "client_credentials",
+    "build_authorization_error",
+    "build_authorization_url",
     "exchange_code",
-    "grant",
-    "id_token_claims",
-    "introspect",
-    "jwt_bearer",
-    "new_verifier",
-    "refresh",
-    "revoke",
+    "generate_code_verifier",
+    "introspect_token",
+    "refresh_tokens",
+    "request_access_token",
+    "request_client_credentials_token",
+    "request_jwt_bearer_token",
+    "revoke_token",
+    "validate_id_token",
 ]

@@ -25,12 +25,12 @@ _SKEW: Final = 60
 _RSA_BITS: Final = 2048
 
 
-def client_assertion(*, client_id: str, key: Secret, audience: str) -> Secret:
+def sign_client_assertion(*, client_id: str, key: Secret, audience: str) -> Secret:
     """The client's assertion about itself, for one request (RFC 7523 §3)."""
-    return assertion(issuer=client_id, subject=client_id, audience=audience, key=key)
+    return sign_assertion(issuer=client_id, subject=client_id, audience=audience, key=key)
 
 
-def assertion(
+def sign_assertion(
     *,
     issuer: str,
     key: Secret,
@@ -47,10 +47,10 @@ def assertion(
     ours = {"iss": issuer, "sub": subject, "aud": audience, "jti": secrets.token_urlsafe(16)}
     times = {"iat": now - _SKEW, "exp": now + _SECONDS}
     present = {name: value for name, value in ours.items() if value is not None}
-    return sign({**(claims or {}), **present, **times}, key=key)
+    return sign_jwt({**(claims or {}), **present, **times}, key=key)
 
 
-def sign(claims: Mapping[str, Any], *, key: Secret) -> Secret:
+def sign_jwt(claims: Mapping[str, Any], *, key: Secret) -> Secret:
     """`claims` in compact form, signed as the key's type says: RS256 or ES256.
 
     `key` is an unencrypted PEM private key: RSA of 2,048 bits or more (RFC 7518 §3.3), or P-256.

@@ -10,22 +10,27 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from oauth_apps.protocol.errors import ProtocolError
-from oauth_apps.protocol.types import Client
-from oauth_apps.protocol.urls import fill
+from oauth_apps.protocol.errors import OAuth2Error
+from oauth_apps.protocol.types import OAuthClient
+from oauth_apps.protocol.urls import fill_url_template
 from providers import quirks
 from vault.secret import Secret
 
 _VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}", re.ASCII)
 
 
-def new_verifier() -> Secret:
+def generate_code_verifier() -> Secret:
     """A code verifier of 256 random bits (RFC 7636 §4.1); one for each attempt."""
     return Secret(secrets.token_urlsafe(32))
 
 
-def authorization_url(
-    client: Client, *, redirect_uri: str, state: str, scopes: Sequence[str], verifier: Secret | None
+def build_authorization_url(
+    client: OAuthClient,
+    *,
+    redirect_uri: str,
+    state: str,
+    scopes: Sequence[str],
+    verifier: Secret | None,
 ) -> str:
     """The URL that asks the user for a code. Nothing is sent.
 
@@ -35,7 +40,7 @@ def authorization_url(
     """
     oauth = client.oauth
     if oauth.authorize_url is None:
-        raise ProtocolError(
+        raise OAuth2Error(
             "not_supported", "The provider has no authorization endpoint.", sent=False
         )
     params = {
@@ -48,16 +53,19 @@ def authorization_url(
     if scopes:
         params[oauth.scope_param] = oauth.scope_separator.join(scopes)
     if verifier is not None and oauth.pkce is not False:
-        params |= {"code_challenge": challenge(verifier), "code_challenge_method": "S256"}
+        params |= {
+            "code_challenge": compute_code_challenge(verifier),
+            "code_challenge_method": "S256",
+        }
     for name in oauth.quirks:
-        if name in quirks.AUTHORIZE:
-            params = quirks.AUTHORIZE[name](params)
-    url = fill(oauth.authorize_url, client.variables)
+        if name in quirks.AUTHORIZATION_REQUEST:
+            params = quirks.AUTHORIZATION_REQUEST[name](params)
+    url = fill_url_template(oauth.authorize_url, client.variables)
     # %20 and not +: all read it alike.
     return f"{url}?{urlencode(params, quote_via=quote, safe='')}"
 
 
-def challenge(verifier: Secret) -> str:
+def compute_code_challenge(verifier: Secret) -> str:
     """S256 of `verifier` (RFC 7636 §4.2). Raises ValueError for what is no verifier."""
     text = verifier.expose()
     if not _VERIFIER.fullmatch(text):

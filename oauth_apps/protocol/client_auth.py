@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import quote_plus
 
-from oauth_apps.protocol.assertions import client_assertion
+from oauth_apps.protocol.assertions import sign_client_assertion
 from vault.secret import Secret
 
 Fields = dict[str, str]
@@ -16,7 +16,7 @@ Fields = dict[str, str]
 _ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
-def authentication(
+def build_client_authentication(
     method: str | None, *, client_id: str, secret: Secret | None, url: str
 ) -> tuple[Fields, Fields]:
     """The fields and the headers that authenticate the app at `url`.
@@ -40,7 +40,7 @@ def _post(client_id: str, secret: Secret, url: str) -> tuple[Fields, Fields]:
 
 
 def _private_key_jwt(client_id: str, secret: Secret, url: str) -> tuple[Fields, Fields]:
-    assertion = client_assertion(client_id=client_id, key=secret, audience=url)
+    assertion = sign_client_assertion(client_id=client_id, key=secret, audience=url)
     fields = {"client_assertion_type": _ASSERTION_TYPE, "client_assertion": assertion.expose()}
     return {"client_id": client_id, **fields}, {}
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 
-class ProtocolError(Exception):
+class OAuth2Error(Exception):
     """`detail` is a plain sentence, fit for tenants and logs, without a secret and a provider's words.
 
     `retry_after` is in seconds, at most an hour, where the provider said so. `sent` is False only
@@ -27,21 +27,21 @@ class ProtocolError(Exception):
         self.sent = sent
 
 
-class UserError(ProtocolError):
+class UserError(OAuth2Error):
     """The grant is gone or was refused; only its user can give it again. Final at once."""
 
 
-class AppError(ProtocolError):
+class AppError(OAuth2Error):
     """The OAuth app or its configuration is wrong; says nothing about the user's grant."""
 
 
-class TransientError(ProtocolError):
+class TransientError(OAuth2Error):
     """Nothing is known: try again. Blames neither the user nor the app."""
 
 
-Meaning = tuple[type[ProtocolError], str]
+ErrorMeaning = tuple[type[OAuth2Error], str]
 
-MEANINGS: Final[Mapping[str, Meaning]] = {
+MEANINGS: Final[Mapping[str, ErrorMeaning]] = {
     "invalid_grant": (UserError, "The provider says that the grant is expired, revoked or used."),
     "access_denied": (UserError, "The provider says that access was denied."),
     "interaction_required": (UserError, "The provider wants the user to log in or consent again."),
@@ -83,18 +83,18 @@ _SAME: Final[Mapping[str, str]] = {
 }
 
 
-def failure(code: str, *, retry_after: float | None = None, sent: bool = True) -> ProtocolError:
+def build_error(code: str, *, retry_after: float | None = None, sent: bool = True) -> OAuth2Error:
     """The error of one of our codes."""
     kind, detail = MEANINGS[code]
     return kind(code, detail, retry_after=retry_after, sent=sent)
 
 
-def answered(error: Any, *, retry_after: float | None = None) -> ProtocolError:
+def build_response_error(error: Any, *, retry_after: float | None = None) -> OAuth2Error:
     """The error that an answer's `error` means; unknown ones and what is no string blame nobody."""
-    return failure(code_of(error) or "unknown_error", retry_after=retry_after)
+    return build_error(map_error_code(error) or "unknown_error", retry_after=retry_after)
 
 
-def code_of(error: Any) -> str | None:
+def map_error_code(error: Any) -> str | None:
     """Our code for an answer's `error`, or for the object that some put in its place."""
     names = error.values() if isinstance(error, dict) else (error,)
     return next(filter(None, map(_known, names)), None)
@@ -107,6 +107,6 @@ def _known(error: Any) -> str | None:
     return code if code in MEANINGS else None
 
 
-def authorization_error(error: str) -> ProtocolError:
+def build_authorization_error(error: str) -> OAuth2Error:
     """The error of an authorization answer, as the callback's `error` names it (RFC 6749 §4.1.2.1)."""
-    return answered(error)
+    return build_response_error(error)

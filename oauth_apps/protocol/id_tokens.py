@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from common import strict_json
-from common.errors import BadRequest
+from common.errors import BadRequestError
 from oauth_apps.protocol.errors import TransientError
-from oauth_apps.protocol.types import Client, Tokens
-from oauth_apps.protocol.urls import fill
+from oauth_apps.protocol.types import OAuthClient, TokenResponse
+from oauth_apps.protocol.urls import fill_url_template
 from vault.secret import Secret
 
 _SKEW: Final = 60
@@ -21,8 +21,8 @@ _LONGEST: Final = 64 * 1024
 _PARTS: Final = re.compile(r"[A-Za-z0-9_-]+\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]*", re.ASCII)
 
 
-def id_token_claims(
-    client: Client, tokens: Tokens, *, nonce: Secret | None = None
+def validate_id_token(
+    client: OAuthClient, tokens: TokenResponse, *, nonce: Secret | None = None
 ) -> Mapping[str, Any]:
     """The claims of the answer's `id_token`, checked by §3.1.3.7.
 
@@ -51,7 +51,7 @@ def _decoded(token: Any) -> dict[str, Any]:
     found = _PARTS.fullmatch(token) if isinstance(token, str) and len(token) <= _LONGEST else None
     try:
         claims = strict_json.loads(_base64url(found[1])) if found else None
-    except (BadRequest, binascii.Error):
+    except (BadRequestError, binascii.Error):
         claims = None  # Raised below: the parser's error holds the text.
     if not isinstance(claims, dict):
         raise _wrong("is missing or cannot be read")
@@ -62,10 +62,10 @@ def _base64url(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def _is_from(client: Client, issuer: Any) -> bool:
+def _is_from(client: OAuthClient, issuer: Any) -> bool:
     if client.oauth.issuer is not None:
-        return bool(issuer == fill(client.oauth.issuer, client.variables))
-    host = fill(client.oauth.token_url, client.variables).split("/", 3)[2]
+        return bool(issuer == fill_url_template(client.oauth.issuer, client.variables))
+    host = fill_url_template(client.oauth.token_url, client.variables).split("/", 3)[2]
     return isinstance(issuer, str) and f"{issuer}/".startswith(f"https://{host}/")
 
 

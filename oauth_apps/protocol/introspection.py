@@ -5,30 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from egress.deadline import Limits
-from oauth_apps.protocol.errors import ProtocolError, failure
-from oauth_apps.protocol.responses import document_of
-from oauth_apps.protocol.transport import post, with_secrets
-from oauth_apps.protocol.types import Client
-from oauth_apps.protocol.urls import fill
+from egress.deadline import Timeouts
+from oauth_apps.protocol.errors import OAuth2Error, build_error
+from oauth_apps.protocol.responses import parse_document
+from oauth_apps.protocol.transport import post_request, try_secrets
+from oauth_apps.protocol.types import OAuthClient
+from oauth_apps.protocol.urls import fill_url_template
 from vault.secret import Secret
 
 
-def introspect(client: Client, *, token: Secret) -> Mapping[str, Any]:
+def introspect_token(client: OAuthClient, *, token: Secret) -> Mapping[str, Any]:
     """The answer, whose `active` is a bool; False is the only statement about a dead token (§2.2).
 
     Everything else in it is as the provider sent it, and may name a person. Raises ProtocolError.
     """
     if client.oauth.introspection_url is None:
-        raise ProtocolError("not_supported", "The provider has no introspection call.", sent=False)
-    url = fill(client.oauth.introspection_url, client.variables)
+        raise OAuth2Error("not_supported", "The provider has no introspection call.", sent=False)
+    url = fill_url_template(client.oauth.introspection_url, client.variables)
 
-    def ask(secret: Secret | None, limits: Limits) -> dict[str, Any]:
+    def ask(secret: Secret | None, limits: Timeouts) -> dict[str, Any]:
         fields = {"token": token.expose()}
-        response = post(client, url, fields, secret=secret, limits=limits)
-        return document_of(response)
+        response = post_request(client, url, fields, secret=secret, timeouts=limits)
+        return parse_document(response)
 
-    document = with_secrets(client, ask)
+    document = try_secrets(client, ask)
     if not isinstance(document.get("active"), bool):
-        raise failure("unreadable_answer")
+        raise build_error("unreadable_answer")
     return document

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from egress.deadline import Limits
-from oauth_apps.protocol.assertions import assertion
-from oauth_apps.protocol.responses import tokens_of
-from oauth_apps.protocol.transport import Fields, post, with_secrets
-from oauth_apps.protocol.types import Client, Tokens
-from oauth_apps.protocol.urls import fill
+from egress.deadline import Timeouts
+from oauth_apps.protocol.assertions import sign_assertion
+from oauth_apps.protocol.responses import parse_token_response
+from oauth_apps.protocol.transport import Fields, post_request, try_secrets
+from oauth_apps.protocol.types import OAuthClient, TokenResponse
+from oauth_apps.protocol.urls import fill_url_template
 from providers import quirks
 from vault.secret import Secret
 
@@ -18,8 +18,8 @@ _JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
 def exchange_code(
-    client: Client, *, code: Secret, redirect_uri: str, verifier: Secret | None
-) -> Tokens:
+    client: OAuthClient, *, code: Secret, redirect_uri: str, verifier: Secret | None
+) -> TokenResponse:
     """The tokens for a code (RFC 6749 §4.1.3); `redirect_uri` and `verifier` as its request had them."""
     fields = {
         "grant_type": "authorization_code",
@@ -31,7 +31,7 @@ def exchange_code(
     return _ask(client, fields)
 
 
-def refresh(client: Client, *, refresh_token: Secret) -> Tokens:
+def refresh_tokens(client: OAuthClient, *, refresh_token: Secret) -> TokenResponse:
     """New tokens for a refresh token (RFC 6749 §6), from `refresh_url` where there is one.
 
     No scope is sent: it stays what it was. After an error with `sent`, the provider may have
@@ -41,13 +41,15 @@ def refresh(client: Client, *, refresh_token: Secret) -> Tokens:
     return _ask(client, fields, url=client.oauth.refresh_url)
 
 
-def client_credentials(client: Client, *, scopes: Sequence[str]) -> Tokens:
+def request_client_credentials_token(
+    client: OAuthClient, *, scopes: Sequence[str]
+) -> TokenResponse:
     """A token for the app itself (RFC 6749 §4.4); () asks for the scopes that it has."""
     return _ask(client, {"grant_type": "client_credentials"} | _scope(client, scopes))
 
 
-def jwt_bearer(
-    client: Client,
+def request_jwt_bearer_token(
+    client: OAuthClient,
     *,
     issuer: str,
     subject: str,
@@ -55,16 +57,16 @@ def jwt_bearer(
     audience: str | None = None,
     scopes: Sequence[str] = (),
     claims: Mapping[str, Any] | None = None,
-) -> Tokens:
+) -> TokenResponse:
     """A token for an assertion that `key` (a PEM private key) signs (RFC 7523 §2.1).
 
     `audience` is the token endpoint's URL unless another is given. The client is named, and
     authenticated if it has secrets; one with an empty id is not (§3.1: it is optional).
     """
-    held = assertion(
+    held = sign_assertion(
         issuer=issuer,
         subject=subject,
-        audience=audience or fill(client.oauth.token_url, client.variables),
+        audience=audience or fill_url_template(client.oauth.token_url, client.variables),
         key=key,
         claims=claims,
     )
@@ -72,27 +74,30 @@ def jwt_bearer(
     return _ask(client, fields | _scope(client, scopes))
 
 
-def _ask(client: Client, fields: Fields, *, url: str | None = None) -> Tokens:
-    address = fill(url or client.oauth.token_url, client.variables)
+def _ask(client: OAuthClient, fields: Fields, *, url: str | None = None) -> TokenResponse:
+    address = fill_url_template(url or client.oauth.token_url, client.variables)
     extra = {
-        name: fill(value, client.variables) for name, value in client.oauth.token_params.items()
+        name: fill_url_template(value, client.variables)
+        for name, value in client.oauth.token_params.items()
     }
 
-    def ask(secret: Secret | None, limits: Limits) -> Tokens:
-        response = post(
+    def ask(secret: Secret | None, limits: Timeouts) -> TokenResponse:
+        response = post_request(
             client,
             address,
             {**extra, **fields},
             secret=secret,
-            limits=limits,
+            timeouts=limits,
             change=lambda body, headers: _quirky(client, body, headers),
         )
-        return tokens_of(response, client.oauth)
+        return parse_token_response(response, client.oauth)
 
-    return with_secrets(client, ask)
+    return try_secrets(client, ask)
 
 
-def _quirky(client: Client, body: Fields, headers: Fields) -> tuple[dict[str, str], dict[str, str]]:
+def _quirky(
+    client: OAuthClient, body: Fields, headers: Fields
+) -> tuple[dict[str, str], dict[str, str]]:
     changed = dict(body), dict(headers)
     for name in client.oauth.quirks:
         if name in quirks.TOKEN_REQUEST:
@@ -100,5 +105,5 @@ def _quirky(client: Client, body: Fields, headers: Fields) -> tuple[dict[str, st
     return changed
 
 
-def _scope(client: Client, scopes: Sequence[str]) -> dict[str, str]:
+def _scope(client: OAuthClient, scopes: Sequence[str]) -> dict[str, str]:
     return {"scope": client.oauth.scope_separator.join(scopes)} if scopes else {}

@@ -11,30 +11,37 @@ from urllib.parse import urlencode
 import orjson
 
 from egress import client as egress
-from egress.deadline import Limits
-from egress.errors import Broken, EgressError, Refused, TooLarge, TooSlow, Unreachable
+from egress.deadline import Timeouts
+from egress.errors import (
+    BlockedByPolicyError,
+    ConnectError,
+    EgressError,
+    EgressTimeoutError,
+    ProtocolError,
+    ResponseTooLargeError,
+)
 from egress.requests import Request, Response
-from oauth_apps.protocol.client_auth import authentication
-from oauth_apps.protocol.errors import AppError, ProtocolError, TransientError
-from oauth_apps.protocol.types import Client
+from oauth_apps.protocol.client_auth import build_client_authentication
+from oauth_apps.protocol.errors import AppError, OAuth2Error, TransientError
+from oauth_apps.protocol.types import OAuthClient
 from vault.secret import Secret
 
 T = TypeVar("T")
 
-LIMITS: Final = Limits(max_bytes=256 * 1024)
+TIMEOUTS: Final = Timeouts(max_body_bytes=256 * 1024)
 """12 s and 256 KiB: tokens have at most 16 KiB each, and a refresh's lease is 20 s."""
 
 Fields = Mapping[str, str]
-Change = Callable[[Fields, Fields], tuple[dict[str, str], dict[str, str]]]
+RequestChange = Callable[[Fields, Fields], tuple[dict[str, str], dict[str, str]]]
 """From fields and headers to fields and headers."""
 
 # From the narrow to the wide: the first that fits tells.
 _CODES: Final[tuple[tuple[type[EgressError], str], ...]] = (
-    (TooSlow, "timeout"),
-    (TooLarge, "answer_too_large"),
-    (Broken, "connection_lost"),
-    (Unreachable, "unreachable"),
-    (Refused, "refused"),
+    (EgressTimeoutError, "timeout"),
+    (ResponseTooLargeError, "answer_too_large"),
+    (ProtocolError, "connection_lost"),
+    (ConnectError, "unreachable"),
+    (BlockedByPolicyError, "refused"),
     (EgressError, "unreachable"),
 )
 
@@ -42,62 +49,62 @@ _JSON: Final = "application/json"
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
-def send(request: Request, limits: Limits = LIMITS) -> Response:
+def send_request(request: Request, timeouts: Timeouts = TIMEOUTS) -> Response:
     """The answer, whatever its status. Raises TransientError where there is none."""
     try:
-        return egress.send(request, limits=limits)
+        return egress.send(request, timeouts=timeouts)
     except EgressError as error:
         failed = error
     code = next(code for kind, code in _CODES if isinstance(failed, kind))
     raise TransientError(code, f"{failed}.", sent=failed.sent)
 
 
-def post(
-    client: Client,
+def post_request(
+    client: OAuthClient,
     url: str,
     fields: Fields,
     *,
     secret: Secret | None,
-    limits: Limits,
-    change: Change | None = None,
+    timeouts: Timeouts,
+    change: RequestChange | None = None,
 ) -> Response:
     """POST `fields`, authenticated with `secret`; `change` has the last word on what is sent."""
     method = client.oauth.client_auth
-    proof, proof_headers = authentication(
+    proof, proof_headers = build_client_authentication(
         method, client_id=client.client_id, secret=secret, url=url
     )
     body: Fields = {**fields, **proof}
     headers: Fields = {"Accept": _JSON, **proof_headers}
     if change is not None:
         body, headers = change(body, headers)
-    content_type, content = encoded(body, client.oauth.token_format)
+    content_type, content = encode_body(body, client.oauth.token_format)
     headers = {**headers, "Content-Type": content_type}
-    return send(
-        Request(method="POST", url=url, headers=tuple(headers.items()), body=content), limits
+    return send_request(
+        Request(method="POST", url=url, headers=tuple(headers.items()), body=content), timeouts
     )
 
 
-def encoded(fields: Fields, token_format: str) -> tuple[str, bytes]:
+def encode_body(fields: Fields, token_format: str) -> tuple[str, bytes]:
     """The type and bytes of a body: a form (RFC 6749, appendix B), or JSON where documented so."""
     if token_format == "json":  # noqa: S105  a format, no password
         return _JSON, orjson.dumps(dict(fields))
     return _FORM, urlencode(fields).encode("ascii")
 
 
-def with_secrets(client: Client, ask: Callable[[Secret | None, Limits], T]) -> T:
+def try_secrets(client: OAuthClient, ask: Callable[[Secret | None, Timeouts], T]) -> T:
     """What `ask` returns with the newest secret, or with the one before it on `invalid_client`.
 
     That answer says that nothing was done, so asking again is safe. Both share the time of one.
     """
     usable = () if client.oauth.client_auth == "none" else client.secrets
-    ends = time.monotonic() + LIMITS.total
+    ends = time.monotonic() + TIMEOUTS.total
     try:
-        return ask(usable[0] if usable else None, LIMITS)
+        return ask(usable[0] if usable else None, TIMEOUTS)
     except AppError as error:
         if error.code != "invalid_client" or len(usable) < 2:
             raise
     try:
-        return ask(usable[1], replace(LIMITS, total=max(ends - time.monotonic(), 0)))
-    except ProtocolError as error:
+        return ask(usable[1], replace(TIMEOUTS, total=max(ends - time.monotonic(), 0)))
+    except OAuth2Error as error:
         error.sent = True  # The first was, whatever became of the second.
         raise

@@ -11,7 +11,7 @@ from vault.secret import Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Client:
+class OAuthClient:
     """An OAuth app as the protocol sees it.
 
     `secrets`: newest first, () for a public client; the second is tried once on `invalid_client`.
@@ -27,7 +27,7 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Tokens:
+class TokenResponse:
     """A token endpoint's answer, checked (RFC 6749 §5.1).
 
     `refresh_token` None: the answer left it out, and the old one stays (§6). `expires_in` is in

@@ -7,13 +7,19 @@ from collections.abc import Mapping
 from typing import Final
 
 from oauth_apps.protocol.errors import AppError
-from providers.formats import host_fault, host_of, label_fault, segment_fault, uri_fault
+from providers.formats import (
+    find_dns_label_error,
+    find_host_error,
+    find_origin_error,
+    find_path_segment_error,
+    get_host,
+)
 
 _VARIABLE: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}", re.ASCII)
 _AUTHORITY: Final = re.compile(r"https?://([^/?]*)", re.ASCII)
 
 
-def fill(template: str, variables: Mapping[str, str]) -> str:
+def fill_url_template(template: str, variables: Mapping[str, str]) -> str:
     """`template` with its `{variables}`: labels or host names in the host, one segment in the path.
 
     The values were checked when they were stored; they are checked again here, and the host is
@@ -36,15 +42,17 @@ def _value(name: str, variables: Mapping[str, str], *, in_host: bool) -> str:
     value = variables.get(name)
     if value is None:
         raise _wrong(name, "is not set")
-    if in_host and label_fault(value) and host_fault(value):
+    if in_host and find_dns_label_error(value) and find_host_error(value):
         raise _wrong(name, "is not part of a host name")
-    if not in_host and segment_fault(value):
+    if not in_host and find_path_segment_error(value):
         raise _wrong(name, "is not one segment of a path")
     return value.lower() if in_host else value
 
 
 def _hold(url: str, *, ending: str) -> None:
-    if uri_fault("/".join(url.split("/", 3)[:3])) or not host_of(url).endswith(ending.lower()):
+    if find_origin_error("/".join(url.split("/", 3)[:3])) or not get_host(url).endswith(
+        ending.lower()
+    ):
         raise AppError("invalid_config", "The address does not lead to the provider.", sent=False)
 
 

@@ -7,14 +7,14 @@ from typing import Final
 from django.contrib.auth.models import User
 from django_otp.oath import totp
 
-from accounts.otp_devices import Authenticator, RecoveryCode, RecoveryCodes, digest
+from accounts.otp_devices import Authenticator, RecoveryCode, RecoveryCodes, hash_recovery_code
 
-KEY: Final = b"cnryFactorKey18wQzX5"
+AUTHENTICATOR_KEY: Final = b"cnryFactorKey18wQzX5"
 
 
-def make_authenticator(user: User, key: bytes = KEY) -> Authenticator:
+def make_authenticator(user: User, key: bytes = AUTHENTICATOR_KEY) -> Authenticator:
     device = Authenticator(user=user, name="phone")
-    device.hold(key)
+    device.store_key(key)
     device.save()
     return device
 
@@ -22,16 +22,16 @@ def make_authenticator(user: User, key: bytes = KEY) -> Authenticator:
 def make_recovery_codes(user: User, *codes: str) -> RecoveryCodes:
     device: RecoveryCodes = RecoveryCodes.objects.create(user=user, name="codes")
     for code in codes:
-        RecoveryCode.objects.create(device=device, digest=digest(user.pk, code))
+        RecoveryCode.objects.create(device=device, digest=hash_recovery_code(user.pk, code))
     return device
 
 
-def code_now(key: bytes = KEY, steps: int = 0) -> str:
+def compute_code(key: bytes = AUTHENTICATOR_KEY, steps: int = 0) -> str:
     """The code of now, or of so many steps later."""
     return f"{totp(key, drift=steps):06d}"
 
 
-def without_waiting() -> None:
+def clear_throttling() -> None:
     """As if the wait that follows a wrong code were over."""
     for model in (Authenticator, RecoveryCodes):
         model.objects.update(throttling_failure_count=0, throttling_failure_timestamp=None)

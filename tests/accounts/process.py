@@ -10,7 +10,7 @@ from typing import Any
 import django
 
 
-def die(*_: Any, **__: Any) -> None:
+def kill_self(*_: Any, **__: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -19,17 +19,17 @@ def main(point: str, token: str, body: str) -> None:
     django.setup()
     from accounts import idempotency
     from credentials.services import crud
-    from tests.api import Api
+    from tests.api import ApiClient
 
     if point == "before_work":
-        crud.credential_import = die  # type: ignore[assignment]
+        crud.credential_import = kill_self  # type: ignore[assignment]
     elif point == "after_work":
-        idempotency.finish = die
+        idempotency.store_response = kill_self
     headers = {"Idempotency-Key": "k-1"}
-    answer = Api(token).post("/v1/credentials", body.encode(), headers=headers)
+    answer = ApiClient(token).post("/v1/credentials", body.encode(), headers=headers)
     assert answer.status_code == 200, answer.content
     if point == "after_commit":
-        die()
+        kill_self()
 
 
 if __name__ == "__main__":

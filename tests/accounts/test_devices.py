@@ -13,19 +13,19 @@ from django.utils import timezone
 from django_otp import match_token
 from django_otp.models import Device
 
-from accounts.otp_devices import Authenticator, RecoveryCode, RecoveryCodes, digest
+from accounts.otp_devices import Authenticator, RecoveryCode, RecoveryCodes, hash_recovery_code
 from accounts.second_factor import second_factor_offer
 from tests.accounts.factor import (
-    KEY,
-    code_now,
+    AUTHENTICATOR_KEY,
+    clear_throttling,
+    compute_code,
     make_authenticator,
     make_recovery_codes,
-    without_waiting,
 )
 from tests.factories import make_staff
-from tests.project.canaries import everything_stored, leaks
+from tests.project.canaries import dump_database, find_leaks
 from vault.fields import SealedField
-from vault.sealing import Place, SecretUnavailable, seal
+from vault.sealing import Place, SecretUnavailableError, seal
 
 pytestmark = pytest.mark.django_db
 CODE = "cnrycodeabcdefgh"
@@ -37,28 +37,28 @@ def staff() -> User:
 
 
 def wrong_code() -> str:
-    return f"{(int(code_now()) + 500_000) % 1_000_000:06}"
+    return f"{(int(compute_code()) + 500_000) % 1_000_000:06}"
 
 
 def test_no_table_holds_a_key_or_a_code(staff):
     make_authenticator(staff)
     make_recovery_codes(staff, CODE)
     secrets = {
-        "key": KEY.decode(),
-        "key as typed": base64.b32encode(KEY).decode(),
+        "key": AUTHENTICATOR_KEY.decode(),
+        "key as typed": base64.b32encode(AUTHENTICATOR_KEY).decode(),
         "code": CODE,
         "plain hash": hashlib.sha256(CODE.encode()).hexdigest(),
     }
-    stored = everything_stored()
+    stored = dump_database()
     assert bytes(RecoveryCode.objects.get().digest) in stored
     assert hashlib.sha256(CODE.encode()).digest() not in stored
-    assert not list(leaks(stored, secrets.items()))
+    assert not list(find_leaks(stored, secrets.items()))
 
 
 def test_an_offered_key_is_sealed_before_it_is_confirmed(staff):
     offered = second_factor_offer(user=staff)
     key = base64.b32decode(offered.secret)
-    stored = everything_stored()
+    stored = dump_database()
     assert not [
         form for form in (key, key.hex().encode(), offered.secret.encode()) if form in stored
     ]
@@ -66,7 +66,7 @@ def test_an_offered_key_is_sealed_before_it_is_confirmed(staff):
 
 
 def test_equal_codes_of_two_people_look_different(staff):
-    assert digest(staff.pk, CODE) != digest(staff.pk + 1, CODE)
+    assert hash_recovery_code(staff.pk, CODE) != hash_recovery_code(staff.pk + 1, CODE)
 
 
 @pytest.fixture
@@ -82,12 +82,12 @@ def midstep(time_machine):
 )
 def test_a_code_of_a_step_before_or_after_is_taken(staff, steps, taken):
     make_authenticator(staff)
-    assert bool(match_token(staff, code_now(steps=steps))) is taken
+    assert bool(match_token(staff, compute_code(steps=steps))) is taken
 
 
 def test_a_code_is_good_once(staff):
     make_authenticator(staff)
-    code = code_now()
+    code = compute_code()
     assert match_token(staff, code)
     assert match_token(staff, code) is None
 
@@ -95,8 +95,8 @@ def test_a_code_is_good_once(staff):
 @pytest.mark.usefixtures("midstep")
 def test_a_code_before_the_last_one_is_good_no_more(staff):
     make_authenticator(staff)
-    before = code_now(steps=-1)
-    assert match_token(staff, code_now())
+    before = compute_code(steps=-1)
+    assert match_token(staff, compute_code())
     assert match_token(staff, before) is None
 
 
@@ -104,25 +104,28 @@ def test_whoever_read_the_row_before_takes_no_code_twice(staff):
     """Without a lock: SQLite has none of rows."""
     id = make_authenticator(staff).pk
     first, second = (Authenticator.objects.get(pk=id) for _ in range(2))
-    assert [first.verify_token(code_now()), second.verify_token(code_now())] == [True, False]
+    assert [first.verify_token(compute_code()), second.verify_token(compute_code())] == [
+        True,
+        False,
+    ]
 
 
 @pytest.mark.usefixtures("midstep")
 def test_a_clock_that_runs_fast_is_followed(staff):
     make_authenticator(staff)
-    assert match_token(staff, code_now(steps=1))
+    assert match_token(staff, compute_code(steps=1))
     assert Authenticator.objects.get().drift == 1
-    assert match_token(staff, code_now(steps=2))
+    assert match_token(staff, compute_code(steps=2))
 
 
 def test_a_wrong_code_makes_the_right_one_wait(staff):
     make_authenticator(staff)
     assert match_token(staff, wrong_code()) is None
-    assert match_token(staff, code_now()) is None
+    assert match_token(staff, compute_code()) is None
     Authenticator.objects.update(
         throttling_failure_timestamp=timezone.now() - dt.timedelta(seconds=1.1)
     )
-    assert match_token(staff, code_now())
+    assert match_token(staff, compute_code())
     assert Authenticator.objects.get().throttling_failure_count == 0
 
 
@@ -147,7 +150,7 @@ def test_what_is_no_code_is_a_wrong_one(staff, token):
 def test_the_time_of_use_is_kept(staff):
     make_authenticator(staff)
     make_recovery_codes(staff, CODE)
-    match_token(staff, code_now())
+    match_token(staff, compute_code())
     assert Authenticator.objects.get().last_used_at
     assert RecoveryCodes.objects.get().last_used_at is None
     match_token(staff, CODE)
@@ -177,24 +180,24 @@ def test_a_wrong_recovery_code_makes_the_right_one_wait(staff):
     make_recovery_codes(staff, CODE)
     assert match_token(staff, "wrong") is None
     assert match_token(staff, CODE) is None
-    without_waiting()
+    clear_throttling()
     assert match_token(staff, CODE)
 
 
 def test_the_row_of_another_opens_nothing(staff):
     device = make_authenticator(make_staff())
     Authenticator.objects.update(user=staff)
-    with pytest.raises(SecretUnavailable):
-        Authenticator.objects.get().opened()
+    with pytest.raises(SecretUnavailableError):
+        Authenticator.objects.get().decrypt_key()
     other = make_authenticator(staff)
     Authenticator.objects.filter(pk=device.pk).update(key=other.key)
-    with pytest.raises(SecretUnavailable):
-        Authenticator.objects.get(pk=device.pk).opened()
+    with pytest.raises(SecretUnavailableError):
+        Authenticator.objects.get(pk=device.pk).decrypt_key()
 
 
 def test_a_wrong_code_leaves_a_seal_that_moved_meanwhile(staff):
     device = make_authenticator(staff)
-    moved = seal(Place.of(device, "key"), [staff.pk, KEY.hex()])
+    moved = seal(Place.of(device, "key"), [staff.pk, AUTHENTICATOR_KEY.hex()])
     Authenticator.objects.update(key=moved)
     assert not device.verify_token(wrong_code())
     assert Authenticator.objects.get().key == moved

@@ -16,11 +16,16 @@ from django.db.migrations.executor import MigrationExecutor
 from django_otp import match_token, user_has_device
 
 from accounts.otp_devices import Authenticator, RecoveryCode, RecoveryCodes
-from tests.accounts.factor import KEY, code_now, make_authenticator, without_waiting
+from tests.accounts.factor import (
+    AUTHENTICATOR_KEY,
+    clear_throttling,
+    compute_code,
+    make_authenticator,
+)
 from tests.factories import make_staff
-from tests.project.canaries import everything_stored
+from tests.project.canaries import dump_database
 from vault.models import Canary, IndexKey
-from vault.services import forget_index_key, verify_ring
+from vault.services import clear_index_key_cache, verify_keyring
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -83,7 +88,7 @@ def clock(key: bytes, **more: int) -> dict[str, object]:
 @pytest.fixture
 def before() -> Iterator[None]:
     """The database as it was: our tables gone, the old ones there and empty."""
-    forget_index_key()
+    clear_index_key_cache()
     migrate_back()
     for table in TABLES:
         execute(table)
@@ -99,16 +104,16 @@ def staff(before: None) -> User:
 
 
 def test_confirmed_devices_go_on_working(staff):
-    insert("otp_totp_totpdevice", **device(1, staff), **clock(KEY))
+    insert("otp_totp_totpdevice", **device(1, staff), **clock(AUTHENTICATOR_KEY))
     insert("otp_static_staticdevice", **device(1, staff))
     for number, code in enumerate(["aaaabbbbccccdddd", "11112222", "11112222"]):
         insert("otp_static_statictoken", id=number, token=code, device_id=1)
     migrate()
     assert user_has_device(staff)
-    assert match_token(staff, code_now())
-    without_waiting()
+    assert match_token(staff, compute_code())
+    clear_throttling()
     assert match_token(staff, "11112222")
-    without_waiting()
+    clear_throttling()
     assert match_token(staff, "11112222") is None
     assert RecoveryCode.objects.count() == 1
     assert {model.objects.get().created_at for model in (Authenticator, RecoveryCodes)} == {SINCE}
@@ -116,37 +121,47 @@ def test_confirmed_devices_go_on_working(staff):
 
 def test_their_state_comes_with_them(staff):
     step = int(dt.datetime.now(dt.UTC).timestamp()) // 30
-    insert("otp_totp_totpdevice", **device(1, staff), **clock(KEY, last_t=step + 1, drift=1))
+    insert(
+        "otp_totp_totpdevice",
+        **device(1, staff),
+        **clock(AUTHENTICATOR_KEY, last_t=step + 1, drift=1),
+    )
     migrate()
-    assert match_token(staff, code_now(steps=1)) is None
+    assert match_token(staff, compute_code(steps=1)) is None
     assert Authenticator.objects.get().drift == 1
 
 
 def test_odd_ones_keep_what_makes_them_odd(staff):
-    insert("otp_totp_totpdevice", **device(1, staff), **clock(KEY, step=60, digits=8, tolerance=2))
+    insert(
+        "otp_totp_totpdevice",
+        **device(1, staff),
+        **clock(AUTHENTICATOR_KEY, step=60, digits=8, tolerance=2),
+    )
     insert("otp_totp_totpdevice", **device(2, staff), **clock(b"another key of theirs"))
     migrate()
     odd, other = Authenticator.objects.order_by("pk")
     assert (odd.step, odd.digits, odd.tolerance) == (60, 8, 2)
-    assert match_token(staff, code_now(b"another key of theirs")) == other
+    assert match_token(staff, compute_code(b"another key of theirs")) == other
 
 
 def test_what_was_never_confirmed_is_left_behind(staff):
-    insert("otp_totp_totpdevice", **device(1, staff, confirmed=False), **clock(KEY))
+    insert("otp_totp_totpdevice", **device(1, staff, confirmed=False), **clock(AUTHENTICATOR_KEY))
     migrate()
     assert not Authenticator.objects.exists()
     assert not user_has_device(staff, confirmed=None)
 
 
 def test_nothing_readable_stays(staff):
-    insert("otp_totp_totpdevice", **device(1, staff), **clock(KEY))
-    insert("otp_totp_totpdevice", **device(2, staff, confirmed=False), **clock(KEY[::-1]))
+    insert("otp_totp_totpdevice", **device(1, staff), **clock(AUTHENTICATOR_KEY))
+    insert(
+        "otp_totp_totpdevice", **device(2, staff, confirmed=False), **clock(AUTHENTICATOR_KEY[::-1])
+    )
     insert("otp_static_staticdevice", **device(1, staff))
     insert("otp_static_statictoken", id=1, token="aaaabbbbccccdddd", device_id=1)
     migrate()
     assert not OLD & set(connection.introspection.table_names())
-    stored = everything_stored()
-    for secret in (KEY, KEY[::-1]):
+    stored = dump_database()
+    for secret in (AUTHENTICATOR_KEY, AUTHENTICATOR_KEY[::-1]):
         forms = (secret, secret.hex().encode(), base64.b32encode(secret))
         assert not [form for form in forms if form in stored]
     assert b"aaaabbbbccccdddd" not in stored
@@ -162,17 +177,17 @@ def test_a_database_that_never_had_them_is_left_alone(before):
 
 
 def test_another_databases_keys_change_nothing(staff, settings):
-    verify_ring()
-    insert("otp_totp_totpdevice", **device(1, staff), **clock(KEY))
+    verify_keyring()
+    insert("otp_totp_totpdevice", **device(1, staff), **clock(AUTHENTICATOR_KEY))
     ours = settings.VAULT_KEYS
     settings.VAULT_KEYS = f"t1:{base64.b64encode(b'2' * 32).decode()}"
-    forget_index_key()
+    clear_index_key_cache()
     with pytest.raises(ImproperlyConfigured):
         migrate()
     assert set(connection.introspection.table_names()) >= OLD
     settings.VAULT_KEYS = ours
     migrate()
-    assert match_token(staff, code_now())
+    assert match_token(staff, compute_code())
 
 
 def test_there_is_no_way_back_from_a_sealed_factor():
@@ -180,4 +195,4 @@ def test_there_is_no_way_back_from_a_sealed_factor():
     make_authenticator(staff)
     with pytest.raises(IrreversibleError):
         migrate_back()
-    assert match_token(staff, code_now())
+    assert match_token(staff, compute_code())

@@ -10,19 +10,25 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts import idempotency
-from accounts.idempotency import Answer, Call, Claim
+from accounts.idempotency import IdempotencyClaim, IdempotentRequest, StoredResponse
 from accounts.models import Account, IdempotencyRecord
 from common.actors import Principal
 from common.db.ids import uuid7
-from common.errors import Conflict, TooMany
+from common.errors import ConflictError, TooManyRequestsError
 from credentials.models import Credential
 from credentials.services import crud
-from tests.accounts.sending import DAY, PATHS, each_path, post, replayed
-from tests.api import Api
-from tests.factories import TESTER, make_staff, make_token, stripe_body
-from tests.project.canaries import everything_stored
-from tests.project.routes import app_body
-from vault.sealing import SecretUnavailable
+from tests.accounts.sending import (
+    DAY_SECONDS,
+    IDEMPOTENT_PATHS,
+    each_path,
+    is_replayed,
+    post_with_key,
+)
+from tests.api import ApiClient
+from tests.factories import TESTER, make_staff, make_stripe_body, make_token
+from tests.project.canaries import dump_database
+from tests.project.routes import make_app_body
+from vault.sealing import SecretUnavailableError
 
 
 def failing_import(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
@@ -34,12 +40,12 @@ def failing_import(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> Non
 
 @each_path
 def test_the_same_again_has_the_first_answer_and_no_effect(api, path):
-    make, model = PATHS[path]
+    make, model = IDEMPOTENT_PATHS[path]
     body = make()
-    first, second = post(api, path, body), post(api, path, body)
+    first, second = post_with_key(api, path, body), post_with_key(api, path, body)
     assert first.status_code < 300, first.content
     assert (second.status_code, second.content) == (first.status_code, first.content)
-    assert (replayed(first), replayed(second)) == (False, True)
+    assert (is_replayed(first), is_replayed(second)) == (False, True)
     assert model.objects.count() == 1
     for name in ("Content-Type", "Cache-Control", "ETag", "Latchkey-Import"):
         assert second.get(name) == first.get(name)
@@ -47,23 +53,23 @@ def test_the_same_again_has_the_first_answer_and_no_effect(api, path):
 
 
 def test_a_replay_says_created_where_the_same_without_a_key_says_unchanged(api):
-    body = stripe_body()
-    post(api, "/v1/credentials", body)
-    assert post(api, "/v1/credentials", body)["Latchkey-Import"] == "created"
+    body = make_stripe_body()
+    post_with_key(api, "/v1/credentials", body)
+    assert post_with_key(api, "/v1/credentials", body)["Latchkey-Import"] == "created"
     assert api.post("/v1/credentials", body)["Latchkey-Import"] == "unchanged"
 
 
 def test_a_replay_is_the_first_answer_whatever_became_of_the_object(api):
-    body = stripe_body()
-    first = post(api, "/v1/credentials", body)
+    body = make_stripe_body()
+    first = post_with_key(api, "/v1/credentials", body)
     api.delete(f"/v1/credentials/{first.json()['id']}")
-    assert post(api, "/v1/credentials", body).content == first.content
+    assert post_with_key(api, "/v1/credentials", body).content == first.content
     assert not Credential.objects.exists()
 
 
 @each_path
 def test_without_the_header_nothing_is_asked_or_kept(api, path):
-    make, _ = PATHS[path]
+    make, _ = IDEMPOTENT_PATHS[path]
     api.get("/v1/credentials")
     with CaptureQueriesContext(connection) as captured:
         assert api.post(path, make()).status_code < 300
@@ -76,82 +82,85 @@ def test_without_the_header_nothing_is_asked_or_kept(api, path):
 
 @each_path
 def test_another_body_is_422_and_has_no_effect(api, path):
-    make, model = PATHS[path]
-    post(api, path, make())
-    answer = post(api, path, {**make(), "name": "Another"})
+    make, model = IDEMPOTENT_PATHS[path]
+    post_with_key(api, path, make())
+    answer = post_with_key(api, path, {**make(), "name": "Another"})
     assert answer.status_code == 422
     assert "Idempotency-Key" in answer.json()["detail"]
-    assert not replayed(answer)
+    assert not is_replayed(answer)
     assert model.objects.count() == 1
 
 
 def test_another_path_is_422(api):
     body = {"name": "fits none of them"}
-    post(api, "/v1/oauth-apps", body)
-    answer = post(api, "/v1/connect-links", body)
+    post_with_key(api, "/v1/oauth-apps", body)
+    answer = post_with_key(api, "/v1/connect-links", body)
     assert answer.status_code == 422
     assert "Idempotency-Key" in answer.json()["detail"]
 
 
 def test_the_body_is_compared_byte_by_byte_and_the_charset_is_not(api):
-    body = stripe_body()
+    body = make_stripe_body()
     raw = json.dumps(body).encode()
-    post(api, "/v1/credentials", raw)
+    post_with_key(api, "/v1/credentials", raw)
     utf8 = {"content_type": "Application/JSON; charset=utf-8"}
-    assert replayed(post(api, "/v1/credentials", raw, **utf8))
-    assert post(api, "/v1/credentials", raw + b" ").status_code == 422
+    assert is_replayed(post_with_key(api, "/v1/credentials", raw, **utf8))
+    assert post_with_key(api, "/v1/credentials", raw + b" ").status_code == 422
     patch = {"content_type": "application/merge-patch+json"}
-    assert post(api, "/v1/credentials", raw, **patch).status_code == 422
+    assert post_with_key(api, "/v1/credentials", raw, **patch).status_code == 422
 
 
 def test_keys_of_two_tokens_never_meet(api, account):
-    other = Api(make_token(account))
-    mine, theirs = stripe_body(), stripe_body()
-    post(api, "/v1/credentials", mine)
-    first, second = (post(other, "/v1/credentials", theirs) for _ in range(2))
-    assert (first.status_code, replayed(first)) == (200, False)
-    assert replayed(second)
+    other = ApiClient(make_token(account))
+    mine, theirs = make_stripe_body(), make_stripe_body()
+    post_with_key(api, "/v1/credentials", mine)
+    first, second = (post_with_key(other, "/v1/credentials", theirs) for _ in range(2))
+    assert (first.status_code, is_replayed(first)) == (200, False)
+    assert is_replayed(second)
     assert second.content == first.content
 
 
 def test_keys_of_two_accounts_never_meet(api, stranger):
-    post(api, "/v1/credentials", stripe_body())
-    answer = post(stranger, "/v1/credentials", stripe_body())
-    assert (answer.status_code, replayed(answer)) == (200, False)
+    post_with_key(api, "/v1/credentials", make_stripe_body())
+    answer = post_with_key(stranger, "/v1/credentials", make_stripe_body())
+    assert (answer.status_code, is_replayed(answer)) == (200, False)
 
 
 def test_a_session_has_keys_as_well(account):
     user = make_staff("Custodian")
     login = {"username": user.username, "password": "correct horse"}
-    session = Api(Api().post("/api/auth/login", login).json()["token"])
-    body = stripe_body()
-    first, second = post(session, "/v1/credentials", body), post(session, "/v1/credentials", body)
+    session = ApiClient(ApiClient().post("/api/auth/login", login).json()["token"])
+    body = make_stripe_body()
+    first, second = (
+        post_with_key(session, "/v1/credentials", body),
+        post_with_key(session, "/v1/credentials", body),
+    )
     assert first.status_code == 200
     assert second.content == first.content
-    assert replayed(second)
+    assert is_replayed(second)
 
 
 # --- what is kept -------------------------------------------------------------------------------
 
 
 def test_a_refusal_of_the_work_is_kept_under_its_own_request_id(api):
-    taken = app_body()
+    taken = make_app_body()
     id = api.post("/v1/oauth-apps", taken).json()["id"]
-    first = post(api, "/v1/oauth-apps", taken)
+    first = post_with_key(api, "/v1/oauth-apps", taken)
     api.delete(f"/v1/oauth-apps/{id}")
-    second = post(api, "/v1/oauth-apps", taken)
+    second = post_with_key(api, "/v1/oauth-apps", taken)
     assert (first.status_code, second.status_code) == (409, 409)
-    assert replayed(second)
+    assert is_replayed(second)
     assert second["Content-Type"] == "application/problem+json"
     assert second.json()["request_id"] == second["X-Request-Id"] != first["X-Request-Id"]
     assert {**second.json(), "request_id": ""} == {**first.json(), "request_id": ""}
 
 
 def test_an_invalid_body_is_kept(api):
-    first = post(api, "/v1/credentials", {"properties": {"kind": "nope"}})
-    second = post(api, "/v1/credentials", {"properties": {"kind": "nope"}})
+    first = post_with_key(api, "/v1/credentials", {"properties": {"kind": "nope"}})
+    second = post_with_key(api, "/v1/credentials", {"properties": {"kind": "nope"}})
     assert (first.status_code, second.status_code) == (422, 422)
-    assert replayed(second)
+    assert is_replayed(second)
     assert second.json()["validation_errors"] == first.json()["validation_errors"] != {}
 
 
@@ -168,14 +177,14 @@ def test_an_invalid_body_is_kept(api):
     ids=["broken", "none", "no object", "no JSON", "a patch", "too large"],
 )
 def test_what_was_refused_before_the_work_leaves_the_key_free(api, sent, more, code):
-    assert post(api, "/v1/credentials", sent, **more).status_code == code
+    assert post_with_key(api, "/v1/credentials", sent, **more).status_code == code
     assert not IdempotencyRecord.objects.exists()
-    assert post(api, "/v1/credentials", stripe_body()).status_code == 200
+    assert post_with_key(api, "/v1/credentials", make_stripe_body()).status_code == 200
 
 
 def test_what_is_no_request_is_told_so_under_a_used_key_too(api):
-    post(api, "/v1/credentials", stripe_body())
-    assert post(api, "/v1/credentials", b"{").status_code == 400
+    post_with_key(api, "/v1/credentials", make_stripe_body())
+    assert post_with_key(api, "/v1/credentials", b"{").status_code == 400
 
 
 def test_an_answer_that_is_kept_is_not_released(api):
@@ -187,19 +196,21 @@ def test_an_answer_that_is_kept_is_not_released(api):
         bearer_id=uuid7(),
         is_session=False,
     )
-    call = Call(method="POST", path="/v1/credentials", media_type="application/json", body=b"{}")
-    claim = idempotency.claim(who=who, key="k-1", call=call)
-    assert isinstance(claim, Claim)
-    answer = Answer(status=200, headers={}, body="{}")
-    idempotency.finish(claim=claim, answer=answer)
-    idempotency.release(claim=claim)
-    assert idempotency.claim(who=who, key="k-1", call=call) == answer
+    call = IdempotentRequest(
+        method="POST", path="/v1/credentials", media_type="application/json", body=b"{}"
+    )
+    claim = idempotency.claim_request(principal=who, key="k-1", request=call)
+    assert isinstance(claim, IdempotencyClaim)
+    answer = StoredResponse(status=200, headers={}, body="{}")
+    idempotency.store_response(claim=claim, response=answer)
+    idempotency.release_claim(claim=claim)
+    assert idempotency.claim_request(principal=who, key="k-1", request=call) == answer
 
 
 def test_a_missing_scope_or_token_leaves_the_key_free(account):
-    assert post(Api(), "/v1/credentials", stripe_body()).status_code == 401
-    reader = Api(make_token(account, "credentials:read"))
-    assert post(reader, "/v1/credentials", stripe_body()).status_code == 403
+    assert post_with_key(ApiClient(), "/v1/credentials", make_stripe_body()).status_code == 401
+    reader = ApiClient(make_token(account, "credentials:read"))
+    assert post_with_key(reader, "/v1/credentials", make_stripe_body()).status_code == 403
     assert not IdempotencyRecord.objects.exists()
 
 
@@ -208,19 +219,19 @@ def test_a_missing_scope_or_token_leaves_the_key_free(account):
     [
         (RuntimeError(), 500),
         (OperationalError(), 503),
-        (TooMany("Slowly.", retry_after=5), 429),
-        (Conflict("Busy.", retry_after=5), 409),
-        (SecretUnavailable(), 409),
+        (TooManyRequestsError("Slowly.", retry_after=5), 429),
+        (ConflictError("Busy.", retry_after=5), 409),
+        (SecretUnavailableError(), 409),
     ],
     ids=["500", "503", "429", "409 for now", "a missing key"],
 )
 def test_what_passes_by_itself_is_not_kept(api, monkeypatch, error, code):
-    body = stripe_body()
+    body = make_stripe_body()
     with monkeypatch.context() as patch:
         failing_import(patch, error)
-        assert post(api, "/v1/credentials", body).status_code == code
-    answer = post(api, "/v1/credentials", body)
-    assert (answer.status_code, replayed(answer)) == (200, False)
+        assert post_with_key(api, "/v1/credentials", body).status_code == code
+    answer = post_with_key(api, "/v1/credentials", body)
+    assert (answer.status_code, is_replayed(answer)) == (200, False)
 
 
 def test_work_that_fails_late_is_undone(api, monkeypatch):
@@ -232,56 +243,56 @@ def test_work_that_fails_late_is_undone(api, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(crud, "credential_import", fail_late)
-        assert post(api, "/v1/credentials", stripe_body()).status_code == 500
+        assert post_with_key(api, "/v1/credentials", make_stripe_body()).status_code == 500
     assert not Credential.objects.exists()
 
 
 @pytest.mark.parametrize("path", ["/v1/webhook-endpoints", "/v1/connect-links"])
 def test_what_is_shown_once_is_replayed_and_lies_sealed(api, path):
-    make, _ = PATHS[path]
+    make, _ = IDEMPOTENT_PATHS[path]
     body = make()
-    first = post(api, path, body, key="order-of-a-customer")
+    first = post_with_key(api, path, body, key="order-of-a-customer")
     shown = first.json().get("secret") or first.json()["url"].rpartition("/")[2]
-    assert shown.encode() in post(api, path, body, key="order-of-a-customer").content
-    everything = everything_stored()
+    assert shown.encode() in post_with_key(api, path, body, key="order-of-a-customer").content
+    everything = dump_database()
     for hidden in (shown, shown.removeprefix("whsec_"), "order-of-a-customer"):
         assert hidden.encode() not in everything
 
 
 def test_the_body_is_not_kept(api):
-    body = app_body(client_secret="hunter2-canary", client_id="client-of-ours")
-    assert post(api, "/v1/oauth-apps", body).status_code == 200
+    body = make_app_body(client_secret="hunter2-canary", client_id="client-of-ours")
+    assert post_with_key(api, "/v1/oauth-apps", body).status_code == 200
     row = IdempotencyRecord.objects.get()
-    everything = everything_stored()
+    everything = dump_database()
     assert b"hunter2-canary" not in everything
     assert row.answer is not None
     assert b"client-of-ours" not in row.answer.blob
 
 
 def test_an_answer_does_not_open_in_another_row(api):
-    bodies = [stripe_body(), stripe_body()]
+    bodies = [make_stripe_body(), make_stripe_body()]
     for number, body in enumerate(bodies):
-        post(api, "/v1/credentials", body, key=f"k-{number}")
+        post_with_key(api, "/v1/credentials", body, key=f"k-{number}")
     one, other = IdempotencyRecord.objects.order_by("id")
     IdempotencyRecord.objects.filter(id=one.id).update(answer=other.answer)
-    answer = post(api, "/v1/credentials", bodies[0], key="k-0")
-    assert (answer.status_code, replayed(answer)) == (409, False)
+    answer = post_with_key(api, "/v1/credentials", bodies[0], key="k-0")
+    assert (answer.status_code, is_replayed(answer)) == (409, False)
 
 
 # --- for how long -------------------------------------------------------------------------------
 
 
 def test_while_it_runs_the_same_is_409_and_another_body_422(api, monkeypatch):
-    body, seen = stripe_body(), []
+    body, seen = make_stripe_body(), []
     do = crud.credential_import
 
     def meanwhile(**more: Any) -> Any:
-        seen.append(post(api, "/v1/credentials", body))
-        seen.append(post(api, "/v1/credentials", stripe_body()))
+        seen.append(post_with_key(api, "/v1/credentials", body))
+        seen.append(post_with_key(api, "/v1/credentials", make_stripe_body()))
         return do(**more)
 
     monkeypatch.setattr(crud, "credential_import", meanwhile)
-    assert post(api, "/v1/credentials", body).status_code == 200
+    assert post_with_key(api, "/v1/credentials", body).status_code == 200
     same, other = seen
     assert (same.status_code, same["Retry-After"]) == (409, "1")
     assert "Idempotency-Key" in same.json()["detail"]
@@ -290,17 +301,17 @@ def test_while_it_runs_the_same_is_409_and_another_body_422(api, monkeypatch):
 
 
 def test_a_process_that_died_frees_the_key_after_a_minute(api, monkeypatch, settings):
-    body = stripe_body()
+    body = make_stripe_body()
     with monkeypatch.context() as patch:
         failing_import(patch, SystemExit())
         with pytest.raises(SystemExit):
-            post(api, "/v1/credentials", body)
+            post_with_key(api, "/v1/credentials", body)
     settings.CLOCK_SHIFT_SECONDS = 58
-    assert post(api, "/v1/credentials", body).status_code == 409
+    assert post_with_key(api, "/v1/credentials", body).status_code == 409
     settings.CLOCK_SHIFT_SECONDS = 61
-    answer = post(api, "/v1/credentials", body)
-    assert (answer.status_code, replayed(answer)) == (200, False)
-    assert replayed(post(api, "/v1/credentials", body))
+    answer = post_with_key(api, "/v1/credentials", body)
+    assert (answer.status_code, is_replayed(answer)) == (200, False)
+    assert is_replayed(post_with_key(api, "/v1/credentials", body))
 
 
 def test_work_whose_claim_was_lost_is_undone(api, monkeypatch):
@@ -312,29 +323,29 @@ def test_work_whose_claim_was_lost_is_undone(api, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(crud, "credential_import", too_slow)
-        answer = post(api, "/v1/credentials", stripe_body())
+        answer = post_with_key(api, "/v1/credentials", make_stripe_body())
     assert (answer.status_code, answer["Retry-After"]) == (503, "1")
     assert not Credential.objects.exists()
 
 
 def test_an_answer_is_kept_for_a_day(api, settings):
-    body = stripe_body()
-    first = post(api, "/v1/credentials", body)
-    settings.CLOCK_SHIFT_SECONDS = DAY - 2
-    assert post(api, "/v1/credentials", body).content == first.content
-    settings.CLOCK_SHIFT_SECONDS = DAY + 1
-    answer = post(api, "/v1/credentials", stripe_body())
-    assert (answer.status_code, replayed(answer)) == (200, False)
+    body = make_stripe_body()
+    first = post_with_key(api, "/v1/credentials", body)
+    settings.CLOCK_SHIFT_SECONDS = DAY_SECONDS - 2
+    assert post_with_key(api, "/v1/credentials", body).content == first.content
+    settings.CLOCK_SHIFT_SECONDS = DAY_SECONDS + 1
+    answer = post_with_key(api, "/v1/credentials", make_stripe_body())
+    assert (answer.status_code, is_replayed(answer)) == (200, False)
     assert IdempotencyRecord.objects.count() == 1
 
 
 def test_purging_removes_what_is_over_and_only_that(api, settings):
     for number in range(3):
-        post(api, "/v1/credentials", stripe_body(), key=f"old-{number}")
-    assert idempotency.purge_due(10) == 0
-    settings.CLOCK_SHIFT_SECONDS = DAY + 1
-    post(api, "/v1/credentials", stripe_body(), key="new")
-    assert idempotency.purge_due(2) == 2
-    assert idempotency.purge_due(10) == 1
-    assert idempotency.purge_due(10) == 0
+        post_with_key(api, "/v1/credentials", make_stripe_body(), key=f"old-{number}")
+    assert idempotency.delete_expired_records(10) == 0
+    settings.CLOCK_SHIFT_SECONDS = DAY_SECONDS + 1
+    post_with_key(api, "/v1/credentials", make_stripe_body(), key="new")
+    assert idempotency.delete_expired_records(2) == 2
+    assert idempotency.delete_expired_records(10) == 1
+    assert idempotency.delete_expired_records(10) == 0
     assert IdempotencyRecord.objects.count() == 1

@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from accounts.idempotency_decorator import read_key
-from common.errors import BadRequest
+from accounts.idempotency_decorator import parse_idempotency_key
+from common.errors import BadRequestError
 from config.api.docs import schema_document
-from tests.accounts.sending import PATHS, post, replayed
-from tests.api import Api
-from tests.factories import stripe_body
-from tests.project.routes import Route, routes
-from tests.project.world import World, stored
+from tests.accounts.sending import IDEMPOTENT_PATHS, is_replayed, post_with_key
+from tests.api import ApiClient
+from tests.factories import make_stripe_body
+from tests.project.routes import Route, list_routes
+from tests.project.world import World, snapshot_database
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ from tests.project.world import World, stored
     ids=["bare", "quoted", "spaces", "escapes", "punctuation", "uuid", "longest", "longest quoted"],
 )
 def test_a_key_is_read_with_and_without_quotes(sent, key):
-    assert read_key(sent) == key
+    assert parse_idempotency_key(sent) == key
 
 
 BAD_KEYS = {
@@ -60,39 +60,39 @@ BAD_KEYS = {
 
 @pytest.mark.parametrize("case", BAD_KEYS)
 def test_a_bad_key_is_400_and_has_no_effect(api, case):
-    before = stored()
-    answer = post(api, "/v1/credentials", stripe_body(), key=BAD_KEYS[case])
+    before = snapshot_database()
+    answer = post_with_key(api, "/v1/credentials", make_stripe_body(), key=BAD_KEYS[case])
     assert answer.status_code == 400
     assert "Idempotency-Key" in answer.json()["detail"]
-    assert stored() == before
+    assert snapshot_database() == before
 
 
 @pytest.mark.parametrize("sent", ["k\n", '"k"\n', "\nk", "k\r\nX: y"])
 def test_a_line_break_is_no_part_of_a_key(sent):
-    with pytest.raises(BadRequest):
-        read_key(sent)
+    with pytest.raises(BadRequestError):
+        parse_idempotency_key(sent)
 
 
 def test_quotes_make_no_difference(api):
-    body = stripe_body()
-    post(api, "/v1/credentials", body, key="k-1")
-    assert replayed(post(api, "/v1/credentials", body, key='"k-1"'))
+    body = make_stripe_body()
+    post_with_key(api, "/v1/credentials", body, key="k-1")
+    assert is_replayed(post_with_key(api, "/v1/credentials", body, key='"k-1"'))
 
 
-TAKERS = {f"POST {path}" for path in PATHS}
+TAKERS = {f"POST {path}" for path in IDEMPOTENT_PATHS}
 
 
 @pytest.mark.parametrize(
-    "route", [r for r in routes() if r.name not in TAKERS], ids=lambda route: route.name
+    "route", [r for r in list_routes() if r.name not in TAKERS], ids=lambda route: route.name
 )
 def test_everywhere_else_it_is_400(db, route: Route):
     world = World()
-    caller, path = Api(world.token), route.at(**world.ids())
-    before = stored()
-    answer = caller.send(route.method, path, route.body(), headers={"Idempotency-Key": "k-1"})
+    caller, path = ApiClient(world.token), route.build_path(**world.get_ids())
+    before = snapshot_database()
+    answer = caller.send(route.method, path, route.build_body(), headers={"Idempotency-Key": "k-1"})
     assert answer.status_code == 400
     assert b"Idempotency-Key" in answer.content
-    assert stored() == before
+    assert snapshot_database() == before
 
 
 def test_the_schema_says_where_it_is_taken():

@@ -19,12 +19,12 @@ from accounts import idempotency
 from accounts.models import IdempotencyRecord
 from credentials.models import Credential
 from credentials.services import crud
-from tests.accounts.sending import DAY, PATHS, post, replayed
-from tests.api import Api
-from tests.factories import endpoint_body, make_account, make_token, stripe_body
-from tests.threads import at_once
+from tests.accounts.sending import DAY_SECONDS, IDEMPOTENT_PATHS, is_replayed, post_with_key
+from tests.api import ApiClient
+from tests.factories import make_account, make_endpoint_body, make_stripe_body, make_token
+from tests.threads import run_concurrently
 from tests.webhooks.test_processes import database
-from vault.services import forget_index_key, index_key
+from vault.services import clear_index_key_cache, get_index_key
 from webhooks import services as hooks
 
 THREADS = 20
@@ -34,10 +34,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def api() -> Api:
-    forget_index_key()  # That of an earlier test is not in the database any more.
-    index_key()
-    return Api(make_token(make_account()))
+def api() -> ApiClient:
+    clear_index_key_cache()  # That of an earlier test is not in the database any more.
+    get_index_key()
+    return ApiClient(make_token(make_account()))
 
 
 def outcome(answer: Any) -> str:
@@ -45,14 +45,14 @@ def outcome(answer: Any) -> str:
         assert answer["Retry-After"] == "1"
         return "running"
     assert answer.status_code in {200, 201}, answer.content
-    return "replayed" if replayed(answer) else "run"
+    return "replayed" if is_replayed(answer) else "run"
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", IDEMPOTENT_PATHS)
 def test_twenty_at_once_run_once(api, path):
-    make, model = PATHS[path]
+    make, model = IDEMPOTENT_PATHS[path]
     body = make()
-    answers = at_once(lambda _: post(Api(api.token), path, body), THREADS)
+    answers = run_concurrently(lambda _: post_with_key(ApiClient(api.token), path, body), THREADS)
     found = Counter(outcome(answer) for answer in answers)
     assert found["run"] == 1
     assert found.total() == THREADS
@@ -61,33 +61,40 @@ def test_twenty_at_once_run_once(api, path):
 
 
 def test_of_twenty_bodies_under_one_key_one_is_stored(api):
-    answers = at_once(lambda _: post(Api(api.token), "/v1/credentials", stripe_body()), THREADS)
+    answers = run_concurrently(
+        lambda _: post_with_key(ApiClient(api.token), "/v1/credentials", make_stripe_body()),
+        THREADS,
+    )
     assert Counter(a.status_code for a in answers) == {200: 1, 422: THREADS - 1}
     assert Credential.objects.count() == 1
 
 
 def test_a_key_that_is_over_is_taken_by_one(api, settings):
-    post(api, "/v1/credentials", stripe_body())
-    settings.CLOCK_SHIFT_SECONDS = DAY + 1
-    body = stripe_body()
-    answers = at_once(lambda _: post(Api(api.token), "/v1/credentials", body), THREADS)
+    post_with_key(api, "/v1/credentials", make_stripe_body())
+    settings.CLOCK_SHIFT_SECONDS = DAY_SECONDS + 1
+    body = make_stripe_body()
+    answers = run_concurrently(
+        lambda _: post_with_key(ApiClient(api.token), "/v1/credentials", body), THREADS
+    )
     assert Counter(outcome(answer) for answer in answers)["run"] == 1
     assert IdempotencyRecord.objects.count() == 1
 
 
 def test_purging_at_once_with_claims_takes_no_claim_away(api, settings):
     for number in range(THREADS):
-        post(api, "/v1/credentials", stripe_body(), key=f"k-{number}")
-    settings.CLOCK_SHIFT_SECONDS = DAY + 1
+        post_with_key(api, "/v1/credentials", make_stripe_body(), key=f"k-{number}")
+    settings.CLOCK_SHIFT_SECONDS = DAY_SECONDS + 1
 
     def work(number: int) -> Any:
         if number % 2:
-            return idempotency.purge_due(5)
-        return post(Api(api.token), "/v1/credentials", stripe_body(), key=f"k-{number}")
+            return idempotency.delete_expired_records(5)
+        return post_with_key(
+            ApiClient(api.token), "/v1/credentials", make_stripe_body(), key=f"k-{number}"
+        )
 
-    answers = at_once(work, THREADS)[::2]
+    answers = run_concurrently(work, THREADS)[::2]
     assert {answer.status_code for answer in answers} == {200}
-    while idempotency.purge_due(5):
+    while idempotency.delete_expired_records(5):
         pass
     assert IdempotencyRecord.objects.count() == len(answers)
 
@@ -96,12 +103,12 @@ def test_a_request_that_takes_longer_than_its_lease_leaves_one_effect(api, monke
     """Only where a write does not wait for the other's end, can the second overtake."""
     if connection.vendor == "sqlite":
         pytest.skip("one write at a time")
-    body, overtaking = stripe_body(), []
+    body, overtaking = make_stripe_body(), []
     do = crud.credential_import
 
     def slow(**more: Any) -> Any:
         monkeypatch.setattr(crud, "credential_import", do)
-        found = do(**{**more, "body": stripe_body("sk_live_slow")})
+        found = do(**{**more, "body": make_stripe_body("sk_live_slow")})
         settings.CLOCK_SHIFT_SECONDS = 61
         with ThreadPoolExecutor(1) as pool:
             overtaking.append(pool.submit(in_thread).result())
@@ -109,22 +116,22 @@ def test_a_request_that_takes_longer_than_its_lease_leaves_one_effect(api, monke
 
     def in_thread() -> Any:
         try:
-            return post(Api(api.token), "/v1/credentials", body)
+            return post_with_key(ApiClient(api.token), "/v1/credentials", body)
         finally:
             connection.close()
 
     monkeypatch.setattr(crud, "credential_import", slow)
-    late = post(api, "/v1/credentials", body)
+    late = post_with_key(api, "/v1/credentials", body)
     assert late.status_code == 503
     assert [answer.status_code for answer in overtaking] == [200]
     assert str(Credential.objects.get().id) == overtaking[0].json()["id"]
-    assert post(api, "/v1/credentials", body).content == overtaking[0].content
+    assert post_with_key(api, "/v1/credentials", body).content == overtaking[0].content
 
 
 def test_no_transaction_waits_for_a_name_server(api, monkeypatch):
     seen = []
     monkeypatch.setattr(hooks, "check_url", lambda _: seen.append(connection.in_atomic_block))
-    assert post(api, "/v1/webhook-endpoints", endpoint_body()).status_code == 201
+    assert post_with_key(api, "/v1/webhook-endpoints", make_endpoint_body()).status_code == 201
     assert seen == [False]
 
 
@@ -145,18 +152,18 @@ def killed(point: str, token: str, body: bytes) -> None:
 
 @pytest.mark.parametrize("point", ["before_work", "after_work"])
 def test_killed_before_the_commit_nothing_is_done_and_a_retry_does_it(api, settings, point):
-    body = json.dumps(stripe_body()).encode()
+    body = json.dumps(make_stripe_body()).encode()
     killed(point, api.token, body)
     assert not Credential.objects.exists()
-    assert post(api, "/v1/credentials", body).status_code == 409
+    assert post_with_key(api, "/v1/credentials", body).status_code == 409
     settings.CLOCK_SHIFT_SECONDS = 61
-    answer = post(api, "/v1/credentials", body)
-    assert (answer["Latchkey-Import"], replayed(answer)) == ("created", False)
+    answer = post_with_key(api, "/v1/credentials", body)
+    assert (answer["Latchkey-Import"], is_replayed(answer)) == ("created", False)
 
 
 def test_killed_after_the_commit_the_answer_is_there(api):
-    body = json.dumps(stripe_body()).encode()
+    body = json.dumps(make_stripe_body()).encode()
     killed("after_commit", api.token, body)
-    answer = post(api, "/v1/credentials", body)
-    assert (answer["Latchkey-Import"], replayed(answer)) == ("created", True)
+    answer = post_with_key(api, "/v1/credentials", body)
+    assert (answer["Latchkey-Import"], is_replayed(answer)) == ("created", True)
     assert Credential.objects.count() == 1

@@ -7,10 +7,10 @@ import datetime as dt
 import pytest
 
 from accounts.models import Session
-from common.datetimes import parse
+from common.datetimes import parse_rfc3339
 from common.db.clock import db_now
-from tests.accounts.factor import code_now, make_authenticator
-from tests.api import Api
+from tests.accounts.factor import compute_code, make_authenticator
+from tests.api import ApiClient
 from tests.factories import make_staff
 
 
@@ -19,66 +19,68 @@ def staff(account):
     return make_staff("Operator")
 
 
-def login(user, password: str = "correct horse", **more):
-    return Api().post("/api/auth/login", {"username": user.username, "password": password, **more})
+def post_login(user, password: str = "correct horse", **more):
+    return ApiClient().post(
+        "/api/auth/login", {"username": user.username, "password": password, **more}
+    )
 
 
 def test_login_opens_a_session_of_four_hours(staff):
-    answer = login(staff)
+    answer = post_login(staff)
     assert answer.status_code == 200
     assert answer.json()["token"].startswith("lk_sess_")
-    expires_at = parse(answer.json()["expires_at"])
+    expires_at = parse_rfc3339(answer.json()["expires_at"])
     assert expires_at is not None
     left = expires_at - db_now()
     assert dt.timedelta(hours=3, minutes=59) < left <= dt.timedelta(hours=4)
 
 
 def test_a_session_calls_the_api_with_its_groups_scopes(staff):
-    api = Api(login(staff).json()["token"])
+    api = ApiClient(post_login(staff).json()["token"])
     assert api.get("/v1/credentials").status_code == 200
     assert api.post("/v1/oauth-apps", {}).status_code == 403
 
 
 def test_a_session_never_reveals(account):
     boss = make_staff(is_superuser=True)
-    api = Api(login(boss).json()["token"])
+    api = ApiClient(post_login(boss).json()["token"])
     assert api.get("/v1/oauth-apps?truncate_secrets=false").status_code == 403
 
 
 def test_leaving_the_group_takes_effect_at_once(staff):
-    api = Api(login(staff).json()["token"])
+    api = ApiClient(post_login(staff).json()["token"])
     staff.groups.clear()
     assert api.get("/v1/credentials").status_code == 403
 
 
 def test_logout_ends_the_session_at_once(staff):
-    api = Api(login(staff).json()["token"])
+    api = ApiClient(post_login(staff).json()["token"])
     assert api.post("/api/auth/logout").json() == {"success": True}
     assert api.post("/api/auth/logout").status_code == 401
 
 
 def test_disabling_the_user_ends_the_session_at_once(staff):
-    api = Api(login(staff).json()["token"])
+    api = ApiClient(post_login(staff).json()["token"])
     staff.is_active = False
     staff.save()
     assert api.get("/api/credentials").status_code == 401
 
 
 def test_the_sixth_session_ends_the_oldest(staff):
-    tokens = [login(staff).json()["token"] for _ in range(6)]
-    codes = [Api(token).get("/v1/credentials").status_code for token in tokens]
+    tokens = [post_login(staff).json()["token"] for _ in range(6)]
+    codes = [ApiClient(token).get("/v1/credentials").status_code for token in tokens]
     assert codes == [401, 200, 200, 200, 200, 200]
 
 
 def test_an_expired_session_is_401(staff, settings):
-    token = login(staff).json()["token"]
+    token = post_login(staff).json()["token"]
     settings.CLOCK_SHIFT_SECONDS = 4 * 3600 + 1
-    assert Api(token).get("/v1/credentials").status_code == 401
+    assert ApiClient(token).get("/v1/credentials").status_code == 401
 
 
 @pytest.mark.parametrize("password", ["wrong", "Correct horse"])
 def test_a_wrong_password_is_401(staff, password):
-    answer = login(staff, password)
+    answer = post_login(staff, password)
     assert (answer.status_code, list(answer.json())) == (401, ["error"])
 
 
@@ -86,13 +88,13 @@ def test_who_is_not_staff_is_told_the_same(account):
     user = make_staff()
     user.is_staff = False
     user.save()
-    assert login(user).json() == login(user, "wrong").json()
+    assert post_login(user).json() == post_login(user, "wrong").json()
 
 
 def test_five_failures_lock_the_pair_out(staff):
     for _ in range(5):
-        assert login(staff, "wrong").status_code in {401, 429}
-    answer = login(staff)
+        assert post_login(staff, "wrong").status_code in {401, 429}
+    answer = post_login(staff)
     assert answer.status_code == 429
     assert 1 <= answer.json()["retry_after_seconds"] <= 60
     assert answer["Retry-After"] == str(answer.json()["retry_after_seconds"])
@@ -100,35 +102,41 @@ def test_five_failures_lock_the_pair_out(staff):
 
 def test_a_lock_out_of_one_user_leaves_another_in(staff):
     for _ in range(6):
-        login(staff, "wrong")
-    assert login(make_staff("Viewer")).status_code == 200
+        post_login(staff, "wrong")
+    assert post_login(make_staff("Viewer")).status_code == 200
 
 
 def test_with_a_device_the_code_is_required(staff):
     make_authenticator(staff)
-    answer = login(staff)
+    answer = post_login(staff)
     assert (answer.status_code, answer.json()) == (401, {"error": "otp required"})
-    code = code_now()
-    assert login(staff, otp=code).status_code == 200
-    assert login(staff, otp=code).status_code == 401  # A code is good once.
+    code = compute_code()
+    assert post_login(staff, otp=code).status_code == 200
+    assert post_login(staff, otp=code).status_code == 401  # A code is good once.
 
 
 def test_the_account_may_be_left_out_while_there_is_one(staff, other_account):
-    assert login(staff).status_code == 400
-    assert login(staff, account="other").status_code == 200
-    assert login(staff, account="nope").status_code == 400
+    assert post_login(staff).status_code == 400
+    assert post_login(staff, account="other").status_code == 200
+    assert post_login(staff, account="nope").status_code == 400
 
 
 def test_a_session_is_bound_to_its_account(staff, other_account):
-    login(staff, account="other")
+    post_login(staff, account="other")
     assert Session.objects.get().account_id == other_account.id
 
 
 def test_status_tells_whether_anybody_could_log_in(db):
-    assert Api().get("/api/auth/status").json() == {"initialized": False, "authenticated": False}
+    assert ApiClient().get("/api/auth/status").json() == {
+        "initialized": False,
+        "authenticated": False,
+    }
 
 
 def test_status_tells_whether_the_session_lives(staff):
-    token = login(staff).json()["token"]
-    assert Api(token).get("/api/auth/status").json() == {"initialized": True, "authenticated": True}
-    assert not Api("lk_sess_nonsense").get("/api/auth/status").json()["authenticated"]
+    token = post_login(staff).json()["token"]
+    assert ApiClient(token).get("/api/auth/status").json() == {
+        "initialized": True,
+        "authenticated": True,
+    }
+    assert not ApiClient("lk_sess_nonsense").get("/api/auth/status").json()["authenticated"]

@@ -12,7 +12,7 @@ from accounts.models import Account, ApiToken, Session
 from accounts.services import session_open
 from events.models import Event
 from tests.admin.pages import address, errors, text
-from tests.api import Api
+from tests.api import ApiClient
 from tests.factories import TESTER, make_credential, make_token
 
 
@@ -73,7 +73,7 @@ def _held(response: Any) -> str:
 def test_a_new_token_works(browser: Client, account: Account) -> None:
     credential = make_credential(account)
     held = _held(_new_token(browser, account))
-    response = Api(held).get(f"/v1/credentials/{credential.id}")
+    response = ApiClient(held).get(f"/v1/credentials/{credential.id}")
     assert response.status_code == 200
 
 
@@ -104,24 +104,24 @@ def test_revoking_ends_a_token(browser: Client, account: Account) -> None:
     action = {"action": "revoke", "_selected_action": [str(token.pk)]}
     response = browser.post(address(ApiToken, "changelist"), action, follow=True)
     assert "API tokens revoked: 1." in text(response)
-    assert Api(held).get("/v1/credentials").status_code == 401
+    assert ApiClient(held).get("/v1/credentials").status_code == 401
     assert Event.objects.filter(verb="token.revoked", target_id=token.pk).exists()
 
 
 def test_no_more_are_revoked_than_can_be_waited_for(
     browser: Client, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("accounts.admin.REVOKED_AT_ONCE", 1)
+    monkeypatch.setattr("accounts.admin.MAX_REVOKED_TOKENS", 1)
     held = [make_token(account) for _ in range(2)]
     ids = [str(pk) for pk in ApiToken.objects.values_list("pk", flat=True)]
     action = {"action": "revoke", "_selected_action": ids}
     response = browser.post(address(ApiToken, "changelist"), action, follow=True)
     assert "Select at most 1 at once; nothing was done." in text(response)
-    assert Api(held[0]).get("/v1/credentials").status_code == 200
+    assert ApiClient(held[0]).get("/v1/credentials").status_code == 200
 
 
 def test_deleting_a_session_ends_it(browser: Client, account: Account, superuser: User) -> None:
     session, held = session_open(user=superuser, account_id=account.id, actor=TESTER)
     browser.post(address(Session, "delete", session.pk), {"post": "yes"})
-    assert Api(held).get("/v1/credentials").status_code == 401
+    assert ApiClient(held).get("/v1/credentials").status_code == 401
     assert Event.objects.get(verb="session.closed").actor == f"user:{superuser.pk}"

@@ -10,10 +10,10 @@ import pytest
 from django.test import Client
 
 from accounts.models import Account
-from common.errors import Conflict
+from common.errors import ConflictError
 from credentials.models import Credential
 from tests.admin.pages import address, text
-from tests.factories import linear_body, make_app, make_credential, stripe_body
+from tests.factories import make_app, make_credential, make_linear_body, make_stripe_body
 
 LIST = address(Credential, "changelist")
 
@@ -26,13 +26,13 @@ def act(browser: Client, action: str, *rows: Credential) -> Any:
 def test_a_check_says_what_became_of_each(
     browser: Client, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, two = (make_credential(account, stripe_body(name=name)) for name in ("One", "Two"))
+    one, two = (make_credential(account, make_stripe_body(name=name)) for name in ("One", "Two"))
     asked = []
 
     def check(*, account_id: Any, id: Any, actor: Any) -> None:
         asked.append((account_id, actor.name.partition(":")[0]))
         if id == two.pk:
-            raise Conflict("Not now.")
+            raise ConflictError("Not now.")
 
     monkeypatch.setattr("credentials.admin.actions.credential_check", check)
     shown = text(act(browser, "check_now", one, two))
@@ -44,7 +44,7 @@ def test_a_check_says_what_became_of_each(
 def test_the_page_of_one_checks_it_and_stays(
     browser: Client, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row, asked = make_credential(account, stripe_body(name="One")), []
+    row, asked = make_credential(account, make_stripe_body(name="One")), []
     monkeypatch.setattr(
         "credentials.admin.actions.credential_check", lambda **which: asked.append(which["id"])
     )
@@ -63,18 +63,18 @@ def test_the_page_of_one_does_nothing_else(browser: Client, account: Account, ac
     assert Credential.objects.filter(pk=row.pk).exists()
 
 
-@pytest.mark.parametrize(("body", "offered"), [(stripe_body, False), (linear_body, True)])
+@pytest.mark.parametrize(("body", "offered"), [(make_stripe_body, False), (make_linear_body, True)])
 def test_a_refresh_is_offered_where_there_is_one(
     browser: Client, account: Account, body: Any, offered: bool
 ) -> None:
-    given = stripe_body() if body is stripe_body else linear_body(make_app(account))
+    given = make_stripe_body() if body is make_stripe_body else make_linear_body(make_app(account))
     page = text(browser.get(address(Credential, "change", make_credential(account, given).pk)))
     assert "Check now" in page
     assert ("Refresh now" in page) == offered
 
 
 def test_a_refresh_of_what_does_not_refresh_says_so(browser: Client, account: Account) -> None:
-    row = make_credential(account, stripe_body(name="A key"))
+    row = make_credential(account, make_stripe_body(name="A key"))
     assert "A key: " in text(act(browser, "refresh_now", row))
 
 
@@ -88,7 +88,7 @@ def test_no_more_than_a_page_can_wait_for(
 
 
 def test_an_export_has_no_secret_and_nothing_that_runs(browser: Client, account: Account) -> None:
-    row = make_credential(account, stripe_body("sk_live_CANARY7f3a", name="=1+1"))
+    row = make_credential(account, make_stripe_body("sk_live_CANARY7f3a", name="=1+1"))
     make_credential(account)
     response = act(browser, "export_selected", row)
     assert "attachment" in response["Content-Disposition"]
@@ -116,14 +116,16 @@ def test_an_export_has_no_secret_and_nothing_that_runs(browser: Client, account:
 def test_nothing_that_any_spreadsheet_runs_is_exported(
     browser: Client, account: Account, name: str
 ) -> None:
-    response = act(browser, "export_selected", make_credential(account, stripe_body(name=name)))
+    response = act(
+        browser, "export_selected", make_credential(account, make_stripe_body(name=name))
+    )
     (found,) = csv.DictReader(io.StringIO(response.content.decode()))
     assert found["name"] == f"'{name}"
 
 
 def test_deleting_says_what_is_revoked(browser: Client, account: Account) -> None:
     key = make_credential(account)
-    grant = make_credential(account, linear_body(make_app(account)))
+    grant = make_credential(account, make_linear_body(make_app(account)))
     shown = text(act(browser, "delete_selected", key, grant))
     assert "the secret stays valid there" in shown
     assert "its access is revoked at the provider, too" in shown
@@ -132,7 +134,7 @@ def test_deleting_says_what_is_revoked(browser: Client, account: Account) -> Non
 def test_the_history_shows_events_by_name_and_no_values(
     browser: Client, account: Account, superuser: Any
 ) -> None:
-    row = make_credential(account, stripe_body(name="Before"))
+    row = make_credential(account, make_stripe_body(name="Before"))
     page = address(Credential, "change", row.pk)
     values = {"name": "AFTER9", "metadata": "{}", "owner_email": "", "revision": 1}
     assert browser.post(page, values).status_code == 302
@@ -147,7 +149,7 @@ def test_the_history_shows_events_by_name_and_no_values(
 
 def test_the_page_names_the_app_and_the_state_of_refresh(browser: Client, account: Account) -> None:
     app = make_app(account, name="Our Linear app")
-    row = make_credential(account, linear_body(app))
+    row = make_credential(account, make_linear_body(app))
     Credential.objects.filter(pk=row.pk).update(refresh_state="needs_reauth")
     shown = text(browser.get(address(Credential, "change", row.pk)))
     assert "Our Linear app" in shown

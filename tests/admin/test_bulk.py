@@ -17,12 +17,12 @@ from events.models import Event
 from oauth_apps.models import OAuthApp
 from tests.admin.pages import address, text
 from tests.factories import (
-    linear_body,
     make_account,
     make_app,
     make_credential,
     make_endpoint,
-    stripe_body,
+    make_linear_body,
+    make_stripe_body,
 )
 from webhooks.models import WebhookDelivery
 
@@ -42,7 +42,7 @@ def act(browser: Client, action: str, *rows: Credential, **typed: Any) -> str:
 
 
 def grant(account: Account, app: OAuthApp, org: str = "org-1", **more: Any) -> Credential:
-    body = linear_body(app, properties={"linear_org_id": org}, **more)
+    body = make_linear_body(app, properties={"linear_org_id": org}, **more)
     return make_credential(account, body)
 
 
@@ -138,7 +138,7 @@ def test_an_import_of_another_grant_ends_it(
 ) -> None:
     row = grant(account, app)
     act(browser, "mark_for_reconnection", row)
-    body = linear_body(app)
+    body = make_linear_body(app)
     body["properties"] |= {"access_token": "lin_second", "refresh_token": "lin_refresh_second"}
     make_credential(account, body)
     row.refresh_from_db()
@@ -146,7 +146,7 @@ def test_an_import_of_another_grant_ends_it(
 
 
 def test_each_row_has_its_line(browser: Client, account: Account, app: OAuthApp) -> None:
-    key = make_credential(account, stripe_body(name="Key"))
+    key = make_credential(account, make_stripe_body(name="Key"))
     one, two = grant(account, app, "org-1", name="One"), grant(account, app, "org-2", name="Two")
     act(browser, "mark_for_reconnection", one)
     said = act(browser, "mark_for_reconnection", key, one, two)
@@ -250,7 +250,7 @@ def test_rows_of_several_providers_are_refused(
 
 def test_one_without_an_app_stays(browser: Client, account: Account) -> None:
     stripe = make_app(account, provider="stripe")
-    row = make_credential(account, stripe_body(name="Key"))
+    row = make_credential(account, make_stripe_body(name="Key"))
     assert "Key: It is of no OAuth app." in act(browser, "move_to_app", row, oauth_app=stripe.pk)
 
 
@@ -295,8 +295,8 @@ def test_where_a_secret_tells_the_account_it_is_part_of_the_new_identity(
 
 
 def test_the_patch_is_merged_into_each(browser: Client, account: Account) -> None:
-    one = make_credential(account, stripe_body(name="One", metadata={"team": "a", "old": 1}))
-    two = make_credential(account, stripe_body(name="Two", metadata={"kept": True}))
+    one = make_credential(account, make_stripe_body(name="One", metadata={"team": "a", "old": 1}))
+    two = make_credential(account, make_stripe_body(name="Two", metadata={"kept": True}))
     patch = json.dumps({"team": "ops", "old": None})
     said = act(browser, "edit_metadata", one, two, patch=patch)
     assert "One: metadata edited." in said
@@ -309,7 +309,7 @@ def test_the_patch_is_merged_into_each(browser: Client, account: Account) -> Non
 
 
 def test_one_that_has_it_already_says_so(browser: Client, account: Account) -> None:
-    row = make_credential(account, stripe_body(name="One", metadata={"team": "ops"}))
+    row = make_credential(account, make_stripe_body(name="One", metadata={"team": "ops"}))
     said = act(browser, "edit_metadata", row, patch='{"team": "ops"}')
     assert "One: has this metadata already." in said
     assert verbs(row) == []
@@ -322,7 +322,7 @@ def test_one_that_has_it_already_says_so(browser: Client, account: Account) -> N
 def test_what_is_no_patch_is_refused_beside_its_box(
     browser: Client, account: Account, patch: str
 ) -> None:
-    row = make_credential(account, stripe_body(metadata={"team": "a"}))
+    row = make_credential(account, make_stripe_body(metadata={"team": "a"}))
     said = act(browser, "edit_metadata", row, patch=patch)
     assert "errorlist" in said
     row.refresh_from_db()
@@ -333,8 +333,8 @@ def test_one_that_would_break_a_rule_stays_and_the_others_change(
     browser: Client, account: Account
 ) -> None:
     full = {f"k{number}": "x" * 1000 for number in range(15)}
-    large = make_credential(account, stripe_body(name="Large", metadata=full))
-    small = make_credential(account, stripe_body(name="Small"))
+    large = make_credential(account, make_stripe_body(name="Large", metadata=full))
+    small = make_credential(account, make_stripe_body(name="Small"))
     said = act(
         browser, "edit_metadata", large, small, patch=json.dumps({"n": "y" * 1000, "m": "z" * 1000})
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from credentials.connect.link_request import Wish
+from credentials.connect.link_request import LinkRequest
 from credentials.connect.links import link_create
 from credentials.connect.models import AuthorizationAttempt, ConnectLink
 from tests.admin.pages import address, errors, text
@@ -46,7 +46,7 @@ def test_a_link_with_an_app(browser, account):
 
 
 def test_deleting_a_link_cancels_it(browser, account):
-    link_create(account_id=account.id, wish=Wish(kind="stripe_key"), actor=TESTER)
+    link_create(account_id=account.id, link_request=LinkRequest(kind="stripe_key"), actor=TESTER)
     link = ConnectLink.objects.get()
     browser.post(address(ConnectLink, "delete", link.pk), {"post": "yes"})
     assert ConnectLink.objects.get().status == "cancelled"

@@ -35,7 +35,7 @@ def test_deleting_many_asks_first_then_says_how_many(browser: Client, account: A
 def test_deleting_too_many_at_once_deletes_none(
     browser: Client, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("common.admin.model_admin.DELETED_AT_ONCE", 1)
+    monkeypatch.setattr("common.admin.model_admin.MAX_BULK_DELETE", 1)
     chosen = [str(make_credential(account).pk) for _ in range(2)]
     action = {"action": "delete_selected", "_selected_action": chosen, "post": "yes"}
     assert "nothing was done" in text(browser.post(LIST, action, follow=True))

@@ -14,11 +14,11 @@ from events.models import Event
 from tests.admin.pages import address, errors, form_values, text
 from tests.factories import (
     TESTER,
-    linear_body,
     make_account,
     make_app,
     make_credential,
-    stripe_body,
+    make_linear_body,
+    make_stripe_body,
 )
 from vault.sealing import Place, unseal
 
@@ -168,7 +168,7 @@ def test_editing_opens_no_seal(browser: Client, credential: Credential, no_unsea
 
 
 def test_a_name_can_be_cleared(browser: Client, account: Account) -> None:
-    credential = make_credential(account, stripe_body(name="Old"))
+    credential = make_credential(account, make_stripe_body(name="Old"))
     _edit(browser, credential, name="", owner_email="")
     credential.refresh_from_db()
     assert credential.name == ""
@@ -181,14 +181,14 @@ def test_saving_nothing_new_writes_no_event(browser: Client, account: Account) -
 
 
 def test_blank_secrets_are_kept(browser: Client, account: Account) -> None:
-    credential = make_credential(account, stripe_body(SECRET))
+    credential = make_credential(account, make_stripe_body(SECRET))
     before = bytes(Credential.objects.get().secrets.blob)  # type: ignore[union-attr]
     assert _edit(browser, credential, name="Renamed").status_code == 302
     assert bytes(Credential.objects.get().secrets.blob) == before  # type: ignore[union-attr]
 
 
 def test_a_typed_secret_rotates(browser: Client, account: Account) -> None:
-    credential = make_credential(account, stripe_body(SECRET))
+    credential = make_credential(account, make_stripe_body(SECRET))
     response = _edit(browser, credential, **{"p-secret": "sk_live_next_CANARY7f3a"})
     assert response.status_code == 302
     row = Credential.objects.get()
@@ -198,7 +198,7 @@ def test_a_typed_secret_rotates(browser: Client, account: Account) -> None:
 
 
 def test_what_comes_with_a_new_token_is_kept_with_it(browser: Client, account: Account) -> None:
-    row = make_credential(account, linear_body(make_app(account)))
+    row = make_credential(account, make_linear_body(make_app(account)))
     typed = {"p-access_token": "lin_next", "p-expires_at": "2030-01-01T00:00:00Z"}
     assert _edit(browser, row, **typed).status_code == 302
     row.refresh_from_db()
@@ -216,13 +216,13 @@ def test_another_property_is_changed_without_the_secret(
 
 
 def test_what_tells_the_upstream_account_is_not_edited(browser: Client, account: Account) -> None:
-    credential = make_credential(account, linear_body(make_app(account)))
+    credential = make_credential(account, make_linear_body(make_app(account)))
     _edit(browser, credential, **{"p-linear_org_id": "org-2"})
     assert Credential.objects.get().properties["linear_org_id"] == "org-1"
 
 
 def test_a_wrong_new_secret_undoes_the_rest(browser: Client, account: Account) -> None:
-    credential = make_credential(account, stripe_body(name="Old"))
+    credential = make_credential(account, make_stripe_body(name="Old"))
     response = _edit(browser, credential, name="New", **{"p-secret": "**********"})
     assert "p-secret" in errors(response)
     assert Credential.objects.get().name == "Old"
@@ -230,7 +230,7 @@ def test_a_wrong_new_secret_undoes_the_rest(browser: Client, account: Account) -
 
 
 def test_a_wrong_edit_changes_nothing(browser: Client, account: Account) -> None:
-    credential = make_credential(account, stripe_body(name="Old"))
+    credential = make_credential(account, make_stripe_body(name="Old"))
     response = _edit(browser, credential, name="New", owner_email="nobody")
     assert response.status_code == 200
     assert "owner_email" in errors(response)
@@ -239,7 +239,7 @@ def test_a_wrong_edit_changes_nothing(browser: Client, account: Account) -> None
 
 
 def test_an_edit_of_what_has_changed_since_is_refused(browser: Client, account: Account) -> None:
-    credential = make_credential(account, stripe_body(name="First"))
+    credential = make_credential(account, make_stripe_body(name="First"))
     page = address(Credential, "change", credential.pk)
     seen = form_values(browser.get(page))
     credential_update(
@@ -262,7 +262,9 @@ def test_the_page_shows_masked_properties_health_and_events(
 
 
 def test_what_is_stored_is_escaped(browser: Client, account: Account) -> None:
-    body = stripe_body(name="<script>alert(1)</script>", metadata={"x": "<img src=x onerror=y>"})
+    body = make_stripe_body(
+        name="<script>alert(1)</script>", metadata={"x": "<img src=x onerror=y>"}
+    )
     credential = make_credential(account, body)
     for page in (LIST, address(Credential, "change", credential.pk)):
         content = browser.get(page).content.decode()

@@ -8,17 +8,21 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account
-from common.health import unknown
+from common.health import build_unknown_health
 from config.dashboard import charts
 from config.dashboard.models import Statistics
-from config.dashboard.statistics import EVERY, refresh_statistics_due, statistics
+from config.dashboard.statistics import REFRESH_INTERVAL, get_statistics, refresh_statistics_if_due
 from credentials.models import Credential
 from tests.admin.pages import text
-from tests.factories import linear_body, make_app, make_credential, stripe_body
+from tests.factories import make_app, make_credential, make_linear_body, make_stripe_body
 
 
 def break_it(row: Credential) -> None:
-    health = {**unknown(timezone.now()), "status": "error", "notes": ["It was refused."]}
+    health = {
+        **build_unknown_health(timezone.now()),
+        "status": "error",
+        "notes": ["It was refused."],
+    }
     Credential.objects.filter(pk=row.pk).update(health=health)
 
 
@@ -30,9 +34,9 @@ def stored() -> dict[str, Any]:
 
 @pytest.fixture
 def some(account: Account) -> None:
-    make_credential(account, linear_body(make_app(account), name="Linear one"))
-    break_it(make_credential(account, stripe_body(name="Broken one")))
-    soon = make_credential(account, stripe_body(name="Ending one"))
+    make_credential(account, make_linear_body(make_app(account), name="Linear one"))
+    break_it(make_credential(account, make_stripe_body(name="Broken one")))
+    soon = make_credential(account, make_stripe_body(name="Ending one"))
     Credential.objects.filter(pk=soon.pk).update(expires_at=timezone.now() + dt.timedelta(days=2))
 
 
@@ -57,7 +61,7 @@ def test_its_links_lead_to_what_they_say(browser: Client) -> None:
 
 @pytest.mark.usefixtures("some")
 def test_of_few_the_counts_agree_with_the_lists_beside_them(browser: Client) -> None:
-    refresh_statistics_due()
+    refresh_statistics_if_due()
     break_it(Credential.objects.get(name="Ending one"))
     assert "Credentials by health: 1 unknown, 0 ok, 0 warn, 2 error." in text(
         browser.get("/admin/")
@@ -68,8 +72,8 @@ def test_of_few_the_counts_agree_with_the_lists_beside_them(browser: Client) -> 
 def test_many_are_not_counted_when_somebody_looks(
     browser: Client, django_assert_max_num_queries: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("config.dashboard.statistics.FEW", 2)
-    refresh_statistics_due()
+    monkeypatch.setattr("config.dashboard.statistics.MAX_LIVE_COUNT", 2)
+    refresh_statistics_if_due()
     with django_assert_max_num_queries(12) as queries:
         shown = text(browser.get("/admin/"))
     assert "Credentials by health: 2 unknown, 0 ok, 0 warn, 1 error." in shown
@@ -81,7 +85,7 @@ def test_many_are_not_counted_when_somebody_looks(
 def test_whether_they_are_few_takes_no_full_count(
     browser: Client, django_assert_max_num_queries: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("config.dashboard.statistics.FEW", 2)
+    monkeypatch.setattr("config.dashboard.statistics.MAX_LIVE_COUNT", 2)
     with django_assert_max_num_queries(12) as queries:
         browser.get("/admin/")
     counts = [q["sql"] for q in queries.captured_queries if "COUNT(" in q["sql"]]
@@ -90,33 +94,35 @@ def test_whether_they_are_few_takes_no_full_count(
 
 
 def test_the_worker_counts_once_in_five_minutes(account: Account) -> None:
-    assert refresh_statistics_due()
+    assert refresh_statistics_if_due()
     make_credential(account)
-    assert not refresh_statistics_due()
+    assert not refresh_statistics_if_due()
     assert stored()["total"] == 0
-    Statistics.objects.update(counted_at=timezone.now() - EVERY - dt.timedelta(seconds=5))
-    assert refresh_statistics_due()
+    Statistics.objects.update(
+        counted_at=timezone.now() - REFRESH_INTERVAL - dt.timedelta(seconds=5)
+    )
+    assert refresh_statistics_if_due()
     assert stored()["total"] == 1
 
 
 @pytest.mark.django_db
 def test_who_finds_a_claim_leaves_it(account: Account) -> None:
     Statistics.objects.create(claimed_until=timezone.now() + dt.timedelta(minutes=1))
-    assert not refresh_statistics_due()
+    assert not refresh_statistics_if_due()
     Statistics.objects.update(claimed_until=timezone.now() - dt.timedelta(minutes=1))
-    assert refresh_statistics_due()
+    assert refresh_statistics_if_due()
 
 
 def test_many_are_left_to_the_worker(
     browser: Client, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("config.dashboard.statistics.FEW", 1)
+    monkeypatch.setattr("config.dashboard.statistics.MAX_LIVE_COUNT", 1)
     for _ in range(2):
         make_credential(account)
-    assert statistics() is None
+    assert get_statistics() is None
     assert "Not counted yet." in text(browser.get("/admin/"))
-    refresh_statistics_due()
-    found = statistics()
+    refresh_statistics_if_due()
+    found = get_statistics()
     assert found is not None
     assert found.total == 2
 
@@ -126,7 +132,7 @@ def test_weeks_add_up(account: Account) -> None:
     now = timezone.now()
     Credential.objects.filter(pk=old.pk).update(created_at=now - dt.timedelta(weeks=60))
     Credential.objects.filter(pk=new.pk).update(created_at=now)
-    refresh_statistics_due()
+    refresh_statistics_if_due()
     weeks = stored()["weeks"]
     assert (weeks[0], weeks[-2], weeks[-1]) == (1, 1, 2)
 
@@ -141,10 +147,10 @@ def test_staff_see_what_they_may(staff_client: Any) -> None:
     ("value", "top"), [(0, 4), (4, 4), (5, 8), (9, 20), (452, 800), (10**6, 2 * 10**6)]
 )
 def test_the_axis_ends_at_a_round_number(value: int, top: int) -> None:
-    assert charts.nice_top(value) == top
+    assert charts.round_up_axis(value) == top
 
 
 def test_a_chart_says_what_it_shows() -> None:
-    shown = charts.over_time(dt.date(2026, 6, 1), [1, 2, 3])
+    shown = charts.draw_line_chart(dt.date(2026, 6, 1), [1, 2, 3])
     assert 'role="img" aria-label="Credentials over 3 weeks: from 1 to 3."' in shown
     assert "style=" not in shown

@@ -8,13 +8,13 @@ from django.test import Client
 
 from accounts.models import Account
 from accounts.otp_devices import Authenticator, RecoveryCode, RecoveryCodes
-from accounts.second_factor import target_of
+from accounts.second_factor import get_event_target_id
 from events.models import Event
-from tests.accounts.factor import KEY, make_authenticator, make_recovery_codes
+from tests.accounts.factor import AUTHENTICATOR_KEY, make_authenticator, make_recovery_codes
 from tests.admin.pages import address, text
 from tests.factories import make_staff
-from tests.project.canaries import leaks
-from vault.sealing import Sealed
+from tests.project.canaries import find_leaks
+from vault.sealing import SealedValue
 
 CODE = "abcdefghabcdefgh"
 
@@ -31,7 +31,7 @@ def other(account: Account) -> User:
 def test_the_list_says_who_has_one_and_opens_no_seal(
     browser: Client, other: User, no_unsealing: None, model: type[Authenticator]
 ) -> None:
-    Authenticator.objects.update(key=Sealed(b"\x00damaged"))
+    Authenticator.objects.update(key=SealedValue(b"\x00damaged"))
     listed = browser.get(address(model, "changelist"))
     assert listed.status_code == 200
     assert other.username in text(listed)
@@ -40,14 +40,14 @@ def test_the_list_says_who_has_one_and_opens_no_seal(
 
 
 def test_no_page_shows_a_key_or_a_code(browser: Client, other: User) -> None:
-    secrets = {"key": KEY.decode(), "code": CODE}
+    secrets = {"key": AUTHENTICATOR_KEY.decode(), "code": CODE}
     for model in (Authenticator, RecoveryCodes):
         pk = model.objects.get().pk
         pages = [address(model, "changelist"), address(model, "change", pk)]
         for page in [*pages, address(model, "history", pk), address(model, "delete", pk)]:
             answer = browser.get(page)
             assert answer.status_code == 200
-            assert not list(leaks(answer.content, secrets.items()))
+            assert not list(find_leaks(answer.content, secrets.items()))
 
 
 @pytest.mark.parametrize("model", [Authenticator, RecoveryCodes])
@@ -61,7 +61,7 @@ def test_removing_either_device_removes_the_whole_factor(
     assert not RecoveryCode.objects.exists()
     event = Event.objects.get(verb="second_factor.removed")
     assert (event.account_id, event.actor) == (account.pk, f"user:{superuser.pk}")
-    assert (event.target_type, event.target_id) == ("user", target_of(other))
+    assert (event.target_type, event.target_id) == ("user", get_event_target_id(other))
 
 
 def test_many_are_removed_at_once(browser: Client, other: User) -> None:

@@ -16,29 +16,29 @@ from django.test import Client, RequestFactory
 from accounts.models import Account
 from accounts.services import session_open
 from common.actors import Actor
-from credentials.connect.link_request import Wish
+from credentials.connect.link_request import LinkRequest
 from credentials.connect.links import link_create
-from credentials.imports.admin_services import draft_make
+from credentials.imports.admin_services import import_draft_create
 from credentials.models import Credential
 from credentials.services.custom_providers import custom_provider_create
 from credentials.services.rotate import credential_rotate
 from oauth_apps.services import oauth_app_update
-from tests.accounts.factor import KEY, make_authenticator, make_recovery_codes
+from tests.accounts.factor import AUTHENTICATOR_KEY, make_authenticator, make_recovery_codes
 from tests.admin.pages import address
 from tests.factories import (
     TESTER,
-    endpoint_body,
     make_app,
     make_credential,
+    make_endpoint_body,
     make_staff,
+    make_stripe_body,
     make_token,
-    stripe_body,
 )
-from tests.project.bodies import good_bodies
-from tests.project.canaries import CANARIES, leaks
+from tests.project.bodies import make_valid_bodies
+from tests.project.canaries import CANARIES, find_leaks
 from tools.staging.pages import pages
 from tools.staging.rows import one_of_each
-from webhooks.services import endpoint_create, secret_rotate, tell
+from webhooks.services import endpoint_create, enqueue_webhook, secret_rotate
 
 CODE = "cnryCode41vbNmQw"
 KNOWN = {
@@ -59,19 +59,24 @@ def secrets(account: Account, superuser: User) -> list[tuple[str, str]]:
     app = make_app(account, client_secret=KNOWN["client secret"])
     changes: Any = {"client_secret": KNOWN["rotated secret"]}
     oauth_app_update(**which, id=app.pk, changes=changes)
-    first, *_ = [make_credential(account, body) for body in good_bodies(str(app.pk))]
+    first, *_ = [make_credential(account, body) for body in make_valid_bodies(str(app.pk))]
     credential_rotate(**which, id=first.pk, properties={"secret": KNOWN["newer key"]})
     _upload(account, superuser)
     other = make_staff()  # Who has a factor has to show it, and the browser has not.
     make_authenticator(other)
     make_recovery_codes(other, CODE)
     handed_out = dict(_handed_out(account, superuser))
-    return [*KNOWN.items(), *handed_out.items(), ("factor", KEY.decode()), ("code", CODE)]
+    return [
+        *KNOWN.items(),
+        *handed_out.items(),
+        ("factor", AUTHENTICATOR_KEY.decode()),
+        ("code", CODE),
+    ]
 
 
 def _upload(account: Account, user: User) -> None:
-    line = json.dumps(stripe_body(KNOWN["posted key"]))
-    draft_make(
+    line = json.dumps(make_stripe_body(KNOWN["posted key"]))
+    import_draft_create(
         account_id=account.pk,
         actor=Actor(name=f"user:{user.pk}"),
         filename="c.ndjson",
@@ -85,11 +90,14 @@ def _handed_out(account: Account, user: User) -> Iterator[tuple[str, str]]:
     which: dict[str, Any] = {"account_id": account.pk, "actor": TESTER}
     yield "token", make_token(account)[8:]
     yield "session", session_open(user=user, **which)[1][13:]
-    yield "link", link_create(wish=Wish(kind="stripe_key"), **which)[1].rpartition("/")[2]
-    id, secret = endpoint_create(**which, **endpoint_body())
+    yield (
+        "link",
+        link_create(link_request=LinkRequest(kind="stripe_key"), **which)[1].rpartition("/")[2],
+    )
+    id, secret = endpoint_create(**which, **make_endpoint_body())
     yield "webhook secret", secret.removeprefix("whsec_")
     yield "newer webhook secret", secret_rotate(**which, id=id).removeprefix("whsec_")
-    tell(account_id=account.pk, type="oauth_app.created", target_id=account.pk)
+    enqueue_webhook(account_id=account.pk, type="oauth_app.created", target_id=account.pk)
 
 
 def _of_every_row(user: User) -> Iterator[str]:
@@ -113,10 +121,10 @@ def test_no_page_of_any_row_shows_what_it_holds(
         assert answer.status_code in {200, 302, 403}, page
         shown += [page.encode(), repr(answer.headers).encode(), answer.content]
     assert len(shown) > 300
-    assert list(leaks(b"\n".join(shown), secrets)) == []
+    assert list(find_leaks(b"\n".join(shown), secrets)) == []
     sessions = [str(row.get_decoded()).encode() for row in BrowserSession.objects.all()]
     assert sessions
-    assert list(leaks(b"\n".join(sessions), secrets)) == []
+    assert list(find_leaks(b"\n".join(sessions), secrets)) == []
 
 
 def test_no_export_holds_one(browser: Client, secrets: list[tuple[str, str]]) -> None:
@@ -125,4 +133,4 @@ def test_no_export_holds_one(browser: Client, secrets: list[tuple[str, str]]) ->
     answer = browser.post(address(Credential, "changelist"), chosen)
     text = b"".join(answer) if answer.streaming else answer.content
     assert len(list(csv.DictReader(text.decode().splitlines()))) == len(ids) > 7
-    assert list(leaks(text, secrets)) == []
+    assert list(find_leaks(text, secrets)) == []

@@ -13,7 +13,7 @@ from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from accounts.groups import PERMISSIONS, groups_ensure
+from accounts.groups import PERMISSIONS, reset_groups
 from accounts.models import Account
 from credentials.models import Credential
 from tests.admin.pages import address, text
@@ -135,7 +135,7 @@ def test_the_migrations_grant_exactly_the_table(name: str) -> None:
 def test_groups_can_be_put_right_again() -> None:
     group = Group.objects.get(name="Viewer")
     group.permissions.clear()
-    groups_ensure()
+    reset_groups()
     assert group.permissions.count() == len(PERMISSIONS["Viewer"])
 
 

@@ -10,26 +10,26 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account
-from credentials.imports.admin_services import drafts_prune
+from credentials.imports.admin_services import import_drafts_prune
 from credentials.imports.models import ImportDraft
 from credentials.models import Credential
 from events.models import Event
 from tests.admin.pages import text
-from tests.factories import make_credential, make_staff, stripe_body
+from tests.factories import make_credential, make_staff, make_stripe_body
 
 UPLOAD = "/admin/credentials/import/"
 MARK = "CANARY7f3a"
 
 
 def line(**more: Any) -> str:
-    return json.dumps(stripe_body(f"sk_live_{MARK}_{len(more)}", **more))
+    return json.dumps(make_stripe_body(f"sk_live_{MARK}_{len(more)}", **more))
 
 
 LINES = "\n".join(
     [
         line(name="First", owner_email="a@acme.example"),
         '{"properties": {"kind": "stripe_key", "scret": "' + MARK + '"}}',
-        json.dumps(stripe_body(f"sk_live_{MARK}_other", name="<b>Second</b>")),
+        json.dumps(make_stripe_body(f"sk_live_{MARK}_other", name="<b>Second</b>")),
         "not json " + MARK,
     ]
 )
@@ -162,7 +162,7 @@ def test_a_draft_lives_an_hour(browser: Client, account: Account) -> None:
     page = draft_page(ImportDraft.objects.get())
     assert browser.post(page, {"confirm": "1"}).status_code == 302
     assert not Credential.objects.exists()
-    assert drafts_prune() == 1
+    assert import_drafts_prune() == 1
 
 
 def test_a_second_upload_replaces_the_first(browser: Client, account: Account) -> None:

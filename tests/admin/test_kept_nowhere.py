@@ -17,14 +17,14 @@ from accounts.models import Account
 from credentials.models import Credential
 from events.models import Event
 from oauth_apps.models import OAuthApp
-from tests.accounts.factor import KEY, make_authenticator, make_recovery_codes
+from tests.accounts.factor import AUTHENTICATOR_KEY, make_authenticator, make_recovery_codes
 from tests.admin.pages import address, all_addresses, form_values, text
-from tests.factories import make_app, make_credential, stripe_body
-from tests.project.canaries import CANARIES, everything_stored, leaks
+from tests.factories import make_app, make_credential, make_stripe_body
+from tests.project.canaries import CANARIES, dump_database, find_leaks
 
 KEYS = {name: CANARIES[name] for name in ("key", "newer key", "part one", "part two", "posted key")}
 OTHERS = {name: CANARIES[name] for name in ("client secret", "rotated secret", "rejected", "login")}
-TYPED = {**KEYS, **OTHERS, "code": "cnryCode41vbNmQw", "factor": KEY.decode()}
+TYPED = {**KEYS, **OTHERS, "code": "cnryCode41vbNmQw", "factor": AUTHENTICATOR_KEY.decode()}
 RECOVERY = TYPED["code"]
 MET = {"credential.rotated", "credential.revealed", "oauth_app.updated", "account.secret_sought"}
 
@@ -99,7 +99,7 @@ class Day:
         self.ask(find, {"account": "", "secret": TYPED["newer key"]})
 
     def files(self) -> None:
-        good = json.dumps(stripe_body(TYPED["part one"]))
+        good = json.dumps(make_stripe_body(TYPED["part one"]))
         bad = json.dumps({"properties": {"kind": "stripe_key", "scret": TYPED["part two"]}})
         upload = "/admin/credentials/import/"
         for content in ("\n".join([good, bad, TYPED["rejected"]]), good):
@@ -124,14 +124,14 @@ class Day:
 
 @pytest.fixture
 def day(account: Account, superuser: User) -> Day:
-    make_credential(account, stripe_body(TYPED["posted key"]))
+    make_credential(account, make_stripe_body(TYPED["posted key"]))
     make_app(account, client_secret=TYPED["client secret"])
     return Day(account, superuser).go()
 
 
 def _found(*where: bytes) -> Iterator[str]:
     for place in where:
-        yield from leaks(place, TYPED.items())
+        yield from find_leaks(place, TYPED.items())
 
 
 def test_a_days_work_leaves_no_secret_behind(day: Day) -> None:
@@ -142,7 +142,7 @@ def test_a_days_work_leaves_no_secret_behind(day: Day) -> None:
     assert list(_found(*day.answers)) == []
     assert list(_found(*day.cookies)) == []
     assert list(_found(*sessions)) == []
-    assert list(_found(everything_stored())) == []
+    assert list(_found(dump_database())) == []
 
 
 def test_a_code_is_not_shown_again_beside_a_wrong_password(account: Account) -> None:
@@ -154,6 +154,6 @@ def test_a_code_is_not_shown_again_beside_a_wrong_password(account: Account) -> 
 def test_a_failed_login_keeps_no_code(superuser: User) -> None:
     typed = {"username": superuser.username, "password": "wrong", "otp": RECOVERY}
     Client().post("/admin/login/", typed)
-    stored = everything_stored()
-    assert list(leaks(stored, [("username", superuser.username)]))
+    stored = dump_database()
+    assert list(find_leaks(stored, [("username", superuser.username)]))
     assert RECOVERY.encode() not in stored

@@ -8,11 +8,11 @@ from django.test import Client
 
 from accounts.models import Account
 from credentials.models import Credential
-from credentials.services.leak_search import Fingerprints
+from credentials.services.leak_search import FingerprintArray
 from credentials.services.rotate import credential_rotate
 from events.models import Event
 from tests.admin.pages import text
-from tests.factories import TESTER, make_account, make_credential, stripe_body
+from tests.factories import TESTER, make_account, make_credential, make_stripe_body
 
 PAGE = "/admin/credentials/credential/find-secret/"
 SECRET = "sk_live_CANARY7f3a"
@@ -25,8 +25,8 @@ def find(browser: Client, account: Account, secret: str = SECRET) -> Any:
 def test_a_pasted_secret_finds_its_credential_and_reads_no_seal(
     browser: Client, account: Account, django_assert_max_num_queries: Any
 ) -> None:
-    make_credential(account, stripe_body(SECRET, name="Leaked one"))
-    make_credential(account, stripe_body(name="Other one"))
+    make_credential(account, make_stripe_body(SECRET, name="Leaked one"))
+    make_credential(account, make_stripe_body(name="Other one"))
     with django_assert_max_num_queries(20) as queries:
         response = find(browser, account)
     statements = " ".join(query["sql"] for query in queries.captured_queries)
@@ -41,7 +41,7 @@ def test_a_pasted_secret_finds_its_credential_and_reads_no_seal(
 
 
 def test_one_that_was_rotated_away_is_found_too(browser: Client, account: Account) -> None:
-    row = make_credential(account, stripe_body(SECRET, name="Rotated one"))
+    row = make_credential(account, make_stripe_body(SECRET, name="Rotated one"))
     credential_rotate(
         account_id=account.pk, id=row.pk, actor=TESTER, properties={"secret": "sk_live_next"}
     )
@@ -49,19 +49,19 @@ def test_one_that_was_rotated_away_is_found_too(browser: Client, account: Accoun
 
 
 def test_another_accounts_is_not_found(browser: Client, account: Account) -> None:
-    make_credential(account, stripe_body(SECRET))
+    make_credential(account, make_stripe_body(SECRET))
     assert "No credential of this account" in text(find(browser, make_account()))
 
 
 def test_it_is_never_in_an_address(browser: Client, account: Account) -> None:
-    make_credential(account, stripe_body(SECRET, name="Leaked one"))
+    make_credential(account, make_stripe_body(SECRET, name="Leaked one"))
     shown = text(browser.get(PAGE, {"account": str(account.pk), "secret": SECRET}))
     assert "Leaked one" not in shown
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no index for it")
 def test_it_is_found_by_its_index(db: None) -> None:
-    rows = Credential.objects.alias(prints=Fingerprints()).filter(prints__jsoncontains=["x"])
+    rows = Credential.objects.alias(prints=FingerprintArray()).filter(prints__jsoncontains=["x"])
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
     assert "credential_fingerprints" in rows.explain()

@@ -13,14 +13,14 @@ from django.utils import timezone
 from accounts.models import Account
 from credentials.models import Credential, CredentialUse
 from tests.admin.pages import address, text
-from tests.factories import linear_body, make_app, make_credential, stripe_body
+from tests.factories import make_app, make_credential, make_linear_body, make_stripe_body
 
 LIST = address(Credential, "changelist")
 
 
 @pytest.fixture
 def three(account: Account) -> list[Credential]:
-    return [make_credential(account, stripe_body(name=f"N{n}")) for n in range(3)]
+    return [make_credential(account, make_stripe_body(name=f"N{n}")) for n in range(3)]
 
 
 def names(response: Any) -> list[str]:
@@ -77,9 +77,11 @@ def rows(account: Account) -> None:
     now = timezone.now()
     ends = {"past": -1, "soon": 3, "month": 20, "later": 90}
     for name, days in ends.items():
-        row = make_credential(account, stripe_body(name=name, metadata={"days": days, "n": name}))
+        row = make_credential(
+            account, make_stripe_body(name=name, metadata={"days": days, "n": name})
+        )
         Credential.objects.filter(pk=row.pk).update(expires_at=now + dt.timedelta(days=days))
-    used = make_credential(account, stripe_body(name="used", metadata={"n": {"a": [1, 2]}}))
+    used = make_credential(account, make_stripe_body(name="used", metadata={"n": {"a": [1, 2]}}))
     CredentialUse.objects.create(credential=used, last_used_at=now - dt.timedelta(hours=1))
 
 
@@ -118,7 +120,7 @@ def test_half_a_metadata_filter_is_said(browser: Client, account: Account) -> No
 
 def test_the_filter_by_app(browser: Client, account: Account) -> None:
     app = make_app(account)
-    make_credential(account, linear_body(app, name="Linear"))
+    make_credential(account, make_linear_body(app, name="Linear"))
     make_credential(account)
     assert listed(browser, oauth_app=str(app.pk)) == ["Linear"]
 
@@ -127,7 +129,7 @@ def test_the_filter_by_app(browser: Client, account: Account) -> None:
 def test_search(browser: Client, account: Account, typed: str) -> None:
     make_credential(account)
     more = {"name": "A Part of it", "external_id": "Ext-9", "owner_email": "ann@acme.example"}
-    sent = linear_body(make_app(account), properties={"linear_org_id": "org-77"}, **more)
+    sent = make_linear_body(make_app(account), properties={"linear_org_id": "org-77"}, **more)
     make_credential(account, sent)
     assert listed(browser, q=typed) == ["A Part of it"]
 

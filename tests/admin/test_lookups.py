@@ -12,7 +12,13 @@ from credentials.models import Credential
 from events.models import Event
 from oauth_apps.models import OAuthApp
 from tests.admin.pages import address
-from tests.factories import linear_body, make_account, make_app, make_credential, stripe_body
+from tests.factories import (
+    make_account,
+    make_app,
+    make_credential,
+    make_linear_body,
+    make_stripe_body,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -64,11 +70,11 @@ def test_secret_columns_are_in_no_list_search_filter_or_order(model: type[Any]) 
 @pytest.fixture
 def rows(account: Account) -> dict[str, Credential]:
     app = make_app(account)
-    named = stripe_body(name="Billing of the north", owner_email="north@acme.example")
+    named = make_stripe_body(name="Billing of the north", owner_email="north@acme.example")
     return {
-        "linear": make_credential(account, linear_body(app, name="Linear")),
+        "linear": make_credential(account, make_linear_body(app, name="Linear")),
         "north": make_credential(account, named),
-        "other": make_credential(make_account(), stripe_body(name="Elsewhere")),
+        "other": make_credential(make_account(), make_stripe_body(name="Elsewhere")),
     }
 
 

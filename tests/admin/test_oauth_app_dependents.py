@@ -11,10 +11,10 @@ from django.test import Client
 from accounts.models import Account
 from common.actors import Actor
 from credentials.admin import oauth_app as page
-from credentials.connect.settings import choose
+from credentials.connect.settings import settings_update
 from oauth_apps.models import OAuthApp
 from tests.admin.pages import address, text
-from tests.factories import linear_body, make_app, make_credential, make_link
+from tests.factories import make_app, make_credential, make_linear_body, make_link
 
 
 def shown(browser: Client, app: OAuthApp, what: str = "change") -> str:
@@ -24,7 +24,7 @@ def shown(browser: Client, app: OAuthApp, what: str = "change") -> str:
 def grants(account: Account, app: OAuthApp, count: int) -> None:
     for number in range(count):
         properties = {"linear_org_id": f"org-{number}"}
-        make_credential(account, linear_body(app, properties=properties))
+        make_credential(account, make_linear_body(app, properties=properties))
 
 
 def test_the_redirect_uri_to_register_is_shown_whole(browser: Client, account: Account) -> None:
@@ -38,7 +38,7 @@ def test_the_redirect_uri_to_register_is_shown_whole(browser: Client, account: A
 def test_the_short_form_is_shown_where_it_was_chosen(browser: Client, account: Account) -> None:
     app = make_app(account)
     changes: Any = {"short_callback": True}
-    choose(account_id=account.pk, app=app, actor=Actor(name="tester"), changes=changes)
+    settings_update(account_id=account.pk, app=app, actor=Actor(name="tester"), changes=changes)
     assert f"{settings.PUBLIC_URL}/link/oauth2/callback/linear</code>" in shown(browser, app)
 
 
@@ -55,7 +55,7 @@ def test_the_dependents_are_counted_and_lead_to_their_list(
 ) -> None:
     app, other = make_app(account), make_app(account)
     grants(account, app, 2)
-    make_credential(account, linear_body(other))
+    make_credential(account, make_linear_body(other))
     link = f"/admin/credentials/credential/?oauth_app={app.pk}"
     said = shown(browser, app)
     assert f'<a href="{link}">2</a>' in said

@@ -9,9 +9,9 @@ from django.test import Client
 from accounts.models import Account
 from events.models import Event
 from oauth_apps.models import OAuthApp, OAuthAppSecret
-from oauth_apps.services import oauth_app_secret
+from oauth_apps.services import oauth_app_reveal_secret
 from tests.admin.pages import address, errors, form_values, text
-from tests.factories import TESTER, linear_body, make_app, make_credential
+from tests.factories import TESTER, make_app, make_credential, make_linear_body
 
 ADD = address(OAuthApp, "add")
 LIST = address(OAuthApp, "changelist")
@@ -35,7 +35,7 @@ def _edit(browser: Client, app: OAuthApp, **typed: str) -> Any:
 
 
 def _newest(app: OAuthApp) -> str:
-    return oauth_app_secret(account_id=app.account_id, id=app.id, actor=TESTER)
+    return oauth_app_reveal_secret(account_id=app.account_id, id=app.id, actor=TESTER)
 
 
 def test_adding_registers_and_seals(browser: Client, account: Account) -> None:
@@ -122,7 +122,7 @@ def test_live_secrets_are_shown_masked_with_their_age(browser: Client, account: 
 
 def test_one_in_use_is_not_deleted_and_the_page_says_why(browser: Client, account: Account) -> None:
     app = make_app(account)
-    make_credential(account, linear_body(app))
+    make_credential(account, make_linear_body(app))
     response = browser.post(address(OAuthApp, "delete", app.pk), {"post": "yes"}, follow=True)
     assert "1 credential" in text(response)
     assert "use" in text(response)
@@ -140,7 +140,7 @@ def test_one_not_in_use_is_deleted_with_its_secrets(browser: Client, account: Ac
 
 def test_deleting_many_keeps_those_in_use_and_says_which(browser: Client, account: Account) -> None:
     used, free = make_app(account, name="Used"), make_app(account)
-    make_credential(account, linear_body(used))
+    make_credential(account, make_linear_body(used))
     chosen = [str(used.pk), str(free.pk)]
     action = {"action": "delete_selected", "_selected_action": chosen, "post": "yes"}
     shown = text(browser.post(LIST, action, follow=True))

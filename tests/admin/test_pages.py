@@ -14,7 +14,7 @@ from accounts.services import session_open
 from credentials.models import Credential
 from oauth_apps.models import OAuthApp
 from oauth_apps.services import oauth_app_update
-from providers.registry import registry
+from providers.registry import get_registry
 from tests.admin.pages import address, all_addresses, text
 from tests.factories import TESTER, make_account, make_app, make_credential, make_staff, make_token
 
@@ -24,7 +24,7 @@ MARK = "CANARY7f3a"
 @pytest.fixture
 def canaries(account: Account, superuser: User) -> list[str]:
     """A row of each kind with a mark in every secret field; what else must never be shown."""
-    for kind in {kind.name: kind for kind in registry().kinds.values()}.values():
+    for kind in {kind.name: kind for kind in get_registry().kinds.values()}.values():
         if kind.provider == "custom":
             continue
         properties = dict(kind.example)

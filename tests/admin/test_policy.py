@@ -9,9 +9,9 @@ from django.test import Client
 
 from accounts.models import Account
 from credentials.models import Credential
-from credentials.proxy.policy import MAX_PATHS, NONE, policy_read, policy_set
+from credentials.proxy.policy import MAX_PATHS, NO_POLICY, policy_read, policy_set
 from events.models import Event
-from providers.registry import registry
+from providers.registry import get_registry
 from tests.admin.pages import address, text
 from tests.factories import TESTER, make_credential
 
@@ -71,7 +71,7 @@ def test_an_operator_sets_it(operator: Client, row: Credential) -> None:
     assert "The policy was saved." in shown
     assert held(row) == WHOLE
     user = operator.session["_auth_user_id"]
-    assert changes(row) == [(f"user:{user}", sorted(NONE))]
+    assert changes(row) == [(f"user:{user}", sorted(NO_POLICY))]
 
 
 def test_saving_what_is_there_writes_nothing(operator: Client, row: Credential) -> None:
@@ -85,7 +85,7 @@ def test_empty_boxes_restrict_nothing(operator: Client, row: Credential) -> None
     give(row, **WHOLE)
     empty = dict.fromkeys(("methods", "paths", "rate_requests", "rate_seconds", "concurrency"), "")
     save(operator, row, **empty)
-    assert held(row) == NONE
+    assert held(row) == NO_POLICY
 
 
 @pytest.mark.parametrize(
@@ -104,9 +104,9 @@ def test_saving_never_lifts_what_allows_nothing(
 
 def test_no_request_can_be_allowed_and_some_again(operator: Client, row: Credential) -> None:
     save(operator, row, paths="/v1/*", nothing="on")
-    assert held(row) == {**NONE, "methods": [], "paths": ["/v1/*"]}
+    assert held(row) == {**NO_POLICY, "methods": [], "paths": ["/v1/*"]}
     operator.post(page(row), {"paths": "/v1/*", "seen": seen(operator, row)})
-    assert held(row) == {**NONE, "paths": ["/v1/*"]}
+    assert held(row) == {**NO_POLICY, "paths": ["/v1/*"]}
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_what_is_no_policy_is_said_beside_its_box(
 ) -> None:
     response = save(operator, row, **typed)
     assert reason in " ".join(response.context["form"].errors[field])
-    assert held(row) == NONE
+    assert held(row) == NO_POLICY
 
 
 def test_what_somebody_changed_since_is_not_undone(operator: Client, row: Credential) -> None:
@@ -163,7 +163,7 @@ def test_a_viewer_may_not_edit(staff_client: Any, row: Credential) -> None:
     viewer = staff_client("Viewer")
     assert viewer.get(page(row)).status_code == 403
     assert viewer.post(page(row), {"methods": "GET", "seen": "{}"}).status_code == 403
-    assert held(row) == NONE
+    assert held(row) == NO_POLICY
 
 
 def test_a_custodian_may(staff_client: Any, row: Credential) -> None:
@@ -187,7 +187,7 @@ def seen(browser: Client, row: Credential) -> str:
 
 
 def test_what_the_provider_allows_is_shown_beside_it(browser: Client, account: Account) -> None:
-    properties = registry().kinds["trello_key"].example
+    properties = get_registry().kinds["trello_key"].example
     row = make_credential(account, {"properties": dict(properties)})
     shown = text(browser.get(address(Credential, "change", row.pk)))
     assert "100 requests in 10 seconds" in shown

@@ -8,26 +8,26 @@ from django.test import Client
 
 from accounts.models import Account
 from credentials.models import Credential, Reveal
-from credentials.services.reveal import AN_HOUR
+from credentials.services.reveal import MAX_REVEALS_PER_HOUR
 from events.models import Event
-from tests.accounts.factor import make_recovery_codes, without_waiting
+from tests.accounts.factor import clear_throttling, make_recovery_codes
 from tests.admin.pages import text
 from tests.factories import (
-    linear_body,
     make_account,
     make_app,
     make_credential,
+    make_linear_body,
     make_staff,
-    stripe_body,
+    make_stripe_body,
 )
-from vault.sealing import SecretUnavailable
+from vault.sealing import SecretUnavailableError
 
 SECRET = "sk_live_CANARY7f3a"
 
 
 @pytest.fixture
 def row(account: Account) -> Credential:
-    return make_credential(account, stripe_body(SECRET))
+    return make_credential(account, make_stripe_body(SECRET))
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_one_secret_is_shown_and_kept_nowhere(custodian: Client, row: Credential
 
 
 def test_of_two_secrets_the_other_stays_hidden(custodian: Client, account: Account) -> None:
-    row = make_credential(account, linear_body(make_app(account)))
+    row = make_credential(account, make_linear_body(make_app(account)))
     shown = text(ask(custodian, row, secret="access_token"))
     assert "lin_oauth_first" in shown
     assert "lin_refresh_first" not in shown
@@ -90,12 +90,16 @@ def test_a_device_asks_for_its_code(custodian: Client, row: Credential) -> None:
         shown = text(ask(custodian, row, **typed))
         assert "The password or the code is wrong." in shown
         assert SECRET not in shown
-    without_waiting()
+    clear_throttling()
     assert SECRET in text(ask(custodian, row, otp="11112222"))
 
 
 def test_the_trail_names_the_one_that_was_shown(custodian: Client, account: Account) -> None:
-    ask(custodian, make_credential(account, linear_body(make_app(account))), secret="access_token")
+    ask(
+        custodian,
+        make_credential(account, make_linear_body(make_app(account))),
+        secret="access_token",
+    )
     assert Event.objects.get(verb="credential.revealed").changed == ["access_token"]
 
 
@@ -110,9 +114,9 @@ def test_one_that_went_meanwhile_is_said_and_none_is_shown(
 
 
 def test_ten_an_hour_over_all_accounts(custodian: Client, other_account: Account) -> None:
-    for _ in range(AN_HOUR):
+    for _ in range(MAX_REVEALS_PER_HOUR):
         ask(custodian, make_credential(make_account()))
-    shown = text(ask(custodian, make_credential(other_account, stripe_body(SECRET))))
+    shown = text(ask(custodian, make_credential(other_account, make_stripe_body(SECRET))))
     assert "in an hour" in shown
     assert SECRET not in shown
 
@@ -127,7 +131,7 @@ def test_a_code_is_not_shown_again(custodian: Client, row: Credential) -> None:
 
 
 def test_ten_an_hour(custodian: Client, row: Credential) -> None:
-    for _ in range(AN_HOUR):
+    for _ in range(MAX_REVEALS_PER_HOUR):
         assert SECRET in text(ask(custodian, row))
     shown = text(ask(custodian, row))
     assert "in an hour" in shown
@@ -153,7 +157,7 @@ def test_a_row_that_does_not_open_says_so(
     custodian: Client, row: Credential, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any) -> None:
-        raise SecretUnavailable()
+        raise SecretUnavailableError()
 
     monkeypatch.setattr("credentials.services.reveal.unseal", refuse)
     assert "cannot be opened" in text(ask(custodian, row))

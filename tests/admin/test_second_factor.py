@@ -13,7 +13,7 @@ from django_otp.oath import totp
 
 from accounts import second_factor
 from accounts.models import Account
-from accounts.otp_devices import Authenticator, RecoveryCode, RecoveryCodes, digest
+from accounts.otp_devices import Authenticator, RecoveryCode, RecoveryCodes, hash_recovery_code
 from events.models import Event
 from tests.admin.pages import text
 from tests.factories import make_account, make_staff
@@ -69,7 +69,10 @@ def test_a_code_turns_it_on_and_ten_recovery_codes_are_shown_once(
     assert not [code for code in codes if code in said]
     event = Event.objects.get(verb="second_factor.set_up")
     assert (event.account_id, event.actor) == (account.pk, f"user:{staff.pk}")
-    assert (event.target_type, event.target_id) == ("user", second_factor.target_of(staff))
+    assert (event.target_type, event.target_id) == (
+        "user",
+        second_factor.get_event_target_id(staff),
+    )
 
 
 def test_the_uri_is_what_apps_read(door: Client, staff: User) -> None:
@@ -111,7 +114,7 @@ def test_a_code_may_be_typed_with_a_space(door: Client) -> None:
 def test_a_key_that_waited_too_long_is_void(door: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     key = offered(door)
     device = Authenticator.objects.get()
-    device.created_at -= second_factor.CONFIRM_WITHIN
+    device.created_at -= second_factor.CONFIRMATION_PERIOD
     device.save()
     assert "start again" in text(post(door, "confirm", code=code_of(key)))
 
@@ -119,7 +122,7 @@ def test_a_key_that_waited_too_long_is_void(door: Client, monkeypatch: pytest.Mo
 def test_another_key_voids_the_one_before(door: Client) -> None:
     first, second = offered(door), offered(door)
     assert first != second
-    assert Authenticator.objects.get().opened() == base64.b32decode(second)
+    assert Authenticator.objects.get().decrypt_key() == base64.b32decode(second)
 
 
 @pytest.mark.parametrize("do", ["offer", "codes", "remove"])
@@ -159,7 +162,7 @@ def test_new_codes_void_those_before(door: Client, staff: User) -> None:
     assert len(fresh) == 10
     assert not set(fresh) & {code, *others}
     held = {bytes(found) for found in RecoveryCode.objects.values_list("digest", flat=True)}
-    assert held == {digest(staff.pk, code) for code in fresh}
+    assert held == {hash_recovery_code(staff.pk, code) for code in fresh}
     assert Event.objects.filter(verb="second_factor.codes_renewed").count() == 1
 
 

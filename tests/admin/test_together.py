@@ -13,17 +13,17 @@ from django.conf import settings
 from django.db import connection
 from django.test import Client
 
-from credentials.imports.admin_services import draft_make
+from credentials.imports.admin_services import import_draft_create
 from credentials.imports.models import ImportDraft
 from credentials.models import Credential, Reveal
-from credentials.services.reveal import AN_HOUR
+from credentials.services.reveal import MAX_REVEALS_PER_HOUR
 from events.models import Event
 from tests.admin.pages import address, form_values, text
-from tests.credentials.proxy.serving import Serving
-from tests.credentials.proxy.wire import Wire, read_to_end
-from tests.factories import TESTER, make_account, make_credential, make_staff, stripe_body
+from tests.credentials.proxy.serving import ServerProcess
+from tests.credentials.proxy.wire import WireResponse, read_to_end
+from tests.factories import TESTER, make_account, make_credential, make_staff, make_stripe_body
 from tests.fakes.fixtures import Process, start
-from tests.threads import at_once
+from tests.threads import run_concurrently
 
 __all__ = ["start"]
 
@@ -40,7 +40,7 @@ def all_go(started: list[Process]) -> list[Any]:
     for process in started:
         process.wait_ready()
     for process in started:
-        process.go()
+        process.release()
     return [process.result() for process in started]
 
 
@@ -50,16 +50,16 @@ def test_of_many_reveals_at_once_ten_are_shown(start: Start) -> None:
     given = {"account": str(row.account_id), "id": str(row.id), "threads": 6}
     found = all_go([start("revealers", **given) for _ in range(3)])
     told = Counter(answer for answers in found for answer in answers)
-    assert told == {"shown": AN_HOUR, "refused": 18 - AN_HOUR}
-    assert Reveal.objects.count() == AN_HOUR
-    assert Event.objects.filter(verb="credential.revealed").count() == AN_HOUR
+    assert told == {"shown": MAX_REVEALS_PER_HOUR, "refused": 18 - MAX_REVEALS_PER_HOUR}
+    assert Reveal.objects.count() == MAX_REVEALS_PER_HOUR
+    assert Event.objects.filter(verb="credential.revealed").count() == MAX_REVEALS_PER_HOUR
 
 
 @processes
 def test_of_two_that_confirm_at_once_one_imports(start: Start) -> None:
     account = make_account()
-    lines = "\n".join(json.dumps(stripe_body()) for _ in range(200)).encode()
-    draft = draft_make(
+    lines = "\n".join(json.dumps(make_stripe_body()) for _ in range(200)).encode()
+    draft = import_draft_create(
         account_id=account.id, actor=TESTER, filename="c", format="ndjson", content=lines
     )
     found = all_go([start("confirmer", id=str(draft.id), actor=TESTER.name) for _ in range(3)])
@@ -71,7 +71,7 @@ def test_of_two_that_confirm_at_once_one_imports(start: Start) -> None:
 
 
 def test_of_two_saves_at_once_one_is_told_that_it_changed() -> None:
-    row = make_credential(make_account(), stripe_body(name="First"))
+    row = make_credential(make_account(), make_stripe_body(name="First"))
     page = address(Credential, "change", row.pk)
     browsers = [Client(), Client()]
     for browser in browsers:
@@ -82,7 +82,7 @@ def test_of_two_saves_at_once_one_is_told_that_it_changed() -> None:
         name = f"By {number}"
         return name, browsers[number].post(page, {**seen, "name": name})
 
-    found = at_once(save, 2)
+    found = run_concurrently(save, 2)
     ((kept, _),) = [(name, answer) for name, answer in found if answer.status_code == 302]
     ((_, told),) = [(name, answer) for name, answer in found if answer.status_code == 200]
     assert "has changed since it was read" in text(told)
@@ -96,7 +96,7 @@ def test_a_file_far_too_large_is_refused_and_kept_nowhere() -> None:
     browser = Client()
     browser.force_login(user)
     browser.get("/admin/credentials/import/")
-    with Serving(settings, str(connection.settings_dict["NAME"]), "serve") as served:
+    with ServerProcess(settings, str(connection.settings_dict["NAME"]), "serve") as served:
         before = max(_memory(pid) for pid in served.workers)
         answer, most = _upload(served, browser)
         assert answer.status == 200
@@ -111,7 +111,7 @@ def _memory(pid: int) -> int:
     return int(line.split()[1]) * 1024
 
 
-def _upload(served: Serving, browser: Client) -> tuple[Wire, int]:
+def _upload(served: ServerProcess, browser: Client) -> tuple[WireResponse, int]:
     """The answer, and the most memory that a worker had meanwhile."""
     token = browser.cookies[settings.CSRF_COOKIE_NAME].value
     session = browser.cookies[settings.SESSION_COOKIE_NAME].value

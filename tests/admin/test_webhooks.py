@@ -10,7 +10,7 @@ from events.models import Event
 from tests.admin.pages import address, errors, form_values, text
 from tests.factories import make_endpoint
 from webhooks.models import WebhookDelivery, WebhookEndpoint, WebhookSecret
-from webhooks.services import tell
+from webhooks.services import enqueue_webhook
 
 ADD = address(WebhookEndpoint, "add")
 LIST = address(WebhookEndpoint, "changelist")
@@ -25,7 +25,7 @@ def endpoint(account: Account) -> WebhookEndpoint:
 
 @pytest.fixture
 def delivery(endpoint: WebhookEndpoint) -> WebhookDelivery:
-    tell(account_id=endpoint.account_id, type="oauth_app.created", target_id=endpoint.id)
+    enqueue_webhook(account_id=endpoint.account_id, type="oauth_app.created", target_id=endpoint.id)
     return WebhookDelivery.objects.get()
 
 
@@ -111,8 +111,8 @@ def test_replaying_makes_it_due(browser: Client, delivery: WebhookDelivery) -> N
 def test_no_more_are_replayed_than_a_page_shows(
     browser: Client, delivery: WebhookDelivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webhooks.admin.REPLAYED_AT_ONCE", 1)
-    tell(account_id=delivery.account_id, type="oauth_app.created", target_id=delivery.id)
+    monkeypatch.setattr("webhooks.admin.MAX_BULK_REPLAY", 1)
+    enqueue_webhook(account_id=delivery.account_id, type="oauth_app.created", target_id=delivery.id)
     chosen = {"action": "replay", "_selected_action": [delivery.pk], "select_across": "1"}
     response = browser.post(DELIVERIES, chosen, follow=True)
     assert "Select at most 1 at once; nothing was done." in text(response)
@@ -122,7 +122,7 @@ def test_no_more_are_replayed_than_a_page_shows(
 def test_many_endpoints_are_deleted_within_bounds(
     browser: Client, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("common.admin.model_admin.DELETED_AT_ONCE", 1)
+    monkeypatch.setattr("common.admin.model_admin.MAX_BULK_DELETE", 1)
     ids = [make_endpoint(account).pk for _ in range(2)]
     chosen = {"action": "delete_selected", "_selected_action": ids, "post": "yes"}
     assert "Select at most 1 at once" in text(browser.post(LIST, chosen, follow=True))

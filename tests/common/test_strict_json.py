@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common import strict_json
-from common.errors import BadRequest, Invalid, TooLarge
+from common.errors import BadRequestError, ContentTooLargeError, InvalidInputError
 
 
 def nested(levels: int) -> dict[str, Any]:
@@ -45,12 +45,12 @@ def nested(levels: int) -> dict[str, Any]:
     ],
 )
 def test_what_is_no_strict_json_is_400(raw):
-    with pytest.raises(BadRequest):
+    with pytest.raises(BadRequestError):
         strict_json.loads(raw)
 
 
 def test_a_refusal_repeats_nothing_that_was_sent():
-    with pytest.raises(BadRequest) as refusal:
+    with pytest.raises(BadRequestError) as refusal:
         strict_json.loads(b'{"secret": "sk_canary", "secret": "sk_canary" ')
     assert "canary" not in refusal.value.detail
 
@@ -64,7 +64,7 @@ def test_reads_what_json_writes(value):
 def test_any_bytes_are_read_or_refused(raw):
     try:
         found = strict_json.loads(raw)
-    except BadRequest:
+    except BadRequestError:
         return
     assert json.loads(raw) == found
 
@@ -72,26 +72,29 @@ def test_any_bytes_are_read_or_refused(raw):
 @pytest.mark.parametrize(
     ("metadata", "error"),
     [
-        (None, Invalid),
-        ([], Invalid),
-        ("x", Invalid),
-        ({"a": "x" * 1025}, Invalid),
-        ({"a": "x" * 17_000}, TooLarge),
-        ({f"k{n}": "x" * 1000 for n in range(20)}, TooLarge),
-        ({"a" * 65: 1}, Invalid),
-        ({"": 1}, Invalid),
-        ({"a\x00": 1}, Invalid),
-        ({"a\u202e": 1}, Invalid),
-        ({"\udfff": 1}, Invalid),
-        ({"a": "\x00"}, Invalid),
-        ({"a": ["\ud800"]}, Invalid),
-        ({f"k{n}": n for n in range(51)}, Invalid),
-        ({"a": [{f"k{n}": n for n in range(25)}, {f"k{n}": n for n in range(25)}]}, Invalid),
-        (nested(9), Invalid),
-        ({"a": 2**53}, Invalid),
-        ({"a": -(2**53)}, Invalid),
-        ({"a": float("inf")}, Invalid),
-        ({"a": 1e20}, Invalid),
+        (None, InvalidInputError),
+        ([], InvalidInputError),
+        ("x", InvalidInputError),
+        ({"a": "x" * 1025}, InvalidInputError),
+        ({"a": "x" * 17_000}, ContentTooLargeError),
+        ({f"k{n}": "x" * 1000 for n in range(20)}, ContentTooLargeError),
+        ({"a" * 65: 1}, InvalidInputError),
+        ({"": 1}, InvalidInputError),
+        ({"a\x00": 1}, InvalidInputError),
+        ({"a\u202e": 1}, InvalidInputError),
+        ({"\udfff": 1}, InvalidInputError),
+        ({"a": "\x00"}, InvalidInputError),
+        ({"a": ["\ud800"]}, InvalidInputError),
+        ({f"k{n}": n for n in range(51)}, InvalidInputError),
+        (
+            {"a": [{f"k{n}": n for n in range(25)}, {f"k{n}": n for n in range(25)}]},
+            InvalidInputError,
+        ),
+        (nested(9), InvalidInputError),
+        ({"a": 2**53}, InvalidInputError),
+        ({"a": -(2**53)}, InvalidInputError),
+        ({"a": float("inf")}, InvalidInputError),
+        ({"a": 1e20}, InvalidInputError),
     ],
 )
 def test_metadata_beyond_the_limits_is_refused(metadata, error):
@@ -115,5 +118,5 @@ def test_metadata_within_the_limits_passes(metadata):
 
 @given(st.recursive(st.none() | st.text() | st.floats(), lambda v: st.dictionaries(st.text(), v)))
 def test_any_metadata_passes_or_is_a_problem(value):
-    with contextlib.suppress(Invalid, TooLarge):
+    with contextlib.suppress(InvalidInputError, ContentTooLargeError):
         assert strict_json.check_metadata(value) is value

@@ -7,7 +7,7 @@ import pytest
 from credentials.models import Credential
 from tests.credentials.upstream import Upstream, upstreams
 from tests.egress.certificates import Authority
-from vault.sealing import Sealed
+from vault.sealing import SealedValue
 
 
 @pytest.fixture(scope="session")
@@ -50,4 +50,4 @@ def break_seal() -> Callable[[Credential], None]:
 
 
 def _damage(row: Credential) -> None:
-    Credential.objects.filter(id=row.id).update(secrets=Sealed(b"\x00damaged"))
+    Credential.objects.filter(id=row.id).update(secrets=SealedValue(b"\x00damaged"))

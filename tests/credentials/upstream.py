@@ -13,10 +13,10 @@ import pytest
 
 from egress import client
 from egress.client import Client
-from egress.deadline import Limits
-from egress.sockets import system_dial
+from egress.deadline import Timeouts
+from egress.sockets import open_connection
 from tests.egress.certificates import Authority
-from tests.egress.servers import Connection, Server, answer
+from tests.egress.servers import Connection, Server, build_response
 
 
 class Request(NamedTuple):
@@ -42,7 +42,9 @@ class Upstream:
         """`path` "": all that nothing else was said for."""
         head = ("Content-Type: application/json", *headers)
         body = json.dumps(document).encode()
-        self.replies[path] = [answer(body, *head, status=f"{status} X") for status in statuses]
+        self.replies[path] = [
+            build_response(body, *head, status=f"{status} X") for status in statuses
+        ]
 
     def hang_up(self) -> None:
         """From now on every connection ends without an answer."""
@@ -56,7 +58,7 @@ class Upstream:
         return [request.target.partition("?")[0] for request in self.requests]
 
     def _script(self, connection: Connection) -> None:
-        while raw := connection.request():
+        while raw := connection.read_request():
             path = _read(raw).target.partition("?")[0]
             replies = self.replies.get(path) or self.replies[""]
             reply = replies.pop(0) if len(replies) > 1 else replies[0]
@@ -88,16 +90,16 @@ def upstreams(
             allow=frozenset((host, 443) for host in found),
             lookup=lambda name: [addresses[name]] if name in addresses else [],
             dial=lambda address, port, seconds: _dial(ports[address], address, seconds),
-            limits=Limits(connect=1, total=2),
+            timeouts=Timeouts(connect=1, total=2),
             tls=authority.trust,
         )
         stack.callback(process.close)
-        monkeypatch.setattr(client, "default_client", lambda: process)
+        monkeypatch.setattr(client, "get_default_client", lambda: process)
         yield found
 
 
 def _dial(port: int, address: str, seconds: float) -> Any:
-    return _Moved(system_dial("127.0.0.1", port, seconds), address)
+    return _Moved(open_connection("127.0.0.1", port, seconds), address)
 
 
 class _Moved:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from egress.client import Client
-from egress.deadline import Limits
+from egress.deadline import Timeouts
 from tests.egress.certificates import Authority
 from tests.egress.servers import Script, Server
 
@@ -47,7 +47,7 @@ def make_client(authority: Authority) -> Iterator[MakeClient]:
             given: dict[str, Any] = {
                 "allow": frozenset((host, server.port) for server in servers),
                 "lookup": lambda name: ["127.0.0.1"],
-                "limits": Limits(connect=1, total=2),
+                "timeouts": Timeouts(connect=1, total=2),
                 "tls": authority.trust,
             } | more
             client = Client(**given)

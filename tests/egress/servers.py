@@ -22,7 +22,7 @@ class Connection:
         self.sock = sock
         self._buffer = b""
 
-    def request(self) -> bytes:
+    def read_request(self) -> bytes:
         """The next request, head and body; b"" when the client has gone."""
         head = self._until(b"\r\n\r\n")
         body = b""
@@ -117,28 +117,28 @@ class Server:
             self.script(Connection(self, sock))
 
 
-def answer(body: bytes = b"hello", *headers: str, status: str = "200 OK") -> bytes:
+def build_response(body: bytes = b"hello", *headers: str, status: str = "200 OK") -> bytes:
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
     return "".join(f"{line}\r\n" for line in lines).encode() + b"\r\n" + body
 
 
-def always(*replies: bytes) -> Script:
+def reply_always(*replies: bytes) -> Script:
     """Each request on a connection has the next of `replies`, the last one for ever."""
 
     def script(connection: Connection) -> None:
         count = 0
-        while connection.request():
+        while connection.read_request():
             connection.send(replies[min(count, len(replies) - 1)])
             count += 1
 
     return script
 
 
-def once(reply: bytes) -> Script:
+def reply_once(reply: bytes) -> Script:
     """One request, one reply, and the connection's end."""
 
     def script(connection: Connection) -> None:
-        connection.request()
+        connection.read_request()
         connection.send(reply)
         if isinstance(connection.sock, ssl.SSLSocket):
             connection.sock = connection.sock.unwrap()

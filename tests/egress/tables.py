@@ -1,5 +1,5 @@
 """Rows of tests that are words."""
 
 
-def words(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     return text.split()

@@ -7,9 +7,9 @@ from django.core.exceptions import ImproperlyConfigured
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egress.allowlist import opened, parse
+from egress.allowlist import allowed_targets, parse_allowlist
 from egress.checks import check_allow
-from tests.egress.tables import words
+from tests.egress.tables import split_words
 
 
 @pytest.mark.parametrize(
@@ -26,13 +26,13 @@ from tests.egress.tables import words
     ],
 )
 def test_targets(text, targets):
-    assert parse(text) == targets
-    assert parse(text.split(",") if text.strip() else []) == targets
+    assert parse_allowlist(text) == targets
+    assert parse_allowlist(text.split(",") if text.strip() else []) == targets
 
 
 @pytest.mark.parametrize(
     "text",
-    words("""
+    split_words("""
     mailhog mailhog: :80 mailhog:0 mailhog:080 mailhog:65536 mailhog:123456 mailhog:http a:80:80
     http://mailhog:80 mailhog:80/ mailhog:80/path *:80 *.corp:80 10.0.0.0/8:80 a@b:80 a_b:80
     a.corp.:80 -a:80 ::1:80 [::1] fd00::1:443 [10.0.0.1]:80 [::0001]:80 0x7f.1:80 127.1:80 010.0.0.1:80
@@ -42,14 +42,14 @@ def test_targets(text, targets):
 )
 def test_odd_values_are_refused_and_name_the_variable(text):
     with pytest.raises(ImproperlyConfigured, match=r"EGRESS_ALLOW: .* is not host:port"):
-        parse(text)
+        parse_allowlist(text)
 
 
 def test_the_setting(settings):
     settings.EGRESS_ALLOW = "mailhog:8025"
-    assert opened() == {("mailhog", 8025)}
+    assert allowed_targets() == {("mailhog", 8025)}
     del settings.EGRESS_ALLOW
-    assert opened() == set()
+    assert allowed_targets() == set()
 
 
 def test_the_check_says_so_before_a_request_needs_it(settings):
@@ -64,7 +64,7 @@ def test_the_check_says_so_before_a_request_needs_it(settings):
 @given(st.text())
 def test_no_text_raises_anything_but_a_refusal(text):
     try:
-        targets = parse(text)
+        targets = parse_allowlist(text)
     except ImproperlyConfigured:
         return
     assert all(host and 0 < port < 65_536 for host, port in targets)

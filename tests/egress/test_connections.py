@@ -12,11 +12,11 @@ import httpcore2
 import pytest
 
 from egress import client
-from egress.deadline import Limits
-from egress.errors import Broken, TooSlow
-from egress.pools import Pools
+from egress.deadline import Timeouts
+from egress.errors import EgressTimeoutError, ProtocolError
+from egress.pools import ConnectionPools
 from egress.requests import Request
-from tests.egress.servers import always, answer, once
+from tests.egress.servers import build_response, reply_always, reply_once
 
 
 def get(server, host: str = "api.test") -> Request:
@@ -25,7 +25,7 @@ def get(server, host: str = "api.test") -> Request:
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 def test_a_connection_is_used_again(serve, make_client, tls, secure):
-    server = serve(always(answer()), tls if secure else None)
+    server = serve(reply_always(build_response()), tls if secure else None)
     client = make_client(server)
     for _ in range(5):
         client.send(get(server))
@@ -33,8 +33,8 @@ def test_a_connection_is_used_again(serve, make_client, tls, secure):
 
 
 def test_each_request_has_its_own_time(serve, make_client):
-    server = serve(always(answer()))
-    client = make_client(server, limits=Limits(total=0.1))
+    server = serve(reply_always(build_response()))
+    client = make_client(server, timeouts=Timeouts(total=0.1))
     for _ in range(6):
         client.send(get(server))
         threading.Event().wait(0.03)
@@ -42,7 +42,7 @@ def test_each_request_has_its_own_time(serve, make_client):
 
 
 def test_a_connection_that_ended_meanwhile_is_not(serve, make_client):
-    server = serve(once(answer()))
+    server = serve(reply_once(build_response()))
     client = make_client(server)
     for _ in range(3):
         assert client.send(get(server)).body == b"hello"
@@ -52,14 +52,14 @@ def test_a_connection_that_ended_meanwhile_is_not(serve, make_client):
 
 def test_nothing_is_tried_twice(serve, make_client):
     def script(connection):
-        connection.request()
-        connection.send(answer())
-        connection.request()  # And hangs up on the second.
+        connection.read_request()
+        connection.send(build_response())
+        connection.read_request()  # And hangs up on the second.
 
     server = serve(script)
     client = make_client(server)
     client.send(get(server))
-    with pytest.raises(Broken):
+    with pytest.raises(ProtocolError):
         client.send(get(server))
     assert (server.connections, len(server.requests)) == (1, 2)
 
@@ -67,7 +67,7 @@ def test_nothing_is_tried_twice(serve, make_client):
 @pytest.mark.parametrize("how", ["left early", "too slow"])
 def test_a_connection_with_half_an_answer_is_not_used_again(serve, make_client, how):
     def script(connection):
-        while connection.request():
+        while connection.read_request():
             connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhel")
 
     server = serve(script)
@@ -77,22 +77,22 @@ def test_a_connection_with_half_an_answer_is_not_used_again(serve, make_client, 
             with client.stream(get(server)) as found:
                 next(iter(found))
         else:
-            with pytest.raises(TooSlow):
-                client.send(get(server), limits=Limits(total=0.03))
+            with pytest.raises(EgressTimeoutError):
+                client.send(get(server), timeouts=Timeouts(total=0.03))
     assert server.connections == 2
 
 
 @pytest.mark.parametrize(
     "reply",
     [
-        answer(b"first"),
-        answer(b""),
-        answer(b"", status="204 X").replace(b"Content-Length: 0\r\n", b""),
+        build_response(b"first"),
+        build_response(b""),
+        build_response(b"", status="204 X").replace(b"Content-Length: 0\r\n", b""),
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ],
 )
 def test_bytes_that_nobody_asked_for_do_not_answer_the_next_request(serve, make_client, reply):
-    server = serve(always(reply + answer(b"poison")))
+    server = serve(reply_always(reply + build_response(b"poison")))
     client = make_client(server)
     for _ in range(3):
         assert client.send(get(server)).body != b"poison"
@@ -101,8 +101,8 @@ def test_bytes_that_nobody_asked_for_do_not_answer_the_next_request(serve, make_
 
 def test_threads_share_a_client(serve, make_client):
     def script(connection):
-        while seen := connection.request():
-            connection.send(answer(seen.split()[1]))
+        while seen := connection.read_request():
+            connection.send(build_response(seen.split()[1]))
 
     server = serve(script)
     client = make_client(server, per_host=4)
@@ -117,22 +117,25 @@ def test_threads_share_a_client(serve, make_client):
 
 
 def test_a_host_that_hangs_does_not_hold_up_another(serve, make_client):
-    slow, quick = serve(lambda connection: connection.pause(2)), serve(always(answer()))
+    slow, quick = (
+        serve(lambda connection: connection.pause(2)),
+        serve(reply_always(build_response())),
+    )
     client = make_client(slow, quick, per_host=1)
     with ThreadPoolExecutor(2) as threads:
-        hanging = threads.submit(client.send, get(slow), limits=Limits(total=0.2))
+        hanging = threads.submit(client.send, get(slow), timeouts=Timeouts(total=0.2))
         while not slow.connections:
             threading.Event().wait(0.001)
-        with pytest.raises(TooSlow, match="stayed busy") as busy:
-            client.send(get(slow), limits=Limits(total=0.03))
+        with pytest.raises(EgressTimeoutError, match="stayed busy") as busy:
+            client.send(get(slow), timeouts=Timeouts(total=0.03))
         assert client.send(get(quick)).body == b"hello"
     slow_one = hanging.exception()
-    assert isinstance(slow_one, TooSlow)
+    assert isinstance(slow_one, EgressTimeoutError)
     assert (busy.value.sent, slow_one.sent) == (False, True)
 
 
 def test_a_fork_makes_connections_of_its_own(serve, make_client):
-    server = serve(always(answer()))
+    server = serve(reply_always(build_response()))
     client = make_client(server)
     client.send(get(server))
     with warnings.catch_warnings():
@@ -150,7 +153,7 @@ def test_a_fork_makes_connections_of_its_own(serve, make_client):
 
 
 def test_a_fork_does_not_wait_for_its_parents_locks(serve, make_client):
-    server = serve(always(answer()))
+    server = serve(reply_always(build_response()))
     client = make_client(server)
     with client._pools._lock, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -164,7 +167,7 @@ def test_a_fork_does_not_wait_for_its_parents_locks(serve, make_client):
 
 
 def test_closing_ends_the_connections(serve, make_client):
-    server = serve(always(answer()))
+    server = serve(reply_always(build_response()))
     client = make_client(server)
     client.send(get(server))
     client.close()
@@ -179,35 +182,35 @@ class FakePool(httpcore2.ConnectionPool):
         self.closed = True
 
 
-def use(pools: Pools, *origins: str) -> list[Any]:
+def use(pools: ConnectionPools, *origins: str) -> list[Any]:
     found: list[Any] = []
     for origin in origins:
-        with pools.lease(origin) as pool:
+        with pools.acquire(origin) as pool:
             found.append(pool)
     return found
 
 
 def test_the_pools_used_last_are_kept():
-    pools = Pools(FakePool, keep=2)
+    pools = ConnectionPools(FakePool, keep=2)
     a, b, again, c = use(pools, "a", "b", "a", "c")
     assert again is a
     assert [pool.closed for pool in (a, b, c)] == [False, True, False]
 
 
 def test_a_pool_in_use_is_not_closed():
-    pools = Pools(FakePool, keep=1)
-    with pools.lease("a") as busy:
+    pools = ConnectionPools(FakePool, keep=1)
+    with pools.acquire("a") as busy:
         assert isinstance(busy, FakePool)
         use(pools, "b", "c", "d")
         assert not busy.closed
-        with pools.lease("a") as same:
+        with pools.acquire("a") as same:
             assert same is busy
     [after] = use(pools, "a")
     assert after is busy
 
 
 def test_a_pool_that_nobody_used_for_long_is_closed():
-    pools = Pools(FakePool, seconds=0.01)
+    pools = ConnectionPools(FakePool, seconds=0.01)
     [old] = use(pools, "a")
     threading.Event().wait(0.02)
     [new] = use(pools, "b")
@@ -235,4 +238,4 @@ def test_threads_that_start_together_share_one_client(monkeypatch, settings):
 
 def _after(start: threading.Barrier) -> Any:
     start.wait(5)
-    return client.default_client()
+    return client.get_default_client()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egress.retry_after import asked_pause
+from egress.retry_after import parse_retry_after
 
 NOW = dt.datetime(2026, 11, 18, 12, 26, 40, tzinfo=dt.UTC)
 SENT = ("date", "Wed, 18 Nov 2026 12:26:40 GMT")
@@ -65,15 +65,15 @@ FORMS = pytest.mark.parametrize("form", [imf, rfc850, asctime], ids=lambda form:
 )
 def test_what_it_asks_for(value, seconds, time_machine):
     time_machine.move_to(NOW, tick=False)
-    assert asked_pause((("retry-after", value),), most=3600) == seconds
+    assert parse_retry_after((("retry-after", value),), maximum=3600) == seconds
 
 
 def test_without_it_there_is_none():
-    assert asked_pause((SENT,), most=3600) is None
+    assert parse_retry_after((SENT,), maximum=3600) is None
 
 
 def test_twice_is_none():
-    assert asked_pause((("retry-after", "5"), ("retry-after", "7")), most=3600) is None
+    assert parse_retry_after((("retry-after", "5"), ("retry-after", "7")), maximum=3600) is None
 
 
 @FORMS
@@ -85,7 +85,7 @@ def test_a_date_counts_from_the_answers_own(form: Callable[[dt.datetime], str], 
     """However far `off` our clock is from theirs."""
     theirs = NOW + dt.timedelta(seconds=off)
     asked = form(theirs + dt.timedelta(seconds=late))
-    found = asked_pause((("retry-after", asked), ("date", imf(theirs))), most=10**5)
+    found = parse_retry_after((("retry-after", asked), ("date", imf(theirs))), maximum=10**5)
     assert found == min(max(late, 0), 10**5)
 
 
@@ -93,7 +93,7 @@ def test_a_date_counts_from_the_answers_own(form: Callable[[dt.datetime], str], 
 def test_a_date_that_nobody_can_read_is_no_date(form, time_machine):
     time_machine.move_to(NOW, tick=False)
     asked = form(NOW + dt.timedelta(seconds=9))
-    assert asked_pause((("retry-after", asked), ("date", "today")), most=3600) == 9
+    assert parse_retry_after((("retry-after", asked), ("date", "today")), maximum=3600) == 9
 
 
 @given(
@@ -101,5 +101,5 @@ def test_a_date_that_nobody_can_read_is_no_date(form, time_machine):
     st.text("0123456789 :,-+GMTWedNov", max_size=40),
 )
 def test_any_value_is_bounded_or_none(value, sent):
-    seconds = asked_pause((("retry-after", value), ("date", sent)), most=3600)
+    seconds = parse_retry_after((("retry-after", value), ("date", sent)), maximum=3600)
     assert seconds is None or 0 <= seconds <= 3600

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from common.errors import Invalid
-from egress.urls import Url, parse
+from common.errors import InvalidInputError
+from egress.urls import Url, parse_url
 
 GOOD = {
     "https://example.com": ("example.com", "/"),
@@ -99,25 +99,25 @@ BAD = {
 @pytest.mark.parametrize("url", GOOD)
 def test_good(url):
     host, target = GOOD[url]
-    assert parse(url) == Url("https", host, 443, target)
+    assert parse_url(url) == Url("https", host, 443, target)
 
 
 @pytest.mark.parametrize("url", BAD)
 def test_bad(url):
-    with pytest.raises(Invalid) as refused:
-        parse(url, field="webhook")
+    with pytest.raises(InvalidInputError) as refused:
+        parse_url(url, field="webhook")
     [reason] = refused.value.fields["webhook"]
     assert BAD[url] in reason
 
 
 def test_a_reason_never_repeats_the_url():
-    with pytest.raises(Invalid) as refused:
-        parse("https://user:hunter2@example.com/?key=hunter2")
+    with pytest.raises(InvalidInputError) as refused:
+        parse_url("https://user:hunter2@example.com/?key=hunter2")
     assert "hunter2" not in f"{refused.value} {refused.value.fields}"
 
 
 def test_printing_a_url_hides_its_path_and_query():
-    assert "hunter2" not in repr(parse("https://example.com/hunter2?key=hunter2"))
+    assert "hunter2" not in repr(parse_url("https://example.com/hunter2?key=hunter2"))
 
 
 ALLOW = frozenset(
@@ -137,7 +137,7 @@ ALLOW = frozenset(
     ],
 )
 def test_what_an_operator_opened(url, authority):
-    assert parse(url, allow=ALLOW).authority == authority
+    assert parse_url(url, allowed=ALLOW).authority == authority
 
 
 @pytest.mark.parametrize(
@@ -156,8 +156,8 @@ def test_what_an_operator_opened(url, authority):
     ],
 )
 def test_and_nothing_beside_it(url):
-    with pytest.raises(Invalid):
-        parse(url, allow=ALLOW)
+    with pytest.raises(InvalidInputError):
+        parse_url(url, allowed=ALLOW)
 
 
 @given(st.text() | st.text().map("https://{}".format) | st.text().map("https://a.example{}".format))
@@ -165,8 +165,8 @@ def test_and_nothing_beside_it(url):
 @example("https://\ud800.com/")
 def test_no_text_raises_anything_but_a_refusal(text):
     try:
-        url = parse(text)
-    except Invalid:
+        url = parse_url(text)
+    except InvalidInputError:
         return
     assert (url.scheme, url.port) == ("https", 443)
     assert url.target.isascii()

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from egress.client import Client
-from egress.deadline import Limits
-from egress.errors import Refused, TooSlow, Unreachable
+from egress.deadline import Timeouts
+from egress.errors import BlockedByPolicyError, ConnectError, EgressTimeoutError
 from egress.requests import Request
-from tests.egress.servers import always, answer
+from tests.egress.servers import build_response, reply_always
 
 PUBLIC = "93.184.216.34"
 REQUEST = Request(
@@ -55,7 +55,7 @@ class Pretender(socket.socket):
 
 def test_a_name_that_changes_its_answer_is_asked_once(make_client):
     network = Network([PUBLIC], ["127.0.0.1"])
-    with pytest.raises(Unreachable):
+    with pytest.raises(ConnectError):
         network.client().send(REQUEST)
     assert network.asked == ["api.test."]
     assert network.dialled == [f"{PUBLIC} 443"]
@@ -64,8 +64,8 @@ def test_a_name_that_changes_its_answer_is_asked_once(make_client):
 def test_and_checked_each_time():
     network = Network([PUBLIC], ["127.0.0.1"])
     checker = network.client()
-    checker.check(REQUEST.url)
-    with pytest.raises(Refused) as refused:
+    checker.check_url(REQUEST.url)
+    with pytest.raises(BlockedByPolicyError) as refused:
         checker.send(REQUEST)
     assert not refused.value.sent
     assert network.dialled == []
@@ -77,21 +77,21 @@ def test_and_checked_each_time():
 )
 def test_mixed_answers_make_no_connection(answers):
     network = Network(answers)
-    with pytest.raises(Refused):
+    with pytest.raises(BlockedByPolicyError):
         network.client().send(REQUEST)
     assert network.dialled == []
 
 
 def test_the_addresses_are_tried_in_turn_and_not_all():
     network = Network(["2606:4700::1", PUBLIC, "1.1.1.1", "1.0.0.1", "8.8.8.8"])
-    with pytest.raises(Unreachable, match="no connection could be made") as unreachable:
+    with pytest.raises(ConnectError, match="no connection could be made") as unreachable:
         network.client().send(REQUEST)
     assert network.dialled == ["2606:4700::1 443", f"{PUBLIC} 443", "1.1.1.1 443", "1.0.0.1 443"]
     assert not unreachable.value.sent
 
 
 def test_an_address_that_swallows_packets_leaves_time_for_the_next(serve, make_client):
-    server = serve(always(answer()))
+    server = serve(reply_always(build_response()))
 
     def dial(address: str, port: int, seconds: float) -> socket.socket:
         if address == "10.0.0.1":
@@ -103,7 +103,7 @@ def test_an_address_that_swallows_packets_leaves_time_for_the_next(serve, make_c
         server,
         dial=dial,
         lookup=lambda name: ["10.0.0.1", "127.0.0.1"],
-        limits=Limits(connect=0.1),
+        timeouts=Timeouts(connect=0.1),
     )
     assert client.send(Request(method="GET", url=server.url())).body == b"hello"
 
@@ -113,19 +113,19 @@ def test_a_connection_that_swallows_packets_is_too_slow():
         threading.Event().wait(seconds)
         raise TimeoutError
 
-    swallowed = client(lookup=lambda name: [PUBLIC], dial=dial, limits=Limits(connect=0.02))
-    with pytest.raises(TooSlow, match="no connection") as slow:
+    swallowed = client(lookup=lambda name: [PUBLIC], dial=dial, timeouts=Timeouts(connect=0.02))
+    with pytest.raises(EgressTimeoutError, match="no connection") as slow:
         swallowed.send(REQUEST)
     assert not slow.value.sent
 
 
 def test_a_peer_that_is_not_the_checked_address_gets_nothing(serve):
-    server = serve(always(answer()))
+    server = serve(reply_always(build_response()))
     misled = client(
         lookup=lambda name: [PUBLIC],
         dial=lambda *_: socket.create_connection(("127.0.0.1", server.port)),
     )
-    with pytest.raises(Refused, match="elsewhere") as refused:
+    with pytest.raises(BlockedByPolicyError, match="elsewhere") as refused:
         misled.send(REQUEST)
     assert not refused.value.sent
     assert server.requests == []
@@ -135,13 +135,13 @@ def test_a_peer_that_has_gone_is_no_connection():
     def dial(*_):
         return socket.socket()  # Not connected: it has no peer.
 
-    with pytest.raises(Unreachable):
+    with pytest.raises(ConnectError):
         client(lookup=lambda name: [PUBLIC], dial=dial).send(REQUEST)
 
 
 def test_the_public_way_whole(serve, authority, tls):
     """https on 443: the name in SNI and Host, without a port, and the certificate's."""
-    server = serve(always(answer()), tls)
+    server = serve(reply_always(build_response()), tls)
     dialled = []
 
     def dial(address: str, port: int, seconds: float) -> socket.socket:
@@ -175,8 +175,8 @@ def test_the_public_way_whole(serve, authority, tls):
 )
 def test_a_refused_url_asks_nobody(url):
     network = Network()
-    for call in (network.client().check, lambda url: network.client().send(get(url))):
-        with pytest.raises(Refused, match=r"^The URL: "):
+    for call in (network.client().check_url, lambda url: network.client().send(get(url))):
+        with pytest.raises(BlockedByPolicyError, match=r"^The URL: "):
             call(url)
     assert network.asked == network.dialled == []
 
@@ -186,25 +186,25 @@ def get(url: str) -> Request:
 
 
 def test_what_is_opened_is_one_host_on_one_port(serve, make_client):
-    server, neighbour = serve(always(answer())), serve(always(answer()))
+    server, neighbour = serve(reply_always(build_response())), serve(reply_always(build_response()))
     opener = make_client(server)
     assert opener.send(get(server.url())).status == 200
     for url in (neighbour.url(), server.url(host="other.test"), server.url(host="127.0.0.1")):
-        with pytest.raises(Refused):
+        with pytest.raises(BlockedByPolicyError):
             opener.send(get(url))
     assert neighbour.connections == 0
 
 
 def test_an_opened_name_does_not_open_metadata(serve, make_client):
-    server = serve(always(answer()))
+    server = serve(reply_always(build_response()))
     client = make_client(server, lookup=lambda name: ["169.254.169.254"])
-    with pytest.raises(Refused):
+    with pytest.raises(BlockedByPolicyError):
         client.send(get(server.url()))
 
 
 def test_check_connects_to_nothing(serve, make_client):
-    server = serve(always(answer()))
-    make_client(server).check(server.url())
+    server = serve(reply_always(build_response()))
+    make_client(server).check_url(server.url())
     assert server.connections == 0
 
 
@@ -212,5 +212,5 @@ def test_check_refuses_what_does_not_resolve():
     def lookup(name: str) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    with pytest.raises(Unreachable, match=r"nxdomain\.test: its name does not resolve"):
-        client(lookup=lookup).check("https://nxdomain.test/")
+    with pytest.raises(ConnectError, match=r"nxdomain\.test: its name does not resolve"):
+        client(lookup=lookup).check_url("https://nxdomain.test/")

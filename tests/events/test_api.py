@@ -6,11 +6,11 @@ import pytest
 from django.db import transaction
 
 from events.models import Event
-from tests.factories import make_account, make_credential, stripe_body
+from tests.factories import make_account, make_credential, make_stripe_body
 
 
 def test_shows_who_did_what(api):
-    id = api.post("/v1/credentials", stripe_body()).json()["id"]
+    id = api.post("/v1/credentials", make_stripe_body()).json()["id"]
     answer = api.get(f"/v1/events?target={id}").json()["data"]
     assert len(answer) == 1
     event = answer[0]

@@ -9,10 +9,10 @@ import pytest
 from django.core.management import call_command
 from django.db import ProgrammingError, connection, transaction
 
-from events.hash_chain import seal_due
+from events.hash_chain import write_next_checkpoint
 from events.models import Event
-from tests.api import Api
-from tests.factories import make_account, make_token, stripe_body
+from tests.api import ApiClient
+from tests.factories import make_account, make_stripe_body, make_token
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "running.md"
 ROLE = "latchkey_app"
@@ -50,14 +50,14 @@ def test_the_document_has_the_grants():
 @pytest.mark.usefixtures("as_service")
 def test_everything_works():
     account = make_account()
-    api = Api(make_token(account))
-    made = api.post("/v1/credentials", stripe_body()).json()
+    api = ApiClient(make_token(account))
+    made = api.post("/v1/credentials", make_stripe_body()).json()
     path = f"/v1/credentials/{made['id']}"
     assert api.patch(path, {"name": "New"}).status_code == 200
     assert api.delete(path).status_code == 204
     verbs = [event["verb"] for event in api.get("/v1/events").json()["data"]]
     assert verbs[:3] == ["credential.deleted", "credential.updated", "credential.created"]
-    seal_due()
+    write_next_checkpoint()
     call_command("verify_events")
 
 

@@ -13,32 +13,32 @@ from django.core.management import call_command
 from django.db import connection
 
 from common.db.ids import uuid7
-from events.hash_chain import seal_due
+from events.hash_chain import write_next_checkpoint
 from events.models import Event, EventSeal
-from events.services import record, record_many
-from events.verification import verify
+from events.services import record_event, record_events
+from events.verification import verify_events
 from tests.factories import TESTER, make_account
 
 
 def happen(account, count: int = 1) -> None:
-    record_many(
+    record_events(
         actor=TESTER,
         account_id=account.id,
         target_type="credential",
-        happenings=[("credential.updated", uuid.uuid4(), ["name"]) for _ in range(count)],
+        events=[("credential.updated", uuid.uuid4(), ["name"]) for _ in range(count)],
     )
 
 
 def seal_all(limit: int = 5) -> int:
     """Seal until all is: another test's transaction in the same cluster may be open for a moment."""
     sealed, until = 0, time.monotonic() + 30
-    while verify().unsealed and time.monotonic() < until:
-        sealed += seal_due(limit=limit)
+    while verify_events().uncovered_events and time.monotonic() < until:
+        sealed += write_next_checkpoint(limit=limit)
     return sealed
 
 
 def faults() -> list[str]:
-    return verify().faults
+    return verify_events().errors
 
 
 def seal_of(event: Event) -> EventSeal:
@@ -55,8 +55,8 @@ def sealed(account) -> list[Event]:
 
 
 def test_everything_is_sealed_in_batches(sealed):
-    found = verify()
-    assert (found.faults, found.unsealed, found.sealed) == ([], 0, len(sealed))
+    found = verify_events()
+    assert (found.errors, found.uncovered_events, found.covered_events) == ([], 0, len(sealed))
     counts = list(
         EventSeal.objects.exclude(count=0).order_by("number").values_list("count", flat=True)
     )
@@ -64,30 +64,32 @@ def test_everything_is_sealed_in_batches(sealed):
 
 
 def test_a_typed_reason_is_sealed_as_the_database_has_it(account):
-    record(
+    record_event(
         actor=TESTER, account_id=account.id, verb="v", target_type="t", target_id=uuid.uuid4(),
         detail={"reason": "<b>Für “Zoë”</b> \\ \" 🔑", "at": 7},
     )  # fmt: skip
     seal_all()
-    assert (verify().faults, verify().unsealed) == ([], 0)
+    assert (verify_events().errors, verify_events().uncovered_events) == ([], 0)
 
 
 def test_positions_are_in_the_order_of_writing(account):
     happen(account, 3)
-    record(actor=TESTER, account_id=account.id, verb="v", target_type="t", target_id=uuid.uuid4())
+    record_event(
+        actor=TESTER, account_id=account.id, verb="v", target_type="t", target_id=uuid.uuid4()
+    )
     positions = list(Event.objects.order_by("id").values_list("position", flat=True))
     assert positions == sorted(position for position in positions if position is not None)
 
 
 def test_sealing_again_without_news_does_nothing(sealed):
     before = EventSeal.objects.count()
-    assert seal_due() == 0
+    assert write_next_checkpoint() == 0
     assert EventSeal.objects.count() == before
 
 
 def test_news_are_sealed_after(sealed, account):
     happen(account, 2)
-    assert verify().unsealed == 2
+    assert verify_events().uncovered_events == 2
     assert seal_all() == 2
     assert faults() == []
 
@@ -181,22 +183,22 @@ def test_a_seal_made_without_the_key_shows(sealed):
 
 
 def test_a_shortened_trail_shows_to_who_knows_a_later_seal(sealed):
-    known = verify().last
+    known = verify_events().latest_checkpoint
     Event.objects.filter(position__gt=sealed[4].position).delete()
     EventSeal.objects.filter(number__gt=seal_of(sealed[4]).number).delete()
     assert faults() == []
-    assert verify(known=known).faults == [f"The seal {known} is not there any more."]
+    assert verify_events(known=known).errors == [f"The seal {known} is not there any more."]
 
 
 def test_a_known_seal_is_found_while_it_is_there(sealed, account):
-    known = verify().last
+    known = verify_events().latest_checkpoint
     happen(account, 3)
     seal_all()
-    assert verify(known=known).faults == []
+    assert verify_events(known=known).errors == []
 
 
 def test_the_keys_are_not_those_of_another_database(sealed, monkeypatch):
-    monkeypatch.setattr("events.hash_chain.signing_key", lambda purpose: b"k" * 32)
+    monkeypatch.setattr("events.hash_chain.get_signing_key", lambda purpose: b"k" * 32)
     assert faults()
 
 
@@ -213,7 +215,9 @@ def test_the_command_says_that_all_is_well_and_what_is_not_sealed_yet(sealed, ac
     happen(account, 2)
     code, out, err = run()
     assert (code, err) == (0, "")
-    assert f" sealed={len(sealed)} unsealed=2 faults=0 last={verify().last}" in out
+    assert (
+        f" sealed={len(sealed)} unsealed=2 faults=0 last={verify_events().latest_checkpoint}" in out
+    )
 
 
 def test_the_command_exits_1_and_names_each_fault(sealed):
@@ -237,8 +241,8 @@ def test_many_workers_at_once_seal_each_event_once():
 
     with ThreadPoolExecutor(4) as pool:
         sealed = sum(pool.map(worker, range(4)))
-    found = verify()
-    assert (found.faults, found.unsealed, found.sealed) == ([], 0, sealed)
+    found = verify_events()
+    assert (found.errors, found.uncovered_events, found.covered_events) == ([], 0, sealed)
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
@@ -258,8 +262,8 @@ def test_events_of_a_long_transaction_are_sealed_after_it_and_none_before():
             )
         happen(account, 3)  # Committed at once, with later positions.
         for _ in range(3):
-            assert seal_due() == 0
-        assert verify().unsealed == 3
+            assert write_next_checkpoint() == 0
+        assert verify_events().uncovered_events == 3
         other.commit()
     finally:
         other.close()
@@ -281,14 +285,14 @@ def test_sealing_goes_on_though_there_is_always_some_transaction_open():
         other.set_autocommit(False)
         with other.cursor() as cursor:
             cursor.execute("SELECT pg_current_xact_id()")
-        seal_due()
+        write_next_checkpoint()
         happen(account)
         other.commit()
         other.close()
     until = time.monotonic() + 30
-    while not verify().sealed and time.monotonic() < until:
-        seal_due()
-    assert verify().sealed
+    while not verify_events().covered_events and time.monotonic() < until:
+        write_next_checkpoint()
+    assert verify_events().covered_events
     assert faults() == []
 
 
@@ -299,4 +303,4 @@ def test_a_database_that_was_restored_elsewhere_is_sealed_on(sealed, account):
     happen(account, 3)
     highest = Event.objects.latest("position").position
     EventSeal.objects.filter(number=last.number).update(mark_position=highest, mark_xact=2**62)
-    assert seal_due() == 3
+    assert write_next_checkpoint() == 3

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from events.formatting import in_words
+from events.formatting import format_change
 
 
 @pytest.mark.parametrize(
@@ -22,4 +22,4 @@ from events.formatting import in_words
     ids=["neither", "changed", "use", "reveal", "other", "foreign"],
 )
 def test_it_is_said_in_words(changed: list[str], detail: Any, said: str) -> None:
-    assert in_words(changed, detail) == said
+    assert format_change(changed, detail) == said

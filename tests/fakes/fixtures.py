@@ -16,14 +16,14 @@ from django.db import connection
 
 from accounts.models import Account
 from credentials.models import Credential
-from credentials.refresh.circuit_breaker import Limits
-from egress.client import default_client
+from credentials.refresh.circuit_breaker import CircuitBreaker
+from egress.client import get_default_client
 from oauth_apps.models import OAuthApp
-from providers.registry import registry
+from providers.registry import get_registry
 from tests.factories import make_app, make_credential
 from tests.fakes.provider import FakeProvider
 from tests.fakes.registry import write_files
-from vault.services import forget_index_key
+from vault.services import clear_index_key_cache
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,31 +31,31 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def provider(settings, tmp_path, monkeypatch) -> Iterator[FakeProvider]:
     """A strict provider, registered as `fake`. `adopt` changes what its file says."""
-    forget_index_key()
+    clear_index_key_cache()
     with FakeProvider() as fake:
-        use(fake, settings, tmp_path)
-        default_client()  # Made once, before threads ask for it.
-        monkeypatch.setattr("credentials.refresh.attempt.limits", Limits())
-        monkeypatch.setattr("credentials.refresh.tasks.limits", Limits())
+        register_provider(fake, settings, tmp_path)
+        get_default_client()  # Made once, before threads ask for it.
+        monkeypatch.setattr("credentials.refresh.attempt.circuit_breaker", CircuitBreaker())
+        monkeypatch.setattr("credentials.refresh.tasks.circuit_breaker", CircuitBreaker())
         yield fake
-        default_client().close()
-    registry.cache_clear()
-    forget_index_key()
+        get_default_client().close()
+    get_registry.cache_clear()
+    clear_index_key_cache()
 
 
-def use(fake: FakeProvider, settings: Any, tmp_path: Path, **refresh: Any) -> None:
+def register_provider(fake: FakeProvider, settings: Any, tmp_path: Path, **refresh: Any) -> None:
     """Register `fake` with this process. `refresh` as in tests.fakes.registry."""
     settings.PROVIDERS_DIR = str(tmp_path / "providers")
     settings.EGRESS_ALLOW = f"127.0.0.1:{fake.port}"
     settings.SPOOL_DIR = str(tmp_path / "spool")
     write_files(tmp_path / "providers", fake.url, **refresh)
-    registry.cache_clear()
+    get_registry.cache_clear()
 
 
 @pytest.fixture
 def facts(provider, settings, tmp_path) -> Callable[..., None]:
     """Change what the provider's file says: `facts(grace_seconds=30)`."""
-    return lambda **refresh: use(provider, settings, tmp_path, **refresh)
+    return lambda **refresh: register_provider(provider, settings, tmp_path, **refresh)
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ class Process:
         line = self.process.stdout.readline()
         assert line.strip() == "ready", line + self.errors()
 
-    def go(self) -> None:
+    def release(self) -> None:
         """Let it begin, with all others that wait."""
         assert self.process.stdin is not None
         self.process.stdin.write("go\n")
@@ -157,7 +157,7 @@ def start(settings) -> Iterator[Callable[..., Process]]:
         process.end()
 
 
-def until(true: Callable[[], Any], *, within: float = 20) -> Any:
+def wait_until(true: Callable[[], Any], *, within: float = 20) -> Any:
     """Wait until `true()` is: what it then returned."""
     ends = time.monotonic() + within
     while not (found := true()):

@@ -10,7 +10,7 @@ from typing import Any
 
 
 @dataclass(eq=False)
-class Family:
+class TokenFamily:
     """What one authorization by one user led to. Of its refresh tokens, one is `current`."""
 
     name: str
@@ -19,7 +19,7 @@ class Family:
     replaced: dict[str, float] = field(default_factory=dict)
 
 
-class Grants:
+class TokenStore:
     """`rotation` none | strict; `grace` seconds in which the token that was just replaced still works;
     `revoke_on_reuse`: using a replaced one later ends the whole family. Thread-safe.
     """
@@ -31,9 +31,9 @@ class Grants:
         self.grace = grace
         self.revoke_on_reuse = revoke_on_reuse
         self.shift = 0.0
-        self.families: dict[str, Family] = {}
+        self.families: dict[str, TokenFamily] = {}
         """The newest of each user. Older ones live on: a user may authorize twice."""
-        self.owners: dict[str, Family] = {}
+        self.owners: dict[str, TokenFamily] = {}
         """Every token ever issued, and the family it is of."""
         self.reuses: list[str] = []
         self.revocations: list[str] = []
@@ -43,7 +43,7 @@ class Grants:
     def authorize(self, name: str) -> dict[str, Any]:
         """A new grant by the user `name`, beside those that they gave before."""
         with self.lock:
-            family = self.families[name] = Family(name, "")
+            family = self.families[name] = TokenFamily(name, "")
             family.current = self._issue("refresh", family)
             return {"refresh_token": family.current, "access_token": self._issue("access", family)}
 
@@ -72,27 +72,27 @@ class Grants:
             if family is not None and (token == family.current or token in family.replaced):
                 family.revoked = True
 
-    def alive(self, access_token: str) -> bool:
+    def is_alive(self, access_token: str) -> bool:
         family = self.owners.get(access_token)
         return family is not None and not family.revoked and access_token.startswith("access-")
 
     def issue_app_token(self) -> str:
         with self.lock:
-            return self._issue("access", Family("app", ""))
+            return self._issue("access", TokenFamily("app", ""))
 
     def now(self) -> float:
         return time.time() + self.shift
 
-    def _in_grace(self, family: Family, token: str) -> bool:
+    def _in_grace(self, family: TokenFamily, token: str) -> bool:
         at = family.replaced.get(token)
         return at is not None and self.now() - at <= self.grace
 
-    def _reused(self, family: Family, token: str) -> None:
+    def _reused(self, family: TokenFamily, token: str) -> None:
         self.reuses.append(token)
         if self.revoke_on_reuse:
             family.revoked = True
 
-    def _issue(self, kind: str, family: Family) -> str:
+    def _issue(self, kind: str, family: TokenFamily) -> str:
         token = f"{kind}-{family.name}-{next(self._numbers)}"
         self.owners[token] = family
         return token

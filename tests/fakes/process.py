@@ -32,8 +32,8 @@ def readers(config: dict[str, Any]) -> list[str]:
     from django.db import connection
 
     from common.actors import Actor
-    from common.errors import Problem
-    from credentials.refresh import fresh_token
+    from common.errors import ServiceError
+    from credentials.refresh import get_fresh_token
 
     actor = Actor(name="reader")
     account_id = uuid.UUID(config["account"])
@@ -41,11 +41,11 @@ def readers(config: dict[str, Any]) -> list[str]:
     def read(number: int) -> str:
         id = uuid.UUID(config["ids"][number % len(config["ids"])])
         try:
-            fresh = fresh_token(
+            fresh = get_fresh_token(
                 account_id=account_id, id=id, actor=actor, force=config.get("force", False)
             )
             return fresh.access_token.expose()
-        except Problem as problem:
+        except ServiceError as problem:
             return str(problem.extra.get("code") or problem.status)
         finally:
             connection.close()
@@ -83,7 +83,7 @@ def revealers(config: dict[str, Any]) -> list[str]:
     from django.db import connection
 
     from common.actors import Actor
-    from common.errors import TooMany
+    from common.errors import TooManyRequestsError
     from credentials.services.reveal import credential_reveal
 
     def reveal(_: int) -> str:
@@ -95,7 +95,7 @@ def revealers(config: dict[str, Any]) -> list[str]:
                 reason="A ticket",
             )
             return "shown"
-        except TooMany:
+        except TooManyRequestsError:
             return "refused"
         finally:
             connection.close()
@@ -108,14 +108,14 @@ def revealers(config: dict[str, Any]) -> list[str]:
 def confirmer(config: dict[str, Any]) -> str:
     """Confirms the import `id` of the staff member `actor`."""
     from common.actors import Actor
-    from common.errors import Problem
-    from credentials.imports.admin_services import draft_import
+    from common.errors import ServiceError
+    from credentials.imports.admin_services import import_draft_run
 
     wait_for_go()
     try:
-        draft_import(id=uuid.UUID(config["id"]), actor=Actor(name=config["actor"]))
+        import_draft_run(id=uuid.UUID(config["id"]), actor=Actor(name=config["actor"]))
         return "imported"
-    except Problem as problem:
+    except ServiceError as problem:
         return problem.detail
 
 
@@ -146,7 +146,11 @@ def crash_at(point: str | None) -> None:
         return
     from credentials.refresh import attempt, outcomes
 
-    call, store, succeeded = attempt.call, outcomes.store, outcomes.succeeded
+    call, store, succeeded = (
+        attempt.call_provider,
+        outcomes.store_token_update,
+        outcomes.store_success,
+    )
 
     def die(*_: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -174,9 +178,9 @@ def crash_at(point: str | None) -> None:
             die()
         return stored
 
-    attempt.call = dying_call
-    outcomes.store = dying_store
-    outcomes.succeeded = dying_succeeded
+    attempt.call_provider = dying_call
+    outcomes.store_token_update = dying_store
+    outcomes.store_success = dying_succeeded
 
 
 ROLES = {

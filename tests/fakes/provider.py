@@ -24,7 +24,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs
 
-from tests.fakes.grants import Grants
+from tests.fakes.grants import TokenStore
 
 LIFETIME = 3600
 
@@ -36,7 +36,7 @@ class FakeProvider:
     """
 
     def __init__(self, *, delay: float = 0, lifetime: int = LIFETIME, **grants: Any) -> None:
-        self.grants = Grants(**grants)
+        self.grants = TokenStore(**grants)
         self.delay = delay
         self.lifetime = lifetime
         self.mode = "ok"
@@ -63,7 +63,7 @@ class FakeProvider:
         self._server.shutdown()
         self._server.server_close()
 
-    def took(self, mode: str, fields: dict[str, str]) -> dict[str, Any]:
+    def record_call(self, mode: str, fields: dict[str, str]) -> dict[str, Any]:
         call = {
             "grant_type": fields.get("grant_type", ""),
             "refresh_token": fields.get("refresh_token", ""),
@@ -121,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/_count":
             return self._json(200, {"calls": len(self.provider.calls)})
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
-        return self._json(200 if self.provider.grants.alive(token) else 401, {})
+        return self._json(200 if self.provider.grants.is_alive(token) else 401, {})
 
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -132,12 +132,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.provider.grants.revoke(fields.get("token", ""))
             return self._json(200, {})
         mode = self.provider.next_mode()
-        call = self.provider.took(mode, fields)
+        call = self.provider.record_call(mode, fields)
         if self.provider.on_call:
             self.provider.on_call()
         if not self._known_client(fields):
             mode = "invalid_client"
-        early, late = BEFORE.get(mode), AFTER.get(mode)
+        early, late = FAILURES_BEFORE_ISSUE.get(mode), FAILURES_AFTER_ISSUE.get(mode)
         if early:
             self._wait()
             call["outcome"] = "refused"
@@ -235,7 +235,7 @@ def _http_date(seconds: float) -> str:
     return format_datetime(moment, usegmt=True)
 
 
-BEFORE: dict[str, Callable[[_Handler], None]] = {
+FAILURES_BEFORE_ISSUE: dict[str, Callable[[_Handler], None]] = {
     "500_before": lambda h: h.raw(500, b"{}"),
     "503_before": lambda h: h.raw(503, b"{}", Retry_After="7"),
     "hang": lambda h: h.hang(),
@@ -252,7 +252,7 @@ BEFORE: dict[str, Callable[[_Handler], None]] = {
 }
 """Modes in which nothing is issued."""
 
-AFTER: dict[str, Callable[[_Handler, dict[str, Any]], None]] = {
+FAILURES_AFTER_ISSUE: dict[str, Callable[[_Handler, dict[str, Any]], None]] = {
     "500_after": lambda h, a: h.raw(500, b"{}"),
     "hang_after": lambda h, a: h.hang(),
     "drip": lambda h, a: h.drip(json.dumps(a).encode()),
@@ -279,7 +279,7 @@ AFTER: dict[str, Callable[[_Handler, dict[str, Any]], None]] = {
 }
 """Modes in which tokens are issued, and the answer does not say so as it should."""
 
-LOSING = frozenset(
+TOKEN_LOSING_MODES = frozenset(
     {"500_after", "hang_after", "drip", "truncated", "html", "gzip_bomb", "reset_after"}
     | {"token_type_mac", "duplicate_keys", "body_2mb", "no_access_token"}
 )

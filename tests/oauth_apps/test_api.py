@@ -6,8 +6,8 @@ import pytest
 
 from events.models import Event
 from oauth_apps.models import OAuthApp, OAuthAppSecret
-from tests.api import Api
-from tests.factories import linear_body, make_app, make_credential, make_token
+from tests.api import ApiClient
+from tests.factories import make_app, make_credential, make_linear_body, make_token
 from vault.sealing import Place, unseal
 
 BODY = {
@@ -148,7 +148,7 @@ def test_an_old_etag_is_412(api, path):
 
 def test_delete_of_one_in_use_is_409_with_the_number(api, account):
     app = make_app(account)
-    make_credential(account, linear_body(app))
+    make_credential(account, make_linear_body(app))
     answer = api.delete(f"/v1/oauth-apps/{app.id}")
     assert (answer.status_code, answer.json()["credentials"]) == (409, 1)
 
@@ -168,7 +168,7 @@ def test_full_secrets_are_shown_on_demand_and_recorded(api, app, path):
 
 
 def test_full_secrets_need_the_reveal_scope_as_well(account, app):
-    reader = Api(make_token(account, "oauth_apps:read"))
+    reader = ApiClient(make_token(account, "oauth_apps:read"))
     answer = reader.get("/v1/oauth-apps?truncate_secrets=false")
     assert (answer.status_code, answer.json()["missing_scope"]) == (403, "credentials:reveal")
     assert reader.get("/v1/oauth-apps?truncate_secrets=true").status_code == 200

@@ -8,7 +8,7 @@ from typing import Any
 from tests.project.canaries import CANARIES
 
 
-def good_bodies(app: str) -> list[dict[str, Any]]:
+def make_valid_bodies(app: str) -> list[dict[str, Any]]:
     """An import body of each of several kinds; the last with the OAuth app `app`."""
     kinds: list[dict[str, Any]] = [
         {"kind": "stripe_key", "secret": CANARIES["key"]},
@@ -27,7 +27,7 @@ def good_bodies(app: str) -> list[dict[str, Any]]:
     return [{"properties": kind} for kind in kinds] + [{"properties": oauth, "oauth_app_id": app}]
 
 
-def wrong_bodies(body: dict[str, Any]) -> list[Any]:
+def make_invalid_bodies(body: dict[str, Any]) -> list[Any]:
     """Bodies, or raw bytes, that an import refuses with a 4xx."""
     properties = body["properties"]
     secret = next(v for v in reversed(properties.values()) if v in CANARIES.values())

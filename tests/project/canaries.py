@@ -36,7 +36,7 @@ CANARIES = {
 }
 
 
-def spellings(secret: str) -> set[bytes]:
+def list_spellings(secret: str) -> set[bytes]:
     """The ways in which `secret` could be written down, and its first 12 characters."""
     raw = secret.encode()
     escaped = json.dumps(secret)[1:-1]
@@ -61,15 +61,15 @@ def spellings(secret: str) -> set[bytes]:
     return found | {line.encode() for line in secret.splitlines() if len(line) > 11}
 
 
-def leaks(where: bytes, secrets: Iterable[tuple[str, str]]) -> Iterator[str]:
+def find_leaks(where: bytes, secrets: Iterable[tuple[str, str]]) -> Iterator[str]:
     for name, secret in secrets:
-        for spelling in spellings(secret):
+        for spelling in list_spellings(secret):
             if spelling in where:
                 at = where.index(spelling)
                 yield f"{name}: …{where[max(0, at - 80) : at + 40]!r}…"
 
 
-def everything_stored() -> bytes:
+def dump_database() -> bytes:
     """Every cell of every table, as bytes."""
     found: list[bytes] = []
     with connection.cursor() as cursor:

@@ -10,20 +10,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from accounts.checks import api_views, stated_scope
-from tests.factories import endpoint_body, stripe_body
+from accounts.checks import get_declared_scope, iter_api_views
+from tests.factories import make_endpoint_body, make_stripe_body
 
 VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
-def app_body(**more: Any) -> dict[str, Any]:
+def make_app_body(**more: Any) -> dict[str, Any]:
     fields = {"provider": "linear", "name": "App", "client_id": "c", "client_secret": "s"}
     return {**fields, **more}
 
 
 BODIES: dict[str, Callable[[], Any]] = {
-    "POST /v1/credentials": stripe_body,
-    "POST /v1/credentials/import": lambda: [stripe_body()],
+    "POST /v1/credentials": make_stripe_body,
+    "POST /v1/credentials/import": lambda: [make_stripe_body()],
     "PATCH /v1/credentials/{pk}": lambda: {"name": "New", "metadata": {"a": 1}},
     "POST /v1/credentials/{pk}/check": lambda: None,
     "POST /v1/credentials/{pk}/report": lambda: {"status": 401},
@@ -46,9 +46,9 @@ BODIES: dict[str, Callable[[], Any]] = {
     "POST /v1/credentials/{pk}/token": lambda: None,
     "PUT /v1/credentials/{pk}/policy": lambda: {"methods": ["GET"]},
     "POST /v1/credentials/{pk}/refresh": lambda: None,
-    "POST /v1/oauth-apps": app_body,
+    "POST /v1/oauth-apps": make_app_body,
     "PATCH /v1/oauth-apps/{pk}": lambda: {"name": "New", "client_secret": "new"},
-    "POST /v1/webhook-endpoints": endpoint_body,
+    "POST /v1/webhook-endpoints": make_endpoint_body,
     "PATCH /v1/webhook-endpoints/{pk}": lambda: {"enabled": False},
     "POST /v1/webhook-endpoints/{pk}/rotate-secret": lambda: {"drop_old_secret": True},
     "POST /v1/webhook-endpoints/{endpoint_id}/deliveries/{pk}/replay": lambda: None,
@@ -95,14 +95,14 @@ class Route:
     def name(self) -> str:
         return f"{self.method} {self.path}"
 
-    def body(self) -> Any:
+    def build_body(self) -> Any:
         """A body that the route accepts; None for verbs that take none."""
         if self.method in {"GET", "DELETE"}:
             return None
         assert self.name in BODIES, f"{self.name} has no sample body in tests/project/routes.py"
         return BODIES[self.name]()
 
-    def at(self, **ids: Any) -> str:
+    def build_path(self, **ids: Any) -> str:
         """The path with the id of the object it names: `ids` maps kinds of objects to theirs."""
         if "{" not in self.path:
             return self.path
@@ -113,11 +113,13 @@ class Route:
         return re.sub(r"\{\w+\}", str(ids[OBJECTS[self.path]]), outer)
 
 
-def routes() -> list[Route]:
+def list_routes() -> list[Route]:
     """One for each route and verb it offers, HEAD and the API's own description left out."""
     found = [
-        Route(method.upper(), template(route), str(stated_scope(view, method, action)))
-        for route, view, methods in api_views()
+        Route(
+            method.upper(), to_path_template(route), str(get_declared_scope(view, method, action))
+        )
+        for route, view, methods in iter_api_views()
         for method, action in methods.items()
         if method != "head"
     ]
@@ -127,17 +129,17 @@ def routes() -> list[Route]:
     )
 
 
-def template(route: str) -> str:
+def to_path_template(route: str) -> str:
     """`v1/^things/(?P<pk>[^/.]+)$` and `v1/things/<str:pk>` as `/v1/things/{pk}`."""
     named = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"{\1}", route)
     named = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", named)
     return "/" + named.replace("^", "").replace("$", "")
 
 
-def paths() -> list[str]:
-    return sorted({route.path for route in routes()})
+def list_paths() -> list[str]:
+    return sorted({route.path for route in list_routes()})
 
 
-def offered(path: str) -> set[str]:
-    verbs = {route.method for route in routes() if route.path == path}
+def list_allowed_methods(path: str) -> set[str]:
+    verbs = {route.method for route in list_routes() if route.path == path}
     return verbs | ({"HEAD"} if "GET" in verbs else set())

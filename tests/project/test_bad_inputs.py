@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.api import Api
+from tests.api import ApiClient
 from tests.project.builders import BODIES, QUERIES
-from tests.project.world import World, stored
+from tests.project.world import World, snapshot_database
 
 ROWS = [
     json.loads(line)
@@ -23,24 +23,24 @@ PROBLEM = {"type", "title", "status", "detail", "summary", "request_id"}
 def test_bad_input(db, row):
     world = World()
     request = _request(world, row)
-    before = stored()
-    answer = Api(world.token).send(**request)
+    before = snapshot_database()
+    answer = ApiClient(world.token).send(**request)
     seen = f"{row['why']}: {answer.status_code} {answer.content[:300]!r}"
     assert answer.status_code == row["code"], seen
-    shape(request["path"], answer)
+    find_shape_error(request["path"], answer)
     assert b"hush" not in answer.content, seen
     assert world.token.encode() not in answer.content, seen
     for name in row.get("has", ()):
         assert name in answer.headers, seen
     if row["code"] >= 400 or row.get("same"):
-        assert stored() == before, f"{row['why']}: something was stored"
+        assert snapshot_database() == before, f"{row['why']}: something was stored"
     for path, value in row.get("shows", {}).items():
         assert _at(answer.json(), path) == value
     if "says" in row:
         assert row["says"] in answer.content.decode().lower(), seen
 
 
-def shape(path: str, answer: Any) -> None:
+def find_shape_error(path: str, answer: Any) -> None:
     """The answer is in the shape of its API: JSON always, and for refusals the API's own."""
     document = answer.json()
     assert answer["X-Request-Id"]
@@ -73,14 +73,14 @@ def _check_reasons(errors: Any) -> None:
 
 
 def _request(world: World, row: dict[str, Any]) -> dict[str, Any]:
-    method, path = world.fill(row["call"]).split(" ", 1)
+    method, path = world.substitute(row["call"]).split(" ", 1)
     if "build_query" in row:
         path += "?" + QUERIES[row["build_query"]]()
     if "build" in row:
         body = BODIES[row["build"]]()
     else:
-        body = world.fill(row.get("body", "")).encode("utf-8", "surrogatepass")
-    headers = {name: world.fill(value) for name, value in row.get("headers", {}).items()}
+        body = world.substitute(row.get("body", "")).encode("utf-8", "surrogatepass")
+    headers = {name: world.substitute(value) for name, value in row.get("headers", {}).items()}
     if "body" in row and not body:
         # A client that sends nothing still says so; Django's would leave both headers out.
         headers = {"Content-Type": "application/json", "Content-Length": "0", **headers}

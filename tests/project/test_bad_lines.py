@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from credentials.models import Credential
-from tests.api import Api
-from tests.factories import stripe_body
+from tests.api import ApiClient
+from tests.factories import make_stripe_body
 from tests.project.test_bad_inputs import ROWS
 from tests.project.world import World
 
@@ -32,17 +32,17 @@ def named(rows: list[dict[str, Any]]) -> Any:
 
 
 def imported(world: World, body: bytes, kind: str, query: str = "") -> Any:
-    return Api(world.token).post(IMPORT + query, body, content_type=kind)
+    return ApiClient(world.token).post(IMPORT + query, body, content_type=kind)
 
 
 def ndjson(world: World, row: dict[str, Any]) -> bytes:
-    good = [json.dumps(stripe_body()).encode() for _ in range(2)]
-    return b"\n".join([good[0], world.fill(row["body"]).encode(), good[1]])
+    good = [json.dumps(make_stripe_body()).encode() for _ in range(2)]
+    return b"\n".join([good[0], world.substitute(row["body"]).encode(), good[1]])
 
 
 def array(world: World, row: dict[str, Any]) -> bytes:
-    good = [json.dumps(stripe_body()) for _ in range(2)]
-    return f"[{good[0]},{world.fill(row['body'])},{good[1]}]".encode()
+    good = [json.dumps(make_stripe_body()) for _ in range(2)]
+    return f"[{good[0]},{world.substitute(row['body'])},{good[1]}]".encode()
 
 
 def check_report(answer: Any, why: str) -> None:
@@ -102,13 +102,13 @@ def test_an_element_that_is_no_object_is_rejected(db, element, kind):
 def test_an_import_without_a_line_is_400(db, body):
     world = World()
     headers = {"Content-Type": "application/x-ndjson", "Content-Length": str(len(body))}
-    answer = Api(world.token).post(IMPORT, body, headers=headers)
+    answer = ApiClient(world.token).post(IMPORT, body, headers=headers)
     assert answer.status_code == 400, answer.content
 
 
 @pytest.mark.parametrize("bytes_", [b"\xff\xfe{}", b"\xef\xbb\xbf{}", b"\xed\xa0\x80", b"\x00"])
 def test_a_line_that_is_no_utf_8_json_is_rejected(db, bytes_):
-    good = json.dumps(stripe_body()).encode()
+    good = json.dumps(make_stripe_body()).encode()
     answer = imported(World(), good + b"\n" + bytes_ + b"\n", "application/x-ndjson")
     assert answer.status_code == 200, answer.content
     assert (answer.json()["created"], answer.json()["rejected"]) == (1, 1)
@@ -116,7 +116,7 @@ def test_a_line_that_is_no_utf_8_json_is_rejected(db, bytes_):
 
 @pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
 def test_a_line_of_more_than_64_kib_stores_nothing_at_all(db, kind):
-    good, long = json.dumps(stripe_body()), json.dumps(stripe_body("hush" * 20_000))
+    good, long = json.dumps(make_stripe_body()), json.dumps(make_stripe_body("hush" * 20_000))
     body = f"[{good},{long}]" if kind == "application/json" else f"{good}\n{long}\n"
     answer = imported(World(), body.encode(), kind)
     assert answer.status_code == 413, answer.content
@@ -124,14 +124,14 @@ def test_a_line_of_more_than_64_kib_stores_nothing_at_all(db, kind):
 
 
 def test_an_import_may_be_larger_than_one_body(db):
-    lines = [json.dumps(stripe_body(metadata={"a": "x" * 1000})) for _ in range(300)]
+    lines = [json.dumps(make_stripe_body(metadata={"a": "x" * 1000})) for _ in range(300)]
     answer = imported(World(), "\n".join(lines).encode(), "application/x-ndjson")
     assert answer.status_code == 200, answer.content
     assert answer.json()["created"] == 300
 
 
 def test_an_import_of_more_than_ten_mebibytes_stores_nothing(db):
-    line = json.dumps(stripe_body()).encode() + b"\n"
+    line = json.dumps(make_stripe_body()).encode() + b"\n"
     answer = imported(World(), line + b" " * (10 * 1024 * 1024), "application/x-ndjson")
     assert answer.status_code == 413
     assert not Credential.objects.exists()

@@ -8,16 +8,16 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Account
-from common.actors import command
-from config.demo import RETURN_TO, fill
-from config.demo_history import enliven
+from common.actors import get_command_actor
+from config.demo import RETURN_TO, import_sample_data
+from config.demo_history import simulate_history
 from credentials.health.models import NoticeMail
 from credentials.models import Credential
 from oauth_apps.models import OAuthApp
-from tests.api import Api
-from tests.factories import make_account, make_credential, make_token, stripe_body
+from tests.api import ApiClient
+from tests.factories import make_account, make_credential, make_stripe_body, make_token
 
-ACTOR = command("demo")
+ACTOR = get_command_actor("demo")
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def account(db: None) -> Account:
 
 def some(account: Account, count: int) -> None:
     for number in range(count):
-        body = stripe_body(name=f"Key {number}", owner_email="ann@example.com")
+        body = make_stripe_body(name=f"Key {number}", owner_email="ann@example.com")
         make_credential(account, body)
 
 
@@ -38,7 +38,7 @@ def lives(account: Account) -> list[tuple[str, bool]]:
 
 def test_it_has_every_status_ends_and_a_past(account):
     some(account, 60)
-    enliven(account_id=account.id, actor=ACTOR)
+    simulate_history(account_id=account.id, actor=ACTOR)
     rows = Credential.objects.all()
     assert {row.health_status for row in rows} == {"ok", "warn", "error", "unknown"}
     assert rows.filter(expires_at__lt=timezone.now() + dt.timedelta(days=7)).exists()
@@ -52,13 +52,13 @@ def test_it_is_the_same_each_time(account):
     some(account, 30)
     some(other, 30)
     for each in (account, other):
-        enliven(account_id=each.id, actor=ACTOR)
+        simulate_history(account_id=each.id, actor=ACTOR)
     assert lives(account) == lives(other)
 
 
 def test_no_note_claims_a_providers_word_and_nobody_is_written_to(account):
     some(account, 60)
-    enliven(account_id=account.id, actor=ACTOR)
+    simulate_history(account_id=account.id, actor=ACTOR)
     for row in Credential.objects.exclude(health_status="unknown"):
         assert any(note.startswith("Sample data: ") for note in row.health["notes"])
         assert not any("Stripe" in note for note in row.health["notes"])
@@ -67,8 +67,8 @@ def test_no_note_claims_a_providers_word_and_nobody_is_written_to(account):
 
 def test_a_connect_link_can_be_made_as_readme_prints_it(account, monkeypatch):
     monkeypatch.setattr("config.demo.PER_KIND", 0)
-    fill(account_id=account.id, actor=ACTOR)
-    api = Api(make_token(account))
+    import_sample_data(account_id=account.id, actor=ACTOR)
+    api = ApiClient(make_token(account))
     app = OAuthApp.objects.get(provider="zoom")
     link = api.post("/v1/connect-links", {"oauth_app_id": str(app.id), "return_to": RETURN_TO})
     assert link.status_code == 201

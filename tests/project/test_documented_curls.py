@@ -18,10 +18,10 @@ from tests.factories import (
     make_app,
     make_credential,
     make_staff,
+    make_stripe_body,
     make_token,
-    stripe_body,
 )
-from vault.services import forget_index_key
+from vault.services import clear_index_key_cache
 
 CALLS = json.loads((Path(__file__).parent.parent / "data/documented_calls.json").read_text())
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -34,17 +34,19 @@ TYPES: dict[str, Callable[[Any], bool]] = {
     "integer": lambda v: type(v) is int,
     "integer or null": lambda v: v is None or type(v) is int,
     "object": lambda v: isinstance(v, dict),
-    "time": lambda v: isinstance(v, str) and v.endswith("Z") and datetimes.parse(v) is not None,
+    "time": lambda v: (
+        isinstance(v, str) and v.endswith("Z") and datetimes.parse_rfc3339(v) is not None
+    ),
 }
 
 
 @pytest.fixture
 def names(live_server):
     """What stands for the documents' placeholders."""
-    forget_index_key()
+    clear_index_key_cache()
     account = make_account("Acme")
     app = make_app(account, "stripe")
-    body = stripe_body(metadata={"custom_property": 42}, oauth_app_id=str(app.id))
+    body = make_stripe_body(metadata={"custom_property": 42}, oauth_app_id=str(app.id))
     yield {
         "HOST": live_server.url,
         "TOKEN": make_token(account),
@@ -53,7 +55,7 @@ def names(live_server):
         "SESSION": "",
     }
     # The key goes with the database's rows.
-    forget_index_key()
+    clear_index_key_cache()
 
 
 def curl(arguments: list[str], names: dict[str, str]) -> tuple[int, str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.api import Api
+from tests.api import ApiClient
 from tests.project.world import World
 
 TEXT_FILTERS = [
@@ -21,6 +21,6 @@ BLANKS = ["%20", "+", "%09%0D%0A", "%E3%80%80"]
 @pytest.mark.parametrize(("path", "name"), TEXT_FILTERS)
 def test_a_blank_filter_finds_nothing(db, path, name, blank):
     world = World()
-    world.settle()
-    answer = Api(world.token).get(f"{path}?{name}={blank}")
+    world.create_rows()
+    answer = ApiClient(world.token).get(f"{path}?{name}={blank}")
     assert answer.status_code == 400 or answer.json()["data"] == []

@@ -16,9 +16,9 @@ import pytest
 from django.core.management import call_command
 from django.db import transaction
 
-from tests.api import Api
-from tests.project.canaries import CANARIES, everything_stored, leaks, spellings
-from tests.project.routes import routes
+from tests.api import ApiClient
+from tests.project.canaries import CANARIES, dump_database, find_leaks, list_spellings
+from tests.project.routes import list_routes
 from tests.project.walk import Walk
 
 # The walk has a transaction of its own; this is what makes the database be there.
@@ -53,17 +53,17 @@ def left(django_db_setup, django_db_blocker) -> Iterator[dict[str, Any]]:
     block: Any = transaction.atomic()
     block._from_testcase = True  # Egress refuses to wait in any other.
     with django_db_blocker.unblock(), block, pytest.MonkeyPatch.context() as patch:
-        walk = Walk(patch).go()
+        walk = Walk(patch).run()
         yield {
             "walk": walk,
-            "answers": b"\n\n".join(walk.answers),
-            "tables": everything_stored(),
-            "events": Api(walk.token).get("/v1/events?limit=200").content,
-            "in full": Api(walk.token).get("/v1/oauth-apps?truncate_secrets=false"),
+            "answers": b"\n\n".join(walk.responses),
+            "tables": dump_database(),
+            "events": ApiClient(walk.token).get("/v1/events?limit=200").content,
+            "in full": ApiClient(walk.token).get("/v1/oauth-apps?truncate_secrets=false"),
             "export ndjson": _printed("export_credentials", walk, format="ndjson"),
             "export csv": _printed("export_credentials", walk, format="csv"),
             "import": _import(walk),
-            "tables after": everything_stored(),
+            "tables after": dump_database(),
             "log": "\n".join(log.lines).encode(),
         }
         transaction.set_rollback(True)
@@ -103,7 +103,7 @@ def held(walk: Walk) -> list[tuple[str, str]]:
     ["answers", "log", "tables", "tables after", "events", "export ndjson", "export csv", "import"],
 )
 def test_no_secret_is_in(left, place):
-    assert list(leaks(left[place], [*SECRETS, *held(left["walk"])])) == []
+    assert list(find_leaks(left[place], [*SECRETS, *held(left["walk"])])) == []
 
 
 @pytest.mark.parametrize(
@@ -120,13 +120,13 @@ def test_no_secret_is_in(left, place):
     ],
 )
 def test_the_search_looks_where_something_is(left, place, known):
-    assert list(leaks(left[place], [("known", known)]))
+    assert list(find_leaks(left[place], [("known", known)]))
 
 
 def test_a_secret_in_full_is_shown_to_who_may_see_it_alone(left):
     answer = left["in full"]
     assert answer.status_code == 200
-    assert {n for n, secret in SECRETS if any(leaks(answer.content, [(n, secret)]))} == {"pem"}
+    assert {n for n, secret in SECRETS if any(find_leaks(answer.content, [(n, secret)]))} == {"pem"}
     assert answer["Cache-Control"] == "no-store"
 
 
@@ -136,7 +136,7 @@ def test_the_walk_takes_every_route_that_writes(left):
         return called.replace("{pk}/deliveries", "{endpoint_id}/deliveries")
 
     taken = {template(call) for call, _ in left["walk"].seen} | {"POST /api/auth/login"}
-    missing = {route.name for route in routes() if route.method != "GET"} - taken
+    missing = {route.name for route in list_routes() if route.method != "GET"} - taken
     assert missing <= {"DELETE /api/credentials/{pk}"}
 
 
@@ -147,5 +147,5 @@ def test_the_walk_meets_every_refusal(left):
 
 @pytest.mark.parametrize("name", CANARIES)
 def test_a_secret_is_found_in_each_spelling(name):
-    for spelling in spellings(CANARIES[name]):
-        assert list(leaks(b"before " + spelling + b" after", [(name, CANARIES[name])]))
+    for spelling in list_spellings(CANARIES[name]):
+        assert list(find_leaks(b"before " + spelling + b" after", [(name, CANARIES[name])]))

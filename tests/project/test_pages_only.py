@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
-from tests.api import Api
+from tests.api import ApiClient
 
 
-def test_the_api_has_no_cookie_and_no_page_policy(api: Api) -> None:
+def test_the_api_has_no_cookie_and_no_page_policy(api: ApiClient) -> None:
     answer = api.get("/v1/credentials")
     assert not answer.cookies
     assert "Content-Security-Policy" not in answer

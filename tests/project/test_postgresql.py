@@ -11,7 +11,7 @@ from django.db import connection
 from accounts.models import Account
 from config.postgresql.base import has_ended
 from credentials.core import queries
-from tests.api import Api
+from tests.api import ApiClient
 from tests.factories import make_credential
 
 pytestmark = pytest.mark.skipif(
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_connection_that_the_server_ended_is_not_used_again(api: Api) -> None:
+def test_a_connection_that_the_server_ended_is_not_used_again(api: ApiClient) -> None:
     connection.ensure_connection()
     held = connection.connection
     connection.close()
@@ -53,7 +53,7 @@ def test_a_list_without_filters_reads_one_index_in_its_order(account: Account) -
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(note):
-        queries.newest(account.id, 51)
+        queries.fetch_newest(account.id, 51)
     ((sql, params),) = seen
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")

@@ -8,17 +8,17 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from tests.api import Api
+from tests.api import ApiClient
 from tests.factories import (
-    linear_body,
     make_app,
     make_credential,
     make_endpoint,
+    make_linear_body,
     make_link,
-    stripe_body,
+    make_stripe_body,
 )
 from tests.project.world import World
-from webhooks.services import tell
+from webhooks.services import enqueue_webhook
 
 BEARER = 1
 """Finding the token; noting its use comes at most once a minute, and is made before counting."""
@@ -50,25 +50,27 @@ def world(db) -> World:
     world = World()
     fill(world, 3)
     # The first call notes the token's use, and opens the index key.
-    Api(world.token).get("/v1/credentials?limit=1")
+    ApiClient(world.token).get("/v1/credentials?limit=1")
     return world
 
 
 def fill(world: World, count: int) -> None:
     world.endpoint  # noqa: B018 - made before what it is told of
     for _ in range(count):
-        body = stripe_body(metadata={"a": 1}, oauth_app_id=str(world.app.id))
+        body = make_stripe_body(metadata={"a": 1}, oauth_app_id=str(world.app.id))
         make_credential(world.account, body)
         make_app(world.account, "stripe")
         make_endpoint(world.account)
         make_link(world.account)
-        tell(account_id=world.account.id, type="oauth_app.updated", target_id=world.app.id)
-    world.settle()
+        enqueue_webhook(
+            account_id=world.account.id, type="oauth_app.updated", target_id=world.app.id
+        )
+    world.create_rows()
 
 
 def statements(world: World, method: str, path: str, body: Any = None) -> list[str]:
     with CaptureQueriesContext(connection) as captured:
-        answer = Api(world.token).send(method, world.fill(path), body)
+        answer = ApiClient(world.token).send(method, world.substitute(path), body)
     assert answer.status_code == 200, answer.content
     # The index key is remembered once it is committed, which a test's transaction never is.
     return [
@@ -101,7 +103,7 @@ def test_a_list_counts_nothing_and_skips_nothing(world, path):
 @pytest.mark.parametrize("path", [path for path in LISTS if "?" not in path])
 def test_a_next_page_takes_what_the_first_took(world, path):
     first = statements(world, "GET", f"{path}?limit=2")
-    answer = Api(world.token).get(world.fill(f"{path}?limit=2"))
+    answer = ApiClient(world.token).get(world.substitute(f"{path}?limit=2"))
     follow = answer["Link"].partition("<")[2].partition(">")[0].removeprefix("http://testserver")
     assert "cursor=" in follow
     second = statements(world, "GET", follow)
@@ -110,8 +112,8 @@ def test_a_next_page_takes_what_the_first_took(world, path):
 
 
 def test_an_import_of_what_is_there_reads_and_writes_nothing(world):
-    body = stripe_body("sk_live_again")
-    Api(world.token).post("/v1/credentials", body)
+    body = make_stripe_body("sk_live_again")
+    ApiClient(world.token).post("/v1/credentials", body)
     sent = statements(world, "POST", "/v1/credentials", body)
     # The rows of the identity, a look at the clock, and the credential to answer with.
     assert len(sent) == BEARER + 3
@@ -120,14 +122,14 @@ def test_an_import_of_what_is_there_reads_and_writes_nothing(world):
 
 def test_an_import_with_an_app_looks_it_up_once(world):
     app = make_app(world.account)
-    body = linear_body(app)
-    Api(world.token).post("/v1/credentials", body)
+    body = make_linear_body(app)
+    ApiClient(world.token).post("/v1/credentials", body)
     assert len(statements(world, "POST", "/v1/credentials", body)) == BEARER + 4
 
 
 @pytest.mark.parametrize("count", [2, 30])
 def test_an_import_of_many_takes_the_same_statements_as_of_few(world, count):
-    bodies = [stripe_body() for _ in range(count)]
+    bodies = [make_stripe_body() for _ in range(count)]
     # The rows, former identities, two looks at the clock, inserts of rows and of events, the account's
     # webhook endpoints, and one insert of deliveries.
     assert len(statements(world, "POST", "/v1/credentials/import", bodies)) == BEARER + 8
@@ -136,5 +138,5 @@ def test_an_import_of_many_takes_the_same_statements_as_of_few(world, count):
 @pytest.mark.parametrize("token", ["lk_" + "0" * 36, "nonsense", "lk_sess_" + "A" * 36])
 def test_a_token_with_a_wrong_checksum_costs_no_statement(db, token):
     with CaptureQueriesContext(connection) as captured:
-        assert Api(token).get("/v1/credentials").status_code == 401
+        assert ApiClient(token).get("/v1/credentials").status_code == 401
     assert not captured.captured_queries

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from config.api.docs import schema_document
-from providers.registry import registry
-from tests.api import Api
+from providers.registry import get_registry
+from tests.api import ApiClient
 
 FILE = Path(__file__).parents[2] / "docs" / "openapi.json"
 
@@ -25,7 +25,7 @@ def test_the_committed_document_is_the_codes(schema):
 
 
 def test_is_openapi_3_1_and_public(db, schema):
-    answer = Api().get("/openapi.json")
+    answer = ApiClient().get("/openapi.json")
     assert answer.status_code == 200
     assert answer.json() == schema
     assert schema["openapi"].startswith("3.1")
@@ -34,7 +34,7 @@ def test_is_openapi_3_1_and_public(db, schema):
 def test_properties_are_told_apart_by_kind(schema):
     properties = schema["components"]["schemas"]["CredentialProperties"]
     assert set(properties["discriminator"]["mapping"]) == {
-        kind.name for kind in registry().kinds.values()
+        kind.name for kind in get_registry().kinds.values()
     }
 
 
@@ -45,7 +45,7 @@ def test_the_metadata_filter_is_json_in_the_query(schema):
 
 
 def test_the_docs_page_asks_no_other_host(db):
-    answer = Api().get("/docs")
+    answer = ApiClient().get("/docs")
     assert answer.status_code == 200
     assert b"http://" not in answer.content.replace(b"http://testserver", b"")
     assert b"https://" not in answer.content

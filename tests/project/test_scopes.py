@@ -12,10 +12,10 @@ from rest_framework.viewsets import ViewSet
 from accounts import checks
 from common.api.views import ApiView
 from common.scopes import ALL, ANY, PUBLIC
-from tests.api import Api
+from tests.api import ApiClient
 from tests.factories import make_token
-from tests.project.routes import KINDS, Route, offered, paths, routes
-from tests.project.world import World, stored
+from tests.project.routes import KINDS, Route, list_allowed_methods, list_paths, list_routes
+from tests.project.world import World, snapshot_database
 
 PUBLIC_ROUTES = {"POST /api/auth/login", "GET /api/auth/status", "POST /link/oauth2/token"}
 DOCUMENTED = {
@@ -68,7 +68,7 @@ DOCUMENTED = {
     "POST /api/credentials": "credentials:write",
     "DELETE /api/credentials/{pk}": "credentials:write",
 }
-GUARDED = [route for route in routes() if route.scope != PUBLIC]
+GUARDED = [route for route in list_routes() if route.scope != PUBLIC]
 SCOPED = [route for route in GUARDED if route.scope != ANY]
 
 
@@ -77,20 +77,20 @@ def each(found: list[Route]):
 
 
 def send(world: World, route: Route, token: str | None, method: str | None = None):
-    path = route.at(**world.ids())
-    before = stored()
-    answer = Api(token).send(method or route.method, path, route.body())
-    assert stored() == before
+    path = route.build_path(**world.get_ids())
+    before = snapshot_database()
+    answer = ApiClient(token).send(method or route.method, path, route.build_body())
+    assert snapshot_database() == before
     return answer
 
 
-@each(routes())
+@each(list_routes())
 def test_a_route_has_the_documented_scope(route):
     assert DOCUMENTED[route.name] == route.scope
 
 
 def test_only_logging_in_is_public():
-    assert {route.name for route in routes() if route.scope == PUBLIC} == PUBLIC_ROUTES
+    assert {route.name for route in list_routes() if route.scope == PUBLIC} == PUBLIC_ROUTES
 
 
 @each(GUARDED)
@@ -130,46 +130,49 @@ def test_head_needs_the_scope_of_get(db, route):
 def test_its_own_scope_is_enough(db, route):
     world = World()
     token = make_token(world.account, route.scope if route.scope != ANY else ALL[0])
-    path = route.at(**world.ids())
-    assert Api(token).send(route.method, path, route.body()).status_code not in {401, 403}
+    path = route.build_path(**world.get_ids())
+    assert ApiClient(token).send(route.method, path, route.build_body()).status_code not in {
+        401,
+        403,
+    }
 
 
 def test_secrets_in_full_need_the_scope_to_reveal_as_well(db):
     world = World()
     token = make_token(world.account, *(scope for scope in ALL if scope != "credentials:reveal"))
     for path in ("/v1/oauth-apps", f"/v1/oauth-apps/{world.app.id}"):
-        answer = Api(token).get(f"{path}?truncate_secrets=false")
+        answer = ApiClient(token).get(f"{path}?truncate_secrets=false")
         assert (answer.status_code, answer.json()["missing_scope"]) == (403, "credentials:reveal")
 
 
 NOT_OFFERED = [
     (path, verb)
-    for path in paths()
+    for path in list_paths()
     for verb in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
-    if verb not in offered(path)
+    if verb not in list_allowed_methods(path)
 ]
 
 
 @pytest.mark.parametrize(("path", "verb"), NOT_OFFERED)
 def test_what_is_not_offered_is_405(db, path, verb):
     world = World()
-    at = Route(verb, path, "").at(**world.ids())
-    answer = Api(world.token).send(verb, at)
+    at = Route(verb, path, "").build_path(**world.get_ids())
+    answer = ApiClient(world.token).send(verb, at)
     assert answer.status_code == 405
     assert answer["Allow"]
 
 
-@pytest.mark.parametrize("path", paths())
+@pytest.mark.parametrize("path", list_paths())
 def test_405_says_what_is_offered_and_nothing_else(db, path):
     world = World()
-    at = Route("PUT", path, "").at(**world.ids())
-    answer = Api(world.token).send("PUT", at)
-    assert {name.strip() for name in answer["Allow"].split(",")} == offered(path)
+    at = Route("PUT", path, "").build_path(**world.get_ids())
+    answer = ApiClient(world.token).send("PUT", at)
+    assert {name.strip() for name in answer["Allow"].split(",")} == list_allowed_methods(path)
 
 
 @pytest.mark.parametrize(("path", "verb"), NOT_OFFERED)
 def test_what_is_not_offered_is_no_server_error_without_a_token(db, path, verb):
-    answer = Api().send(verb, Route(verb, path, "").at(**dict.fromkeys(KINDS, "x")))
+    answer = ApiClient().send(verb, Route(verb, path, "").build_path(**dict.fromkeys(KINDS, "x")))
     assert answer.status_code in {401, 405}
 
 

@@ -10,12 +10,12 @@ import pytest
 
 from credentials.models import Credential
 from oauth_apps.models import OAuthAppSecret
-from tests.api import Api
-from tests.factories import linear_body, make_app, make_credential
-from tests.project.routes import app_body, routes
+from tests.api import ApiClient
+from tests.factories import make_app, make_credential, make_linear_body
+from tests.project.routes import list_routes, make_app_body
 from tests.project.world import World
 from vault import sealing
-from vault.sealing import Sealed
+from vault.sealing import SealedValue
 
 READS = [
     "/v1/credentials",
@@ -65,16 +65,16 @@ def world(db) -> World:
     """A world of damaged seals."""
     world = World()
     app = make_app(world.account)
-    make_credential(world.account, linear_body(app, metadata={"a": 1}))
+    make_credential(world.account, make_linear_body(app, metadata={"a": 1}))
     world.named["LINEAR"] = lambda: str(app.id)
-    world.settle()
+    world.create_rows()
     damage()
     return world
 
 
 def damage() -> None:
-    Credential.objects.update(secrets=Sealed(b"\x00damaged"))
-    OAuthAppSecret.objects.update(sealed=Sealed(b"\x00damaged"))
+    Credential.objects.update(secrets=SealedValue(b"\x00damaged"))
+    OAuthAppSecret.objects.update(sealed=SealedValue(b"\x00damaged"))
 
 
 @pytest.fixture
@@ -99,18 +99,18 @@ def closed(world: World, monkeypatch) -> World:
 
 @pytest.mark.parametrize("path", READS)
 def test_reading_opens_no_seal(closed, path):
-    answer = Api(closed.token).get(closed.fill(path))
+    answer = ApiClient(closed.token).get(closed.substitute(path))
     assert answer.status_code == 200
 
 
 def test_every_route_that_reads_is_here():
     read = {re.sub(r"\$[A-Z]+", "{pk}", path.partition("?")[0]) for path in READS}
     read |= {"/v1/providers/{slug}", "/v1/webhook-endpoints/{endpoint_id}/deliveries"}
-    assert {route.path for route in routes() if route.method == "GET"} <= read
+    assert {route.path for route in list_routes() if route.method == "GET"} <= read
 
 
 def test_a_next_page_opens_no_seal(closed):
-    api = Api(closed.token)
+    api = ApiClient(closed.token)
     cursor = api.get("/v1/credentials?limit=1").json()["next_cursor"]
     assert len(api.get(f"/v1/credentials?limit=1&cursor={cursor}").json()["data"]) == 1
 
@@ -118,8 +118,8 @@ def test_a_next_page_opens_no_seal(closed):
 @pytest.mark.parametrize("kind", ["application/json", MERGE])
 @pytest.mark.parametrize("body", [{"name": "x"}, {"metadata": {"b": 2}}, {"owner_email": "a@b.cd"}])
 def test_patch_of_a_credential_opens_no_seal(closed, kind, body):
-    path = closed.fill("/v1/credentials/$ID")
-    assert Api(closed.token).patch(path, body, content_type=kind).status_code == 200
+    path = closed.substitute("/v1/credentials/$ID")
+    assert ApiClient(closed.token).patch(path, body, content_type=kind).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -135,26 +135,31 @@ def test_patch_of_a_credential_opens_no_seal(closed, kind, body):
     ],
 )
 def test_patch_of_an_app_opens_no_seal(closed, body):
-    assert Api(closed.token).patch(closed.fill("/v1/oauth-apps/$APP"), body).status_code == 200
+    assert (
+        ApiClient(closed.token).patch(closed.substitute("/v1/oauth-apps/$APP"), body).status_code
+        == 200
+    )
 
 
 def test_a_new_app_opens_no_seal(closed):
-    assert Api(closed.token).post("/v1/oauth-apps", app_body()).status_code == 200
+    assert ApiClient(closed.token).post("/v1/oauth-apps", make_app_body()).status_code == 200
 
 
 @pytest.mark.parametrize(
     "path", ["/v1/credentials/$ID", "/v1/oauth-apps/$APP", "/api/credentials/$ID"]
 )
 def test_a_row_that_does_not_open_is_deleted_all_the_same(world, path):
-    assert Api(world.token).delete(world.fill(path)).status_code in {200, 204}
+    assert ApiClient(world.token).delete(world.substitute(path)).status_code in {200, 204}
 
 
 def test_asking_for_a_secret_in_full_is_what_opens_it(closed):
     with pytest.raises(Opened):
-        Api(closed.token).get(closed.fill("/v1/oauth-apps/$APP?truncate_secrets=false"))
+        ApiClient(closed.token).get(closed.substitute("/v1/oauth-apps/$APP?truncate_secrets=false"))
 
 
 def test_a_seal_that_does_not_open_stays_masked_and_hides_no_other(world):
-    answer = Api(world.token).get(world.fill("/v1/oauth-apps/$APP?truncate_secrets=false"))
+    answer = ApiClient(world.token).get(
+        world.substitute("/v1/oauth-apps/$APP?truncate_secrets=false")
+    )
     assert answer.status_code == 200
     assert answer.json()["client_secret"] == "**********"

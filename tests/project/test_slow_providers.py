@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from tests.credentials.proxy.serving import Serving
+from tests.credentials.proxy.serving import ServerProcess
 from tests.factories import make_app, make_token
-from tests.fakes.fixtures import app, facts, grant, make_grant, provider, start, until
+from tests.fakes.fixtures import app, facts, grant, make_grant, provider, start, wait_until
 
 __all__ = ["app", "facts", "grant", "provider", "start"]
 
@@ -25,8 +25,8 @@ APPS, GRANTS = 2, 12
 
 
 @pytest.fixture
-def serving(provider, account, settings) -> Iterator[Serving]:
-    with Serving(settings, str(connection.settings_dict["NAME"]), "serve") as served:
+def serving(provider, account, settings) -> Iterator[ServerProcess]:
+    with ServerProcess(settings, str(connection.settings_dict["NAME"]), "serve") as served:
         yield served
 
 
@@ -40,7 +40,7 @@ def test_lists_are_answered_while_a_provider_is_silent(serving, provider, accoun
     provider.mode = "hang"
     with ThreadPoolExecutor(len(rows)) as pool:
         asked = [pool.submit(call, serving, "POST", f"{row.id}/token", token) for row in rows]
-        until(lambda: len(provider.calls) == len(rows))
+        wait_until(lambda: len(provider.calls) == len(rows))
         status, found = call(serving, "GET", "?limit=1", token)
         assert (status, len(found["data"])) == (200, 1)
         assert not any(one.done() for one in asked)
@@ -66,7 +66,7 @@ def test_lists_are_answered_while_clients_send_slowly(serving, account):
         sender.close()
 
 
-def call(serving: Serving, method: str, path: str, token: str) -> tuple[int, dict[str, Any]]:
+def call(serving: ServerProcess, method: str, path: str, token: str) -> tuple[int, dict[str, Any]]:
     connection = http.client.HTTPConnection("127.0.0.1", serving.port, timeout=5)
     separator = "" if path.startswith("?") or not path else "/"
     headers = {"Authorization": f"Bearer {token}"}

@@ -13,8 +13,8 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from config import env
-from config.server_options import require_port
-from config.startup import verify
+from config.server_options import require_free_port
+from config.startup import verify_startup
 
 ROOT = Path(__file__).parents[2]
 KEY = base64.b64encode(b"7" * 32).decode()
@@ -40,7 +40,7 @@ def database(tmp_path_factory) -> str:
     url = f"sqlite:///{tmp_path_factory.mktemp('db')}/db.sqlite3"
     code = (
         "from django.core.management import call_command; call_command('migrate', verbosity=0);"
-        "from config.startup import verify; verify()"
+        "from config.startup import verify_startup; verify_startup()"
     )
     done = manage("shell", "-v", "0", "-c", code, DATABASE_URL=url, VAULT_KEYS=f"k1:{KEY}")
     assert done.returncode == 0, done.stderr
@@ -94,14 +94,14 @@ def test_a_port_that_was_just_left_is_free():
         # The server's side closes first, so the connection lingers there.
         server.accept()[0].close()
         client.close()
-    require_port("127.0.0.1", port)
+    require_free_port("127.0.0.1", port)
     with socket.create_server(("127.0.0.1", port)) as again:
         assert again.getsockname()[1] == port
 
 
 def test_an_address_of_another_machine_says_what_to_do():
     with pytest.raises(ImproperlyConfigured, match=r"listen on 192\.0\.2\.9, port 8000"):
-        require_port("192.0.2.9", 8000)
+        require_free_port("192.0.2.9", 8000)
 
 
 def test_production_has_no_defaults():
@@ -115,12 +115,12 @@ def test_production_has_no_defaults():
 )
 def test_a_bad_database_url_says_the_form(url):
     with pytest.raises(ImproperlyConfigured, match=r"DATABASE_URL.*write postgresql://"):
-        env.database(url)
+        env.parse_database_url(url)
 
 
 def test_a_bad_database_url_is_not_repeated():
     with pytest.raises(ImproperlyConfigured) as refusal:
-        env.database("nosuch://user:canary@host/db")
+        env.parse_database_url("nosuch://user:canary@host/db")
     assert "canary" not in str(refusal.value)
 
 
@@ -128,23 +128,23 @@ def test_a_bad_database_url_is_not_repeated():
 def test_an_odd_boolean_is_refused(monkeypatch, value):
     monkeypatch.setenv("DEBUG", value)
     with pytest.raises(ImproperlyConfigured, match="DEBUG must be 1 or 0"):
-        env.boolean("DEBUG", default=False)
+        env.read_boolean("DEBUG", default=False)
 
 
 def test_a_short_secret_key_is_refused(monkeypatch):
     monkeypatch.setenv("SECRET_KEY", "short")
     with pytest.raises(ImproperlyConfigured, match="SECRET_KEY is too short"):
-        env.secret_key(debug=True, folder=ROOT)
+        env.read_secret_key(debug=True, folder=ROOT)
 
 
 def test_debug_keeps_one_secret_key_for_itself(monkeypatch, tmp_path):
     monkeypatch.delenv("SECRET_KEY", raising=False)
-    first = env.secret_key(debug=True, folder=tmp_path)
-    assert env.secret_key(debug=True, folder=tmp_path) == first
+    first = env.read_secret_key(debug=True, folder=tmp_path)
+    assert env.read_secret_key(debug=True, folder=tmp_path) == first
     assert (tmp_path / "secret.key").stat().st_mode & 0o077 == 0
 
 
 def test_an_unreadable_egress_allow_refuses_to_start(settings):
     settings.EGRESS_ALLOW = "*.example.com"
     with pytest.raises(ImproperlyConfigured, match="EGRESS_ALLOW"):
-        verify()
+        verify_startup()

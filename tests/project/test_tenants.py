@@ -9,13 +9,28 @@ import pytest
 
 from credentials.models import Credential
 from oauth_apps.models import OAuthApp
-from tests.api import Api
-from tests.factories import linear_body, make_app, make_credential, make_token, stripe_body
-from tests.project.routes import BODIES, KINDS, OBJECTS, VERBS, Route, offered, paths, routes
-from tests.project.world import World, stored
+from tests.api import ApiClient
+from tests.factories import (
+    make_app,
+    make_credential,
+    make_linear_body,
+    make_stripe_body,
+    make_token,
+)
+from tests.project.routes import (
+    BODIES,
+    KINDS,
+    OBJECTS,
+    VERBS,
+    Route,
+    list_allowed_methods,
+    list_paths,
+    list_routes,
+)
+from tests.project.world import World, snapshot_database
 
 UNKNOWN = "01989aa0-0000-7000-8000-000000000000"
-WITH_ID = [path for path in paths() if "{" in path and "{slug}" not in path]
+WITH_ID = [path for path in list_paths() if "{" in path and "{slug}" not in path]
 MERGE = "application/merge-patch+json"
 SENT: dict[str, dict[str, Any]] = {
     "nothing": {},
@@ -48,12 +63,12 @@ def seen(answer: Any) -> tuple[int, dict[str, str], Any]:
 def both(world: World, path: str, method: str, query: str = "", **sent: Any) -> tuple[Any, Any]:
     """The answers for another account's id and for one that never was."""
     route = Route(method, path, "")
-    foreign = route.at(**world.other_ids())
-    unknown = route.at(**dict.fromkeys(KINDS, UNKNOWN))
-    api = Api(world.token)
-    before = stored()
+    foreign = route.build_path(**world.get_other_ids())
+    unknown = route.build_path(**dict.fromkeys(KINDS, UNKNOWN))
+    api = ApiClient(world.token)
+    before = snapshot_database()
     answers = tuple(api.send(method, at + query, **sent) for at in (foreign, unknown))
-    assert stored() == before
+    assert snapshot_database() == before
     return answers[0], answers[1]
 
 
@@ -62,21 +77,21 @@ def test_every_route_with_an_id_has_a_sample(path):
     assert path in OBJECTS
 
 
-@pytest.mark.parametrize("route", routes(), ids=lambda route: route.name)
+@pytest.mark.parametrize("route", list_routes(), ids=lambda route: route.name)
 def test_every_route_that_takes_a_body_has_a_sample(route):
     assert route.method in {"GET", "DELETE"} or route.name in BODIES
 
 
 @pytest.mark.parametrize("name", BODIES)
 def test_no_sample_is_of_a_route_that_is_gone(name):
-    assert name in {route.name for route in routes()}
+    assert name in {route.name for route in list_routes()}
 
 
 @pytest.mark.parametrize("method", [*VERBS, "HEAD", "OPTIONS", "TRACE", "PROPFIND"])
 @pytest.mark.parametrize("path", WITH_ID)
 def test_a_foreign_id_answers_like_an_unknown_one(world, path, method):
     """Whatever is sent: nothing is stored, so one world serves for all."""
-    code = 404 if method in offered(path) else 405
+    code = 404 if method in list_allowed_methods(path) else 405
     for name, sent in SENT.items():
         foreign, unknown = both(world, path, method, **sent)
         assert seen(foreign) == seen(unknown), name
@@ -85,9 +100,9 @@ def test_a_foreign_id_answers_like_an_unknown_one(world, path, method):
 
 @pytest.mark.parametrize("path", WITH_ID)
 def test_a_valid_body_makes_no_difference(world, path):
-    for route in routes():
+    for route in list_routes():
         if route.path == path:
-            foreign, unknown = both(world, path, route.method, body=route.body())
+            foreign, unknown = both(world, path, route.method, body=route.build_body())
             assert foreign.status_code == 404
             assert seen(foreign) == seen(unknown)
 
@@ -95,13 +110,13 @@ def test_a_valid_body_makes_no_difference(world, path):
 @pytest.mark.parametrize("query", ["?nope=1", "?truncate_secrets=false", "?truncate_secrets=x"])
 @pytest.mark.parametrize("path", WITH_ID)
 def test_a_query_makes_no_difference(world, path, query):
-    for method in sorted(offered(path)):
+    for method in sorted(list_allowed_methods(path)):
         assert len({str(seen(answer)) for answer in both(world, path, method, query)}) == 1
 
 
 @pytest.mark.parametrize("path", WITH_ID)
 def test_without_a_token_both_are_401(world, path):
-    for method in sorted(offered(path)):
+    for method in sorted(list_allowed_methods(path)):
         headers = {"Authorization": ""}
         foreign, unknown = both(world, path, method, headers=headers)
         assert foreign.status_code == 401
@@ -110,14 +125,14 @@ def test_without_a_token_both_are_401(world, path):
 
 def importing(world: World, path: str, body: dict[str, Any]) -> Any:
     sent = [body] if path.endswith("import") else body
-    return seen(Api(world.token).post(path, sent))
+    return seen(ApiClient(world.token).post(path, sent))
 
 
 @pytest.mark.parametrize("path", ["/v1/credentials", "/v1/credentials/import"])
-@pytest.mark.parametrize("kind", [stripe_body, linear_body])
+@pytest.mark.parametrize("kind", [make_stripe_body, make_linear_body])
 def test_a_foreign_app_in_a_body_is_like_an_unknown_one(world, path, kind):
-    app = make_app(world.other, "linear" if kind is linear_body else "stripe")
-    body = linear_body(app) if kind is linear_body else stripe_body()
+    app = make_app(world.other, "linear" if kind is make_linear_body else "stripe")
+    body = make_linear_body(app) if kind is make_linear_body else make_stripe_body()
     foreign = importing(world, path, {**body, "oauth_app_id": str(app.id)})
     assert foreign == importing(world, path, {**body, "oauth_app_id": UNKNOWN})
     assert not Credential.objects.filter(account=world.account).exists()
@@ -125,7 +140,7 @@ def test_a_foreign_app_in_a_body_is_like_an_unknown_one(world, path, kind):
 
 def test_an_app_of_another_provider_and_account_is_like_an_unknown_one(world):
     app = make_app(world.other, "github")
-    body = stripe_body()
+    body = make_stripe_body()
     foreign = importing(world, "/v1/credentials", {**body, "oauth_app_id": str(app.id)})
     assert foreign == importing(world, "/v1/credentials", {**body, "oauth_app_id": UNKNOWN})
 
@@ -148,9 +163,11 @@ def test_an_app_of_another_provider_and_account_is_like_an_unknown_one(world):
     ],
 )
 def test_a_filter_finds_nothing_of_another_account(world, query):
-    body = stripe_body(metadata={"whose": "other"}, oauth_app_id=str(world.other_app.id))
+    body = make_stripe_body(metadata={"whose": "other"}, oauth_app_id=str(world.other_app.id))
     credential = make_credential(world.other, body)
-    answer = Api(world.token).get(query.format(app=world.other_app.id, credential=credential.id))
+    answer = ApiClient(world.token).get(
+        query.format(app=world.other_app.id, credential=credential.id)
+    )
     assert answer.status_code == 200
     document = answer.json()
     assert (document if isinstance(document, list) else document["data"]) == []
@@ -159,15 +176,15 @@ def test_a_filter_finds_nothing_of_another_account(world, query):
 def test_a_cursor_of_another_account_is_none(world):
     for _ in range(2):
         make_credential(world.other)
-    page = Api(make_token(world.other)).get("/v1/credentials?limit=1").json()
-    answer = Api(world.token).get(f"/v1/credentials?cursor={page['next_cursor']}")
+    page = ApiClient(make_token(world.other)).get("/v1/credentials?limit=1").json()
+    answer = ApiClient(world.token).get(f"/v1/credentials?cursor={page['next_cursor']}")
     assert answer.status_code == 400
 
 
 def test_one_upstream_account_in_two_accounts_is_two_rows(world):
-    body = stripe_body("sk_live_shared", external_id="acct_1")
-    ours = Api(world.token).post("/v1/credentials", body)
-    theirs = Api(make_token(world.other)).post("/v1/credentials", body)
+    body = make_stripe_body("sk_live_shared", external_id="acct_1")
+    ours = ApiClient(world.token).post("/v1/credentials", body)
+    theirs = ApiClient(make_token(world.other)).post("/v1/credentials", body)
     assert [a["Latchkey-Import"] for a in (ours, theirs)] == ["created", "created"]
     rows = Credential.objects.values_list("identity", "fingerprints")
     assert len({(bytes(identity), str(prints)) for identity, prints in rows}) == 2
@@ -176,5 +193,5 @@ def test_one_upstream_account_in_two_accounts_is_two_rows(world):
 def test_one_client_id_in_two_accounts_is_two_apps(world):
     body = {"provider": "stripe", "name": "n", "client_id": "same", "client_secret": "s"}
     make_app(world.other, "stripe", client_id="same")
-    assert Api(world.token).post("/v1/oauth-apps", body).status_code == 200
+    assert ApiClient(world.token).post("/v1/oauth-apps", body).status_code == 200
     assert OAuthApp.objects.filter(client_id="same").count() == 2

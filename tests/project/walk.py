@@ -10,11 +10,11 @@ import pytest
 from django.db import IntegrityError, OperationalError
 
 from providers.services import custom_provider_create
-from tests.api import Api
-from tests.factories import endpoint_body, make_account, make_app, make_staff, make_token
-from tests.project.bodies import good_bodies, wrong_bodies
+from tests.api import ApiClient
+from tests.factories import make_account, make_app, make_endpoint_body, make_staff, make_token
+from tests.project.bodies import make_invalid_bodies, make_valid_bodies
 from tests.project.canaries import CANARIES
-from tests.project.routes import routes
+from tests.project.routes import list_routes
 
 C = CANARIES
 NDJSON = "application/x-ndjson"
@@ -25,7 +25,7 @@ class Walk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.monkeypatch = monkeypatch
-        self.answers: list[bytes] = []
+        self.responses: list[bytes] = []
         self.seen: set[tuple[str, int]] = set()
         self.account = make_account("Acme")
         self.token = make_token(self.account)
@@ -37,7 +37,7 @@ class Walk:
             account_id=self.account.id, name="own", base_url="https://own.example"
         )
 
-    def go(self) -> Walk:
+    def run(self) -> Walk:
         self.log_in()
         ids, app = self.import_all(), self.apps()
         self.webhooks()
@@ -50,16 +50,16 @@ class Walk:
         return self
 
     def say(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
-        answer = Api(more.pop("token", self.token)).send(method, path, body, **more)
+        answer = ApiClient(more.pop("token", self.token)).send(method, path, body, **more)
         headers = "\n".join(f"{name}: {value}" for name, value in answer.headers.items())
-        self.answers.append(headers.encode() + b"\n" + answer.content)
+        self.responses.append(headers.encode() + b"\n" + answer.content)
         self.seen.add((f"{method} {path}", answer.status_code))
         assert answer.status_code not in {500, 501}, (path, answer.content)
         return answer
 
     def log_in(self) -> None:
         sent = {"username": self.user.username, "password": C["login"]}
-        answer = Api().post("/api/auth/login", sent)
+        answer = ApiClient().post("/api/auth/login", sent)
         assert answer.status_code == 200
         self.session = answer.json()["token"]
         for wrong in (
@@ -75,7 +75,7 @@ class Walk:
             )
 
     def bodies(self) -> list[dict[str, Any]]:
-        return good_bodies(str(self.app.id))
+        return make_valid_bodies(str(self.app.id))
 
     def import_all(self) -> list[str]:
         ids = []
@@ -113,7 +113,7 @@ class Walk:
     def reject(self, body: dict[str, Any]) -> None:
         """What is wrong beside the secret, or with it."""
         path = "/v1/credentials"
-        for sent in wrong_bodies(body):
+        for sent in make_invalid_bodies(body):
             assert 400 <= self.say("POST", path, sent).status_code < 500
         self.say("POST", path, json.dumps(body).encode(), content_type="text/plain")
         self.say("POST", path, body, headers={"Content-Encoding": "gzip"})
@@ -150,10 +150,10 @@ class Walk:
 
     def webhooks(self) -> None:
         """The two answers that hand out a secret are not kept; what they handed out is looked for."""
-        path, body = "/v1/webhook-endpoints", endpoint_body()
-        made = Api(self.token).post(path, body).json()
+        path, body = "/v1/webhook-endpoints", make_endpoint_body()
+        made = ApiClient(self.token).post(path, body).json()
         at = f"{path}/{made['id']}"
-        rotated = Api(self.token).post(f"{at}/rotate-secret").json()
+        rotated = ApiClient(self.token).post(f"{at}/rotate-secret").json()
         self.handed_out = [made["secret"], rotated["secret"]]
         self.seen |= {(f"POST {path}", 201), (f"POST {at}/rotate-secret", 200)}
         for wrong in (
@@ -174,7 +174,7 @@ class Walk:
     def connect(self, app: str) -> None:
         """The address that a link's creation hands out is looked for in all else."""
         path, key = "/v1/connect-links", {"kind": "stripe_key"}
-        made = Api(self.token).post(path, key).json()
+        made = ApiClient(self.token).post(path, key).json()
         self.handed_out.append(made["url"].rpartition("/")[2])
         self.seen.add((f"POST {path}", 201))
         for wrong in (
@@ -208,7 +208,7 @@ class Walk:
             for wrong in ({"secret": [C["rejected"]]}, {"nope": C["rejected"]}, C["rejected"], {}):
                 self.say("POST", f"{at}/rotate", {"properties": wrong})
             for call, sent in (("reveal", {"reason": "A walk."}), ("token", None)):
-                answer = Api(self.token).post(f"{at}/{call}", sent)
+                answer = ApiClient(self.token).post(f"{at}/{call}", sent)
                 self.seen.add((f"POST {at}/{call}", answer.status_code))
             self.say("POST", f"{at}/reveal", {"reason": [C["rejected"]]})
         key = {"properties": {"kind": "sendgrid_key", "key": C["rejected"]}}
@@ -227,18 +227,19 @@ class Walk:
             text = f"DETAIL: Failing row contains ({C['rejected']})"
             with self.monkeypatch.context() as patched:
                 patched.setattr(
-                    "credentials.imports.upsert.bulk_insert.insert", Mock(side_effect=error(text))
+                    "credentials.imports.upsert.bulk_insert.insert_rows",
+                    Mock(side_effect=error(text)),
                 )
                 sent = {"properties": {"kind": "stripe_key", "secret": C["rejected"]}}
-                answer = Api(self.token).post("/v1/credentials", sent)
-                self.answers.append(answer.content)
+                answer = ApiClient(self.token).post("/v1/credentials", sent)
+                self.responses.append(answer.content)
                 assert answer.status_code == code
 
     def read_all(self, ids: list[str], app: str) -> None:
-        for route in routes():
+        for route in list_routes():
             if route.method == "GET":
                 for id in ids:
-                    self.say("GET", route.at(credential=id, app=app, endpoint=id, link=id))
+                    self.say("GET", route.build_path(credential=id, app=app, endpoint=id, link=id))
         for query in (
             "secret",
             "access_token",

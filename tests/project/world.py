@@ -13,7 +13,7 @@ from django.db import connection
 
 from accounts.models import Account, ApiToken
 from accounts.services import token_revoke
-from accounts.token_format import prefix
+from accounts.token_format import get_visible_prefix
 from credentials.connect.models import ConnectLink
 from credentials.models import Credential
 from oauth_apps.models import OAuthApp, OAuthAppSecret
@@ -26,9 +26,9 @@ from tests.factories import (
     make_link,
     make_token,
 )
-from vault.services import index_key
+from vault.services import get_index_key
 from webhooks.models import WebhookDelivery, WebhookEndpoint, WebhookSecret
-from webhooks.services import tell
+from webhooks.services import enqueue_webhook
 
 _RUN = re.compile(r"<<(.+?)\*(\d+)>>")
 _NAME = re.compile(r"\$([A-Z]+)")
@@ -38,7 +38,7 @@ class World:
     """Two accounts. `fill` puts ids and tokens for `$NAME`, and repeats `<<text*times>>`."""
 
     def __init__(self) -> None:
-        index_key()  # The vault's own row, once in a database: no request is to be blamed for it.
+        get_index_key()  # The vault's own row, once in a database: no request is to be blamed for it.
         self.named: dict[str, Callable[[], str]] = {
             "TOKEN": lambda: self.token,
             "REVOKED": self._revoked,
@@ -56,32 +56,32 @@ class World:
             "OTHERACCOUNT": lambda: str(self.other.id),
         }
 
-    def settle(self) -> World:
+    def create_rows(self) -> World:
         """The account's credential and app, made now."""
-        self.fill("$ID $APP")
+        self.substitute("$ID $APP")
         return self
 
-    def ids(self) -> dict[str, Any]:
+    def get_ids(self) -> dict[str, Any]:
         """An object of each kind of the account, for routes that name one."""
         return {
             "credential": self.credential.id,
             "app": self.app.id,
             "endpoint": self.endpoint.id,
-            "delivery": delivery_to(self.endpoint).id,
+            "delivery": make_delivery(self.endpoint).id,
             "link": self.link.id,
         }
 
-    def other_ids(self) -> dict[str, Any]:
+    def get_other_ids(self) -> dict[str, Any]:
         """The same of the other account."""
         return {
             "credential": self.other_credential.id,
             "app": self.other_app.id,
             "endpoint": self.other_endpoint.id,
-            "delivery": delivery_to(self.other_endpoint).id,
+            "delivery": make_delivery(self.other_endpoint).id,
             "link": self.other_link.id,
         }
 
-    def fill(self, text: str) -> str:
+    def substitute(self, text: str) -> str:
         named = _NAME.sub(lambda found: self.named[found[1]](), text)
         return _RUN.sub(lambda found: found[1] * int(found[2]), named)
 
@@ -137,18 +137,20 @@ class World:
     def _expired(self) -> str:
         held = make_token(self.account)
         long_ago = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
-        ApiToken.objects.filter(prefix=prefix(held)).update(expires_at=long_ago)
+        ApiToken.objects.filter(prefix=get_visible_prefix(held)).update(expires_at=long_ago)
         return held
 
 
-def delivery_to(endpoint: WebhookEndpoint) -> WebhookDelivery:
+def make_delivery(endpoint: WebhookEndpoint) -> WebhookDelivery:
     """The endpoint's first delivery, made where there is none."""
     if not endpoint.deliveries.exists():
-        tell(account_id=endpoint.account_id, type="oauth_app.updated", target_id=endpoint.id)
+        enqueue_webhook(
+            account_id=endpoint.account_id, type="oauth_app.updated", target_id=endpoint.id
+        )
     return endpoint.deliveries.earliest("id")
 
 
-def stored() -> Any:
+def snapshot_database() -> Any:
     """How many rows each table has, and the state of those that a request could change."""
     return (
         _counts(),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from providers.registry import DATA, registry
+from providers.registry import DATA_DIR, get_registry
 
 
 @pytest.fixture
@@ -16,9 +16,9 @@ def folder(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     ours.mkdir()
     theirs.mkdir()
     for name in ("stripe.json", "github.json"):
-        (ours / name).symlink_to(DATA / name)
-    monkeypatch.setattr("providers.registry.DATA", ours)
+        (ours / name).symlink_to(DATA_DIR / name)
+    monkeypatch.setattr("providers.registry.DATA_DIR", ours)
     settings.PROVIDERS_DIR = str(theirs)
-    registry.cache_clear()
+    get_registry.cache_clear()
     yield theirs
-    registry.cache_clear()
+    get_registry.cache_clear()

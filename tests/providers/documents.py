@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 
-def with_changed(document: dict[str, Any], *path: str, to: Any) -> dict[str, Any]:
+def replace_at(document: dict[str, Any], *path: str, to: Any) -> dict[str, Any]:
     """A copy that has `to` at `path`, whose last step alone may be new."""
     found = copy.deepcopy(document)
     at = found

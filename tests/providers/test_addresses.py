@@ -4,36 +4,36 @@ from typing import Any
 
 import pytest
 
-from common.errors import Invalid
-from providers.registry import registry
-from providers.url_templates import expand
+from common.errors import InvalidInputError
+from providers.registry import get_registry
+from providers.url_templates import expand_url_template
 
 
 def made(slug: str, template: Any, **given: Any) -> str:
-    return expand(template, provider=registry().providers[slug], **given)
+    return expand_url_template(template, provider=get_registry().providers[slug], **given)
 
 
 def made_for(kind_name: str, template: str, **shown: Any) -> str:
-    kind = registry().kinds[kind_name]
-    return made(kind.provider, template, kind=kind, shown=shown)
+    kind = get_registry().kinds[kind_name]
+    return made(kind.provider, template, kind=kind, properties=shown)
 
 
-KINDS = [kind for kind in registry().kinds.values() if kind.provider != "custom"]
+KINDS = [kind for kind in get_registry().kinds.values() if kind.provider != "custom"]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_every_example_leads_to_its_provider(kind):
-    template = registry().providers[kind.provider].base_url
-    url = made(kind.provider, template, kind=kind, shown=kind.example)
+    template = get_registry().providers[kind.provider].base_url
+    url = made(kind.provider, template, kind=kind, properties=kind.example)
     assert url.startswith("https://")
     assert "{" not in url
 
 
 def test_a_property_comes_before_the_apps_config():
     template = "https://{shop}.myshopify.com"
-    kind, config = registry().kinds["shopify_key"], {"shop": "two"}
+    kind, config = get_registry().kinds["shopify_key"], {"shop": "two"}
     assert made("shopify", template, config=config) == "https://two.myshopify.com"
-    assert made("shopify", template, kind=kind, shown={"shop": "one"}, config=config) == (
+    assert made("shopify", template, kind=kind, properties={"shop": "one"}, config=config) == (
         "https://one.myshopify.com"
     )
 
@@ -59,18 +59,18 @@ def test_an_address_is_used_without_its_port_and_slash():
     ],
 )
 def test_absent_and_unsafe_variables_are_named(template, config, field):
-    with pytest.raises(Invalid) as raised:
+    with pytest.raises(InvalidInputError) as raised:
         made("shopify", template, config=config)
     assert list(raised.value.fields) == [field]
 
 
 @pytest.mark.parametrize("value", [None, "https://evil.example", "https://u@na1.salesforce.com", 7])
 def test_a_stored_property_is_checked_again(value):
-    with pytest.raises(Invalid) as raised:
+    with pytest.raises(InvalidInputError) as raised:
         made_for("salesforce_oauth2", "{instance_url}/x", instance_url=value)
     assert list(raised.value.fields) == ["properties.instance_url"]
 
 
 def test_a_host_that_is_not_the_templates_is_refused():
-    with pytest.raises(Invalid):
+    with pytest.raises(InvalidInputError):
         made("shopify", "https://{shop}", config={"shop": "localhost"})

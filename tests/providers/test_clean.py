@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from common.errors import Invalid
-from providers.properties import MASK, clean
-from providers.registry import registry
+from common.errors import InvalidInputError
+from providers.properties import MASK, validate_properties
+from providers.registry import get_registry
 
 LONG = "x" * 16_385
 STRIPE = {"kind": "stripe_key", "name": "Choam", "secret": "sk_test_1", "test": True}
@@ -22,13 +22,13 @@ SALESFORCE = {
 
 
 def faults(properties: Any, kind: str | None = None, **options: Any) -> dict[str, list[str]]:
-    with pytest.raises(Invalid) as raised:
-        clean(registry().kinds[kind or properties["kind"]], properties, **options)
+    with pytest.raises(InvalidInputError) as raised:
+        validate_properties(get_registry().kinds[kind or properties["kind"]], properties, **options)
     return raised.value.fields
 
 
 def accepted(properties: Any, **options: Any) -> tuple[dict[str, Any], dict[str, str]]:
-    return clean(registry().kinds[properties["kind"]], properties, **options)
+    return validate_properties(get_registry().kinds[properties["kind"]], properties, **options)
 
 
 def test_shown_keeps_the_order_and_masks_and_secrets_are_kept_byte_for_byte():
@@ -49,7 +49,9 @@ def test_shown_keeps_the_order_and_masks_and_secrets_are_kept_byte_for_byte():
 
 
 def test_aliases_become_the_real_names():
-    assert clean(registry().kinds["stripe_oauth"], {"kind": "stripe_oauth", "secret_key": "s"}) == (
+    assert validate_properties(
+        get_registry().kinds["stripe_oauth"], {"kind": "stripe_oauth", "secret_key": "s"}
+    ) == (
         {"kind": "stripe_oauth2", "secret": MASK},
         {"secret": "s"},
     )
@@ -173,20 +175,20 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
-NAMES = sorted({kind.name for kind in registry().kinds.values()})
+NAMES = sorted({kind.name for kind in get_registry().kinds.values()})
 
 
 @given(name=st.sampled_from(NAMES), data=st.data())
 def test_nothing_but_invalid_is_raised_and_the_schema_accepts_what_is_accepted(name, data):
-    kind = registry().kinds[name]
+    kind = get_registry().kinds[name]
     fields = st.sampled_from([*kind.schema["properties"], *kind.property_aliases]) | st.text()
     changes = data.draw(
         st.dictionaries(fields, JSON | st.text(alphabet="*ahptx:/.@-_Z0"), max_size=3)
     )
     properties = dict(kind.example) | changes
     try:
-        shown, secrets = clean(kind, properties)
-    except Invalid:
+        shown, secrets = validate_properties(kind, properties)
+    except InvalidInputError:
         return
     assert Draft202012Validator(kind.schema).is_valid(shown | secrets)
     assert set(secrets) == set(kind.secret_fields) & set(shown)

@@ -7,11 +7,11 @@ import orjson
 import pytest
 
 from providers.checks import check_providers
-from providers.registry import DATA
-from tests.providers.documents import with_changed
+from providers.registry import DATA_DIR
+from tests.providers.documents import replace_at
 
 # Pipedrive's file has a call, an address out of the token answer, and scopes.
-GOOD = json.loads((DATA / "pipedrive.json").read_text().replace("pipedrive_", "acme_")) | {
+GOOD = json.loads((DATA_DIR / "pipedrive.json").read_text().replace("pipedrive_", "acme_")) | {
     "slug": "acme"
 }
 KIND = ("kinds", "acme_oauth2")
@@ -28,7 +28,7 @@ REVOKE = {
 
 
 def changed(*path: str, to: Any) -> dict[str, Any]:
-    return with_changed(GOOD, *path, to=to)
+    return replace_at(GOOD, *path, to=to)
 
 
 def without(*path: str) -> dict[str, Any]:

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from common.errors import Invalid
-from providers.custom_validation import checked
-from providers.formats import host_fault
+from common.errors import InvalidInputError
+from providers.custom_validation import validate_custom_provider
+from providers.formats import find_host_error
 from providers.models import CustomProvider
-from providers.registry import registry
+from providers.registry import get_registry
 
 WRONG = [
     *[("name", value) for value in ("", "A", "-a", "_a", "a.b", "a" * 64, "a\n", "é", None, 7)],
@@ -66,8 +66,8 @@ WRONG = [
 
 @pytest.mark.parametrize(("field", "value"), WRONG)
 def test_wrong_fields_are_refused(field, value):
-    with pytest.raises(Invalid) as raised:
-        checked(**{field: value})
+    with pytest.raises(InvalidInputError) as raised:
+        validate_custom_provider(**{field: value})
     assert list(raised.value.fields) == [field]
 
 
@@ -80,7 +80,7 @@ def test_wrong_fields_are_refused(field, value):
     ],
 )
 def test_base_urls_are_stored_in_one_spelling(given, stored):
-    assert checked(base_url=given) == {"base_url": stored}
+    assert validate_custom_provider(base_url=given) == {"base_url": stored}
 
 
 def test_good_fields_are_stored_as_they_are():
@@ -91,18 +91,18 @@ def test_good_fields_are_stored_as_they_are():
         "blocked_endpoints": ["DELETE /v1/*", "* /admin"],
         "rate_limit": 0,
     }
-    assert checked(**fields) == fields
+    assert validate_custom_provider(**fields) == fields
 
 
 @pytest.mark.parametrize(
     "host", ["a", "a..b", "a.b.", ".a.b", "a.1", "a.0x1", "a_b.c", "a" * 64 + ".b", "a.b" * 90]
 )
 def test_hosts_are_dns_names(host):
-    assert host_fault(host)
+    assert find_host_error(host)
 
 
 def test_its_credentials_are_of_the_kind_custom_key():
     assert CustomProvider(name="arrakis").slug == "custom.arrakis"
-    assert registry().provider("custom.arrakis") is registry().providers["custom"]
-    assert registry().provider("customs") is None
-    assert registry().kind("arrakis") is None
+    assert get_registry().get_provider("custom.arrakis") is get_registry().providers["custom"]
+    assert get_registry().get_provider("customs") is None
+    assert get_registry().get_kind("arrakis") is None

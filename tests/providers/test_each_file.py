@@ -9,15 +9,15 @@ from typing import Any
 import orjson
 import pytest
 
-from common.errors import Invalid
+from common.errors import InvalidInputError
 from providers.checks import check_providers
-from providers.properties import variables
-from providers.registry import DATA, registry
-from providers.serializers import provider_document
+from providers.properties import resolve_url_variables
+from providers.registry import DATA_DIR, get_registry
+from providers.serializers import serialize_provider
 
-FILES = sorted(path.stem for path in DATA.glob("*.json"))
-WITH_VARIABLES = [slug for slug in FILES if registry().providers[slug].variables]
-CONNECTED = sorted(kind.name for kind in registry().kinds.values() if kind.connect)
+FILES = sorted(path.stem for path in DATA_DIR.glob("*.json"))
+WITH_VARIABLES = [slug for slug in FILES if get_registry().providers[slug].variables]
+CONNECTED = sorted(kind.name for kind in get_registry().kinds.values() if kind.connect)
 FOREIGN = [
     "evil.example",
     "a/b",
@@ -42,7 +42,7 @@ def faults() -> tuple[str, ...]:
 
 @functools.cache
 def document(slug: str) -> Any:
-    return orjson.loads((DATA / f"{slug}.json").read_bytes())
+    return orjson.loads((DATA_DIR / f"{slug}.json").read_bytes())
 
 
 def strings(value: Any) -> Iterator[str]:
@@ -79,24 +79,24 @@ def test_each_address_is_https(slug):
 
 @pytest.mark.parametrize("slug", WITH_VARIABLES)
 def test_a_variable_is_one_label_or_one_segment(slug):
-    provider = registry().providers[slug]
+    provider = get_registry().providers[slug]
     for name in provider.variables:
         for value in FOREIGN:
-            with pytest.raises(Invalid):
-                variables(provider, {name: value})
+            with pytest.raises(InvalidInputError):
+                resolve_url_variables(provider, {name: value})
 
 
 @pytest.mark.parametrize("slug", FILES)
 def test_what_it_says_of_oauth_reaches_the_objects_and_the_api(slug):
-    provider, said = registry().providers[slug], document(slug)["oauth"]
-    assert provider_document(provider)["oauth"] == said
+    provider, said = get_registry().providers[slug], document(slug)["oauth"]
+    assert serialize_provider(provider)["oauth"] == said
     assert (provider.oauth is None) is (said is None)
 
 
 @pytest.mark.parametrize("slug", FILES)
 def test_what_it_says_of_limits_reaches_the_api(slug):
     said = document(slug)["api"].get("limits")
-    shown = provider_document(registry().providers[slug])["limits"]
+    shown = serialize_provider(get_registry().providers[slug])["limits"]
     empty: tuple[Any, ...] = (None, [])
     kept = [
         {name: value for name, value in each.items() if value not in empty} for each in shown or ()
@@ -122,12 +122,12 @@ def test_what_it_says_of_limits_reaches_the_api(slug):
     ],
 )
 def test_the_limits_of_the_documented_providers_are_there(slug):
-    assert registry().providers[slug].limits
+    assert get_registry().providers[slug].limits
 
 
 @pytest.mark.parametrize("name", CONNECTED)
 def test_a_connection_finds_whatever_its_import_would_ask_for(name):
-    kind = registry().kinds[name]
+    kind = get_registry().kinds[name]
     assert kind.connect is not None
     filled = {"kind", "name", "access_token", "refresh_token", *kind.connect.properties}
     assert set(kind.schema["required"]) <= filled
@@ -136,8 +136,8 @@ def test_a_connection_finds_whatever_its_import_would_ask_for(name):
 
 @pytest.mark.parametrize("name", CONNECTED)
 def test_how_it_connects_is_shown(name):
-    kind = registry().kinds[name]
-    shown = provider_document(registry().providers[kind.provider])["kinds"]
+    kind = get_registry().kinds[name]
+    shown = serialize_provider(get_registry().providers[kind.provider])["kinds"]
     (connect,) = [item["connect"] for item in shown if item["kind"] == name]
     said = document(kind.provider)["kinds"][name]["connect"]
     places = {field: {"place": p["in"], "at": p["at"]} for field, p in said["properties"].items()}
@@ -156,7 +156,7 @@ def test_parameters_of_the_protocol_are_the_flows_own():
         "nonce",
     }
     for slug in FILES:
-        oauth = registry().providers[slug].oauth
+        oauth = get_registry().providers[slug].oauth
         assert not own & set(oauth.authorize_params if oauth else ())
 
 
@@ -170,6 +170,6 @@ def test_parameters_of_the_protocol_are_the_flows_own():
     ],
 )
 def test_where_a_refresh_token_must_be_asked_for_it_is(slug, params):
-    oauth = registry().providers[slug].oauth
+    oauth = get_registry().providers[slug].oauth
     assert oauth is not None
     assert oauth.authorize_params == params

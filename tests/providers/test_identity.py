@@ -2,8 +2,8 @@
 
 import pytest
 
-from providers.properties import identity_values
-from providers.registry import registry
+from providers.properties import get_identity_values
+from providers.registry import get_registry
 
 
 @pytest.mark.parametrize(
@@ -35,9 +35,9 @@ from providers.registry import registry
     ],
 )
 def test_identity_is_canonical(kind, shown, values):
-    assert identity_values(registry().kinds[kind], shown) == values
+    assert get_identity_values(get_registry().kinds[kind], shown) == values
 
 
 def test_parts_and_custom_keys_are_told_apart_by_their_secret_too():
     for name in ("binance_part_key", "custom_key", "shopify_key"):
-        assert registry().kinds[name].identity_with_secret
+        assert get_registry().kinds[name].identity_with_secret

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from providers import quirks
-from providers.registry import registry
+from providers.registry import get_registry
 
 BOT = {
     "ok": True,
@@ -33,7 +33,7 @@ USER = {
 
 
 def slack(answer: dict[str, Any]) -> dict[str, Any]:
-    return quirks.TOKEN_ANSWER["slack_answer"](answer)
+    return quirks.TOKEN_RESPONSE["slack_answer"](answer)
 
 
 def test_slacks_bot_token_is_the_token():
@@ -94,7 +94,7 @@ def test_no_quirk_changes_what_it_is_given():
 
 
 def test_every_quirk_has_one_moment_and_a_provider():
-    tables = [*quirks.AUTHORIZE, *quirks.TOKEN_REQUEST, *quirks.TOKEN_ANSWER]
+    tables = [*quirks.AUTHORIZATION_REQUEST, *quirks.TOKEN_REQUEST, *quirks.TOKEN_RESPONSE]
     assert sorted(tables) == sorted(quirks.NAMES)
-    used = {n for p in registry().providers.values() if p.oauth for n in p.oauth.quirks}
+    used = {n for p in get_registry().providers.values() if p.oauth for n in p.oauth.quirks}
     assert used == quirks.NAMES

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from common.errors import Invalid
-from providers.properties import variables
-from providers.registry import registry
+from common.errors import InvalidInputError
+from providers.properties import resolve_url_variables
+from providers.registry import get_registry
 
-SHOPIFY = registry().providers["shopify"]
-WORKDAY = registry().providers["workday"]
+SHOPIFY = get_registry().providers["shopify"]
+WORKDAY = get_registry().providers["workday"]
 HOSTILE: list[Any] = [
     *(
         "",
@@ -45,39 +45,39 @@ HOSTILE: list[Any] = [
 
 @pytest.mark.parametrize("value", HOSTILE)
 def test_more_than_one_label_is_refused(value):
-    with pytest.raises(Invalid) as raised:
-        variables(SHOPIFY, {"shop": value})
+    with pytest.raises(InvalidInputError) as raised:
+        resolve_url_variables(SHOPIFY, {"shop": value})
     assert list(raised.value.fields) == ["config.shop"]
 
 
 @pytest.mark.parametrize("value", ["a", "A" * 63, "arrakis-spice", "xn--bcher-kva", "0"])
 def test_one_label_is_accepted_in_lower_case(value):
-    assert variables(SHOPIFY, {"shop": value}) == {"shop": value.lower()}
+    assert resolve_url_variables(SHOPIFY, {"shop": value}) == {"shop": value.lower()}
 
 
 def test_a_path_segment_keeps_its_case_and_may_have_underscores():
-    assert variables(WORKDAY, {"tenant": "Acme_1"})["tenant"] == "Acme_1"
+    assert resolve_url_variables(WORKDAY, {"tenant": "Acme_1"})["tenant"] == "Acme_1"
     for value in ("a/b", "..", "a.b", "", "a?b", "x" * 64):
-        with pytest.raises(Invalid):
-            variables(WORKDAY, {"tenant": value})
+        with pytest.raises(InvalidInputError):
+            resolve_url_variables(WORKDAY, {"tenant": value})
 
 
 def test_defaults_are_filled_in_and_patterns_are_held_to():
-    salesforce = registry().providers["salesforce"]
-    assert variables(salesforce, {}) == {"login": "login"}
-    assert variables(salesforce, {"login": "TEST"}) == {"login": "test"}
-    with pytest.raises(Invalid):
-        variables(salesforce, {"login": "evil"})
+    salesforce = get_registry().providers["salesforce"]
+    assert resolve_url_variables(salesforce, {}) == {"login": "login"}
+    assert resolve_url_variables(salesforce, {"login": "TEST"}) == {"login": "test"}
+    with pytest.raises(InvalidInputError):
+        resolve_url_variables(salesforce, {"login": "evil"})
 
 
 def test_all_faults_are_said_at_once():
-    with pytest.raises(Invalid) as raised:
-        variables(WORKDAY, {"host": "a.b", "tenant": "a/b", "port": "1"})
+    with pytest.raises(InvalidInputError) as raised:
+        resolve_url_variables(WORKDAY, {"host": "a.b", "tenant": "a/b", "port": "1"})
     assert set(raised.value.fields) == {"config.host", "config.tenant", "config.port"}
 
 
 @pytest.mark.parametrize("config", [None, [], "shop", 7])
 def test_config_must_be_an_object(config):
-    with pytest.raises(Invalid) as raised:
-        variables(SHOPIFY, config)
+    with pytest.raises(InvalidInputError) as raised:
+        resolve_url_variables(SHOPIFY, config)
     assert raised.value.fields == {"config": ["must be an object"]}

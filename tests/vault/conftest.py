@@ -7,7 +7,7 @@ import pytest
 from django.apps import apps
 from django.db import connection
 
-from tests.vault.locker import Locker, keys
+from tests.vault.locker import Locker, format_keys
 from vault import key_usage, services
 from vault.models import Canary, IndexKey
 
@@ -33,7 +33,7 @@ def ring_of(settings):
     """Set the ring to the keys of these ids, the first being the primary."""
 
     def use(*ids: str) -> None:
-        settings.VAULT_KEYS = keys(*ids)
+        settings.VAULT_KEYS = format_keys(*ids)
 
     return use
 

@@ -12,7 +12,7 @@ from django.test.utils import isolate_apps
 
 from common.db.ids import uuid7
 from vault.fields import SealedField
-from vault.sealing import Place, Sealed, seal, unseal
+from vault.sealing import Place, SealedValue, seal, unseal
 
 ACCOUNT = uuid.UUID(int=7)
 
@@ -33,16 +33,16 @@ with isolate_apps("vault"):
             return self.label
 
 
-def keys(*ids: str) -> str:
+def format_keys(*ids: str) -> str:
     """A value of VAULT_KEYS: the bytes of a key follow from its id."""
-    return ",".join(f"{key_id}:{b64encode(material(key_id)).decode()}" for key_id in ids)
+    return ",".join(f"{key_id}:{b64encode(derive_test_key(key_id)).decode()}" for key_id in ids)
 
 
-def material(key_id: str) -> bytes:
+def derive_test_key(key_id: str) -> bytes:
     return hashlib.sha256(key_id.encode()).digest()
 
 
-def locker(value: Any = "hunter2", **fields: Any) -> Locker:
+def make_locker(value: Any = "hunter2", **fields: Any) -> Locker:
     """A stored row whose `secrets` hold `value`."""
     row = Locker(**fields)
     row.secrets = seal(Place.of(row, "secrets"), value)
@@ -50,12 +50,12 @@ def locker(value: Any = "hunter2", **fields: Any) -> Locker:
     return row
 
 
-def opened(row: Locker, column: str = "secrets") -> Any:
+def unseal_column(row: Locker, column: str = "secrets") -> Any:
     fresh = Locker.objects.get(pk=row.pk)
     return unseal(Place.of(fresh, column), getattr(fresh, column))
 
 
-def flipped(sealed: Sealed, at: int) -> Sealed:
+def flip_byte(sealed: SealedValue, at: int) -> SealedValue:
     blob = bytearray(sealed.blob)
     blob[at] ^= 1
-    return Sealed(bytes(blob))
+    return SealedValue(bytes(blob))

@@ -6,10 +6,10 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 
-from tests.vault.locker import Locker, flipped, locker
+from tests.vault.locker import Locker, flip_byte, make_locker
 from vault.models import IndexKey
 from vault.sealing import Place, seal, unseal
-from vault.services import verify_ring
+from vault.services import verify_keyring
 
 pytestmark = pytest.mark.usefixtures("vault")
 
@@ -32,8 +32,8 @@ def run(*command: str, stderr: StringIO | None = None) -> tuple[int, str, str]:
 @pytest.fixture
 def row(ring_of) -> Locker:
     """A row under k1, in a ring whose primary is k2 now."""
-    verify_ring()
-    made = locker("hunter2")
+    verify_keyring()
+    made = make_locker("hunter2")
     ring_of("k2", "k1")
     return made
 
@@ -41,7 +41,7 @@ def row(ring_of) -> Locker:
 @pytest.fixture
 def damaged(row: Locker) -> Locker:
     assert row.secrets
-    Locker.objects.update(secrets=flipped(row.secrets, -1))
+    Locker.objects.update(secrets=flip_byte(row.secrets, -1))
     return row
 
 
@@ -102,7 +102,7 @@ def test_verify_keys_shows_no_value(row):
 def lost(row: Locker, ring_of) -> Locker:
     """A row under k1, which no ring has any more; the index key has moved to k2."""
     index = IndexKey.objects.get()
-    verify_ring()
+    verify_keyring()
     index.sealed = seal(Place.of(index, "sealed"), unseal(Place.of(index, "sealed"), index.sealed))
     index.save()
     ring_of("k2")
@@ -111,19 +111,19 @@ def lost(row: Locker, ring_of) -> Locker:
 
 def test_a_missing_key_says_how_to_go_on_without_it(lost):
     with pytest.raises(ImproperlyConfigured, match="forget_key k1"):
-        verify_ring()
+        verify_keyring()
 
 
 def test_forget_key_lets_a_start_pass_and_counts_what_stays_shut(lost):
     code, out, err = run("forget_key", "k1")
     assert (code, out, err) == (0, "vault_locker.secrets 1\n", "")
-    verify_ring()
+    verify_keyring()
 
 
 def test_a_forgotten_key_that_is_found_opens_its_rows_again(lost, ring_of):
     run("forget_key", "k1")
     ring_of("k2", "k1")
-    verify_ring()
+    verify_keyring()
     assert run("verify_keys")[0] == 0
 
 
@@ -132,7 +132,7 @@ def test_forget_key_refuses_a_key_that_is_there_or_never_was(lost, id):
     with pytest.raises(CommandError, match=id if id == "k2" else "no key of this id"):
         run("forget_key", id)
     with pytest.raises(ImproperlyConfigured):
-        verify_ring()
+        verify_keyring()
 
 
 def test_forget_key_refuses_the_key_of_the_index(row, ring_of):

@@ -17,13 +17,13 @@ from django.forms import modelform_factory
 from django.test.utils import isolate_apps
 
 from common.db.ids import uuid7
-from tests.vault.locker import Locker, locker, opened
+from tests.vault.locker import Locker, make_locker, unseal_column
 from tests.vault.test_sealing import spellings
 from vault import sealing
 from vault.fields import SealedField
 from vault.models import Canary
-from vault.sealing import Place, Sealed, seal
-from vault.services import verify_ring
+from vault.sealing import Place, SealedValue, seal
+from vault.services import verify_keyring
 
 pytestmark = pytest.mark.usefixtures("vault")
 
@@ -71,14 +71,14 @@ def stored() -> bytes:
 
 
 def test_the_stored_bytes_hold_no_plaintext(suite):
-    locker(PLAIN)
+    make_locker(PLAIN)
     assert not [spelling for spelling in spellings(PLAIN.encode()) if spelling in stored()]
 
 
 @pytest.mark.parametrize("write", WRITES)
 @pytest.mark.parametrize("value", PLAINTEXTS, ids=lambda value: type(value).__name__)
 def test_no_write_takes_plaintext(write: Callable[[Any], None], value):
-    locker()
+    make_locker()
     with pytest.raises(TypeError) as refused:
         write(value)
     assert PLAIN not in str(refused.value)
@@ -87,7 +87,7 @@ def test_no_write_takes_plaintext(write: Callable[[Any], None], value):
 @pytest.mark.parametrize("write", WRITES)
 @pytest.mark.parametrize("expression", EXPRESSIONS, ids=lambda value: type(value).__name__)
 def test_no_write_takes_an_expression(write: Callable[[Any], None], expression):
-    locker()
+    make_locker()
     # Django itself refuses to insert a column that is not there yet: ValueError.
     with pytest.raises((TypeError, ValueError)):
         write(expression)
@@ -95,14 +95,14 @@ def test_no_write_takes_an_expression(write: Callable[[Any], None], expression):
 
 @pytest.mark.parametrize("write", [update, save, bulk_update])
 def test_a_write_takes_a_seal(write: Callable[[Any], None]):
-    row = locker("before")
+    row = make_locker("before")
     write(seal(Place.of(row, "secrets"), "after"))
-    assert opened(row) == "after"
+    assert unseal_column(row) == "after"
 
 
 @pytest.mark.parametrize("write", [update, save, bulk_update])
 def test_a_write_takes_none(write: Callable[[Any], None]):
-    locker()
+    make_locker()
     write(None)
     assert Locker.objects.get().secrets is None
 
@@ -112,7 +112,7 @@ def test_bulk_create_takes_seals():
     for row in rows:
         row.secrets = seal(Place.of(row, "secrets"), str(row.pk))
     Locker.objects.bulk_create(rows)
-    assert [opened(row) for row in rows] == [str(row.pk) for row in rows]
+    assert [unseal_column(row) for row in rows] == [str(row.pk) for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -134,20 +134,20 @@ def test_a_path_into_the_value_is_refused():
 
 
 def test_isnull_is_allowed():
-    row = locker()
+    row = make_locker()
     assert Locker.objects.get(secrets__isnull=False, spare__isnull=True) == row
 
 
 def test_reading_never_opens(monkeypatch):
-    rows = [locker() for _ in range(3)]
+    rows = [make_locker() for _ in range(3)]
     monkeypatch.setattr(sealing, "unseal", None)
-    monkeypatch.setattr(sealing, "OPENERS", None)
+    monkeypatch.setattr(sealing, "UNSEALERS", None)
     assert [row.secrets for row in Locker.objects.order_by("pk")] == [row.secrets for row in rows]
 
 
 def test_saving_a_row_that_does_not_open_keeps_its_blob():
-    row = locker()
-    Locker.objects.update(secrets=Sealed(b"damaged"))
+    row = make_locker()
+    Locker.objects.update(secrets=SealedValue(b"damaged"))
     fresh = Locker.objects.get(pk=row.pk)
     fresh.label = "renamed"
     fresh.save()
@@ -155,29 +155,29 @@ def test_saving_a_row_that_does_not_open_keeps_its_blob():
 
 
 def test_values_are_sealed():
-    locker(PLAIN)
+    make_locker(PLAIN)
     assert PLAIN not in repr(list(Locker.objects.values()))
 
 
 def test_a_pickled_row_holds_ciphertext_only():
-    sealed = locker(PLAIN).secrets
+    sealed = make_locker(PLAIN).secrets
     assert PLAIN.encode() not in pickle.dumps(sealed)
 
 
 def test_a_dump_holds_the_ciphertext():
-    locker(PLAIN)
+    make_locker(PLAIN)
     dumped = serializers.serialize("json", Locker.objects.all())
     assert not [form for form in spellings(PLAIN.encode()) if form.decode() in dumped]
 
 
 def test_a_dump_without_a_seal_has_null():
-    locker()
+    make_locker()
     (dumped,) = json.loads(serializers.serialize("json", Locker.objects.all()))
     assert dumped["fields"]["spare"] is None
 
 
 def test_a_dump_loads_again(tmp_path):
-    verify_ring()
+    verify_keyring()
     before = Canary.objects.get().sealed
     path = tmp_path / "dump.json"
     path.write_text(serializers.serialize("json", Canary.objects.all()))

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from tests.vault.locker import keys, material
-from vault.keyring import ring, subkey
+from tests.vault.locker import derive_test_key, format_keys
+from vault.keyring import derive_subkey, get_keyring
 
 
 def b64(raw: bytes) -> str:
@@ -21,7 +21,7 @@ def b64(raw: bytes) -> str:
 def refusal(settings, value: str = "", file: str = "") -> str:
     settings.VAULT_KEYS, settings.VAULT_KEYS_FILE = value, file
     with pytest.raises(ImproperlyConfigured) as refused:
-        ring()
+        get_keyring()
     return str(refused.value)
 
 
@@ -29,21 +29,24 @@ REFUSED = {
     "none set": ("", "VAULT_KEYS is missing"),
     "blank": ("  ", "VAULT_KEYS is missing"),
     "only commas": (",,", "no key"),
-    "no colon": (b64(material("a")), "entry 1: an id"),
-    "key before id": (f"{b64(material('a'))}:k1", "entry 1: an id"),
-    "second without id": (f"{keys('k1')},:{b64(material('a'))}", "entry 2: an id"),
-    "capital in id": (f"K1:{b64(material('a'))}", "an id has 1 to 16"),
-    "long id": (f"{'k' * 17}:{b64(material('a'))}", "an id has 1 to 16"),
-    "other digits in id": (f"k\u0661:{b64(material('a'))}", "an id has 1 to 16"),
+    "no colon": (b64(derive_test_key("a")), "entry 1: an id"),
+    "key before id": (f"{b64(derive_test_key('a'))}:k1", "entry 1: an id"),
+    "second without id": (f"{format_keys('k1')},:{b64(derive_test_key('a'))}", "entry 2: an id"),
+    "capital in id": (f"K1:{b64(derive_test_key('a'))}", "an id has 1 to 16"),
+    "long id": (f"{'k' * 17}:{b64(derive_test_key('a'))}", "an id has 1 to 16"),
+    "other digits in id": (f"k\u0661:{b64(derive_test_key('a'))}", "an id has 1 to 16"),
     "not base64": ("k1:!!!!", "the key k1 is not base64"),
     "not ASCII": ("k1:ключ", "the key k1 is not base64"),
-    "no padding": (f"k1:{b64(material('a'))[:-1]}", "the key k1 is not base64"),
+    "no padding": (f"k1:{b64(derive_test_key('a'))[:-1]}", "the key k1 is not base64"),
     "16 bytes": (f"k1:{b64(b'x' * 16)}", "the key k1 has 16 bytes, not 32"),
     "33 bytes": (f"k1:{b64(b'x' * 33)}", "the key k1 has 33 bytes, not 32"),
     "empty key": ("k1:", "the key k1 has 0 bytes, not 32"),
     "all zeros": (f"k1:{b64(bytes(32))}", "the key k1 is all zeros"),
-    "id twice": (f"{keys('k1')},k1:{b64(material('x'))}", "the id k1 twice"),
-    "same bytes twice": (f"{keys('k1')},k2:{b64(material('k1'))}", "same key under k1 and k2"),
+    "id twice": (f"{format_keys('k1')},k1:{b64(derive_test_key('x'))}", "the id k1 twice"),
+    "same bytes twice": (
+        f"{format_keys('k1')},k2:{b64(derive_test_key('k1'))}",
+        "same key under k1 and k2",
+    ),
 }
 
 
@@ -58,60 +61,60 @@ def test_a_refusal_is_one_line_without_key_bytes(settings, case):
     value, _ = REFUSED[case]
     sentence = refusal(settings, value)
     assert "\n" not in sentence
-    for secret in (b64(material("a")), b64(material("k1")), b64(b"x" * 16)):
+    for secret in (b64(derive_test_key("a")), b64(derive_test_key("k1")), b64(b"x" * 16)):
         assert secret[:12] not in sentence
 
 
 def test_both_variables_are_refused(settings):
-    assert "both set" in refusal(settings, keys("k1"), "/somewhere")
+    assert "both set" in refusal(settings, format_keys("k1"), "/somewhere")
 
 
 @examples(max_examples=50, deadline=None)
 @given(st.text(max_size=80))
 def test_any_text_is_a_ring_or_refused(text):
     with override_settings(VAULT_KEYS=text, VAULT_KEYS_FILE=""), suppress(ImproperlyConfigured):
-        assert ring().ids
+        assert get_keyring().ids
 
 
 def test_the_first_key_is_the_primary(ring_of):
     ring_of("new", "old")
-    assert ring().primary.id == "new"
+    assert get_keyring().primary.id == "new"
 
 
 def test_every_key_is_found_by_its_id(ring_of):
     ring_of("new", "old")
-    found = ring().get("old")
+    found = get_keyring().get("old")
     assert found is not None
-    assert found.material == material("old")
+    assert found.material == derive_test_key("old")
 
 
 def test_an_unknown_id_is_none(ring_of):
     ring_of("k1")
-    assert ring().get("k2") is None
+    assert get_keyring().get("k2") is None
 
 
 def test_the_ids_come_in_order(ring_of):
     ring_of("c", "a", "b")
-    assert ring().ids == ("c", "a", "b")
+    assert get_keyring().ids == ("c", "a", "b")
 
 
 def test_the_ring_is_read_once(ring_of):
     ring_of("k1")
-    assert ring() is ring()
+    assert get_keyring() is get_keyring()
 
 
 def test_a_repr_shows_ids_only(ring_of):
     ring_of("k1", "k2")
-    shown = repr(ring()) + repr(ring().get("k2"))
+    shown = repr(get_keyring()) + repr(get_keyring().get("k2"))
     assert "k1" in shown
-    assert repr(material("k1"))[2:10] not in shown
-    assert b64(material("k2")) not in shown
+    assert repr(derive_test_key("k1"))[2:10] not in shown
+    assert b64(derive_test_key("k2")) not in shown
 
 
 def test_subkeys_of_two_purposes_differ(ring_of):
     ring_of("k1")
-    key = ring().primary
-    assert len({key.material, subkey(key, "a"), subkey(key, "b")}) == 3
+    key = get_keyring().primary
+    assert len({key.material, derive_subkey(key, "a"), derive_subkey(key, "b")}) == 3
 
 
 def file_of(tmp_path, content: str, mode: int = 0o600) -> str:
@@ -124,20 +127,20 @@ def file_of(tmp_path, content: str, mode: int = 0o600) -> str:
 @pytest.mark.parametrize("mode", [0o600, 0o400])
 def test_a_private_file_is_read(settings, tmp_path, mode):
     settings.VAULT_KEYS = ""
-    settings.VAULT_KEYS_FILE = file_of(tmp_path, keys("k1"), mode)
-    assert ring().ids == ("k1",)
+    settings.VAULT_KEYS_FILE = file_of(tmp_path, format_keys("k1"), mode)
+    assert get_keyring().ids == ("k1",)
 
 
 def test_a_file_may_have_lines_commas_and_comments(settings, tmp_path):
-    content = f"# since May\n{keys('k3')}  # newest\n\n{keys('k2', 'k1')},\n"
+    content = f"# since May\n{format_keys('k3')}  # newest\n\n{format_keys('k2', 'k1')},\n"
     settings.VAULT_KEYS = ""
     settings.VAULT_KEYS_FILE = file_of(tmp_path, content)
-    assert ring().ids == ("k3", "k2", "k1")
+    assert get_keyring().ids == ("k3", "k2", "k1")
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o644, 0o601])
 def test_a_file_open_to_others_is_refused(settings, tmp_path, mode):
-    path = file_of(tmp_path, keys("k1"), mode)
+    path = file_of(tmp_path, format_keys("k1"), mode)
     assert f"chmod 600 {path}" in refusal(settings, file=path)
 
 

@@ -13,10 +13,18 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from common.errors import Conflict
-from tests.vault.locker import Locker, flipped, keys
+from common.errors import ConflictError
+from tests.vault.locker import Locker, flip_byte, format_keys
 from vault.models import Canary
-from vault.sealing import HEADER_BYTES, Place, Sealed, SecretUnavailable, holds, seal, unseal
+from vault.sealing import (
+    HEADER_BYTES,
+    Place,
+    SealedValue,
+    SecretUnavailableError,
+    can_unseal,
+    seal,
+    unseal,
+)
 
 PLACE = Place("credentials", "secrets", "account", "row")
 PLAIN = "sk_live_a-long-enough-secret"
@@ -39,8 +47,8 @@ def _ring(ring_of):
     ring_of("k1", "k0")
 
 
-def assert_shut(place: Place, sealed: Sealed) -> SecretUnavailable:
-    with pytest.raises(SecretUnavailable) as refused:
+def assert_shut(place: Place, sealed: SealedValue) -> SecretUnavailableError:
+    with pytest.raises(SecretUnavailableError) as refused:
         unseal(place, sealed)
     return refused.value
 
@@ -59,7 +67,7 @@ def test_what_was_sealed_opens(suite):
 @examples(max_examples=40, deadline=None)
 @given(value=JSON)
 def test_any_json_comes_back(number, value):
-    with override_settings(VAULT_SUITE=number, VAULT_KEYS=keys("k1")):
+    with override_settings(VAULT_SUITE=number, VAULT_KEYS=format_keys("k1")):
         assert unseal(PLACE, seal(PLACE, value)) == value
 
 
@@ -71,31 +79,31 @@ def test_the_plaintext_is_not_in_the_blob(suite):
 def test_every_flipped_byte_is_found(suite):
     sealed = seal(PLACE, PLAIN)
     for at in range(len(sealed.blob)):
-        assert_shut(PLACE, flipped(sealed, at))
+        assert_shut(PLACE, flip_byte(sealed, at))
 
 
 def test_every_truncation_is_found(suite):
     blob = seal(PLACE, PLAIN).blob
     for length in range(len(blob)):
-        assert_shut(PLACE, Sealed(blob[:length]))
+        assert_shut(PLACE, SealedValue(blob[:length]))
 
 
 def test_an_appended_byte_is_found(suite):
-    assert_shut(PLACE, Sealed(seal(PLACE, PLAIN).blob + b"\0"))
+    assert_shut(PLACE, SealedValue(seal(PLACE, PLAIN).blob + b"\0"))
 
 
 @examples(max_examples=100, deadline=None)
 @given(st.binary(max_size=120))
 def test_arbitrary_bytes_do_not_open(blob):
-    assert_shut(PLACE, Sealed(blob))
+    assert_shut(PLACE, SealedValue(blob))
 
 
 @both_suites
 @examples(max_examples=30, deadline=None)
 @given(body=st.binary(max_size=120))
 def test_an_arbitrary_body_does_not_open(number, body):
-    with override_settings(VAULT_SUITE=number, VAULT_KEYS=keys("k1")):
-        assert_shut(PLACE, Sealed(seal(PLACE, PLAIN).blob[:HEADER_BYTES] + body))
+    with override_settings(VAULT_SUITE=number, VAULT_KEYS=format_keys("k1")):
+        assert_shut(PLACE, SealedValue(seal(PLACE, PLAIN).blob[:HEADER_BYTES] + body))
 
 
 @pytest.mark.parametrize("part", ["table", "column", "account_id", "row_id"])
@@ -125,7 +133,7 @@ def test_the_length_of_every_part_is_associated():
 
 @pytest.mark.parametrize("blob", STORED_ONCE)
 def test_what_was_stored_once_opens_for_ever(blob):
-    assert unseal(PLACE, Sealed(base64.b64decode(blob))) == "kept"
+    assert unseal(PLACE, SealedValue(base64.b64decode(blob))) == "kept"
 
 
 def test_a_thousand_seals_of_one_value_are_distinct(suite):
@@ -146,7 +154,7 @@ def test_a_blob_of_the_other_suite_still_opens(settings, suite):
 def test_a_header_of_the_other_suite_does_not_open(suite):
     blob = bytearray(seal(PLACE, PLAIN).blob)
     blob[1] = 3 - blob[1]
-    assert_shut(PLACE, Sealed(bytes(blob)))
+    assert_shut(PLACE, SealedValue(bytes(blob)))
 
 
 def test_a_blob_of_another_key_of_the_ring_opens(ring_of, suite):
@@ -157,19 +165,19 @@ def test_a_blob_of_another_key_of_the_ring_opens(ring_of, suite):
 
 def test_a_blob_relabelled_to_another_key_does_not_open(suite):
     blob = seal(PLACE, PLAIN).blob
-    assert_shut(PLACE, Sealed(blob[:2] + b"k0" + blob[4:]))
+    assert_shut(PLACE, SealedValue(blob[:2] + b"k0" + blob[4:]))
 
 
 def test_the_wrong_bytes_under_the_right_id_do_not_open(settings, suite):
     sealed = seal(PLACE, PLAIN)
-    settings.VAULT_KEYS = keys("other").replace("other:", "k1:")
+    settings.VAULT_KEYS = format_keys("other").replace("other:", "k1:")
     assert_shut(PLACE, sealed)
 
 
 def test_holds_tells_whether_a_seal_opens(suite):
     sealed = seal(PLACE, PLAIN)
-    assert holds(PLACE, sealed)
-    assert not holds(PLACE, flipped(sealed, -1))
+    assert can_unseal(PLACE, sealed)
+    assert not can_unseal(PLACE, flip_byte(sealed, -1))
 
 
 def test_a_missing_key_is_named(ring_of, suite):
@@ -181,8 +189,8 @@ def test_a_missing_key_is_named(ring_of, suite):
 
 
 def test_damage_says_what_it_is_without_a_cause(suite):
-    refused = assert_shut(PLACE, flipped(seal(PLACE, PLAIN), -1))
-    assert isinstance(refused, Conflict)
+    refused = assert_shut(PLACE, flip_byte(seal(PLACE, PLAIN), -1))
+    assert isinstance(refused, ConflictError)
     assert refused.detail == "The stored secret cannot be opened with the keys of this server."
     assert refused.__cause__ is None
     assert refused.__suppress_context__
@@ -192,7 +200,7 @@ def test_damage_says_what_it_is_without_a_cause(suite):
     "blob", [b"", b"\x01", b"\x01\x01", b"\x01\x01" + bytes(16), b"\x01\x02k1\0\0k1"]
 )
 def test_a_headless_blob_names_no_key(blob):
-    assert Sealed(blob).key_id == "?"
+    assert SealedValue(blob).key_id == "?"
 
 
 def test_a_sealed_shows_its_key_and_length():

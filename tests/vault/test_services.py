@@ -13,17 +13,17 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from tests.vault.locker import flipped, keys
+from tests.vault.locker import flip_byte, format_keys
 from vault import services
 from vault.models import INDEX_KEY_ID, Canary, IndexKey
 from vault.sealing import Place, seal
 from vault.services import (
-    fingerprint,
-    forget_index_key,
-    identity,
-    index_key,
-    signing_key,
-    verify_ring,
+    clear_index_key_cache,
+    compute_fingerprint,
+    compute_identity,
+    get_index_key,
+    get_signing_key,
+    verify_keyring,
 )
 
 ANNA, BERT = uuid.UUID(int=1), uuid.UUID(int=2)
@@ -31,7 +31,7 @@ ANNA, BERT = uuid.UUID(int=1), uuid.UUID(int=2)
 
 def refusal() -> str:
     with pytest.raises(ImproperlyConfigured) as refused:
-        verify_ring()
+        verify_keyring()
     return str(refused.value)
 
 
@@ -39,76 +39,76 @@ def refusal() -> str:
 class TestRing:
     def test_a_new_database_gets_a_canary_of_the_primary(self, ring_of):
         ring_of("k2", "k1")
-        verify_ring()
+        verify_keyring()
         assert [canary.key_id for canary in Canary.objects.all()] == ["k2"]
 
     def test_a_new_database_gets_an_index_key(self):
-        verify_ring()
+        verify_keyring()
         assert IndexKey.objects.count() == 1
 
     def test_a_second_start_changes_nothing(self):
-        verify_ring()
+        verify_keyring()
         before = list(Canary.objects.values()), list(IndexKey.objects.values())
-        verify_ring()
+        verify_keyring()
         assert before == (list(Canary.objects.values()), list(IndexKey.objects.values()))
 
     def test_a_new_primary_gets_its_own_canary(self, ring_of):
-        verify_ring()
+        verify_keyring()
         ring_of("k2", "k1")
-        verify_ring()
+        verify_keyring()
         assert {canary.key_id for canary in Canary.objects.all()} == {"k1", "k2"}
 
     def test_other_bytes_under_the_primary_id_are_refused(self, settings):
-        verify_ring()
-        settings.VAULT_KEYS = keys("other").replace("other:", "k1:")
+        verify_keyring()
+        settings.VAULT_KEYS = format_keys("other").replace("other:", "k1:")
         assert refusal().startswith(
             "VAULT_KEYS: the key under id k1 is not the one this database was sealed with"
         )
 
     def test_other_bytes_under_a_secondary_id_are_refused(self, settings):
-        verify_ring()
-        settings.VAULT_KEYS = f"{keys('k2')},{keys('other').replace('other:', 'k1:')}"
+        verify_keyring()
+        settings.VAULT_KEYS = f"{format_keys('k2')},{format_keys('other').replace('other:', 'k1:')}"
         assert "the key under id k1 is not the one" in refusal()
 
     def test_a_missing_key_is_refused(self, ring_of):
-        verify_ring()
+        verify_keyring()
         ring_of("k2")
         assert "id k1 is missing" in refusal()
 
     def test_a_missing_key_names_the_way_out(self, ring_of):
-        verify_ring()
+        verify_keyring()
         ring_of("k2")
         assert "put it back, or run rotate_keys before retiring it" in refusal()
 
     def test_a_refusal_shows_no_key_bytes(self, settings):
-        verify_ring()
-        settings.VAULT_KEYS = keys("other").replace("other:", "k1:")
+        verify_keyring()
+        settings.VAULT_KEYS = format_keys("other").replace("other:", "k1:")
         assert settings.VAULT_KEYS.partition(":")[2][:12] not in refusal()
 
     def test_a_damaged_canary_is_refused_and_kept(self):
-        verify_ring()
-        damaged = flipped(Canary.objects.get().sealed, -1)
+        verify_keyring()
+        damaged = flip_byte(Canary.objects.get().sealed, -1)
         Canary.objects.update(sealed=damaged)
         refusal()
         assert Canary.objects.get().sealed == damaged
 
     def test_a_refused_start_leaves_no_trace(self, ring_of):
         """Else one start with a wrong key would lock the right one out."""
-        verify_ring()
+        verify_keyring()
         ring_of("k9")
         refusal()
         assert [canary.key_id for canary in Canary.objects.all()] == ["k1"]
         ring_of("k1")
-        verify_ring()
+        verify_keyring()
 
     def test_a_canary_without_rows_is_no_reason_to_refuse(self, ring_of):
         ring_of("k1", "k9")
-        verify_ring()
+        verify_keyring()
         canary = Canary(key_id="k9")
         canary.sealed = Canary.objects.get().sealed
         canary.save()
         ring_of("k1")
-        verify_ring()
+        verify_keyring()
         assert [canary.key_id for canary in Canary.objects.all()] == ["k1"]
 
     def test_a_wrong_suite_is_refused(self, settings):
@@ -123,29 +123,29 @@ class TestRing:
 @pytest.mark.usefixtures("vault")
 class TestIndexKey:
     def test_it_has_32_random_bytes(self):
-        assert len(index_key()) == 32
+        assert len(get_index_key()) == 32
 
     def test_it_stays(self):
-        assert index_key() == index_key()
+        assert get_index_key() == get_index_key()
 
     def test_it_is_stored_sealed(self):
-        key = index_key()
+        key = get_index_key()
         blob = IndexKey.objects.get().sealed.blob
         assert key not in blob
         assert key.hex().encode() not in blob
 
     def test_it_is_remembered_once_committed(self, django_capture_on_commit_callbacks):
         with django_capture_on_commit_callbacks(execute=True):
-            key = index_key()
+            key = get_index_key()
         assert services._known_index_key == key
 
     def test_it_is_not_remembered_before_the_commit(self):
-        index_key()
+        get_index_key()
         assert services._known_index_key is None
 
     def test_it_is_not_remembered_after_a_rollback(self, django_capture_on_commit_callbacks):
         with django_capture_on_commit_callbacks(execute=True), transaction.atomic():
-            index_key()
+            get_index_key()
             transaction.set_rollback(True)
         assert services._known_index_key is None
 
@@ -153,38 +153,38 @@ class TestIndexKey:
         self, django_capture_on_commit_callbacks, django_assert_num_queries
     ):
         with django_capture_on_commit_callbacks(execute=True):
-            index_key()
+            get_index_key()
         with django_assert_num_queries(0):
-            index_key()
+            get_index_key()
 
     def test_a_forgotten_key_is_read_again(self, django_capture_on_commit_callbacks):
         with django_capture_on_commit_callbacks(execute=True):
-            key = index_key()
-        forget_index_key()
-        assert index_key() == key
+            key = get_index_key()
+        clear_index_key_cache()
+        assert get_index_key() == key
 
     def test_the_key_of_a_faster_process_holds(self, monkeypatch):
         """Both saw no index key; the other process stored its own first."""
-        first = index_key()
+        first = get_index_key()
         monkeypatch.setattr(services, "_stored_index_key", lambda: None)
-        assert index_key() == first
+        assert get_index_key() == first
 
     def test_a_key_that_does_not_open_is_refused(self, ring_of):
-        index_key()
+        get_index_key()
         ring_of("k2")
         with pytest.raises(ImproperlyConfigured, match="put the key under id k1 back"):
-            index_key()
+            get_index_key()
 
     def test_a_key_that_does_not_open_is_not_replaced(self, ring_of):
-        index_key()
+        get_index_key()
         before = IndexKey.objects.get().sealed
         ring_of("k2")
         with pytest.raises(ImproperlyConfigured):
-            index_key()
+            get_index_key()
         assert IndexKey.objects.get().sealed == before
 
     def test_a_second_index_key_is_impossible(self):
-        index_key()
+        get_index_key()
         other = IndexKey(id=uuid.uuid4())
         other.sealed = seal(Place.of(other, "sealed"), "00" * 32)
         with pytest.raises(IntegrityError), transaction.atomic():
@@ -193,9 +193,9 @@ class TestIndexKey:
 
 def test_a_key_whose_row_rolled_back_is_not_used(committing_vault):
     with transaction.atomic():
-        lost = index_key()
+        lost = get_index_key()
         transaction.set_rollback(True)
-    assert index_key() != lost
+    assert get_index_key() != lost
 
 
 def test_many_threads_make_one_index_key(committing_vault):
@@ -215,48 +215,48 @@ def test_many_threads_make_one_index_key(committing_vault):
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == [index_key()] * 5
+    assert found == [get_index_key()] * 5
 
 
 @pytest.mark.usefixtures("vault")
 class TestBlindIndex:
     def test_a_fingerprint_has_16_bytes_of_base64url(self):
-        found = fingerprint(ANNA, "sk_live")
+        found = compute_fingerprint(ANNA, "sk_live")
         assert len(found) == 22
         assert len(urlsafe_b64decode(found + "==")) == 16
 
     def test_equal_secrets_have_equal_fingerprints(self):
-        assert fingerprint(ANNA, "sk_live") == fingerprint(str(ANNA), "sk_live")
+        assert compute_fingerprint(ANNA, "sk_live") == compute_fingerprint(str(ANNA), "sk_live")
 
     def test_different_secrets_have_different_fingerprints(self):
-        assert fingerprint(ANNA, "sk_live") != fingerprint(ANNA, "sk_live ")
+        assert compute_fingerprint(ANNA, "sk_live") != compute_fingerprint(ANNA, "sk_live ")
 
     def test_equal_secrets_of_two_accounts_do_not_correlate(self):
-        assert fingerprint(ANNA, "sk_live") != fingerprint(BERT, "sk_live")
+        assert compute_fingerprint(ANNA, "sk_live") != compute_fingerprint(BERT, "sk_live")
 
     def test_a_fingerprint_of_any_string_exists(self):
-        assert len(fingerprint(ANNA, "\ud800\0")) == 22
+        assert len(compute_fingerprint(ANNA, "\ud800\0")) == 22
 
     def test_an_identity_has_32_bytes(self):
-        assert len(identity(ANNA, ["stripe_key", "acct_1"])) == 32
+        assert len(compute_identity(ANNA, ["stripe_key", "acct_1"])) == 32
 
     def test_identities_of_two_accounts_do_not_correlate(self):
-        assert identity(ANNA, ["a"]) != identity(BERT, ["a"])
+        assert compute_identity(ANNA, ["a"]) != compute_identity(BERT, ["a"])
 
     def test_an_identity_is_no_fingerprint(self):
-        shown = fingerprint(ANNA, "a")
-        assert urlsafe_b64decode(shown + "==") != identity(ANNA, ["a"])[:16]
+        shown = compute_fingerprint(ANNA, "a")
+        assert urlsafe_b64decode(shown + "==") != compute_identity(ANNA, ["a"])[:16]
 
     def test_another_index_key_gives_other_fingerprints(self):
-        before = fingerprint(ANNA, "a")
+        before = compute_fingerprint(ANNA, "a")
         IndexKey.objects.filter(pk=INDEX_KEY_ID).delete()
-        assert fingerprint(ANNA, "a") != before
+        assert compute_fingerprint(ANNA, "a") != before
 
     def test_signing_keys_of_two_purposes_differ(self):
-        assert len({signing_key("cursor"), signing_key("events"), index_key()}) == 3
+        assert len({get_signing_key("cursor"), get_signing_key("events"), get_index_key()}) == 3
 
     def test_a_signing_key_stays(self):
-        assert signing_key("cursor") == signing_key("cursor")
+        assert get_signing_key("cursor") == get_signing_key("cursor")
 
 
 @examples(max_examples=100, deadline=None)
@@ -265,7 +265,7 @@ def test_different_parts_have_different_identities(sequences):
     known = services._known_index_key
     services._known_index_key = b"i" * 32
     try:
-        one, other = (identity(ANNA, parts) for parts in sequences)
+        one, other = (compute_identity(ANNA, parts) for parts in sequences)
     finally:
         services._known_index_key = known
     assert one != other

@@ -9,7 +9,7 @@ import pytest
 from accounts.models import Account
 from tests.factories import TESTER
 from tests.webhooks.receivers import Receiver
-from webhooks.event_types import TYPES
+from webhooks.event_types import EVENT_TYPES
 from webhooks.models import WebhookEndpoint
 from webhooks.services import endpoint_create
 
@@ -59,6 +59,6 @@ def make_endpoint(account: Account, receiver: Receiver, **more: Any) -> WebhookE
 def make_endpoint_and_secret(
     account: Account, receiver: Receiver, **more: Any
 ) -> tuple[WebhookEndpoint, str]:
-    given: dict[str, Any] = {"url": receiver.url, "events": list(TYPES), **more}
+    given: dict[str, Any] = {"url": receiver.url, "events": list(EVENT_TYPES), **more}
     id, secret = endpoint_create(account_id=account.id, actor=TESTER, **given)
     return WebhookEndpoint.objects.get(id=id), secret

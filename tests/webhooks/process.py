@@ -28,9 +28,9 @@ def main(step: str, owner: str) -> None:
         connection.close()
         return
     if step == "die_before_sending":
-        delivery.send = die  # type: ignore[assignment]
+        delivery.send_webhook = die  # type: ignore[assignment]
     elif step == "die_before_settling":
-        delivery.settle = die
+        delivery.settle_delivery = die
     delivery.deliver_due(owner=owner, limit=1)
 
 

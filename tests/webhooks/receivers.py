@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
-from tests.egress.servers import Connection, Server, answer
+from tests.egress.servers import Connection, Server, build_response
 
 
 @dataclass(frozen=True)
-class Heard:
+class ReceivedRequest:
     headers: dict[str, str]
     body: bytes
     status: int
@@ -38,9 +38,9 @@ class Receiver:
         self.headers: list[str] = []
         self.body = b"thanks"
         self.decide: Callable[[Any], int] | None = None
-        self.heard: list[Heard] = []
-        self.under_way = 0
-        self.most_under_way = 0
+        self.requests: list[ReceivedRequest] = []
+        self.in_flight = 0
+        self.max_in_flight = 0
         self.seconds = 0.0
         self._lock = threading.Lock()
         self._server = Server(self._script)
@@ -55,14 +55,14 @@ class Receiver:
         self._server.__exit__(*error)
 
     @property
-    def accepted(self) -> list[Heard]:
-        return [heard for heard in self.heard if heard.status < 300]
+    def accepted(self) -> list[ReceivedRequest]:
+        return [heard for heard in self.requests if heard.status < 300]
 
     def _script(self, connection: Connection) -> None:
-        if raw := connection.request():
+        if raw := connection.read_request():
             with self._lock:
-                self.under_way += 1
-                self.most_under_way = max(self.most_under_way, self.under_way)
+                self.in_flight += 1
+                self.max_in_flight = max(self.max_in_flight, self.in_flight)
             connection.pause(self.seconds)
             self._answer(connection, raw)
 
@@ -72,7 +72,7 @@ class Receiver:
         headers = {name.lower(): value for name, _, value in (x.partition(": ") for x in lines)}
         status = self.decide(json.loads(body)) if self.decide else self.status
         with self._lock:
-            self.under_way -= 1
-            self.heard.append(Heard(headers, body, status))
+            self.in_flight -= 1
+            self.requests.append(ReceivedRequest(headers, body, status))
         more = ["Connection: close", *self.headers]
-        connection.send(answer(self.body, *more, status=f"{status} Whatever"))
+        connection.send(build_response(self.body, *more, status=f"{status} Whatever"))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from events.models import Event
-from tests.api import Api
+from tests.api import ApiClient
 from tests.factories import make_token
-from tests.threads import at_once
+from tests.threads import run_concurrently
 from tests.webhooks.conftest import make_endpoint
-from tests.webhooks.work import only, told, work
+from tests.webhooks.work import enqueue, get_only_delivery, run_worker
 from webhooks.models import WebhookDelivery, WebhookEndpoint, WebhookSecret
-from webhooks.services import ENDPOINTS
+from webhooks.services import MAX_ENDPOINTS
 
 PATH = "/v1/webhook-endpoints"
 EVENTS = ["credential.created", "credential.deleted"]
@@ -90,7 +90,7 @@ def test_a_name_that_leads_to_a_private_address_is_422(api, body, monkeypatch):
     from egress.client import Client
 
     inside = Client(lookup=lambda name: ["10.0.0.7"])
-    monkeypatch.setattr(client, "default_client", lambda: inside)
+    monkeypatch.setattr(client, "get_default_client", lambda: inside)
     answer = api.post(PATH, {**body, "url": "https://hooks.example.com/x"})
     assert answer.status_code == 422
     assert "not public" in answer.json()["validation_errors"]["url"][0]
@@ -141,7 +141,7 @@ def test_an_old_etag_is_412(api, made, verb, path):
 
 
 def test_delete_removes_all_of_it(api, made, account):
-    told(account, "credential.created")
+    enqueue(account, "credential.created")
     assert api.delete(at(made)).status_code == 204
     assert api.get(at(made)).status_code == 404
     assert not WebhookSecret.objects.exists()
@@ -167,19 +167,19 @@ def test_rotating_takes_no_other_field(api, made):
 
 
 def test_deliveries_are_shown(api, made, account, receiver):
-    target = told(account, "credential.created")
+    target = enqueue(account, "credential.created")
     receiver.status = 500
-    work()
+    run_worker()
     (shown,) = api.get(f"{at(made)}/deliveries").json()["data"]
     assert shown["payload"]["data"] == {"id": str(target), "account_id": str(account.id)}
     assert (shown["state"], shown["attempts"], shown["last_status"]) == ("pending", 1, 500)
     assert shown["last_error"] == "The receiver answered 500."
-    assert shown["webhook_id"] == receiver.heard[0].id
+    assert shown["webhook_id"] == receiver.requests[0].id
 
 
 def test_deliveries_are_filtered(api, made, account):
     for type in EVENTS:
-        told(account, type)
+        enqueue(account, type)
     path = f"{at(made)}/deliveries"
     assert len(api.get(f"{path}?state=pending").json()["data"]) == 2
     assert api.get(f"{path}?state=failed").json()["data"] == []
@@ -190,55 +190,55 @@ def test_deliveries_are_filtered(api, made, account):
 
 def test_deliveries_page(api, made, account):
     for _ in range(3):
-        told(account, "credential.created")
+        enqueue(account, "credential.created")
     page = api.get(f"{at(made)}/deliveries?limit=2").json()
     rest = api.get(f"{at(made)}/deliveries?limit=2&cursor={page['next_cursor']}").json()
     assert (len(page["data"]), len(rest["data"]), rest["next_cursor"]) == (2, 1, None)
 
 
 def test_replay_is_202_and_makes_it_due(api, made, account, receiver):
-    told(account, "credential.created")
-    work()
-    answer = api.post(f"{at(made)}/deliveries/{only().id}/replay")
+    enqueue(account, "credential.created")
+    run_worker()
+    answer = api.post(f"{at(made)}/deliveries/{get_only_delivery().id}/replay")
     assert (answer.status_code, answer.json()["state"]) == (202, "pending")
-    work()
-    assert [heard.id for heard in receiver.heard] == [str(only().message_id)] * 2
-    assert Event.objects.get(verb="webhook_delivery.replayed").target_id == only().id
+    run_worker()
+    assert [heard.id for heard in receiver.requests] == [str(get_only_delivery().message_id)] * 2
+    assert Event.objects.get(verb="webhook_delivery.replayed").target_id == get_only_delivery().id
 
 
 def test_replay_to_a_disabled_endpoint_is_409(api, made, account):
-    told(account, "credential.created")
+    enqueue(account, "credential.created")
     api.patch(at(made), {"enabled": False})
-    assert api.post(f"{at(made)}/deliveries/{only().id}/replay").status_code == 409
+    assert api.post(f"{at(made)}/deliveries/{get_only_delivery().id}/replay").status_code == 409
 
 
 def test_replay_of_one_under_way_is_409(api, made, account):
-    from webhooks.leases import claim_due
+    from webhooks.leases import claim_due_deliveries
 
-    told(account, "credential.created")
-    claim_due(owner="a", limit=1)
-    assert api.post(f"{at(made)}/deliveries/{only().id}/replay").status_code == 409
+    enqueue(account, "credential.created")
+    claim_due_deliveries(owner="a", limit=1)
+    assert api.post(f"{at(made)}/deliveries/{get_only_delivery().id}/replay").status_code == 409
 
 
 def test_replay_of_one_that_waits_its_turn_does_not_fail(api, made, account, receiver):
     receiver.status = 500
-    target = told(account, "credential.created")
-    told(account, "credential.deleted", target)
-    work()
+    target = enqueue(account, "credential.created")
+    enqueue(account, "credential.deleted", target)
+    run_worker()
     waiting = WebhookDelivery.objects.get(type="credential.deleted")
     WebhookDelivery.objects.filter(id=waiting.id).update(next_at=None)
     assert api.post(f"{at(made)}/deliveries/{waiting.id}/replay").status_code == 202
 
 
 def test_replay_takes_no_body(api, made, account):
-    told(account, "credential.created")
-    path = f"{at(made)}/deliveries/{only().id}/replay"
+    enqueue(account, "credential.created")
+    path = f"{at(made)}/deliveries/{get_only_delivery().id}/replay"
     assert api.post(path, {"now": True}).status_code == 400
 
 
 def test_another_accounts_are_not_there(stranger, made, account):
-    told(account, "credential.created")
-    delivery = only().id
+    enqueue(account, "credential.created")
+    delivery = get_only_delivery().id
     for verb, path, body in [
         ("GET", "", None),
         ("PATCH", "", {"enabled": False}),
@@ -252,8 +252,8 @@ def test_another_accounts_are_not_there(stranger, made, account):
 
 
 def test_a_delivery_is_found_under_its_own_endpoint_alone(api, made, account, body):
-    told(account, "credential.created")
-    delivery = only().id
+    enqueue(account, "credential.created")
+    delivery = get_only_delivery().id
     other = api.post(PATH, body).json()
     assert api.post(f"{at(other)}/deliveries/{delivery}/replay").status_code == 404
 
@@ -266,23 +266,23 @@ def test_what_is_no_id_is_404(api, id):
 
 
 def test_reading_and_writing_are_scopes_of_their_own(account, made, body):
-    reader = Api(make_token(account, "webhooks:read"))
+    reader = ApiClient(make_token(account, "webhooks:read"))
     assert reader.get(PATH).status_code == 200
     assert reader.post(PATH, body).json()["missing_scope"] == "webhooks:write"
     assert reader.post(f"{at(made)}/rotate-secret").status_code == 403
-    writer = Api(make_token(account, "webhooks:write"))
+    writer = ApiClient(make_token(account, "webhooks:write"))
     assert writer.get(f"{at(made)}/deliveries").json()["missing_scope"] == "webhooks:read"
 
 
 def test_there_is_an_end_to_how_many_an_account_has(api, account, receiver, body):
-    for _ in range(ENDPOINTS):
+    for _ in range(MAX_ENDPOINTS):
         make_endpoint(account, receiver)
     assert api.post(PATH, body).status_code == 409
 
 
 @pytest.mark.django_db(transaction=True)
 def test_many_who_add_at_once_do_not_pass_that_end(api, account, receiver, body):
-    for _ in range(ENDPOINTS - 1):
+    for _ in range(MAX_ENDPOINTS - 1):
         make_endpoint(account, receiver)
-    found = at_once(lambda _: api.post(PATH, body).status_code, 6)
+    found = run_concurrently(lambda _: api.post(PATH, body).status_code, 6)
     assert sorted(found) == [201] + [409] * 5

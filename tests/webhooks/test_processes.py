@@ -15,7 +15,7 @@ from django.db import connection
 from oauth_apps.services import oauth_app_update
 from tests.factories import TESTER, make_account, make_app
 from tests.webhooks.conftest import make_endpoint
-from tests.webhooks.work import only, told, work
+from tests.webhooks.work import enqueue, get_only_delivery, run_worker
 from webhooks.models import WebhookDelivery
 
 ROOT = Path(__file__).parents[2]
@@ -59,26 +59,26 @@ def test_killed_between_commit_and_send_loses_nothing(receiver, shift):
     make_endpoint(account, receiver)
     oauth_app_update(account_id=account.id, id=app.id, actor=TESTER, changes={"name": "New"})
     killed("die_before_sending", receiver.allowed)
-    assert receiver.heard == []
-    assert work() == 0  # The dead worker's lease.
+    assert receiver.requests == []
+    assert run_worker() == 0  # The dead worker's lease.
     shift(61)
-    assert work() == 1
-    (heard,) = receiver.heard
+    assert run_worker() == 1
+    (heard,) = receiver.requests
     assert (heard.payload["type"], heard.target) == ("oauth_app.updated", str(app.id))
-    assert only().state == "delivered"
+    assert get_only_delivery().state == "delivered"
 
 
 def test_killed_between_send_and_settling_sends_again_by_the_same_id(receiver, shift):
     account = make_account()
     make_endpoint(account, receiver)
-    told(account)
+    enqueue(account)
     killed("die_before_settling", receiver.allowed)
-    assert len(receiver.heard) == 1
+    assert len(receiver.requests) == 1
     shift(61)
-    assert work() == 1
-    first, second = receiver.heard
+    assert run_worker() == 1
+    first, second = receiver.requests
     assert (first.id, first.body) == (second.id, second.body)
-    assert first.id == str(only().message_id)
+    assert first.id == str(get_only_delivery().message_id)
 
 
 def test_two_workers_never_send_one_delivery_twice(receiver):
@@ -87,14 +87,14 @@ def test_two_workers_never_send_one_delivery_twice(receiver):
     make_endpoint(account, receiver)
     receiver.seconds = 0.01
     for _ in range(60):
-        told(account)
+        enqueue(account)
     workers = [process("work", receiver.allowed, f"w{number}") for number in range(2)]
     counts = [int(worker.communicate(timeout=120)[0]) for worker in workers]
-    while work():
+    while run_worker():
         pass  # What a worker saw as taken, and left, when it ended.
     assert all(counts)
-    sent = Counter((heard.id, heard.headers["webhook-signature"]) for heard in receiver.heard)
-    assert len(receiver.heard) == 120
+    sent = Counter((heard.id, heard.headers["webhook-signature"]) for heard in receiver.requests)
+    assert len(receiver.requests) == 120
     assert set(sent.values()) == {1}
     assert set(WebhookDelivery.objects.values_list("state", flat=True)) == {"delivered"}
     assert set(WebhookDelivery.objects.values_list("attempts", flat=True)) == {1}

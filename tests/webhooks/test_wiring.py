@@ -9,7 +9,7 @@ from oauth_apps.services import oauth_app_delete, oauth_app_update
 from tests.factories import TESTER, make_app, make_credential
 from webhooks.models import WebhookDelivery
 from webhooks.outbox import CHUNK
-from webhooks.services import tell_many
+from webhooks.services import enqueue_webhooks
 
 
 @pytest.fixture
@@ -49,5 +49,5 @@ def test_many_are_told_in_few_statements(account, django_assert_num_queries):
 
     happenings = [("credential.created", uuid.uuid4()) for _ in range(CHUNK + 1)]
     with django_assert_num_queries(3):
-        tell_many(account_id=account.id, happenings=happenings)
+        enqueue_webhooks(account_id=account.id, events=happenings)
     assert WebhookDelivery.objects.count() == CHUNK + 1

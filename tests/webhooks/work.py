@@ -7,19 +7,19 @@ import uuid
 from accounts.models import Account
 from webhooks.delivery import deliver_due
 from webhooks.models import WebhookDelivery
-from webhooks.services import tell
+from webhooks.services import enqueue_webhook
 
 
-def told(
+def enqueue(
     account: Account, type: str = "credential.updated", target: uuid.UUID | None = None
 ) -> uuid.UUID:
     """Tell of one transition of `target`, or of an object of its own; its id."""
     target = target or uuid.uuid4()
-    tell(account_id=account.id, type=type, target_id=target)
+    enqueue_webhook(account_id=account.id, type=type, target_id=target)
     return target
 
 
-def work(limit: int = 10) -> int:
+def run_worker(limit: int = 10) -> int:
     """Deliver until nothing is due; how many attempts it took."""
     count = 0
     while done := deliver_due(owner="worker", limit=limit):
@@ -27,11 +27,11 @@ def work(limit: int = 10) -> int:
     return count
 
 
-def states() -> list[str]:
+def list_states() -> list[str]:
     return list(
         WebhookDelivery.objects.order_by("created_at", "id").values_list("state", flat=True)
     )
 
 
-def only() -> WebhookDelivery:
+def get_only_delivery() -> WebhookDelivery:
     return WebhookDelivery.objects.get()

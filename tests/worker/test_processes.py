@@ -13,7 +13,7 @@ import pytest
 from django.db import connection
 
 from credentials.models import Credential
-from tests.fakes.fixtures import until
+from tests.fakes.fixtures import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -58,7 +58,7 @@ def test_sigterm_lets_what_runs_end_and_begins_nothing(grant, provider, start):
     for number in range(20):
         grant(f"user-{number}")
     process = start("worker", concurrency=4)
-    until(lambda: len(provider.calls) == 4)
+    wait_until(lambda: len(provider.calls) == 4)
     process.process.send_signal(signal.SIGTERM)
     assert process.result() == "stopped"
     assert (len(provider.calls), refreshed()) == (4, 4)
@@ -70,9 +70,9 @@ def test_a_database_that_goes_away_under_load_costs_no_grant(grant, provider, st
     provider.delay = 0.3
     rows = [grant(f"user-{number}") for number in range(40)]
     start("worker", concurrency=8)
-    until(lambda: refreshed() >= 8)
+    wait_until(lambda: refreshed() >= 8)
     with database_away():
         time.sleep(2)
-    until(lambda: refreshed() == len(rows), within=40)
+    wait_until(lambda: refreshed() == len(rows), within=40)
     assert provider.grants.reuses == []
     assert set(Counter(call["refresh_token"] for call in provider.calls).values()) == {1}

@@ -8,7 +8,7 @@ import pytest
 
 from config.worker.loop import Worker
 from credentials.models import Credential
-from credentials.refresh.tasks import Refreshes
+from credentials.refresh.tasks import RefreshTask
 from oauth_apps.models import OAuthApp
 from tests.factories import make_account, make_app
 from tests.fakes.fixtures import make_grant
@@ -20,8 +20,8 @@ def due(row: Credential) -> None:
     Credential.objects.filter(id=row.id).update(refresh_next_at="2026-01-01T00:00:00Z")
 
 
-def claimed(limit: int, source: Refreshes | None = None) -> list[Credential]:
-    return [claim.row for claim in (source or Refreshes()).claim("me", limit)]
+def claimed(limit: int, source: RefreshTask | None = None) -> list[Credential]:
+    return [claim.row for claim in (source or RefreshTask()).claim("me", limit)]
 
 
 def test_what_is_due_is_claimed_and_nothing_else(grant):
@@ -73,7 +73,7 @@ def test_what_runs_counts_for_the_next_turn(provider, account, app):
     small = make_account("Small")
     for number in range(6):
         due(make_grant(account, app, provider, f"many-{number}"))
-    source = Refreshes()
+    source = RefreshTask()
     assert len(claimed(3, source)) == 3
     for number in range(3):
         due(make_grant(small, make_app(small, "fake"), provider, f"few-{number}"))
@@ -85,7 +85,7 @@ def test_a_paused_app_is_not_asked_for(grant, app, provider):
     due(row)
     due(other)
     provider.modes.append("invalid_client")
-    source = Refreshes()
+    source = RefreshTask()
     for claim in source.claim("me", 1):
         source.run(claim)
     assert len(provider.calls) == 1
@@ -93,10 +93,10 @@ def test_a_paused_app_is_not_asked_for(grant, app, provider):
 
 
 def test_a_refresh_takes_few_statements(grant, django_assert_max_num_queries, monkeypatch):
-    monkeypatch.setattr("credentials.refresh.app_cache.KNOWN_FOR", 0)
+    monkeypatch.setattr("credentials.refresh.app_cache.CACHE_SECONDS", 0)
     for user in ("ann", "bob"):
         due(grant(user))
-    source = Refreshes()
+    source = RefreshTask()
     for claim in source.claim("me", 2):
         source.run(claim)
     Credential.objects.update(refresh_next_at="2026-01-01T00:00:00Z")
@@ -109,8 +109,8 @@ def test_a_refresh_takes_few_statements(grant, django_assert_max_num_queries, mo
 
 
 def test_what_an_app_has_become_counts_soon(grant, app, monkeypatch):
-    monkeypatch.setattr("credentials.refresh.app_cache.KNOWN_FOR", 0)
-    source = Refreshes()
+    monkeypatch.setattr("credentials.refresh.app_cache.CACHE_SECONDS", 0)
+    source = RefreshTask()
     names = []
     for user in ("ann", "bob"):
         due(grant(user))
@@ -121,10 +121,10 @@ def test_what_an_app_has_become_counts_soon(grant, app, monkeypatch):
 
 
 def test_the_next_one_is_known(grant):
-    assert Refreshes().next_due() is None
+    assert RefreshTask().next_due() is None
     row = grant()
     due(row)
-    found = Refreshes().next_due()
+    found = RefreshTask().next_due()
     assert found is not None
     assert found.isoformat() == "2026-01-01T00:00:00+00:00"
 
@@ -134,6 +134,6 @@ def test_a_worker_refreshes_all_that_is_due(grant, provider):
     rows = [grant(f"user-{n}") for n in range(12)]
     for row in rows:
         due(row)
-    Worker([Refreshes()], concurrency=4).run(once=True)
+    Worker([RefreshTask()], concurrency=4).run(once=True)
     assert Credential.objects.filter(generation=1, refresh_next_at__isnull=False).count() == 12
     assert len(provider.calls) == 12

@@ -8,14 +8,14 @@ from django.contrib.auth.models import User
 
 from accounts.models import Account
 from accounts.services import account_create, token_create
-from common.actors import Actor, command
+from common.actors import Actor, get_command_actor
 from common.scopes import CREDENTIALS_READ, CREDENTIALS_USE
 from config import demo
-from config.demo_history import Seen, enliven
+from config.demo_history import SampleEvidence, simulate_history
 from credentials.health.evidence import Evidence
 from credentials.models import Credential
 from tools.staging.rows import one_of_each
-from vault.services import verify_ring
+from vault.services import verify_keyring
 
 FAVOURITES = {
     "salesforce": 9, "hubspot": 8, "stripe": 8, "github": 6, "slack": 6, "google": 5, "shopify": 4,
@@ -40,17 +40,19 @@ OUTAGE = Evidence(
     code="timeout",
 )
 WORKS = Evidence(source="probe", verdict="ok", note="The provider accepts it.", code="http_200")
-SEEN = Seen(grant=REFUSED, key=DEAD, silence=OUTAGE, works=WORKS)
+SEEN = SampleEvidence(grant=REFUSED, key=DEAD, silence=OUTAGE, works=WORKS)
 
 
 def fill(user: str, password: str) -> None:
-    verify_ring()
+    verify_keyring()
     User.objects.create_superuser(user, password=password)
     who = Actor(name=f"user:{User.objects.get().pk}", ip="127.0.0.1")
     chance = random.Random(7)
     for name in ("Acme", "Choam Trading"):
         account = account_create(name=name, actor=who)
-        demo.fill(account_id=account.id, actor=command("import_credentials"))
+        demo.import_sample_data(
+            account_id=account.id, actor=get_command_actor("import_credentials")
+        )
         token_create(
             account_id=account.id,
             name="billing service",
@@ -59,7 +61,7 @@ def fill(user: str, password: str) -> None:
         )
     _thin_out(chance)
     for account in Account.objects.all():
-        enliven(account_id=account.id, actor=who, seen=SEEN)
+        simulate_history(account_id=account.id, actor=who, samples=SEEN)
     first = Account.objects.order_by("id")[0]
     one_of_each(first, User.objects.get(), "Lankiveil billing", DEAD.note)
 

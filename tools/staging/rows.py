@@ -14,19 +14,19 @@ from accounts.services import session_open, token_create
 from common.actors import Actor
 from common.scopes import ALL
 from credentials.connect.authorization_attempts import attempt_prepare
-from credentials.connect.flow_request import Draft
-from credentials.connect.link_request import Wish
+from credentials.connect.flow_request import FlowRequest
+from credentials.connect.link_request import LinkRequest
 from credentials.connect.links import link_create
 from credentials.health.evidence import Evidence
-from credentials.health.services import observe
-from credentials.imports.admin_services import draft_make
+from credentials.health.services import record_evidence
+from credentials.imports.admin_services import import_draft_create
 from credentials.models import Credential
 from credentials.services.crud import credential_import
 from oauth_apps.models import OAuthApp
 from oauth_apps.services import oauth_app_create
-from providers.registry import registry
+from providers.registry import get_registry
 from providers.services import custom_provider_create
-from webhooks.event_types import TYPES
+from webhooks.event_types import EVENT_TYPES
 from webhooks.services import endpoint_create
 
 
@@ -40,13 +40,13 @@ def one_of_each(account: Account, user: User, text: str, note: str) -> Credentia
     token_create(**which, name=text, scopes=ALL)
     session_open(**which, user=user)
     custom_provider_create(account_id=account.id, name="ledger", base_url="https://example.com")
-    endpoint_create(**which, url="http://127.0.0.1:9/hook", events=list(TYPES))
-    wish = Wish(kind="stripe_key", name=text, external_id=text, metadata={"x": text})
-    link_create(account_id=account.id, wish=wish, actor=who)
+    endpoint_create(**which, url="http://127.0.0.1:9/hook", events=list(EVENT_TYPES))
+    wish = LinkRequest(kind="stripe_key", name=text, external_id=text, metadata={"x": text})
+    link_create(account_id=account.id, link_request=wish, actor=who)
     _attempt(_app(which, text), text, who)
     _door(user, text)
     line = b'{"properties": {"kind": "stripe_key", "scret": "x"}, "name": "One"}\n'
-    draft_make(**which, filename=text, format="ndjson", content=line + b"x")
+    import_draft_create(**which, filename=text, format="ndjson", content=line + b"x")
     return _broken(which, text, note)
 
 
@@ -64,9 +64,9 @@ def _app(which: dict[str, Any], text: str) -> OAuthApp:
 
 
 def _attempt(app: OAuthApp, text: str, who: Actor) -> None:
-    kind = registry().kinds["linear_oauth2"]
-    draft = Draft(app=app, kind=kind, scopes=["read"], external_id=text)
-    attempt_prepare(draft=draft, state=None, actor=who)
+    kind = get_registry().kinds["linear_oauth2"]
+    draft = FlowRequest(app=app, kind=kind, scopes=["read"], external_id=text)
+    attempt_prepare(flow_request=draft, state=None, actor=who)
 
 
 def _broken(which: dict[str, Any], text: str, note: str) -> Credential:
@@ -79,7 +79,7 @@ def _broken(which: dict[str, Any], text: str, note: str) -> Credential:
     row = Credential.objects.get(id__in=[credential_import(**which, body=body).id])
     evidence = Evidence(source="probe", verdict="rejected", note=note, code="http_401")
     with transaction.atomic():
-        observe(**which, credential_id=row.pk, evidence=evidence)
+        record_evidence(**which, credential_id=row.pk, evidence=evidence)
     return row
 
 
@@ -88,7 +88,7 @@ def _door(user: User, text: str) -> None:
     other = User.objects.create_user(f"other-of-{user.pk}", first_name=text[:150])
     Group.objects.get_or_create(name=text[:150])
     app = Authenticator(user=other, name=text[:64])
-    app.hold(b"made up")
+    app.store_key(b"made up")
     app.save()
     RecoveryCodes.objects.create(user=other, name=text[:64])
     came = {"username": text, "user_agent": text, "ip_address": "192.0.2.1", "path_info": text}

@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from accounts.services import account_create
-from common.actors import command
-from common.management import refusals
+from common.actors import get_command_actor
+from common.management import raise_command_errors
 
 
 class Command(BaseCommand):
@@ -16,6 +16,8 @@ class Command(BaseCommand):
         parser.add_argument("name", help="for example: 'Acme Inc.'")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with refusals():
-            account = account_create(name=options["name"], actor=command("create_account"))
+        with raise_command_errors():
+            account = account_create(
+                name=options["name"], actor=get_command_actor("create_account")
+            )
         self.stdout.write(account.slug)

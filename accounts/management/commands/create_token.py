@@ -5,10 +5,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from accounts.services import account_named, token_create
-from common.actors import command
+from accounts.services import get_account, token_create
+from common.actors import get_command_actor
 from common.db.clock import db_now
-from common.management import refusals
+from common.management import raise_command_errors
 from common.scopes import ALL
 
 
@@ -25,12 +25,12 @@ class Command(BaseCommand):
         days = options["days"]
         if days is not None and not 1 <= days <= 3650:
             raise CommandError("--days must be from 1 to 3650", returncode=2)
-        with refusals():
+        with raise_command_errors():
             _, held = token_create(
-                account_id=account_named(options["account"]).id,
+                account_id=get_account(options["account"]).id,
                 name=options["name"],
                 scopes=[scope.strip() for scope in options["scopes"].split(",")],
                 expires_at=db_now() + dt.timedelta(days=days) if days else None,
-                actor=command("create_token"),
+                actor=get_command_actor("create_token"),
             )
         self.stdout.write(held)

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.second_factor import second_factor_remove
-from common.actors import command
+from common.actors import get_command_actor
 
 
 class Command(BaseCommand):
@@ -24,5 +24,5 @@ class Command(BaseCommand):
         user = User.objects.filter(username=username).first()
         if user is None:
             raise CommandError(f"There is no user {username!r}.", returncode=2)
-        removed = second_factor_remove(user=user, actor=command("remove_second_factor"))
+        removed = second_factor_remove(user=user, actor=get_command_actor("remove_second_factor"))
         self.stdout.write("removed" if removed else "there was none")

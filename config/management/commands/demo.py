@@ -10,11 +10,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from accounts.models import Account
 from accounts.services import account_create, token_create
 from common import scopes
-from common.actors import command
-from config.demo import fill
-from config.demo_history import enliven
+from common.actors import get_command_actor
+from config.demo import import_sample_data
+from config.demo_history import simulate_history
 
-ACTOR = command("demo")
+ACTOR = get_command_actor("demo")
 MANAGE = "DEBUG=1 VAULT_KEYS_FILE=var/vault.keys .venv/bin/python manage.py"
 AGAIN = f"""
 A new token      {MANAGE} create_token --account demo --name mine --scopes {",".join(scopes.ALL)}
@@ -40,8 +40,8 @@ class Command(BaseCommand):
             )
             return
         account = account_create(name="Demo", actor=ACTOR)
-        credentials, providers = fill(account_id=account.id, actor=ACTOR)
-        enliven(account_id=account.id, actor=ACTOR)
+        credentials, providers = import_sample_data(account_id=account.id, actor=ACTOR)
+        simulate_history(account_id=account.id, actor=ACTOR)
         _, token = token_create(account_id=account.id, name="demo", scopes=scopes.ALL, actor=ACTOR)
         password = secrets.token_urlsafe(12)
         User.objects.create_superuser("admin", password=password)

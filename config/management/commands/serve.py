@@ -8,8 +8,8 @@ from granian.constants import Interfaces
 from granian.server import Server
 
 from config import server_options
-from config.multiprocess_metrics import shared_metrics
-from config.startup import disconnect
+from config.multiprocess_metrics import share_metrics
+from config.startup import disconnect_database
 from credentials.refresh import spool
 
 PATIENCE: Final = 20
@@ -24,16 +24,16 @@ class Command(BaseCommand):
     help = "Serve the API and the admin. Refuses to start on a wrong key or an unmigrated database."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        server_options.add_arguments(parser, port=8000)
+        server_options.add_server_arguments(parser, port=8000)
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        with shared_metrics():
+        with share_metrics():
             return super().execute(*args, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        server_options.check(options)
+        server_options.check_server_options(options)
         spool.replay_all()
-        disconnect()
+        disconnect_database()
         self.stderr.write(f"Latchkey listens on http://{options['host']}:{options['port']}")
         Server(
             "config.wsgi:application",

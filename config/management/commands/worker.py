@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from config.startup import verify
+from config.startup import verify_startup
 from config.worker.loop import Worker
-from config.worker.tasks import sources
+from config.worker.tasks import get_task_sources
 
 
 class Command(BaseCommand):
@@ -29,8 +29,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not 1 <= options["concurrency"] <= 256:
             raise CommandError("--concurrency must be from 1 to 256.", returncode=2)
-        verify()
-        worker = Worker(sources(), concurrency=options["concurrency"])
+        verify_startup()
+        worker = Worker(get_task_sources(), concurrency=options["concurrency"])
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.stop())
         if worker.run(once=options["once"]):

@@ -5,12 +5,12 @@ from typing import Any
 from rest_framework import serializers
 
 from common.api.serializers import StrictCharField, StrictSerializer
-from credentials.imports.validation import NAME_LENGTH
+from credentials.imports.validation import MAX_NAME_LENGTH
 
 
 class KeySerializer(StrictSerializer):
     service = StrictCharField(max_length=72, help_text="A provider's slug, or `custom.<name>`.")
-    name = StrictCharField(max_length=NAME_LENGTH)
+    name = StrictCharField(max_length=MAX_NAME_LENGTH)
     key = StrictCharField(max_length=16384, secret=True)
 
 

@@ -12,11 +12,11 @@ from rest_framework import viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from common.actors import caller
-from common.api.query_params import newest
-from common.api.views import AccountView, body
+from common.actors import get_principal
+from common.api.query_params import select_newest
+from common.api.views import AccountView, read_object
 from common.db.ids import parse_uuid
-from common.errors import BadRequest, Invalid, NotFound
+from common.errors import BadRequestError, InvalidInputError, NotFoundError
 from common.scopes import CREDENTIALS_READ, CREDENTIALS_WRITE
 from credentials.api.fishnet.serializers import (
     CredentialMetadataSerializer,
@@ -25,13 +25,13 @@ from credentials.api.fishnet.serializers import (
 )
 from credentials.models import Credential
 from credentials.services import crud
-from providers.registry import registry
+from providers.registry import get_registry
 
 WHOLE_LIST: Final = 10_000
 """A list without `limit` is whole, as documented there; beyond this, `Link` leads on."""
 
 
-class Metadata(NamedTuple):
+class CredentialMetadata(NamedTuple):
     id: uuid.UUID
     provider: str
     name: str
@@ -59,63 +59,63 @@ class CredentialMetadataViewSet(AccountView[Credential], viewsets.GenericViewSet
     @extend_schema(responses=CredentialMetadataSerializer(many=True))
     def list(self, request: Request) -> Response:
         """A bare array, newest first."""
-        page = self.pages.page(self._newest, request, default=WHOLE_LIST)
+        page = self.keyset_paginator.page(self._newest, request, default=WHOLE_LIST)
         response = Response([metadata.document() for metadata in page])
-        self.pages.add_link(response)
+        self.keyset_paginator.add_link(response)
         return response
 
     @extend_schema(request=KeySerializer, responses={201: CredentialMetadataSerializer})
     def create(self, request: Request) -> Response:
         """Keep a key. The same key again is the same credential, renamed."""
-        who = caller(request)
+        who = get_principal(request)
         try:
             found = crud.credential_import(
                 account_id=who.account_id, actor=who.actor, body=_import_body(request)
             )
-        except Invalid as invalid:
-            raise BadRequest(invalid.detail) from None
+        except InvalidInputError as invalid:
+            raise BadRequestError(invalid.detail) from None
         (metadata,) = _metadata(self.get_queryset().filter(id__in=[found.id]))
         return Response(metadata.document(), status=201)
 
     @extend_schema(responses={200: DeletedSerializer})
     def destroy(self, request: Request, pk: str) -> Response:
-        who = caller(request)
+        who = get_principal(request)
         id = parse_uuid(pk)
         if id is None:
-            raise NotFound("credential not found")
+            raise NotFoundError("credential not found")
         try:
             crud.credential_delete(account_id=who.account_id, id=id, actor=who.actor)
-        except NotFound:
-            raise NotFound("credential not found") from None
+        except NotFoundError:
+            raise NotFoundError("credential not found") from None
         return Response({"deleted": True})
 
-    def _newest(self, count: int, before: uuid.UUID | None) -> Sequence[Metadata]:
-        return _metadata(newest(self.get_queryset(), count, before))
+    def _newest(self, count: int, before: uuid.UUID | None) -> Sequence[CredentialMetadata]:
+        return _metadata(select_newest(self.get_queryset(), count, before))
 
 
-def _metadata(queryset: QuerySet[Credential]) -> list[Metadata]:
+def _metadata(queryset: QuerySet[Credential]) -> list[CredentialMetadata]:
     columns = ("id", "provider", "name", "property_name", "created_at", "use__last_used_at")
     named = queryset.annotate(property_name=KeyTextTransform("name", "properties"))
-    return [Metadata(*row) for row in named.values_list(*columns)]
+    return [CredentialMetadata(*row) for row in named.values_list(*columns)]
 
 
 def _import_body(request: Request) -> dict[str, Any]:
     """What a posted key is as an import. Errors are 400 here, as that API has no 422."""
     try:
-        sent = KeySerializer(data=body(request)).checked()
-    except Invalid as invalid:
-        raise BadRequest(f"service, name, and key are required: {invalid.detail}") from None
+        sent = KeySerializer(data=read_object(request)).validate_data()
+    except InvalidInputError as invalid:
+        raise BadRequestError(f"service, name, and key are required: {invalid.detail}") from None
     service = sent["service"].strip()
     properties = {"name": sent["name"].strip(), **_key_properties(service, sent["key"].strip())}
     if "kind" not in properties:
-        raise BadRequest(
+        raise BadRequestError(
             "unknown service: a provider that takes keys, or a registered custom.<name>"
         )
     return {"name": sent["name"].strip(), "properties": properties}
 
 
 def _key_properties(service: str, key: str) -> dict[str, str]:
-    provider = registry().provider(service)
+    provider = get_registry().get_provider(service)
     kind = provider.posted_kind if provider and service != "custom" else None
     if kind is None or kind.posted_key is None:
         return {}

@@ -5,16 +5,16 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from accounts.services import account_named
+from accounts.services import get_account
 from common import health
-from common.actors import command
-from common.errors import NotFound
-from common.management import Progress, refusals
+from common.actors import get_command_actor
+from common.errors import NotFoundError
+from common.management import Progress, raise_command_errors
 from credentials.health import probe_schedule
 from credentials.health.models import ProbeState
-from credentials.health.registration import enrol_all
+from credentials.health.registration import register_all
 from credentials.models import Credential
-from credentials.probing.check import examine
+from credentials.probing.check import check_credential
 
 
 class Command(BaseCommand):
@@ -33,13 +33,13 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         rows = Credential.objects.all()
         if slug := options["account"]:
-            with refusals():
-                rows = rows.filter(account_id=account_named(slug).id)
+            with raise_command_errors():
+                rows = rows.filter(account_id=get_account(slug).id)
         if options["provider"]:
             rows = rows.filter(provider=options["provider"])
         if options["status"]:
             rows = rows.filter(health_status=options["status"])
-        enrol_all(rows)
+        register_all(rows)
         counts = self._examined(list(rows.order_by("id").values_list("account_id", "id")))
         self.stdout.write(" ".join(f"{status}={counts[status]}" for status in health.STATUSES))
         if counts["error"]:
@@ -50,12 +50,16 @@ class Command(BaseCommand):
         counts: Counter[str] = Counter()
         for done, (account_id, id) in enumerate(ids, start=1):
             try:
-                wait = examine(account_id=account_id, id=id, actor=command("check_health"))
-            except NotFound:
+                wait = check_credential(
+                    account_id=account_id, id=id, actor=get_command_actor("check_health")
+                )
+            except NotFoundError:
                 continue
-            probe_schedule.plan(ProbeState.objects.filter(lease_owner=""), id=id, wait=wait)
+            probe_schedule.reschedule_probe(
+                ProbeState.objects.filter(lease_owner=""), id=id, wait=wait
+            )
             row = Credential.objects.only("health").filter(id=id).first()
             counts[row.health["status"] if row else "deleted"] += 1
             progress.show(done, ", ".join(f"{counts[s]} {s}" for s in health.STATUSES))
-        progress.end()
+        progress.finish()
         return counts

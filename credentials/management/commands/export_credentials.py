@@ -9,11 +9,11 @@ from typing import Any, TextIO
 import orjson
 from django.core.management.base import BaseCommand, CommandParser
 
-from accounts.services import account_named
-from common.management import refusals
+from accounts.services import get_account
+from common.management import raise_command_errors
 from credentials.core import queries
 from credentials.models import Credential
-from credentials.services.export import COLUMNS, cells
+from credentials.services.export import EXPORT_COLUMNS, format_row
 
 BATCH = 1000
 
@@ -28,8 +28,8 @@ class Command(BaseCommand):
         parser.add_argument("--format", choices=("ndjson", "csv"), default="ndjson")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with refusals():
-            account = account_named(options["account"])
+        with raise_command_errors():
+            account = get_account(options["account"])
         with contextlib.suppress(BrokenPipeError):  # `| head` has seen enough.
             self._write(_documents(account.id), options)
 
@@ -45,14 +45,14 @@ class Command(BaseCommand):
 def _documents(account_id: Any) -> Iterator[dict[str, Any]]:
     """All credentials, a batch at a time: the export of a million rows holds a thousand."""
     queryset = Credential.objects.filter(account_id=account_id)
-    page = queries.fetch(queryset, BATCH)
+    page = queries.fetch_filtered(queryset, BATCH)
     while page:
         yield from (shown.document for shown in page)
-        page = queries.fetch(queryset.filter(id__lt=page[-1].id), BATCH)
+        page = queries.fetch_filtered(queryset.filter(id__lt=page[-1].id), BATCH)
 
 
 def _write_csv(rows: Iterator[dict[str, Any]], out: TextIO) -> None:
     writer = csv.writer(out)
-    writer.writerow(COLUMNS)
+    writer.writerow(EXPORT_COLUMNS)
     for document in rows:
-        writer.writerow(cells(document))
+        writer.writerow(format_row(document))

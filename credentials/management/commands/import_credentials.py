@@ -8,14 +8,20 @@ from typing import Any, BinaryIO
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import InterfaceError, OperationalError
 
-from accounts.services import account_named
-from common.actors import command
-from common.management import Progress, ReportFile, bounded_lines, opened, refusals
-from credentials.imports.batch import Fault, Report, import_lines
-from credentials.imports.csv_reader import csv_rows
-from credentials.imports.readers import MAX_LINE, ndjson
+from accounts.services import get_account
+from common.actors import get_command_actor
+from common.management import (
+    Progress,
+    ReportFile,
+    open_input,
+    raise_command_errors,
+    read_bounded_lines,
+)
+from credentials.imports.batch import ImportReport, RejectedLine, import_lines
+from credentials.imports.csv_reader import read_csv
+from credentials.imports.readers import MAX_LINE_BYTES, read_ndjson
 
-FORMATS = {"ndjson": ndjson, "csv": csv_rows}
+FORMATS = {"ndjson": read_ndjson, "csv": read_csv}
 
 
 class Command(BaseCommand):
@@ -37,10 +43,10 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with refusals(), self._interruption():
-            account = account_named(options["account"])
+        with raise_command_errors(), self._interruption():
+            account = get_account(options["account"])
             with (
-                opened(options["file"]) as stream,
+                open_input(options["file"]) as stream,
                 ReportFile(options["report"], source=options["file"]) as report,
             ):
                 result = self._run(stream, report, account.id, options)
@@ -54,7 +60,7 @@ class Command(BaseCommand):
     @contextlib.contextmanager
     def _interruption(self) -> Iterator[None]:
         """Say how far it came where the database went away: what was counted is committed."""
-        self.so_far = Report()
+        self.so_far = ImportReport()
         try:
             yield
         except (OperationalError, InterfaceError):
@@ -67,34 +73,34 @@ class Command(BaseCommand):
 
     def _run(
         self, stream: BinaryIO, report: ReportFile, account_id: Any, options: dict[str, Any]
-    ) -> Report:
+    ) -> ImportReport:
         progress = Progress(self.stderr)
 
-        def on_chunk(so_far: Report) -> None:
+        def on_chunk(so_far: ImportReport) -> None:
             self.so_far = so_far
             progress.show(so_far.lines, _counts(so_far))
 
-        def on_fault(fault: Fault) -> None:
+        def on_fault(fault: RejectedLine) -> None:
             report.write({"line": fault.line, "field": fault.field, "reason": fault.reason})
             if options["report"] is None:
                 where = f"line {fault.line}" + (f", {fault.field}" if fault.field else "")
                 self.stderr.write(f"{where}: {fault.reason}")
 
         by_ending = "csv" if options["file"].endswith(".csv") else "ndjson"
-        lines = FORMATS[options["format"] or by_ending](bounded_lines(stream, MAX_LINE))
+        lines = FORMATS[options["format"] or by_ending](read_bounded_lines(stream, MAX_LINE_BYTES))
         result = import_lines(
             lines,
             account_id=account_id,
-            actor=command("import_credentials"),
+            actor=get_command_actor("import_credentials"),
             dry_run=options["dry_run"],
-            on_fault=on_fault,
+            on_rejected=on_fault,
             on_chunk=on_chunk,
         )
-        progress.end()
+        progress.finish()
         return result
 
 
-def _counts(report: Report) -> str:
+def _counts(report: ImportReport) -> str:
     return (
         f"{report.created} created, {report.updated} updated,"
         f" {report.unchanged} unchanged, {report.rejected} rejected"

@@ -12,15 +12,15 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models import Q
 
-from accounts.services import account_named
-from common.actors import command
+from accounts.services import get_account
+from common.actors import get_command_actor
 from common.db.clock import DbNow
-from common.errors import Problem
-from common.management import refusals
+from common.errors import ServiceError
+from common.management import raise_command_errors
 from credentials.models import Credential
-from credentials.refresh import fresh_token
+from credentials.refresh import get_fresh_token
 from credentials.refresh.lease import REFRESHABLE
-from providers.registry import registry
+from providers.registry import get_registry
 
 THREADS: Final = 8
 BATCH: Final = 500
@@ -43,7 +43,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["account"] and not options["all_due"]:
             raise CommandError("Name an --account, or say --all-due.", returncode=2)
-        with refusals():
+        with raise_command_errors():
             rows = _chosen(options)
         counts: Counter[str] = Counter()
         with ThreadPoolExecutor(THREADS) as pool:
@@ -57,8 +57,10 @@ class Command(BaseCommand):
         account_id, id = row
         try:
             # A due token may have some minutes left: whatever its age, it is replaced.
-            fresh_token(account_id=account_id, id=id, actor=command("refresh_tokens"), force=True)
-        except Problem as problem:
+            get_fresh_token(
+                account_id=account_id, id=id, actor=get_command_actor("refresh_tokens"), force=True
+            )
+        except ServiceError as problem:
             self.stderr.write(f"{id}: {problem.detail}")
         except (DatabaseError, InterfaceError):
             self.stderr.write(f"{id}: The database stopped answering.")
@@ -70,10 +72,10 @@ class Command(BaseCommand):
 
 
 def _chosen(options: dict[str, Any]) -> Any:
-    kinds = {name for name, kind in registry().kinds.items() if kind.refreshes}
+    kinds = {name for name, kind in get_registry().kinds.items() if kind.refreshes}
     rows = Credential.objects.filter(REFRESHABLE, kind__in=sorted(kinds))
     if options["account"]:
-        rows = rows.filter(account_id=account_named(options["account"]).id)
+        rows = rows.filter(account_id=get_account(options["account"]).id)
     if options["provider"]:
         rows = rows.filter(provider=options["provider"])
     if options["all_due"]:

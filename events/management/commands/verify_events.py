@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from events.verification import verify
+from events.verification import verify_events
 
 
 class Command(BaseCommand):
@@ -25,12 +25,12 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, known: str | None, **options: Any) -> None:
-        found = verify(known=known)
-        for fault in found.faults:
+        found = verify_events(known=known)
+        for fault in found.errors:
             self.stderr.write(fault)
         self.stdout.write(
-            f"seals={found.seals} sealed={found.sealed} unsealed={found.unsealed}"
-            f" faults={len(found.faults)} last={found.last or '-'}"
+            f"seals={found.checkpoints} sealed={found.covered_events} unsealed={found.uncovered_events}"
+            f" faults={len(found.errors)} last={found.latest_checkpoint or '-'}"
         )
-        if found.faults:
+        if found.errors:
             raise SystemExit(1)

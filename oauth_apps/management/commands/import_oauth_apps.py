@@ -8,11 +8,17 @@ from typing import Any, BinaryIO
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from accounts.services import account_named
+from accounts.services import get_account
 from common import strict_json
-from common.actors import command
-from common.errors import BadRequest, Problem
-from common.management import Progress, ReportFile, bounded_lines, opened, refusals
+from common.actors import get_command_actor
+from common.errors import BadRequestError, ServiceError
+from common.management import (
+    Progress,
+    ReportFile,
+    open_input,
+    raise_command_errors,
+    read_bounded_lines,
+)
 from oauth_apps.serializers import OAuthAppCreateSerializer
 from oauth_apps.services import oauth_app_upsert
 
@@ -34,10 +40,10 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with refusals():
-            account = account_named(options["account"])
+        with raise_command_errors():
+            account = get_account(options["account"])
             with (
-                opened(options["file"]) as stream,
+                open_input(options["file"]) as stream,
                 ReportFile(options["report"], source=options["file"]) as report,
             ):
                 counts = self._run(stream, report, account.id, dry_run=options["dry_run"])
@@ -57,29 +63,29 @@ class Command(BaseCommand):
         for number, raw in _lines(stream):
             try:
                 counts[_store(raw, account_id, dry_run=dry_run)] += 1
-            except Problem as problem:
+            except ServiceError as problem:
                 counts["rejected"] += 1
                 field, reasons = next(iter(problem.fields.items()), (None, [problem.detail]))
                 report.write({"line": number, "field": field, "reason": reasons[0]})
                 self.stderr.write(f"line {number}: {problem.detail}")
             progress.show(counts.total(), f"{counts['rejected']} rejected")
-        progress.end()
+        progress.finish()
         return counts
 
 
 def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    for number, raw in enumerate(bounded_lines(stream, MAX_LINE), 1):
+    for number, raw in enumerate(read_bounded_lines(stream, MAX_LINE), 1):
         if raw.strip() or len(raw) > MAX_LINE:
             yield number, raw
 
 
 def _store(raw: bytes, account_id: uuid.UUID, *, dry_run: bool) -> str:
     if len(raw.rstrip(b"\r\n")) > MAX_LINE:
-        raise BadRequest(f"The line is longer than {MAX_LINE // 1024} KiB.")
+        raise BadRequestError(f"The line is longer than {MAX_LINE // 1024} KiB.")
     body = strict_json.loads(raw)
     if not isinstance(body, dict):
-        raise BadRequest("The line must be a JSON object.")
-    sent = OAuthAppCreateSerializer(data=body).checked()
+        raise BadRequestError("The line must be a JSON object.")
+    sent = OAuthAppCreateSerializer(data=body).validate_data()
     return oauth_app_upsert(
-        account_id=account_id, actor=command("import_oauth_apps"), dry_run=dry_run, **sent
+        account_id=account_id, actor=get_command_actor("import_oauth_apps"), dry_run=dry_run, **sent
     )

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from accounts.groups import groups_ensure
+from accounts.groups import reset_groups
 from accounts.models import Account
 from tests.factories import make_account, make_staff
 
@@ -16,7 +16,7 @@ HOSTILE = """"><img src=x onerror=alert(1)><script>alert(2)</script>'{{7*7}}"""
 
 @pytest.fixture
 def site(live_server: Any, settings: Any) -> str:
-    groups_ensure()
+    reset_groups()
     settings.PUBLIC_URL = live_server.url
     settings.CSRF_TRUSTED_ORIGINS = [live_server.url]
     return str(live_server.url)

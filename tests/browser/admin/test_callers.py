@@ -11,7 +11,7 @@ from credentials.connect.models import ConnectLink
 from oauth_apps.models import OAuthApp
 from tests.browser.admin.conftest import choose_all, follow, press
 from tests.browser.conftest import CHROMIUM
-from tests.factories import linear_body, make_app, make_credential, make_token
+from tests.factories import make_app, make_credential, make_linear_body, make_token
 from webhooks.models import WebhookEndpoint
 
 pytestmark = [
@@ -40,7 +40,7 @@ def test_an_app_takes_a_secret_and_never_shows_it(page: Any, account: Account) -
 
 def test_an_app_that_is_needed_stays(page: Any, account: Account) -> None:
     app = make_app(account, name="Issue sync")
-    make_credential(account, linear_body(app, name="Needs it"))
+    make_credential(account, make_linear_body(app, name="Needs it"))
     page.goto(f"{APPS}{app.pk}/delete/")
     assert "It cannot be deleted now: 1 credential needs it" in page.inner_text("main")
     assert not page.get_by_role("button", name="Yes, I’m sure").count()

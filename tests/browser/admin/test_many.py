@@ -11,7 +11,7 @@ from accounts.models import Account
 from credentials.models import Credential, Revocation
 from tests.browser.admin.conftest import choose_all, press
 from tests.browser.conftest import CHROMIUM
-from tests.factories import linear_body, make_app, make_credential, stripe_body
+from tests.factories import make_app, make_credential, make_linear_body, make_stripe_body
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -24,8 +24,8 @@ LIST = "/admin/credentials/credential/"
 def rows(account: Account) -> list[Credential]:
     """A key that its provider does not revoke, and a grant that it does."""
     return [
-        make_credential(account, stripe_body("sk_live_one", name="One")),
-        make_credential(account, linear_body(make_app(account), name="Two")),
+        make_credential(account, make_stripe_body("sk_live_one", name="One")),
+        make_credential(account, make_linear_body(make_app(account), name="Two")),
     ]
 
 

@@ -10,10 +10,10 @@ from django.contrib.auth.models import User
 from accounts.models import Account
 from common.actors import Actor
 from credentials.models import Credential, Reveal
-from credentials.services.reveal import AN_HOUR, credential_reveal
+from credentials.services.reveal import MAX_REVEALS_PER_HOUR, credential_reveal
 from tests.browser.admin.conftest import PASSWORD, follow, press
 from tests.browser.conftest import CHROMIUM
-from tests.factories import TESTER, make_credential, stripe_body
+from tests.factories import TESTER, make_credential, make_stripe_body
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -24,7 +24,7 @@ LIST = "/admin/credentials/credential/"
 
 @pytest.fixture
 def row(account: Account) -> Credential:
-    return make_credential(account, stripe_body("sk_live_seen_once", name="Billing"))
+    return make_credential(account, make_stripe_body("sk_live_seen_once", name="Billing"))
 
 
 def ask(page: Any, row: Credential, reason: str, password: str) -> Any:
@@ -80,10 +80,10 @@ def test_the_eleventh_reveal_of_an_hour_is_refused(
     page: Any, custodian: User, row: Credential
 ) -> None:
     who = Actor(name=f"user:{custodian.pk}")
-    for _ in range(AN_HOUR):
+    for _ in range(MAX_REVEALS_PER_HOUR):
         credential_reveal(account_id=row.account_id, id=row.pk, actor=who, reason="test")
     ask(page, row, "One more", PASSWORD)
-    assert f"At most {AN_HOUR}" in page.inner_text("main")
+    assert f"At most {MAX_REVEALS_PER_HOUR}" in page.inner_text("main")
     assert "sk_live_seen_once" not in page.content()
 
 

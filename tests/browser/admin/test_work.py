@@ -9,11 +9,11 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from accounts.models import Account
-from common.health import unknown
+from common.health import build_unknown_health
 from credentials.models import Credential
 from tests.browser.admin.conftest import PASSWORD, log_in
 from tests.browser.conftest import CHROMIUM
-from tests.factories import linear_body, make_app, make_credential, stripe_body
+from tests.factories import make_app, make_credential, make_linear_body, make_stripe_body
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -23,12 +23,12 @@ LIST = "/admin/credentials/credential/"
 
 
 def break_it(row: Credential, note: str) -> None:
-    health = {**unknown(timezone.now()), "status": "error", "notes": [note]}
+    health = {**build_unknown_health(timezone.now()), "status": "error", "notes": [note]}
     Credential.objects.filter(pk=row.pk).update(health=health)
 
 
 def test_triage_from_the_dashboard(page: Any, account: Account) -> None:
-    row = make_credential(account, stripe_body(name="Acme Stripe"))
+    row = make_credential(account, make_stripe_body(name="Acme Stripe"))
     break_it(row, "The provider answered 401.")
     page.goto("/admin/")
     page.get_by_role("link", name="Acme Stripe").click()
@@ -64,8 +64,8 @@ def test_adding_by_kind(page: Any, account: Account) -> None:
 
 
 def test_editing_metadata_then_finding_by_it(page: Any, account: Account) -> None:
-    row = make_credential(account, stripe_body(name="One"))
-    make_credential(account, stripe_body(name="Two"))
+    row = make_credential(account, make_stripe_body(name="One"))
+    make_credential(account, make_stripe_body(name="Two"))
     page.goto(f"{LIST}{row.pk}/change/")
     page.get_by_label("Metadata:").fill('{"team": {"size": 3}}')
     page.get_by_role("button", name="Save", exact=True).click()
@@ -102,7 +102,7 @@ def test_an_import_with_two_bad_lines(page: Any, account: Account) -> None:
 
 def test_it_works_without_javascript(pages: Any, custodian: User, account: Account) -> None:
     page = log_in(pages(java_script_enabled=False), custodian)
-    make_credential(account, linear_body(make_app(account), name="Plain"))
+    make_credential(account, make_linear_body(make_app(account), name="Plain"))
     page.goto(LIST)
     page.get_by_label("Provider", exact=True).select_option("linear")
     page.get_by_role("button", name="Apply").click()
@@ -128,7 +128,7 @@ CALLED = """e => (e.getAttribute("aria-label") || (e.labels && e.labels.length
 
 
 def test_by_keyboard_alone(page: Any, account: Account) -> None:
-    make_credential(account, stripe_body(name="Findable"))
+    make_credential(account, make_stripe_body(name="Findable"))
     page.goto(LIST)
     tab_to(page, "Skip to main content")
     tab_to(page, "Search")
@@ -156,7 +156,7 @@ def enter(page: Any) -> None:
 def test_a_secret_is_revealed_by_keyboard_alone(
     pages: Any, custodian: User, account: Account
 ) -> None:
-    row = make_credential(account, stripe_body("sk_live_by_keys", name="Findable"))
+    row = make_credential(account, make_stripe_body("sk_live_by_keys", name="Findable"))
     page = pages()
     page.goto(f"{LIST}{row.pk}/change/")
     tab_to(page, "Username")
@@ -175,7 +175,7 @@ def test_a_secret_is_revealed_by_keyboard_alone(
 
 
 def test_many_are_deleted_by_keyboard_alone(page: Any, account: Account) -> None:
-    make_credential(account, stripe_body(name="Findable"))
+    make_credential(account, make_stripe_body(name="Findable"))
     page.goto(LIST)
     tab_to(page, "Select all objects on this page for an action")
     page.keyboard.press("Space")

@@ -16,10 +16,10 @@ import pytest
 
 from accounts.models import Account
 from oauth_apps.models import OAuthApp
-from providers.registry import registry
-from tests.api import Api
-from tests.credentials.connect.flows import query
-from tests.credentials.connect.server import provider_file
+from providers.registry import get_registry
+from tests.api import ApiClient
+from tests.credentials.connect.flows import parse_query
+from tests.credentials.connect.server import build_provider_file
 from tests.factories import make_account, make_app, make_token
 
 ROOT = Path(__file__).parents[3]
@@ -95,7 +95,7 @@ class Company:
         self.server.server_close()
 
     def last(self) -> dict[str, str]:
-        return query(self.visits[-1])
+        return parse_query(self.visits[-1])
 
 
 @pytest.fixture(scope="module")
@@ -134,11 +134,11 @@ def site(
             "authorize_url": f"{server.url}/authorize/",
             "token_url": f"{server.url}/token/",
         }
-        document = provider_file(slug, server.url, **ends, **oauth)
+        document = build_provider_file(slug, server.url, **ends, **oauth)
         (tmp_path / f"{slug}.json").write_text(json.dumps(document))
-    registry.cache_clear()
+    get_registry.cache_clear()
     yield url
-    registry.cache_clear()
+    get_registry.cache_clear()
 
 
 @pytest.fixture
@@ -147,8 +147,8 @@ def account(site: str) -> Account:
 
 
 @pytest.fixture
-def api(account: Account) -> Api:
-    return Api(make_token(account))
+def api(account: Account) -> ApiClient:
+    return ApiClient(make_token(account))
 
 
 @pytest.fixture
@@ -201,5 +201,5 @@ def agree(page: Any, user: str = "ann", *, button: str = "Authorize") -> None:
     page.wait_for_load_state()
 
 
-def title(page: Any) -> str:
+def get_heading(page: Any) -> str:
     return re.sub(r"\s+", " ", page.locator("h1").inner_text())

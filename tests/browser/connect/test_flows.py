@@ -10,8 +10,12 @@ import pytest
 from credentials.connect.models import AuthorizationAttempt, PendingGrant
 from credentials.models import Credential
 from tests.browser.conftest import CHROMIUM
-from tests.browser.connect.conftest import agree, log_in, title
-from tests.credentials.connect.flows import authorize_address, exchange, verbs
+from tests.browser.connect.conftest import agree, get_heading, log_in
+from tests.credentials.connect.flows import (
+    build_authorize_url,
+    exchange_code_at_api,
+    list_event_verbs,
+)
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -23,7 +27,7 @@ KINDS = {"alpha": "alpha_called_oauth2", "beta": "beta_called_oauth2"}
 
 def documented(site: str, app: Any, company: Any, **more: Any) -> str:
     sent = {"redirect_uri": company.address, "kind": KINDS[app.provider], **more}
-    return site + authorize_address(app, **sent)
+    return site + build_authorize_url(app, **sent)
 
 
 def make_link(api: Any, app: Any, company: Any, **more: Any) -> dict[str, Any]:
@@ -39,10 +43,10 @@ def test_authorize_to_an_imported_credential(page, site, apps, company, api, whi
     app = apps[which]
     page.goto(documented(site, app, company))
     agree(page)
-    assert title(page) == "Welcome back"
+    assert get_heading(page) == "Welcome back"
     back = company.last()
     assert back["state"] == "company-state"
-    answer = exchange(app, back["code"])
+    answer = exchange_code_at_api(app, back["code"])
     assert answer.status_code == 200, answer.content
     credential = answer.json()["credential"]
     assert credential["properties"]["user"] == "ann"
@@ -60,7 +64,7 @@ def test_start_auth_to_an_imported_credential(page, site, apps, company, api, wh
     }
     page.goto(api.post("/v1/credentials/start-auth", sent).json()["start_url"])
     agree(page)
-    answer = exchange(app, company.last()["code"])
+    answer = exchange_code_at_api(app, company.last()["code"])
     assert answer.json()["state"] == {"user": 7}
     assert api.post("/v1/credentials", answer.json()["credential"]).status_code == 200
 
@@ -69,7 +73,7 @@ def test_a_hosted_link_and_then_its_reconnect(people, apps, company, api):
     link = make_link(api, apps[0], company)
     page = people()
     page.goto(link["url"])
-    assert title(page) == "Connect Alpha to Acme"
+    assert get_heading(page) == "Connect Alpha to Acme"
     page.get_by_role("link", name="Continue to Alpha").click()
     agree(page)
     assert company.last() == {"connect_link": link["id"], "status": "pending"}
@@ -80,7 +84,7 @@ def test_a_hosted_link_and_then_its_reconnect(people, apps, company, api):
     eve.goto(again["url"])
     eve.get_by_role("link", name="Continue to Alpha").click()
     agree(eve, "eve")
-    assert title(eve) == "This is another account"
+    assert get_heading(eve) == "This is another account"
     assert not PendingGrant.objects.exists()
     eve.context.clear_cookies(name="sessionid")
     eve.get_by_role("link", name="Try again").click()
@@ -96,10 +100,10 @@ def test_a_hosted_link_and_then_its_reconnect(people, apps, company, api):
 def test_the_user_says_no(page, site, apps, company, which):
     page.goto(documented(site, apps[which], company))
     agree(page, button="Cancel")
-    assert title(page) == "You did not give access"
+    assert get_heading(page) == "You did not give access"
     page.get_by_role("link", name="Go back").click()
     assert company.last() == {"error": "access_denied", "state": "company-state"}
-    assert verbs()[-1] == "connect.denied"
+    assert list_event_verbs()[-1] == "connect.denied"
 
 
 def test_cancel_on_our_page_goes_back_at_once(page, apps, company, api):
@@ -114,8 +118,8 @@ def test_a_code_from_the_browsers_history_is_worth_nothing(page, site, apps, com
     page.goto(documented(site, apps[0], company))
     agree(page)
     code = company.last()["code"]
-    assert exchange(apps[0], code).status_code == 200
-    assert exchange(apps[0], code).json()["error"] == "invalid_grant"
+    assert exchange_code_at_api(apps[0], code).status_code == 200
+    assert exchange_code_at_api(apps[0], code).json()["error"] == "invalid_grant"
 
 
 def test_going_back_to_the_callback_connects_nothing_twice(page, site, apps, company):
@@ -125,7 +129,7 @@ def test_going_back_to_the_callback_connects_nothing_twice(page, site, apps, com
     agree(page)
     (callback,) = [url for url in seen if "/callback/" in url]
     page.goto(callback)
-    assert title(page) == "This step was done already"
+    assert get_heading(page) == "This step was done already"
     assert AuthorizationAttempt.objects.count() == 1
 
 
@@ -136,7 +140,7 @@ def test_session_fixation_across_two_browsers(people, site, apps, company, serve
     before = servers[0].tokens()
     victim.goto(attacker.url)
     agree(victim, "eve")
-    assert title(victim) == "This was started in another browser"
+    assert get_heading(victim) == "This was started in another browser"
     assert servers[0].tokens() == before
     assert company.visits == []
     assert not PendingGrant.objects.exists()
@@ -147,7 +151,7 @@ def test_a_link_in_a_second_browser(people, apps, company, api):
     first, second = people(), people()
     first.goto(link["url"])
     second.goto(link["url"])
-    assert title(second) == "This link was opened in another browser"
+    assert get_heading(second) == "This link was opened in another browser"
     first.get_by_role("link", name="Continue to Alpha").click()
     log_in(first)
 
@@ -176,6 +180,6 @@ def test_mix_up_of_two_real_servers(page, site, apps, company, servers):
     assert turned != page.url
     page.goto(turned.replace(beta.client_id, f"{beta.client_id}-wide"))
     agree(page)
-    assert title(page) == "This answer came to the wrong address"
+    assert get_heading(page) == "This answer came to the wrong address"
     assert company.visits == []
     assert (servers[0].tokens(), servers[1].tokens()) == before

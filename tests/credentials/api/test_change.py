@@ -6,8 +6,8 @@ import pytest
 
 from credentials.models import Credential, Revocation
 from events.models import Event
-from tests.factories import linear_body, make_app, make_credential, stripe_body
-from vault.sealing import Place, Sealed, unseal
+from tests.factories import make_app, make_credential, make_linear_body, make_stripe_body
+from vault.sealing import Place, SealedValue, unseal
 
 MERGE = {"content_type": "application/merge-patch+json"}
 
@@ -15,7 +15,7 @@ MERGE = {"content_type": "application/merge-patch+json"}
 @pytest.fixture
 def row(account) -> Credential:
     return make_credential(
-        account, stripe_body("sk_1", name="Old", metadata={"a": {"b": 1}, "c": 2})
+        account, make_stripe_body("sk_1", name="Old", metadata={"a": {"b": 1}, "c": 2})
     )
 
 
@@ -107,7 +107,7 @@ def test_delete_removes_the_row(api, path, row):
 
 
 def test_delete_notes_what_is_to_be_revoked(api, account):
-    row = make_credential(account, linear_body(make_app(account)))
+    row = make_credential(account, make_linear_body(make_app(account)))
     api.delete(f"/v1/credentials/{row.id}")
     note = Revocation.objects.get(credential_id=row.id)
     assert note.sealed is not None
@@ -120,20 +120,20 @@ def test_delete_keeps_no_secret_that_nobody_could_revoke(api, path, row):
 
 
 def test_a_row_that_does_not_open_is_deleted_all_the_same(api, account):
-    row = make_credential(account, linear_body(make_app(account)))
-    Credential.objects.filter(id=row.id).update(secrets=Sealed(b"garbage"))
+    row = make_credential(account, make_linear_body(make_app(account)))
+    Credential.objects.filter(id=row.id).update(secrets=SealedValue(b"garbage"))
     assert api.delete(f"/v1/credentials/{row.id}").status_code == 204
 
 
 def test_the_same_account_can_be_imported_again_after_delete(api, path):
     api.delete(path)
-    answer = api.post("/v1/credentials", stripe_body("sk_1"))
+    answer = api.post("/v1/credentials", make_stripe_body("sk_1"))
     assert answer["Latchkey-Import"] == "created"
 
 
 @pytest.mark.parametrize(("old", "new"), [(1, True), (0, False), (1, 1.0), ([1], [True])])
 def test_values_that_python_takes_for_equal_are_a_change(api, account, old, new):
-    row = make_credential(account, stripe_body(metadata={"f": old}))
+    row = make_credential(account, make_stripe_body(metadata={"f": old}))
     shown = api.patch(f"/v1/credentials/{row.id}", {"metadata": {"f": new}})
     assert repr(shown.json()["metadata"]["f"]) == repr(new)
     assert shown["ETag"] == '"2"'

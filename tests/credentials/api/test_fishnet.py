@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from credentials.models import Credential, CredentialUse
 from providers.services import custom_provider_create
-from tests.factories import linear_body, make_app, make_credential
+from tests.factories import make_app, make_credential, make_linear_body
 
 KEY = {"service": "openai", "name": "primary", "key": "sk-proj-canary"}
 
@@ -50,7 +50,7 @@ def test_the_list_has_a_limit_and_a_link(api):
 
 
 def test_the_list_has_all_kinds_under_their_provider(api, account):
-    make_credential(account, linear_body(make_app(account)))
+    make_credential(account, make_linear_body(make_app(account)))
     assert [row["service"] for row in api.get("/api/credentials").json()] == ["linear"]
 
 

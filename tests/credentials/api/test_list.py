@@ -10,19 +10,26 @@ from urllib.parse import quote
 import pytest
 
 from credentials.models import Credential
-from tests.api import Api
-from tests.factories import linear_body, make_app, make_credential, make_token, names, stripe_body
+from tests.api import ApiClient
+from tests.factories import (
+    get_names,
+    make_app,
+    make_credential,
+    make_linear_body,
+    make_stripe_body,
+    make_token,
+)
 
 
 @pytest.fixture
 def five(account) -> list[Credential]:
-    return [make_credential(account, stripe_body(name=f"n{n}")) for n in range(5)]
+    return [make_credential(account, make_stripe_body(name=f"n{n}")) for n in range(5)]
 
 
-def listed(api: Api, query: str = "") -> list[str]:
+def listed(api: ApiClient, query: str = "") -> list[str]:
     answer = api.get(f"/v1/credentials{query}")
     assert answer.status_code == 200, answer.content
-    return names(answer.json()["data"])
+    return get_names(answer.json()["data"])
 
 
 def test_newest_first(api, five):
@@ -37,14 +44,14 @@ def test_pages_join_to_the_whole_without_gap_or_repeat(api, five):
     seen, query = [], "?limit=2"
     while query:
         page = api.get(f"/v1/credentials{query}").json()
-        seen += names(page["data"])
+        seen += get_names(page["data"])
         query = page["next_cursor"] and f"?limit=2&cursor={quote(page['next_cursor'])}"
     assert seen == ["n4", "n3", "n2", "n1", "n0"]
 
 
 def test_a_row_added_between_pages_repeats_nothing(api, account, five):
     first = api.get("/v1/credentials?limit=2").json()
-    make_credential(account, stripe_body(name="new"))
+    make_credential(account, make_stripe_body(name="new"))
     assert listed(api, f"?limit=9&cursor={quote(first['next_cursor'])}") == ["n2", "n1", "n0"]
 
 
@@ -77,8 +84,8 @@ def test_a_wrong_limit_is_400(api, limit):
 
 
 def test_filters_by_provider_and_kind(api, account):
-    make_credential(account, stripe_body(name="s"))
-    make_credential(account, linear_body(make_app(account), name="l"))
+    make_credential(account, make_stripe_body(name="s"))
+    make_credential(account, make_linear_body(make_app(account), name="l"))
     assert listed(api, "?provider=linear") == ["l"]
     assert listed(api, "?kind=stripe_key") == ["s"]
     assert listed(api, "?kind=stripe_key&provider=linear") == []
@@ -128,8 +135,8 @@ def test_a_wrong_or_unknown_parameter_is_400(api, five, query):
 
 def test_filters_by_app(api, account):
     app = make_app(account, "stripe")
-    make_credential(account, stripe_body(name="with", oauth_app_id=str(app.id)))
-    make_credential(account, stripe_body(name="without"))
+    make_credential(account, make_stripe_body(name="with", oauth_app_id=str(app.id)))
+    make_credential(account, make_stripe_body(name="without"))
     assert listed(api, f"?oauth_app_id={app.id}") == ["with"]
 
 
@@ -164,8 +171,8 @@ def test_filters_by_expiry(api, account):
     app = make_app(account)
     soon = {"linear_org_id": "o1", "expires_at": "2026-01-01T01:00:00+01:00"}
     late = {"linear_org_id": "o2", "expires_at": "2027-01-01T00:00:00Z"}
-    make_credential(account, linear_body(app, name="soon", properties=soon))
-    make_credential(account, linear_body(app, name="late", properties=late))
+    make_credential(account, make_linear_body(app, name="soon", properties=soon))
+    make_credential(account, make_linear_body(app, name="late", properties=late))
     assert listed(api, "?expiring_before=2026-06-01T00:00:00Z") == ["soon"]
 
 
@@ -186,7 +193,7 @@ def test_filters_by_expiry(api, account):
 )
 def test_filters_by_metadata(api, account, wanted, found):
     metadata = {"custom_property": 42, "nested": {"deep": [1, 2]}, "gone": None, "flag": True}
-    make_credential(account, stripe_body(name="it", metadata=metadata))
+    make_credential(account, make_stripe_body(name="it", metadata=metadata))
     query = quote(json.dumps(wanted))
     assert listed(api, f"?metadata={query}") == (["it"] if found else [])
 
@@ -196,7 +203,7 @@ def test_shows_only_the_own_account(api, stranger, five):
 
 
 def test_a_token_needs_the_scope(account, five):
-    answer = Api(make_token(account, "credentials:write")).get("/v1/credentials")
+    answer = ApiClient(make_token(account, "credentials:write")).get("/v1/credentials")
     assert answer.status_code == 403
     assert answer.json()["missing_scope"] == "credentials:read"
 
@@ -219,7 +226,7 @@ def test_last_use_is_shown(api, account, five):
 
 def test_refresh_is_shown_for_kinds_that_refresh(api, account):
     app = make_app(account)
-    id = make_credential(account, linear_body(app)).id
+    id = make_credential(account, make_linear_body(app)).id
     shown = api.get(f"/v1/credentials/{id}").json()
     due_at = shown["created_at"]  # Nobody said how long its token lives: a refresh tells.
     assert shown["refresh"] == {"state": "due", "last_at": None, "next_at": due_at, "error": None}

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from credentials.models import Credential
-from tests.factories import make_account, make_credential, stripe_body
+from tests.factories import make_account, make_credential, make_stripe_body
 
 keys = st.sampled_from(["a", "b", "ключ", 'q"', "a.b", "$", "%s"])
 scalars = st.one_of(
@@ -49,7 +49,7 @@ def parts_of(whole: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
 @given(data=st.data(), whole=objects)
 def test_finds_exactly_what_the_oracle_says(data, whole):
     part = data.draw(st.one_of(objects, parts_of(whole)))
-    row = Credential.objects.first() or make_credential(make_account(), stripe_body())
+    row = Credential.objects.first() or make_credential(make_account(), make_stripe_body())
     Credential.objects.filter(id=row.id).update(metadata=whole)
     found = Credential.objects.filter(id=row.id, metadata__jsoncontains=part).exists()
     assert found == oracle(whole, part)

@@ -11,10 +11,10 @@ from django.test import override_settings
 
 from accounts.models import Account
 from oauth_apps.models import OAuthApp
-from providers.registry import registry
-from tests.api import Api
+from providers.registry import get_registry
+from tests.api import ApiClient
 from tests.credentials.connect.flows import RETURN, Browser
-from tests.credentials.connect.server import AuthorizationServer, provider_file
+from tests.credentials.connect.server import AuthorizationServer, build_provider_file
 from tests.factories import make_app
 
 
@@ -26,12 +26,12 @@ def _authorities(
     folder = tmp_path_factory.mktemp("providers")
     with AuthorizationServer() as one, AuthorizationServer() as other:
         for slug, each in (("alpha", one), ("beta", other)):
-            (folder / f"{slug}.json").write_text(json.dumps(provider_file(slug, each.url)))
+            (folder / f"{slug}.json").write_text(json.dumps(build_provider_file(slug, each.url)))
         opened = ",".join(f"127.0.0.1:{each.port}" for each in (one, other))
         with override_settings(PROVIDERS_DIR=str(folder), EGRESS_ALLOW=opened):
-            registry.cache_clear()
+            get_registry.cache_clear()
             yield one, other
-    registry.cache_clear()
+    get_registry.cache_clear()
 
 
 @pytest.fixture
@@ -63,12 +63,12 @@ def says(alpha: AuthorizationServer, settings: Any) -> Iterator[Callable[..., No
     before = file.read_text()
 
     def write(**oauth: Any) -> None:
-        file.write_text(json.dumps(provider_file("alpha", alpha.url, **oauth)))
-        registry.cache_clear()
+        file.write_text(json.dumps(build_provider_file("alpha", alpha.url, **oauth)))
+        get_registry.cache_clear()
 
     yield write
     file.write_text(before)
-    registry.cache_clear()
+    get_registry.cache_clear()
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def browser() -> Browser:
 
 
 @pytest.fixture
-def make_link(api: Api, app: OAuthApp) -> Callable[..., dict[str, Any]]:
+def make_link(api: ApiClient, app: OAuthApp) -> Callable[..., dict[str, Any]]:
     """A connect link of the app, as the API answers it."""
 
     def make(**more: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from credentials.connect.models import AuthorizationAttempt, PendingGrant
 from credentials.models import Credential
 from events.models import Event
 from oauth_apps.models import OAuthApp
-from tests.api import Api
+from tests.api import ApiClient
 from tests.credentials.connect.server import AuthorizationServer
 
 RETURN = "https://acme.example/connected"
@@ -30,7 +30,7 @@ class Browser:
     def post(self, address: str, fields: dict[str, str] | None = None) -> Any:
         return self.client.post(urlsplit(address).path, fields or {})
 
-    def visit(self, address: str) -> Any:
+    def follow_redirects(self, address: str) -> Any:
         """Open an address of ours, and go on as long as we send it on to ourselves."""
         answer = self.open(address)
         for _ in range(3):
@@ -40,7 +40,7 @@ class Browser:
         return answer
 
 
-def authorize_address(app: OAuthApp, **more: Any) -> str:
+def build_authorize_url(app: OAuthApp, **more: Any) -> str:
     sent = {
         "client_id": str(app.id),
         "redirect_uri": RETURN,
@@ -51,82 +51,84 @@ def authorize_address(app: OAuthApp, **more: Any) -> str:
     return "/link/oauth2/authorize?" + urlencode({n: v for n, v in sent.items() if v is not None})
 
 
-def begin(browser: Browser, app: OAuthApp, **more: Any) -> str:
+def start_flow(browser: Browser, app: OAuthApp, **more: Any) -> str:
     """Start the documented flow; the provider's address."""
-    answer = browser.open(authorize_address(app, **more))
+    answer = browser.open(build_authorize_url(app, **more))
     assert answer.status_code == 303, answer.content
     return str(answer["Location"])
 
 
-def approved(browser: Browser, app: OAuthApp, server: AuthorizationServer, **more: Any) -> str:
+def approve_and_get_code(
+    browser: Browser, app: OAuthApp, server: AuthorizationServer, **more: Any
+) -> str:
     """The whole documented flow up to the code that the company gets."""
-    answer = browser.open(server.approve(begin(browser, app, **more)))
+    answer = browser.open(server.approve(start_flow(browser, app, **more)))
     assert answer.status_code == 303, answer.content
-    return query(answer["Location"])["code"]
+    return parse_query(answer["Location"])["code"]
 
 
-def callback(app: OAuthApp, **sent: str) -> str:
+def build_callback_path(app: OAuthApp, **sent: str) -> str:
     """An address that a browser may come back from alpha to."""
     pairs = "&".join(f"{name}={quote(value)}" for name, value in sent.items())
     return f"/link/oauth2/callback/alpha/{app.id}?{pairs}"
 
 
-def exchange(app: OAuthApp, code: str, /, **more: Any) -> Any:
+def exchange_code_at_api(app: OAuthApp, code: str, /, **more: Any) -> Any:
     sent = {"code": code, "client_id": str(app.id), "client_secret": "app-secret", **more}
     body = {name: value for name, value in sent.items() if value is not None}
-    return Api().post("/link/oauth2/token", body)
+    return ApiClient().post("/link/oauth2/token", body)
 
 
-def query(address: str) -> dict[str, str]:
+def parse_query(address: str) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
 
 
-def continued(browser: Browser, link: dict[str, Any]) -> str:
+def press_continue(browser: Browser, link: dict[str, Any]) -> str:
     """Open a connect link and press Continue; the provider's address."""
-    assert browser.visit(link["url"]).status_code == 200
+    assert browser.follow_redirects(link["url"]).status_code == 200
     answer = browser.open(f"{link['url']}/continue")
     assert answer.status_code == 303, answer.content
     return str(answer["Location"])
 
 
-def connect(browser: Browser, link: dict[str, Any], server: AuthorizationServer) -> Any:
+def connect_by_link(browser: Browser, link: dict[str, Any], server: AuthorizationServer) -> Any:
     """Open, continue, agree: what the browser gets at the end."""
-    return browser.open(server.approve(continued(browser, link)))
+    return browser.open(server.approve(press_continue(browser, link)))
 
 
-def shown(api: Api, link: dict[str, Any]) -> dict[str, Any]:
+def fetch_link(api: ApiClient, link: dict[str, Any]) -> dict[str, Any]:
     document: dict[str, Any] = api.get(f"/v1/connect-links/{link['id']}").json()
     return document
 
 
-def complete(api: Api, link: dict[str, Any]) -> Any:
+def complete_link(api: ApiClient, link: dict[str, Any]) -> Any:
     return api.post(f"/v1/connect-links/{link['id']}/complete")
 
 
-def verbs() -> list[str]:
+def list_event_verbs() -> list[str]:
     """The events so far, oldest first, of connecting and of what came of it."""
     found = Event.objects.order_by("id").values_list("verb", flat=True)
     return [verb for verb in found if verb.startswith(("connect", "credential."))]
 
 
-def why() -> str:
+def get_failure_code() -> str:
     """Why the one attempt failed, as staff see it."""
     failure = AuthorizationAttempt.objects.get().failure
     assert failure is not None
     return str(failure["code"])
 
 
-def reasons() -> list[str]:
+def list_failure_codes() -> list[str]:
     """Why connections were refused or failed, as the events say it."""
     rows = Event.objects.order_by("id").filter(verb__startswith="connect.")
     return [code for changed in rows.values_list("changed", flat=True) for code in changed]
 
 
-def nothing_connected() -> bool:
+def is_nothing_connected() -> bool:
     return not Credential.objects.exists() and not PendingGrant.objects.exists()
 
 
-def is_page(answer: Any) -> None:
+def assert_is_page(answer: Any) -> None:
     """A page of ours: whole, strict, kept nowhere, and without a secret in it."""
     assert answer["Content-Type"].startswith("text/html")
     assert b"<h1>" in answer.content

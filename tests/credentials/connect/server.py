@@ -149,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def provider_file(slug: str, url: str, **oauth: Any) -> dict[str, Any]:
+def build_provider_file(slug: str, url: str, **oauth: Any) -> dict[str, Any]:
     """A provider whose grants carry their workspace in the token answer, and its file's way to say so."""
     said = {"issuer": url, "default_scopes": ["read", "write"], "iss": True, **oauth}
     return {

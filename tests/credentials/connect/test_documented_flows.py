@@ -10,15 +10,15 @@ import pytest
 
 from credentials.connect.models import AuthorizationAttempt
 from credentials.models import Credential
-from tests.api import Api
+from tests.api import ApiClient
 from tests.credentials.connect.flows import (
     RETURN,
     Browser,
-    approved,
-    begin,
-    exchange,
-    query,
-    verbs,
+    approve_and_get_code,
+    exchange_code_at_api,
+    list_event_verbs,
+    parse_query,
+    start_flow,
 )
 from tests.factories import make_token
 
@@ -29,7 +29,7 @@ CHALLENGE = (
 
 
 def test_authorize_sends_the_user_to_the_provider(browser, app, alpha):
-    asked = query(begin(browser, app))
+    asked = parse_query(start_flow(browser, app))
     assert asked["client_id"] == app.client_id
     assert asked["redirect_uri"] == f"http://testserver/link/oauth2/callback/alpha/{app.id}"
     assert asked["scope"] == "read write"
@@ -39,7 +39,7 @@ def test_authorize_sends_the_user_to_the_provider(browser, app, alpha):
 
 
 def test_the_cookie_that_binds_the_browser_is_for_nobody_else(browser, app):
-    begin(browser, app)
+    start_flow(browser, app)
     cookie = browser.client.cookies["connect"]
     assert cookie["httponly"]
     assert cookie["samesite"] == "Lax"
@@ -49,24 +49,24 @@ def test_the_cookie_that_binds_the_browser_is_for_nobody_else(browser, app):
 
 def test_with_tls_the_cookie_is_bound_to_this_host(browser, app, settings):
     settings.SESSION_COOKIE_SECURE = True
-    begin(browser, app)
+    start_flow(browser, app)
     assert browser.client.cookies["__Host-connect"]["secure"]
 
 
 def test_the_callback_sends_the_user_back_with_a_code_and_the_state(browser, app, alpha):
-    answer = browser.open(alpha.approve(begin(browser, app)))
+    answer = browser.open(alpha.approve(start_flow(browser, app)))
     assert answer.status_code == 303
     assert answer["Location"].startswith(f"{RETURN}?")
     assert answer["Referrer-Policy"] == "no-referrer"
     assert "no-store" in answer["Cache-Control"]
-    back = query(answer["Location"])
+    back = parse_query(answer["Location"])
     assert back["state"] == "company-state"
     assert set(back) == {"code", "state"}
     assert not Credential.objects.exists()
 
 
 def test_the_code_is_exchanged_for_a_credential_with_its_tokens(browser, app, alpha):
-    answer = exchange(app, approved(browser, app, alpha))
+    answer = exchange_code_at_api(app, approve_and_get_code(browser, app, alpha))
     assert answer.status_code == 200, answer.content
     assert answer["Cache-Control"] == "no-store"
     document = answer.json()
@@ -84,7 +84,9 @@ def test_the_code_is_exchanged_for_a_credential_with_its_tokens(browser, app, al
 
 
 def test_what_was_exchanged_is_imported_unchanged(browser, app, alpha, api):
-    credential = exchange(app, approved(browser, app, alpha)).json()["credential"]
+    credential = exchange_code_at_api(app, approve_and_get_code(browser, app, alpha)).json()[
+        "credential"
+    ]
     answer = api.post("/v1/credentials", credential)
     assert answer.status_code == 200, answer.content
     assert answer["Latchkey-Import"] == "created"
@@ -93,14 +95,19 @@ def test_what_was_exchanged_is_imported_unchanged(browser, app, alpha, api):
 
 def test_the_same_account_connected_twice_is_one_credential(browser, app, alpha, api):
     for expected in ("created", "updated"):
-        credential = exchange(app, approved(browser, app, alpha)).json()["credential"]
+        credential = exchange_code_at_api(app, approve_and_get_code(browser, app, alpha)).json()[
+            "credential"
+        ]
         assert api.post("/v1/credentials", credential)["Latchkey-Import"] == expected
     assert Credential.objects.count() == 1
 
 
 def test_a_whole_flow_leaves_its_trail(browser, app, alpha, api):
-    api.post("/v1/credentials", exchange(app, approved(browser, app, alpha)).json()["credential"])
-    assert verbs() == [
+    api.post(
+        "/v1/credentials",
+        exchange_code_at_api(app, approve_and_get_code(browser, app, alpha)).json()["credential"],
+    )
+    assert list_event_verbs() == [
         "connect.granted",
         "connect.exchanged",
         "credential.created",
@@ -108,15 +115,15 @@ def test_a_whole_flow_leaves_its_trail(browser, app, alpha, api):
 
 
 def test_an_attempt_keeps_no_secret_once_it_is_over(browser, app, alpha):
-    approved(browser, app, alpha)
+    approve_and_get_code(browser, app, alpha)
     attempt = AuthorizationAttempt.objects.get()
     assert attempt.status == "granted"
     assert attempt.sealed is None
 
 
 def test_identity_by_a_call_and_an_owner_that_is_no_property(browser, app, alpha, api):
-    code = approved(browser, app, alpha, kind="alpha_called_oauth2")
-    credential = exchange(app, code).json()["credential"]
+    code = approve_and_get_code(browser, app, alpha, kind="alpha_called_oauth2")
+    credential = exchange_code_at_api(app, code).json()["credential"]
     assert alpha.whoami_calls == 1
     assert credential["properties"]["user"] == "ann"
     assert credential["owner_email"] == "ann@example.com"
@@ -125,15 +132,17 @@ def test_identity_by_a_call_and_an_owner_that_is_no_property(browser, app, alpha
 
 def test_a_kind_without_identity_needs_the_companys_own(browser, app, alpha, api):
     kind = "alpha_silent_oauth2"
-    code = approved(browser, app, alpha, kind=kind, external_id="customer-1")
-    credential = exchange(app, code).json()["credential"]
+    code = approve_and_get_code(browser, app, alpha, kind=kind, external_id="customer-1")
+    credential = exchange_code_at_api(app, code).json()["credential"]
     assert credential["external_id"] == "customer-1"
     assert api.post("/v1/credentials", credential).json()["external_id"] == "customer-1"
 
 
 def test_a_token_that_never_ends_goes_by_its_kinds_own_name(browser, app, alpha, api):
     """As Stripe's `secret`: it says by itself which account it is."""
-    credential = exchange(app, approved(browser, app, alpha, kind="alpha_plain_oauth2")).json()
+    credential = exchange_code_at_api(
+        app, approve_and_get_code(browser, app, alpha, kind="alpha_plain_oauth2")
+    ).json()
     properties = credential["credential"]["properties"]
     assert set(properties) == {"kind", "secret"}
     assert properties["secret"].startswith("access-ann")
@@ -142,24 +151,24 @@ def test_a_token_that_never_ends_goes_by_its_kinds_own_name(browser, app, alpha,
 
 def test_the_companys_own_pkce_is_kept(browser, app, alpha):
     sent = {"code_challenge": CHALLENGE, "code_challenge_method": "S256"}
-    code = approved(browser, app, alpha, **sent)
-    assert exchange(app, code, code_verifier=VERIFIER).status_code == 200
+    code = approve_and_get_code(browser, app, alpha, **sent)
+    assert exchange_code_at_api(app, code, code_verifier=VERIFIER).status_code == 200
 
 
 def test_scope_may_ask_for_less(browser, app):
-    assert query(begin(browser, app, scope="read"))["scope"] == "read"
+    assert parse_query(start_flow(browser, app, scope="read"))["scope"] == "read"
 
 
 def test_the_documented_callback_without_the_id(browser, app, alpha, api):
     path = f"/v1/oauth-apps/{app.id}/connect-settings"
     shown = api.patch(path, {"short_callback": True}).json()
     assert shown["callback_url"] == "http://testserver/link/oauth2/callback/alpha"
-    address = begin(browser, app)
-    assert query(address)["redirect_uri"] == shown["callback_url"]
+    address = start_flow(browser, app)
+    assert parse_query(address)["redirect_uri"] == shown["callback_url"]
     assert browser.open(alpha.approve(address)).status_code == 303
 
 
-def start(api: Api, app, **more):
+def start(api: ApiClient, app, **more):
     sent = {
         "oauth_app_id": str(app.id),
         "credential_kind": "alpha_oauth2",
@@ -180,7 +189,7 @@ def test_start_auth_answers_with_an_address_alone(api, app):
 def test_start_auth_brings_any_state_back(api, app, alpha, browser, state):
     url = start(api, app, state=state).json()["start_url"]
     back = browser.open(alpha.approve(browser.open(url)["Location"]))
-    answer = exchange(app, query(back["Location"])["code"])
+    answer = exchange_code_at_api(app, parse_query(back["Location"])["code"])
     assert answer.status_code == 200
     assert answer.json()["state"] == state
 
@@ -188,9 +197,9 @@ def test_start_auth_brings_any_state_back(api, app, alpha, browser, state):
 def test_a_state_too_long_for_an_address_comes_with_the_exchange_alone(api, app, alpha, browser):
     state = {"long": "x" * 4000}
     url = start(api, app, state=state).json()["start_url"]
-    back = query(browser.open(alpha.approve(browser.open(url)["Location"]))["Location"])
+    back = parse_query(browser.open(alpha.approve(browser.open(url)["Location"]))["Location"])
     assert set(back) == {"code"}
-    assert exchange(app, back["code"]).json()["state"] == state
+    assert exchange_code_at_api(app, back["code"]).json()["state"] == state
 
 
 def test_a_start_url_works_once(api, app, browser):
@@ -199,7 +208,7 @@ def test_a_start_url_works_once(api, app, browser):
     again = browser.open(url)
     assert again.status_code == 400
     assert b"used already" in again.content
-    assert verbs()[-1] == "connect.refused"
+    assert list_event_verbs()[-1] == "connect.refused"
 
 
 def test_a_start_url_is_nobody_elses_after_its_first_browser(api, app, browser):
@@ -273,7 +282,7 @@ def test_a_kind_that_nothing_identifies_is_not_started(api, app):
 
 
 def test_start_auth_needs_the_scope_to_write(account, app):
-    answer = start(Api(make_token(account, "credentials:read")), app)
+    answer = start(ApiClient(make_token(account, "credentials:read")), app)
     assert answer.status_code == 403
     assert answer.json()["missing_scope"] == "credentials:write"
 

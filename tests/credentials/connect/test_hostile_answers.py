@@ -9,7 +9,13 @@ import pytest
 
 from credentials.connect.models import PendingGrant
 from credentials.models import Credential
-from tests.credentials.connect.flows import Browser, begin, is_page, query, verbs
+from tests.credentials.connect.flows import (
+    Browser,
+    assert_is_page,
+    list_event_verbs,
+    parse_query,
+    start_flow,
+)
 
 FILE = Path(__file__).parents[2] / "data/oauth_answers.jsonl"
 ROWS = [json.loads(line) for line in FILE.read_text().splitlines()]
@@ -18,13 +24,13 @@ ROWS = [json.loads(line) for line in FILE.read_text().splitlines()]
 @pytest.mark.parametrize("row", ROWS, ids=[row["id"] for row in ROWS])
 def test_an_answer_that_lies(browser, app, alpha, row):
     used, other = Browser(), Browser()
-    done = alpha.approve(begin(used, app))
+    done = alpha.approve(start_flow(used, app))
     used.open(done)
     named = {
         "$APP": str(app.id),
-        "$USED": query(done)["state"],
-        "$ELSEWHERE": query(begin(other, app))["state"],
-        "$GOOD": query(begin(browser, app))["state"],
+        "$USED": parse_query(done)["state"],
+        "$ELSEWHERE": parse_query(start_flow(other, app))["state"],
+        "$GOOD": parse_query(start_flow(browser, app))["state"],
     }
     sent = row["query"]
     for name, value in named.items():
@@ -32,8 +38,8 @@ def test_an_answer_that_lies(browser, app, alpha, row):
     grants = PendingGrant.objects.count()
     answer = browser.open(f"/link/oauth2/callback/alpha/{app.id}?{sent}")
     assert answer.status_code == row["code"], row["why"]
-    is_page(answer)
+    assert_is_page(answer)
     assert b"<script" not in answer.content
     assert not Credential.objects.exists()
     assert PendingGrant.objects.count() == grants
-    assert verbs()[-1] in {"connect.refused", "connect.denied"}
+    assert list_event_verbs()[-1] in {"connect.refused", "connect.denied"}

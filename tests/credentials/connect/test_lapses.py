@@ -9,58 +9,58 @@ import pytest
 from common.db.clock import db_now
 from credentials.connect import authorization_attempts
 from credentials.connect.models import AuthorizationAttempt, ConnectLink, PendingGrant
-from credentials.connect.tasks import SOURCE
+from credentials.connect.tasks import EXPIRE_TASK
 from credentials.models import Revocation
 from tests.credentials.connect.flows import (
     Browser,
-    approved,
-    authorize_address,
-    begin,
-    continued,
-    exchange,
-    is_page,
-    reasons,
-    verbs,
-    why,
+    approve_and_get_code,
+    assert_is_page,
+    build_authorize_url,
+    exchange_code_at_api,
+    get_failure_code,
+    list_event_verbs,
+    list_failure_codes,
+    press_continue,
+    start_flow,
 )
 from tests.factories import make_app
-from tests.threads import at_once
-from vault.sealing import Place, Sealed, unseal
+from tests.threads import run_concurrently
+from vault.sealing import Place, SealedValue, unseal
 
 
 def sweep() -> int:
-    claims = SOURCE.claim("tester", 100)
+    claims = EXPIRE_TASK.claim("tester", 100)
     for claim in claims:
-        SOURCE.run(claim)
+        EXPIRE_TASK.run(claim)
     return len(claims)
 
 
 def test_nothing_is_due_at_once(db):
-    assert SOURCE.next_due() is None
+    assert EXPIRE_TASK.next_due() is None
     assert sweep() == 0
 
 
 def test_a_code_that_nobody_exchanged_is_given_back(browser, app, alpha, settings):
-    code = approved(browser, app, alpha)
+    code = approve_and_get_code(browser, app, alpha)
     assert sweep() == 0
     settings.CLOCK_SHIFT_SECONDS = 601
     assert sweep() == 1
     assert not PendingGrant.objects.exists()
-    assert why() == "not_exchanged"
+    assert get_failure_code() == "not_exchanged"
     revocation = Revocation.objects.get()
     assert revocation.properties["refresh_token"] == "**********"
     assert revocation.sealed is not None
     held = unseal(Place.of(revocation, "sealed"), revocation.sealed)
     assert held["refresh_token"].startswith("refresh-ann")
-    assert verbs()[-1] == "connect.lapsed"
-    assert exchange(app, code).json()["error"] == "invalid_grant"
+    assert list_event_verbs()[-1] == "connect.lapsed"
+    assert exchange_code_at_api(app, code).json()["error"] == "invalid_grant"
     assert sweep() == 0
 
 
 def test_a_code_that_was_exchanged_is_forgotten_and_nothing_given_back(
     browser, app, alpha, settings
 ):
-    exchange(app, approved(browser, app, alpha))
+    exchange_code_at_api(app, approve_and_get_code(browser, app, alpha))
     settings.CLOCK_SHIFT_SECONDS = 601
     sweep()
     assert not PendingGrant.objects.exists()
@@ -70,7 +70,7 @@ def test_a_code_that_was_exchanged_is_forgotten_and_nothing_given_back(
 
 def test_a_link_that_was_not_completed_is_given_back(browser, make_link, alpha, settings, api):
     link = make_link()
-    browser.open(alpha.approve(continued(browser, link)))
+    browser.open(alpha.approve(press_continue(browser, link)))
     settings.CLOCK_SHIFT_SECONDS = 601
     sweep()
     assert not PendingGrant.objects.exists()
@@ -78,29 +78,29 @@ def test_a_link_that_was_not_completed_is_given_back(browser, make_link, alpha, 
     found = api.get(f"/v1/connect-links/{link['id']}").json()
     assert found["status"] == "expired"
     assert found["failure"]["code"] == "not_completed"
-    assert browser.visit(link["url"]).status_code == 410
+    assert browser.follow_redirects(link["url"]).status_code == 410
 
 
 def test_links_and_attempts_end(browser, app, make_link, settings):
     make_link(expires_in=60)
-    begin(browser, app)
+    start_flow(browser, app)
     settings.CLOCK_SHIFT_SECONDS = 601
     assert sweep() == 1
     assert ConnectLink.objects.get().status == "expired"
     attempt = AuthorizationAttempt.objects.get()
     assert attempt.status == "expired"
     assert attempt.sealed is None
-    assert "connect_link.expired" in verbs()
+    assert "connect_link.expired" in list_event_verbs()
 
 
 def test_who_comes_back_after_the_sweep_is_told_that_it_took_too_long(
     browser, app, alpha, settings
 ):
-    address = alpha.approve(begin(browser, app))
+    address = alpha.approve(start_flow(browser, app))
     settings.CLOCK_SHIFT_SECONDS = 601
     sweep()
     assert b"took too long" in browser.open(address).content
-    assert reasons() == ["state_expired"]
+    assert list_failure_codes() == ["state_expired"]
 
 
 @pytest.mark.parametrize("opened", [True, False])
@@ -114,43 +114,43 @@ def test_whoever_never_came_back_is_forgotten_an_hour_later(api, browser, app, s
     settings.CLOCK_SHIFT_SECONDS = late + 3590
     sweep()
     assert AuthorizationAttempt.objects.get().status == "expired"
-    due = SOURCE.next_due()
+    due = EXPIRE_TASK.next_due()
     assert due is not None
     assert due <= db_now() + dt.timedelta(seconds=20)
     settings.CLOCK_SHIFT_SECONDS = late + 3601
     sweep()
     assert not AuthorizationAttempt.objects.exists()
-    assert SOURCE.next_due() is None
+    assert EXPIRE_TASK.next_due() is None
     assert b"has expired" in browser.open(url).content
 
 
 def test_setting_out_is_no_event(browser, app, make_link):
-    begin(browser, app)
-    continued(browser, make_link())
-    assert verbs() == ["connect_link.created", "connect_link.opened"]
+    start_flow(browser, app)
+    press_continue(browser, make_link())
+    assert list_event_verbs() == ["connect_link.created", "connect_link.opened"]
 
 
 def test_an_app_sends_only_so_many_away_in_a_minute(
     browser, app, account, alpha, make_link, settings, monkeypatch
 ):
-    monkeypatch.setattr(authorization_attempts, "A_MINUTE", 2)
-    browser.open(alpha.approve(begin(browser, app)))
-    begin(browser, app)
-    answer = browser.open(authorize_address(app))
+    monkeypatch.setattr(authorization_attempts, "MAX_ATTEMPTS_PER_MINUTE", 2)
+    browser.open(alpha.approve(start_flow(browser, app)))
+    start_flow(browser, app)
+    answer = browser.open(build_authorize_url(app))
     assert answer.status_code == 429
     assert answer["Retry-After"] == "60"
     assert b"Too many people" in answer.content
-    is_page(answer)
+    assert_is_page(answer)
     assert AuthorizationAttempt.objects.count() == 2
     # Another app, and a link of the same, are not held back by it.
-    begin(browser, make_app(account, "alpha", redirect_uris=app.redirect_uris))
-    continued(browser, make_link())
+    start_flow(browser, make_app(account, "alpha", redirect_uris=app.redirect_uris))
+    press_continue(browser, make_link())
     settings.CLOCK_SHIFT_SECONDS = 61
-    begin(browser, app)
+    start_flow(browser, app)
 
 
 def test_old_attempts_are_forgotten(browser, app, alpha, settings):
-    browser.open(alpha.approve(begin(browser, app), error="access_denied", code=None))
+    browser.open(alpha.approve(start_flow(browser, app), error="access_denied", code=None))
     settings.CLOCK_SHIFT_SECONDS = 89 * 24 * 3600
     sweep()
     assert AuthorizationAttempt.objects.exists()
@@ -161,15 +161,15 @@ def test_old_attempts_are_forgotten(browser, app, alpha, settings):
 
 def test_the_next_time_is_that_of_the_first(browser, app, make_link):
     make_link(expires_in=3600)
-    begin(browser, app)
-    due = SOURCE.next_due()
+    start_flow(browser, app)
+    due = EXPIRE_TASK.next_due()
     assert due is not None
     assert dt.timedelta(minutes=9) < due - db_now() <= dt.timedelta(minutes=10)
 
 
 def test_a_grant_that_does_not_open_waits_for_its_key(browser, app, alpha, settings):
-    approved(browser, app, alpha)
-    PendingGrant.objects.update(sealed=Sealed(b"\x00damaged"))
+    approve_and_get_code(browser, app, alpha)
+    PendingGrant.objects.update(sealed=SealedValue(b"\x00damaged"))
     settings.CLOCK_SHIFT_SECONDS = 601
     assert sweep() == 1
     assert PendingGrant.objects.exists()
@@ -184,13 +184,13 @@ def test_of_many_who_open_a_start_url_one_gets_on(api, app):
     sent = {"oauth_app_id": str(app.id), "credential_kind": "alpha_oauth2"}
     sent["redirect_url"] = app.redirect_uris[0]
     url = api.post("/v1/credentials/start-auth", sent).json()["start_url"]
-    found = at_once(lambda _: Browser().open(url).status_code, 8)
+    found = run_concurrently(lambda _: Browser().open(url).status_code, 8)
     assert sorted(found) == [303] + [400] * 7
 
 
 @pytest.mark.django_db(transaction=True)
 def test_of_many_who_bring_an_answer_one_gets_on(browser, app, alpha):
-    address = alpha.approve(begin(browser, app))
+    address = alpha.approve(start_flow(browser, app))
     cookie = browser.client.cookies["connect"].value
 
     def bring(_: int) -> int:
@@ -199,14 +199,14 @@ def test_of_many_who_bring_an_answer_one_gets_on(browser, app, alpha):
         status: int = other.open(address).status_code
         return status
 
-    assert sorted(at_once(bring, 8)) == [303] + [400] * 7
+    assert sorted(run_concurrently(bring, 8)) == [303] + [400] * 7
     assert len(alpha.token_calls) == 1
 
 
 @pytest.mark.django_db(transaction=True)
 def test_of_many_who_bring_a_code_at_most_one_gets_the_tokens(browser, app, alpha):
-    code = approved(browser, app, alpha)
-    found = at_once(lambda _: exchange(app, code).status_code, 8)
+    code = approve_and_get_code(browser, app, alpha)
+    found = run_concurrently(lambda _: exchange_code_at_api(app, code).status_code, 8)
     assert sorted(found) == [200] + [400] * 7
     assert Revocation.objects.count() == 1
 
@@ -214,5 +214,5 @@ def test_of_many_who_bring_a_code_at_most_one_gets_the_tokens(browser, app, alph
 @pytest.mark.django_db(transaction=True)
 def test_of_many_browsers_one_owns_a_link(make_link):
     link = make_link()
-    found = at_once(lambda _: Browser().visit(link["url"]).status_code, 8)
+    found = run_concurrently(lambda _: Browser().follow_redirects(link["url"]).status_code, 8)
     assert sorted(found) == [200] + [403] * 7

@@ -8,7 +8,7 @@ import pytest
 
 from credentials.connect.models import PendingGrant
 from credentials.models import Credential
-from tests.credentials.connect.flows import RETURN, Browser, complete, is_page
+from tests.credentials.connect.flows import RETURN, Browser, assert_is_page, complete_link
 
 KEY_RETURN = "https://acme.example/keys"
 
@@ -24,7 +24,7 @@ class TestKeys:
         return found
 
     def test_the_page_is_a_form_by_the_kinds_schema(self, browser, link):
-        text = browser.visit(link["url"]).content.decode()
+        text = browser.follow_redirects(link["url"]).content.decode()
         assert '<input type="password" name="key"' in text
         assert '<select name="region"' in text
         assert 'type="checkbox" name="test"' in text
@@ -32,14 +32,14 @@ class TestKeys:
         assert "An account" not in text
 
     def test_what_was_typed_waits_for_the_company(self, api, browser, link):
-        browser.visit(link["url"])
+        browser.follow_redirects(link["url"])
         answer = browser.post(link["url"], {"key": "k-secret-1", "region": "eu", "test": "on"})
         assert answer.status_code == 303
         page = browser.open(answer["Location"])
         back = f"{KEY_RETURN}?connect_link={link['id']}&status=pending"
         assert page["Refresh"] == f"0; url={back}"
         assert not Credential.objects.exists()
-        id = complete(api, link).json()["credential_id"]
+        id = complete_link(api, link).json()["credential_id"]
         found = api.get(f"/v1/credentials/{id}").json()
         assert found["properties"] == {
             "kind": "alpha_key", "key": "**********", "region": "eu", "test": True,
@@ -52,10 +52,10 @@ class TestKeys:
         ids=["nothing", "empty", "wrong region", "too long"],
     )
     def test_a_wrong_form_is_shown_again_without_the_secret(self, browser, link, fields):
-        browser.visit(link["url"])
+        browser.follow_redirects(link["url"])
         answer = browser.post(link["url"], fields)
         assert answer.status_code == 422
-        is_page(answer)
+        assert_is_page(answer)
         text = answer.content.decode()
         assert "This is not right yet" in text
         assert "k-secret-1" not in text
@@ -63,14 +63,14 @@ class TestKeys:
         assert not PendingGrant.objects.exists()
 
     def test_a_form_is_for_the_browser_that_opened_it(self, browser, link):
-        browser.visit(link["url"])
+        browser.follow_redirects(link["url"])
         other = Browser()
-        other.visit(link["url"])
+        other.follow_redirects(link["url"])
         assert other.post(link["url"], {"key": "k"}).status_code == 403
         assert not PendingGrant.objects.exists()
 
     def test_a_form_is_sent_once(self, browser, link):
-        browser.visit(link["url"])
+        browser.follow_redirects(link["url"])
         assert browser.post(link["url"], {"key": "k-1"}).status_code == 303
         browser.post(link["url"], {"key": "k-2"})
         assert PendingGrant.objects.count() == 1
@@ -83,25 +83,25 @@ class TestKeys:
 
     def test_completing_by_itself_is_chosen_per_account(self, api, browser, link):
         api.patch("/v1/connect-settings", {"completes_itself": True})
-        browser.visit(link["url"])
+        browser.follow_redirects(link["url"])
         browser.post(link["url"], {"key": "k-1"})
         assert Credential.objects.count() == 1
 
     def test_a_key_is_reconnected_by_the_companys_own_id(self, api, browser, link):
-        browser.visit(link["url"])
+        browser.follow_redirects(link["url"])
         browser.post(link["url"], {"key": "k-1"})
-        id = complete(api, link).json()["credential_id"]
+        id = complete_link(api, link).json()["credential_id"]
         again = api.post("/v1/connect-links", {"credential_id": id}).json()
-        browser.visit(again["url"])
+        browser.follow_redirects(again["url"])
         browser.post(again["url"], {"key": "k-2"})
-        assert complete(api, again).json()["credential_id"] == id
+        assert complete_link(api, again).json()["credential_id"] == id
         assert Credential.objects.count() == 1
 
     def test_a_key_that_nothing_else_identifies_is_not_reconnected(self, api, app, browser):
         link = api.post("/v1/connect-links", {"kind": "stripe_key"}).json()
-        browser.visit(link["url"])
+        browser.follow_redirects(link["url"])
         browser.post(link["url"], {"secret": "sk_test_1"})
-        id = complete(api, link).json()["credential_id"]
+        id = complete_link(api, link).json()["credential_id"]
         answer = api.post("/v1/connect-links", {"credential_id": id})
         assert answer.status_code == 422
         assert "credential_id" in answer.json()["validation_errors"]

@@ -8,7 +8,13 @@ import pytest
 
 from credentials.connect.models import PendingGrant
 from credentials.models import Credential, Revocation
-from tests.credentials.connect.flows import RETURN, complete, connect, reasons, shown
+from tests.credentials.connect.flows import (
+    RETURN,
+    complete_link,
+    connect_by_link,
+    fetch_link,
+    list_failure_codes,
+)
 from tests.factories import make_app
 
 
@@ -16,20 +22,20 @@ class TestReconnect:
     @pytest.fixture
     def credential(self, api, browser, make_link, alpha) -> dict[str, Any]:
         link = make_link()
-        connect(browser, link, alpha)
-        id = complete(api, link).json()["credential_id"]
+        connect_by_link(browser, link, alpha)
+        id = complete_link(api, link).json()["credential_id"]
         found: dict[str, Any] = api.get(f"/v1/credentials/{id}").json()
         return found
 
     def test_the_same_account_gets_a_new_grant(self, api, browser, make_link, alpha, credential):
         link = make_link(credential_id=credential["id"])
-        assert connect(browser, link, alpha).status_code == 303
-        assert complete(api, link).json()["credential_id"] == credential["id"]
+        assert connect_by_link(browser, link, alpha).status_code == 303
+        assert complete_link(api, link).json()["credential_id"] == credential["id"]
         row = Credential.objects.get()
         assert row.revision == 2
 
     def test_the_page_says_so(self, browser, make_link, credential):
-        page = browser.visit(make_link(credential_id=credential["id"])["url"])
+        page = browser.follow_redirects(make_link(credential_id=credential["id"])["url"])
         assert b"same account as before" in page.content
 
     def test_another_account_is_refused_and_given_back(
@@ -37,44 +43,44 @@ class TestReconnect:
     ):
         link = make_link(credential_id=credential["id"])
         alpha.user = "eve"
-        answer = connect(browser, link, alpha)
+        answer = connect_by_link(browser, link, alpha)
         assert answer.status_code == 400
         assert b"another account" in answer.content
         assert not PendingGrant.objects.exists()
         assert Revocation.objects.get().properties["workspace"] == "ws-eve"
-        assert shown(api, link)["failure"]["code"] == "account_mismatch"
-        assert shown(api, link)["status"] == "opened"
+        assert fetch_link(api, link)["failure"]["code"] == "account_mismatch"
+        assert fetch_link(api, link)["status"] == "opened"
         alpha.user = "ann"
-        assert connect(browser, link, alpha).status_code == 303
+        assert connect_by_link(browser, link, alpha).status_code == 303
 
     def test_an_account_that_is_connected_elsewhere_keeps_its_grant(
         self, api, browser, make_link, alpha, credential
     ):
         alpha.user = "eve"
         other = make_link()
-        connect(browser, other, alpha)
-        complete(api, other)
+        connect_by_link(browser, other, alpha)
+        complete_link(api, other)
         link = make_link(credential_id=credential["id"])
-        assert connect(browser, link, alpha).status_code == 400
+        assert connect_by_link(browser, link, alpha).status_code == 400
         assert not Revocation.objects.exists()
 
     def test_the_companys_own_id_does_not_make_another_account_the_same(
         self, api, browser, make_link, alpha
     ):
         first = make_link(external_id="customer-1")
-        connect(browser, first, alpha)
-        id = complete(api, first).json()["credential_id"]
+        connect_by_link(browser, first, alpha)
+        id = complete_link(api, first).json()["credential_id"]
         alpha.user = "eve"
-        assert connect(browser, make_link(credential_id=id), alpha).status_code == 400
-        assert reasons() == ["account_mismatch"]
+        assert connect_by_link(browser, make_link(credential_id=id), alpha).status_code == 400
+        assert list_failure_codes() == ["account_mismatch"]
 
     def test_a_credential_that_is_gone_is_not_made_anew(
         self, api, browser, make_link, alpha, credential
     ):
         link = make_link(credential_id=credential["id"])
-        connect(browser, link, alpha)
+        connect_by_link(browser, link, alpha)
         api.delete(f"/v1/credentials/{credential['id']}")
-        assert complete(api, link).status_code == 409
+        assert complete_link(api, link).status_code == 409
         assert not Credential.objects.exists()
 
     def test_the_app_and_kind_are_the_credentials(self, api, account, credential):

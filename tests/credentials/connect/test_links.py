@@ -6,16 +6,16 @@ import pytest
 
 from credentials.connect.models import ConnectLink, PendingGrant
 from credentials.models import Credential
-from tests.api import Api
+from tests.api import ApiClient
 from tests.credentials.connect.flows import (
     RETURN,
-    complete,
-    connect,
-    continued,
-    is_page,
-    query,
-    shown,
-    verbs,
+    assert_is_page,
+    complete_link,
+    connect_by_link,
+    fetch_link,
+    list_event_verbs,
+    parse_query,
+    press_continue,
 )
 from tests.factories import make_app, make_token
 
@@ -25,15 +25,15 @@ def test_a_link_is_made_and_its_address_is_shown_once(api, make_link):
     assert link["status"] == "open"
     assert link["url"].startswith("http://testserver/connect/")
     assert link["scopes"] == ["read", "write"]
-    again = shown(api, link)
+    again = fetch_link(api, link)
     assert again == {**link, "url": None}
     assert api.get("/v1/connect-links").json()["data"] == [again]
 
 
 def test_the_page_says_who_asks_for_what(browser, make_link):
-    answer = browser.visit(make_link()["url"])
+    answer = browser.follow_redirects(make_link()["url"])
     assert answer.status_code == 200
-    is_page(answer)
+    assert_is_page(answer)
     text = answer.content.decode()
     assert "Connect Alpha to Acme" in text
     assert "<code>read</code>" in text
@@ -43,11 +43,11 @@ def test_the_page_says_who_asks_for_what(browser, make_link):
 
 def test_a_whole_link(api, browser, make_link, alpha):
     link = make_link(name="Ann", owner_email="ann@acme.example", metadata={"plan": "pro"})
-    answer = connect(browser, link, alpha)
+    answer = connect_by_link(browser, link, alpha)
     assert answer.status_code == 303
     assert answer["Location"] == f"{RETURN}?connect_link={link['id']}&status=pending"
     assert api.get("/v1/credentials").json()["data"] == []
-    done = complete(api, link)
+    done = complete_link(api, link)
     assert done.status_code == 200, done.content
     assert done.json()["status"] == "completed"
     credential = api.get(f"/v1/credentials/{done.json()['credential_id']}").json()
@@ -55,7 +55,7 @@ def test_a_whole_link(api, browser, make_link, alpha):
     assert credential["owner_email"] == "ann@acme.example"
     assert credential["metadata"] == {"plan": "pro"}
     assert credential["properties"]["workspace"] == "ws-ann"
-    assert verbs() == [
+    assert list_event_verbs() == [
         "connect_link.created",
         "connect_link.opened",
         "connect.granted",
@@ -67,17 +67,17 @@ def test_a_whole_link(api, browser, make_link, alpha):
 
 def test_completing_twice_is_completing_once(api, browser, make_link, alpha):
     link = make_link()
-    connect(browser, link, alpha)
-    assert complete(api, link).json() == complete(api, link).json()
+    connect_by_link(browser, link, alpha)
+    assert complete_link(api, link).json() == complete_link(api, link).json()
     assert Credential.objects.count() == 1
     assert not PendingGrant.objects.exists()
 
 
 def test_nothing_is_completed_before_it_is_pending(api, browser, make_link):
     link = make_link()
-    assert complete(api, link).status_code == 409
-    continued(browser, link)
-    answer = complete(api, link)
+    assert complete_link(api, link).status_code == 409
+    press_continue(browser, link)
+    answer = complete_link(api, link)
     assert answer.status_code == 409
     assert answer.json()["link_status"] == "opened"
     assert not Credential.objects.exists()
@@ -85,16 +85,16 @@ def test_nothing_is_completed_before_it_is_pending(api, browser, make_link):
 
 def test_nothing_is_completed_after_ten_minutes(api, browser, make_link, alpha, settings):
     link = make_link()
-    connect(browser, link, alpha)
+    connect_by_link(browser, link, alpha)
     settings.CLOCK_SHIFT_SECONDS = 601
-    assert complete(api, link).status_code == 409
+    assert complete_link(api, link).status_code == 409
     assert not Credential.objects.exists()
 
 
 def test_another_account_completes_nothing(stranger, browser, make_link, alpha):
     link = make_link()
-    connect(browser, link, alpha)
-    assert complete(stranger, link).status_code == 404
+    connect_by_link(browser, link, alpha)
+    assert complete_link(stranger, link).status_code == 404
     assert stranger.get(f"/v1/connect-links/{link['id']}").status_code == 404
     assert stranger.delete(f"/v1/connect-links/{link['id']}").status_code == 404
     assert stranger.get("/v1/connect-links").json()["data"] == []
@@ -103,12 +103,12 @@ def test_another_account_completes_nothing(stranger, browser, make_link, alpha):
 @pytest.mark.parametrize("scope", ["credentials:read", "credentials:use", "oauth_apps:write"])
 def test_completing_needs_the_scope_to_write(account, browser, make_link, alpha, scope):
     link = make_link()
-    connect(browser, link, alpha)
-    assert complete(Api(make_token(account, scope)), link).status_code == 403
+    connect_by_link(browser, link, alpha)
+    assert complete_link(ApiClient(make_token(account, scope)), link).status_code == 403
 
 
 def test_without_return_to_the_person_stays_with_us(browser, make_link, alpha):
-    answer = connect(browser, make_link(return_to=None), alpha)
+    answer = connect_by_link(browser, make_link(return_to=None), alpha)
     page = browser.open(answer["Location"])
     assert page.status_code == 200
     assert b"Alpha is connected" in page.content
@@ -118,15 +118,15 @@ def test_without_return_to_the_person_stays_with_us(browser, make_link, alpha):
 def test_fewer_scopes_than_asked_for_are_noted(api, browser, make_link, alpha):
     alpha.granted_scope = "read extra"
     link = make_link()
-    connect(browser, link, alpha)
-    assert shown(api, link)["notes"] == [
+    connect_by_link(browser, link, alpha)
+    assert fetch_link(api, link)["notes"] == [
         "Not given, though asked for: write.",
         "Given without being asked for: extra.",
     ]
 
 
 def test_a_link_may_ask_for_less(browser, make_link):
-    assert query(continued(browser, make_link(scopes=["read"])))["scope"] == "read"
+    assert parse_query(press_continue(browser, make_link(scopes=["read"])))["scope"] == "read"
 
 
 def test_completing_by_itself_is_chosen_per_app(api, app, browser, make_link, alpha):
@@ -134,9 +134,9 @@ def test_completing_by_itself_is_chosen_per_app(api, app, browser, make_link, al
     assert api.get(path).json()["completes_itself"] is False
     assert api.patch(path, {"completes_itself": True}).status_code == 200
     link = make_link()
-    answer = connect(browser, link, alpha)
-    assert query(answer["Location"])["status"] == "completed"
-    assert shown(api, link)["credential_id"] == str(Credential.objects.get().id)
+    answer = connect_by_link(browser, link, alpha)
+    assert parse_query(answer["Location"])["status"] == "completed"
+    assert fetch_link(api, link)["credential_id"] == str(Credential.objects.get().id)
 
 
 @pytest.mark.parametrize(

@@ -10,16 +10,16 @@ import pytest
 from django.test import Client
 
 from config.logging import redact
-from credentials.connect.tokens import new_token
+from credentials.connect.tokens import generate_token
 from tests.credentials.connect.flows import (
     Browser,
-    approved,
-    begin,
-    continued,
-    exchange,
-    query,
+    approve_and_get_code,
+    exchange_code_at_api,
+    parse_query,
+    press_continue,
+    start_flow,
 )
-from tests.project.canaries import everything_stored, leaks
+from tests.project.canaries import dump_database, find_leaks
 
 ACCESS, REFRESH = "Wq7connectAccess83zTyU", "Lp2connectRefresh41xVbN"
 TYPED = "Gh5connectTyped96mKjO"
@@ -42,43 +42,43 @@ def held_by(browser: Browser) -> list[tuple[str, str]]:
 
 def test_nothing_stays_of_the_documented_flow(browser, app, alpha, api, lines):
     alpha.token_answer = tokens()
-    address = begin(browser, app)
+    address = start_flow(browser, app)
     sent = alpha.approve(address)
     back = browser.open(sent)
-    code = query(back["Location"])["code"]
-    document = exchange(app, code).json()
+    code = parse_query(back["Location"])["code"]
+    document = exchange_code_at_api(app, code).json()
     stored = api.post("/v1/credentials", document["credential"])
-    exchange(app, code)
+    exchange_code_at_api(app, code)
     verifier = alpha.token_calls[0]["code_verifier"]
     secrets = [
         ("access", ACCESS),
         ("refresh", REFRESH),
         ("code", code),
-        ("provider's code", query(sent)["code"] + "&"),
-        ("state", query(address)["state"]),
+        ("provider's code", parse_query(sent)["code"] + "&"),
+        ("state", parse_query(address)["state"]),
         ("verifier", verifier),
         ("company's state", "company-state"),
         *held_by(browser),
     ]
-    assert list(leaks(everything_stored(), secrets)) == []
-    assert list(leaks(lines.text.encode(), secrets)) == []
-    assert list(leaks(stored.content, secrets)) == []
+    assert list(find_leaks(dump_database(), secrets)) == []
+    assert list(find_leaks(lines.text.encode(), secrets)) == []
+    assert list(find_leaks(stored.content, secrets)) == []
 
 
 def test_nothing_stays_of_a_link(browser, make_link, alpha, api, lines):
     alpha.token_answer = tokens()
     link = make_link()
-    page = browser.visit(link["url"])
-    address = continued(browser, link)
+    page = browser.follow_redirects(link["url"])
+    address = press_continue(browser, link)
     back = browser.open(alpha.approve(address))
     done = api.post(f"/v1/connect-links/{link['id']}/complete")
     shown = api.get(f"/v1/connect-links/{link['id']}")
-    secrets = [("access", ACCESS), ("refresh", REFRESH), ("state", query(address)["state"])]
+    secrets = [("access", ACCESS), ("refresh", REFRESH), ("state", parse_query(address)["state"])]
     link_token = ("link", link["url"].rpartition("/")[2])
     for answer in (page, back, done, shown):
-        assert list(leaks(answer.content, secrets)) == []
-    for where in (everything_stored(), shown.content, back["Location"].encode()):
-        assert list(leaks(where, [*secrets, link_token, *held_by(browser)])) == []
+        assert list(find_leaks(answer.content, secrets)) == []
+    for where in (dump_database(), shown.content, back["Location"].encode()):
+        assert list(find_leaks(where, [*secrets, link_token, *held_by(browser)])) == []
 
 
 @pytest.mark.parametrize(
@@ -93,31 +93,31 @@ def test_nothing_stays_of_a_link(browser, make_link, alpha, api, lines):
 )
 def test_nothing_stays_of_an_exchange_that_failed(browser, app, alpha, lines, answer):
     alpha.token_answer = answer
-    page = browser.open(alpha.approve(begin(browser, app)))
+    page = browser.open(alpha.approve(start_flow(browser, app)))
     assert page.status_code in {400, 503}
     secrets = [("access", ACCESS), ("refresh", REFRESH)]
-    for where in (page.content, everything_stored(), lines.text.encode()):
-        assert list(leaks(where, secrets)) == []
+    for where in (page.content, dump_database(), lines.text.encode()):
+        assert list(find_leaks(where, secrets)) == []
 
 
 def test_nothing_stays_of_what_was_typed(browser, api, app, lines):
     link = api.post("/v1/connect-links", {"kind": "alpha_key"}).json()
-    browser.visit(link["url"])
+    browser.follow_redirects(link["url"])
     wrong = browser.post(link["url"], {"key": TYPED, "region": "moon"})
     right = browser.post(link["url"], {"key": TYPED})
     end = browser.open(right["Location"])
     assert (wrong.status_code, end.status_code) == (422, 200)
-    for where in (wrong.content, end.content, everything_stored(), lines.text.encode()):
-        assert list(leaks(where, [("typed", TYPED)])) == []
+    for where in (wrong.content, end.content, dump_database(), lines.text.encode()):
+        assert list(find_leaks(where, [("typed", TYPED)])) == []
 
 
 def test_no_address_with_a_token_is_logged(browser, make_link, api, app, lines):
     link = make_link()["url"]
-    browser.visit(link)
+    browser.follow_redirects(link)
     other = Browser()
     other.client = Client(enforce_csrf_checks=True)
     for path in ("", "/continue", "/back"):
-        other.visit(link + path)
+        other.follow_redirects(link + path)
     other.post(f"{link}/cancel")
     browser.client.put(link)
     sent = {"oauth_app_id": str(app.id), "credential_kind": "alpha_oauth2"}
@@ -127,13 +127,13 @@ def test_no_address_with_a_token_is_logged(browser, make_link, api, app, lines):
         browser.open(start)
     secrets = [(url, url.rpartition("/")[2]) for url in (link, start)]
     assert "connect page" in lines.text
-    assert list(leaks(lines.text.encode(), secrets)) == []
+    assert list(find_leaks(lines.text.encode(), secrets)) == []
 
 
 def test_what_waits_is_sealed(browser, app, alpha):
     alpha.token_answer = tokens()
-    approved(browser, app, alpha)
-    assert list(leaks(everything_stored(), [("access", ACCESS), ("refresh", REFRESH)])) == []
+    approve_and_get_code(browser, app, alpha)
+    assert list(find_leaks(dump_database(), [("access", ACCESS), ("refresh", REFRESH)])) == []
 
 
 def test_a_flow_that_breaks_tells_nothing(browser, app, alpha, monkeypatch, lines):
@@ -144,14 +144,14 @@ def test_a_flow_that_breaks_tells_nothing(browser, app, alpha, monkeypatch, line
         raise RuntimeError("broken")
 
     monkeypatch.setattr(sys.modules["credentials.connect.callback"], "_hold", break_down)
-    page = browser.open(alpha.approve(begin(browser, app)))
+    page = browser.open(alpha.approve(start_flow(browser, app)))
     assert page.status_code == 500
     for where in (page.content, lines.text.encode()):
-        assert list(leaks(where, [("access", ACCESS), ("refresh", REFRESH)])) == []
+        assert list(find_leaks(where, [("access", ACCESS), ("refresh", REFRESH)])) == []
 
 
 @pytest.mark.parametrize("line", ["Not Found: /connect/{}/", "Forbidden: /link/oauth2/start/{}"])
 def test_what_the_framework_logs_of_an_address_has_no_token(line):
     """A slash too many, or a form without a boundary, and Django logs the path."""
-    token = new_token()
+    token = generate_token()
     assert token not in redact(None, "", {"event": line.format(token)})["event"]

@@ -7,32 +7,32 @@ import pytest
 from credentials.models import Revocation
 from tests.credentials.connect.flows import (
     RETURN,
-    begin,
-    callback,
-    is_page,
-    nothing_connected,
-    query,
-    reasons,
-    verbs,
-    why,
+    assert_is_page,
+    build_callback_path,
+    get_failure_code,
+    is_nothing_connected,
+    list_event_verbs,
+    list_failure_codes,
+    parse_query,
+    start_flow,
 )
 
 pytestmark = pytest.mark.usefixtures("nothing_counted")
 
 
 def test_the_user_says_no(browser, app, alpha):
-    address = begin(browser, app)
-    state = query(address)["state"]
+    address = start_flow(browser, app)
+    state = parse_query(address)["state"]
     sent = {"state": state, "error": "access_denied", "error_description": "<script>x</script>"}
-    answer = browser.open(callback(app, **sent, iss=alpha.url))
+    answer = browser.open(build_callback_path(app, **sent, iss=alpha.url))
     assert answer.status_code == 400
-    is_page(answer)
+    assert_is_page(answer)
     assert b"You did not give access" in answer.content
     back = f"{RETURN}?error=access_denied&amp;state=company-state"
     assert back.encode() in answer.content
-    assert verbs()[-1] == "connect.denied"
-    assert why() == "access_denied"
-    assert nothing_connected()
+    assert list_event_verbs()[-1] == "connect.denied"
+    assert get_failure_code() == "access_denied"
+    assert is_nothing_connected()
 
 
 @pytest.mark.parametrize(
@@ -46,17 +46,17 @@ def test_the_user_says_no(browser, app, alpha):
     ids=["scope", "outage", "markup", "long"],
 )
 def test_the_provider_says_no(browser, app, alpha, error, told):
-    state = query(begin(browser, app))["state"]
-    answer = browser.open(callback(app, state=state, error=error, iss=alpha.url))
+    state = parse_query(start_flow(browser, app))["state"]
+    answer = browser.open(build_callback_path(app, state=state, error=error, iss=alpha.url))
     assert answer.status_code in {400, 503}
     assert f"{RETURN}?error={told}&amp;state=company-state".encode() in answer.content
     assert error == told or error.encode() not in answer.content.replace(told.encode(), b"")
-    assert verbs()[-1] == "connect.failed"
-    assert nothing_connected()
+    assert list_event_verbs()[-1] == "connect.failed"
+    assert is_nothing_connected()
 
 
 def test_an_error_beside_a_code_wins(browser, app, alpha):
-    answer = browser.open(alpha.approve(begin(browser, app), error="access_denied"))
+    answer = browser.open(alpha.approve(start_flow(browser, app), error="access_denied"))
     assert answer.status_code == 400
     assert not alpha.token_calls
 
@@ -77,47 +77,49 @@ def test_an_error_beside_a_code_wins(browser, app, alpha):
 )
 def test_an_exchange_that_brings_nothing(browser, app, alpha, status, document, code):
     alpha.token_answer = (status, document)
-    answer = browser.open(alpha.approve(begin(browser, app)))
+    answer = browser.open(alpha.approve(start_flow(browser, app)))
     assert answer.status_code in {400, 503}
-    is_page(answer)
-    assert code is None or reasons() == [code]
-    assert nothing_connected()
+    assert_is_page(answer)
+    assert code is None or list_failure_codes() == [code]
+    assert is_nothing_connected()
     assert not Revocation.objects.exists()
 
 
 def test_a_provider_that_is_down(browser, app, alpha, settings):
-    address = alpha.approve(begin(browser, app))
+    address = alpha.approve(start_flow(browser, app))
     settings.EGRESS_ALLOW = ""
     answer = browser.open(address)
     assert answer.status_code in {400, 503}
-    assert verbs()[-1] == "connect.failed"
+    assert list_event_verbs()[-1] == "connect.failed"
 
 
 @pytest.mark.parametrize("lost", ["workspace", "refresh_token"])
 def test_a_grant_that_does_not_say_whose_it_is_is_given_back(browser, app, alpha, lost):
     alpha.without = {lost}
-    answer = browser.open(alpha.approve(begin(browser, app)))
+    answer = browser.open(alpha.approve(start_flow(browser, app)))
     assert answer.status_code == 400
     assert lost.encode() in answer.content
-    assert reasons() == ["answer_incomplete"]
-    assert nothing_connected()
+    assert list_failure_codes() == ["answer_incomplete"]
+    assert is_nothing_connected()
     assert Revocation.objects.get().kind == "alpha_oauth2"
 
 
 def test_a_verifier_that_was_taken_away_is_missed_by_the_provider(browser, app, alpha):
     """PKCE downgrade: the challenge is stripped on the way, so that a stolen code would do."""
-    address = begin(browser, app)
-    challenge = query(address)["code_challenge"]
+    address = start_flow(browser, app)
+    challenge = parse_query(address)["code_challenge"]
     stripped = address.replace(f"&code_challenge={challenge}&code_challenge_method=S256", "")
     assert "code_challenge" not in stripped
     answer = browser.open(alpha.approve(stripped))
     assert answer.status_code == 400
-    assert nothing_connected()
+    assert is_nothing_connected()
 
 
 def test_the_verifier_of_one_attempt_is_no_others(browser, app, alpha):
-    first, second = begin(browser, app), begin(browser, app)
-    assert query(first)["code_challenge"] != query(second)["code_challenge"]
-    injected = alpha.approve(first).replace(query(first)["state"], query(second)["state"])
+    first, second = start_flow(browser, app), start_flow(browser, app)
+    assert parse_query(first)["code_challenge"] != parse_query(second)["code_challenge"]
+    injected = alpha.approve(first).replace(
+        parse_query(first)["state"], parse_query(second)["state"]
+    )
     assert browser.open(injected).status_code == 400
-    assert nothing_connected()
+    assert is_nothing_connected()

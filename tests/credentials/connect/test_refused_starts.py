@@ -9,10 +9,10 @@ import pytest
 from credentials.connect.models import AuthorizationAttempt
 from tests.credentials.connect.flows import (
     Browser,
-    authorize_address,
-    is_page,
-    query,
-    reasons,
+    assert_is_page,
+    build_authorize_url,
+    list_failure_codes,
+    parse_query,
 )
 
 pytestmark = pytest.mark.usefixtures("nothing_counted")
@@ -24,12 +24,12 @@ CHALLENGE = "c" * 43
 @pytest.mark.parametrize("name", ["client_id", "redirect_uri", "state"])
 @pytest.mark.parametrize("value", [None, ""], ids=["absent", "empty"])
 def test_authorize_needs_its_parameters(browser, app, name, value):
-    answer = browser.open(authorize_address(app, **{name: value}))
+    answer = browser.open(build_authorize_url(app, **{name: value}))
     assert answer.status_code == 400
-    is_page(answer)
+    assert_is_page(answer)
     assert name.encode() in answer.content
     assert not AuthorizationAttempt.objects.exists()
-    assert name == "client_id" or reasons() == ["bad_request"]
+    assert name == "client_id" or list_failure_codes() == ["bad_request"]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_authorize_needs_its_parameters(browser, app, name, value):
     ],
 )
 def test_authorize_refuses_what_is_wrong(browser, app, other_app, name, value):
-    answer = browser.open(authorize_address(app, **{name: value}))
+    answer = browser.open(build_authorize_url(app, **{name: value}))
     assert answer.status_code == 400
     assert not AuthorizationAttempt.objects.exists()
 
@@ -69,14 +69,14 @@ def test_authorize_refuses_what_is_wrong(browser, app, other_app, name, value):
 @pytest.mark.parametrize("challenge", ["", "short", "c" * 44, "c" * 42 + "="])
 def test_authorize_takes_no_challenge_but_s256(browser, app, challenge):
     for method in ("S256", "plain", ""):
-        address = authorize_address(app, code_challenge=challenge, code_challenge_method=method)
+        address = build_authorize_url(app, code_challenge=challenge, code_challenge_method=method)
         assert browser.open(address).status_code == 400
 
 
 @pytest.mark.parametrize("name", ["client_id", "redirect_uri", "state", "scope", "kind"])
 def test_authorize_refuses_a_parameter_twice(browser, app, name):
-    address = authorize_address(app, scope="read")
-    value = query(address)[name]
+    address = build_authorize_url(app, scope="read")
+    value = parse_query(address)[name]
     for second in (value, "other"):
         answer = browser.open(f"{address}&{name}={quote(second)}")
         assert answer.status_code == 400
@@ -116,11 +116,11 @@ OPEN_REDIRECTS = [
 
 @pytest.mark.parametrize("uri", OPEN_REDIRECTS)
 def test_no_redirect_but_to_an_address_that_is_registered(browser, app, uri):
-    answer = browser.open(authorize_address(app, redirect_uri=uri))
+    answer = browser.open(build_authorize_url(app, redirect_uri=uri))
     assert answer.status_code == 400
     assert "Location" not in answer
     assert b"evil.example" not in answer.content
-    assert reasons() == ["bad_request"]
+    assert list_failure_codes() == ["bad_request"]
 
 
 @pytest.mark.parametrize("uri", OPEN_REDIRECTS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from events.models import Event
-from tests.api import Api
+from tests.api import ApiClient
 from tests.factories import make_token
 
 
@@ -50,7 +50,7 @@ def test_one_accounts_choice_is_no_others(api, stranger):
 
 @pytest.mark.parametrize("scope", ["credentials:write", "oauth_apps:read"])
 def test_choosing_needs_the_scope_to_write_apps(account, scope):
-    api = Api(make_token(account, scope))
+    api = ApiClient(make_token(account, scope))
     assert api.patch("/v1/connect-settings", {"completes_itself": True}).status_code == 403
 
 

@@ -11,53 +11,53 @@ from django.db import connection, transaction
 from credentials.connect import callback
 from credentials.connect.links import link_withdraw
 from credentials.connect.models import AuthorizationAttempt, ConnectLink, PendingGrant
-from credentials.connect.pending_grants import grant_lapse
+from credentials.connect.pending_grants import grant_expire
 from credentials.connect.tasks import ACTOR
 from credentials.models import Revocation
 from tests.credentials.connect.flows import (
-    approved,
-    begin,
-    complete,
-    connect,
-    continued,
-    exchange,
-    shown,
-    why,
+    approve_and_get_code,
+    complete_link,
+    connect_by_link,
+    exchange_code_at_api,
+    fetch_link,
+    get_failure_code,
+    press_continue,
+    start_flow,
 )
 from tests.credentials.connect.test_lapses import sweep
 from tests.factories import TESTER
-from tests.threads import at_once, until_somebody_waits
-from vault.sealing import Sealed
+from tests.threads import run_concurrently, wait_for_lock_wait
+from vault.sealing import SealedValue
 
 
 @pytest.mark.django_db(transaction=True)
 def test_many_choose_for_the_first_time(api, app):
     path = f"/v1/oauth-apps/{app.id}/connect-settings"
-    found = at_once(lambda _: api.patch(path, {"completes_itself": True}).status_code, 8)
+    found = run_concurrently(lambda _: api.patch(path, {"completes_itself": True}).status_code, 8)
     assert found == [200] * 8
 
 
 @pytest.mark.django_db(transaction=True)
 def test_many_choose_for_the_first_time_for_the_account(api):
     body = {"return_urls": ["https://acme.example/a"]}
-    found = at_once(lambda _: api.patch("/v1/connect-settings", body).status_code, 8)
+    found = run_concurrently(lambda _: api.patch("/v1/connect-settings", body).status_code, 8)
     assert found == [200] * 8
 
 
 def test_a_second_tabs_failure_is_not_the_completed_links(api, browser, make_link, alpha):
     link = make_link()
-    first, second = continued(browser, link), continued(browser, link)
+    first, second = press_continue(browser, link), press_continue(browser, link)
     browser.open(alpha.approve(first))
-    complete(api, link)
+    complete_link(api, link)
     assert browser.open(alpha.approve(second)).status_code == 410
-    assert shown(api, link)["status"] == "completed"
-    assert shown(api, link)["failure"] is None
+    assert fetch_link(api, link)["status"] == "completed"
+    assert fetch_link(api, link)["failure"] is None
 
 
 @pytest.mark.parametrize(("user", "revoked"), [("ann", 0), ("eve", 1)])
 def test_a_second_tab_does_not_end_the_grant_that_waits(browser, make_link, alpha, user, revoked):
     link = make_link()
-    first, second = continued(browser, link), continued(browser, link)
+    first, second = press_continue(browser, link), press_continue(browser, link)
     browser.open(alpha.approve(first))
     alpha.user = user
     assert browser.open(alpha.approve(second)).status_code == 410
@@ -66,9 +66,9 @@ def test_a_second_tab_does_not_end_the_grant_that_waits(browser, make_link, alph
 
 @pytest.mark.parametrize("exchanged", [False, True])
 def test_an_app_with_a_grant_under_way_stays(api, browser, app, alpha, exchanged):
-    code = approved(browser, app, alpha)
+    code = approve_and_get_code(browser, app, alpha)
     if exchanged:
-        exchange(app, code)
+        exchange_code_at_api(app, code)
     answer = api.delete(f"/v1/oauth-apps/{app.id}")
     assert answer.status_code == 409
     assert "under way" in answer.json()["detail"]
@@ -76,14 +76,14 @@ def test_an_app_with_a_grant_under_way_stays(api, browser, app, alpha, exchanged
 
 
 def test_whose_app_is_deleted_on_the_way_is_told_so(api, browser, app, alpha):
-    address = alpha.approve(begin(browser, app))
+    address = alpha.approve(start_flow(browser, app))
     assert api.delete(f"/v1/oauth-apps/{app.id}").status_code == 204
     assert browser.open(address).status_code == 400
 
 
 @pytest.mark.django_db(transaction=True)
 def test_an_app_that_is_deleted_during_the_exchange(api, browser, app, alpha, monkeypatch):
-    address = alpha.approve(begin(browser, app))
+    address = alpha.approve(start_flow(browser, app))
     ask: Any = vars(callback)["exchange_code"]
 
     def deleted_meanwhile(*args: Any, **kwargs: Any) -> Any:
@@ -99,7 +99,7 @@ def test_an_app_that_is_deleted_during_the_exchange(api, browser, app, alpha, mo
 
 
 def test_an_exchange_that_was_killed_is_said_to_have_been(browser, app, alpha, settings):
-    begin(browser, app)
+    start_flow(browser, app)
     AuthorizationAttempt.objects.update(status="returned", sealed=None)
     settings.CLOCK_SHIFT_SECONDS = 601
     sweep()
@@ -107,21 +107,21 @@ def test_an_exchange_that_was_killed_is_said_to_have_been(browser, app, alpha, s
     settings.CLOCK_SHIFT_SECONDS = 661
     sweep()
     assert AuthorizationAttempt.objects.get().status == "failed"
-    assert why() == "interrupted"
+    assert get_failure_code() == "interrupted"
 
 
 def test_a_key_that_comes_back_does_not_complete_a_link_late(
     api, browser, make_link, alpha, settings
 ):
     link = make_link()
-    connect(browser, link, alpha)
+    connect_by_link(browser, link, alpha)
     held = PendingGrant.objects.get().sealed
-    PendingGrant.objects.update(sealed=Sealed(b"\x00damaged"))
+    PendingGrant.objects.update(sealed=SealedValue(b"\x00damaged"))
     settings.CLOCK_SHIFT_SECONDS = 601
     sweep()
     PendingGrant.objects.update(sealed=held)
-    assert complete(api, link).status_code == 409
-    assert shown(api, link)["status"] == "expired"
+    assert complete_link(api, link).status_code == 409
+    assert fetch_link(api, link)["status"] == "expired"
     settings.CLOCK_SHIFT_SECONDS = 4300
     sweep()
     assert Revocation.objects.count() == 1
@@ -129,7 +129,7 @@ def test_a_key_that_comes_back_does_not_complete_a_link_late(
 
 @pytest.fixture
 def pending_and_late(browser: Any, make_link: Any, alpha: Any, settings: Any) -> ConnectLink:
-    connect(browser, make_link(), alpha)
+    connect_by_link(browser, make_link(), alpha)
     settings.CLOCK_SHIFT_SECONDS = 601
     return ConnectLink.objects.get()
 
@@ -143,7 +143,7 @@ def test_a_link_that_is_withdrawn_while_its_grant_lapses(pending_and_late):
 
     def lapse() -> None:
         try:
-            grant_lapse(id=grant.id, actor=ACTOR)
+            grant_expire(id=grant.id, actor=ACTOR)
         except Exception as error:
             failed.append(error)
         finally:
@@ -153,7 +153,7 @@ def test_a_link_that_is_withdrawn_while_its_grant_lapses(pending_and_late):
     with transaction.atomic():
         ConnectLink.objects.select_for_update().get(id=link.id)
         sweeper.start()
-        until_somebody_waits()
+        wait_for_lock_wait()
         link_withdraw(account_id=link.account_id, id=link.id, actor=TESTER)
     sweeper.join()
     assert failed == []

@@ -10,30 +10,30 @@ from django.db import connection, transaction
 
 from credentials.connect.models import PendingGrant
 from credentials.models import Credential, Revocation
-from tests.api import Api
+from tests.api import ApiClient
 from tests.credentials.connect.flows import (
     Browser,
-    begin,
-    complete,
-    exchange,
-    is_page,
-    query,
-    reasons,
-    shown,
-    why,
+    assert_is_page,
+    complete_link,
+    exchange_code_at_api,
+    fetch_link,
+    get_failure_code,
+    list_failure_codes,
+    parse_query,
+    start_flow,
 )
 from tests.credentials.connect.test_lapses import sweep
-from tests.threads import at_once, until_somebody_waits
+from tests.threads import run_concurrently, wait_for_lock_wait
 from vault.sealing import Place, unseal
 
 SID = "AC" + "0" * 31 + "1"
 
 
-def typed(api: Api, token: str, **more: Any) -> dict[str, Any]:
+def typed(api: ApiClient, token: str, **more: Any) -> dict[str, Any]:
     """A link on whose form somebody typed the account and `token`."""
     link: dict[str, Any] = api.post("/v1/connect-links", {"kind": "twilio_password", **more}).json()
     browser = Browser()
-    browser.visit(link["url"])
+    browser.follow_redirects(link["url"])
     answer = browser.post(link["url"], {"account_sid": SID, "auth_token": token})
     assert answer.status_code == 303, answer.content
     return link
@@ -58,68 +58,70 @@ def bobs(api) -> dict[str, Any]:
 class TestTyped:
     def test_another_secret_replaces_nothing(self, api, bobs):
         link = typed(api, "e" * 32, name="Eve", owner_email="eve@e.example", metadata={"n": 2})
-        answer = complete(api, link)
+        answer = complete_link(api, link)
         assert answer.status_code == 409
         assert answer.json()["credential_id"] == bobs["id"]
         assert "credential_id" in answer.json()["detail"]
         assert api.get(f"/v1/credentials/{bobs['id']}").json() == bobs
         assert secret() == "b" * 32
-        assert shown(api, link)["status"] == "pending"
-        assert complete(api, link).status_code == 409
+        assert fetch_link(api, link)["status"] == "pending"
+        assert complete_link(api, link).status_code == 409
 
     def test_the_same_secret_is_the_same_account(self, api, bobs):
         link = typed(api, "b" * 32, name="Robert")
-        assert complete(api, link).json()["credential_id"] == bobs["id"]
+        assert complete_link(api, link).json()["credential_id"] == bobs["id"]
         assert api.get(f"/v1/credentials/{bobs['id']}").json()["name"] == "Robert"
 
     def test_the_company_replaces_it_by_naming_the_credential(self, api, bobs):
         link = typed(api, "n" * 32, credential_id=bobs["id"])
-        assert complete(api, link).json()["credential_id"] == bobs["id"]
+        assert complete_link(api, link).json()["credential_id"] == bobs["id"]
         assert secret() == "n" * 32
 
     def test_the_company_replaces_it_by_its_own_id_of_the_customer(self, api):
         for token in ("a" * 32, "n" * 32):
-            assert complete(api, typed(api, token, external_id="customer-1")).status_code == 200
+            assert (
+                complete_link(api, typed(api, token, external_id="customer-1")).status_code == 200
+            )
         assert secret() == "n" * 32
 
     def test_what_is_pending_lapses(self, api, bobs, settings):
         link = typed(api, "e" * 32)
-        complete(api, link)
+        complete_link(api, link)
         settings.CLOCK_SHIFT_SECONDS = 601
         sweep()
-        assert shown(api, link)["status"] == "expired"
+        assert fetch_link(api, link)["status"] == "expired"
         assert not PendingGrant.objects.exists()
         assert secret() == "b" * 32
 
     def test_what_is_pending_can_be_withdrawn(self, api, bobs):
         link = typed(api, "e" * 32)
-        complete(api, link)
+        complete_link(api, link)
         assert api.delete(f"/v1/connect-links/{link['id']}").status_code == 204
         assert not PendingGrant.objects.exists()
 
     def test_it_completes_once_the_credential_is_gone(self, api, bobs):
         link = typed(api, "e" * 32)
-        complete(api, link)
+        complete_link(api, link)
         api.delete(f"/v1/credentials/{bobs['id']}")
-        assert complete(api, link).status_code == 200
+        assert complete_link(api, link).status_code == 200
 
     def test_nor_does_a_link_that_completes_itself(self, api, bobs):
         api.patch("/v1/connect-settings", {"completes_itself": True})
         link = typed(api, "e" * 32, name="Eve")
         assert api.get(f"/v1/credentials/{bobs['id']}").json() == bobs
-        found = shown(api, link)
+        found = fetch_link(api, link)
         assert found["status"] == "pending"
         assert found["failure"]["code"] == "other_secrets"
-        assert reasons() == ["other_secrets"]
-        assert complete(api, link).status_code == 409
+        assert list_failure_codes() == ["other_secrets"]
+        assert complete_link(api, link).status_code == 409
         api.delete(f"/v1/credentials/{bobs['id']}")
-        assert complete(api, link).json()["failure"] is None
+        assert complete_link(api, link).json()["failure"] is None
 
     def test_the_person_is_not_told_of_the_credential(self, api, bobs):
         api.patch("/v1/connect-settings", {"completes_itself": True})
         link = api.post("/v1/connect-links", {"kind": "twilio_password"}).json()
         browser = Browser()
-        browser.visit(link["url"])
+        browser.follow_redirects(link["url"])
         answer = browser.post(link["url"], {"account_sid": SID, "auth_token": "e" * 32})
         page = browser.open(answer["Location"]).content.decode()
         assert "ten minutes to confirm" in page
@@ -128,7 +130,7 @@ class TestTyped:
     @pytest.mark.django_db(transaction=True)
     def test_of_many_who_type_one_account_at_once_one_gets_it(self, api):
         links = [typed(api, f"{number}" * 32) for number in range(8)]
-        found = at_once(lambda number: complete(api, links[number]).status_code, 8)
+        found = run_concurrently(lambda number: complete_link(api, links[number]).status_code, 8)
         assert sorted(found) == [200] + [409] * 7
         first = found.index(200)
         assert secret() == f"{first}" * 32
@@ -143,7 +145,7 @@ class TestTyped:
 
         def completes() -> None:
             try:
-                found.append(complete(api, link).status_code)
+                found.append(complete_link(api, link).status_code)
             finally:
                 connection.close()
 
@@ -151,7 +153,7 @@ class TestTyped:
         with transaction.atomic():
             assert api.post("/v1/credentials", {"properties": properties}).status_code == 200
             other.start()
-            until_somebody_waits()
+            wait_for_lock_wait()
         other.join()
         assert found == [409]
         assert secret() == "b" * 32
@@ -161,12 +163,12 @@ class TestNamedByTheCallback:
     KIND = "alpha_named_oauth2"
 
     def back(self, browser: Browser, app: Any, alpha: Any, **more: Any) -> Any:
-        return browser.open(alpha.approve(begin(browser, app, kind=self.KIND), **more))
+        return browser.open(alpha.approve(start_flow(browser, app, kind=self.KIND), **more))
 
     def test_the_account_that_the_token_opens(self, browser, app, alpha):
         answer = self.back(browser, app, alpha, companyId="co-ann")
         assert answer.status_code == 303, answer.content
-        body = exchange(app, query(answer["Location"])["code"]).json()
+        body = exchange_code_at_api(app, parse_query(answer["Location"])["code"]).json()
         assert body["credential"]["properties"]["company"] == "co-ann"
         assert alpha.company_calls == ["co-ann"]
 
@@ -176,9 +178,9 @@ class TestNamedByTheCallback:
         alpha.user = "eve"
         answer = self.back(browser, app, alpha, companyId="co-ann")
         assert answer.status_code == 400
-        is_page(answer)
+        assert_is_page(answer)
         assert b"does not confirm that this is your account" in answer.content
-        assert why() == "account_unproved"
+        assert get_failure_code() == "account_unproved"
         assert not PendingGrant.objects.exists()
         held = Revocation.objects.get()
         assert held.sealed is not None
@@ -200,7 +202,7 @@ class TestNamedByTheCallback:
     def test_only_success_proves_it(self, browser, app, alpha, status, code):
         alpha.company_status = status
         self.back(browser, app, alpha, companyId="co-ann")
-        assert why() == code
+        assert get_failure_code() == code
         assert not PendingGrant.objects.exists()
         assert Revocation.objects.count() == 1
 
@@ -208,14 +210,14 @@ class TestNamedByTheCallback:
     def test_what_is_no_account_is_not_asked_about(self, browser, app, alpha, named):
         more = {} if named is None else {"companyId": named}
         assert self.back(browser, app, alpha, **more).status_code == 400
-        assert why() == "answer_incomplete"
+        assert get_failure_code() == "answer_incomplete"
         assert alpha.company_calls == []
         assert Revocation.objects.count() == 1
 
     def test_by_a_link_as_well(self, api, browser, make_link, alpha):
         link = make_link(kind=self.KIND)
-        browser.visit(link["url"])
+        browser.follow_redirects(link["url"])
         address = browser.open(f"{link['url']}/continue")["Location"]
         assert browser.open(alpha.approve(address, companyId="co-bob")).status_code == 400
-        assert shown(api, link)["failure"]["code"] == "account_unproved"
-        assert complete(api, link).status_code == 409
+        assert fetch_link(api, link)["failure"]["code"] == "account_unproved"
+        assert complete_link(api, link).status_code == 409

@@ -6,44 +6,50 @@ import base64
 
 import pytest
 
-from common.errors import Conflict
-from credentials.core.request_auth import inject, inject_custom, sign_binance
+from common.errors import ConflictError
+from credentials.core.request_auth import (
+    build_custom_request_auth,
+    build_request_auth,
+    sign_binance,
+)
 from providers.kinds import Kind
-from providers.registry import registry
+from providers.registry import get_registry
 
 
 def of(name: str) -> Kind:
-    return registry().kinds[name]
+    return get_registry().kinds[name]
 
 
 def test_in_a_header():
-    found = inject(of("stripe_key"), {}, {"secret": "sk_1"})
+    found = build_request_auth(of("stripe_key"), {}, {"secret": "sk_1"})
     assert (found.headers, found.query) == ((("Authorization", "Bearer sk_1"),), ())
 
 
 def test_in_two_headers():
-    found = inject(of("datadog_key"), {"site": "datadoghq.com"}, {"api_key": "a", "app_key": "b"})
+    found = build_request_auth(
+        of("datadog_key"), {"site": "datadoghq.com"}, {"api_key": "a", "app_key": "b"}
+    )
     assert dict(found.headers) == {"DD-API-KEY": "a", "DD-APPLICATION-KEY": "b"}
 
 
 def test_in_the_query():
-    found = inject(of("trello_key"), {"api_key": "a"}, {"token": "t&=%"})
+    found = build_request_auth(of("trello_key"), {"api_key": "a"}, {"token": "t&=%"})
     assert (found.headers, found.query) == ((), (("key", "a"), ("token", "t&=%")))
 
 
 def test_by_basic():
-    found = inject(of("twilio_password"), {"account_sid": "AC1"}, {"auth_token": "tö"})
+    found = build_request_auth(of("twilio_password"), {"account_sid": "AC1"}, {"auth_token": "tö"})
     scheme, _, token = dict(found.headers)["Authorization"].partition(" ")
     assert (scheme, base64.b64decode(token).decode()) == ("Basic", "AC1:tö")
 
 
 def test_with_properties_beside_the_secret():
-    found = inject(of("xero_oauth2"), {"tenant_id": "T"}, {"access_token": "a"})
+    found = build_request_auth(of("xero_oauth2"), {"tenant_id": "T"}, {"access_token": "a"})
     assert dict(found.headers) == {"Authorization": "Bearer a", "Xero-Tenant-Id": "T"}
 
 
 def test_a_custom_service():
-    found = inject_custom(auth_header="X-Key", prefix="Key ", key="k")
+    found = build_custom_request_auth(auth_header="X-Key", prefix="Key ", key="k")
     assert found.headers == (("X-Key", "Key k"),)
 
 
@@ -65,24 +71,24 @@ def test_binances_signature():
 
 @pytest.mark.parametrize("secrets", [{}, {"secret": ""}], ids=["absent", "empty"])
 def test_a_value_that_is_not_there_is_named(secrets):
-    with pytest.raises(Conflict, match="no secret"):
-        inject(of("stripe_key"), {}, secrets)
+    with pytest.raises(ConflictError, match="no secret"):
+        build_request_auth(of("stripe_key"), {}, secrets)
 
 
 @pytest.mark.parametrize(
     "value", ["sk\r\nX: 1", "sk\x00", "sk ", "sk€"], ids=["crlf", "nul", "end", "wide"]
 )
 def test_what_no_header_can_carry_is_refused_unseen(value):
-    with pytest.raises(Conflict) as caught:
-        inject(of("stripe_key"), {}, {"secret": value})
+    with pytest.raises(ConflictError) as caught:
+        build_request_auth(of("stripe_key"), {}, {"secret": value})
     assert value not in caught.value.detail
 
 
 @pytest.mark.parametrize("name", ["binance_key", "netsuite_app"])
 def test_what_is_signed_is_not_put_in_a_header(name):
-    with pytest.raises(Conflict):
-        inject(of(name), {}, {"api_key": "a", "api_secret": "b"})
+    with pytest.raises(ConflictError):
+        build_request_auth(of(name), {}, {"api_key": "a", "api_secret": "b"})
 
 
 def test_nothing_of_it_is_printed():
-    assert "sk_1" not in repr(inject(of("stripe_key"), {}, {"secret": "sk_1"}))
+    assert "sk_1" not in repr(build_request_auth(of("stripe_key"), {}, {"secret": "sk_1"}))

@@ -6,13 +6,15 @@ import pytest
 
 from accounts.models import Account
 from credentials.models import Credential
-from tests.factories import make_app, make_credential, stripe_body
+from tests.factories import make_app, make_credential, make_stripe_body
 
 
 @pytest.fixture
 def key(account: Account) -> Credential:
     """A Stripe key whose owner can be written to."""
-    return make_credential(account, stripe_body("sk_live_canary", owner_email="ann@acme.example"))
+    return make_credential(
+        account, make_stripe_body("sk_live_canary", owner_email="ann@acme.example")
+    )
 
 
 def gitlab_body(account: Account, **properties: Any) -> dict[str, Any]:

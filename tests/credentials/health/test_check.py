@@ -9,13 +9,13 @@ import pytest
 from credentials.models import Credential
 from credentials.probing import check as probing_check
 from egress import client
-from tests.api import Api
+from tests.api import ApiClient
 from tests.factories import make_app, make_credential
 
 pytestmark = pytest.mark.django_db
 
 
-def check(api: Api, row: Credential) -> Any:
+def check(api: ApiClient, row: Credential) -> Any:
     answer = api.post(f"/v1/credentials/{row.id}/check")
     assert answer.status_code == 200, answer.content
     return answer.json()["health"]
@@ -175,10 +175,10 @@ def test_a_grant_without_a_probe_is_refreshed_to_find_out(api, account, discord)
 def test_an_answer_about_a_secret_that_was_replaced_meanwhile_is_void(
     api, key, stripe, monkeypatch
 ):
-    def send(request, *, limits=None, sending=client.send):
+    def send(request, *, timeouts=None, sending=client.send):
         prints = {"secret": ["another", "another"]}
         Credential.objects.filter(id=key.id).update(fingerprints=prints)
-        return sending(request, limits=limits)
+        return sending(request, timeouts=timeouts)
 
     stripe.say(401)
     monkeypatch.setattr(client, "send", send)

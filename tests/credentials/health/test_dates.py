@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from common.datetimes import iso
+from common.datetimes import format_rfc3339
 from common.db.clock import db_now
-from credentials.health.expiry import forecast
+from credentials.health.expiry import forecast_expiry
 from credentials.health.models import HealthChange
 from credentials.models import Credential
-from credentials.probing.check import examine
+from credentials.probing.check import check_credential
 from providers.kinds import Kind
-from providers.registry import registry
+from providers.registry import get_registry
 from tests.credentials.health.conftest import gitlab_body
 from tests.factories import TESTER, make_app, make_credential
 
@@ -28,14 +28,14 @@ def app_token(account, days: float) -> Credential:
         "kind": "figma_oauth2",
         "user_id": "7",
         "access_token": "figd-1",
-        "expires_at": iso(db_now() + days * DAYS),
+        "expires_at": format_rfc3339(db_now() + days * DAYS),
     }
     app = make_app(account, "figma")
     return make_credential(account, {"properties": properties, "oauth_app_id": str(app.id)})
 
 
 def look(row: Credential) -> Any:
-    examine(account_id=row.account_id, id=row.id, actor=TESTER)
+    check_credential(account_id=row.account_id, id=row.id, actor=TESTER)
     return Credential.objects.get(id=row.id).health
 
 
@@ -72,7 +72,7 @@ def test_looking_again_changes_nothing(account):
 
 
 def test_what_works_and_ends_soon_is_a_warning(account, gitlab):
-    body = gitlab_body(account, expires_at=iso(db_now() + 3 * DAYS))
+    body = gitlab_body(account, expires_at=format_rfc3339(db_now() + 3 * DAYS))
     row = make_credential(account, body)
     prints = {"access_token": row.fingerprints["access_token"]}
     Credential.objects.filter(id=row.id).update(fingerprints=prints)  # Without a refresh token.
@@ -88,7 +88,7 @@ def facts(provider: str, **given: Any) -> tuple[Credential, Kind]:
         created_at=now - given.pop("age") * DAYS,
         **{name: now - days * DAYS for name, days in given.items()},
     )
-    return row, registry().kinds[f"{provider}_oauth2"]
+    return row, get_registry().kinds[f"{provider}_oauth2"]
 
 
 @pytest.mark.parametrize(
@@ -106,25 +106,25 @@ def facts(provider: str, **given: Any) -> tuple[Credential, Kind]:
 )
 def test_a_grant_ends_when_its_provider_says(provider, given, left):
     row, kind = facts(provider, **given)
-    end: Any = forecast(row, kind)
-    assert round((end.ends - db_now()) / DAYS) == left
+    end: Any = forecast_expiry(row, kind)
+    assert round((end.ends_at - db_now()) / DAYS) == left
 
 
 def test_a_grant_that_replaced_another_counts_from_then():
     row, kind = facts("netsuite", age=100)
-    end: Any = forecast(row, kind, db_now() - 2 * DAYS)
-    assert round((end.ends - db_now()) / DAYS) == 5
+    end: Any = forecast_expiry(row, kind, db_now() - 2 * DAYS)
+    assert round((end.ends_at - db_now()) / DAYS) == 5
 
 
 @pytest.mark.parametrize("provider", ["gitlab", "linear"])
 def test_where_the_provider_says_nothing_nothing_is_foretold(provider):
     row, kind = facts(provider, age=1000)
-    assert forecast(row, kind) is None
+    assert forecast_expiry(row, kind) is None
 
 
 def test_an_end_that_lies_behind_what_works_is_not_told(account, gitlab, monkeypatch):
     row = make_credential(account, gitlab_body(account))
-    end: Any = forecast(*facts("netsuite", age=100))
-    assert end.ends < db_now()
-    monkeypatch.setattr("credentials.health.services.forecast", lambda *given: end)
+    end: Any = forecast_expiry(*facts("netsuite", age=100))
+    assert end.ends_at < db_now()
+    monkeypatch.setattr("credentials.health.services.forecast_expiry", lambda *given: end)
     assert look(row)["status"] == "ok"

@@ -12,10 +12,10 @@ import pytest
 from common.db.clock import db_now
 from credentials.health import registration
 from credentials.health.models import ProbeState, ProviderGate
-from credentials.health.services import renewed
+from credentials.health.services import reset_probe_states
 from credentials.models import Credential
 from credentials.probing import tasks
-from tests.factories import make_credential, stripe_body
+from tests.factories import make_credential, make_stripe_body
 
 pytestmark = pytest.mark.django_db
 DAY = 86400
@@ -170,7 +170,7 @@ def test_a_row_that_does_not_open_blocks_nothing(account, stripe, break_seal):
 
 def test_another_secret_is_looked_at_soon(key, stripe):
     work()
-    renewed(account_id=key.account_id, ids=[key.id])
+    reset_probe_states(account_id=key.account_id, ids=[key.id])
     ProviderGate.objects.update(open_at=db_now())
     assert work() == [key.id]
 
@@ -178,24 +178,24 @@ def test_another_secret_is_looked_at_soon(key, stripe):
 def test_latecomers_are_found(account, stripe):
     late = make_credential(account)
     make_credential(account)
-    registration.enrol()
+    registration.register_new()
     ProbeState.objects.filter(credential_id=late.id).delete()
     registration._swept = -registration.SWEEP_SECONDS
-    registration.enrol()
+    registration.register_new()
     assert ProbeState.objects.filter(credential_id=late.id).exists()
 
 
 def test_enrolling_goes_on_where_it_stopped(account, monkeypatch):
     monkeypatch.setattr(registration, "CHUNK", 2)
     rows = [make_credential(account) for _ in range(5)]
-    counts = [registration.enrol() for _ in range(3)]
+    counts = [registration.register_new() for _ in range(3)]
     assert sum(counts) >= 5
     assert ProbeState.objects.count() == len(rows)
 
 
 def test_the_worker_knows_when_the_next_look_is_due(key, stripe):
     assert tasks.next_due() is None
-    registration.enrol()
+    registration.register_new()
     assert seconds_to_next() <= 0
     work()
     assert seconds_to_next() > 20 * 3600
@@ -203,6 +203,6 @@ def test_the_worker_knows_when_the_next_look_is_due(key, stripe):
 
 def test_the_pace_of_a_provider_is_waited_for(account):
     for _ in range(6):
-        make_credential(account, stripe_body())
+        make_credential(account, make_stripe_body())
     tasks.claim("me", 5)
     assert 0 < seconds_to_next() <= 1

@@ -10,13 +10,13 @@ from django.core import mail as sent_mail
 from django.db import transaction
 
 from credentials.connect.models import ConnectLink
-from credentials.connect.settings import choose
+from credentials.connect.settings import settings_update
 from credentials.health.evidence import Evidence
 from credentials.health.models import NoticeMail
-from credentials.health.services import observe
+from credentials.health.services import record_evidence
 from credentials.models import Credential
 from credentials.notifications import mail
-from tests.factories import TESTER, make_credential, stripe_body
+from tests.factories import TESTER, make_credential, make_stripe_body
 
 pytestmark = pytest.mark.django_db
 
@@ -24,7 +24,9 @@ pytestmark = pytest.mark.django_db
 def see(row: Credential, verdict: Any = "rejected", source: Any = "probe", note: str = "Gone."):
     evidence = Evidence(source=source, verdict=verdict, note=note, code="code")
     with transaction.atomic():
-        observe(account_id=row.account_id, credential_id=row.id, evidence=evidence, actor=TESTER)
+        record_evidence(
+            account_id=row.account_id, credential_id=row.id, evidence=evidence, actor=TESTER
+        )
 
 
 def work() -> int:
@@ -75,7 +77,7 @@ def test_the_message_says_what_happened_and_what_to_do(key):
 
 def test_the_message_has_a_link_where_there_is_one(key, monkeypatch):
     link = "https://keys.example/connect/1?a=1&b=2"
-    monkeypatch.setattr(mail, "reconnect_url", lambda row: link)
+    monkeypatch.setattr(mail, "build_reconnect_url", lambda row: link)
     see(key)
     work()
     assert link in message().body
@@ -83,7 +85,7 @@ def test_the_message_has_a_link_where_there_is_one(key, monkeypatch):
 
 
 def test_a_grant_is_connected_again_by_a_link_where_links_complete_themselves(account, grant):
-    choose(
+    settings_update(
         account_id=account.id,
         app=grant.oauth_app,
         actor=TESTER,
@@ -213,7 +215,7 @@ def test_a_repeated_message_has_the_same_id(key):
 
 
 def test_a_name_cannot_add_a_header(account):
-    row = make_credential(account, stripe_body(owner_email="ann@acme.example"))
+    row = make_credential(account, make_stripe_body(owner_email="ann@acme.example"))
     Credential.objects.filter(id=row.id).update(name="x\r\nBcc: eve@evil.example")
     see(row)
     work()
@@ -221,7 +223,7 @@ def test_a_name_cannot_add_a_header(account):
 
 
 def test_a_name_is_no_html(account):
-    row = make_credential(account, stripe_body(name="<b>x", owner_email="ann@acme.example"))
+    row = make_credential(account, make_stripe_body(name="<b>x", owner_email="ann@acme.example"))
     see(row)
     work()
     html = message().alternatives[0][0]

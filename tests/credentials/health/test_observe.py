@@ -9,7 +9,7 @@ from django.db import transaction
 
 from credentials.health.evidence import Evidence
 from credentials.health.models import HealthChange, ProbeState
-from credentials.health.services import observe, observe_app, renewed
+from credentials.health.services import record_app_evidence, record_evidence, reset_probe_states
 from credentials.models import Credential
 from events.models import Event
 from oauth_apps.models import OAuthApp
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 def see(row: Credential, source: Any, verdict: Any, code: str = "code") -> bool:
     evidence = Evidence(source=source, verdict=verdict, note=f"{source} {verdict}.", code=code)
     with transaction.atomic():
-        return observe(
+        return record_evidence(
             account_id=row.account_id, credential_id=row.id, evidence=evidence, actor=TESTER
         )
 
@@ -52,13 +52,15 @@ def test_the_revision_stays(key):
 
 def test_a_webhook_is_told(key, monkeypatch):
     told = []
-    monkeypatch.setattr("credentials.health.history.tell_many", lambda **what: told.append(what))
+    monkeypatch.setattr(
+        "credentials.health.history.enqueue_webhooks", lambda **what: told.append(what)
+    )
     see(key, "probe", "ok")
     see(key, "probe", "ok")
     assert told == [
         {
             "account_id": key.account_id,
-            "happenings": [("credential.health_changed", key.id)],
+            "events": [("credential.health_changed", key.id)],
         }
     ]
 
@@ -144,7 +146,7 @@ def test_a_thousand_uses_write_once(key, django_assert_max_num_queries):
 
 def test_another_secret_voids_what_was_known(key):
     see(key, "refresh", "rejected")
-    renewed(account_id=key.account_id, ids=[key.id])
+    reset_probe_states(account_id=key.account_id, ids=[key.id])
     state = ProbeState.objects.get()
     assert (state.cause, state.failures) == ("", 0)
     see(key, "probe", "ok")
@@ -221,7 +223,9 @@ class TestApps:
     def see(app: OAuthApp, verdict: Any) -> Any:
         evidence = Evidence(source="refresh", verdict=verdict, note="Why.", code="code")
         with transaction.atomic():
-            observe_app(account_id=app.account_id, app_id=app.id, evidence=evidence, actor=TESTER)
+            record_app_evidence(
+                account_id=app.account_id, app_id=app.id, evidence=evidence, actor=TESTER
+            )
         return OAuthApp.objects.get(id=app.id).health["status"]
 
     @pytest.mark.parametrize(

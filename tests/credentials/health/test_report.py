@@ -8,12 +8,12 @@ import pytest
 
 from credentials.health.models import ProbeState
 from credentials.models import Credential
-from tests.api import Api
+from tests.api import ApiClient
 
 pytestmark = pytest.mark.django_db
 
 
-def report(api: Api, row: Credential, status: int = 401) -> Any:
+def report(api: ApiClient, row: Credential, status: int = 401) -> Any:
     answer = api.post(f"/v1/credentials/{row.id}/report", {"status": status})
     assert answer.status_code == 200, answer.content
     return answer.json()["health"]

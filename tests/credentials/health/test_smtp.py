@@ -16,7 +16,7 @@ from django.db import transaction
 from config import env
 from credentials.health.evidence import Evidence
 from credentials.health.models import NoticeMail
-from credentials.health.services import observe
+from credentials.health.services import record_evidence
 from credentials.notifications import mail
 from tests.factories import TESTER
 
@@ -69,7 +69,9 @@ def server(settings: Any) -> Iterator[MailServer]:
 def stop_working(row: Any) -> None:
     evidence = Evidence(source="probe", verdict="rejected", note="Ü gone.", code="http_401")
     with transaction.atomic():
-        observe(account_id=row.account_id, credential_id=row.id, evidence=evidence, actor=TESTER)
+        record_evidence(
+            account_id=row.account_id, credential_id=row.id, evidence=evidence, actor=TESTER
+        )
     (claim,) = mail.claim("me", 10)
     mail.run(claim)
 
@@ -97,7 +99,7 @@ def test_a_refusal_is_final_where_the_server_says_so(key, server, answer, outcom
 
 def read(monkeypatch: Any, url: str) -> dict[str, Any]:
     monkeypatch.setenv("EMAIL_URL", url)
-    return env.email("EMAIL_URL")
+    return env.read_email_url("EMAIL_URL")
 
 
 def test_without_a_url_there_is_no_mail(monkeypatch):

@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from credentials.health.state_machine import MAX_NOTE, MAX_NOTES, NEXT, RECOVERED, after, joined
+from credentials.health.state_machine import (
+    MAX_NOTE,
+    MAX_NOTES,
+    RECOVERED,
+    TRANSITIONS,
+    apply_finding,
+    merge_notes,
+)
 
 NOW = dt.datetime(2026, 11, 21, 9, 30, tzinfo=dt.UTC)
 TABLE = {
@@ -36,44 +43,47 @@ def health(status: str, *notes: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("finding", "before", "then"), STEPS)
 def test_each_finding_makes_of_each_status(finding, before, then):
-    assert after(health(before), finding, ["Why."], NOW)["status"] == then
+    assert apply_finding(health(before), finding, ["Why."], NOW)["status"] == then
 
 
 def test_the_table_has_every_finding():
-    assert set(TABLE) == set(NEXT)
+    assert set(TABLE) == set(TRANSITIONS)
 
 
 def test_only_what_is_definite_makes_an_error():
-    assert [name for name, next in NEXT.items() if "error" in next.values()] == ["dead"]
+    assert [name for name, next in TRANSITIONS.items() if "error" in next.values()] == ["dead"]
 
 
 def test_the_time_is_that_of_the_last_evidence():
-    assert after(health("ok"), "unclear", ["Why."], NOW)["time"] == "2026-11-21T09:30:00Z"
+    assert apply_finding(health("ok"), "unclear", ["Why."], NOW)["time"] == "2026-11-21T09:30:00Z"
 
 
 def test_another_status_starts_its_notes_anew():
-    assert after(health("ok", "Old."), "dead", ["New."], NOW)["notes"] == ["New."]
+    assert apply_finding(health("ok", "Old."), "dead", ["New."], NOW)["notes"] == ["New."]
 
 
 def test_the_same_status_keeps_its_notes_newest_first():
-    assert after(health("warn", "Old."), "outage", ["New."], NOW)["notes"] == ["New.", "Old."]
+    assert apply_finding(health("warn", "Old."), "outage", ["New."], NOW)["notes"] == [
+        "New.",
+        "Old.",
+    ]
 
 
 def test_what_works_has_no_old_trouble_in_its_notes():
-    assert after(health("ok", "Trouble."), "works", ["Fine."], NOW)["notes"] == ["Fine."]
+    assert apply_finding(health("ok", "Trouble."), "works", ["Fine."], NOW)["notes"] == ["Fine."]
 
 
 @pytest.mark.parametrize("before", ["warn", "error"])
 def test_recovery_is_said(before):
-    assert after(health(before), "works", ["Fine."], NOW)["notes"] == [RECOVERED, "Fine."]
+    assert apply_finding(health(before), "works", ["Fine."], NOW)["notes"] == [RECOVERED, "Fine."]
 
 
 def test_a_note_is_there_once():
-    assert joined(["a"], ["b", "a"]) == ["a", "b"]
+    assert merge_notes(["a"], ["b", "a"]) == ["a", "b"]
 
 
 def test_notes_are_bounded_in_number_length_and_lines():
-    notes = joined(["x" * 1000, "two\nlines", ""], [str(n) for n in range(20)])
+    notes = merge_notes(["x" * 1000, "two\nlines", ""], [str(n) for n in range(20)])
     assert len(notes) == MAX_NOTES
     assert len(notes[0]) == MAX_NOTE
     assert notes[1] == "two lines"

@@ -9,7 +9,7 @@ import pytest
 
 from credentials.models import Credential
 from events.models import Event
-from tests.factories import stripe_body
+from tests.factories import make_stripe_body
 
 PATH = "/v1/credentials/import"
 NDJSON = {"content_type": "application/x-ndjson"}
@@ -22,7 +22,9 @@ def ndjson(*bodies: Any) -> bytes:
 
 
 def test_stores_the_good_lines_and_reports_the_bad(api):
-    raw = ndjson(stripe_body("s1"), b"{", stripe_body("s2", nope=1), stripe_body("s3"))
+    raw = ndjson(
+        make_stripe_body("s1"), b"{", make_stripe_body("s2", nope=1), make_stripe_body("s3")
+    )
     answer = api.post(PATH, raw, **NDJSON)
     assert answer.status_code == 200
     report = answer.json()
@@ -34,7 +36,7 @@ def test_stores_the_good_lines_and_reports_the_bad(api):
 
 
 def test_a_second_run_changes_nothing(api):
-    raw = ndjson(*(stripe_body(f"s{n}", metadata={"n": n}) for n in range(5)))
+    raw = ndjson(*(make_stripe_body(f"s{n}", metadata={"n": n}) for n in range(5)))
     api.post(PATH, raw, **NDJSON)
     events = Event.objects.count()
     assert api.post(PATH, raw, **NDJSON).json()["unchanged"] == 5
@@ -42,19 +44,19 @@ def test_a_second_run_changes_nothing(api):
 
 
 def test_an_array_is_the_same(api):
-    report = api.post(PATH, [stripe_body("s1"), {"properties": 1}]).json()
+    report = api.post(PATH, [make_stripe_body("s1"), {"properties": 1}]).json()
     assert (report["created"], report["rejected"]) == (1, 1)
     assert report["errors"][0]["line"] == 2
 
 
 def test_blank_lines_are_counted_and_passed_over(api):
-    raw = b"\n\r\n" + ndjson(stripe_body("s1")) + b"\n{\n"
+    raw = b"\n\r\n" + ndjson(make_stripe_body("s1")) + b"\n{\n"
     report = api.post(PATH, raw, **NDJSON).json()
     assert (report["created"], report["errors"][0]["line"]) == (1, 5)
 
 
 def test_of_two_lines_of_one_account_the_later_is_rejected(api):
-    raw = ndjson(stripe_body("s1", name="first"), stripe_body("s1", name="second"))
+    raw = ndjson(make_stripe_body("s1", name="first"), make_stripe_body("s1", name="second"))
     report = api.post(PATH, raw, **NDJSON).json()
     assert report["errors"] == [
         {"line": 2, "field": "properties", "reason": "is the same upstream account as line 1"}
@@ -63,8 +65,8 @@ def test_of_two_lines_of_one_account_the_later_is_rejected(api):
 
 
 def test_a_dry_run_says_the_same_and_stores_nothing(api):
-    api.post("/v1/credentials", stripe_body("s1"))
-    raw = ndjson(stripe_body("s1"), stripe_body("s1b", name="new"), b"nope")
+    api.post("/v1/credentials", make_stripe_body("s1"))
+    raw = ndjson(make_stripe_body("s1"), make_stripe_body("s1b", name="new"), b"nope")
     before = (Credential.objects.count(), Event.objects.count())
     report = api.post(f"{PATH}?dry_run=true", raw, **NDJSON).json()
     assert (report["created"], report["unchanged"], report["rejected"]) == (1, 1, 1)
@@ -73,12 +75,12 @@ def test_a_dry_run_says_the_same_and_stores_nothing(api):
 
 
 def test_atomic_stores_all(api):
-    raw = ndjson(stripe_body("s1"), stripe_body("s2"))
+    raw = ndjson(make_stripe_body("s1"), make_stripe_body("s2"))
     assert api.post(f"{PATH}?atomic=true", raw, **NDJSON).json()["created"] == 2
 
 
 def test_atomic_stores_none_where_one_is_wrong(api):
-    raw = ndjson(*(stripe_body(f"s{n}") for n in range(600)), b"{")
+    raw = ndjson(*(make_stripe_body(f"s{n}") for n in range(600)), b"{")
     answer = api.post(f"{PATH}?atomic=true", raw, **NDJSON)
     assert answer.status_code == 422
     assert answer["Content-Type"] == "application/problem+json"
@@ -88,7 +90,7 @@ def test_atomic_stores_none_where_one_is_wrong(api):
 
 
 def test_more_lines_than_a_chunk_are_all_stored(api):
-    raw = ndjson(*(stripe_body(f"s{n}") for n in range(1203)))
+    raw = ndjson(*(make_stripe_body(f"s{n}") for n in range(1203)))
     assert api.post(PATH, raw, **NDJSON).json()["created"] == 1203
     assert Credential.objects.count() == 1203
     assert Event.objects.filter(verb="credential.created").count() == 1203
@@ -97,7 +99,7 @@ def test_more_lines_than_a_chunk_are_all_stored(api):
 def test_no_report_holds_a_value(api):
     raw = ndjson(
         b'{"properties": {"kind": "stripe_key", "secret": "sk_canary"',
-        stripe_body("sk_canary", canary_field="sk_canary"),
+        make_stripe_body("sk_canary", canary_field="sk_canary"),
         {"properties": {"kind": "stripe_key", "secret": ["sk_canary"]}},
         {"properties": {"kind": "sk_canary"}},
     )
@@ -123,7 +125,7 @@ def test_errors_are_cut_at_a_thousand(api):
     ],
 )
 def test_beyond_the_limits_nothing_is_stored(api, raw, code):
-    answer = api.post(PATH, ndjson(stripe_body("s1")) + raw if raw.strip() else raw, **NDJSON)
+    answer = api.post(PATH, ndjson(make_stripe_body("s1")) + raw if raw.strip() else raw, **NDJSON)
     assert answer.status_code == code
     assert not Credential.objects.exists()
 
@@ -135,7 +137,7 @@ def test_json_that_is_no_array_of_objects_is_400(api, body):
 
 @pytest.mark.parametrize("query", ["dry_run=1", "atomic=yes", "nope=true", "dry_run="])
 def test_a_wrong_flag_is_400(api, query):
-    assert api.post(f"{PATH}?{query}", ndjson(stripe_body()), **NDJSON).status_code == 400
+    assert api.post(f"{PATH}?{query}", ndjson(make_stripe_body()), **NDJSON).status_code == 400
 
 
 def test_another_media_type_is_415(api):
@@ -148,5 +150,5 @@ def test_an_array_of_too_many_is_refused_before_anything_is_made_of_it(api):
 
 
 def test_a_line_is_measured_in_the_bytes_it_was_sent_in(api):
-    long = stripe_body("s1", metadata={f"k{n}": "\u8a9e" * 1000 for n in range(5)})
+    long = make_stripe_body("s1", metadata={f"k{n}": "\u8a9e" * 1000 for n in range(5)})
     assert api.post(PATH, json.dumps([long], ensure_ascii=False).encode()).json()["created"] == 1

@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from common.errors import BadRequest, Problem
-from credentials.imports.csv_reader import csv_rows
+from common.errors import BadRequestError, ServiceError
+from credentials.imports.csv_reader import read_csv
 
 
 def bodies(text: str) -> list[Any]:
-    lines = csv_rows([line + b"\n" for line in text.encode().split(b"\n") if line])
+    lines = read_csv([line + b"\n" for line in text.encode().split(b"\n") if line])
     found: list[Any] = []
     for line in lines:
         try:
-            found.append(line.body())
-        except Problem as problem:
+            found.append(line.read())
+        except ServiceError as problem:
             found.append((line.number, problem.detail))
     return found
 
@@ -82,7 +82,7 @@ def test_a_spreadsheets_byte_order_mark_is_passed_over():
     ["name", "kind,kind", "kind,secret", "kind,metadata,metadata.a", "kind,properties.", ""],
 )
 def test_a_wrong_header_is_refused_before_any_row(header):
-    with pytest.raises(BadRequest):
+    with pytest.raises(BadRequestError):
         bodies(f"{header}\nx\n")
 
 

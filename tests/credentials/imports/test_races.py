@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from credentials.imports.upsert import store
-from credentials.imports.validation import read_item
+from credentials.imports.upsert import store_items
+from credentials.imports.validation import validate_item
 from credentials.models import Credential
 from events.models import Event
-from tests.api import Api
-from tests.factories import TESTER, make_account, make_token, stripe_body
-from tests.threads import at_once
+from tests.api import ApiClient
+from tests.factories import TESTER, make_account, make_stripe_body, make_token
+from tests.threads import run_concurrently
 
 THREADS = 40
 
@@ -22,16 +22,18 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def test_forty_imports_of_one_account_make_one_row():
     token = make_token(make_account())
-    body = stripe_body("sk_live_one")
-    answers = at_once(lambda _: Api(token).post("/v1/credentials", body), THREADS)
+    body = make_stripe_body("sk_live_one")
+    answers = run_concurrently(lambda _: ApiClient(token).post("/v1/credentials", body), THREADS)
     assert Counter(a["Latchkey-Import"] for a in answers) == {"created": 1, "unchanged": 39}
     assert len({a.json()["id"] for a in answers}) == Credential.objects.count() == 1
 
 
 def test_forty_different_imports_of_one_account_lose_none_of_the_updates():
     token = make_token(make_account())
-    bodies = [stripe_body("sk_live_one", name=f"name {n}") for n in range(THREADS)]
-    answers = at_once(lambda n: Api(token).post("/v1/credentials", bodies[n]), THREADS)
+    bodies = [make_stripe_body("sk_live_one", name=f"name {n}") for n in range(THREADS)]
+    answers = run_concurrently(
+        lambda n: ApiClient(token).post("/v1/credentials", bodies[n]), THREADS
+    )
     assert {a.status_code for a in answers} == {200}
     row = Credential.objects.get()
     assert row.revision == THREADS
@@ -40,26 +42,28 @@ def test_forty_different_imports_of_one_account_lose_none_of_the_updates():
 
 def test_overlapping_batches_in_opposite_orders_do_not_deadlock():
     account = make_account()
-    items = [read_item(stripe_body(f"sk_{n}"), account_id=account.id) for n in range(60)]
+    items = [validate_item(make_stripe_body(f"sk_{n}"), account_id=account.id) for n in range(60)]
 
     def run(number: int) -> list[str]:
         chosen = items if number % 2 else items[::-1]
-        return [o.result for o in store(chosen, account_id=account.id, actor=TESTER)]
+        return [o.result for o in store_items(chosen, account_id=account.id, actor=TESTER)]
 
-    results = Counter(result for found in at_once(run, 8) for result in found)
+    results = Counter(result for found in run_concurrently(run, 8) for result in found)
     assert results == {"created": 60, "unchanged": 7 * 60}
     assert Credential.objects.count() == 60
 
 
 def test_an_import_beside_a_patch_keeps_both_changes():
     token = make_token(make_account())
-    id = Api(token).post("/v1/credentials", stripe_body("sk_live_one")).json()["id"]
+    id = ApiClient(token).post("/v1/credentials", make_stripe_body("sk_live_one")).json()["id"]
 
     def work(number: int) -> Any:
         if number % 2:
-            return Api(token).patch(f"/v1/credentials/{id}", {"name": "patched"})
-        return Api(token).post("/v1/credentials", stripe_body("sk_live_one", metadata={"a": 1}))
+            return ApiClient(token).patch(f"/v1/credentials/{id}", {"name": "patched"})
+        return ApiClient(token).post(
+            "/v1/credentials", make_stripe_body("sk_live_one", metadata={"a": 1})
+        )
 
-    assert {a.status_code for a in at_once(work, 12)} == {200}
+    assert {a.status_code for a in run_concurrently(work, 12)} == {200}
     row = Credential.objects.get()
     assert (row.name, row.metadata) == ("patched", {"a": 1})

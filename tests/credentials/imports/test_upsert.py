@@ -6,9 +6,9 @@ import pytest
 
 from credentials.models import Credential
 from events.models import Event
-from tests.factories import linear_body, make_app, stripe_body
-from vault.sealing import Place, Sealed, seal, unseal
-from vault.services import fingerprint
+from tests.factories import make_app, make_linear_body, make_stripe_body
+from vault.sealing import Place, SealedValue, seal, unseal
+from vault.services import compute_fingerprint
 
 
 def blob(id: str) -> bytes:
@@ -19,11 +19,11 @@ def blob(id: str) -> bytes:
 
 def opened(id: str) -> dict[str, str]:
     place = Place.of(Credential.objects.get(id=id), "secrets")
-    return dict(unseal(place, Sealed(blob(id))))
+    return dict(unseal(place, SealedValue(blob(id))))
 
 
 def test_answers_with_the_credential_and_its_secret_masked(api):
-    answer = api.post("/v1/credentials", stripe_body("sk_live_canary"))
+    answer = api.post("/v1/credentials", make_stripe_body("sk_live_canary"))
     assert answer.status_code == 200
     assert answer["Latchkey-Import"] == "created"
     assert answer.json()["properties"] == {
@@ -36,43 +36,43 @@ def test_answers_with_the_credential_and_its_secret_masked(api):
 
 
 def test_seals_the_secret(api):
-    id = api.post("/v1/credentials", stripe_body("sk_live_canary")).json()["id"]
+    id = api.post("/v1/credentials", make_stripe_body("sk_live_canary")).json()["id"]
     assert opened(id) == {"secret": "sk_live_canary"}
     assert b"canary" not in blob(id)
 
 
 def test_the_same_account_again_is_the_same_row_unchanged(api):
-    first = api.post("/v1/credentials", stripe_body("sk_live_1")).json()
-    again = api.post("/v1/credentials", stripe_body("sk_live_1"))
+    first = api.post("/v1/credentials", make_stripe_body("sk_live_1")).json()
+    again = api.post("/v1/credentials", make_stripe_body("sk_live_1"))
     assert again["Latchkey-Import"] == "unchanged"
     assert again.json() == first
 
 
 def test_unchanged_writes_no_event(api):
-    api.post("/v1/credentials", stripe_body("sk_live_1"))
+    api.post("/v1/credentials", make_stripe_body("sk_live_1"))
     before = Event.objects.count()
-    api.post("/v1/credentials", stripe_body("sk_live_1"))
+    api.post("/v1/credentials", make_stripe_body("sk_live_1"))
     assert Event.objects.count() == before
 
 
 def test_absent_keys_keep_what_is_stored(api):
-    body = stripe_body("sk_live_1", name="Mine", metadata={"a": 1}, owner_email="a@b.example")
+    body = make_stripe_body("sk_live_1", name="Mine", metadata={"a": 1}, owner_email="a@b.example")
     first = api.post("/v1/credentials", body).json()
-    again = api.post("/v1/credentials", stripe_body("sk_live_1")).json()
+    again = api.post("/v1/credentials", make_stripe_body("sk_live_1")).json()
     kept = ("name", "metadata", "owner_email", "updated_at")
     assert {key: again[key] for key in kept} == {key: first[key] for key in kept}
 
 
 def test_empty_metadata_empties(api):
-    api.post("/v1/credentials", stripe_body("sk_live_1", metadata={"a": 1}))
-    answer = api.post("/v1/credentials", stripe_body("sk_live_1", metadata={}))
+    api.post("/v1/credentials", make_stripe_body("sk_live_1", metadata={"a": 1}))
+    answer = api.post("/v1/credentials", make_stripe_body("sk_live_1", metadata={}))
     assert answer["Latchkey-Import"] == "updated"
     assert answer.json()["metadata"] == {}
 
 
 def test_an_update_names_what_changed_in_its_event(api):
-    api.post("/v1/credentials", stripe_body("sk_live_1"))
-    api.post("/v1/credentials", stripe_body("sk_live_1", name="New", metadata={"b": 2}))
+    api.post("/v1/credentials", make_stripe_body("sk_live_1"))
+    api.post("/v1/credentials", make_stripe_body("sk_live_1", name="New", metadata={"b": 2}))
     event = Event.objects.filter(verb="credential.updated").get()
     assert event.changed == ["name", "metadata"]
 
@@ -85,8 +85,8 @@ def test_a_kind_alias_and_a_property_alias_are_normalised(api):
 
 def test_an_import_without_the_refresh_token_keeps_it(api, account):
     app = make_app(account)
-    id = api.post("/v1/credentials", linear_body(app)).json()["id"]
-    body = linear_body(app, properties={"access_token": "lin_oauth_second"})
+    id = api.post("/v1/credentials", make_linear_body(app)).json()["id"]
+    body = make_linear_body(app, properties={"access_token": "lin_oauth_second"})
     del body["properties"]["refresh_token"]
     assert api.post("/v1/credentials", body)["Latchkey-Import"] == "updated"
     assert opened(id) == {"access_token": "lin_oauth_second", "refresh_token": "lin_refresh_first"}
@@ -97,13 +97,13 @@ def refreshed(id: str, **secrets: str) -> None:
     row = Credential.objects.get(id=id)
     row.secrets = seal(Place.of(row, "secrets"), {**opened(id), **secrets})
     for name, value in secrets.items():
-        row.fingerprints[name][0] = fingerprint(row.account_id, value)
+        row.fingerprints[name][0] = compute_fingerprint(row.account_id, value)
     row.save(update_fields=["secrets", "fingerprints"])
 
 
 def test_last_nights_file_does_not_roll_back_a_refreshed_token(api, account):
     app = make_app(account)
-    body = linear_body(app, properties={"expires_at": "2026-01-01T00:00:00Z"})
+    body = make_linear_body(app, properties={"expires_at": "2026-01-01T00:00:00Z"})
     id = api.post("/v1/credentials", body).json()["id"]
     refreshed(id, access_token="lin_oauth_fresh", refresh_token="lin_refresh_fresh")
     assert api.post("/v1/credentials", body)["Latchkey-Import"] == "unchanged"
@@ -112,14 +112,14 @@ def test_last_nights_file_does_not_roll_back_a_refreshed_token(api, account):
 
 def test_a_new_access_token_beside_an_outdated_refresh_token_keeps_the_fresh_one(api, account):
     app = make_app(account)
-    id = api.post("/v1/credentials", linear_body(app)).json()["id"]
+    id = api.post("/v1/credentials", make_linear_body(app)).json()["id"]
     refreshed(id, refresh_token="lin_refresh_fresh")
-    api.post("/v1/credentials", linear_body(app, properties={"access_token": "lin_new"}))
+    api.post("/v1/credentials", make_linear_body(app, properties={"access_token": "lin_new"}))
     assert opened(id) == {"access_token": "lin_new", "refresh_token": "lin_refresh_fresh"}
 
 
 def test_a_body_obtained_before_the_stored_one_is_409(api):
-    body = stripe_body("sk_live_1", obtained_at="2026-02-01T00:00:00Z")
+    body = make_stripe_body("sk_live_1", obtained_at="2026-02-01T00:00:00Z")
     api.post("/v1/credentials", body)
     older = {**body, "obtained_at": "2026-01-31T23:59:59Z", "name": "old"}
     assert api.post("/v1/credentials", older).status_code == 409
@@ -127,15 +127,15 @@ def test_a_body_obtained_before_the_stored_one_is_409(api):
 
 
 def test_external_id_names_the_account_for_any_kind(api):
-    first = api.post("/v1/credentials", stripe_body("sk_live_1", external_id="acct_1")).json()
-    again = api.post("/v1/credentials", stripe_body("sk_live_2", external_id="acct_1")).json()
+    first = api.post("/v1/credentials", make_stripe_body("sk_live_1", external_id="acct_1")).json()
+    again = api.post("/v1/credentials", make_stripe_body("sk_live_2", external_id="acct_1")).json()
     assert again["id"] == first["id"]
     assert opened(first["id"]) == {"secret": "sk_live_2"}
 
 
 def test_a_rotating_kind_without_identity_names_both_ways_out(api, account):
     app = make_app(account)
-    body = linear_body(app)
+    body = make_linear_body(app)
     del body["properties"]["linear_org_id"]
     answer = api.post("/v1/credentials", body)
     assert answer.status_code == 422
@@ -177,15 +177,15 @@ def test_an_oauth_kind_needs_its_app(api):
 def test_another_accounts_app_is_answered_like_an_unknown_one(api, other_account):
     app = make_app(other_account, "stripe")
     unknown = "01989aa0-0000-7000-8000-000000000000"
-    foreign = api.post("/v1/credentials", stripe_body("s1", oauth_app_id=str(app.id)))
-    missing = api.post("/v1/credentials", stripe_body("s1", oauth_app_id=unknown))
+    foreign = api.post("/v1/credentials", make_stripe_body("s1", oauth_app_id=str(app.id)))
+    missing = api.post("/v1/credentials", make_stripe_body("s1", oauth_app_id=unknown))
     assert foreign.status_code == missing.status_code == 422
     assert foreign.json() | {"request_id": ""} == missing.json() | {"request_id": ""}
 
 
 def test_an_app_of_another_provider_is_refused(api, account):
     app = make_app(account, "github")
-    answer = api.post("/v1/credentials", stripe_body("s1", oauth_app_id=str(app.id)))
+    answer = api.post("/v1/credentials", make_stripe_body("s1", oauth_app_id=str(app.id)))
     assert answer.json()["validation_errors"] == {
         "oauth_app_id": ["is for github; stripe_key needs stripe"]
     }
@@ -193,7 +193,7 @@ def test_an_app_of_another_provider_is_refused(api, account):
 
 def test_the_embedded_app_has_the_eight_documented_fields(api, account):
     app = make_app(account, "stripe", metadata={"x": 1})
-    shown = api.post("/v1/credentials", stripe_body("s1", oauth_app_id=str(app.id))).json()
+    shown = api.post("/v1/credentials", make_stripe_body("s1", oauth_app_id=str(app.id))).json()
     assert shown["oauth_app_id"] == str(app.id)
     assert shown["oauth_app"] == {
         "id": str(app.id),
@@ -208,18 +208,20 @@ def test_the_embedded_app_has_the_eight_documented_fields(api, account):
 
 
 def test_a_row_that_does_not_open_is_healed_by_all_its_secrets(api):
-    id = api.post("/v1/credentials", stripe_body("sk_live_1")).json()["id"]
+    id = api.post("/v1/credentials", make_stripe_body("sk_live_1")).json()["id"]
     damage(id)
-    assert api.post("/v1/credentials", stripe_body("sk_live_1"))["Latchkey-Import"] == "updated"
+    assert (
+        api.post("/v1/credentials", make_stripe_body("sk_live_1"))["Latchkey-Import"] == "updated"
+    )
     assert opened(id) == {"secret": "sk_live_1"}
 
 
 def test_a_row_that_does_not_open_refuses_some_of_its_secrets(api, account):
     app = make_app(account)
-    id = api.post("/v1/credentials", linear_body(app)).json()["id"]
+    id = api.post("/v1/credentials", make_linear_body(app)).json()["id"]
     damage(id)
     before = blob(id)
-    body = linear_body(app, properties={"access_token": "new"})
+    body = make_linear_body(app, properties={"access_token": "new"})
     del body["properties"]["refresh_token"]
     assert api.post("/v1/credentials", body).status_code == 409
     assert blob(id) == before
@@ -227,12 +229,14 @@ def test_a_row_that_does_not_open_refuses_some_of_its_secrets(api, account):
 
 def damage(id: str) -> None:
     whole = blob(id)
-    Credential.objects.filter(id=id).update(secrets=Sealed(whole[:-1] + bytes([whole[-1] ^ 1])))
+    Credential.objects.filter(id=id).update(
+        secrets=SealedValue(whole[:-1] + bytes([whole[-1] ^ 1]))
+    )
 
 
 @pytest.mark.parametrize("field", ["id", "tenant_id", "propertees"])
 def test_an_unknown_field_is_refused_by_name(api, field):
-    answer = api.post("/v1/credentials", {**stripe_body(), field: 1})
+    answer = api.post("/v1/credentials", {**make_stripe_body(), field: 1})
     assert answer.status_code == 422
     assert answer.json()["validation_errors"] == {field: ["unknown field"]}
     assert not Credential.objects.exists()
@@ -250,9 +254,9 @@ def test_a_kind_without_secrets_has_nothing_sealed(api, account):
 def test_an_outdated_access_token_does_not_bring_its_expiry_back(api, account):
     app = make_app(account)
     old = {"expires_at": "2026-01-01T00:00:00Z"}
-    id = api.post("/v1/credentials", linear_body(app, properties=old)).json()["id"]
+    id = api.post("/v1/credentials", make_linear_body(app, properties=old)).json()["id"]
     refreshed(id, access_token="lin_oauth_fresh")
-    body = linear_body(app, properties={**old, "refresh_token": "lin_refresh_new"})
+    body = make_linear_body(app, properties={**old, "refresh_token": "lin_refresh_new"})
     Credential.objects.filter(id=id).update(
         properties={**body["properties"], "expires_at": "2030-01-01T00:00:00Z"}
     )
@@ -262,7 +266,7 @@ def test_an_outdated_access_token_does_not_bring_its_expiry_back(api, account):
 
 
 def test_a_time_to_come_is_refused_as_obtained_at(api):
-    body = stripe_body("s1", obtained_at="9999-01-01T00:00:00Z")
+    body = make_stripe_body("s1", obtained_at="9999-01-01T00:00:00Z")
     answer = api.post("/v1/credentials", body)
     assert (answer.status_code, list(answer.json()["validation_errors"])) == (422, ["obtained_at"])
 

@@ -13,9 +13,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from credentials.models import Credential
-from tests.factories import make_credential, stripe_body
+from tests.factories import make_credential, make_stripe_body
 
-GOOD = [stripe_body(f"sk_{n}") for n in range(3)]
+GOOD = [make_stripe_body(f"sk_{n}") for n in range(3)]
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_second_run_changes_nothing(account, file):
 
 
 def test_some_rejected_is_exit_1_and_said_by_line(account, file):
-    code, out, err = run(file(GOOD[0], "{", stripe_body("s", nope=1)), "--account", "acme")
+    code, out, err = run(file(GOOD[0], "{", make_stripe_body("s", nope=1)), "--account", "acme")
     assert (code, out) == (1, "created=1 updated=0 unchanged=0 rejected=2\n")
     assert err.splitlines()[1] == "line 3, nope: unknown field"
 
@@ -59,7 +59,7 @@ def test_some_rejected_is_exit_1_and_said_by_line(account, file):
 def test_a_report_has_a_row_for_each_rejected_line(account, file, tmp_path):
     report = tmp_path / "report.ndjson"
     _, _, err = run(
-        file("{", stripe_body("s", nope=1)), "--account", "acme", "--report", str(report)
+        file("{", make_stripe_body("s", nope=1)), "--account", "acme", "--report", str(report)
     )
     rows = [json.loads(line) for line in report.read_text().splitlines()]
     assert [(row["line"], row["field"]) for row in rows] == [(1, None), (2, "nope")]
@@ -112,14 +112,14 @@ def export(capsysbinary, *args: str) -> bytes:
 
 
 def test_exports_what_the_api_shows(account, api, capsysbinary):
-    make_credential(account, stripe_body("sk_canary", metadata={"a": 1}))
+    make_credential(account, make_stripe_body("sk_canary", metadata={"a": 1}))
     (line,) = export(capsysbinary).splitlines()
     assert json.loads(line) == api.get("/v1/credentials").json()["data"][0]
     assert b"canary" not in line
 
 
 def test_a_csv_export_runs_in_no_spreadsheet(account, capsysbinary):
-    make_credential(account, stripe_body(name='=HYPERLINK("http://evil","x")'))
+    make_credential(account, make_stripe_body(name='=HYPERLINK("http://evil","x")'))
     (row,) = csv.DictReader(io.StringIO(export(capsysbinary, "--format", "csv").decode()))
     assert row["name"] == '\'=HYPERLINK("http://evil","x")'
 

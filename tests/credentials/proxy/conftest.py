@@ -17,11 +17,11 @@ from accounts.models import Account
 from config import proxy_app
 from credentials.models import Credential
 from egress.client import Client
-from providers.registry import registry
+from providers.registry import get_registry
 from tests.credentials.proxy.files import write_files
 from tests.credentials.proxy.raw import RawServer
-from tests.credentials.proxy.serving import Serving
-from tests.credentials.proxy.upstream import Server
+from tests.credentials.proxy.serving import ServerProcess
+from tests.credentials.proxy.upstream import UpstreamServer
 from tests.credentials.upstream import upstreams
 from tests.egress.certificates import Authority
 from tests.factories import make_credential, make_token
@@ -33,30 +33,30 @@ KEY = "up_secret_0123456789abcdef"
 
 
 @pytest.fixture(scope="session")
-def running() -> Iterator[Server]:
-    with Server() as server:
+def running() -> Iterator[UpstreamServer]:
+    with UpstreamServer() as server:
         yield server
 
 
 @pytest.fixture
-def upstream(running: Server, settings: Any, tmp_path: Path) -> Iterator[Server]:
+def upstream(running: UpstreamServer, settings: Any, tmp_path: Path) -> Iterator[UpstreamServer]:
     """A provider on loopback, registered under the names of `files.py`."""
-    running.forget()
+    running.clear()
     write_files(tmp_path / "upstream", running.port)
     settings.PROVIDERS_DIR = str(tmp_path / "upstream")
     settings.EGRESS_ALLOW = f"127.0.0.1:{running.port}"
-    registry.cache_clear()
+    get_registry.cache_clear()
     yield running
-    registry.cache_clear()
+    get_registry.cache_clear()
 
 
-class Reply(NamedTuple):
+class CallerResponse(NamedTuple):
     """An answer as the server would send it. `broken`: the iteration raised, and how far it came."""
 
     status: int
     headers: list[tuple[str, str]]
     body: bytes
-    broken: Exception | None = None
+    error: Exception | None = None
 
     def header(self, name: str) -> str | None:
         return next((value for each, value in self.headers if each.lower() == name.lower()), None)
@@ -71,7 +71,7 @@ class Caller:
     def __init__(self, client: Client, token: str) -> None:
         self.client = client
         self.token = token
-        self._proxy = proxy_app.make(client)
+        self._proxy = proxy_app.build_proxy(client)
 
     def send(
         self,
@@ -83,7 +83,7 @@ class Caller:
         chunked: bool = False,
         headers: dict[str, str] | None = None,
         **environ: Any,
-    ) -> Reply:
+    ) -> CallerResponse:
         found: dict[str, Any] = {
             "REQUEST_METHOD": method,
             "RAW_URI": target,
@@ -103,10 +103,10 @@ class Caller:
             found["CONTENT_LENGTH"] = str(len(body))
         return self._answer({**found, **environ})
 
-    def get(self, target: str, **more: Any) -> Reply:
+    def get(self, target: str, **more: Any) -> CallerResponse:
         return self.send("GET", target, **more)
 
-    def _answer(self, environ: dict[str, Any]) -> Reply:
+    def _answer(self, environ: dict[str, Any]) -> CallerResponse:
         head: list[Any] = []
         answer = self._proxy(environ, lambda *given: head.extend(given))
         body: list[bytes] = []
@@ -117,11 +117,11 @@ class Caller:
             broken = error
         finally:
             getattr(answer, "close", lambda: None)()
-        return Reply(int(head[0].split()[0]), head[1], b"".join(body), broken)
+        return CallerResponse(int(head[0].split()[0]), head[1], b"".join(body), broken)
 
 
 @pytest.fixture
-def caller(account: Account, upstream: Server) -> Iterator[Caller]:
+def caller(account: Account, upstream: UpstreamServer) -> Iterator[Caller]:
     """A caller of `account` with every scope."""
     client = Client(allow=frozenset({("127.0.0.1", upstream.port)}))
     yield Caller(client, make_token(account))
@@ -135,9 +135,9 @@ def raw(settings: Any, tmp_path: Path) -> Iterator[RawServer]:
         write_files(tmp_path / "upstream", server.port)
         settings.PROVIDERS_DIR = str(tmp_path / "upstream")
         settings.EGRESS_ALLOW = f"127.0.0.1:{server.port}"
-        registry.cache_clear()
+        get_registry.cache_clear()
         yield server
-    registry.cache_clear()
+    get_registry.cache_clear()
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def asking(raw: RawServer, account: Account) -> Iterator[Caller]:
 
 
 @pytest.fixture
-def keep(account: Account, upstream: Server) -> Callable[..., Credential]:
+def keep(account: Account, upstream: UpstreamServer) -> Callable[..., Credential]:
     """Make a credential of the upstream provider: `keep("upstream_key", key=…)`."""
 
     def make(kind: str = "upstream_key", **properties: Any) -> Credential:
@@ -183,23 +183,23 @@ def binance(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[A
 @pytest.fixture
 def trader(account: Account, binance: Any) -> Caller:
     """A caller of `account` who reaches `binance`."""
-    return Caller(egress.client.default_client(), make_token(account))
+    return Caller(egress.client.get_default_client(), make_token(account))
 
 
-def basic(username: str, password: str = "") -> dict[str, str]:
+def basic_auth_header(username: str, password: str = "") -> dict[str, str]:
     pair = base64.b64encode(f"{username}:{password}".encode()).decode()
     return {"Authorization": f"Basic {pair}"}
 
 
 @pytest.fixture(scope="module")
 def served(
-    running: Server, tmp_path_factory: pytest.TempPathFactory, django_db_setup: None
-) -> Iterator[Serving]:
+    running: UpstreamServer, tmp_path_factory: pytest.TempPathFactory, django_db_setup: None
+) -> Iterator[ServerProcess]:
     """One for all tests that leave it as it was: to start it takes longer than most of them."""
     folder = tmp_path_factory.mktemp("served")
     write_files(folder, running.port)
     opened = f"127.0.0.1:{running.port}"
     with override_settings(PROVIDERS_DIR=str(folder), EGRESS_ALLOW=opened):
-        starting = Serving(django_settings, str(connection.settings_dict["NAME"]))
+        starting = ServerProcess(django_settings, str(connection.settings_dict["NAME"]))
     with starting as serving:
         yield serving

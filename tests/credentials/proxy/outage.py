@@ -11,7 +11,7 @@ from typing import Any, Self
 from django.db import connection
 
 
-class Between:
+class CuttableDatabaseSocket:
     """A socket in `folder`, which is the host to connect to. `cut` ends all connections and takes no more."""
 
     def __init__(self, folder: Path) -> None:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Self
 
-Say = Callable[[socket.socket, bytes], None]
+RespondFunction = Callable[[socket.socket, bytes], None]
 
 
 class RawServer:
@@ -19,7 +19,7 @@ class RawServer:
 
     def __init__(self) -> None:
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self.answers: dict[str, bytes | Say] = {}
+        self.responses: dict[str, bytes | RespondFunction] = {}
         self.heads: list[bytes] = []
         self.bodies: list[bytes] = []
 
@@ -52,7 +52,7 @@ class RawServer:
                 self.bodies.append(body)
                 found = b""
                 name = head.split()[1].decode().strip("/").split("/")[0].partition("?")[0]
-                answer = self.answers.get(name, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                answer = self.responses.get(name, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
                 if callable(answer):
                     answer(sock, head)
                     return

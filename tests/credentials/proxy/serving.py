@@ -20,7 +20,7 @@ from typing import Any, Self
 ROOT = Path(__file__).parents[3]
 
 
-class Serving:
+class ServerProcess:
     """`manage.py serve_proxy`, or another `command`, as a context. `host`: another way to the database."""
 
     def __init__(

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from providers.registry import registry
+from providers.registry import get_registry
 from tests.credentials.proxy.files import provider_file
-from tests.credentials.proxy.serving import Serving
-from tests.credentials.proxy.upstream import Handler, Server
+from tests.credentials.proxy.serving import ServerProcess
+from tests.credentials.proxy.upstream import UpstreamHandler, UpstreamServer
 from tests.factories import make_account, make_credential, make_token
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 KEY = "real_key_0123456789abcdef"
 
 
-class Answering(Handler):
+class Answering(UpstreamHandler):
     """Answers as the three APIs do, to their real key alone."""
 
     def handle_any(self) -> None:
@@ -102,7 +102,7 @@ ANSWERS: dict[str, Callable[[Answering, bytes], None]] = {
 @pytest.fixture
 def at(settings: Any, tmp_path: Any) -> Iterator[tuple[str, str]]:
     """The proxy's address for a provider of any such API, and a token."""
-    with Server(Answering) as api:
+    with UpstreamServer(Answering) as api:
         bearer = {"in": "header", "values": {"Authorization": "Bearer {key}"}}
         document = provider_file(
             "anyapi", f"http://127.0.0.1:{api.port}", bearer, links_in_answers=True
@@ -110,12 +110,12 @@ def at(settings: Any, tmp_path: Any) -> Iterator[tuple[str, str]]:
         (tmp_path / "anyapi.json").write_text(json.dumps(document))
         settings.PROVIDERS_DIR = str(tmp_path)
         settings.EGRESS_ALLOW = f"127.0.0.1:{api.port}"
-        registry.cache_clear()
+        get_registry.cache_clear()
         account = make_account()
         make_credential(account, {"properties": {"kind": "anyapi_key", "key": KEY}})
-        with Serving(settings, str(connection.settings_dict["NAME"])) as served:
+        with ServerProcess(settings, str(connection.settings_dict["NAME"])) as served:
             yield f"http://127.0.0.1:{served.port}/proxy/anyapi", make_token(account)
-    registry.cache_clear()
+    get_registry.cache_clear()
 
 
 def test_openai(at):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.errors import Invalid
+from common.errors import InvalidInputError
 from credentials.services.custom_providers import custom_provider_create, custom_provider_update
 from events.models import Event
 from tests.credentials.proxy.conftest import KEY
@@ -78,7 +78,7 @@ def test_the_target_is_checked_again_when_it_is_used(caller, service, upstream):
     ],
 )
 def test_what_nobody_opened_is_refused_when_saved(account, upstream, url):
-    with pytest.raises(Invalid):
+    with pytest.raises(InvalidInputError):
         custom_provider_create(
             account_id=account.id,
             actor=TESTER,

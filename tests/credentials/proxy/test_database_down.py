@@ -20,11 +20,11 @@ from django.test import override_settings
 from credentials.models import CredentialUse
 from events.models import Event
 from tests.credentials.proxy.files import write_files
-from tests.credentials.proxy.outage import Between
-from tests.credentials.proxy.serving import Serving
-from tests.credentials.proxy.upstream import Server
+from tests.credentials.proxy.outage import CuttableDatabaseSocket
+from tests.credentials.proxy.serving import ServerProcess
+from tests.credentials.proxy.upstream import UpstreamServer
 from tests.factories import make_account, make_credential, make_token
-from tests.fakes.fixtures import until
+from tests.fakes.fixtures import wait_until
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -58,28 +58,28 @@ class Asking:
 
 
 @pytest.fixture(scope="module")
-def way(django_db_setup: None) -> Iterator[Between]:
+def way(django_db_setup: None) -> Iterator[CuttableDatabaseSocket]:
     # Not of pytest's own folders: a socket's path has at most 107 bytes.
-    with tempfile.TemporaryDirectory() as folder, Between(Path(folder)) as between:
+    with tempfile.TemporaryDirectory() as folder, CuttableDatabaseSocket(Path(folder)) as between:
         yield between
 
 
 @pytest.fixture(scope="module")
 def served(
-    running: Server, way: Between, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Serving]:
+    running: UpstreamServer, way: CuttableDatabaseSocket, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
     folder = tmp_path_factory.mktemp("served")
     write_files(folder, running.port)
     opened = f"127.0.0.1:{running.port}"
     with override_settings(PROVIDERS_DIR=str(folder), EGRESS_ALLOW=opened):
         name = str(connection.settings_dict["NAME"])
-        starting = Serving(settings, name, host=str(way.folder))
+        starting = ServerProcess(settings, name, host=str(way.folder))
     with starting as serving:
         yield serving
 
 
 @pytest.fixture
-def ask(upstream: Server, served: Serving, transactional_db: None) -> Asking:
+def ask(upstream: UpstreamServer, served: ServerProcess, transactional_db: None) -> Asking:
     account = make_account()
     row = make_credential(account, {"properties": {"kind": "upstream_key", "key": "k" * 20}})
     return Asking(served.port, make_token(account), row.id)
@@ -98,7 +98,7 @@ def test_nothing_is_sent_without_a_database_and_it_is_found_again(ask, upstream,
     assert len(upstream.seen) == uses() == 1
     way.mend()
     began = time.monotonic()
-    until(lambda: ask().status == 200)
+    wait_until(lambda: ask().status == 200)
     # Not after nearly as long again as it was away.
     assert time.monotonic() - began < 2
 
@@ -106,7 +106,7 @@ def test_nothing_is_sent_without_a_database_and_it_is_found_again(ask, upstream,
 def test_an_answer_that_cannot_be_written_down_is_kept_back(ask, upstream, way):
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(ask, "/slow?seconds=30", "POST")
-        until(lambda: upstream.seen)
+        wait_until(lambda: upstream.seen)
         way.cut()
         upstream.over.set()
         found = asked.result()
@@ -116,14 +116,14 @@ def test_an_answer_that_cannot_be_written_down_is_kept_back(ask, upstream, way):
     assert b"at last" not in found.body
     assert CredentialUse.objects.exists()
     way.mend()
-    until(lambda: ask().status == 200)
+    wait_until(lambda: ask().status == 200)
     assert uses() == 1  # That of the last line alone.
 
 
 def test_a_short_outage_while_the_provider_thinks_is_not_seen(ask, upstream, way):
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(ask, "/slow?seconds=30")
-        until(lambda: upstream.seen)
+        wait_until(lambda: upstream.seen)
         way.cut()
         way.mend()
         upstream.over.set()
@@ -134,12 +134,12 @@ def test_a_short_outage_while_the_provider_thinks_is_not_seen(ask, upstream, way
 def test_a_stream_goes_on_without_a_database(ask, upstream, way):
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(ask, "/events?count=10&every=0.1")
-        until(uses)
+        wait_until(uses)
         way.cut()
         found = asked.result()
     assert (found.status, found.body.count(b"data: ")) == (200, 10)
     way.mend()
-    until(lambda: ask().status == 200)
+    wait_until(lambda: ask().status == 200)
 
 
 def test_an_outage_leaves_no_slot_and_no_connection_taken(ask, upstream, way):
@@ -149,7 +149,7 @@ def test_an_outage_leaves_no_slot_and_no_connection_taken(ask, upstream, way):
         failed = list(pool.map(lambda _: ask(), range(40)))
     assert {found.status for found in failed} == {503}
     way.mend()
-    until(lambda: ask().status == 200)
+    wait_until(lambda: ask().status == 200)
     with ThreadPoolExecutor(40) as pool:
         assert {found.status for found in pool.map(lambda _: ask(), range(40))} == {200}
     assert way.connections <= 8
@@ -159,11 +159,11 @@ def test_a_grant_that_is_refreshed_meanwhile_is_not_lost(provider, grant, accoun
     row, name = grant(), str(connection.settings_dict["NAME"])
     provider.delay = 0.5
     with (
-        Serving(settings, name, host=str(way.folder)) as served,
+        ServerProcess(settings, name, host=str(way.folder)) as served,
         ThreadPoolExecutor(1) as pool,
     ):
         asked = pool.submit(Asking(served.port, make_token(account), row.id), "/me")
-        until(lambda: provider.calls)
+        wait_until(lambda: provider.calls)
         way.cut()
         time.sleep(1)  # By then the provider has answered, and nothing takes it.
         way.mend()

@@ -7,7 +7,7 @@ import gzip
 import pytest
 
 from credentials.proxy import audit
-from credentials.proxy.limits import Slots
+from credentials.proxy.limits import ConcurrencySlots
 from events.models import Event
 from tests.credentials.proxy.conftest import KEY
 
@@ -167,7 +167,7 @@ def test_an_echo_that_cannot_be_written_down_does_not_pass(answered, monkeypatch
     def fails(**_):
         raise OSError
 
-    monkeypatch.setattr(audit, "echoed", fails)
+    monkeypatch.setattr(audit, "record_echo", fails)
     body = f"it is {KEY}".encode()
     answer = answered(*lines, body=gzip.compress(body) if lines else body)
     assert answer.broken is not None
@@ -179,12 +179,12 @@ def slots(monkeypatch):
     """Those of all proxies that are made from here on."""
     made = []
 
-    class Watched(Slots):
+    class Watched(ConcurrencySlots):
         def __init__(self):
             super().__init__()
             made.append(self)
 
-    monkeypatch.setattr("credentials.proxy.handler.Slots", Watched)
+    monkeypatch.setattr("credentials.proxy.handler.ConcurrencySlots", Watched)
     return made
 
 

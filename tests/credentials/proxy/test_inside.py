@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.credentials.proxy.serving import Serving
-from tests.credentials.proxy.upstream import Server
-from tests.credentials.proxy.wire import exchange, request
+from tests.credentials.proxy.serving import ServerProcess
+from tests.credentials.proxy.upstream import UpstreamServer
+from tests.credentials.proxy.wire import build_request, exchange
 from tests.factories import make_account, make_credential, make_token
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -19,21 +19,21 @@ KEY = "up_secret_0123456789abcdef"
 
 
 @pytest.fixture(scope="module")
-def inside() -> Iterator[Server]:
+def inside() -> Iterator[UpstreamServer]:
     """A server of this network, which no operator opened."""
-    with Server() as server:
+    with UpstreamServer() as server:
         yield server
 
 
 @pytest.fixture
-def token(upstream: Any, inside: Server, transactional_db: None) -> str:
-    inside.forget()
+def token(upstream: Any, inside: UpstreamServer, transactional_db: None) -> str:
+    inside.clear()
     account = make_account()
     make_credential(account, {"properties": {"kind": "upstream_key", "key": KEY}})
     return make_token(account)
 
 
-def ask(served: Serving, raw: bytes) -> Any:
+def ask(served: ServerProcess, raw: bytes) -> Any:
     with served.connect() as sock:
         return exchange(sock, raw)
 
@@ -63,7 +63,7 @@ def ask(served: Serving, raw: bytes) -> Any:
 )
 def test_a_target_that_names_another_host_is_refused(served, token, upstream, inside, target):
     written = target.format(inside=f"127.0.0.1:{inside.port}")
-    assert ask(served, request("GET", written, token)).status in {400, 404}
+    assert ask(served, build_request("GET", written, token)).status in {400, 404}
     assert (inside.connections, upstream.seen) == (0, [])
 
 
@@ -78,7 +78,7 @@ def test_a_target_that_names_another_host_is_refused(served, token, upstream, in
 )
 def test_what_looks_like_a_host_is_a_part_of_the_path(served, token, upstream, inside, target):
     written = target.format(inside=f"127.0.0.1:{inside.port}")
-    assert ask(served, request("GET", written, token)).status == 200
+    assert ask(served, build_request("GET", written, token)).status == 200
     (seen,) = upstream.seen
     assert seen.target == written.removeprefix("/proxy/upstream")
     assert seen.headers["host"] == f"127.0.0.1:{upstream.port}"
@@ -90,7 +90,7 @@ def test_what_looks_like_a_host_is_a_part_of_the_path(served, token, upstream, i
 )
 def test_no_header_chooses_the_host(served, token, upstream, inside, name):
     named = f"{name}: 127.0.0.1:{inside.port}"
-    assert ask(served, request("GET", "/proxy/upstream/x", token, named)).status == 200
+    assert ask(served, build_request("GET", "/proxy/upstream/x", token, named)).status == 200
     assert [seen.headers["host"] for seen in upstream.seen] == [f"127.0.0.1:{upstream.port}"]
     assert inside.connections == 0
 
@@ -108,7 +108,7 @@ def test_no_header_chooses_the_host(served, token, upstream, inside, name):
 def test_the_host_header_chooses_none(served, token, upstream, inside, host, status):
     """It is ours or refused: nothing but our own addresses in an answer is made of it."""
     line = f"Host: {host.format(inside=inside.port)}".encode()
-    sent = request("GET", "/proxy/upstream/x", token).replace(b"Host: 127.0.0.1", line)
+    sent = build_request("GET", "/proxy/upstream/x", token).replace(b"Host: 127.0.0.1", line)
     assert ask(served, sent).status == status
     hosts = [seen.headers["host"] for seen in upstream.seen]
     assert hosts == ([f"127.0.0.1:{upstream.port}"] if status == 200 else [])
@@ -135,7 +135,7 @@ def test_the_host_header_chooses_none(served, token, upstream, inside, host, sta
 )
 def test_a_head_that_two_servers_read_in_two_ways_is_refused(served, token, upstream, lines):
     smuggled = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
-    answer = ask(served, request("POST", "/proxy/upstream/upload", token, lines) + smuggled)
+    answer = ask(served, build_request("POST", "/proxy/upstream/upload", token, lines) + smuggled)
     assert answer.status == 400
     assert json.loads(answer.body)["status"] == 400
     assert (upstream.seen, upstream.uploaded) == ([], [])
@@ -151,7 +151,7 @@ def test_a_head_that_two_servers_read_in_two_ways_is_refused(served, token, upst
 )
 def test_a_redirect_inside_is_not_followed(served, token, upstream, inside, to):
     where = to.format(inside=inside.port)
-    answer = ask(served, request("GET", f"/proxy/upstream/redirect?to={where}", token))
+    answer = ask(served, build_request("GET", f"/proxy/upstream/redirect?to={where}", token))
     assert answer.status == 302
     assert KEY.encode() not in answer.head + answer.body
     assert (len(upstream.seen), inside.connections) == (1, 0)

@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 import pytest
 
-from common.errors import TooMany
-from credentials.proxy.limits import Rate, Slots, hold, take
-from credentials.proxy.path_rules import endpoint_blocked, path_allowed
+from common.errors import TooManyRequestsError
+from credentials.proxy.limits import ConcurrencySlots, Rate, consume_rate, pause_credential
+from credentials.proxy.path_rules import is_endpoint_blocked, is_path_allowed
 from credentials.proxy.policy import policy_set
 from events.models import Event
 from tests.factories import TESTER
@@ -57,7 +57,7 @@ def test_only_the_allowed_paths_pass(caller, path, policy):
     ],
 )
 def test_a_path_is_allowed_as_written_and_as_read(path, allowed):
-    assert path_allowed(path, ["/v1/charges", "/v1/charges/*"]) is allowed
+    assert is_path_allowed(path, ["/v1/charges", "/v1/charges/*"]) is allowed
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_path_is_allowed_as_written_and_as_read(path, allowed):
     ],
 )
 def test_an_endpoint_is_blocked_however_it_is_written(method, path, blocked):
-    assert endpoint_blocked(method, path, ["DELETE /v1/things/*", "* /admin"]) is blocked
+    assert is_endpoint_blocked(method, path, ["DELETE /v1/things/*", "* /admin"]) is blocked
 
 
 def test_a_rate_is_kept_to(caller, path, policy):
@@ -86,15 +86,15 @@ def test_who_is_a_little_early_waits(row):
     rate = Rate(5, 1)
     began = time.monotonic()
     for _ in range(6):
-        take(row.id, rate)
+        consume_rate(row.id, rate)
     assert 0.1 < time.monotonic() - began < 1
 
 
 def test_no_more_than_so_many_at_once(row):
-    slots = Slots()
-    with slots.one(row.id, 1), pytest.raises(TooMany), slots.one(row.id, 1):
+    slots = ConcurrencySlots()
+    with slots.acquire(row.id, 1), pytest.raises(TooManyRequestsError), slots.acquire(row.id, 1):
         pass
-    with slots.one(row.id, 1):
+    with slots.acquire(row.id, 1):
         pass
 
 
@@ -132,13 +132,13 @@ def test_what_asks_for_no_pause_gets_none(caller, path, asked):
 
 
 def test_of_two_pauses_the_longer_holds(caller, path, row):
-    hold(row.id, 60)
-    hold(row.id, 5)
+    pause_credential(row.id, 60)
+    pause_credential(row.id, 5)
     assert int(caller.get(f"{path}/status?code=200").header("Retry-After")) > 50
 
 
 def test_a_short_pause_is_waited_out(caller, path, row, upstream):
-    hold(row.id, 0.3)
+    pause_credential(row.id, 0.3)
     began = time.monotonic()
     assert caller.get(f"{path}/status?code=200").status == 200
     assert time.monotonic() - began > 0.2

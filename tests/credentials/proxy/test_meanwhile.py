@@ -11,22 +11,24 @@ import pytest
 
 from accounts.models import Account
 from credentials.models import Credential
-from credentials.services.change_app import credential_move
+from credentials.services.change_app import credential_change_app
 from credentials.services.crud import credential_delete
 from credentials.services.rotate import credential_rotate
 from egress.client import Client
 from events.models import Event
 from tests.credentials.proxy.conftest import Caller
-from tests.credentials.proxy.serving import Serving
-from tests.credentials.proxy.upstream import Server
+from tests.credentials.proxy.serving import ServerProcess
+from tests.credentials.proxy.upstream import UpstreamServer
 from tests.factories import TESTER, make_account, make_app, make_credential, make_link, make_token
-from tests.fakes.fixtures import until
+from tests.fakes.fixtures import wait_until
 
 OLD, NEW = "old_key_0123456789ab", "new_key_0123456789ab"
 
 
 @pytest.fixture
-def ask(served: Serving, upstream: Server, transactional_db: None) -> Callable[..., Any]:
+def ask(
+    served: ServerProcess, upstream: UpstreamServer, transactional_db: None
+) -> Callable[..., Any]:
     def get(token: str, target: str) -> tuple[int, bytes]:
         asked = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
         asked.request("GET", target, headers={"Authorization": f"Bearer {token}"})
@@ -56,7 +58,7 @@ def while_it_streams(ask: Any, token: str, path: str, change: Callable[[], Any])
     """`change` is made once the answer has begun: what the caller got of it in the end."""
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(ask, token, f"{path}/events?count=20&every=0.05")
-        until(lambda: Event.objects.filter(verb="credential.used").exists())
+        wait_until(lambda: Event.objects.filter(verb="credential.used").exists())
         change()
         assert not asked.done()
         return asked.result()
@@ -121,6 +123,6 @@ def test_a_moved_grant_is_refreshed_by_its_new_app(account, grant, provider):
     caller, path = Caller(client, make_token(account)), f"/v1/proxy/credential/{row.id}/me"
     stranger = Caller(client, make_token(make_account()))
     assert caller.get(path).status == 503  # The first app is refused, which pauses it alone.
-    credential_move(account_id=account.id, id=row.id, actor=TESTER, oauth_app_id=other.id)
+    credential_change_app(account_id=account.id, id=row.id, actor=TESTER, oauth_app_id=other.id)
     assert (caller.get(path).status, stranger.get(path).status) == (200, 404)
     client.close()

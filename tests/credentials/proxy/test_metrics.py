@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from tests.credentials.proxy.serving import Serving
-from tests.credentials.proxy.wire import exchange, request
+from tests.credentials.proxy.serving import ServerProcess
+from tests.credentials.proxy.wire import build_request, exchange
 from tests.factories import make_account, make_credential, make_token
-from tests.fakes.fixtures import until
+from tests.fakes.fixtures import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -46,10 +46,10 @@ def serving(upstream: Any, settings: Any, folders: Path) -> Iterator[Callable[..
     """Start a server with two workers: `serving("serve")`. It leaves no folder behind."""
     with contextlib.ExitStack() as stack:
 
-        def start(command: str) -> Serving:
+        def start(command: str) -> ServerProcess:
             name = str(connection.settings_dict["NAME"])
-            served = stack.enter_context(Serving(settings, name, command, workers=2))
-            until(lambda: len(workers(served)) == 2)
+            served = stack.enter_context(ServerProcess(settings, name, command, workers=2))
+            wait_until(lambda: len(workers(served)) == 2)
             return served
 
         yield start
@@ -76,10 +76,10 @@ def test_what_a_killed_worker_counted_stays(serving, token):
     with only(served, first):
         assert ask(served, "/proxy/upstream/status?code=200", token).status == 200
         sock = served.connect()
-        sock.sendall(request("GET", "/proxy/upstream/slow?seconds=30", token))
-        until(lambda: scraped(served)[UNDER_WAY] == 1)
+        sock.sendall(build_request("GET", "/proxy/upstream/slow?seconds=30", token))
+        wait_until(lambda: scraped(served)[UNDER_WAY] == 1)
     os.kill(first, signal.SIGKILL)
-    until(lambda: len(workers(served)) == 2 and first not in workers(served))
+    wait_until(lambda: len(workers(served)) == 2 and first not in workers(served))
     sock.close()
     found = scraped(served)
     assert (found[PASSED], found[UNDER_WAY]) == (1, 0)
@@ -103,7 +103,7 @@ def test_the_api_answers_for_all_its_workers_too(serving, token, folders):
 
 
 @contextlib.contextmanager
-def only(served: Serving, pid: int) -> Iterator[None]:
+def only(served: ServerProcess, pid: int) -> Iterator[None]:
     """All other workers stand still, so this one answers."""
     others = [other for other in workers(served) if other != pid]
     for other in others:
@@ -115,16 +115,16 @@ def only(served: Serving, pid: int) -> Iterator[None]:
             os.kill(other, signal.SIGCONT)
 
 
-def workers(served: Serving) -> list[int]:
+def workers(served: ServerProcess) -> list[int]:
     return sorted(served.workers)
 
 
-def ask(served: Serving, target: str, token: str) -> Any:
+def ask(served: ServerProcess, target: str, token: str) -> Any:
     with served.connect() as sock:
-        return exchange(sock, request("GET", target, token))
+        return exchange(sock, build_request("GET", target, token))
 
 
-def scraped(served: Serving) -> dict[str, float]:
+def scraped(served: ServerProcess) -> dict[str, float]:
     answer = ask(served, "/metrics", "none")
     assert answer.status == 200
     lines = [line for line in answer.body.decode().splitlines() if not line.startswith("#")]

@@ -10,7 +10,12 @@ from urllib.parse import quote
 
 import pytest
 
-from credentials.proxy.redaction import Echoed, Forms, Looking, Masking
+from credentials.proxy.redaction import (
+    InspectingFilter,
+    MaskingFilter,
+    SecretEchoedError,
+    SecretForms,
+)
 from events.models import Event
 from tests.credentials.proxy.conftest import KEY
 
@@ -18,9 +23,9 @@ SECRET = 's3cr3t/+=ünd &"more"_0123456789'
 
 
 def masked(data: bytes, size: int, secret: str = SECRET) -> bytes:
-    masking = Masking(Forms([secret]))
+    masking = MaskingFilter(SecretForms([secret]))
     pieces = [masking.feed(data[at : at + size]) for at in range(0, len(data), size)]
-    return b"".join([*pieces, masking.rest()])
+    return b"".join([*pieces, masking.flush()])
 
 
 def written(form: str) -> bytes:
@@ -58,7 +63,7 @@ def test_what_only_begins_like_it_passes(size):
 
 
 def test_nothing_waits_that_cannot_be_a_beginning():
-    assert Masking(Forms(["zzzzzzzzzz"])).feed(b"data: 1\n\n") == b"data: 1\n\n"
+    assert MaskingFilter(SecretForms(["zzzzzzzzzz"])).feed(b"data: 1\n\n") == b"data: 1\n\n"
 
 
 def test_a_short_secret_is_not_looked_for():
@@ -69,11 +74,15 @@ def test_a_short_secret_is_not_looked_for():
 def test_a_compressed_body_passes_unless_it_holds_one(encoding):
     squeeze = gzip.compress if encoding == "gzip" else zlib.compress
     for text, found in ((b"nothing " * 1000, False), (b"x" * 5000 + SECRET.encode(), True)):
-        looking, data, passed = Looking(Forms([SECRET]), encoding), squeeze(text), b""
+        looking, data, passed = (
+            InspectingFilter(SecretForms([SECRET]), encoding),
+            squeeze(text),
+            b"",
+        )
         try:
             for at in range(0, len(data), 10):
                 passed += looking.feed(data[at : at + 10])
-        except Echoed:
+        except SecretEchoedError:
             assert found
             assert len(passed) < len(data)
         else:
@@ -81,8 +90,10 @@ def test_a_compressed_body_passes_unless_it_holds_one(encoding):
 
 
 def test_what_is_not_in_its_encoding_does_not_pass():
-    with pytest.raises(Echoed):
-        Looking(Forms([SECRET]), "gzip").feed(b"plain text with it: " + SECRET.encode())
+    with pytest.raises(SecretEchoedError):
+        InspectingFilter(SecretForms([SECRET]), "gzip").feed(
+            b"plain text with it: " + SECRET.encode()
+        )
 
 
 @pytest.mark.parametrize("form", ["plain", "base64", "percent", "header", "chunks"])

@@ -33,7 +33,7 @@ def test_a_401_is_tried_once_more_with_a_new_token(user, grant, provider):
 
 def test_a_401_that_stays_is_passed_on_and_wears_nothing_out(user, grant, provider):
     row = grant(expires_at=FUTURE)
-    provider.grants.alive = lambda token: False
+    provider.grants.is_alive = lambda token: False
     statuses = [user.get(f"/v1/proxy/credential/{row.id}/me").status for _ in range(3)]
     assert statuses == [401, 401, 401]
     assert len(provider.calls) == 1
@@ -42,7 +42,7 @@ def test_a_401_that_stays_is_passed_on_and_wears_nothing_out(user, grant, provid
 @pytest.mark.parametrize("mode", ["503_before", "invalid_client"])
 def test_a_401_forces_no_refresh_while_an_earlier_one_has_to_rest(user, grant, provider, mode):
     row = grant(expires_at=FUTURE)
-    provider.grants.alive = lambda token: False
+    provider.grants.is_alive = lambda token: False
     provider.mode = mode
     statuses = [user.get(f"/v1/proxy/credential/{row.id}/me").status for _ in range(4)]
     assert statuses == [401] * 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from credentials.proxy.path_rules import names_another_method
+from credentials.proxy.path_rules import overrides_method
 from credentials.proxy.policy import policy_set
 from tests.credentials.proxy.conftest import KEY
 from tests.factories import TESTER, make_credential
@@ -25,7 +25,7 @@ from tests.factories import TESTER, make_credential
     ],
 )
 def test_a_parameter_that_names_another_method_is_seen(query, does):
-    assert names_another_method("POST", query) is does
+    assert overrides_method("POST", query) is does
 
 
 def test_a_parameter_does_not_change_the_method(caller, path, row, account, upstream):

@@ -118,7 +118,7 @@ def signed(account, authority, monkeypatch):
     """What Binance and NetSuite were sent, and a caller who asks them."""
     hosts = ("api.binance.com", "1234567.suitetalk.api.netsuite.com")
     with upstreams(authority, monkeypatch, *hosts) as found:
-        yield Caller(client.default_client(), make_token(account)), *found.values()
+        yield Caller(client.get_default_client(), make_token(account)), *found.values()
 
 
 @each

@@ -15,8 +15,8 @@ import pytest
 from django.db import connection
 
 from events.models import Event
-from tests.credentials.proxy.serving import Serving
-from tests.credentials.proxy.wire import exchange, read_to_end, request
+from tests.credentials.proxy.serving import ServerProcess
+from tests.credentials.proxy.wire import build_request, exchange, read_to_end
 from tests.factories import make_account, make_credential, make_token
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -26,9 +26,9 @@ BIG = int(os.environ.get("PROXY_BODY_MIB", "64")) * MIB
 
 
 @pytest.fixture
-def own(upstream: Any, settings: Any) -> Iterator[Serving]:
+def own(upstream: Any, settings: Any) -> Iterator[ServerProcess]:
     """A server of the test's own: nobody used it before, and nobody will after."""
-    with Serving(settings, str(connection.settings_dict["NAME"])) as serving:
+    with ServerProcess(settings, str(connection.settings_dict["NAME"])) as serving:
         yield serving
 
 
@@ -45,7 +45,7 @@ def token(upstream: Any, transactional_db: None) -> str:
 def test_a_provider_that_breaks_off_looks_broken(served, token, framing, how, version):
     target = f"/proxy/upstream/broken?framing={framing}&how={how}"
     with served.connect() as sock:
-        answer = exchange(sock, request("GET", target, token, version=version))
+        answer = exchange(sock, build_request("GET", target, token, version=version))
     assert answer.status == 200
     assert not answer.looks_whole, answer
 
@@ -54,7 +54,7 @@ def test_a_provider_that_breaks_off_looks_broken(served, token, framing, how, ve
 def test_a_killed_server_looks_broken(own, token, framing):
     route = "download?size=1000000000" if framing == "length" else "dripping"
     with own.connect() as sock:
-        sock.sendall(request("GET", f"/proxy/upstream/{route}", token))
+        sock.sendall(build_request("GET", f"/proxy/upstream/{route}", token))
         found = b""
         while b"\r\n\r\n" not in found:
             found += sock.recv(1000)
@@ -69,7 +69,7 @@ def test_a_caller_who_goes_ends_the_providers_work(served, token, upstream):
     for route, told in (("silent", upstream.asked), ("dripping", None)):
         upstream.gone.clear()
         with served.connect() as sock:
-            sock.sendall(request("GET", f"/proxy/upstream/{route}", token))
+            sock.sendall(build_request("GET", f"/proxy/upstream/{route}", token))
             if told:
                 assert told.wait(10)
             else:
@@ -81,7 +81,7 @@ def test_a_caller_who_goes_ends_the_providers_work(served, token, upstream):
 def test_an_upload_that_breaks_off_does_not_look_whole(served, token, upstream, framing):
     chunk = b"186a0\r\n" + b"x" * 100_000
     with served.connect() as sock:
-        sock.sendall(request("POST", "/proxy/upstream/upload", token, framing) + chunk)
+        sock.sendall(build_request("POST", "/proxy/upstream/upload", token, framing) + chunk)
         time.sleep(0.5)
         assert [seen.target for seen in upstream.seen] == ["/upload"]
     time.sleep(0.5)
@@ -91,14 +91,14 @@ def test_an_upload_that_breaks_off_does_not_look_whole(served, token, upstream, 
 def test_two_servers_keep_to_one_limit(upstream, settings, transactional_db):
     account = make_account()
     make_credential(account, {"properties": {"kind": "upslow_key", "key": "k" * 20}})
-    told = request("GET", "/proxy/upslow/status?code=200", make_token(account))
+    told = build_request("GET", "/proxy/upslow/status?code=200", make_token(account))
     name = str(connection.settings_dict["NAME"])
 
-    def ask(server: Serving) -> int:
+    def ask(server: ServerProcess) -> int:
         with server.connect() as sock:
             return exchange(sock, told).status
 
-    starting = Serving(settings, name), Serving(settings, name)
+    starting = ServerProcess(settings, name), ServerProcess(settings, name)
     with starting[0] as one, starting[1] as other, ThreadPoolExecutor(8) as pool:
         statuses = list(pool.map(ask, [one, other] * 8))
     assert set(statuses) == {200, 429}
@@ -208,7 +208,7 @@ def test_a_request_that_is_none_is_refused_in_json(served):
 )
 def test_no_target_leads_elsewhere(served, token, upstream, target):
     with served.connect() as sock:
-        answer = exchange(sock, request("GET", target, token))
+        answer = exchange(sock, build_request("GET", target, token))
     assert answer.status in {400, 404}
     assert upstream.seen == []
 
@@ -216,23 +216,23 @@ def test_no_target_leads_elsewhere(served, token, upstream, target):
 def test_the_target_is_kept_byte_for_byte(served, token, upstream):
     target = "/a;b=1/%C3%A9/~x'(y)?q=%zz&&a+b=%2F..%2f&=#".rstrip("#")
     with served.connect() as sock:
-        exchange(sock, request("GET", f"/proxy/upstream{target}", token))
+        exchange(sock, build_request("GET", f"/proxy/upstream{target}", token))
     assert [seen.target for seen in upstream.seen] == [target]
 
 
 def test_metrics_are_for_this_machine(own, token):
     _get(own, token, "/proxy/upstream/status?code=200")
     with own.connect() as sock:
-        text = exchange(sock, request("GET", "/metrics", token)).body.decode()
+        text = exchange(sock, build_request("GET", "/metrics", token)).body.decode()
     assert (
         'latchkey_proxy_requests_total{method="GET",provider="upstream",status="200"} 1.0' in text
     )
     with own.connect() as sock:
-        forwarded = request("GET", "/metrics", token, "X-Forwarded-For: 192.0.2.1")
+        forwarded = build_request("GET", "/metrics", token, "X-Forwarded-For: 192.0.2.1")
         assert exchange(sock, forwarded).status == 404
 
 
-def _get(served: Serving, token: str, target: str) -> int:
+def _get(served: ServerProcess, token: str, target: str) -> int:
     asked = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
     asked.request("GET", target, headers={"Authorization": f"Bearer {token}"})
     answer = asked.getresponse()

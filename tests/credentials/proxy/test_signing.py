@@ -96,11 +96,11 @@ def test_one_half_alone_signs_nothing(trader, account, binance):
 
 def test_oauth1_as_in_its_standard():
     """The parameters and the base string of RFC 5849 §3.4.1.1, with HMAC-SHA256 over it."""
-    keys = signing.OAuth1(
+    keys = signing.OAuth1Keys(
         "9djdj82h48djs9d2", "j49sk3j29djd", "kkk9d7dh3k39sjv7", "dh893hdasih9", "1"
     )
     url = "https://example.com/request?b5=%3D%253D&a3=a&c%40=&a2=r%20b"
-    made = signing.oauth1(keys, "get", url, nonce="7d8f3e4a", timestamp=137131201)
+    made = signing.sign_oauth1_request(keys, "get", url, nonce="7d8f3e4a", timestamp=137131201)
     base = (
         "GET&https%3A%2F%2Fexample.com%2Frequest&a2%3Dr%2520b%26a3%3Da%26b5%3D%253D%25253D%26c%2540"
         "%3D%26oauth_consumer_key%3D9djdj82h48djs9d2%26oauth_nonce%3D7d8f3e4a%26"
@@ -128,7 +128,7 @@ def test_netsuites_tokens_sign(account, authority, monkeypatch):
                 "oauth_app_id": str(app.id),
             },
         )
-        user = Caller(client.default_client(), make_token(account))
+        user = Caller(client.get_default_client(), make_token(account))
         assert user.get("/proxy/netsuite/services/rest/record/v1/customer?limit=1").status == 200
         sent = found[host].requests[0].headers["authorization"]
     assert sent.startswith('OAuth realm="1234567_SB1", ')

@@ -14,7 +14,7 @@ from django.db import connection
 
 from credentials.models import Credential
 from events.models import Event
-from tests.credentials.proxy.serving import Serving
+from tests.credentials.proxy.serving import ServerProcess
 from tests.factories import make_token
 
 pytestmark = [
@@ -30,7 +30,7 @@ Asking = Callable[[Credential], list[tuple[int, Any]]]
 def all_ask(provider: Any, settings: Any, account: Any) -> Iterator[Asking]:
     """All callers at once: what each got."""
     token = make_token(account)
-    with Serving(settings, str(connection.settings_dict["NAME"])) as served:
+    with ServerProcess(settings, str(connection.settings_dict["NAME"])) as served:
 
         def ask(path: str) -> tuple[int, Any]:
             asked = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
@@ -62,7 +62,7 @@ def test_all_get_the_answer_after_one_refresh(all_ask, revoked, provider):
 
 def test_a_401_that_stays_is_everybodys_after_one_refresh(all_ask, revoked, provider):
     provider.delay = 0.3
-    provider.grants.alive = lambda token: False
+    provider.grants.is_alive = lambda token: False
     for _ in range(2):
         assert Counter(status for status, _ in all_ask(revoked)) == {401: CALLERS}
     assert len(provider.calls) == 1

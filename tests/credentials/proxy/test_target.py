@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from common.errors import BadRequest, NotFound, TargetTooLong
-from credentials.proxy.target import check_path, decoded, parse
+from common.errors import BadRequestError, NotFoundError, UriTooLongError
+from credentials.proxy.target import check_path, decode_fully, parse_target
 
 
 def test_the_parts_are_as_they_were_written():
-    target = parse("/proxy/openai/v1/files%20x;a?b=%zz&c=/../d")
+    target = parse_target("/proxy/openai/v1/files%20x;a?b=%zz&c=/../d")
     assert (target.prefix, target.service, target.id) == ("/proxy/openai", "openai", None)
     assert (target.path, target.query) == ("/v1/files%20x;a", "b=%zz&c=/../d")
 
@@ -24,7 +24,7 @@ def test_the_parts_are_as_they_were_written():
     ],
 )
 def test_path_and_query_may_be_absent(raw, path, query):
-    target = parse(raw)
+    target = parse_target(raw)
     assert (target.path, target.query) == (path, query)
 
 
@@ -46,22 +46,22 @@ def test_path_and_query_may_be_absent(raw, path, query):
     ],
 )
 def test_what_two_servers_read_in_two_ways_is_refused(raw):
-    with pytest.raises(BadRequest):
-        parse(raw)
+    with pytest.raises(BadRequestError):
+        parse_target(raw)
 
 
 @pytest.mark.parametrize(
     "raw", ["/", "/proxy", "/proxy/", "/v1/proxy/credential/", "/v1/proxy/x/y", "/PROXY/a/b", "/v1"]
 )
 def test_another_route_is_not_there(raw):
-    with pytest.raises(NotFound):
-        parse(raw)
+    with pytest.raises(NotFoundError):
+        parse_target(raw)
 
 
 def test_a_target_is_bounded():
-    parse("/proxy/a/" + "x" * 4087)
-    with pytest.raises(TargetTooLong):
-        parse("/proxy/a/" + "x" * 4088)
+    parse_target("/proxy/a/" + "x" * 4087)
+    with pytest.raises(UriTooLongError):
+        parse_target("/proxy/a/" + "x" * 4088)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_plain_paths_pass(path):
     ],
 )
 def test_paths_that_servers_do_not_read_alike_are_refused(path):
-    with pytest.raises(BadRequest):
+    with pytest.raises(BadRequestError):
         check_path(path)
 
 
@@ -108,9 +108,9 @@ ALL = frozenset({"encoded_slash", "encoded_backslash", "encoded_dot", "empty_seg
     "path", ["/../a", "/%2e%2e/a", "/a%2f..%2fb", "/a%5c..%5cb", "/%252e%252e;/"]
 )
 def test_dot_segments_are_never_allowed(path):
-    with pytest.raises(BadRequest):
+    with pytest.raises(BadRequestError):
         check_path(path, ALL)
 
 
 def test_decoding_goes_to_the_ground():
-    assert decoded("/%2561%2562/%63") == "/ab/c"
+    assert decode_fully("/%2561%2562/%63") == "/ab/c"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from accounts import token_format
-from tests.credentials.proxy.conftest import KEY, basic
+from tests.credentials.proxy.conftest import KEY, basic_auth_header
 from tests.factories import make_token
 
 
 @pytest.mark.parametrize("place", ["username", "password", "bearer"])
 def test_any_of_these_places_will_do(caller, path, upstream, place):
     headers = {
-        "username": basic(caller.token),
-        "password": basic("anything", caller.token),
+        "username": basic_auth_header(caller.token),
+        "password": basic_auth_header("anything", caller.token),
         "bearer": {"Authorization": f"bEARER {caller.token}"},
     }[place]
     assert caller.get(f"{path}/x", bearer=False, headers=headers).status == 200
@@ -59,7 +59,7 @@ def test_two_places_are_refused(caller, keep, upstream, more):
 
 
 def test_both_halves_of_basic_are_two_places(caller, path):
-    headers = basic(caller.token, caller.token)
+    headers = basic_auth_header(caller.token, caller.token)
     assert caller.get(f"{path}/x", bearer=False, headers=headers).status == 400
 
 
@@ -76,7 +76,7 @@ def test_a_token_in_the_target_is_refused(caller, path, upstream):
         {"Authorization": "Basic !!!"},
         {"Authorization": "Basic eDp5"},
         {"Cookie": "sessionid=x"},
-        {"Authorization": f"Bearer {token_format.new(token_format.TOKEN)}"},
+        {"Authorization": f"Bearer {token_format.generate_token(token_format.TOKEN_PREFIX)}"},
     ],
     ids=["none", "form", "base64", "no token in it", "cookie", "unknown"],
 )

@@ -10,7 +10,7 @@ from django.db import OperationalError
 
 from credentials.models import CredentialUse
 from events.models import Event
-from tests.credentials.proxy.conftest import KEY, basic
+from tests.credentials.proxy.conftest import KEY, basic_auth_header
 from tests.factories import make_account, make_token
 
 
@@ -258,7 +258,9 @@ def test_a_use_takes_four_statements(caller, path, django_assert_num_queries):
 
 
 def test_the_shape_of_basic(caller, path, upstream):
-    assert caller.get(f"{path}/x", bearer=False, headers=basic(caller.token)).status == 200
+    assert (
+        caller.get(f"{path}/x", bearer=False, headers=basic_auth_header(caller.token)).status == 200
+    )
     assert upstream.seen[0].headers["authorization"] == f"Bearer {KEY}"
 
 

@@ -7,10 +7,10 @@ import socket
 
 import pytest
 
-from common.errors import Invalid
+from common.errors import InvalidInputError
 from credentials.services.custom_providers import custom_provider_create
 from egress.client import Client
-from providers.registry import registry
+from providers.registry import get_registry
 from tests.credentials.proxy.conftest import KEY, Caller
 from tests.credentials.proxy.files import provider_file
 from tests.factories import TESTER, make_credential, make_token
@@ -36,7 +36,7 @@ INSIDE = {
 
 @pytest.mark.parametrize("name", INSIDE)
 def test_a_bad_address_is_no_custom_services(account, name):
-    with pytest.raises(Invalid):
+    with pytest.raises(InvalidInputError):
         custom_provider_create(
             account_id=account.id, actor=TESTER, name="inside", base_url=INSIDE[name]
         )
@@ -48,7 +48,7 @@ def far(account, upstream, settings, tmp_path):
     bearer = {"in": "header", "values": {"Authorization": "Bearer {key}"}}
     document = provider_file("far", "https://api.far.example", bearer)
     (tmp_path / "upstream" / "far.json").write_text(json.dumps(document))
-    registry.cache_clear()
+    get_registry.cache_clear()
     make_credential(account, {"properties": {"kind": "far_key", "key": KEY}})
     return make_token(account)
 

@@ -10,21 +10,21 @@ from typing import Any
 import pytest
 
 from common.actors import Principal
-from common.errors import TooMany
+from common.errors import TooManyRequestsError
 from credentials.proxy import provider_limits
 from credentials.proxy.limits import Rate
 from credentials.proxy.models import Window
 from credentials.proxy.policy import policy_set
-from credentials.proxy.provider_limits import free_in, take_all
-from credentials.proxy.resolve import choose
-from credentials.proxy.target import parse
+from credentials.proxy.provider_limits import consume_provider_limits, parts_until_free
+from credentials.proxy.resolve import resolve_credential
+from credentials.proxy.target import parse_target
 from events.models import Event
 from tests.factories import TESTER
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provider_limits, "PATIENCE", 0)
+    monkeypatch.setattr(provider_limits, "MAX_WAIT_SECONDS", 0)
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ def taken(row: Any, settings: Any, impatient: None) -> Callable[..., bool]:
     def one(at: int, *rates: Rate) -> bool:
         settings.CLOCK_SHIFT_SECONDS = at
         try:
-            take_all(row.id, rates)
-        except TooMany:
+            consume_provider_limits(row.id, rates)
+        except TooManyRequestsError:
             return False
         return True
 
@@ -65,14 +65,14 @@ def test_no_interval_has_more_than_the_provider_allows(taken, seed):
 
 def test_retry_after_is_when_one_more_fits(row, settings, impatient):
     for _ in range(2):
-        take_all(row.id, [Rate(2, 900)])
-    with pytest.raises(TooMany) as refused:
-        take_all(row.id, [Rate(2, 900)])
+        consume_provider_limits(row.id, [Rate(2, 900)])
+    with pytest.raises(TooManyRequestsError) as refused:
+        consume_provider_limits(row.id, [Rate(2, 900)])
     assert refused.value.extra == {"code": "provider_rate_limited"}
     wait = refused.value.retry_after or 0
     assert 900 <= wait <= 1001
     settings.CLOCK_SHIFT_SECONDS = wait
-    take_all(row.id, [Rate(2, 900)])
+    consume_provider_limits(row.id, [Rate(2, 900)])
 
 
 def test_several_windows_hold_at_once(taken):
@@ -85,7 +85,7 @@ def test_several_windows_hold_at_once(taken):
 
 def test_each_credential_has_its_own(taken, keep):
     assert [taken(0, Rate(1, 900)) for _ in range(2)] == [True, False]
-    take_all(keep(key="another_key_0123456789").id, [Rate(1, 900)])
+    consume_provider_limits(keep(key="another_key_0123456789").id, [Rate(1, 900)])
 
 
 def test_it_goes_with_its_credential(taken, row):
@@ -114,7 +114,9 @@ def test_a_clock_that_goes_back_gives_nothing_back(taken):
 def test_how_long_it_takes(now, used, free):
     """Of three in nine ninths; the newest slot is 100 or, at 105, the one that was used last."""
     slot = 100 + max(used)
-    assert free_in(3, slot, now, [used.get(at, 0) for at in range(10)]) == pytest.approx(free)
+    assert parts_until_free(3, slot, now, [used.get(at, 0) for at in range(10)]) == pytest.approx(
+        free
+    )
 
 
 def test_who_is_a_little_early_waits(row, monkeypatch):
@@ -123,7 +125,7 @@ def test_who_is_a_little_early_waits(row, monkeypatch):
     monkeypatch.setattr(provider_limits, "_taken", lambda *_: next(answers))
     monkeypatch.setattr(provider_limits, "_wait", lambda *_: 0.5)
     monkeypatch.setattr(provider_limits, "sleep", slept.append)
-    take_all(row.id, [Rate(1, 1)])
+    consume_provider_limits(row.id, [Rate(1, 1)])
     assert slept == [0.5, 0.5]
 
 
@@ -176,4 +178,4 @@ def chosen(row: Any) -> Any:
         bearer_id=uuid.uuid4(),
         is_session=False,
     )
-    return choose(parse(f"/v1/proxy/credential/{row.id}/x"), who)
+    return resolve_credential(parse_target(f"/v1/proxy/credential/{row.id}/x"), who)

@@ -20,19 +20,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qs, urlsplit
 
-PIECE = b"0123456789abcdef" * 4096
+CHUNK = b"0123456789abcdef" * 4096
 
 
-class Seen(NamedTuple):
+class RecordedRequest(NamedTuple):
     method: str
     target: str
     headers: dict[str, str]
     body: bytes
 
 
-class Handler(BaseHTTPRequestHandler):
+class UpstreamHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: Server
+    server: UpstreamServer
 
     def handle_any(self) -> None:
         parts = urlsplit(self.path)
@@ -41,7 +41,7 @@ class Handler(BaseHTTPRequestHandler):
         answer = getattr(self, f"do_{route}", None) or self.do_echo
         body = b"" if route == "upload" else b"".join(self._pieces())
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self.server.seen.append(Seen(self.command, self.path, headers, body))
+        self.server.requests.append(RecordedRequest(self.command, self.path, headers, body))
         with contextlib.suppress(OSError):
             answer(query)
 
@@ -49,7 +49,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_echo(self, query: dict[str, str]) -> None:
         """What came in, in JSON."""
-        seen = self.server.seen[-1]
+        seen = self.server.requests[-1]
         document = {**seen._asdict(), "body": seen.body.decode("latin-1")}
         self._whole(json.dumps(document).encode(), "Content-Type: application/json")
 
@@ -106,15 +106,15 @@ class Handler(BaseHTTPRequestHandler):
         self._chunked(events(), "Content-Type: text/event-stream")
 
     def do_slow(self, query: dict[str, str]) -> None:
-        self.server.over.wait(float(query.get("seconds", "1")))
+        self.server.shutting_down.wait(float(query.get("seconds", "1")))
         self._whole(b"at last")
 
     def do_download(self, query: dict[str, str]) -> None:
         size = int(query["size"])
         self._head(f"Content-Length: {size}")
         while size > 0:
-            self.wfile.write(PIECE[:size])
-            size -= len(PIECE)
+            self.wfile.write(CHUNK[:size])
+            size -= len(CHUNK)
 
     def do_upload(self, query: dict[str, str]) -> None:
         digest, size = hashlib.sha256(), 0
@@ -144,17 +144,17 @@ class Handler(BaseHTTPRequestHandler):
         """Bytes until the other side goes; `gone` is set then."""
         self._head("Transfer-Encoding: chunked")
         try:
-            while not self.server.over.wait(0.05):
+            while not self.server.shutting_down.wait(0.05):
                 self.wfile.write(b"1\r\nx\r\n")
         finally:
-            self.server.gone.set()
+            self.server.client_disconnected.set()
 
     def do_silent(self, query: dict[str, str]) -> None:
         """Nothing, until the other side goes."""
-        self.server.asked.set()
+        self.server.request_received.set()
         self.connection.settimeout(30)
         if not self.connection.recv(1):
-            self.server.gone.set()
+            self.server.client_disconnected.set()
         self.close_connection = True
 
     def _pieces(self) -> Iterator[bytes]:
@@ -196,23 +196,25 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-class Server(ThreadingHTTPServer):
+class UpstreamServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, handler: type[Handler] = Handler) -> None:
+    def __init__(self, handler: type[UpstreamHandler] = UpstreamHandler) -> None:
         super().__init__(("127.0.0.1", 0), handler)
-        self.seen: list[Seen] = []
+        self.requests: list[RecordedRequest] = []
         self.uploaded: list[int] = []
         self.connections = 0
-        self.over, self.gone, self.asked = (threading.Event() for _ in range(3))
+        self.shutting_down, self.client_disconnected, self.request_received = (
+            threading.Event() for _ in range(3)
+        )
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """What was asked, and by how many connections."""
-        self.seen.clear()
+        self.requests.clear()
         self.uploaded.clear()
         self.connections = 0
-        for event in (self.over, self.gone, self.asked):
+        for event in (self.shutting_down, self.client_disconnected, self.request_received):
             event.clear()
 
     @property
@@ -232,13 +234,13 @@ class Server(ThreadingHTTPServer):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.over.set()
+        self.shutting_down.set()
         self.shutdown()
         self.server_close()
 
 
 def main() -> None:
-    with Server() as server:
+    with UpstreamServer() as server:
         print(server.port, flush=True)  # noqa: T201 - its caller reads it
         sys.stdin.read()
 

@@ -7,7 +7,7 @@ import socket
 from typing import NamedTuple
 
 
-class Wire(NamedTuple):
+class WireResponse(NamedTuple):
     """`end`: fin or reset. `head` and `body` as they came, chunks included."""
 
     head: bytes
@@ -35,7 +35,7 @@ class Wire(NamedTuple):
         return True
 
 
-def exchange(sock: socket.socket, *pieces: bytes, timeout: float = 30) -> Wire:
+def exchange(sock: socket.socket, *pieces: bytes, timeout: float = 30) -> WireResponse:
     """Send, and read until the other side ends the connection."""
     sock.settimeout(timeout)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -44,7 +44,7 @@ def exchange(sock: socket.socket, *pieces: bytes, timeout: float = 30) -> Wire:
     return read_to_end(sock)
 
 
-def read_to_end(sock: socket.socket, found: bytes = b"") -> Wire:
+def read_to_end(sock: socket.socket, found: bytes = b"") -> WireResponse:
     end = "fin"
     try:
         while data := sock.recv(65_536):
@@ -52,10 +52,10 @@ def read_to_end(sock: socket.socket, found: bytes = b"") -> Wire:
     except ConnectionResetError:
         end = "reset"
     head, _, body = found.partition(b"\r\n\r\n")
-    return Wire(head, body, end)
+    return WireResponse(head, body, end)
 
 
-def request(
+def build_request(
     method: str, target: str, token: str, *more: str, version: str = "1.1", close: bool = True
 ) -> bytes:
     lines = [

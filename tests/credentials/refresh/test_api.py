@@ -7,8 +7,14 @@ from django.db import OperationalError
 
 from credentials.models import Credential, CredentialUse
 from events.models import Event
-from tests.api import Api
-from tests.factories import linear_body, make_app, make_credential, make_token, stripe_body
+from tests.api import ApiClient
+from tests.factories import (
+    make_app,
+    make_credential,
+    make_linear_body,
+    make_stripe_body,
+    make_token,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -19,7 +25,7 @@ def test_a_token_is_handed_out(provider, grant, api):
     assert answer.status_code == 200
     assert answer["Cache-Control"] == "no-store"
     found = answer.json()
-    assert provider.grants.alive(found["access_token"])
+    assert provider.grants.is_alive(found["access_token"])
     assert found["token_type"] == "Bearer"
     assert found["expires_at"] == api.get(f"/v1/credentials/{row.id}").json()["expires_at"]
 
@@ -48,7 +54,7 @@ def test_a_token_whose_trail_cannot_be_written_stays_here(provider, grant, api, 
     def full(**_: object) -> None:
         raise OperationalError("the disk is full")
 
-    monkeypatch.setattr("credentials.refresh.issue_token.record", full)
+    monkeypatch.setattr("credentials.refresh.issue_token.record_event", full)
     answer = api.post(f"/v1/credentials/{row.id}/token")
     assert answer.status_code == 503
     assert "access_token" not in answer.json()
@@ -101,7 +107,7 @@ def test_a_refresh_under_way_is_shown(provider, grant, api):
 
 @pytest.mark.parametrize("call", ["token", "refresh"])
 def test_kinds_without_tokens_say_so(account, api, call):
-    row = make_credential(account, stripe_body())
+    row = make_credential(account, make_stripe_body())
     answer = api.post(f"/v1/credentials/{row.id}/{call}")
     assert (answer.status_code, answer.json()["code"]) == (409, "not_refreshable")
 
@@ -115,7 +121,7 @@ def test_a_token_that_never_ends_is_handed_out(account, api):
 
 
 def test_a_grant_without_a_refresh_token_is_used_to_its_end(account, api):
-    body = linear_body(make_app(account), properties={"expires_at": "2099-01-01T00:00:00Z"})
+    body = make_linear_body(make_app(account), properties={"expires_at": "2099-01-01T00:00:00Z"})
     del body["properties"]["refresh_token"]
     row = make_credential(account, body)
     assert api.post(f"/v1/credentials/{row.id}/token").status_code == 200
@@ -126,9 +132,9 @@ def test_a_grant_without_a_refresh_token_is_used_to_its_end(account, api):
 @pytest.mark.parametrize("call", ["token", "refresh"])
 def test_the_scope_is_use(account, provider, grant, call):
     row = grant()
-    reader = Api(make_token(account, "credentials:read", "credentials:write"))
+    reader = ApiClient(make_token(account, "credentials:read", "credentials:write"))
     assert reader.post(f"/v1/credentials/{row.id}/{call}").status_code == 403
-    user = Api(make_token(account, "credentials:use"))
+    user = ApiClient(make_token(account, "credentials:use"))
     assert user.post(f"/v1/credentials/{row.id}/{call}").status_code == 200
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from common.errors import Conflict, NotFound
+from common.errors import ConflictError, NotFoundError
 from credentials.models import Credential, Revocation
-from credentials.refresh import fresh_token
-from credentials.refresh.types import opened
+from credentials.refresh import get_fresh_token
+from credentials.refresh.types import decrypt_secrets
 from credentials.services.crud import credential_delete, credential_import, credential_update
 from oauth_apps.models import OAuthApp
 from tests.factories import TESTER
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def ask(row: Credential, **more):
-    return fresh_token(account_id=row.account_id, id=row.id, actor=TESTER, **more)
+    return get_fresh_token(account_id=row.account_id, id=row.id, actor=TESTER, **more)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_deleted_credential_is_gone_and_its_new_tokens_are_revoked(provider, g
     row = grant()
     delete = lambda: credential_delete(account_id=row.account_id, id=row.id, actor=TESTER)  # noqa: E731
     meanwhile(delete)
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         ask(row)
     assert provider.grants.families["ann"].current in revoked_tokens()
 
@@ -74,7 +74,10 @@ def test_a_newer_import_wins_and_the_late_answer_is_revoked(provider, grant, mea
 
     meanwhile(connect)
     assert ask(row).access_token.expose() == newer["access_token"]
-    assert opened(Credential.objects.get(id=row.id))["refresh_token"] == newer["refresh_token"]
+    assert (
+        decrypt_secrets(Credential.objects.get(id=row.id))["refresh_token"]
+        == newer["refresh_token"]
+    )
     assert revoked_tokens() == [old.current]
 
 
@@ -98,14 +101,14 @@ def test_where_replaced_tokens_are_honoured_a_late_answer_is_not_revoked(
 def test_a_newer_import_heals_what_needs_its_user(provider, grant, app):
     row = grant()
     provider.modes.append("invalid_grant")
-    with pytest.raises(Conflict):
+    with pytest.raises(ConflictError):
         ask(row)
     newer = provider.grants.authorize("ann")
     credential_import(account_id=row.account_id, actor=TESTER, body=body(app, **newer))
     after = Credential.objects.get(id=row.id)
     assert (after.refresh_state, after.refresh_error, after.generation) == ("active", "", 1)
     assert after.refresh_next_at is not None
-    assert provider.grants.alive(ask(row).access_token.expose())
+    assert provider.grants.is_alive(ask(row).access_token.expose())
 
 
 def test_a_refusal_of_a_grant_that_was_replaced_meanwhile_is_no_refusal(
@@ -137,17 +140,17 @@ def test_last_nights_file_changes_nothing_after_any_number_of_refreshes(provider
         ask(row, force=True)
         outcome = credential_import(account_id=row.account_id, actor=TESTER, body=file)
         assert outcome.result == "unchanged"
-    assert provider.grants.alive(ask(row, force=True).access_token.expose())
+    assert provider.grants.is_alive(ask(row, force=True).access_token.expose())
 
 
 def test_a_token_that_was_read_out_and_comes_back_late_changes_nothing(provider, grant, app):
     row = grant()
     ask(row)
-    read_out = opened(Credential.objects.get(id=row.id))
+    read_out = decrypt_secrets(Credential.objects.get(id=row.id))
     ask(row, force=True)
     outcome = credential_import(account_id=row.account_id, actor=TESTER, body=body(app, **read_out))
     assert outcome.result == "unchanged"
-    assert provider.grants.alive(ask(row, force=True).access_token.expose())
+    assert provider.grants.is_alive(ask(row, force=True).access_token.expose())
 
 
 def test_what_else_is_changed_meanwhile_stays(provider, grant, meanwhile):

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from common.errors import Conflict, Unavailable
+from common.errors import ConflictError, ServiceUnavailableError
 from credentials.models import AppPause, Credential
-from credentials.refresh import fresh_token
+from credentials.refresh import get_fresh_token
 from events.models import Event
 from oauth_apps.services import oauth_app_update
 from tests.factories import TESTER, make_credential
-from tests.fakes.provider import LOSING
+from tests.fakes.provider import TOKEN_LOSING_MODES
 
 pytestmark = pytest.mark.django_db
 
 
 def ask(row: Credential, **more):
-    return fresh_token(account_id=row.account_id, id=row.id, actor=TESTER, **more)
+    return get_fresh_token(account_id=row.account_id, id=row.id, actor=TESTER, **more)
 
 
 def refused(row: Credential, **more) -> tuple[str, Credential]:
     """The code of the refusal, and the row after it."""
-    with pytest.raises((Conflict, Unavailable)) as caught:
+    with pytest.raises((ConflictError, ServiceUnavailableError)) as caught:
         ask(row, **more)
     return caught.value.extra["code"], Credential.objects.get(id=row.id)
 
@@ -34,7 +34,7 @@ def free(row: Credential) -> None:
 def test_an_expired_token_is_refreshed(provider, grant):
     row = grant()
     fresh = ask(row)
-    assert provider.grants.alive(fresh.access_token.expose())
+    assert provider.grants.is_alive(fresh.access_token.expose())
     assert len(provider.calls) == 1
 
 
@@ -79,7 +79,7 @@ def test_an_answer_without_a_refresh_token_keeps_the_old_one(provider, grant, mo
 def test_odd_answers_are_taken(provider, grant, mode):
     row = grant()
     provider.modes.append(mode)
-    assert provider.grants.alive(ask(row).access_token.expose())
+    assert provider.grants.is_alive(ask(row).access_token.expose())
 
 
 @pytest.mark.parametrize("mode", ["expires_missing", "expires_null"])
@@ -147,14 +147,14 @@ def test_an_outage_changes_no_grant_and_is_tried_again(provider, grant, mode):
     assert (after.refresh_state, after.refresh_failures, after.generation) == ("active", 1, 0)
     assert after.lease_until is None
     free(row)
-    assert provider.grants.alive(ask(row).access_token.expose())
+    assert provider.grants.is_alive(ask(row).access_token.expose())
 
 
 def test_while_it_backs_off_the_provider_is_left_alone(provider, grant):
     row = grant()
     provider.modes.append("429_seconds")
     refused(row)
-    with pytest.raises(Unavailable) as caught:
+    with pytest.raises(ServiceUnavailableError) as caught:
         ask(row)
     assert caught.value.retry_after in {28, 29, 30}
     assert len(provider.calls) == 1
@@ -166,12 +166,12 @@ def test_while_it_backs_off_the_provider_is_left_alone(provider, grant):
 def test_retry_after_is_honoured_up_to_an_hour(provider, grant, mode, least, most):
     row = grant()
     provider.modes.append(mode)
-    with pytest.raises(Unavailable) as caught:
+    with pytest.raises(ServiceUnavailableError) as caught:
         ask(row)
     assert least <= caught.value.retry_after <= most
 
 
-FAST_LOSING = sorted(LOSING - {"hang_after", "drip"})
+FAST_LOSING = sorted(TOKEN_LOSING_MODES - {"hang_after", "drip"})
 
 
 @pytest.mark.parametrize("mode", FAST_LOSING)
@@ -191,7 +191,7 @@ def test_a_lost_answer_within_a_grace_period_is_made_good(provider, grant, mode)
     provider.modes.append(mode)
     refused(row)
     free(row)
-    assert provider.grants.alive(ask(row).access_token.expose())
+    assert provider.grants.is_alive(ask(row).access_token.expose())
     assert not provider.grants.reuses
 
 
@@ -225,7 +225,7 @@ def test_the_older_secret_is_tried_where_the_newest_is_refused(provider, grant, 
         actor=TESTER,
         changes={"client_secret": "not yet known to the provider"},
     )
-    assert provider.grants.alive(ask(row).access_token.expose())
+    assert provider.grants.is_alive(ask(row).access_token.expose())
 
 
 def test_the_token_before_is_tried_where_the_provider_honours_it(provider, grant, facts):
@@ -236,7 +236,7 @@ def test_the_token_before_is_tried_where_the_provider_honours_it(provider, grant
     # The provider forgets the successor, as after the loss of one of its machines.
     family = provider.grants.families["ann"]
     del provider.grants.owners[family.current]
-    assert provider.grants.alive(ask(row, force=True).access_token.expose())
+    assert provider.grants.is_alive(ask(row, force=True).access_token.expose())
     assert [call["refresh_token"] for call in provider.calls] == [
         "refresh-ann-1",
         "refresh-ann-3",
@@ -276,7 +276,7 @@ def test_client_credentials_get_a_token(provider, account, app):
 def test_a_seal_that_does_not_open_is_said_and_stops_nothing(provider, grant):
     broken, whole = grant("ann"), grant("bob")
     Credential.objects.filter(id=broken.id).update(secrets=whole.secrets)
-    with pytest.raises(Conflict):
+    with pytest.raises(ConflictError):
         ask(broken)
     after = Credential.objects.get(id=broken.id)
     assert (after.refresh_state, after.refresh_error) == ("paused", "undecryptable")

@@ -14,11 +14,11 @@ from django.db import connection
 
 from config.worker.loop import Worker
 from credentials.models import Credential
-from credentials.refresh import fresh_token
-from credentials.refresh.tasks import Refreshes
-from tests.api import Api
+from credentials.refresh import get_fresh_token
+from credentials.refresh.tasks import RefreshTask
+from tests.api import ApiClient
 from tests.factories import TESTER, make_token
-from tests.fakes.fixtures import until
+from tests.fakes.fixtures import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -48,7 +48,7 @@ def test_t1_sixty_readers_in_one_process_are_one_call(provider, grant, start):
     provider.delay = 0.3
     answers = read_at_once(start, [grant()], processes=1, threads=60)
     assert len(set(answers)) == 1
-    assert provider.grants.alive(answers[0])
+    assert provider.grants.is_alive(answers[0])
     assert len(provider.calls) == 1
 
 
@@ -56,7 +56,7 @@ def test_sixty_readers_in_four_processes_are_one_call(provider, grant, start):
     provider.delay = 0.3
     answers = read_at_once(start, [grant()], processes=4, threads=15)
     assert len(set(answers)) == 1
-    assert provider.grants.alive(answers[0])
+    assert provider.grants.is_alive(answers[0])
     assert len(provider.calls) == 1
 
 
@@ -64,7 +64,7 @@ def test_t2_t3_two_processes_and_five_grants_are_five_calls(provider, grant, sta
     provider.delay = 0.5
     rows = [grant(f"user-{n}") for n in range(5)]
     answers = read_at_once(start, rows, processes=2, threads=20)
-    assert all(provider.grants.alive(answer) for answer in answers)
+    assert all(provider.grants.is_alive(answer) for answer in answers)
     assert (len(provider.calls), provider.grants.reuses) == (5, [])
 
 
@@ -73,13 +73,13 @@ def test_t4_a_token_server_that_takes_eleven_seconds_is_called_once_a_grant(prov
     provider.delay = 11
     rows = [grant(f"user-{n}") for n in range(5)]
     answers = read_at_once(start, rows, processes=2, threads=30)
-    good = [answer for answer in answers if provider.grants.alive(answer)]
+    good = [answer for answer in answers if provider.grants.is_alive(answer)]
     assert len(provider.calls) == 5
     assert provider.grants.reuses == []
     assert set(answers) - set(good) <= {"refresh_in_progress"}
     assert len(good) >= 5
     for row in rows:
-        fresh_token(account_id=row.account_id, id=row.id, actor=TESTER)
+        get_fresh_token(account_id=row.account_id, id=row.id, actor=TESTER)
     assert len(provider.calls) == 5
 
 
@@ -114,7 +114,7 @@ def test_t7_two_workers_share_the_work(provider, grant, start):
     workers = [start("worker", concurrency=16) for _ in range(2)]
     for process in workers:
         process.wait_ready()
-    until(lambda: Credential.objects.filter(generation=1).count() == len(rows))
+    wait_until(lambda: Credential.objects.filter(generation=1).count() == len(rows))
     assert time.monotonic() - began < 12
     assert Counter(Counter(call["refresh_token"] for call in provider.calls).values()) == {1: 60}
 
@@ -129,7 +129,7 @@ def killed_at(point: str, row: Credential, provider, start) -> None:
     process.wait_ready()
     process.go()
     assert process.process.wait(30) == -9
-    until(lambda: all(call["outcome"] for call in provider.calls))
+    wait_until(lambda: all(call["outcome"] for call in provider.calls))
     provider.delay = 0
     Credential.objects.filter(id=row.id, lease_until__isnull=False).update(
         lease_until="2026-01-01T00:00:00Z"
@@ -138,7 +138,7 @@ def killed_at(point: str, row: Credential, provider, start) -> None:
 
 def sweep(concurrency: int = 4) -> None:
     """What a worker, which is another process than the one that died, makes of it."""
-    Worker([Refreshes()], concurrency=concurrency).run(once=True)
+    Worker([RefreshTask()], concurrency=concurrency).run(once=True)
 
 
 @pytest.mark.parametrize("point", CRASHES)
@@ -148,9 +148,11 @@ def test_a_kill_within_the_grace_period_loses_nothing(provider, grant, start, fa
     row = grant()
     killed_at(point, row, provider, start)
     sweep()
-    token = fresh_token(account_id=row.account_id, id=row.id, actor=TESTER).access_token.expose()
+    token = get_fresh_token(
+        account_id=row.account_id, id=row.id, actor=TESTER
+    ).access_token.expose()
     after = Credential.objects.get(id=row.id)
-    assert provider.grants.alive(token)
+    assert provider.grants.is_alive(token)
     assert (after.refresh_state, after.generation, provider.grants.reuses) == ("active", 1, [])
 
 
@@ -179,11 +181,11 @@ def test_an_abandoned_lease_is_taken_up_before_what_is_due(provider, grant, star
 
 def test_t6_a_reimport_without_the_refresh_token_keeps_it(provider, grant, account, app):
     row = grant()
-    fresh_token(account_id=row.account_id, id=row.id, actor=TESTER)
+    get_fresh_token(account_id=row.account_id, id=row.id, actor=TESTER)
     body = {"properties": {"kind": "fake_oauth2", "user_id": "ann"}, "oauth_app_id": str(app.id)}
-    answer = Api(make_token(account)).post("/v1/credentials", body)
+    answer = ApiClient(make_token(account)).post("/v1/credentials", body)
     assert answer["Latchkey-Import"] == "unchanged"
-    fresh_token(account_id=row.account_id, id=row.id, actor=TESTER, force=True)
+    get_fresh_token(account_id=row.account_id, id=row.id, actor=TESTER, force=True)
 
 
 def test_t8_t9_a_seal_from_another_row_gives_nothing_away_and_blocks_no_list(
@@ -193,7 +195,7 @@ def test_t8_t9_a_seal_from_another_row_gives_nothing_away_and_blocks_no_list(
     Credential.objects.filter(id=mine.id).update(
         secrets=Credential.objects.get(id=other.id).secrets
     )
-    api = Api(make_token(account))
+    api = ApiClient(make_token(account))
     answer = api.post(f"/v1/credentials/{mine.id}/token")
     assert answer.status_code == 409
     assert "bob" not in answer.content.decode()

@@ -26,17 +26,17 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from common.errors import Problem
+from common.errors import ServiceError
 from credentials.models import Credential, Revocation
-from credentials.refresh import attempt, fresh_token, outcomes, services, tasks
-from credentials.refresh.circuit_breaker import Limits
-from credentials.refresh.types import opened
+from credentials.refresh import attempt, get_fresh_token, outcomes, services, tasks
+from credentials.refresh.circuit_breaker import CircuitBreaker
+from credentials.refresh.types import decrypt_secrets
 from credentials.services.crud import credential_delete, credential_import
 from events.models import Event
 from tests.factories import TESTER, make_account, make_app
-from tests.fakes.fixtures import use
-from tests.fakes.grants import Family
-from tests.fakes.provider import LOSING
+from tests.fakes.fixtures import register_provider
+from tests.fakes.grants import TokenFamily
+from tests.fakes.provider import TOKEN_LOSING_MODES
 
 EXAMPLES = int(os.environ.get("REFRESH_EXAMPLES", "0"))
 REFUSING = ("invalid_grant", "error_200")
@@ -74,20 +74,20 @@ class Machine(RuleBasedStateMachine):
         self.provider.on_call = None
         self.provider.calls.clear()
         self.provider.grants.__init__(rotation=rotation, grace=grace)
-        use(self.provider, settings, tmp_path, grace_seconds=grace)
-        limits = Limits(
+        register_provider(self.provider, settings, tmp_path, grace_seconds=grace)
+        limits = CircuitBreaker(
             clock=lambda: time.monotonic() + getattr(settings, "CLOCK_SHIFT_SECONDS", 0)
         )
         for module in (attempt, tasks):
-            setattr(module, "limits", limits)  # noqa: B010 - they import it, and do not export it
+            setattr(module, "circuit_breaker", limits)  # noqa: B010 - they import it, and do not export it
         self.account = make_account()
         self.app = make_app(self.account, "fake")
         self.crash: str | None = None
         self.rows: dict[str, Any] = {}
         self.files: dict[str, dict[str, Any]] = {}
-        self.lost: set[Family] = set()
+        self.lost: set[TokenFamily] = set()
         """Families of which an answer was lost, or a grant may have been."""
-        self.ended: set[Family] = set()
+        self.ended: set[TokenFamily] = set()
         """Families that their user ended, or that the provider said were ended."""
         self.imports = dict.fromkeys(USERS, 0)
         for user in USERS:
@@ -133,8 +133,8 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def work(self) -> None:
-        for claim in tasks.SOURCE.claim("machine", 8):
-            tasks.SOURCE.run(claim)
+        for claim in tasks.REFRESH_TASK.claim("machine", 8):
+            tasks.REFRESH_TASK.run(claim)
 
     @rule(user=st.sampled_from(USERS), point=st.sampled_from(CRASHES), force=st.booleans())
     def die(self, user: str, point: str, force: bool) -> None:
@@ -204,7 +204,7 @@ class Machine(RuleBasedStateMachine):
         self.ask(user, True)
         self.provider.on_call = None
         call = self.provider.calls[-1] if self.provider.calls else {}
-        heard = call.get("outcome") == "granted" and call["mode"] not in LOSING
+        heard = call.get("outcome") == "granted" and call["mode"] not in TOKEN_LOSING_MODES
         if happened == ["delete"] and heard:
             assert Revocation.objects.count() == revocations + 2
 
@@ -213,22 +213,22 @@ class Machine(RuleBasedStateMachine):
     def ask(self, user: str, force: bool) -> None:
         calls = len(self.provider.calls)
         try:
-            fresh = fresh_token(
+            fresh = get_fresh_token(
                 account_id=self.account.id, id=self.rows[user], actor=TESTER, force=force
             )
-        except Problem:
+        except ServiceError:
             return
         finally:
             self.note(calls)
         token = fresh.access_token.expose()
         if self.provider.grants.owners[token] not in self.ended | self.lost:
-            assert self.provider.grants.alive(token)
+            assert self.provider.grants.is_alive(token)
 
     def note(self, calls: int) -> None:
         """What the provider did to grants in the calls since."""
         for call in self.provider.calls[calls:]:
             family = self.provider.grants.owners[call["refresh_token"]]
-            if call["mode"] in LOSING and call["outcome"] == "granted":
+            if call["mode"] in TOKEN_LOSING_MODES and call["outcome"] == "granted":
                 self.lost.add(family)
             if call["mode"] in REFUSING:
                 self.ended.add(family)
@@ -248,7 +248,7 @@ class Machine(RuleBasedStateMachine):
             self.check(row)
 
     def check(self, row: Credential) -> None:
-        held = opened(row)["refresh_token"]
+        held = decrypt_secrets(row)["refresh_token"]
         family = self.provider.grants.owners[held]
         if row.refresh_state == "needs_reauth":
             assert family in self.ended | self.lost
@@ -282,31 +282,35 @@ class Machine(RuleBasedStateMachine):
         for row in Credential.objects.filter(account=self.account):
             if row.refresh_state == "needs_reauth":
                 continue
-            held = opened(row)["refresh_token"]
+            held = decrypt_secrets(row)["refresh_token"]
             family = self.provider.grants.owners[held]
             assert (row.refresh_unknowns, row.lease_until) == (0, None), self.story(row)
             assert held == family.current, self.story(row)
             if not family.revoked:
-                fresh = fresh_token(account_id=row.account_id, id=row.id, actor=TESTER)
-                assert self.provider.grants.alive(fresh.access_token.expose())
+                fresh = get_fresh_token(account_id=row.account_id, id=row.id, actor=TESTER)
+                assert self.provider.grants.is_alive(fresh.access_token.expose())
 
     def wait_long(self) -> None:
         shift(100_000)
         self.provider.grants.shift += 100_000
 
     def work_now(self) -> None:
-        for claim in tasks.SOURCE.claim("machine", 8):
-            tasks.SOURCE.run(claim)
+        for claim in tasks.REFRESH_TASK.claim("machine", 8):
+            tasks.REFRESH_TASK.run(claim)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_no_grant_is_lost(provider, request, tmp_path, monkeypatch):
     # The fixture undoes what the machine sets, and would keep a layer for each change of its own.
     request.getfixturevalue("settings").CLOCK_SHIFT_SECONDS = 0
-    monkeypatch.setattr(services, "PATIENCE", 0.2)
+    monkeypatch.setattr(services, "MAX_WAIT_SECONDS", 0.2)
     for module in (attempt, tasks):
-        monkeypatch.setattr(module, "limits", Limits())
-    call, store, succeeded = attempt.call, outcomes.store, outcomes.succeeded
+        monkeypatch.setattr(module, "circuit_breaker", CircuitBreaker())
+    call, store, succeeded = (
+        attempt.call_provider,
+        outcomes.store_token_update,
+        outcomes.store_success,
+    )
     machines: list[Machine] = []
 
     class Observed(Machine):
@@ -336,9 +340,9 @@ def test_no_grant_is_lost(provider, request, tmp_path, monkeypatch):
         kill("after_commit")
         return stored
 
-    monkeypatch.setattr(attempt, "call", dying_call)
-    monkeypatch.setattr(outcomes, "store", dying_store)
-    monkeypatch.setattr(outcomes, "succeeded", dying_succeeded)
+    monkeypatch.setattr(attempt, "call_provider", dying_call)
+    monkeypatch.setattr(outcomes, "store_token_update", dying_store)
+    monkeypatch.setattr(outcomes, "store_success", dying_succeeded)
     run_state_machine_as_test(
         Observed,
         settings=hypothesis.settings(

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from django.db import OperationalError, connection
 
-from common.errors import Unavailable
+from common.errors import ServiceUnavailableError
 from credentials.models import Credential, Revocation
-from credentials.refresh import commit_retry, fresh_token, lease, outcomes, spool
+from credentials.refresh import commit_retry, get_fresh_token, lease, outcomes, spool
 from credentials.services.crud import credential_delete
 from tests.factories import TESTER
 
@@ -17,13 +17,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def ask(row: Credential, **more):
-    return fresh_token(account_id=row.account_id, id=row.id, actor=TESTER, **more)
+    return get_fresh_token(account_id=row.account_id, id=row.id, actor=TESTER, **more)
 
 
 @pytest.fixture
 def away(monkeypatch):
     """The database takes no outcome, `times` times; a lease's time to try is a second."""
-    store = outcomes.store
+    store = outcomes.store_token_update
     left = [0]
 
     def failing(*args, **more):
@@ -32,8 +32,8 @@ def away(monkeypatch):
             raise OperationalError("the server closed the connection")
         return store(*args, **more)
 
-    monkeypatch.setattr(outcomes, "store", failing)
-    monkeypatch.setattr(commit_retry, "MARGIN", lease.LEASE.total_seconds() - 0.5)
+    monkeypatch.setattr(outcomes, "store_token_update", failing)
+    monkeypatch.setattr(commit_retry, "LEASE_MARGIN", lease.LEASE_DURATION.total_seconds() - 0.5)
 
     def fail(times: int) -> None:
         left[0] = times
@@ -49,13 +49,13 @@ def files(settings) -> list[Path]:
 def test_a_commit_that_fails_is_tried_again(provider, grant, settings, away):
     row = grant()
     away(2)
-    assert provider.grants.alive(ask(row).access_token.expose())
+    assert provider.grants.is_alive(ask(row).access_token.expose())
     assert (len(provider.calls), files(settings)) == (1, [])
 
 
 def spooled(row, provider, away) -> None:
     away(100)
-    with pytest.raises(Unavailable):
+    with pytest.raises(ServiceUnavailableError):
         ask(row)
     away(0)
 
@@ -67,7 +67,7 @@ def test_what_the_database_never_takes_is_stored_from_the_file(provider, grant, 
     assert spool.replay_all() == 1
     after = Credential.objects.get(id=row.id)
     assert (after.generation, after.refresh_state, after.lease_owner) == (1, "active", "")
-    assert provider.grants.alive(ask(row).access_token.expose())
+    assert provider.grants.is_alive(ask(row).access_token.expose())
     assert (len(provider.calls), files(settings)) == (1, [])
 
 
@@ -124,7 +124,7 @@ def test_it_is_stored_once(provider, grant, settings, away):
 
 def test_a_commit_whose_answer_was_lost_is_recognised(provider, grant, monkeypatch):
     row = grant()
-    store = outcomes.store
+    store = outcomes.store_token_update
     lost = [True]
 
     def committed_but_unheard(*args, **more):
@@ -135,8 +135,8 @@ def test_a_commit_whose_answer_was_lost_is_recognised(provider, grant, monkeypat
             raise OperationalError("the server closed the connection")
         return stored
 
-    monkeypatch.setattr(outcomes, "store", committed_but_unheard)
-    assert provider.grants.alive(ask(row).access_token.expose())
+    monkeypatch.setattr(outcomes, "store_token_update", committed_but_unheard)
+    assert provider.grants.is_alive(ask(row).access_token.expose())
     assert Credential.objects.get(id=row.id).generation == 1
     assert Revocation.objects.count() == 0
 
@@ -147,6 +147,6 @@ def test_a_fault_beside_the_grant_does_not_cost_the_grant(provider, grant, monke
     def fault(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(outcomes, "tell_of", fault)
-    assert provider.grants.alive(ask(row).access_token.expose())
+    monkeypatch.setattr(outcomes, "publish_events", fault)
+    assert provider.grants.is_alive(ask(row).access_token.expose())
     assert Credential.objects.get(id=row.id).generation == 1

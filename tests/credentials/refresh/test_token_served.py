@@ -11,8 +11,8 @@ import pytest
 from django.db import connection
 
 from credentials.models import CredentialUse
-from tests.credentials.proxy.serving import Serving
-from tests.factories import make_app, make_credential, make_token, stripe_body
+from tests.credentials.proxy.serving import ServerProcess
+from tests.factories import make_app, make_credential, make_stripe_body, make_token
 
 FAR = "2099-01-01T00:00:00Z"
 PASSWORD = {
@@ -29,7 +29,7 @@ def test_four_processes_hand_out_one_token_after_one_call(provider, grant, accou
     provider.delay = 0.5
     row, token = grant(), make_token(account)
     name = str(connection.settings_dict["NAME"])
-    with Serving(settings, name, "serve", workers=4) as served:
+    with ServerProcess(settings, name, "serve", workers=4) as served:
 
         def ask(_: int) -> tuple[int, str | None, Any]:
             asked = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
@@ -44,7 +44,7 @@ def test_four_processes_hand_out_one_token_after_one_call(provider, grant, accou
             found = list(pool.map(ask, range(40)))
     assert {(status, cache) for status, cache, _ in found} == {(200, "no-store")}
     (handed_out,) = {body["access_token"] for _, _, body in found}
-    assert provider.grants.alive(handed_out)
+    assert provider.grants.is_alive(handed_out)
     assert len(provider.calls) == 1
 
 
@@ -67,7 +67,7 @@ def test_a_grant_that_came_without_a_token_gets_one(provider, api, account, app)
     properties = {"kind": "fake_oauth2", "user_id": "ann", "refresh_token": tokens["refresh_token"]}
     row = make_credential(account, {"properties": properties, "oauth_app_id": str(app.id)})
     found = [api.post(f"/v1/credentials/{row.id}/token").json() for _ in range(2)]
-    assert provider.grants.alive(found[0]["access_token"])
+    assert provider.grants.is_alive(found[0]["access_token"])
     assert found[0] == found[1]
     assert len(provider.calls) == 1
 
@@ -99,5 +99,5 @@ def test_nothing_but_a_bare_post_gets_it(provider, grant, api, method, body, sta
 
 @pytest.mark.django_db
 def test_no_name_of_a_parameter_changes_it(account, api):
-    row = make_credential(account, stripe_body())
+    row = make_credential(account, make_stripe_body())
     assert api.post(f"/v1/credentials/{row.id}/token?force=1").status_code == 400

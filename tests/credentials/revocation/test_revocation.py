@@ -11,8 +11,8 @@ from credentials.revocation import tasks
 from events.models import Event
 from oauth_apps.models import OAuthApp
 from tests.credentials.health.conftest import gitlab_body
-from tests.factories import make_app, make_credential, stripe_body
-from vault.sealing import Sealed
+from tests.factories import make_app, make_credential, make_stripe_body
+from vault.sealing import SealedValue
 
 pytestmark = pytest.mark.django_db
 DAY = 86400
@@ -109,7 +109,7 @@ def test_without_its_app_nothing_can_be_told(deleted, gitlab):
 
 
 def test_a_key_is_none_of_it(api, account, gitlab):
-    row = make_credential(account, stripe_body())
+    row = make_credential(account, make_stripe_body())
     api.delete(f"/v1/credentials/{row.id}")
     work()
     assert Revocation.objects.get().done_at is not None
@@ -125,7 +125,7 @@ def test_a_personal_token_is_not_sent_to_the_oauth_endpoint(api, account, gitlab
 
 
 def test_a_row_that_does_not_open_is_closed(deleted, gitlab):
-    Revocation.objects.update(sealed=Sealed(b"\x00damaged"))
+    Revocation.objects.update(sealed=SealedValue(b"\x00damaged"))
     work()
     assert Revocation.objects.get().done_at is not None
     assert gitlab.requests == []

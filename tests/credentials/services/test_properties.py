@@ -5,20 +5,22 @@ from typing import Any
 import pytest
 
 from accounts.models import Account
-from common.errors import Invalid, NotFound, PreconditionFailed
+from common.errors import InvalidInputError, NotFoundError, PreconditionFailedError
 from credentials.models import Credential
-from credentials.services.properties import credential_amend
+from credentials.services.properties import credential_update_properties
 from events.models import Event
-from tests.factories import TESTER, linear_body, make_account, make_app, make_credential
+from tests.factories import TESTER, make_account, make_app, make_credential, make_linear_body
 
 
 @pytest.fixture
 def row(account: Account) -> Credential:
-    return make_credential(account, linear_body(make_app(account)))
+    return make_credential(account, make_linear_body(make_app(account)))
 
 
 def amend(row: Credential, **properties: Any) -> Credential:
-    credential_amend(account_id=row.account_id, id=row.pk, actor=TESTER, properties=properties)
+    credential_update_properties(
+        account_id=row.account_id, id=row.pk, actor=TESTER, properties=properties
+    )
     return Credential.objects.get(pk=row.pk)
 
 
@@ -63,7 +65,7 @@ def test_what_is_so_already_writes_nothing(row: Credential) -> None:
 def test_refusals_name_the_field_and_change_nothing(
     row: Credential, properties: dict[str, Any], field: str
 ) -> None:
-    with pytest.raises(Invalid) as caught:
+    with pytest.raises(InvalidInputError) as caught:
         amend(row, **properties)
     assert field in caught.value.fields
     assert Credential.objects.get(pk=row.pk).revision == 1
@@ -71,7 +73,7 @@ def test_refusals_name_the_field_and_change_nothing(
 
 def test_a_secret_is_not_set_here(row: Credential) -> None:
     before = Credential.objects.get(pk=row.pk).secrets
-    with pytest.raises(Invalid) as caught:
+    with pytest.raises(InvalidInputError) as caught:
         amend(row, access_token="other")
     assert "properties.access_token" in caught.value.fields
     assert Credential.objects.get(pk=row.pk).secrets == before
@@ -79,13 +81,13 @@ def test_a_secret_is_not_set_here(row: Credential) -> None:
 
 def test_another_accounts_is_not_there(row: Credential) -> None:
     row.account_id = make_account().pk
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         amend(row, linear_org_name="Acme")
 
 
 def test_a_change_in_between_is_refused(row: Credential) -> None:
-    with pytest.raises(PreconditionFailed):
-        credential_amend(
+    with pytest.raises(PreconditionFailedError):
+        credential_update_properties(
             account_id=row.account_id,
             id=row.pk,
             actor=TESTER,

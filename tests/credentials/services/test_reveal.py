@@ -8,8 +8,8 @@ from django.db import connection
 from credentials.models import CredentialUse, Reveal
 from credentials.services import reveal
 from events.models import Event
-from tests.api import Api
-from tests.factories import make_credential, make_token, stripe_body
+from tests.api import ApiClient
+from tests.factories import make_credential, make_stripe_body, make_token
 
 pytestmark = pytest.mark.django_db
 WHY = {"reason": "The customer asks which key it is."}
@@ -17,7 +17,7 @@ WHY = {"reason": "The customer asks which key it is."}
 
 @pytest.fixture
 def row(account):
-    return make_credential(account, stripe_body("sk_live_canary"))
+    return make_credential(account, make_stripe_body("sk_live_canary"))
 
 
 @pytest.fixture
@@ -71,7 +71,9 @@ def test_needs_a_reason(api, path, body):
 
 
 def test_needs_its_own_scope(account, path):
-    caller = Api(make_token(account, "credentials:read", "credentials:write", "credentials:use"))
+    caller = ApiClient(
+        make_token(account, "credentials:read", "credentials:write", "credentials:use")
+    )
     answer = caller.post(path, WHY)
     assert answer.status_code == 403
     assert answer.json()["missing_scope"] == "credentials:reveal"
@@ -88,7 +90,7 @@ def test_ten_an_hour_for_a_token(api, account, path, settings):
     assert answer.status_code == 429
     assert 3500 < int(answer["Retry-After"]) <= 3601
     assert Reveal.objects.count() == 10
-    assert Api(make_token(account)).post(path, WHY).status_code == 200
+    assert ApiClient(make_token(account)).post(path, WHY).status_code == 200
     settings.CLOCK_SHIFT_SECONDS = 3601
     assert api.post(path, WHY).status_code == 200
 
@@ -97,7 +99,7 @@ def test_shows_nothing_that_is_not_on_the_record(api, path, monkeypatch):
     def fail(**event):
         raise RuntimeError
 
-    monkeypatch.setattr(reveal, "record", fail)
+    monkeypatch.setattr(reveal, "record_event", fail)
     answer = api.post(path, WHY)
     assert answer.status_code == 500
     assert "canary" not in answer.content.decode()
@@ -112,7 +114,7 @@ def test_a_row_that_does_not_open_is_a_conflict(api, path, row, break_seal):
 @pytest.mark.django_db(transaction=True)
 def test_the_event_is_committed_before_the_answer(account):
     row = make_credential(account)
-    answer = Api(make_token(account)).post(f"/v1/credentials/{row.id}/reveal", WHY)
+    answer = ApiClient(make_token(account)).post(f"/v1/credentials/{row.id}/reveal", WHY)
     connection.close()
     assert answer.status_code == 200
     assert Event.objects.filter(verb="credential.revealed", target_id=row.id).exists()

@@ -9,9 +9,9 @@ import pytest
 from credentials.models import Credential, CredentialAlias
 from events.models import Event
 from providers.kinds import Kind
-from providers.registry import registry
-from tests.api import Api
-from tests.factories import linear_body, make_app, make_credential, stripe_body
+from providers.registry import get_registry
+from tests.api import ApiClient
+from tests.factories import make_app, make_credential, make_linear_body, make_stripe_body
 from vault.sealing import Place, unseal
 
 pytestmark = pytest.mark.django_db
@@ -19,10 +19,10 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def row(account) -> Credential:
-    return make_credential(account, stripe_body("sk_1", name="Mine"))
+    return make_credential(account, make_stripe_body("sk_1", name="Mine"))
 
 
-def rotate(api: Api, row: Credential, expect: int = 200, **properties: Any) -> Any:
+def rotate(api: ApiClient, row: Credential, expect: int = 200, **properties: Any) -> Any:
     answer = api.post(f"/v1/credentials/{row.id}/rotate", {"properties": properties})
     assert answer.status_code == expect, answer.content
     return answer
@@ -52,27 +52,27 @@ def test_the_identity_moves_and_the_former_stays_as_an_alias(api, row):
 
 def test_importing_the_new_secret_finds_the_row(api, row):
     rotate(api, row, secret="sk_2")
-    answer = api.post("/v1/credentials", stripe_body("sk_2", name="Mine"))
+    answer = api.post("/v1/credentials", make_stripe_body("sk_2", name="Mine"))
     assert (answer.json()["id"], answer["Latchkey-Import"]) == (str(row.id), "unchanged")
 
 
 def test_importing_the_former_secret_finds_the_row_and_rolls_nothing_back(api, row):
     rotate(api, row, secret="sk_2")
-    answer = api.post("/v1/credentials", stripe_body("sk_1", name="Mine"))
+    answer = api.post("/v1/credentials", make_stripe_body("sk_1", name="Mine"))
     assert (answer.json()["id"], answer["Latchkey-Import"]) == (str(row.id), "unchanged")
     assert secrets(row) == {"secret": "sk_2"}
 
 
 def test_importing_the_former_secret_still_changes_what_is_beside_it(api, row):
     rotate(api, row, secret="sk_2")
-    answer = api.post("/v1/credentials", stripe_body("sk_1", name="Renamed"))
+    answer = api.post("/v1/credentials", make_stripe_body("sk_1", name="Renamed"))
     assert (answer["Latchkey-Import"], answer.json()["name"]) == ("updated", "Renamed")
     assert secrets(row) == {"secret": "sk_2"}
 
 
 def test_the_former_and_the_new_in_one_file_are_one_row(api, row):
     rotate(api, row, secret="sk_2")
-    lines = [stripe_body("sk_1", name="A"), stripe_body("sk_2", name="B")]
+    lines = [make_stripe_body("sk_1", name="A"), make_stripe_body("sk_2", name="B")]
     report = api.post("/v1/credentials/import", lines).json()
     assert (report["created"], report["updated"], report["rejected"]) == (0, 1, 1)
     assert "same upstream account" in report["errors"][0]["reason"]
@@ -84,7 +84,7 @@ def test_there_and_back_again(api, row):
     rotate(api, row, secret="sk_1")
     assert secrets(row) == {"secret": "sk_1"}
     assert bytes(again(row).identity) == bytes(row.identity)
-    answer = api.post("/v1/credentials", stripe_body("sk_2", name="Mine"))
+    answer = api.post("/v1/credentials", make_stripe_body("sk_2", name="Mine"))
     assert (answer.json()["id"], answer["Latchkey-Import"]) == (str(row.id), "unchanged")
 
 
@@ -95,21 +95,21 @@ def test_the_same_secret_changes_nothing(api, row):
 
 
 def test_another_credentials_secret_is_a_conflict_that_names_it(api, account, row):
-    other = make_credential(account, stripe_body("sk_2"))
+    other = make_credential(account, make_stripe_body("sk_2"))
     answer = rotate(api, row, 409, secret="sk_2")
     assert answer.json()["id"] == str(other.id)
     assert secrets(row) == {"secret": "sk_1"}
 
 
 def test_another_credentials_former_secret_is_a_conflict_too(api, account, row):
-    other = make_credential(account, stripe_body("sk_2"))
+    other = make_credential(account, make_stripe_body("sk_2"))
     rotate(api, other, secret="sk_3")
     answer = rotate(api, row, 409, secret="sk_2")
     assert answer.json()["id"] == str(other.id)
 
 
 def test_another_accounts_secret_is_nobodys_business(api, other_account, row):
-    theirs = make_credential(other_account, stripe_body("sk_2"))
+    theirs = make_credential(other_account, make_stripe_body("sk_2"))
     rotate(api, row, secret="sk_2")
     assert secrets(row) == secrets(theirs) == {"secret": "sk_2"}
     assert again(theirs).revision == 1
@@ -145,13 +145,13 @@ def test_a_row_that_does_not_open_is_healed_by_all_its_secrets(api, row, break_s
 
 
 def test_a_grant_keeps_the_secrets_that_are_left_out(api, account):
-    grant = make_credential(account, linear_body(make_app(account)))
+    grant = make_credential(account, make_linear_body(make_app(account)))
     rotate(api, grant, access_token="lin_2")
     assert secrets(grant) == {"access_token": "lin_2", "refresh_token": "lin_refresh_first"}
 
 
 def test_a_grant_that_does_not_open_needs_them_all(api, account, break_seal):
-    grant = make_credential(account, linear_body(make_app(account)))
+    grant = make_credential(account, make_linear_body(make_app(account)))
     break_seal(grant)
     rotate(api, grant, 409, access_token="lin_2")
     rotate(api, grant, access_token="lin_2", refresh_token="lin_r_2")
@@ -159,7 +159,7 @@ def test_a_grant_that_does_not_open_needs_them_all(api, account, break_seal):
 
 
 def test_a_new_grant_starts_a_new_life(api, account):
-    grant = make_credential(account, linear_body(make_app(account)))
+    grant = make_credential(account, make_linear_body(make_app(account)))
     Credential.objects.filter(id=grant.id).update(refresh_state="needs_reauth", refresh_failures=3)
     rotate(api, grant, access_token="lin_2", refresh_token="lin_r_2")
     after = again(grant)
@@ -169,14 +169,14 @@ def test_a_new_grant_starts_a_new_life(api, account):
 
 
 def test_a_grant_of_another_upstream_account_is_another_credential(api, account):
-    grant = make_credential(account, linear_body(make_app(account)))
+    grant = make_credential(account, make_linear_body(make_app(account)))
     answer = rotate(api, grant, 422, access_token="lin_2", linear_org_id="org-2")
     assert "properties.linear_org_id" in answer.json()["validation_errors"]
     rotate(api, grant, access_token="lin_2", linear_org_id="org-1")
 
 
 def test_a_keys_id_may_change_with_the_key(api, account):
-    old = dict(registry().kinds["twilio_key"].example)
+    old = dict(get_registry().kinds["twilio_key"].example)
     new_sid = old["key_sid"][:-1] + ("1" if old["key_sid"][-1] != "1" else "2")
     row = make_credential(account, {"properties": old})
     assert rotate(api, row, key="k2", key_sid=new_sid).json()["properties"]["key_sid"] == new_sid
@@ -218,7 +218,7 @@ def test_what_is_no_new_secret_is_refused(api, row, body):
 
 
 def test_what_holds_no_secret_cannot_be_rotated(api, account):
-    properties = dict(registry().kinds["github_app"].example)
+    properties = dict(get_registry().kinds["github_app"].example)
     app = make_app(account, "github")
     row = make_credential(account, {"properties": properties, "oauth_app_id": str(app.id)})
     answer = rotate(api, row, 409, installation_id=properties["installation_id"])
@@ -227,7 +227,7 @@ def test_what_holds_no_secret_cannot_be_rotated(api, account):
 
 
 def kinds() -> list[str]:
-    every = registry().kinds.values()
+    every = get_registry().kinds.values()
     return sorted(
         {k.name for k in every if set(k.secret_fields) & set(k.example) and k.provider != "custom"}
     )
@@ -235,7 +235,7 @@ def kinds() -> list[str]:
 
 @pytest.mark.parametrize("name", kinds())
 def test_every_kind_is_rotated_and_still_found_by_its_former_body(api, account, name):
-    kind = registry().kinds[name]
+    kind = get_registry().kinds[name]
     body: dict[str, Any] = {"properties": dict(kind.example)}
     if kind.needs_app:
         body["oauth_app_id"] = str(make_app(account, kind.provider).id)

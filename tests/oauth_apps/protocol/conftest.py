@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from egress import client as egress
-from egress.allowlist import parse
-from oauth_apps.protocol import Client
+from egress.allowlist import parse_allowlist
+from oauth_apps.protocol import OAuthClient
 from providers.kinds import OAuth, Refresh
 from tests.oauth_apps.protocol.provider import FakeProvider
 from vault.secret import Secret
 
-MakeClient = Callable[..., Client]
+MakeClient = Callable[..., OAuthClient]
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,7 @@ def _provider() -> Iterator[FakeProvider]:
     """One for all tests: a new port would be a new client, with new connections and certificates."""
     provider = FakeProvider()
     yield provider
-    egress._client(parse(provider.target)).close()
+    egress._client(parse_allowlist(provider.target)).close()
     egress._client.cache_clear()
     provider.close()
 
@@ -28,7 +28,7 @@ def _provider() -> Iterator[FakeProvider]:
 @pytest.fixture
 def provider(_provider: FakeProvider, settings: Any) -> FakeProvider:
     settings.EGRESS_ALLOW = _provider.target
-    _provider.forget()
+    _provider.reset()
     return _provider
 
 
@@ -41,8 +41,8 @@ def make_client(provider: FakeProvider) -> MakeClient:
         secrets: tuple[str, ...] = ("secret-1",),
         variables: dict[str, str] | None = None,
         **more: Any,
-    ) -> Client:
-        return Client(
+    ) -> OAuthClient:
+        return OAuthClient(
             oauth=make_oauth(token_url=provider.url("/token"), **more),
             client_id=client_id,
             secrets=tuple(map(Secret, secrets)),
@@ -53,7 +53,7 @@ def make_client(provider: FakeProvider) -> MakeClient:
 
 
 @pytest.fixture
-def client(make_client: MakeClient) -> Client:
+def client(make_client: MakeClient) -> OAuthClient:
     return make_client()
 
 

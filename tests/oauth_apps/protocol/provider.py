@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from tests.egress.servers import Connection, Server, answer
+from tests.egress.servers import Connection, Server, build_response
 
 Reply = bytes | Callable[[Connection], object]
 
 
 @dataclass(frozen=True)
-class Seen:
+class ReceivedRequest:
     """One request as it came. Header names are lower case."""
 
     method: str
@@ -24,7 +24,7 @@ class Seen:
     body: bytes
 
     @classmethod
-    def read(cls, raw: bytes) -> Seen:
+    def read(cls, raw: bytes) -> ReceivedRequest:
         head, _, body = raw.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         method, target, _ = first.split(" ")
@@ -55,7 +55,7 @@ class FakeProvider:
     """Each request gets the next of `replies`, the last one for ever."""
 
     def __init__(self) -> None:
-        self.requests: list[Seen] = []
+        self.requests: list[ReceivedRequest] = []
         self._replies: list[Reply] = []
         self._server = Server(self._script)
 
@@ -67,26 +67,26 @@ class FakeProvider:
     def url(self, path: str) -> str:
         return f"http://{self.target}{path}"
 
-    def says(self, *replies: Reply) -> Self:
+    def set_replies(self, *replies: Reply) -> Self:
         self._replies = list(replies)
         return self
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         self.requests = []
-        self._replies = [reply({"error": "nothing was prepared"}, 500)]
+        self._replies = [build_reply({"error": "nothing was prepared"}, 500)]
 
     def close(self) -> None:
         self._server.__exit__()
 
     @property
-    def asked(self) -> Seen:
+    def only_request(self) -> ReceivedRequest:
         """The only request that there was."""
         (seen,) = self.requests
         return seen
 
     def _script(self, connection: Connection) -> None:
-        while raw := connection.request():
-            self.requests.append(Seen.read(raw))
+        while raw := connection.read_request():
+            self.requests.append(ReceivedRequest.read(raw))
             prepared = self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
             if isinstance(prepared, bytes):
                 connection.send(prepared)
@@ -101,17 +101,17 @@ def fields(encoded: str) -> dict[str, str]:
     return {name: values[0] for name, values in found.items()}
 
 
-def reply(document: Any, status: int = 200, *headers: str) -> bytes:
+def build_reply(document: Any, status: int = 200, *headers: str) -> bytes:
     """A JSON answer."""
-    return raw_reply(
+    return build_raw_reply(
         json.dumps(document).encode(), status, "Content-Type: application/json", *headers
     )
 
 
-def raw_reply(body: bytes, status: int = 200, *headers: str) -> bytes:
-    return answer(body, *headers, status=f"{status} Because")
+def build_raw_reply(body: bytes, status: int = 200, *headers: str) -> bytes:
+    return build_response(body, *headers, status=f"{status} Because")
 
 
-def tokens(**more: Any) -> bytes:
+def build_token_reply(**more: Any) -> bytes:
     """A whole answer of a token endpoint."""
-    return reply({"access_token": "at-1", "token_type": "Bearer", "expires_in": 3600, **more})
+    return build_reply({"access_token": "at-1", "token_type": "Bearer", "expires_in": 3600, **more})

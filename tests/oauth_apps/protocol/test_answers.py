@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from egress.requests import Response
-from oauth_apps.protocol import ProtocolError, Tokens, TransientError
-from oauth_apps.protocol.responses import MAX_SECONDS, tokens_of
+from oauth_apps.protocol import OAuth2Error, TokenResponse, TransientError
+from oauth_apps.protocol.responses import MAX_LIFETIME_SECONDS, parse_token_response
 from providers import quirks
 from tests.oauth_apps.protocol.conftest import make_oauth
 from vault.secret import Secret
@@ -19,12 +19,12 @@ from vault.secret import Secret
 NOW = dt.datetime(2026, 11, 18, 12, 26, 40, tzinfo=dt.UTC)
 
 
-def read(body: bytes | str, status: int = 200, **oauth) -> Tokens:
+def read(body: bytes | str, status: int = 200, **oauth) -> TokenResponse:
     raw = body.encode() if isinstance(body, str) else body
-    return tokens_of(Response(status, (), raw), make_oauth(**oauth))
+    return parse_token_response(Response(status, (), raw), make_oauth(**oauth))
 
 
-def answer(**document) -> Tokens:
+def answer(**document) -> TokenResponse:
     return read(json.dumps({"access_token": "at", **document}))
 
 
@@ -128,9 +128,9 @@ def test_tokens_that_need_more_than_we_have(value):
         (-5, 60),
         ("-5", 60),
         (59, 60),
-        (1e30, MAX_SECONDS),
-        (10**4000, MAX_SECONDS),
-        ("9" * 20, MAX_SECONDS),
+        (1e30, MAX_LIFETIME_SECONDS),
+        (10**4000, MAX_LIFETIME_SECONDS),
+        ("9" * 20, MAX_LIFETIME_SECONDS),
         (None, None),
         ("", None),
         ("soon", None),
@@ -146,7 +146,7 @@ def test_expires_in(value, seconds):
 
 
 def test_infinity_is_long():
-    assert read('{"access_token": "at", "expires_in": 1e999}').expires_in == MAX_SECONDS
+    assert read('{"access_token": "at", "expires_in": 1e999}').expires_in == MAX_LIFETIME_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_infinity_is_long():
         ("2026-11-18T13:26:40Z", 3600),
         ("2026-11-18T12:26:40Z", 60),
         ("2020-01-01T00:00:00Z", 60),
-        ("9999-12-31T23:59:59Z", MAX_SECONDS),
+        ("9999-12-31T23:59:59Z", MAX_LIFETIME_SECONDS),
         ("2026-11-18", None),
         ("2026-02-30T00:00:00Z", None),
         (1_795_003_600, None),
@@ -213,27 +213,27 @@ documents = st.fixed_dictionaries(
     {"access_token": st.just("at")}, optional=dict.fromkeys(MEMBERS[1:], values)
 )
 statuses = st.sampled_from([200, 201, 204, 302, 400, 401, 403, 404, 418, 429, 500, 503])
-quirky = st.sampled_from([(), *[(name,) for name in quirks.TOKEN_ANSWER]])
+quirky = st.sampled_from([(), *[(name,) for name in quirks.TOKEN_RESPONSE]])
 
 
-def outcome(body: bytes, status: int, names: tuple[str, ...] = ()) -> Tokens | ProtocolError:
+def outcome(body: bytes, status: int, names: tuple[str, ...] = ()) -> TokenResponse | OAuth2Error:
     try:
         return read(body, status, quirks=names)
-    except ProtocolError as error:
+    except OAuth2Error as error:
         return error
 
 
 @given(body=st.binary(max_size=200), status=statuses)
 def test_any_bytes_are_tokens_or_an_error(body, status):
-    assert isinstance(outcome(body, status), Tokens | ProtocolError)
+    assert isinstance(outcome(body, status), TokenResponse | OAuth2Error)
 
 
 @given(value=values | documents, status=statuses, names=quirky)
 def test_any_json_is_tokens_or_an_error(value, status, names):
     found = outcome(json.dumps(value).encode(), status, names)
-    assert isinstance(found, Tokens | ProtocolError)
-    if isinstance(found, Tokens):
+    assert isinstance(found, TokenResponse | OAuth2Error)
+    if isinstance(found, TokenResponse):
         assert status // 100 == 2
         assert 1 <= len(found.access_token.expose()) <= 16 * 1024
-        assert found.expires_in is None or 60 <= found.expires_in <= MAX_SECONDS
+        assert found.expires_in is None or 60 <= found.expires_in <= MAX_LIFETIME_SECONDS
         assert found.refresh_token is None or found.refresh_token.expose()

@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, util
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from oauth_apps.protocol import AppError, client_credentials, jwt_bearer
-from oauth_apps.protocol.assertions import assertion, sign
+from oauth_apps.protocol import AppError, request_client_credentials_token, request_jwt_bearer_token
+from oauth_apps.protocol.assertions import sign_assertion, sign_jwt
 from tests.oauth_apps.protocol.keys import ec_key, pem, rsa_key
-from tests.oauth_apps.protocol.provider import tokens
+from tests.oauth_apps.protocol.provider import build_token_reply
 from vault.secret import Secret
 
 NOW = 1_795_000_000
@@ -57,7 +57,7 @@ def verify_es256(signed: bytes, signature: bytes) -> None:
     ids=["rsa", "rsa-old-form", "p-256"],
 )
 def test_signed_as_the_keys_type_says(key, algorithm, verify):
-    header, claims, signed, signature = parts(sign({"iss": "me"}, key=Secret(key)))
+    header, claims, signed, signature = parts(sign_jwt({"iss": "me"}, key=Secret(key)))
     assert header == {"alg": algorithm, "typ": "JWT"}
     assert claims == {"iss": "me"}
     verify(signed, signature)
@@ -82,7 +82,7 @@ def test_signed_as_the_keys_type_says(key, algorithm, verify):
 )
 def test_keys_that_cannot_sign(key):
     with pytest.raises(AppError) as caught:
-        sign({}, key=Secret(key))
+        sign_jwt({}, key=Secret(key))
     assert (caught.value.code, caught.value.sent) == ("invalid_key", False)
     assert "cnrySecret" not in str(caught.value)
     assert caught.value.__context__ is None
@@ -91,7 +91,7 @@ def test_keys_that_cannot_sign(key):
 def test_claims(time_machine):
     time_machine.move_to(NOW, tick=False)
     more = {"scope": "a", "iss": "theirs"}
-    held = assertion(
+    held = sign_assertion(
         issuer="me", subject="you", audience="it", key=Secret(pem(ec_key())), claims=more
     )
     _, claims, _, _ = parts(held)
@@ -102,15 +102,15 @@ def test_claims(time_machine):
 
 
 def test_none_is_like_another():
-    made = {assertion(issuer="me", key=Secret(pem(ec_key()))).expose() for _ in range(5)}
+    made = {sign_assertion(issuer="me", key=Secret(pem(ec_key()))).expose() for _ in range(5)}
     assert len(made) == 5
 
 
 def test_private_key_jwt_at_the_token_endpoint(provider, make_client):
-    provider.says(tokens())
+    provider.set_replies(build_token_reply())
     client = make_client(secrets=(pem(ec_key()),), client_auth="private_key_jwt")
-    client_credentials(client, scopes=())
-    sent = provider.asked.form
+    request_client_credentials_token(client, scopes=())
+    sent = provider.only_request.form
     _, claims, signed, signature = parts(sent.pop("client_assertion"))
     verify_es256(signed, signature)
     assert sent == {
@@ -123,9 +123,9 @@ def test_private_key_jwt_at_the_token_endpoint(provider, make_client):
 
 
 def test_the_jwt_bearer_grant(provider, make_client):
-    provider.says(tokens())
+    provider.set_replies(build_token_reply())
     client = make_client(client_id="", secrets=())
-    jwt_bearer(
+    request_jwt_bearer_token(
         client,
         issuer="robot@example.com",
         subject="user@example.com",
@@ -133,7 +133,7 @@ def test_the_jwt_bearer_grant(provider, make_client):
         scopes=("a", "b"),
         claims={"extra": 1},
     )
-    sent = provider.asked.form
+    sent = provider.only_request.form
     _, claims, signed, signature = parts(sent.pop("assertion"))
     verify_rs256(signed, signature)
     assert sent == {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "scope": "a b"}
@@ -142,8 +142,10 @@ def test_the_jwt_bearer_grant(provider, make_client):
 
 
 def test_the_jwt_bearer_grant_for_another_audience(provider, client):
-    provider.says(tokens())
+    provider.set_replies(build_token_reply())
     key = Secret(pem(ec_key()))
-    jwt_bearer(client, issuer="i", subject="s", key=key, audience="https://as.example/")
-    assert parts(provider.asked.form["assertion"])[1]["aud"] == "https://as.example/"
-    assert provider.asked.form["client_secret"] == "secret-1"
+    request_jwt_bearer_token(
+        client, issuer="i", subject="s", key=key, audience="https://as.example/"
+    )
+    assert parts(provider.only_request.form["assertion"])[1]["aud"] == "https://as.example/"
+    assert provider.only_request.form["client_secret"] == "secret-1"

@@ -7,8 +7,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from oauth_apps.protocol import AppError, Client, ProtocolError, authorization_url, new_verifier
-from oauth_apps.protocol.authorize import challenge
+from oauth_apps.protocol import (
+    AppError,
+    OAuth2Error,
+    OAuthClient,
+    build_authorization_url,
+    generate_code_verifier,
+)
+from oauth_apps.protocol.authorize import compute_code_challenge
 from providers import quirks
 from tests.oauth_apps.protocol.conftest import make_oauth
 from tests.oauth_apps.protocol.provider import fields
@@ -25,10 +31,10 @@ def url_of(variables: dict[str, str] | None = None, **more) -> str:
         "verifier": None,
     }
     request |= {name: more.pop(name) for name in list(more) if name in request}
-    client = Client(
+    client = OAuthClient(
         oauth=make_oauth(**more), client_id="c 1", secrets=(), variables=variables or {}
     )
-    return authorization_url(client, **request)
+    return build_authorization_url(client, **request)
 
 
 def params_of(**more) -> dict[str, str]:
@@ -69,7 +75,9 @@ def test_static_parameters_are_added_and_replace_none_of_ours():
 
 def test_a_quirk_changes_the_parameters(monkeypatch):
     monkeypatch.setitem(
-        quirks.AUTHORIZE, "renamed", lambda params: {"app": params["client_id"], "x": "1"}
+        quirks.AUTHORIZATION_REQUEST,
+        "renamed",
+        lambda params: {"app": params["client_id"], "x": "1"},
     )
     assert params_of(quirks=("renamed",)) == {"app": "c 1", "x": "1"}
 
@@ -80,9 +88,9 @@ def test_the_apps_variables_are_in_the_host():
 
 
 def test_a_provider_without_the_endpoint():
-    with pytest.raises(ProtocolError) as caught:
+    with pytest.raises(OAuth2Error) as caught:
         url_of(authorize_url=None)
-    assert (type(caught.value), caught.value.code) == (ProtocolError, "not_supported")
+    assert (type(caught.value), caught.value.code) == (OAuth2Error, "not_supported")
 
 
 def test_a_variable_that_is_not_set_is_named():
@@ -91,12 +99,12 @@ def test_a_variable_that_is_not_set_is_named():
 
 
 def test_verifiers_are_good_and_never_the_same():
-    verifiers = {new_verifier().expose() for _ in range(50)}
+    verifiers = {generate_code_verifier().expose() for _ in range(50)}
     assert len(verifiers) == 50
-    assert all(len(challenge(Secret(verifier))) == 43 for verifier in verifiers)
+    assert all(len(compute_code_challenge(Secret(verifier))) == 43 for verifier in verifiers)
 
 
 @pytest.mark.parametrize("text", ["", "a" * 42, "a" * 129, "a" * 42 + "!", "ä" * 43])
 def test_what_is_no_verifier_is_a_mistake(text):
     with pytest.raises(ValueError, match="verifier"):
-        challenge(Secret(text))
+        compute_code_challenge(Secret(text))

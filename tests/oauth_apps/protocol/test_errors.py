@@ -9,33 +9,33 @@ from types import SimpleNamespace
 
 import pytest
 
-from egress.deadline import Limits
+from egress.deadline import Timeouts
 from egress.requests import Response
 from oauth_apps.protocol import (
     AppError,
-    Client,
-    ProtocolError,
+    OAuth2Error,
+    OAuthClient,
     TransientError,
     UserError,
-    authorization_error,
-    client_credentials,
-    introspect,
-    refresh,
-    revoke,
+    build_authorization_error,
+    introspect_token,
+    refresh_tokens,
+    request_client_credentials_token,
+    revoke_token,
     transport,
 )
-from oauth_apps.protocol.responses import tokens_of
+from oauth_apps.protocol.responses import parse_token_response
 from tests.egress.servers import Connection
 from tests.oauth_apps.protocol.conftest import make_oauth
-from tests.oauth_apps.protocol.provider import raw_reply, reply, tokens
+from tests.oauth_apps.protocol.provider import build_raw_reply, build_reply, build_token_reply
 from vault.secret import Secret
 
 
-def error_of(document, status: int = 400, **headers: str) -> ProtocolError:
+def error_of(document, status: int = 400, **headers: str) -> OAuth2Error:
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     lines = tuple((name.replace("_", "-"), value) for name, value in headers.items())
-    with pytest.raises(ProtocolError) as caught:
-        tokens_of(Response(status, lines, body), make_oauth())
+    with pytest.raises(OAuth2Error) as caught:
+        parse_token_response(Response(status, lines, body), make_oauth())
     return caught.value
 
 
@@ -80,7 +80,7 @@ def test_an_error_that_is_not_known_blames_nobody(value):
 @pytest.mark.parametrize("value", [None, "", False, 0, {}, []])
 def test_an_empty_error_is_none(value):
     response = Response(200, (), json.dumps({"access_token": "at", "error": value}).encode())
-    assert tokens_of(response, make_oauth()).access_token == Secret("at")
+    assert parse_token_response(response, make_oauth()).access_token == Secret("at")
 
 
 @pytest.mark.parametrize(
@@ -129,9 +129,9 @@ def test_errors_carry_a_date_as_seconds():
 
 
 def test_the_callbacks_errors_mean_the_same():
-    assert type(authorization_error("access_denied")) is UserError
-    assert type(authorization_error("unauthorized_client")) is AppError
-    assert authorization_error("<script>").code == "unknown_error"
+    assert type(build_authorization_error("access_denied")) is UserError
+    assert type(build_authorization_error("unauthorized_client")) is AppError
+    assert build_authorization_error("<script>").code == "unknown_error"
 
 
 def hangs(connection: Connection) -> None:
@@ -149,8 +149,8 @@ def drips(connection: Connection) -> None:
         connection.send(b" ")
 
 
-CUT = tokens()[:-5]
-HUGE = raw_reply(b" " * (256 * 1024 + 1))
+CUT = build_token_reply()[:-5]
+HUGE = build_raw_reply(b" " * (256 * 1024 + 1))
 
 
 def cut(connection: Connection) -> None:
@@ -173,10 +173,10 @@ def cut(connection: Connection) -> None:
 def test_no_answer_is_transient_and_may_have_been_seen(
     provider, client, behaviour, code, monkeypatch
 ):
-    monkeypatch.setattr(transport, "LIMITS", replace(transport.LIMITS, total=0.15))
-    provider.says(behaviour)
+    monkeypatch.setattr(transport, "TIMEOUTS", replace(transport.TIMEOUTS, total=0.15))
+    provider.set_replies(behaviour)
     with pytest.raises(TransientError) as caught:
-        refresh(client, refresh_token=Secret("rt"))
+        refresh_tokens(client, refresh_token=Secret("rt"))
     assert (caught.value.code, caught.value.sent) == (code, True)
 
 
@@ -184,7 +184,7 @@ def test_no_connection_was_certainly_not_seen(make_client, settings):
     settings.EGRESS_ALLOW = "127.0.0.1:1"
     client = make_client(refresh_url="http://127.0.0.1:1/token")
     with pytest.raises(TransientError) as caught:
-        refresh(client, refresh_token=Secret("rt"))
+        refresh_tokens(client, refresh_token=Secret("rt"))
     assert (caught.value.code, caught.value.sent) == ("unreachable", False)
     assert caught.value.detail.startswith("127.0.0.1: ")
 
@@ -192,18 +192,18 @@ def test_no_connection_was_certainly_not_seen(make_client, settings):
 def test_an_address_that_policy_forbids_blames_nobody(make_client):
     client = make_client(refresh_url="http://169.254.169.254/token")
     with pytest.raises(TransientError) as caught:
-        refresh(client, refresh_token=Secret("rt"))
+        refresh_tokens(client, refresh_token=Secret("rt"))
     assert (caught.value.code, caught.value.sent) == ("refused", False)
 
 
 def test_a_second_try_that_fails_unsent_was_a_first_that_was_sent(provider, make_client, settings):
     def refuse_and_close_the_door(connection: Connection) -> None:
         settings.EGRESS_ALLOW = ""
-        connection.send(reply({"error": "invalid_client"}, 401))
+        connection.send(build_reply({"error": "invalid_client"}, 401))
 
-    provider.says(refuse_and_close_the_door)
+    provider.set_replies(refuse_and_close_the_door)
     with pytest.raises(TransientError) as caught:
-        client_credentials(make_client(secrets=("new", "old")), scopes=())
+        request_client_credentials_token(make_client(secrets=("new", "old")), scopes=())
     assert (caught.value.code, caught.value.sent) == ("refused", True)
 
 
@@ -212,20 +212,22 @@ def test_both_secrets_share_the_time_of_one_request(make_client, monkeypatch):
     monkeypatch.setattr(transport, "time", SimpleNamespace(monotonic=lambda: next(moments)))
     given = []
 
-    def ask(secret: Secret | None, limits: Limits) -> str:
+    def ask(secret: Secret | None, limits: Timeouts) -> str:
         given.append(limits.total)
         if len(given) == 1:
             raise AppError("invalid_client", "Refused.")
         return "done"
 
-    assert transport.with_secrets(make_client(secrets=("new", "old")), ask) == "done"
+    assert transport.try_secrets(make_client(secrets=("new", "old")), ask) == "done"
     assert given == [12.0, 2.5]
 
 
 def test_a_redirect_is_not_followed(provider, client):
-    provider.says(raw_reply(b"", 307, f"Location: {provider.url('/elsewhere')}"), tokens())
+    provider.set_replies(
+        build_raw_reply(b"", 307, f"Location: {provider.url('/elsewhere')}"), build_token_reply()
+    )
     with pytest.raises(TransientError):
-        refresh(client, refresh_token=Secret("rt"))
+        refresh_tokens(client, refresh_token=Secret("rt"))
     assert len(provider.requests) == 1
 
 
@@ -242,18 +244,18 @@ def echoes() -> Iterator[tuple[str, bytes]]:
     lines = (f"Retry-After: {CANARY}", f"Location: https://{CANARY}.example/")
     twice = b'{"%b": 1, "%b": 2}' % (CANARY.encode(), CANARY.encode())
     for status in (200, 302, 400, 401, 403, 404, 429, 500, 503):
-        yield f"{status}-everywhere", reply(document, status, *lines)
-        yield f"{status}-object", reply({"error": {"code": CANARY, CANARY: CANARY}}, status)
-        yield f"{status}-nested", reply({"access_token": {CANARY: CANARY}}, status)
-        yield f"{status}-cut", raw_reply(CANARY.encode() + b"{", status)
-        yield f"{status}-twice", raw_reply(twice, status)
-    yield "header", raw_reply(b" ", 200, f"X-{CANARY}: \x00{CANARY}")
+        yield f"{status}-everywhere", build_reply(document, status, *lines)
+        yield f"{status}-object", build_reply({"error": {"code": CANARY, CANARY: CANARY}}, status)
+        yield f"{status}-nested", build_reply({"access_token": {CANARY: CANARY}}, status)
+        yield f"{status}-cut", build_raw_reply(CANARY.encode() + b"{", status)
+        yield f"{status}-twice", build_raw_reply(twice, status)
+    yield "header", build_raw_reply(b" ", 200, f"X-{CANARY}: \x00{CANARY}")
 
 
 CALLS = {
-    "refresh": lambda client: refresh(client, refresh_token=Secret(CANARY)),
-    "revoke": lambda client: revoke(client, token=Secret(CANARY), hint=None),
-    "introspect": lambda client: introspect(client, token=Secret(CANARY)),
+    "refresh": lambda client: refresh_tokens(client, refresh_token=Secret(CANARY)),
+    "revoke": lambda client: revoke_token(client, token=Secret(CANARY), hint=None),
+    "introspect": lambda client: introspect_token(client, token=Secret(CANARY)),
 }
 
 
@@ -261,7 +263,7 @@ CALLS = {
 @pytest.mark.parametrize("answer", [pytest.param(raw, id=name) for name, raw in echoes()])
 def test_no_error_repeats_what_the_provider_echoes(provider, make_client, call, answer, caplog):
     caplog.set_level(0)
-    provider.says(answer)
+    provider.set_replies(answer)
     client = make_client(
         secrets=(CANARY,),
         revocation_url=provider.url("/revoke"),
@@ -274,10 +276,10 @@ def test_no_error_repeats_what_the_provider_echoes(provider, make_client, call, 
     assert CANARY not in caplog.text
 
 
-def raised(call: Callable[[Client], object], client: Client) -> ProtocolError | None:
+def raised(call: Callable[[OAuthClient], object], client: OAuthClient) -> OAuth2Error | None:
     try:
         call(client)
-    except ProtocolError as error:
+    except OAuth2Error as error:
         return error
     return None
 
@@ -286,6 +288,6 @@ def test_most_of_those_answers_are_errors(provider, client):
     """Else the test above would prove nothing."""
     found = []
     for _, answer in echoes():
-        provider.says(answer)
+        provider.set_replies(answer)
         found.append(raised(CALLS["refresh"], client))
     assert sum(error is not None for error in found) == len(found)

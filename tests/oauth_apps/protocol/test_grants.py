@@ -9,26 +9,26 @@ import pytest
 
 from oauth_apps.protocol import (
     AppError,
-    ProtocolError,
+    OAuth2Error,
     TransientError,
     UserError,
-    authorization_url,
-    grant,
+    build_authorization_url,
+    request_access_token,
 )
 from oauth_apps.protocol.grants import GRANTS
-from oauth_apps.protocol.types import Client
-from oauth_apps.protocol.urls import fill
-from providers.properties import variables
-from providers.registry import registry
+from oauth_apps.protocol.types import OAuthClient
+from oauth_apps.protocol.urls import fill_url_template
+from providers.properties import resolve_url_variables
+from providers.registry import get_registry
 from tests.oauth_apps.protocol.keys import ec_key, pem, rsa_key
-from tests.oauth_apps.protocol.provider import raw_reply, reply, tokens
+from tests.oauth_apps.protocol.provider import build_raw_reply, build_reply, build_token_reply
 from tests.oauth_apps.protocol.test_assertions import parts, verify_rs256
 from vault.secret import Secret
 
-KINDS = sorted(registry().kinds)
-GRANTED = sorted({kind.name for kind in registry().kinds.values() if kind.grant})
-PROVIDERS = sorted(slug for slug, found in registry().providers.items() if found.oauth)
-GITHUB = registry().kinds["github_app"]
+KINDS = sorted(get_registry().kinds)
+GRANTED = sorted({kind.name for kind in get_registry().kinds.values() if kind.grant})
+PROVIDERS = sorted(slug for slug, found in get_registry().providers.items() if found.oauth)
+GITHUB = get_registry().kinds["github_app"]
 NOW = dt.datetime(2026, 11, 18, 12, 0, tzinfo=dt.UTC)
 INSTALLED = {"kind": "github_app", "installation_id": 42}
 ISSUED = {"token": "ghs_1", "expires_at": "2026-11-18T13:00:00Z", "permissions": {"a": "read"}}
@@ -36,66 +36,66 @@ ISSUED = {"token": "ghs_1", "expires_at": "2026-11-18T13:00:00Z", "permissions":
 
 @pytest.mark.parametrize("held", ["rt-0", Secret("rt-0")], ids=["str", "secret"])
 def test_a_refresh_token_is_used(provider, client, held):
-    provider.says(tokens())
-    grant(client, registry().kinds["linear_oauth2"], {"refresh_token": held})
-    assert provider.asked.form["refresh_token"] == "rt-0"
+    provider.set_replies(build_token_reply())
+    request_access_token(client, get_registry().kinds["linear_oauth2"], {"refresh_token": held})
+    assert provider.only_request.form["refresh_token"] == "rt-0"
 
 
 @pytest.mark.parametrize("properties", [{}, {"refresh_token": ""}, {"refresh_token": None}])
 def test_without_a_refresh_token_the_user_must_connect_again(provider, client, properties):
     with pytest.raises(UserError) as caught:
-        grant(client, registry().kinds["linear_oauth2"], properties)
+        request_access_token(client, get_registry().kinds["linear_oauth2"], properties)
     assert (caught.value.code, caught.value.sent) == ("missing_token", False)
     assert provider.requests == []
 
 
 def test_properties_fill_the_url_and_secrets_do_not(provider, make_client):
-    provider.says(tokens())
+    provider.set_replies(build_token_reply())
     client = make_client(
         refresh_url=provider.url("/{linear_org_id}/token"), variables={"linear_org_id": "config"}
     )
-    kind = registry().kinds["linear_oauth2"]
-    grant(client, kind, {"refresh_token": "rt", "linear_org_id": "org-1"})
-    assert provider.asked.target == "/org-1/token"
+    kind = get_registry().kinds["linear_oauth2"]
+    request_access_token(client, kind, {"refresh_token": "rt", "linear_org_id": "org-1"})
+    assert provider.only_request.target == "/org-1/token"
     client = make_client(refresh_url=provider.url("/{refresh_token}"))
     with pytest.raises(AppError, match="The value of refresh_token is not set"):
-        grant(client, kind, {"refresh_token": "rt"})
+        request_access_token(client, kind, {"refresh_token": "rt"})
 
 
 def test_client_credentials_need_no_property(provider, client):
-    provider.says(tokens())
-    grant(client, registry().kinds["twilio_app"], {"account_sid": "AC1"})
-    assert provider.asked.form["grant_type"] == "client_credentials"
+    provider.set_replies(build_token_reply())
+    request_access_token(client, get_registry().kinds["twilio_app"], {"account_sid": "AC1"})
+    assert provider.only_request.form["grant_type"] == "client_credentials"
 
 
 def test_a_kind_that_gets_none(client):
-    with pytest.raises(ProtocolError) as caught:
-        grant(client, registry().kinds["stripe_key"], {"secret": "sk"})
+    with pytest.raises(OAuth2Error) as caught:
+        request_access_token(client, get_registry().kinds["stripe_key"], {"secret": "sk"})
     assert caught.value.code == "not_supported"
 
 
 @pytest.mark.parametrize("name", GRANTED)
 def test_every_grant_of_the_files_is_known_and_its_urls_can_be_filled(name):
-    kind = registry().kinds[name]
-    provider = registry().providers[kind.provider]
+    kind = get_registry().kinds[name]
+    provider = get_registry().providers[kind.provider]
     oauth = provider.oauth
     assert kind.grant in GRANTS
     assert oauth is not None
     shown = {key: str(value) for key, value in kind.example.items()}
-    values = {**variables(provider, {}), **shown}
+    values = {**resolve_url_variables(provider, {}), **shown}
     for template in (oauth.token_url, oauth.refresh_url or "", *oauth.token_params.values()):
-        assert "{" not in fill(template, values)
+        assert "{" not in fill_url_template(template, values)
 
 
 @pytest.mark.parametrize("slug", PROVIDERS)
 def test_every_providers_users_can_be_sent_to_it(slug):
-    provider = registry().providers[slug]
+    provider = get_registry().providers[slug]
     assert provider.oauth is not None
     if provider.oauth.authorize_url is None:
         return
-    values = dict.fromkeys(provider.variables, "arrakis") | variables(provider, {})
-    client = Client(oauth=provider.oauth, client_id="c", secrets=(), variables=values)
-    url = authorization_url(client, redirect_uri="r", state="s", scopes=["x"], verifier=None)
+    values = dict.fromkeys(provider.variables, "arrakis") | resolve_url_variables(provider, {})
+    client = OAuthClient(oauth=provider.oauth, client_id="c", secrets=(), variables=values)
+    url = build_authorization_url(client, redirect_uri="r", state="s", scopes=["x"], verifier=None)
     ending = provider.oauth.authorize_url.rpartition("}")[2]
     assert url.startswith("https://")
     assert ending.partition("?")[0] in url
@@ -113,12 +113,12 @@ def github(provider, make_client):
 
 def test_an_installations_token(provider, github, time_machine):
     time_machine.move_to(NOW, tick=False)
-    provider.says(reply(ISSUED, 201))
-    found = grant(github, GITHUB, INSTALLED)
+    provider.set_replies(build_reply(ISSUED, 201))
+    found = request_access_token(github, GITHUB, INSTALLED)
     assert found.access_token == Secret("ghs_1")
     assert (found.expires_in, found.refresh_token) == (3600, None)
     assert found.document["permissions"] == {"a": "read"}
-    seen = provider.asked
+    seen = provider.only_request
     assert (seen.method, seen.target) == ("POST", "/app/installations/42/access_tokens")
     assert seen.headers["accept"] == "application/vnd.github+json"
     scheme, _, jwt = seen.headers["authorization"].partition(" ")
@@ -129,10 +129,11 @@ def test_an_installations_token(provider, github, time_machine):
 
 
 def test_the_older_key_is_tried_once(provider, github):
-    provider.says(
-        reply({"message": "A JSON web token could not be decoded"}, 401), reply(ISSUED, 201)
+    provider.set_replies(
+        build_reply({"message": "A JSON web token could not be decoded"}, 401),
+        build_reply(ISSUED, 201),
     )
-    assert grant(github, GITHUB, INSTALLED).access_token == Secret("ghs_1")
+    assert request_access_token(github, GITHUB, INSTALLED).access_token == Secret("ghs_1")
     algorithms = [
         parts(seen.headers["authorization"].partition(" ")[2])[0]["alg"]
         for seen in provider.requests
@@ -142,43 +143,47 @@ def test_the_older_key_is_tried_once(provider, github):
 
 def test_an_app_without_a_key(github):
     with pytest.raises(AppError) as caught:
-        grant(dataclasses.replace(github, secrets=()), GITHUB, INSTALLED)
+        request_access_token(dataclasses.replace(github, secrets=()), GITHUB, INSTALLED)
     assert caught.value.code == "invalid_key"
 
 
 @pytest.mark.parametrize(
     ("answer", "kind", "code"),
     [
-        (reply({"message": "Bad credentials"}, 401), AppError, "invalid_client"),
+        (build_reply({"message": "Bad credentials"}, 401), AppError, "invalid_client"),
         (
-            reply({"message": "This installation has been suspended"}, 403),
+            build_reply({"message": "This installation has been suspended"}, 403),
             UserError,
             "installation_suspended",
         ),
         (
-            reply({"message": "You have exceeded a secondary rate limit"}, 403),
+            build_reply({"message": "You have exceeded a secondary rate limit"}, 403),
             TransientError,
             "rate_limited",
         ),
-        (reply({"message": "Not Found"}, 404), UserError, "installation_gone"),
-        (reply({"message": "Integration not found"}, 404), AppError, "invalid_client"),
-        (reply({"message": "Validation Failed"}, 422), TransientError, "invalid_request"),
-        (reply({}, 429), TransientError, "rate_limited"),
-        (raw_reply(b"<html>", 502), TransientError, "server_error"),
-        (reply({"expires_at": "2026-11-18T13:00:00Z"}, 201), TransientError, "unreadable_answer"),
-        (raw_reply(b"<html>", 404), TransientError, "unreadable_answer"),
+        (build_reply({"message": "Not Found"}, 404), UserError, "installation_gone"),
+        (build_reply({"message": "Integration not found"}, 404), AppError, "invalid_client"),
+        (build_reply({"message": "Validation Failed"}, 422), TransientError, "invalid_request"),
+        (build_reply({}, 429), TransientError, "rate_limited"),
+        (build_raw_reply(b"<html>", 502), TransientError, "server_error"),
+        (
+            build_reply({"expires_at": "2026-11-18T13:00:00Z"}, 201),
+            TransientError,
+            "unreadable_answer",
+        ),
+        (build_raw_reply(b"<html>", 404), TransientError, "unreadable_answer"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_githubs_refusals_mean(provider, github, answer, kind, code):
-    provider.says(answer)
-    with pytest.raises(ProtocolError) as caught:
-        grant(github, GITHUB, INSTALLED)
+    provider.set_replies(answer)
+    with pytest.raises(OAuth2Error) as caught:
+        request_access_token(github, GITHUB, INSTALLED)
     assert (type(caught.value), caught.value.code) == (kind, code)
 
 
 def test_github_says_when_to_come_back(provider, github):
-    provider.says(reply({}, 403, "Retry-After: 60"))
+    provider.set_replies(build_reply({}, 403, "Retry-After: 60"))
     with pytest.raises(TransientError) as caught:
-        grant(github, GITHUB, INSTALLED)
+        request_access_token(github, GITHUB, INSTALLED)
     assert caught.value.retry_after == 60

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from egress.requests import Response
-from oauth_apps.protocol import Client, TransientError, id_token_claims
-from oauth_apps.protocol.responses import tokens_of
+from oauth_apps.protocol import OAuthClient, TransientError, validate_id_token
+from oauth_apps.protocol.responses import parse_token_response
 from tests.oauth_apps.protocol.conftest import make_oauth
 from vault.secret import Secret
 
@@ -40,8 +40,10 @@ def token(payload: object) -> str:
 def check(id_token: object, issuer: str | None = "https://issuer.example", nonce=None, **variables):
     body = json.dumps({"access_token": "at", "id_token": id_token}).encode()
     oauth = make_oauth(issuer=issuer)
-    client = Client(oauth=oauth, client_id="client-1", secrets=(), variables=variables)
-    return id_token_claims(client, tokens_of(Response(200, (), body), oauth), nonce=nonce)
+    client = OAuthClient(oauth=oauth, client_id="client-1", secrets=(), variables=variables)
+    return validate_id_token(
+        client, parse_token_response(Response(200, (), body), oauth), nonce=nonce
+    )
 
 
 def test_good():

@@ -11,22 +11,22 @@ from oauth_apps.protocol import (
     AppError,
     TransientError,
     UserError,
-    client_credentials,
     exchange_code,
-    refresh,
+    refresh_tokens,
+    request_client_credentials_token,
 )
-from oauth_apps.protocol.client_auth import authentication
+from oauth_apps.protocol.client_auth import build_client_authentication
 from providers import quirks
-from providers.registry import DATA
+from providers.registry import DATA_DIR
 from tests.oauth_apps.protocol.keys import ec_key, pem
-from tests.oauth_apps.protocol.provider import raw_reply, reply, tokens
+from tests.oauth_apps.protocol.provider import build_raw_reply, build_reply, build_token_reply
 from vault.secret import Secret
 
 APP = {"client_id": "client-1", "client_secret": "secret-1"}
 VERIFIER = Secret("v" * 43)
 
 KEY = Secret(pem(ec_key()))
-SCHEMA = json.loads((DATA.parent / "schema.json").read_text())
+SCHEMA = json.loads((DATA_DIR.parent / "schema.json").read_text())
 CLIENT_AUTH = SCHEMA["$defs"]["oauth"]["properties"]["client_auth"]["enum"]
 
 
@@ -35,7 +35,7 @@ def basic(pair: str) -> str:
 
 
 def test_a_code_is_exchanged(provider, client):
-    provider.says(tokens(refresh_token="rt-1", scope="a b", team={"id": 7}))
+    provider.set_replies(build_token_reply(refresh_token="rt-1", scope="a b", team={"id": 7}))
     found = exchange_code(
         client, code=Secret("c+ode"), redirect_uri="https://lk.example/cb", verifier=VERIFIER
     )
@@ -43,9 +43,9 @@ def test_a_code_is_exchanged(provider, client):
     assert found.refresh_token == Secret("rt-1")
     assert (found.expires_in, found.scope, found.token_type) == (3600, "a b", "Bearer")
     assert found.document["team"] == {"id": 7}
-    assert (provider.asked.method, provider.asked.target) == ("POST", "/token")
-    assert provider.asked.headers["accept"] == "application/json"
-    assert provider.asked.form == {
+    assert (provider.only_request.method, provider.only_request.target) == ("POST", "/token")
+    assert provider.only_request.headers["accept"] == "application/json"
+    assert provider.only_request.form == {
         "grant_type": "authorization_code",
         "code": "c+ode",
         "redirect_uri": "https://lk.example/cb",
@@ -56,52 +56,56 @@ def test_a_code_is_exchanged(provider, client):
 
 @pytest.mark.parametrize(("pkce", "verifier"), [(False, VERIFIER), (True, None)])
 def test_no_verifier_where_there_was_no_challenge(provider, make_client, pkce, verifier):
-    provider.says(tokens())
+    provider.set_replies(build_token_reply())
     exchange_code(make_client(pkce=pkce), code=Secret("c"), redirect_uri="r", verifier=verifier)
-    assert "code_verifier" not in provider.asked.form
+    assert "code_verifier" not in provider.only_request.form
 
 
 def test_a_token_is_refreshed(provider, client):
-    provider.says(tokens())
-    found = refresh(client, refresh_token=Secret("rt-0"))
+    provider.set_replies(build_token_reply())
+    found = refresh_tokens(client, refresh_token=Secret("rt-0"))
     assert found.refresh_token is None
-    assert provider.asked.form == {"grant_type": "refresh_token", "refresh_token": "rt-0", **APP}
+    assert provider.only_request.form == {
+        "grant_type": "refresh_token",
+        "refresh_token": "rt-0",
+        **APP,
+    }
 
 
 def test_refresh_goes_to_its_own_url_where_there_is_one(provider, make_client):
-    provider.says(tokens())
+    provider.set_replies(build_token_reply())
     client = make_client(refresh_url=provider.url("/{tenant}/refresh"), variables={"tenant": "t1"})
-    refresh(client, refresh_token=Secret("rt-0"))
-    assert provider.asked.target == "/t1/refresh"
+    refresh_tokens(client, refresh_token=Secret("rt-0"))
+    assert provider.only_request.target == "/t1/refresh"
 
 
 def test_a_code_never_goes_to_the_refresh_url(provider, make_client):
-    provider.says(tokens())
+    provider.set_replies(build_token_reply())
     client = make_client(refresh_url=provider.url("/refresh"))
     exchange_code(client, code=Secret("c"), redirect_uri="r", verifier=None)
-    assert provider.asked.target == "/token"
+    assert provider.only_request.target == "/token"
 
 
 @pytest.mark.parametrize(("scopes", "sent"), [((), {}), (("a", "b"), {"scope": "a,b"})])
 def test_client_credentials(provider, make_client, scopes, sent):
-    provider.says(tokens())
-    client_credentials(make_client(scope_separator=","), scopes=scopes)
-    assert provider.asked.form == {"grant_type": "client_credentials", **sent, **APP}
+    provider.set_replies(build_token_reply())
+    request_client_credentials_token(make_client(scope_separator=","), scopes=scopes)
+    assert provider.only_request.form == {"grant_type": "client_credentials", **sent, **APP}
 
 
 def test_basic_encodes_id_and_secret_before_it_joins_them(provider, make_client):
     """RFC 6749 §2.3.1: a colon in the id splits nothing."""
-    provider.says(tokens())
+    provider.set_replies(build_token_reply())
     client = make_client("id:1", ("s&é /+",), client_auth="client_secret_basic")
-    client_credentials(client, scopes=())
-    assert provider.asked.headers["authorization"] == basic("id%3A1:s%26%C3%A9+%2F%2B")
-    assert provider.asked.form == {"grant_type": "client_credentials"}
+    request_client_credentials_token(client, scopes=())
+    assert provider.only_request.headers["authorization"] == basic("id%3A1:s%26%C3%A9+%2F%2B")
+    assert provider.only_request.form == {"grant_type": "client_credentials"}
 
 
 def test_an_unknown_method_is_post(provider, make_client):
-    provider.says(tokens())
-    client_credentials(make_client(client_auth=None), scopes=())
-    assert provider.asked.form == {"grant_type": "client_credentials", **APP}
+    provider.set_replies(build_token_reply())
+    request_client_credentials_token(make_client(client_auth=None), scopes=())
+    assert provider.only_request.form == {"grant_type": "client_credentials", **APP}
 
 
 @pytest.mark.parametrize(
@@ -109,36 +113,42 @@ def test_an_unknown_method_is_post(provider, make_client):
     [("none", ("secret-1", "secret-0")), ("client_secret_basic", ()), ("private_key_jwt", ())],
 )
 def test_a_public_client_names_itself_alone(provider, make_client, method, secrets):
-    provider.says(tokens())
-    refresh(make_client(client_auth=method, secrets=secrets), refresh_token=Secret("rt"))
-    assert provider.asked.form == {
+    provider.set_replies(build_token_reply())
+    refresh_tokens(make_client(client_auth=method, secrets=secrets), refresh_token=Secret("rt"))
+    assert provider.only_request.form == {
         "grant_type": "refresh_token",
         "refresh_token": "rt",
         "client_id": "client-1",
     }
-    assert "authorization" not in provider.asked.headers
+    assert "authorization" not in provider.only_request.headers
 
 
 @pytest.mark.parametrize("method", CLIENT_AUTH)
 def test_every_method_that_a_file_may_name_is_known(method):
-    fields, headers = authentication(method, client_id="c", secret=KEY, url="https://as.example/")
+    fields, headers = build_client_authentication(
+        method, client_id="c", secret=KEY, url="https://as.example/"
+    )
     assert "client_id" in fields or "Authorization" in headers
 
 
 def test_json_where_the_provider_wants_it(provider, make_client):
-    provider.says(tokens())
-    refresh(make_client(token_format="json"), refresh_token=Secret('r"t'))
-    assert provider.asked.json == {"grant_type": "refresh_token", "refresh_token": 'r"t', **APP}
+    provider.set_replies(build_token_reply())
+    refresh_tokens(make_client(token_format="json"), refresh_token=Secret('r"t'))
+    assert provider.only_request.json == {
+        "grant_type": "refresh_token",
+        "refresh_token": 'r"t',
+        **APP,
+    }
 
 
 def test_static_parameters_are_templates_and_replace_none_of_ours(provider, make_client):
-    provider.says(tokens())
+    provider.set_replies(build_token_reply())
     client = make_client(
         token_params={"audience": "https://{domain}/api/v2/", "grant_type": "theirs"},
         variables={"domain": "acme.auth0.com"},
     )
-    client_credentials(client, scopes=())
-    assert provider.asked.form == {
+    request_client_credentials_token(client, scopes=())
+    assert provider.only_request.form == {
         "audience": "https://acme.auth0.com/api/v2/",
         "grant_type": "client_credentials",
         **APP,
@@ -150,36 +160,36 @@ def test_a_quirk_has_the_last_word_on_the_request(provider, make_client, monkeyp
         return {"client_key": fields["client_id"]}, {**headers, "X-Version": "1"}
 
     monkeypatch.setitem(quirks.TOKEN_REQUEST, "renamed", renamed)
-    provider.says(tokens())
-    client_credentials(make_client(quirks=("renamed",)), scopes=())
-    assert provider.asked.form == {"client_key": "client-1"}
-    assert provider.asked.headers["x-version"] == "1"
+    provider.set_replies(build_token_reply())
+    request_client_credentials_token(make_client(quirks=("renamed",)), scopes=())
+    assert provider.only_request.form == {"client_key": "client-1"}
+    assert provider.only_request.headers["x-version"] == "1"
 
 
 def test_a_quirk_has_the_last_word_on_the_answer(provider, make_client, monkeypatch):
     monkeypatch.setitem(
-        quirks.TOKEN_ANSWER, "nested", lambda found: {**found, "access_token": found["a"]["t"]}
+        quirks.TOKEN_RESPONSE, "nested", lambda found: {**found, "access_token": found["a"]["t"]}
     )
-    provider.says(reply({"a": {"t": "inner"}}))
-    found = client_credentials(make_client(quirks=("nested",)), scopes=())
+    provider.set_replies(build_reply({"a": {"t": "inner"}}))
+    found = request_client_credentials_token(make_client(quirks=("nested",)), scopes=())
     assert found.access_token == Secret("inner")
     assert found.document["a"] == {"t": "inner"}
 
 
-REFUSED = reply({"error": "invalid_client"}, 401)
+REFUSED = build_reply({"error": "invalid_client"}, 401)
 
 
 def test_the_older_secret_is_tried_once_when_the_newest_is_refused(provider, make_client):
-    provider.says(REFUSED, tokens())
-    found = refresh(make_client(secrets=("new", "old")), refresh_token=Secret("rt"))
+    provider.set_replies(REFUSED, build_token_reply())
+    found = refresh_tokens(make_client(secrets=("new", "old")), refresh_token=Secret("rt"))
     assert found.access_token == Secret("at-1")
     assert [seen.form["client_secret"] for seen in provider.requests] == ["new", "old"]
 
 
 def test_both_refused(provider, make_client):
-    provider.says(REFUSED)
+    provider.set_replies(REFUSED)
     with pytest.raises(AppError) as caught:
-        refresh(make_client(secrets=("new", "old")), refresh_token=Secret("rt"))
+        refresh_tokens(make_client(secrets=("new", "old")), refresh_token=Secret("rt"))
     assert caught.value.code == "invalid_client"
     assert len(provider.requests) == 2
 
@@ -187,31 +197,31 @@ def test_both_refused(provider, make_client):
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (reply({"error": "invalid_grant"}, 400), UserError),
-        (reply({"error": "unauthorized_client"}, 400), AppError),
-        (reply({}, 503), TransientError),
-        (raw_reply(b"<html>", 401), TransientError),
+        (build_reply({"error": "invalid_grant"}, 400), UserError),
+        (build_reply({"error": "unauthorized_client"}, 400), AppError),
+        (build_reply({}, 503), TransientError),
+        (build_raw_reply(b"<html>", 401), TransientError),
     ],
     ids=["user", "other-app-error", "outage", "unreadable"],
 )
 def test_nothing_else_is_tried_again(provider, make_client, answer, error):
-    provider.says(answer)
+    provider.set_replies(answer)
     with pytest.raises(error):
-        refresh(make_client(secrets=("new", "old")), refresh_token=Secret("rt"))
+        refresh_tokens(make_client(secrets=("new", "old")), refresh_token=Secret("rt"))
     assert len(provider.requests) == 1
 
 
 def test_what_the_older_secret_brings_to_light_is_the_answer(provider, make_client):
-    provider.says(REFUSED, reply({"error": "invalid_grant"}, 400))
+    provider.set_replies(REFUSED, build_reply({"error": "invalid_grant"}, 400))
     with pytest.raises(UserError):
-        refresh(make_client(secrets=("new", "old")), refresh_token=Secret("rt"))
+        refresh_tokens(make_client(secrets=("new", "old")), refresh_token=Secret("rt"))
 
 
 @pytest.mark.parametrize(
     "app", [{}, {"client_auth": "none", "secrets": ("new", "old")}], ids=["one", "none-used"]
 )
 def test_the_same_request_is_not_made_twice(provider, make_client, app):
-    provider.says(REFUSED)
+    provider.set_replies(REFUSED)
     with pytest.raises(AppError):
-        refresh(make_client(**app), refresh_token=Secret("rt"))
+        refresh_tokens(make_client(**app), refresh_token=Secret("rt"))
     assert len(provider.requests) == 1

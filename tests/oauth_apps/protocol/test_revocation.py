@@ -8,19 +8,19 @@ import pytest
 
 from oauth_apps.protocol import (
     AppError,
-    ProtocolError,
+    OAuth2Error,
     TransientError,
     UserError,
-    introspect,
-    revoke,
+    introspect_token,
+    revoke_token,
 )
-from providers.kinds import Revocation
-from tests.oauth_apps.protocol.provider import raw_reply, reply
+from providers.kinds import RevocationCall
+from tests.oauth_apps.protocol.provider import build_raw_reply, build_reply
 from vault.secret import Secret
 
 TOKEN = Secret("rt-1")
 APP = {"client_id": "client-1", "client_secret": "secret-1"}
-DONE = raw_reply(b"")
+DONE = build_raw_reply(b"")
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def own(provider, make_client):
             "method": "POST", "url": provider.url("/end"), "auth": "client", "token_field": "token",
             "hint": False, "ok": (200,),
         }  # fmt: skip
-        return make_client(revocation=Revocation(**call | more), **(oauth or {}))
+        return make_client(revocation=RevocationCall(**call | more), **(oauth or {}))
 
     return make
 
@@ -48,148 +48,155 @@ def own(provider, make_client):
     ("hint", "sent"), [(None, {}), ("refresh_token", {"token_type_hint": "refresh_token"})]
 )
 def test_as_rfc_7009_has_it(provider, standard, hint, sent):
-    provider.says(DONE)
-    revoke(standard, token=TOKEN, hint=hint)
-    assert (provider.asked.method, provider.asked.path) == ("POST", "/revoke")
-    assert provider.asked.form == {"token": "rt-1", **sent, **APP}
+    provider.set_replies(DONE)
+    revoke_token(standard, token=TOKEN, hint=hint)
+    assert (provider.only_request.method, provider.only_request.path) == ("POST", "/revoke")
+    assert provider.only_request.form == {"token": "rt-1", **sent, **APP}
 
 
 @pytest.mark.parametrize(
     "answer",
     [
         DONE,
-        raw_reply(b"<html>done</html>"),
-        reply({}),
-        reply({"error": "invalid_token"}, 400),
-        reply({"error": "invalid_grant"}, 400),
+        build_raw_reply(b"<html>done</html>"),
+        build_reply({}),
+        build_reply({"error": "invalid_token"}, 400),
+        build_reply({"error": "invalid_grant"}, 400),
         b"HTTP/1.1 204 No Content\r\n\r\n",
     ],
     ids=["empty", "html", "object", "unknown-token", "unknown-grant", "204"],
 )
 def test_done_or_dead_already(provider, standard, answer):
-    provider.says(answer)
-    revoke(standard, token=TOKEN, hint=None)
+    provider.set_replies(answer)
+    revoke_token(standard, token=TOKEN, hint=None)
     assert [call.form["token"] for call in provider.requests] == ["rt-1"]
 
 
 @pytest.mark.parametrize(
     ("answer", "kind", "code"),
     [
-        (reply({"error": "invalid_client"}, 401), AppError, "invalid_client"),
-        (reply({"error": "unsupported_token_type"}, 400), TransientError, "unsupported_token_type"),
-        (reply({"error": "access_denied"}, 403), UserError, "access_denied"),
-        (reply({"error": "server_error"}), TransientError, "server_error"),
-        (raw_reply(b"", 503, "Retry-After: 9"), TransientError, "temporarily_unavailable"),
-        (raw_reply(b"", 302, "Location: /"), TransientError, "redirected"),
-        (raw_reply(b"<html>", 404), TransientError, "unreadable_answer"),
-        (raw_reply(b"", 202), TransientError, "unknown_error"),
+        (build_reply({"error": "invalid_client"}, 401), AppError, "invalid_client"),
+        (
+            build_reply({"error": "unsupported_token_type"}, 400),
+            TransientError,
+            "unsupported_token_type",
+        ),
+        (build_reply({"error": "access_denied"}, 403), UserError, "access_denied"),
+        (build_reply({"error": "server_error"}), TransientError, "server_error"),
+        (build_raw_reply(b"", 503, "Retry-After: 9"), TransientError, "temporarily_unavailable"),
+        (build_raw_reply(b"", 302, "Location: /"), TransientError, "redirected"),
+        (build_raw_reply(b"<html>", 404), TransientError, "unreadable_answer"),
+        (build_raw_reply(b"", 202), TransientError, "unknown_error"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_not_done(provider, standard, answer, kind, code):
-    provider.says(answer)
-    with pytest.raises(ProtocolError) as caught:
-        revoke(standard, token=TOKEN, hint=None)
+    provider.set_replies(answer)
+    with pytest.raises(OAuth2Error) as caught:
+        revoke_token(standard, token=TOKEN, hint=None)
     assert (type(caught.value), caught.value.code) == (kind, code)
 
 
 def test_the_older_secret_is_tried_here_too(provider, standard):
-    provider.says(reply({"error": "invalid_client"}, 401), DONE)
-    revoke(
+    provider.set_replies(build_reply({"error": "invalid_client"}, 401), DONE)
+    revoke_token(
         dataclasses.replace(standard, secrets=(Secret("a"), Secret("b"))), token=TOKEN, hint=None
     )
     assert [seen.form["client_secret"] for seen in provider.requests] == ["a", "b"]
 
 
 def test_a_provider_without_the_call(client):
-    with pytest.raises(ProtocolError) as caught:
-        revoke(client, token=TOKEN, hint=None)
-    assert (type(caught.value), caught.value.code) == (ProtocolError, "not_supported")
+    with pytest.raises(OAuth2Error) as caught:
+        revoke_token(client, token=TOKEN, hint=None)
+    assert (type(caught.value), caught.value.code) == (OAuth2Error, "not_supported")
     assert not caught.value.sent
 
 
 def test_an_own_call_as_the_app(provider, own):
-    provider.says(DONE)
-    revoke(own(token_field="t"), token=TOKEN, hint="refresh_token")
-    assert provider.asked.form == {"t": "rt-1", **APP}
+    provider.set_replies(DONE)
+    revoke_token(own(token_field="t"), token=TOKEN, hint="refresh_token")
+    assert provider.only_request.form == {"t": "rt-1", **APP}
 
 
 def test_an_own_call_in_json_with_a_hint(provider, own):
-    provider.says(DONE)
-    revoke(own({"token_format": "json"}, hint=True), token=TOKEN, hint="access_token")
-    assert provider.asked.json == {"token": "rt-1", "token_type_hint": "access_token", **APP}
+    provider.set_replies(DONE)
+    revoke_token(own({"token_format": "json"}, hint=True), token=TOKEN, hint="access_token")
+    assert provider.only_request.json == {"token": "rt-1", "token_type_hint": "access_token", **APP}
 
 
 def test_an_own_call_as_the_token_itself(provider, own):
-    provider.says(DONE)
-    revoke(own(auth="bearer", token_field=None), token=TOKEN, hint=None)
-    assert provider.asked.headers["authorization"] == "Bearer rt-1"
-    assert provider.asked.body == b""
+    provider.set_replies(DONE)
+    revoke_token(own(auth="bearer", token_field=None), token=TOKEN, hint=None)
+    assert provider.only_request.headers["authorization"] == "Bearer rt-1"
+    assert provider.only_request.body == b""
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 def test_an_own_call_without_a_body(provider, own, method):
-    provider.says(DONE)
-    revoke(own(method=method, auth="none"), token=Secret("r&t 1"), hint=None)
-    assert (provider.asked.method, provider.asked.path) == (method, "/end")
-    assert provider.asked.query == {"token": "r&t 1"}
-    assert provider.asked.body == b""
+    provider.set_replies(DONE)
+    revoke_token(own(method=method, auth="none"), token=Secret("r&t 1"), hint=None)
+    assert (provider.only_request.method, provider.only_request.path) == (method, "/end")
+    assert provider.only_request.query == {"token": "r&t 1"}
+    assert provider.only_request.body == b""
 
 
 def test_an_own_calls_url_may_hold_the_client_id(provider, own):
-    provider.says(raw_reply(b"", 204))
+    provider.set_replies(build_raw_reply(b"", 204))
     client = own(method="DELETE", url=provider.url("/apps/{client_id}/grant"), ok=(204,))
-    revoke(client, token=TOKEN, hint=None)
-    assert provider.asked.path == "/apps/client-1/grant"
+    revoke_token(client, token=TOKEN, hint=None)
+    assert provider.only_request.path == "/apps/client-1/grant"
 
 
 def test_a_status_that_the_file_calls_good(provider, own):
-    provider.says(reply({"error": "already gone"}, 404))
-    revoke(own(ok=(200, 404)), token=TOKEN, hint=None)
+    provider.set_replies(build_reply({"error": "already gone"}, 404))
+    revoke_token(own(ok=(200, 404)), token=TOKEN, hint=None)
     assert [call.form["token"] for call in provider.requests] == ["rt-1"]
 
 
 def test_a_good_status_with_an_error_inside(provider, own):
-    provider.says(reply({"ok": False, "error": "internal_error"}))
+    provider.set_replies(build_reply({"ok": False, "error": "internal_error"}))
     with pytest.raises(TransientError):
-        revoke(own({"quirks": ("slack_answer",)}, auth="bearer"), token=TOKEN, hint=None)
+        revoke_token(own({"quirks": ("slack_answer",)}, auth="bearer"), token=TOKEN, hint=None)
 
 
 @pytest.mark.parametrize(
     "answer",
     [
-        raw_reply(b"", 401),
-        reply({"error": "invalid_token"}, 400),
-        reply({"ok": False, "error": "invalid_grant"}),
+        build_raw_reply(b"", 401),
+        build_reply({"error": "invalid_token"}, 400),
+        build_reply({"ok": False, "error": "invalid_grant"}),
     ],
     ids=["status", "name", "name-at-200"],
 )
 def test_a_token_that_can_no_longer_end_itself_is_not_ended(provider, own, answer):
     """An expired access token says nothing of the refresh token beside it."""
-    provider.says(answer)
+    provider.set_replies(answer)
     with pytest.raises(TransientError) as caught:
-        revoke(own(auth="bearer"), token=TOKEN, hint=None)
+        revoke_token(own(auth="bearer"), token=TOKEN, hint=None)
     assert caught.value.code == "invalid_token"
 
 
 @pytest.mark.parametrize("active", [True, False])
 def test_introspection(provider, standard, active):
-    provider.says(reply({"active": active, "scope": "a"}))
-    assert introspect(standard, token=TOKEN) == {"active": active, "scope": "a"}
-    assert (provider.asked.path, provider.asked.form) == ("/introspect", {"token": "rt-1", **APP})
+    provider.set_replies(build_reply({"active": active, "scope": "a"}))
+    assert introspect_token(standard, token=TOKEN) == {"active": active, "scope": "a"}
+    assert (provider.only_request.path, provider.only_request.form) == (
+        "/introspect",
+        {"token": "rt-1", **APP},
+    )
 
 
 @pytest.mark.parametrize(
     "body", [b"{}", b'{"active": "true"}', b'{"active": 1}', b'{"active": null}', b"", b"true"]
 )
 def test_introspection_without_a_statement(provider, standard, body):
-    provider.says(raw_reply(body))
+    provider.set_replies(build_raw_reply(body))
     with pytest.raises(TransientError) as caught:
-        introspect(standard, token=TOKEN)
+        introspect_token(standard, token=TOKEN)
     assert caught.value.code == "unreadable_answer"
 
 
 def test_a_provider_without_introspection(client):
-    with pytest.raises(ProtocolError) as caught:
-        introspect(client, token=TOKEN)
+    with pytest.raises(OAuth2Error) as caught:
+        introspect_token(client, token=TOKEN)
     assert caught.value.code == "not_supported"

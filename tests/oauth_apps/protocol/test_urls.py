@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from oauth_apps.protocol import AppError
-from oauth_apps.protocol.urls import fill
+from oauth_apps.protocol.urls import fill_url_template
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from oauth_apps.protocol.urls import fill
     ],
 )
 def test_filled(template, value, url):
-    assert fill(template, {"x": value}) == url
+    assert fill_url_template(template, {"x": value}) == url
 
 
 @pytest.mark.parametrize("template", ["https://{x}.example.com/t", "https://example.com/{x}/t"])
@@ -45,7 +45,7 @@ def test_filled(template, value, url):
 )
 def test_refused(template, value):
     with pytest.raises(AppError) as caught:
-        fill(template, {"x": value})
+        fill_url_template(template, {"x": value})
     assert (caught.value.code, caught.value.sent) == ("invalid_config", False)
     assert caught.value.detail.startswith("The value of x ")
 
@@ -53,9 +53,9 @@ def test_refused(template, value):
 @pytest.mark.parametrize("value", ["localhost", "127.0.0.1", "10.1", "a..b"])
 def test_a_whole_host_must_be_a_name(value):
     with pytest.raises(AppError):
-        fill("https://{x}/t", {"x": value})
+        fill_url_template("https://{x}/t", {"x": value})
 
 
 def test_the_host_ends_as_the_template_does():
     with pytest.raises(AppError, match="does not lead to the provider"):
-        fill("https://{x}.c_m/t", {"x": "a"})
+        fill_url_template("https://{x}.c_m/t", {"x": "a"})

@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from common.management import refusals
-from vault.key_retirement import forget
-from vault.key_usage import census
+from common.management import raise_command_errors
+from vault.key_retirement import forget_key
+from vault.key_usage import count_rows_by_key
 
 
 class Command(BaseCommand):
@@ -23,8 +23,8 @@ class Command(BaseCommand):
         parser.add_argument("id", metavar="ID", help="the lost key's id, as the refused start says")
 
     def handle(self, *args: Any, id: str, **options: Any) -> None:
-        with refusals():
-            forget(id)
-        for column, key_id, rows in census():
+        with raise_command_errors():
+            forget_key(id)
+        for column, key_id, rows in count_rows_by_key():
             if key_id == id and str(column) != "vault_canary.sealed":
                 self.stdout.write(f"{column} {rows}")

@@ -20,12 +20,12 @@ class Command(BaseCommand):
         parser.add_argument(
             "--batch",
             type=_positive,
-            default=rotation.BATCH,
+            default=rotation.BATCH_SIZE,
             help="rows per transaction (default %(default)s)",
         )
 
     def handle(self, *args: Any, batch: int, **options: Any) -> None:
-        outcome = rotation.rotate(batch=batch, on_progress=self._show)
+        outcome = rotation.rotate_keys(batch=batch, on_progress=self._show)
         for unopened in outcome.failed:
             self.stderr.write(f"does not open: {unopened}")
         self.stdout.write(

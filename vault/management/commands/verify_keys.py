@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from vault import rotation
-from vault.key_usage import census
+from vault.key_usage import count_rows_by_key
 
 
 class Command(BaseCommand):
@@ -17,13 +17,13 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        tallies = list(census())
+        tallies = list(count_rows_by_key())
         for column, key_id, rows in tallies:
             self.stdout.write(f"{column} {key_id} {rows}")
         if not tallies:
             self.stdout.write("Nothing is sealed yet.")
         failed = False
-        for unopened in rotation.unopenable():
+        for unopened in rotation.iter_undecryptable():
             self.stdout.write(f"does not open: {unopened}")
             failed = True
         if failed:
