@@ -33,9 +33,9 @@ def upgrade(manifest: dict[str, Any], folder: Path) -> dict[str, Any]:
     settings.SPOOL_DIR = str(spool)
     settings.PROVIDERS_DIR = str(folder / "providers")
     migrated = _run("migrate", verbosity=0)
-    from tests.api import Api
+    from tests.api import ApiClient
 
-    api = Api(manifest["token"])
+    api = ApiClient(manifest["token"])
     return {
         "migrate": migrated,
         "verify_keys": _run("verify_keys"),
