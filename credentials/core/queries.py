@@ -17,16 +17,17 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from common.db.clock import now_sql
+from credentials.core.grant_state import APP_PAUSED_SQL
 from credentials.models import Credential
 from providers.properties import MASK
 from providers.registry import get_registry
 
-_JOINS: Final = """
+_JOINS: Final = f"""
     FROM credentials_credential
     LEFT JOIN oauth_apps_oauthapp app ON app.id = credentials_credential.oauth_app_id
     LEFT JOIN credentials_credentialuse used ON used.credential_id = credentials_credential.id
     LEFT JOIN credentials_apppause pause ON pause.oauth_app_id = app.id
-        AND pause.revision = app.revision AND pause.until > {now}
+        AND {APP_PAUSED_SQL}
 """
 _FORMS: Final = {
     "postgresql": {

@@ -13,6 +13,7 @@ from common.db.ids import uuid7
 from common.errors import ConflictError, InvalidInputError
 from common.health import build_unknown_health
 from common.strict_json import is_equal
+from credentials.core.grant_state import start_history
 from credentials.imports.validation import ImportItem
 from vault.sealing import Place, SealedValue, can_unseal, seal, unseal
 from vault.services import compute_fingerprint
@@ -62,7 +63,8 @@ def plan_create(item: ImportItem, *, account_id: uuid.UUID, now: dt.datetime) ->
         )
     id = uuid7()
     prints = {
-        name: [compute_fingerprint(account_id, value)] * 2 for name, value in item.secrets.items()
+        name: start_history(compute_fingerprint(account_id, value))
+        for name, value in item.secrets.items()
     }
     row = StoredCredential(
         id=id,
@@ -110,7 +112,7 @@ def plan_update(
     prints = dict(row.fingerprints)
     if news.changed:
         secrets = _resealed(item, row, news, account_id)
-        prints |= {name: [news.prints[name]] * 2 for name in news.changed}
+        prints |= {name: start_history(news.prints[name]) for name in news.changed}
     properties = _properties(item, row, news)
     merged = row._replace(
         oauth_app_id=None if item.clears_app else item.app_id or row.oauth_app_id,

@@ -13,15 +13,20 @@ from django.db.models import F, Q, QuerySet
 
 from common.actors import Actor
 from common.db.clock import DbNow, now_sql, to_datetime
+from credentials.core.grant_state import (
+    APP_PAUSED_SQL,
+    DUE_AND_FREE_SQL,
+    NO_LEASE,
+    NOT_ENDED,
+    NOT_ENDED_SQL,
+    NOT_LEASED,
+)
 from credentials.models import Credential
-from credentials.refresh.types import NEEDS_REAUTH, RefreshClaim
+from credentials.refresh.types import RefreshClaim
 
 _SECONDS: Final = 20
 LEASE_DURATION: Final = dt.timedelta(seconds=_SECONDS)
 """Longer than a call may take (12 s), shorter than the grace periods of most providers."""
-
-UNLEASED: Final = Q(lease_until__isnull=True) | Q(lease_until__lt=DbNow())
-REFRESHABLE: Final = ~Q(refresh_state=NEEDS_REAUTH)
 
 
 def claim_grant(*, id: uuid.UUID, generation: int, actor: Actor, stale: Q) -> RefreshClaim | None:
@@ -30,7 +35,7 @@ def claim_grant(*, id: uuid.UUID, generation: int, actor: Actor, stale: Q) -> Re
     The same statement notes the attempt: from here on its outcome is unknown until it is written.
     """
     owner = create_owner_id()
-    rows = Credential.objects.filter(UNLEASED, REFRESHABLE, stale, id=id, generation=generation)
+    rows = Credential.objects.filter(NOT_LEASED, NOT_ENDED, stale, id=id, generation=generation)
     with transaction.atomic():
         if not rows.update(**_taken(owner)):
             return None
@@ -65,7 +70,7 @@ def filter_claimed(claim: RefreshClaim) -> QuerySet[Credential]:
 def release_lease(claim: RefreshClaim) -> None:
     """Free the row for its new generation, where another grant came without ending our lease."""
     rows = Credential.objects.filter(id=claim.row.id, lease_owner=claim.owner)
-    rows.update(lease_owner="", lease_until=None)
+    rows.update(**NO_LEASE)
 
 
 def create_owner_id() -> str:
@@ -87,14 +92,12 @@ def _claims(ids: list[uuid.UUID], owner: str, actor: Actor) -> list[RefreshClaim
     return [RefreshClaim(row=row, owner=owner, claimed_at=row.now, actor=actor) for row in rows]
 
 
-_DUE: Final = """oauth_app_id = %s AND refresh_next_at <= {now}
-    AND (lease_until IS NULL OR lease_until < {now}) AND NOT EXISTS (
+_DUE: Final = f"""oauth_app_id = %s AND {DUE_AND_FREE_SQL} AND NOT EXISTS (
         SELECT 1 FROM credentials_apppause pause
         JOIN oauth_apps_oauthapp app ON app.id = pause.oauth_app_id
-        WHERE app.id = credentials_credential.oauth_app_id
-            AND pause.revision = app.revision AND pause.until > {now}
-    ) AND refresh_state <> 'needs_reauth' ORDER BY refresh_next_at"""
-_ABANDONED: Final = "lease_until < {now} AND refresh_state <> 'needs_reauth' ORDER BY lease_until"
+        WHERE app.id = credentials_credential.oauth_app_id AND {APP_PAUSED_SQL}
+    ) ORDER BY refresh_next_at"""  # noqa: S608 - our own names
+_ABANDONED: Final = f"lease_until < {{now}} AND {NOT_ENDED_SQL} ORDER BY lease_until"
 _COLUMNS: Final = (
     "id", "account_id", "oauth_app_id", "provider", "kind", "properties", "secrets", "previous",
     "fingerprints", "expires_at", "generation", "refresh_state", "refresh_unknowns",

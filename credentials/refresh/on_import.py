@@ -6,28 +6,24 @@ import datetime as dt
 from collections.abc import Collection
 from typing import Final
 
+from credentials.core.grant_state import NEW_GRANT, NO_LEASE
 from credentials.refresh.schedule import compute_first_refresh_delay
 from providers.kinds import Kind
 from providers.registry import get_registry
 
 TABLE: Final = "credentials_credential"
 
-_STARTS_ANEW: Final = {
-    "previous": "NULL",
-    "lease_owner": "''",
-    "lease_until": "NULL",
-    "refresh_state": "'active'",
-    "refresh_unknowns": "0",
-    "refresh_failures": "0",
-    "refresh_failing_since": "NULL",
-    "refresh_last_at": "NULL",
+_NEW_GRANT: Final = {
+    **{
+        name: "NULL" if value is None else repr(value)
+        for name, value in {**NEW_GRANT, **NO_LEASE}.items()
+    },
     "refresh_next_at": "excluded.refresh_next_at",
-    "refresh_error": "''",
 }
 
 ON_CONFLICT_SET: Final = f"generation = {TABLE}.generation + excluded.generation, " + ", ".join(
     f"{name} = CASE WHEN excluded.generation > 0 THEN {value} ELSE {TABLE}.{name} END"
-    for name, value in _STARTS_ANEW.items()
+    for name, value in _NEW_GRANT.items()
 )
 """The SET of an upsert whose `generation` is 1 where the import brings other secrets, else 0.
 

@@ -13,6 +13,7 @@ from django.db import InterfaceError, OperationalError
 from django.db.models import F
 
 from common.db.clock import DbNow
+from credentials.core.grant_state import ENDED_GRANT, NO_LEASE, PAUSED
 from credentials.health.history import HealthTarget, publish_events
 from credentials.health.queries import lock_with_probe_state, update_row
 from credentials.health.services import evaluate_evidence
@@ -22,7 +23,7 @@ from credentials.refresh.commit_retry import commit_with_retry
 from credentials.refresh.health_events import REFRESH_ACCEPTED, record_app_health, record_health
 from credentials.refresh.lease import filter_claimed, release_lease
 from credentials.refresh.token_update import TokenUpdate, build_refresh_columns, is_stored
-from credentials.refresh.types import NEEDS_REAUTH, PAUSED, RefreshClaim
+from credentials.refresh.types import RefreshClaim
 from events.services import record_event
 from oauth_apps.protocol import OAuth2Error
 
@@ -33,7 +34,6 @@ RESPONSE_LOST: Final = "rotation_response_lost"
 EXHAUSTED: Final = "refresh_exhausted"
 UNDECRYPTABLE: Final = "undecryptable"
 
-_LEFT: Final[dict[str, Any]] = {"lease_owner": "", "lease_until": None}
 _KNOWN: Final[dict[str, Any]] = {"refresh_unknowns": F("refresh_unknowns") - 1}
 """The attempt certainly changed nothing at the provider."""
 
@@ -56,14 +56,7 @@ def store_success(claim: RefreshClaim, renewal: TokenUpdate) -> bool:
 def store_rejection(claim: RefreshClaim, error: OAuth2Error) -> bool:
     """The provider refuses the grant: final, and told once."""
     code = _refusal_code(claim, error)
-    values = {
-        "refresh_state": NEEDS_REAUTH,
-        "refresh_error": code,
-        "refresh_next_at": None,
-        "refresh_failures": 0,
-        "refresh_failing_since": None,
-        "previous": None,
-    }
+    values = {**ENDED_GRANT, "refresh_error": code}
 
     def write() -> bool:
         if not _leave(claim, **values):
@@ -190,7 +183,7 @@ def _settle_conflict(claim: RefreshClaim, renewal: TokenUpdate) -> bool:
 
 
 def _leave(claim: RefreshClaim, **values: Any) -> bool:
-    if filter_claimed(claim).update(**_LEFT, **values):
+    if filter_claimed(claim).update(**{**NO_LEASE, **values}):
         return True
     release_lease(claim)
     return False

@@ -14,6 +14,7 @@ from common.actors import Actor
 from common.concurrency import require_capacity, sleep
 from common.db.clock import DbNow
 from common.errors import NotFoundError
+from credentials.core.grant_state import NEEDS_REAUTH, PAUSED, is_app_paused, is_leased
 from credentials.models import Credential
 from credentials.refresh import attempt, lease, spool
 from credentials.refresh.errors import (
@@ -23,7 +24,7 @@ from credentials.refresh.errors import (
     ProviderUnavailableError,
     RefreshInProgressError,
 )
-from credentials.refresh.types import NEEDS_REAUTH, PAUSED, AccessToken, decrypt_secrets
+from credentials.refresh.types import AccessToken, decrypt_secrets
 from providers.registry import get_registry
 from vault.secret import Secret
 
@@ -152,9 +153,7 @@ class _View:
         row = self.row
         if forced:
             return
-        app = row.oauth_app
-        pause = getattr(app, "refresh_pause", None)
-        if app and pause and pause.revision == app.revision and pause.until > self.now:
+        if is_app_paused(row.oauth_app, self.now):
             raise AppPausedError("its provider refuses it.")
         if row.refresh_failures and row.refresh_next_at:
             wait = (row.refresh_next_at - self.now).total_seconds()
@@ -162,7 +161,7 @@ class _View:
                 raise ProviderUnavailableError(wait)
 
     def is_leased(self) -> bool:
-        return self.row.lease_until is not None and self.row.lease_until >= self.now
+        return is_leased(self.row, self.now)
 
     def refreshed_within(self, seconds: int) -> bool:
         last = self.row.refresh_last_at

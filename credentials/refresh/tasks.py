@@ -16,6 +16,7 @@ from common.actors import Actor
 from common.db.clock import now_sql
 from common.db.ids import to_uuid
 from common.errors import ServiceError
+from credentials.core.grant_state import APP_PAUSED_SQL, DUE_AND_FREE_SQL, NOT_ENDED_SQL
 from credentials.models import Credential
 from credentials.refresh import attempt, lease, spool
 from credentials.refresh.app_cache import AppCache
@@ -132,22 +133,20 @@ def _keys_of(claim: RefreshClaim) -> tuple[Any, ...]:
     return _keys(claim.row.oauth_app_id, claim.row.account_id, claim.row.provider)
 
 
-_DUE_APPS: Final = """
+_DUE_APPS: Final = f"""
     SELECT app.id, app.account_id, app.provider FROM oauth_apps_oauthapp app
     WHERE EXISTS (
-        SELECT 1 FROM credentials_credential due
-        WHERE due.oauth_app_id = app.id AND due.refresh_next_at <= {now}
-            AND (due.lease_until IS NULL OR due.lease_until < {now})
-            AND due.refresh_state <> 'needs_reauth'
+        SELECT 1 FROM credentials_credential
+        WHERE oauth_app_id = app.id AND {DUE_AND_FREE_SQL}
     ) AND NOT EXISTS (
         SELECT 1 FROM credentials_apppause pause
-        WHERE pause.oauth_app_id = app.id AND pause.revision = app.revision AND pause.until > {now}
+        WHERE pause.oauth_app_id = app.id AND {APP_PAUSED_SQL}
     )
-"""
-_ANY_ABANDONED: Final = """
+"""  # noqa: S608 - our own names
+_ANY_ABANDONED: Final = f"""
     SELECT 1 FROM credentials_credential
-    WHERE lease_until < {now} AND refresh_state <> 'needs_reauth' LIMIT 1
-"""
+    WHERE lease_until < {{now}} AND {NOT_ENDED_SQL} LIMIT 1
+"""  # noqa: S608 - our own names
 
 
 def _apps_with_due_grants() -> list[_App]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from common.datetimes import format_rfc3339
+from credentials.core.grant_state import NEW_GRANT, NO_LEASE, add_refreshed
 from credentials.models import Credential
 from credentials.refresh import schedule
-from credentials.refresh.types import ACTIVE, AccessToken, RefreshClaim
+from credentials.refresh.types import AccessToken, RefreshClaim
 from oauth_apps.protocol import TokenResponse
 from providers.kinds import Kind
 from providers.properties import MASK
@@ -18,9 +19,6 @@ from providers.registry import get_registry
 from vault.sealing import Place, SealedValue, seal
 from vault.secret import Secret
 from vault.services import compute_fingerprint
-
-KNOWN_BEFORE: Final = 4
-"""How many tokens that refreshes replaced are still recognised when an import brings them back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -75,21 +73,16 @@ def build_refresh_columns(
     news = _news(renewal)
     next_in = renewal.next_refresh_in
     return {
+        **NEW_GRANT,
+        **NO_LEASE,
         "generation": row.generation + 1,
         "secrets": seal(Place.of(row, "secrets"), {**renewal.secrets, **news}),
         "previous": _previous(row, renewal),
         "fingerprints": _fingerprints(row, news),
         "properties": _properties(row, renewal, news),
         "expires_at": renewal.expires_at,
-        "lease_owner": "",
-        "lease_until": None,
-        "refresh_state": ACTIVE,
-        "refresh_unknowns": 0,
-        "refresh_failures": 0,
-        "refresh_failing_since": None,
         "refresh_last_at": now,
         "refresh_next_at": None if next_in is None else now + dt.timedelta(seconds=next_in),
-        "refresh_error": "",
         "updated_at": now,
     }
 
@@ -115,13 +108,10 @@ def _previous(row: Credential, renewal: TokenUpdate) -> SealedValue | None:
 
 
 def _fingerprints(row: Credential, news: Mapping[str, str]) -> dict[str, list[str]]:
-    """[current, imported, …before]: importing any of them again changes nothing."""
     prints = dict(row.fingerprints)
     for name, value in news.items():
         new = compute_fingerprint(row.account_id, value)
-        current, imported, *before = prints.get(name) or [new, new]
-        known = [one for one in (current, *before) if one not in (new, imported)]
-        prints[name] = [new, imported, *known[:KNOWN_BEFORE]]
+        prints[name] = add_refreshed(prints.get(name, ()), new)
     return prints
 
 

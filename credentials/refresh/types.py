@@ -7,16 +7,12 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from common.actors import Actor
 from credentials.models import Credential
 from vault.sealing import Place, unseal
 from vault.secret import Secret
-
-ACTIVE: Final = "active"
-NEEDS_REAUTH: Final = "needs_reauth"
-PAUSED: Final = "paused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -15,6 +15,7 @@ from django.db.models import F
 from common.actors import Actor
 from common.db.clock import DbNow, db_now
 from common.errors import ConflictError, InvalidInputError
+from credentials.core.grant_state import is_leased
 from credentials.core.locks import lock_credential
 from credentials.imports.validation import build_identity_parts
 from credentials.models import Credential, CredentialAlias
@@ -58,7 +59,7 @@ def _move(row: Credential, app_id: uuid.UUID, actor: Actor) -> bool:
     if kind is None:
         raise ConflictError("This server no longer knows the credential's kind.")
     _check_app(row, app_id)
-    if row.lease_until is not None and row.lease_until > db_now():
+    if is_leased(row, db_now()):
         raise RefreshInProgressError()
     new = bytes(row.identity)
     if kind.needs_app:

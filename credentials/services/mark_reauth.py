@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, Final
+from typing import Final
 
 from django.db import transaction
 
 from common.actors import Actor
 from common.errors import ConflictError, NotFoundError
+from credentials.core.grant_state import ENDED_GRANT, NEEDS_REAUTH, is_leased
 from credentials.health.evidence import Evidence
 from credentials.health.history import HealthTarget, publish_events
 from credentials.health.queries import lock_with_probe_state, update_row
 from credentials.health.services import evaluate_evidence
 from credentials.models import Credential
 from credentials.refresh.errors import RefreshInProgressError
-from credentials.refresh.types import NEEDS_REAUTH
 from events.services import record_event
 from providers.registry import get_registry
 from webhooks.services import enqueue_webhook
@@ -27,16 +27,6 @@ _EVIDENCE: Final = Evidence(
     note="It was marked for reconnection by staff. Connect it again.",
     code=MARKED_BY_STAFF,
 )
-_ENDED: Final[dict[str, Any]] = {
-    "refresh_state": NEEDS_REAUTH,
-    "refresh_error": MARKED_BY_STAFF,
-    "refresh_next_at": None,
-    "refresh_failures": 0,
-    "refresh_failing_since": None,
-    "previous": None,
-    "lease_owner": "",
-    "lease_until": None,
-}
 
 
 def credential_mark_for_reconnection(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> bool:
@@ -59,10 +49,11 @@ def credential_mark_for_reconnection(*, account_id: uuid.UUID, id: uuid.UUID, ac
             )
         if row.refresh_state == NEEDS_REAUTH:
             return False
-        if row.lease_until is not None and row.lease_until > found.now:
+        if is_leased(row, found.now):
             raise RefreshInProgressError()
         effect = evaluate_evidence(found, _EVIDENCE)
-        update_row(Credential, id, {**_ENDED, **effect.columns})
+        columns = {**ENDED_GRANT, "refresh_error": MARKED_BY_STAFF, **effect.columns}
+        update_row(Credential, id, columns)
         record_event(
             actor=actor,
             account_id=account_id,

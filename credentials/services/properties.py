@@ -15,6 +15,7 @@ from common.api.etags import ETags
 from common.db.clock import DbNow, db_now
 from common.errors import ConflictError, InvalidInputError
 from common.strict_json import is_equal
+from credentials.core.grant_state import ACTIVE
 from credentials.core.locks import lock_credential
 from credentials.models import Credential
 from credentials.refresh.on_import import compute_first_refresh_at
@@ -68,7 +69,7 @@ def credential_update_properties(
 def _end(kind: Kind, row: Credential, expires_at: dt.datetime | None) -> dict[str, Any]:
     """When the token ends, and with it when the worker gets another."""
     columns: dict[str, Any] = {"expires_at": expires_at}
-    if row.refresh_state == "active":
+    if row.refresh_state == ACTIVE:
         columns["refresh_next_at"] = compute_first_refresh_at(
             kind,
             row.fingerprints,

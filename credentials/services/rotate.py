@@ -22,6 +22,7 @@ from common.db.clock import DbNow, db_now
 from common.errors import ConflictError, InvalidInputError
 from common.health import build_unknown_health
 from common.strict_json import is_equal
+from credentials.core.grant_state import NEW_GRANT, add_rotated
 from credentials.core.locks import lock_credential
 from credentials.health import services as health
 from credentials.imports.validation import build_identity_parts
@@ -36,8 +37,6 @@ from vault.services import compute_fingerprint, compute_identity
 from webhooks.services import enqueue_webhook
 
 _TAKEN: Final = "Another credential of this account has this identity already."
-MAX_FORMER_FINGERPRINTS: Final = 8
-"""How many former secrets of a field are recognised when an import brings them back."""
 
 
 def credential_rotate(
@@ -154,13 +153,9 @@ def _identity(
 def _fingerprints(
     row: Credential, prints: Mapping[str, str], news: list[str]
 ) -> dict[str, list[str]]:
-    """[current, imported, …before]."""
     found = dict(row.fingerprints)
     for name in news:
-        before = [one for one in found.get(name, []) if one != prints[name]]
-        found[name] = [prints[name], prints[name], *dict.fromkeys(before)][
-            : 2 + MAX_FORMER_FINGERPRINTS
-        ]
+        found[name] = add_rotated(found.get(name, ()), prints[name])
     return found
 
 
@@ -175,21 +170,15 @@ def _new_grant(
     now = db_now()
     sealed: SealedValue = seal(Place.of(row, "secrets"), dict(held))
     return {
+        **NEW_GRANT,
         "secrets": sealed,
         "fingerprints": prints,
         "health": build_unknown_health(now),
         "obtained_at": None,
         "generation": F("generation") + 1,
-        "previous": None,
-        "refresh_state": "active",
-        "refresh_unknowns": 0,
-        "refresh_failures": 0,
-        "refresh_failing_since": None,
-        "refresh_last_at": None,
         "refresh_next_at": compute_first_refresh_at(
             kind, prints, expires_at=expires_at, obtained_at=None, now=now
         ),
-        "refresh_error": "",
     }
 
 

@@ -17,9 +17,9 @@ from common.actors import get_command_actor
 from common.db.clock import DbNow
 from common.errors import ServiceError
 from common.management import raise_command_errors
+from credentials.core.grant_state import NOT_ENDED
 from credentials.models import Credential
 from credentials.refresh import get_fresh_token
-from credentials.refresh.lease import REFRESHABLE
 from providers.registry import get_registry
 
 THREADS: Final = 8
@@ -73,7 +73,7 @@ class Command(BaseCommand):
 
 def _chosen(options: dict[str, Any]) -> Any:
     kinds = {name for name, kind in get_registry().kinds.items() if kind.refreshes}
-    rows = Credential.objects.filter(REFRESHABLE, kind__in=sorted(kinds))
+    rows = Credential.objects.filter(NOT_ENDED, kind__in=sorted(kinds))
     if options["account"]:
         rows = rows.filter(account_id=get_account(options["account"]).id)
     if options["provider"]:

@@ -1,0 +1,116 @@
+"""The state of a credential's grant: how it begins and ends, and which secrets it is known by.
+
+Refreshes, rotations, imports and staff all change these columns. Their values come from here.
+SQL texts have `{now}` for the database's time (`now_sql`) and name the columns without a table.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from django.db.models import Q
+
+from common.db.clock import DbNow
+from credentials.models import Credential
+from oauth_apps.models import OAuthApp
+
+ACTIVE: Final = "active"
+NEEDS_REAUTH: Final = "needs_reauth"
+"""The provider rejects the grant: only another grant ends this state."""
+PAUSED: Final = "paused"
+"""The stored secrets cannot be decrypted with the keys of this server."""
+
+NO_LEASE: Final[Mapping[str, Any]] = {"lease_owner": "", "lease_until": None}
+NEW_GRANT: Final[Mapping[str, Any]] = {
+    "previous": None,
+    "refresh_state": ACTIVE,
+    "refresh_unknowns": 0,
+    "refresh_failures": 0,
+    "refresh_failing_since": None,
+    "refresh_last_at": None,
+    "refresh_error": "",
+}
+"""Columns of a grant that has no past. `generation` and `refresh_next_at` depend on the caller."""
+
+ENDED_GRANT: Final[Mapping[str, Any]] = {
+    **NO_LEASE,
+    "refresh_state": NEEDS_REAUTH,
+    "refresh_next_at": None,
+    "refresh_failures": 0,
+    "refresh_failing_since": None,
+    "previous": None,
+}
+"""Columns of a grant that cannot be refreshed any more. `refresh_error` says why."""
+
+NOT_LEASED: Final = Q(lease_until__isnull=True) | Q(lease_until__lt=DbNow())
+NOT_ENDED: Final = ~Q(refresh_state=NEEDS_REAUTH)
+
+NOT_ENDED_SQL: Final = f"refresh_state <> '{NEEDS_REAUTH}'"
+DUE_AND_FREE_SQL: Final = f"""refresh_next_at <= {{now}}
+    AND (lease_until IS NULL OR lease_until < {{now}}) AND {NOT_ENDED_SQL}"""
+APP_PAUSED_SQL: Final = "pause.revision = app.revision AND pause.until > {now}"
+"""Of an `oauth_apps_oauthapp app` and the `credentials_apppause pause` that belongs to it."""
+
+KEPT_FROM_REFRESHES: Final = 4
+KEPT_FROM_PEOPLE: Final = 8
+"""Former secrets of a field that an import may bring back without any effect."""
+
+
+def is_leased(row: Credential, now: dt.datetime) -> bool:
+    """Return True while a process may be refreshing the grant."""
+    return row.lease_until is not None and row.lease_until >= now
+
+
+def is_app_paused(app: OAuthApp | None, now: dt.datetime) -> bool:
+    """Return True while the app waits because its provider rejects it. A change of the app ends it."""
+    pause = getattr(app, "refresh_pause", None)
+    return bool(app and pause and pause.revision == app.revision and pause.until > now)
+
+
+def start_history(fingerprint: str) -> list[str]:
+    """Return the fingerprints of a field whose secret an import has brought.
+
+    An import may return to a former secret, so those before it are forgotten.
+    """
+    return [fingerprint, fingerprint]
+
+
+def add_rotated(history: Sequence[str], fingerprint: str) -> list[str]:
+    """Return the fingerprints of a field after a rotation to another secret."""
+    if not history:
+        return start_history(fingerprint)
+    current, imported, refreshed, supplied = _split(history)
+    if current != imported:
+        refreshed = [current, *refreshed]
+    return _join(fingerprint, fingerprint, refreshed, [imported, *supplied])
+
+
+def add_refreshed(history: Sequence[str], fingerprint: str) -> list[str]:
+    """Return the fingerprints of a field after a refresh that brought another secret."""
+    if not history:
+        return start_history(fingerprint)
+    current, imported, refreshed, supplied = _split(history)
+    return _join(fingerprint, imported, [current, *refreshed], supplied)
+
+
+def _split(history: Sequence[str]) -> tuple[str, str, list[str], list[str]]:
+    current, imported, *former = history
+    return current, imported, former[:KEPT_FROM_REFRESHES], former[KEPT_FROM_REFRESHES:]
+
+
+def _join(current: str, imported: str, refreshed: list[str], supplied: list[str]) -> list[str]:
+    """Return the stored form: [current, imported, up to 4 of refreshes, up to 8 of people].
+
+    Secrets of people have places of their own: a file of last month may bring one back, and a
+    grant that is refreshed every hour would push it out within half a day.
+    """
+    known = {current, imported}
+    supplied = [each for each in dict.fromkeys(supplied) if each not in known][:KEPT_FROM_PEOPLE]
+    known.update(supplied)
+    refreshed = [each for each in dict.fromkeys(refreshed) if each not in known]
+    refreshed = refreshed[:KEPT_FROM_REFRESHES]
+    if supplied:
+        refreshed += [imported] * (KEPT_FROM_REFRESHES - len(refreshed))
+    return [current, imported, *refreshed, *supplied]
