@@ -186,7 +186,7 @@ class Revocation(models.Model):
     next_at = models.DateTimeField(db_default=DbNow())
     lease_owner = models.CharField(max_length=64, db_default="")
     lease_until = models.DateTimeField(null=True)
-    fencing = models.PositiveIntegerField(db_default=0)
+    fencing_number = models.PositiveIntegerField(db_default=0, db_column="fencing")
     """One more with each claim: whoever holds an older number has lost the row."""
     last_error = models.CharField(max_length=200, db_default="")
     done_at = models.DateTimeField(null=True)

@@ -1,5 +1,6 @@
-"""Telling others: endpoints of the company's own programs, and what is to be delivered to them.
+"""Webhooks: endpoints of the customer's programs, and the deliveries to them.
 
-A service calls `services.tell` in its own transaction, so that a delivery is there if and only if what it tells of happened.
-`delivery` sends them: signed (Standard Webhooks), in order for each object, again and again for three days.
+A service calls `outbox.enqueue_webhook` in its own transaction, so a delivery exists if and only if
+the change that it reports was made. `delivery` sends the deliveries: signed (Standard Webhooks), in
+order for each object, and again for three days if they fail.
 """

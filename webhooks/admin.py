@@ -1,4 +1,4 @@
-"""Endpoints and what they were told. A signing secret is shown on one page, once."""
+"""Admin pages of webhook endpoints and their deliveries."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from common.admin.formatting import format_json, format_minute
 from common.admin.model_admin import ServiceAdmin, get_staff_actor, parse_id, read_form_etags
 from common.errors import ServiceError
 from events.admin import EventHistoryMixin, render_recent_events
-from webhooks import payload as wire
 from webhooks import services
 from webhooks.admin_forms import EndpointAddForm, EndpointForm
 from webhooks.models import DeliveryState, WebhookDelivery, WebhookEndpoint
+from webhooks.payload import build_payload
 from webhooks.serializers import EndpointCreateSerializer, EndpointUpdateSerializer
 
 _EDITED = ("url", "events", "enabled")
 _STATE = (("disabled", "disabled_reason"), ("failing", "failures"), "old_secret")
 _FACTS = (("id", "account"), ("created", "updated"))
+# One page of the list: each replay locks its endpoint, and each rejected one adds a message.
 MAX_BULK_REPLAY: Final = 50
-"""A page of the list. Each takes its endpoint's lock, and a line where it is refused."""
 
 _COLOURS = {"pending": "unknown", "delivered": "ok", "failed": "error"}
 
@@ -82,15 +82,15 @@ class WebhookEndpointAdmin(EventHistoryMixin, ServiceAdmin[WebhookEndpoint]):
     def rotate_secret(
         self, request: HttpRequest, queryset: QuerySet[WebhookEndpoint]
     ) -> HttpResponse | None:
-        chosen = list(queryset[:2])
-        if len(chosen) != 1:
-            text = "Select one endpoint: the page shows its new secret."
+        selected = list(queryset[:2])
+        if len(selected) != 1:
+            text = "Select one endpoint: the next page shows its new secret."
             self.message_user(request, text, messages.ERROR)
             return None
         secret = services.secret_rotate(
-            account_id=chosen[0].account_id, id=chosen[0].pk, actor=get_staff_actor(request)
+            account_id=selected[0].account_id, id=selected[0].pk, actor=get_staff_actor(request)
         )
-        return self._shown_once(request, chosen[0], secret)
+        return self._render_secret(request, selected[0], secret)
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: WebhookEndpoint | None = None
@@ -111,37 +111,37 @@ class WebhookEndpointAdmin(EventHistoryMixin, ServiceAdmin[WebhookEndpoint]):
     def save_model(self, request: Any, obj: WebhookEndpoint, form: Any, change: bool) -> None:
         values = form.cleaned_data
         if change:
-            sent = EndpointUpdateSerializer(data={n: values[n] for n in _EDITED}).validate_data()
+            fields = EndpointUpdateSerializer(data={n: values[n] for n in _EDITED}).validate_data()
             services.endpoint_update(
                 account_id=obj.account_id,
                 id=obj.pk,
                 actor=get_staff_actor(request),
-                changes=cast(services.EndpointChanges, sent),
+                changes=cast(services.EndpointChanges, fields),
                 if_match=read_form_etags(form),
             )
         else:
-            sent = EndpointCreateSerializer(
+            fields = EndpointCreateSerializer(
                 data={"url": values["url"], "events": values["events"]}
             ).validate_data()
-            obj.pk, request.held = services.endpoint_create(
-                account_id=values["account"].pk, actor=get_staff_actor(request), **sent
+            obj.pk, request.new_secret = services.endpoint_create(
+                account_id=values["account"].pk, actor=get_staff_actor(request), **fields
             )
         obj.refresh_from_db(fields=["url"])
 
     def response_add(
         self, request: Any, obj: WebhookEndpoint, post_url_continue: str | None = None
     ) -> HttpResponse:
-        return self._shown_once(request, obj, request.held)
+        return self._render_secret(request, obj, request.new_secret)
 
     def delete_model(self, request: HttpRequest, obj: WebhookEndpoint) -> None:
         services.endpoint_delete(
             account_id=obj.account_id, id=obj.pk, actor=get_staff_actor(request)
         )
 
-    def _shown_once(
+    def _render_secret(
         self, request: HttpRequest, endpoint: WebhookEndpoint, secret: str
     ) -> HttpResponse:
-        """A page, and no message: messages are kept in a cookie or in the session's row."""
+        # A page and no message: Django keeps messages in a cookie or in the session's row.
         context = {
             **self.admin_site.each_context(request),
             "title": "Signing secret",
@@ -170,14 +170,14 @@ class StateFilter(admin.SimpleListFilter):
 class WebhookDeliveryAdmin(EventHistoryMixin, ServiceAdmin[WebhookDelivery]):
     actions = ("replay",)
     fields = (
-        "id", "account", "endpoint", "message_id", "shown_payload", "status", "attempts", "next_try",
+        "id", "account", "endpoint", "message_id", "payload", "status", "attempts", "next_try",
         "last_status", "last_error", "created", "delivered",
     )  # fmt: skip
     list_display = ("type", "target_id", "status", "attempts", "last_error", "endpoint", "created")
     list_filter = (AccountFilter, StateFilter)
     list_select_related = ("endpoint",)
     search_fields = ("type",)
-    search_help_text = "The id of a delivery or of an object, or a type."
+    search_help_text = "The id of a delivery or of an object, or an event type."
 
     @admin.display(description="state")
     def status(self, delivery: WebhookDelivery) -> SafeString:
@@ -196,14 +196,14 @@ class WebhookDeliveryAdmin(EventHistoryMixin, ServiceAdmin[WebhookDelivery]):
         return format_minute(delivery.delivered_at)
 
     @admin.display(description="payload")
-    def shown_payload(self, delivery: WebhookDelivery) -> SafeString:
-        return format_json(wire.build_payload(delivery))
+    def payload(self, delivery: WebhookDelivery) -> SafeString:
+        return format_json(build_payload(delivery))
 
     @admin.action(permissions=["replay"], description="Send the selected deliveries again")
     def replay(self, request: HttpRequest, queryset: QuerySet[WebhookDelivery]) -> None:
-        chosen = self.limit_selection(request, queryset, MAX_BULK_REPLAY)
-        sent = 0
-        for delivery in chosen:
+        selected = self.limit_selection(request, queryset, MAX_BULK_REPLAY)
+        count = 0
+        for delivery in selected:
             try:
                 services.delivery_replay(
                     account_id=delivery.account_id,
@@ -211,18 +211,19 @@ class WebhookDeliveryAdmin(EventHistoryMixin, ServiceAdmin[WebhookDelivery]):
                     id=delivery.pk,
                     actor=get_staff_actor(request),
                 )
-                sent += 1
+                count += 1
             except ServiceError as problem:
                 self.message_user(request, f"{delivery}: {problem.detail}", messages.ERROR)
-        if sent:
-            self.message_user(request, f"To be sent again: {sent}.", messages.SUCCESS)
+        if count:
+            text = f"Deliveries that will be sent again: {count}."
+            self.message_user(request, text, messages.SUCCESS)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[WebhookDelivery], search_term: str
     ) -> tuple[QuerySet[WebhookDelivery], bool]:
         if id := parse_id(search_term):
-            found = Q(pk=id) | Q(target_id=id) | Q(message_id=id)
-            return queryset.filter(found), False
+            matches = Q(pk=id) | Q(target_id=id) | Q(message_id=id)
+            return queryset.filter(matches), False
         return super().get_search_results(request, queryset, search_term)
 
     def has_replay_permission(self, request: HttpRequest) -> bool:

@@ -1,4 +1,4 @@
-"""What an endpoint can be told of. The types are the API's: one that was published stays."""
+"""The event types that an endpoint can subscribe to. They are part of the API: none is removed."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""Whose turn it is: the endpoints that have something due, and how much each may have under way.
+"""Fair scheduling: how many deliveries of each endpoint a worker may claim next.
 
-What a worker can do at once is what it has under way and what it asks for beside. Of that, one
-endpoint gets at most half, so that one that hangs leaves room for others before it is known to fail. Those
-that are known to fail have one under way each; together they get at most half of the worker, and
-an eighth of it before all others, so that they are found well again however busy the others are.
+A worker's capacity is what it has in flight and what it asks for now. One endpoint gets at most half
+of the capacity, so that an endpoint that hangs leaves slots for others even before it is known to
+fail. Endpoints that are known to fail get one slot each. Together they get at most half of the
+capacity, and an eighth of it before all others: however busy the others are, a receiver that
+recovered is found out.
 """
 
 from __future__ import annotations
@@ -20,15 +21,14 @@ from django.db.models.functions import Coalesce
 from common.db.clock import DbNow
 from webhooks.models import DeliveryState, WebhookDelivery, WebhookEndpoint
 
+# Deliveries in flight to one endpoint, over all workers.
 MAX_IN_FLIGHT: Final = 8
-"""Deliveries under way to one endpoint, over all workers."""
-
 MAX_IN_FLIGHT_FAILING: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointCapacity:
-    """An endpoint that has something due, and how many more may be under way to it."""
+    """An endpoint with due deliveries, and how many more may be in flight to it."""
 
     endpoint_id: uuid.UUID
     free_slots: int
@@ -36,7 +36,11 @@ class EndpointCapacity:
 
 @dataclass(frozen=True, slots=True)
 class DeliverySchedule:
-    """Who waited longest comes first. Of the failing, `least` go before the healthy, `most` in all."""
+    """The endpoints with due deliveries, the one that has waited longest first.
+
+    `failing_minimum` deliveries to failing endpoints go before the healthy ones;
+    `failing_maximum` is the most that they get in all.
+    """
 
     healthy: list[EndpointCapacity]
     failing: list[EndpointCapacity]
@@ -45,24 +49,25 @@ class DeliverySchedule:
 
 
 def build_schedule(*, owner: str, limit: int) -> DeliverySchedule:
-    """The turns for a worker that can do `limit` more than it has under way."""
-    own = filter_in_flight().filter(lease_owner=owner)
-    leases = list(own.values_list("endpoint_id", "endpoint__failing_since"))
-    of_endpoint = Counter(endpoint_id for endpoint_id, _ in leases)
-    failing_now = sum(since is not None for _, since in leases)
-    threads = len(leases) + limit
-    half = max(1, threads // 2)
+    """Return the schedule for a worker that can send `limit` more than it has in flight."""
+    leased = filter_in_flight().filter(lease_owner=owner)
+    leases = list(leased.values_list("endpoint_id", "endpoint__failing_since"))
+    in_flight_by_endpoint = Counter(endpoint_id for endpoint_id, _ in leases)
+    failing_in_flight = sum(since is not None for _, since in leases)
+    capacity = len(leases) + limit
+    half = max(1, capacity // 2)
     healthy, failing = [], []
-    for id, failing_since, busy in _due_endpoints():
+    for id, failing_since, in_flight in _find_due_endpoints():
         if failing_since is None:
-            healthy.append(EndpointCapacity(id, min(MAX_IN_FLIGHT - busy, half - of_endpoint[id])))
+            free = min(MAX_IN_FLIGHT - in_flight, half - in_flight_by_endpoint[id])
+            healthy.append(EndpointCapacity(id, free))
         else:
-            failing.append(EndpointCapacity(id, MAX_IN_FLIGHT_FAILING - busy))
+            failing.append(EndpointCapacity(id, MAX_IN_FLIGHT_FAILING - in_flight))
     return DeliverySchedule(
-        [room for room in healthy if room.free_slots > 0],
-        [room for room in failing if room.free_slots > 0],
-        failing_minimum=max(0, threads // 8 - failing_now),
-        failing_maximum=max(0, half - failing_now),
+        [endpoint for endpoint in healthy if endpoint.free_slots > 0],
+        [endpoint for endpoint in failing if endpoint.free_slots > 0],
+        failing_minimum=max(0, capacity // 8 - failing_in_flight),
+        failing_maximum=max(0, half - failing_in_flight),
     )
 
 
@@ -71,23 +76,25 @@ def get_max_in_flight(endpoint: WebhookEndpoint) -> int:
 
 
 def filter_in_flight() -> QuerySet[WebhookDelivery]:
-    """The deliveries that some worker has a lease on."""
+    """Return the deliveries that a worker has a lease on."""
     leased = WebhookDelivery.objects.filter(~Q(lease_owner=""), state=DeliveryState.PENDING)
     return leased.filter(next_at__gt=DbNow())
 
 
 def filter_endpoints_with_pending() -> QuerySet[Any]:
-    """The enabled endpoints with something pending, and when (`due`) the first of it is due."""
+    """Return the enabled endpoints with a pending delivery; `due` is when the first is due."""
     pending = WebhookDelivery.objects.filter(
         endpoint_id=OuterRef("pk"), state=DeliveryState.PENDING, next_at__isnull=False
     )
+    # The first row of the index, because Min() would read all pending rows of the endpoint.
     first = pending.order_by("next_at").values("next_at")[:1]
-    found = WebhookEndpoint.objects.filter(enabled=True).annotate(due=Subquery(first))
-    return found.exclude(due=None)
+    endpoints = WebhookEndpoint.objects.filter(enabled=True).annotate(due=Subquery(first))
+    return endpoints.exclude(due=None)
 
 
-def _due_endpoints() -> list[tuple[uuid.UUID, dt.datetime | None, int]]:
-    leased = (
+def _find_due_endpoints() -> list[tuple[uuid.UUID, dt.datetime | None, int]]:
+    """Return the id, `failing_since` and number in flight of each endpoint with due deliveries."""
+    in_flight = (
         filter_in_flight()
         .filter(endpoint_id=OuterRef("pk"))
         .order_by()
@@ -98,7 +105,7 @@ def _due_endpoints() -> list[tuple[uuid.UUID, dt.datetime | None, int]]:
     return list(
         filter_endpoints_with_pending()
         .filter(Q(quiet_until=None) | Q(quiet_until__lte=DbNow()), due__lte=DbNow())
-        .annotate(under_way=Coalesce(Subquery(leased), 0))
+        .annotate(in_flight=Coalesce(Subquery(in_flight), 0))
         .order_by(F("served_at").asc(nulls_first=True), "id")
-        .values_list("id", "failing_since", "under_way")
+        .values_list("id", "failing_since", "in_flight")
     )

@@ -1,23 +1,23 @@
-"""Who sends what: due deliveries are claimed one by one, under a lease with a fencing number.
+"""Claims on deliveries: which worker sends which delivery.
 
-The endpoint's row is locked while its deliveries are claimed or settled. That makes three things
-exact, however many workers there are: how many it has under way, which delivery of an object is the
-first, and that the next one wakes when the first is done. The claim itself is an UPDATE whose row
-count decides, and does not rest on the lock.
+The endpoint's row is locked while its deliveries are claimed or settled. The lock makes three things
+exact for any number of workers: how many deliveries to the endpoint are in flight, which pending
+delivery of an object is the first, and that the next one becomes due when the first has ended.
+The claim itself (`common.leases`) does not depend on the lock.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any, Final
 
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from common.db.clock import DbNow
+from common.leases import Lease, claim_rows
 from webhooks.fair_scheduling import (
     EndpointCapacity,
     build_schedule,
@@ -27,154 +27,123 @@ from webhooks.fair_scheduling import (
 )
 from webhooks.models import DeliveryState, WebhookDelivery, WebhookEndpoint
 
+# Longer than one attempt, which takes 15 s at most.
 LEASE_DURATION: Final = dt.timedelta(seconds=60)
-"""It outlives one attempt, which takes 15 s at most."""
 
-_LOOKED_AT: Final = 100
-_LOOKS: Final = 5
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryClaim:
-    """The right to send one delivery until its lease ends: `fence` proves it."""
-
-    delivery_id: uuid.UUID
-    endpoint_id: uuid.UUID
-    owner: str
-    fence: int
-
-    def filter_claimed(self) -> QuerySet[WebhookDelivery]:
-        """The delivery, if it is still this claim's."""
-        return WebhookDelivery.objects.filter(
-            id=self.delivery_id,
-            state=DeliveryState.PENDING,
-            lease_owner=self.owner,
-            fence=self.fence,
-        )
+_PAGE_SIZE: Final = 100
+_MAX_PAGES: Final = 5
 
 
-def claim_due_deliveries(*, owner: str, limit: int) -> list[DeliveryClaim]:
-    """At most `limit` deliveries to send now, each claimed for `owner` for a minute.
+def claim_due_deliveries(*, owner: str, limit: int) -> list[Lease[WebhookDelivery]]:
+    """Claim at most `limit` due deliveries for `owner`, each for 60 seconds.
 
-    The endpoints take turns (webhooks.fair_scheduling), so that a receiver that takes every second of its time
-    never delays one that answers. `owner` is the worker's name, at most 64 characters: what it has
-    under way already is counted.
+    The endpoints take turns (`webhooks.fair_scheduling`), so that a receiver that uses its whole
+    timeout delays no other. `owner` is the worker's name, at most 64 characters; the deliveries that
+    it has in flight count towards the limits of each endpoint.
     """
-    found = build_schedule(owner=owner, limit=limit)
-    claims = list(_shared(found.failing, owner, min(limit, found.failing_minimum)))
-    claims += _shared(found.healthy, owner, limit - len(claims))
-    first = {claim.endpoint_id for claim in claims}
-    others = [room for room in found.failing if room.endpoint_id not in first]
-    failing = sum(room.endpoint_id in first for room in found.failing)
-    return [
-        *claims,
-        *_shared(others, owner, min(limit - len(claims), found.failing_maximum - failing)),
-    ]
+    schedule = build_schedule(owner=owner, limit=limit)
+    leases = list(_claim_in_turn(schedule.failing, owner, min(limit, schedule.failing_minimum)))
+    leases += _claim_in_turn(schedule.healthy, owner, limit - len(leases))
+    served = {lease.row.endpoint_id for lease in leases}
+    unserved = [each for each in schedule.failing if each.endpoint_id not in served]
+    # The failing endpoints get what the healthy ones left, up to their share.
+    failing_share = schedule.failing_maximum - (len(schedule.failing) - len(unserved))
+    leases += _claim_in_turn(unserved, owner, min(limit - len(leases), failing_share))
+    return leases
 
 
 def find_next_due() -> dt.datetime | None:
-    """When the next delivery is due; None if none is pending for an enabled endpoint.
+    """Return when the next delivery is due; None if none is pending for an enabled endpoint.
 
-    It lies in the past where something is due that may not be sent yet, because its endpoint has as
-    many under way as it may: a caller that could claim nothing waits for a second or more.
+    The time is in the past if a delivery is due but may not be sent yet, because its endpoint has
+    its maximum in flight. A caller that could claim nothing should then wait a second or more.
     """
-    found = filter_endpoints_with_pending().values_list("due", "quiet_until")
-    return min((max(due, quiet or due) for due, quiet in found), default=None)
+    pending = filter_endpoints_with_pending().values_list("due", "quiet_until")
+    return min((max(due, quiet_until or due) for due, quiet_until in pending), default=None)
 
 
 def unblock_next_delivery(endpoint_id: uuid.UUID, target_id: uuid.UUID) -> None:
-    """Make due what waited for an earlier delivery of the same object, which is done now."""
-    waiting = WebhookDelivery.objects.filter(
+    """Make due the delivery that waited until an earlier one of the same object had ended."""
+    pending = WebhookDelivery.objects.filter(
         endpoint_id=endpoint_id, target_id=target_id, state=DeliveryState.PENDING
     )
-    first = waiting.order_by("created_at", "id").values_list("id", "next_at").first()
+    first = pending.order_by("created_at", "id").values_list("id", "next_at").first()
     if first is not None and first[1] is None:
-        waiting.filter(id=first[0]).update(next_at=DbNow())
+        pending.filter(id=first[0]).update(next_at=DbNow())
 
 
-def _shared(rooms: list[EndpointCapacity], owner: str, limit: int) -> Iterator[DeliveryClaim]:
-    """Claims for the endpoints in turn, until there are `limit` or none has more."""
-    while rooms and limit > 0:
-        share = -(-limit // len(rooms))
-        unsated = []
-        for room in rooms:
-            wanted = min(share, room.free_slots, limit)
-            got = _claim_of(room.endpoint_id, owner, wanted) if wanted > 0 else []
-            yield from got
-            limit -= len(got)
-            if len(got) == wanted and room.free_slots > wanted:
-                unsated.append(EndpointCapacity(room.endpoint_id, room.free_slots - wanted))
-        rooms = unsated
+def _claim_in_turn(
+    endpoints: list[EndpointCapacity], owner: str, limit: int
+) -> Iterator[Lease[WebhookDelivery]]:
+    """Claim equal shares for the endpoints until there are `limit`, or no endpoint has more."""
+    while endpoints and limit > 0:
+        share = -(-limit // len(endpoints))  # Rounded up.
+        unfinished = []
+        for endpoint in endpoints:
+            count = min(share, endpoint.free_slots, limit)
+            leases = _claim_of_endpoint(endpoint.endpoint_id, owner, count) if count > 0 else []
+            yield from leases
+            limit -= len(leases)
+            if len(leases) == count and endpoint.free_slots > count:
+                rest = EndpointCapacity(endpoint.endpoint_id, endpoint.free_slots - count)
+                unfinished.append(rest)
+        endpoints = unfinished
 
 
 @transaction.atomic
-def _claim_of(endpoint_id: uuid.UUID, owner: str, count: int) -> list[DeliveryClaim]:
+def _claim_of_endpoint(
+    endpoint_id: uuid.UUID, owner: str, count: int
+) -> list[Lease[WebhookDelivery]]:
     endpoint = (
         WebhookEndpoint.objects.select_for_update(no_key=True, skip_locked=True)
         .filter(id=endpoint_id, enabled=True)
         .annotate(now=DbNow())
         .first()
     )
-    if endpoint is None:  # Another worker is at it, or it was disabled.
+    if endpoint is None:  # Another worker has the lock, or the endpoint was disabled.
         return []
-    busy = filter_in_flight().filter(endpoint_id=endpoint_id).count()
-    count = min(count, get_max_in_flight(endpoint) - busy)
-    claims = _claimed(_firsts(endpoint_id, endpoint.now, count), endpoint.now, owner)
-    if claims:
+    in_flight = filter_in_flight().filter(endpoint_id=endpoint_id).count()
+    count = min(count, get_max_in_flight(endpoint) - in_flight)
+    due = WebhookDelivery.objects.filter(
+        endpoint_id=endpoint_id, state=DeliveryState.PENDING, next_at__lte=endpoint.now
+    )
+    leases = claim_rows(
+        due,
+        _find_sendable(endpoint_id, due, endpoint.now, count),
+        owner=owner,
+        until=endpoint.now + LEASE_DURATION,
+        attempts=F("attempts") + 1,
+    )
+    if leases:
         WebhookEndpoint.objects.filter(id=endpoint_id).update(served_at=endpoint.now)
-    return claims
+    return leases
 
 
-def _firsts(endpoint_id: uuid.UUID, now: dt.datetime, count: int) -> list[WebhookDelivery]:
-    """At most `count` due deliveries, each the first of its object; the others are told to wait."""
-    for _ in range(_LOOKS if count > 0 else 0):
-        due = list(_due(endpoint_id, now)[:_LOOKED_AT])
-        later = [delivery.id for delivery in due if delivery.has_earlier]
-        if later:
-            WebhookDelivery.objects.filter(id__in=later).update(next_at=None, lease_owner="")
-        firsts = [d for d in due if not d.has_earlier and not d.has_other_under_way]
-        if firsts or len(due) < _LOOKED_AT:
-            return firsts[:count]
-    return []
+def _find_sendable(
+    endpoint_id: uuid.UUID, due: QuerySet[WebhookDelivery], now: dt.datetime, count: int
+) -> list[WebhookDelivery]:
+    """Return at most `count` of the due deliveries, each the first pending one of its object.
 
-
-def _due(endpoint_id: uuid.UUID, now: dt.datetime) -> QuerySet[Any]:
+    The others stop being due until `unblock_next_delivery`.
+    """
     same_object = WebhookDelivery.objects.filter(
         endpoint_id=endpoint_id, target_id=OuterRef("target_id"), state=DeliveryState.PENDING
     )
     earlier = Q(created_at__lt=OuterRef("created_at")) | Q(
         created_at=OuterRef("created_at"), id__lt=OuterRef("id")
     )
-    sent_now = same_object.filter(~Q(lease_owner=""), next_at__gt=now)
-    return (
-        WebhookDelivery.objects.filter(
-            endpoint_id=endpoint_id, state=DeliveryState.PENDING, next_at__lte=now
-        )
-        .annotate(
-            has_earlier=Exists(same_object.filter(earlier)),
-            # A later one that is being sent: this one was replayed meanwhile.
-            has_other_under_way=Exists(sent_now),
-        )
-        .order_by("next_at", "created_at", "id")
-    )
-
-
-def _claimed(
-    deliveries: Iterable[WebhookDelivery], now: dt.datetime, owner: str
-) -> list[DeliveryClaim]:
-    claims = []
-    for delivery in deliveries:
-        free = WebhookDelivery.objects.filter(
-            id=delivery.id, state=DeliveryState.PENDING, next_at__lte=now, fence=delivery.fence
-        )
-        taken = free.update(
-            next_at=now + LEASE_DURATION,
-            lease_owner=owner,
-            fence=F("fence") + 1,
-            attempts=F("attempts") + 1,
-        )
-        if taken == 1:
-            claims.append(
-                DeliveryClaim(delivery.id, delivery.endpoint_id, owner, delivery.fence + 1)
-            )
-    return claims
+    leased = same_object.filter(~Q(lease_owner=""), next_at__gt=now)
+    candidates: QuerySet[Any] = due.annotate(
+        has_earlier=Exists(same_object.filter(earlier)),
+        # A later delivery may be in flight if this one was replayed in the meantime.
+        has_other_in_flight=Exists(leased),
+    ).order_by("next_at", "created_at", "id")
+    # A page may hold blocked deliveries only. They are not due any more when the next one is read.
+    for _ in range(_MAX_PAGES if count > 0 else 0):
+        page = list(candidates[:_PAGE_SIZE])
+        if blocked := [delivery.id for delivery in page if delivery.has_earlier]:
+            WebhookDelivery.objects.filter(id__in=blocked).update(next_at=None, lease_owner="")
+        sendable = [d for d in page if not d.has_earlier and not d.has_other_in_flight]
+        if sendable or len(page) < _PAGE_SIZE:
+            return sendable[:count]
+    return []

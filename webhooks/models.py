@@ -10,11 +10,12 @@ from vault.fields import SealedField
 
 
 class WebhookEndpoint(models.Model):
-    """Where an account wants to be told of what happens.
+    """A URL of the customer's that subscribes to some event types of an account.
 
-    `failing_since` is the first failure since the last success, and `failures` how many there were.
-    Until `quiet_until` nothing at all is sent: a receiver that is down is not asked for each of
-    100,000 deliveries. `served_at` is when the last claim was made: who waited longest is next.
+    `failing_since` is the first failure since the last success, `failures` the number of failures
+    since then. Nothing is sent until `quiet_until`, so that a receiver that is down does not get
+    100,000 requests. `served_at` is the time of the last claim: the endpoint that has waited longest
+    is next.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -41,10 +42,10 @@ class WebhookEndpoint(models.Model):
 
 
 class WebhookSecret(models.Model):
-    """One signing secret. Two live while one replaces the other; the database's clock orders them.
+    """One signing secret. During a rotation there are two; the database's clock orders them.
 
-    A row of its own, because a seal opens only in the row it was made for: a rotation never needs to
-    open the one before.
+    Each is a row of its own, because a ciphertext is bound to its row: a rotation does not need to
+    decrypt the former secret.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -64,14 +65,13 @@ class DeliveryState(models.TextChoices):
 
 
 class WebhookDelivery(models.Model):
-    """One endpoint to be told of one transition: a row of the transaction that made it.
+    """One event to be sent to one endpoint: a row of the transaction that made the change.
 
-    `message_id` names the transition, the same for all endpoints, and is the `webhook-id` of every
-    attempt. A pending row is due at `next_at`; null says that an earlier one of the same object goes
-    first. While a worker sends, `lease_owner` is its name and `next_at` the end of its lease;
-    `fence` grows with each claim, so that a worker that lost its lease can write nothing.
+    `message_id` identifies the event, the same for all endpoints, and is the `webhook-id` of every
+    attempt. A pending row is due at `next_at`; null means that an earlier delivery of the same
+    object goes first. `common.leases` describes `next_at`, `lease_owner` and `fencing_number`.
 
-    The body is made of these columns (webhooks.payload) and is the same at each attempt.
+    The body consists of these columns (`webhooks.payload`) and is the same at each attempt.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -88,7 +88,7 @@ class WebhookDelivery(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     next_at = models.DateTimeField(null=True, db_default=DbNow())
     lease_owner = models.CharField(max_length=64, blank=True, default="")
-    fence = models.PositiveIntegerField(default=0)
+    fencing_number = models.PositiveIntegerField(default=0, db_column="fence")
     last_status = models.PositiveSmallIntegerField(null=True)
     last_error = models.CharField(max_length=300, blank=True, default="")
     created_at = models.DateTimeField(db_default=DbNow(), editable=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import orjson
@@ -14,8 +14,8 @@ from common.db import bulk_insert
 from common.db.ids import to_uuid, uuid7
 from webhooks.event_types import EVENT_TYPES
 
+# Rows in one statement: times the columns, they stay within SQLite's limit of parameters.
 CHUNK: Final = 2_000
-"""Rows in a statement: with their columns within SQLite's limit of parameters."""
 
 _COLUMNS: Final = {
     "id": "uuid",
@@ -32,59 +32,60 @@ _COLUMNS: Final = {
 }
 
 WebhookEvent = tuple[str, uuid.UUID]
+"""The type and the id of the object that changed."""
 
 
-def insert_deliveries(account_id: uuid.UUID, events: Iterable[WebhookEvent]) -> None:
-    """A delivery of each (type, target id) to each endpoint of the account that wants the type.
+def enqueue_webhook(*, account_id: uuid.UUID, type: str, target_id: uuid.UUID) -> None:
+    """Add a delivery of one event to each endpoint of the account that subscribes to `type`.
 
-    One statement that finds nothing where the account has no endpoint. Raises ValueError for a type
-    that is not one.
+    Call it once for each change, in the transaction that makes the change and after its row is
+    locked: that lock keeps the order of the deliveries of one object. Raises ValueError unless
+    `type` is in EVENT_TYPES.
     """
-    wanted = _wanted(account_id)
-    rows = (
-        row
-        for type, target_id in events
-        if wanted[_known(type)]
-        for row in _rows(account_id, wanted[type], type, target_id)
-    )
+    enqueue_webhooks(account_id=account_id, events=[(type, target_id)])
+
+
+def enqueue_webhooks(*, account_id: uuid.UUID, events: Iterable[WebhookEvent]) -> None:
+    """Add the deliveries of many events, as `enqueue_webhook` does.
+
+    It costs one statement to find the endpoints, and one for each 2,000 deliveries.
+    """
+    subscribers = _find_subscribers(account_id)
+
+    def build_rows() -> Iterator[tuple[Any, ...]]:
+        for type, target_id in events:
+            if type not in subscribers:
+                raise ValueError(f"{type} is not an event type of webhooks.")
+            message_id = uuid7() if subscribers[type] else None
+            for endpoint_id in subscribers[type]:
+                yield (
+                    uuid7(), account_id, endpoint_id, message_id, type, target_id,
+                    "pending", 0, "", 0, "",
+                )  # fmt: skip
+
+    rows = build_rows()
     while chunk := list(itertools.islice(rows, CHUNK)):
         bulk_insert.insert_rows("webhooks_webhookdelivery", _COLUMNS, chunk)
 
 
-def _rows(
-    account_id: uuid.UUID, endpoints: list[uuid.UUID], type: str, target_id: uuid.UUID
-) -> Iterable[tuple[Any, ...]]:
-    message_id = uuid7()
-    for endpoint_id in endpoints:
-        yield (
-            uuid7(), account_id, endpoint_id, message_id, type, target_id, "pending", 0, "", 0, "",
-        )  # fmt: skip
-
-
-def _wanted(account_id: uuid.UUID) -> dict[str, list[uuid.UUID]]:
-    """Which endpoints are to be told of each type."""
-    # The lock that the insert's foreign key takes anyway, taken before: an endpoint that is being
-    # deleted is then not found, instead of failing what somebody wants to be told of.
+def _find_subscribers(account_id: uuid.UUID) -> dict[str, list[uuid.UUID]]:
+    """Return the ids of the enabled endpoints that subscribe to each type."""
+    # The insert's foreign key takes this lock anyway. Taken here, an endpoint that is being deleted
+    # is not found, instead of making the insert fail.
     lock = "FOR KEY SHARE" if connection.vendor == "postgresql" else ""
+    parameter: Any = account_id
+    if connection.vendor == "sqlite":
+        parameter = bulk_insert.to_sqlite_value(account_id)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT id, events FROM webhooks_webhookendpoint"  # noqa: S608 - our own words
             f" WHERE account_id = %s AND enabled {lock}",
-            [
-                bulk_insert.to_sqlite_value(account_id)
-                if connection.vendor == "sqlite"
-                else account_id
-            ],
+            [parameter],
         )
-        found = cursor.fetchall()
-    wanted: dict[str, list[uuid.UUID]] = {type: [] for type in EVENT_TYPES}
-    for id, events in found:
-        for type in orjson.loads(events):
-            wanted.get(type, []).append(to_uuid(id))
-    return wanted
-
-
-def _known(type: str) -> str:
-    if type not in EVENT_TYPES:
-        raise ValueError(f"{type} is no type of webhook.")
-    return type
+        endpoints = cursor.fetchall()
+    subscribers: dict[str, list[uuid.UUID]] = {type: [] for type in EVENT_TYPES}
+    for id, types in endpoints:
+        for type in orjson.loads(types):
+            # A row may name a type that a newer version of the server knew.
+            subscribers.get(type, []).append(to_uuid(id))
+    return subscribers

@@ -1,4 +1,7 @@
-"""What goes over the wire: https://github.com/standard-webhooks/standard-webhooks, version 1.0.0."""
+"""The body, headers and signature of a delivery, as Standard Webhooks 1.0.0 defines them.
+
+https://github.com/standard-webhooks/standard-webhooks
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,13 @@ SECRET_BYTES: Final = 32
 
 
 def generate_secret() -> str:
-    """`whsec_` and 32 random bytes in base64; the bytes are the key."""
+    """Return `whsec_` and 32 random bytes in base64; these bytes are the key."""
     return PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
 def build_payload(delivery: WebhookDelivery) -> dict[str, Any]:
-    """`{type, timestamp, data: {id, account_id}}`: ids alone, so that there is nothing to steal."""
+    """Return `{type, timestamp, data: {id, account_id}}`."""
+    # Ids alone: whoever intercepts a delivery learns no data of the object.
     return {
         "type": delivery.type,
         "timestamp": format_rfc3339(delivery.created_at),
@@ -34,24 +38,24 @@ def build_payload(delivery: WebhookDelivery) -> dict[str, Any]:
 
 
 def build_body(delivery: WebhookDelivery) -> bytes:
-    """The payload as it is sent and signed: the same bytes at each attempt."""
+    """Return the payload as it is signed and sent: the same bytes at each attempt."""
     return orjson.dumps(build_payload(delivery))
 
 
 def build_headers(
     delivery: WebhookDelivery, *, at: dt.datetime, keys: Iterable[str]
 ) -> list[tuple[str, str]]:
-    """The headers of one attempt made `at`; each live secret signs, so receivers may hold either."""
-    id, moment = str(delivery.message_id), str(int(at.timestamp()))
-    signed = b".".join((id.encode(), moment.encode(), build_body(delivery)))
+    """Return the headers of an attempt made `at`, with one signature for each of the secrets `keys`."""
+    id, timestamp = str(delivery.message_id), str(int(at.timestamp()))
+    signed = b".".join((id.encode(), timestamp.encode(), build_body(delivery)))
+    signatures = []
+    for secret in keys:
+        key = base64.b64decode(secret.removeprefix(PREFIX))
+        digest = hmac.digest(key, signed, hashlib.sha256)
+        signatures.append("v1," + base64.b64encode(digest).decode())
     return [
         ("Content-Type", "application/json"),
         ("webhook-id", id),
-        ("webhook-timestamp", moment),
-        ("webhook-signature", " ".join(_signature(key, signed) for key in keys)),
+        ("webhook-timestamp", timestamp),
+        ("webhook-signature", " ".join(signatures)),
     ]
-
-
-def _signature(secret: str, signed: bytes) -> str:
-    key = base64.b64decode(secret.removeprefix(PREFIX))
-    return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()

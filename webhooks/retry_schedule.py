@@ -1,12 +1,15 @@
-"""When to try again: the schedule that Standard Webhooks publishes, three days and some hours."""
+"""The retry schedule that Standard Webhooks publishes: three days and some hours in all."""
 
 from __future__ import annotations
 
 import datetime as dt
 from typing import Final
 
+from common.backoff import get_backoff
+
 SECOND, MINUTE, HOUR = 1, 60, 3600
 
+# Seconds after the first, second, … failed attempt; the tenth failure is final.
 RETRY_DELAYS: Final = (
     5 * SECOND,
     5 * MINUTE,
@@ -18,33 +21,33 @@ RETRY_DELAYS: Final = (
     20 * HOUR,
     24 * HOUR,
 )
-"""Seconds after the first, second, … failed attempt; after the tenth it is given up."""
-
 MAX_ATTEMPTS: Final = len(RETRY_DELAYS) + 1
 JITTER: Final = 0.1
 MAX_RETRY_AFTER: Final = 24 * HOUR
 DISABLE_ENDPOINT_AFTER: Final = dt.timedelta(days=5)
 
-_QUIET_FIRST: Final = 5
-_QUIET_LONGEST: Final = 5 * MINUTE
+_FIRST_QUIET_PERIOD: Final = dt.timedelta(seconds=5)
+_LONGEST_QUIET_PERIOD: Final = dt.timedelta(minutes=5)
 
 
 def get_retry_delay(attempts: int, *, jitter: float, at_least: float = 0) -> dt.timedelta | None:
-    """How long to wait after `attempts` failures; None: no more.
+    """Return the delay after `attempts` failed attempts, or None if there is no other attempt.
 
-    `jitter` in 0…1 adds up to a tenth, never takes away. `at_least` is what the receiver asked for
-    (Retry-After), a day at most.
+    `jitter`, from 0 to 1, adds up to a tenth of the delay. `at_least` is the receiver's Retry-After
+    in seconds, applied up to a day.
     """
     if attempts >= MAX_ATTEMPTS:
         return None
-    own = RETRY_DELAYS[attempts - 1] * (1 + JITTER * jitter)
-    return dt.timedelta(seconds=max(own, min(at_least, MAX_RETRY_AFTER)))
+    delay = RETRY_DELAYS[attempts - 1] * (1 + JITTER * jitter)
+    return dt.timedelta(seconds=max(delay, min(at_least, MAX_RETRY_AFTER)))
 
 
 def get_quiet_period(failures: int) -> dt.timedelta:
-    """How long an endpoint is left alone after so many failures in a row: none after one, then
-    5 s, doubling to 5 min. It never outlasts the wait that the same failures gave one delivery."""
+    """Return how long nothing is sent to an endpoint after `failures` consecutive failures.
+
+    It is zero after the first failure, then 5 seconds, doubled up to 5 minutes. It never exceeds
+    the delay that as many failures give to one delivery.
+    """
     if failures < 2:
         return dt.timedelta()
-    doubled = _QUIET_FIRST * 2 ** min(failures - 2, 10)
-    return dt.timedelta(seconds=min(doubled, _QUIET_LONGEST))
+    return get_backoff(failures - 1, first=_FIRST_QUIET_PERIOD, longest=_LONGEST_QUIET_PERIOD)

@@ -11,7 +11,7 @@ from common.api.serializers import (
     StrictSerializer,
 )
 from common.datetimes import format_rfc3339
-from webhooks import payload as webhooks_payload
+from webhooks import payload
 from webhooks.event_types import EVENT_TYPES
 from webhooks.models import DeliveryState, WebhookDelivery, WebhookEndpoint
 
@@ -32,13 +32,13 @@ class EndpointUpdateSerializer(StrictSerializer):
     url = StrictCharField(max_length=URL_LENGTH, required=False)
     events = LabelListField(max_items=len(EVENT_TYPES), required=False)
     enabled = StrictBooleanField(
-        required=False, help_text="True also forgets the failures that disabled it."
+        required=False, help_text="True also clears the failures that disabled it."
     )
 
 
 class RotateSerializer(StrictSerializer):
     drop_old_secret = StrictBooleanField(
-        required=False, help_text="The old secret ends now, instead of in 24 hours."
+        required=False, help_text="End the old secret now, instead of in 24 hours."
     )
 
 
@@ -55,7 +55,7 @@ class EndpointSerializer(serializers.Serializer[WebhookEndpoint]):
         allow_null=True, help_text="The first failure since the last success."
     )
     old_secret_until = serializers.DateTimeField(
-        allow_null=True, help_text="Until then, deliveries bear the signatures of two secrets."
+        allow_null=True, help_text="Until then, both secrets sign each delivery."
     )
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
@@ -76,13 +76,13 @@ class EndpointSerializer(serializers.Serializer[WebhookEndpoint]):
 
 
 class EndpointWithSecretSerializer(EndpointSerializer):
-    """An endpoint just made or rotated: `secret` is shown this once."""
+    """An endpoint after its creation or a rotation, with its secret, which is not shown again."""
 
     secret = serializers.CharField(help_text="whsec_ and 32 bytes in base64.")
 
 
 class DeliverySerializer(serializers.Serializer[WebhookDelivery]):
-    """One thing that one endpoint is told. `webhook_id` is the header's; receivers tell twins by it."""
+    """One event sent to one endpoint. Receivers recognise a repeated delivery by `webhook_id`."""
 
     id = serializers.UUIDField()
     webhook_id = serializers.CharField()
@@ -92,7 +92,7 @@ class DeliverySerializer(serializers.Serializer[WebhookDelivery]):
     attempts = serializers.IntegerField()
     next_at = serializers.DateTimeField(
         allow_null=True,
-        help_text="Null when done, or while an earlier one of the object goes first.",
+        help_text="Null when it has ended, or while an earlier delivery of the object goes first.",
     )
     last_status = serializers.IntegerField(allow_null=True)
     last_error = serializers.CharField(allow_null=True)
@@ -104,7 +104,7 @@ class DeliverySerializer(serializers.Serializer[WebhookDelivery]):
             "id": str(instance.id),
             "webhook_id": str(instance.message_id),
             "type": instance.type,
-            "payload": webhooks_payload.build_payload(instance),
+            "payload": payload.build_payload(instance),
             "state": instance.state,
             "attempts": instance.attempts,
             "next_at": format_rfc3339(instance.next_at),

@@ -1,4 +1,4 @@
-"""The only writers of endpoints, and of what they are told. `delivery` writes what became of it."""
+"""The writers of webhook endpoints and secrets; `outbox` and `delivery` write deliveries."""
 
 from __future__ import annotations
 
@@ -23,39 +23,25 @@ from egress.allowlist import allowed_targets
 from egress.errors import EgressError
 from events.services import record_event
 from vault.sealing import Place, seal
-from webhooks import outbox, payload
+from webhooks import payload
 from webhooks.event_types import EVENT_TYPES
 from webhooks.models import DeliveryState, WebhookDelivery, WebhookEndpoint, WebhookSecret
+from webhooks.outbox import enqueue_webhook as enqueue_webhook
+from webhooks.outbox import enqueue_webhooks as enqueue_webhooks
 
 OLD_SECRET_LIFE: Final = dt.timedelta(hours=24)
+# Each endpoint of an account costs a row for each event.
 MAX_ENDPOINTS: Final = 20
-"""How many one account may have: each costs a row for each thing that happens."""
-
 DELIVERY_RETENTION: Final = dt.timedelta(days=30)
-TURNED_OFF: Final = "It was turned off."
+_REASON_TURNED_OFF: Final = "It was turned off."
 
 
 class EndpointChanges(TypedDict, total=False):
-    """What may change. `enabled: true` also forgets the failures that disabled it."""
+    """The fields that may change. `enabled: true` also clears the failures that disabled it."""
 
     url: str
     events: list[str]
     enabled: bool
-
-
-def enqueue_webhook(*, account_id: uuid.UUID, type: str, target_id: uuid.UUID) -> None:
-    """Note that every endpoint of the account that wants `type` is to be told of this transition.
-
-    Call it once for each transition, in the transaction that makes it and after its row is locked:
-    that lock is what keeps the order of what one object's receivers hear. One statement where the
-    account has no endpoint. `type` is one of webhooks.event_types.EVENT_TYPES, else ValueError.
-    """
-    enqueue_webhooks(account_id=account_id, events=[(type, target_id)])
-
-
-def enqueue_webhooks(*, account_id: uuid.UUID, events: Iterable[tuple[str, uuid.UUID]]) -> None:
-    """`tell` for each (type, target id): a look at the endpoints, and a statement for 2,000 rows."""
-    outbox.insert_deliveries(account_id, events)
 
 
 def endpoint_create(
@@ -66,23 +52,24 @@ def endpoint_create(
     events: list[str],
     enabled: bool = True,
 ) -> tuple[uuid.UUID, str]:
-    """The new endpoint's id and its secret, which is shown this once.
+    """Create an endpoint; return its id and its secret, which is never shown again.
 
-    Raises Invalid for a wrong type, or for a URL that egress does not go to: its name is resolved,
-    so this is not called in a transaction. Conflict where the account has 20.
+    Raises InvalidInputError for an unknown type, or for a URL that egress rejects; it resolves the
+    URL's host, so it must not be called in a transaction. Raises ConflictError if the account has
+    20 endpoints.
     """
     check_events(events)
     check_url(url)
-    off: dict[str, Any] = {} if enabled else _turned_off(db_now())
+    disabled: dict[str, Any] = {} if enabled else _build_disabled_columns(db_now())
     with transaction.atomic():
-        # Two at once are counted one after the other.
+        # The account's lock makes concurrent requests count one after the other.
         Account.objects.select_for_update(no_key=True).get(id=account_id)
         if WebhookEndpoint.objects.filter(account_id=account_id).count() >= MAX_ENDPOINTS:
             raise ConflictError(
                 f"An account has at most {MAX_ENDPOINTS} endpoints; remove one first."
             )
         endpoint = WebhookEndpoint.objects.create(
-            account_id=account_id, url=url, events=events, **off
+            account_id=account_id, url=url, events=events, **disabled
         )
         secret = _add_secret(endpoint)
         _record(actor, endpoint, "created", ())
@@ -97,17 +84,21 @@ def endpoint_update(
     changes: EndpointChanges,
     if_match: ETags | None = None,
 ) -> None:
-    """Apply what differs; nothing is written, and no event, where nothing does.
+    """Apply the changes that differ; write nothing, and record no event, if none does.
 
-    What is pending when an endpoint is disabled waits until it is enabled again; what happens
-    meanwhile is not kept for it. Raises NotFound, Invalid, or PreconditionFailed.
+    Pending deliveries of a disabled endpoint wait until it is enabled again. Events that happen
+    while it is disabled are not kept for it. Raises NotFoundError, InvalidInputError or
+    PreconditionFailedError.
     """
     if "events" in changes:
         check_events(changes["events"])
-    if "url" in changes and _other_url(account_id, id, changes["url"]):
-        check_url(changes["url"])
+    if "url" in changes:
+        same_url = WebhookEndpoint.objects.filter(account_id=account_id, id=id, url=changes["url"])
+        # A URL that is stored already was checked, and its host may be down just now.
+        if not same_url.exists():
+            check_url(changes["url"])
     with transaction.atomic():
-        endpoint = _locked(account_id, id, if_match)
+        endpoint = _lock_endpoint(account_id, id, if_match)
         differing = {
             n: new for n, new in changes.items() if not is_equal(new, getattr(endpoint, n))
         }
@@ -115,9 +106,11 @@ def endpoint_update(
             return
         columns: dict[str, Any] = dict(differing)
         if "enabled" in differing:
-            columns |= _turned_on() if changes["enabled"] else _turned_off(db_now())
+            enabled = changes["enabled"]
+            columns |= _ENABLED_COLUMNS if enabled else _build_disabled_columns(db_now())
         elif "url" in differing:
-            columns |= {"failures": 0, "quiet_until": None}  # Another receiver: asked at once.
+            # The failures were those of another receiver.
+            columns |= {"failures": 0, "quiet_until": None}
         WebhookEndpoint.objects.filter(id=id).update(
             **columns, revision=F("revision") + 1, updated_at=DbNow()
         )
@@ -127,13 +120,13 @@ def endpoint_update(
 def endpoint_delete(
     *, account_id: uuid.UUID, id: uuid.UUID, actor: Actor, if_match: ETags | None = None
 ) -> None:
-    """Remove the endpoint, its secrets and its deliveries, sent or not.
+    """Delete the endpoint, its secrets and its deliveries, also pending ones.
 
-    Raises NotFound or PreconditionFailed.
+    Raises NotFoundError or PreconditionFailedError.
     """
     with transaction.atomic():
-        endpoint = _locked(account_id, id, if_match)
-        # A million of them take seconds. `tell` waits only from the next lock on.
+        endpoint = _lock_endpoint(account_id, id, if_match)
+        # A million deliveries take seconds. `enqueue_webhook` waits only from the next lock on.
         WebhookDelivery.objects.filter(endpoint_id=id).delete()
         WebhookEndpoint.objects.select_for_update().get(id=id).delete()
         _record(actor, endpoint, "deleted", ())
@@ -147,16 +140,19 @@ def secret_rotate(
     drop_old_secret: bool = False,
     if_match: ETags | None = None,
 ) -> str:
-    """A new secret, which is shown this once. The one before signs beside it for 24 hours.
+    """Create a new secret and return it; it is never shown again.
 
-    With `drop_old_secret` it ends at once: for one that leaked. A second rotation within the day
-    ends the oldest. Raises NotFound or PreconditionFailed.
+    The former secret signs too for 24 hours, unless `drop_old_secret` ends it at once because it
+    leaked. A second rotation within the day ends the oldest of three. Raises NotFoundError or
+    PreconditionFailedError.
     """
     with transaction.atomic():
-        endpoint = _locked(account_id, id, if_match)
+        endpoint = _lock_endpoint(account_id, id, if_match)
         until = None if drop_old_secret else db_now() + OLD_SECRET_LIFE
         secret = _add_secret(endpoint)
-        _keep_newest(id, 1 if drop_old_secret else 2)
+        newest_first = endpoint.secrets.order_by("-created_at", "-id").values_list("id", flat=True)
+        surplus = list(newest_first)[1 if drop_old_secret else 2 :]
+        WebhookSecret.objects.filter(id__in=surplus).delete()
         WebhookEndpoint.objects.filter(id=id).update(
             old_secret_until=until, revision=F("revision") + 1, updated_at=DbNow()
         )
@@ -167,21 +163,20 @@ def secret_rotate(
 def delivery_replay(
     *, account_id: uuid.UUID, endpoint_id: uuid.UUID, id: uuid.UUID, actor: Actor
 ) -> None:
-    """Send it again, with the same `webhook-id`, from the start of the schedule.
+    """Send a delivery again, with the same `webhook-id`, from the start of the schedule.
 
-    Of one that is pending, the next attempt is made now. Raises NotFound, or Conflict while it is
-    being sent or its endpoint is disabled.
+    If it is pending, the next attempt is made now. Raises NotFoundError, or ConflictError while it
+    is being sent or its endpoint is disabled.
     """
     with transaction.atomic():
-        endpoint = _locked(account_id, endpoint_id)
-        found = WebhookDelivery.objects.filter(account_id=account_id, endpoint=endpoint, id=id)
-        delivery = found.first()
-        if delivery is None:
+        endpoint = _lock_endpoint(account_id, endpoint_id)
+        rows = WebhookDelivery.objects.filter(account_id=account_id, endpoint=endpoint, id=id)
+        if not rows.exists():
             raise NotFoundError()
         if not endpoint.enabled:
             raise ConflictError("The endpoint is disabled; enable it first.")
-        # The endpoint's lock is the one that claims take: nobody starts to send it meanwhile.
-        idle = found.exclude(state=DeliveryState.PENDING, next_at__gt=DbNow(), lease_owner__gt="")
+        # Claims need the endpoint's lock too, so no worker starts to send the delivery now.
+        idle = rows.exclude(state=DeliveryState.PENDING, next_at__gt=DbNow(), lease_owner__gt="")
         if not idle.update(
             state=DeliveryState.PENDING,
             next_at=DbNow(),
@@ -201,9 +196,9 @@ def delivery_replay(
 
 
 def deliveries_prune(*, limit: int = 10_000) -> int:
-    """Forget at most `limit` deliveries of more than 30 days ago that are not pending; how many."""
+    """Delete at most `limit` deliveries older than 30 days that have ended; return how many."""
     before = db_now() - DELIVERY_RETENTION
-    # Ids begin with the time they were made, so that the primary key finds the old ones.
+    # A UUIDv7 begins with its creation time, so the primary key finds the old rows.
     first_kept = uuid.UUID(int=int(before.timestamp() * 1000) << 80)
     old = WebhookDelivery.objects.filter(id__lt=first_kept, created_at__lt=before)
     ended = old.exclude(state=DeliveryState.PENDING).order_by("id")
@@ -212,7 +207,10 @@ def deliveries_prune(*, limit: int = 10_000) -> int:
 
 
 def check_url(url: str) -> None:
-    """Raise Invalid unless egress goes there now. It resolves the name, and looks again at each use."""
+    """Raise InvalidInputError if egress rejects the URL. This resolves its host.
+
+    The host may resolve to another address later: egress checks the URL again at each attempt.
+    """
     urls.parse_url(url, field="url", allowed=allowed_targets())
     try:
         client.check_url(url)
@@ -231,27 +229,23 @@ def check_events(events: list[str]) -> None:
         )
 
 
-def _other_url(account_id: uuid.UUID, id: uuid.UUID, url: str) -> bool:
-    rows = WebhookEndpoint.objects.filter(account_id=account_id, id=id, url=url)
-    return not rows.exists()
+_ENABLED_COLUMNS: Final[dict[str, Any]] = {
+    "disabled_at": None,
+    "disabled_reason": "",
+    "failing_since": None,
+    "failures": 0,
+    "quiet_until": None,
+}
 
 
-def _turned_off(now: dt.datetime) -> dict[str, Any]:
-    return {"enabled": False, "disabled_at": now, "disabled_reason": TURNED_OFF}
+def _build_disabled_columns(now: dt.datetime) -> dict[str, Any]:
+    return {"enabled": False, "disabled_at": now, "disabled_reason": _REASON_TURNED_OFF}
 
 
-def _turned_on() -> dict[str, Any]:
-    return {
-        "disabled_at": None,
-        "disabled_reason": "",
-        "failing_since": None,
-        "failures": 0,
-        "quiet_until": None,
-    }
-
-
-def _locked(account_id: uuid.UUID, id: uuid.UUID, if_match: ETags | None = None) -> WebhookEndpoint:
-    """The row, locked against claims and other changes, but not against `tell`."""
+def _lock_endpoint(
+    account_id: uuid.UUID, id: uuid.UUID, if_match: ETags | None = None
+) -> WebhookEndpoint:
+    """Return the row, locked against claims and other changes, but not against new deliveries."""
     rows = WebhookEndpoint.objects.select_for_update(no_key=True)
     endpoint = rows.filter(account_id=account_id, id=id).first()
     if endpoint is None:
@@ -266,11 +260,6 @@ def _add_secret(endpoint: WebhookEndpoint) -> str:
     row.sealed = seal(Place.of(row, "sealed"), secret)
     row.save(force_insert=True)
     return secret
-
-
-def _keep_newest(endpoint_id: uuid.UUID, count: int) -> None:
-    live = WebhookSecret.objects.filter(endpoint_id=endpoint_id).order_by("-created_at", "-id")
-    WebhookSecret.objects.filter(id__in=list(live.values_list("id", flat=True))[count:]).delete()
 
 
 def _record(actor: Actor, endpoint: WebhookEndpoint, verb: str, changed: Iterable[str]) -> None:

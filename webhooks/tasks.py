@@ -1,4 +1,4 @@
-"""What this room gives the worker to do. Each has `name`, `claim`, `run` and `next_due`."""
+"""The worker's tasks of this app; `config.worker.tasks` says what a task is."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Final
 
+from common.leases import Lease
 from common.periodic_tasks import PeriodicTask
 from webhooks.delivery import attempt_delivery
-from webhooks.leases import DeliveryClaim, claim_due_deliveries, find_next_due
+from webhooks.leases import claim_due_deliveries, find_next_due
+from webhooks.models import WebhookDelivery
 from webhooks.services import deliveries_prune
 
 
 class DeliveryTask:
-    """Deliveries that are due; one attempt is one piece of work."""
+    """Sending the deliveries that are due; each attempt is one piece of work."""
 
     name: Final = "deliveries"
 
-    def claim(self, owner: str, limit: int) -> Sequence[DeliveryClaim]:
+    def claim(self, owner: str, limit: int) -> Sequence[Lease[WebhookDelivery]]:
         return claim_due_deliveries(owner=owner, limit=limit)
 
-    def run(self, claim: DeliveryClaim) -> None:
+    def run(self, claim: Lease[WebhookDelivery]) -> None:
         attempt_delivery(claim)
 
     def next_due(self) -> dt.datetime | None:

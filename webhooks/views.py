@@ -38,7 +38,7 @@ from webhooks.serializers import (
 class WebhookEndpointViewSet(
     AccountView[WebhookEndpoint], mixins.ListModelMixin, viewsets.GenericViewSet[WebhookEndpoint]
 ):
-    """Where the account wants to be told of what happens."""
+    """The webhook endpoints of the account."""
 
     scopes = {
         "GET": WEBHOOKS_READ,
@@ -52,39 +52,44 @@ class WebhookEndpointViewSet(
     @idempotent(calls_upstream=True)
     @extend_schema(request=EndpointCreateSerializer, responses={201: EndpointWithSecretSerializer})
     def create(self, request: Request) -> Response:
-        """Add an endpoint. Its signing secret is in this answer, and in none after it."""
-        sent = EndpointCreateSerializer(data=read_object(request)).validate_data()
-        who = get_principal(request)
-        id, secret = services.endpoint_create(account_id=who.account_id, actor=who.actor, **sent)
-        return self._answer(id, status=201, secret=secret)
+        """Add an endpoint. Its signing secret is in this response only."""
+        fields = EndpointCreateSerializer(data=read_object(request)).validate_data()
+        principal = get_principal(request)
+        id, secret = services.endpoint_create(
+            account_id=principal.account_id, actor=principal.actor, **fields
+        )
+        return self._respond(id, status=201, secret=secret)
 
     @extend_schema(responses=EndpointSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
-        return self._answer(parse_path_id(pk))
+        return self._respond(parse_path_id(pk))
 
     @extend_schema(request=EndpointUpdateSerializer, responses=EndpointSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:
-        """Change what is sent. While it is disabled nothing is kept for it; what is pending waits."""
+        """Change the given fields.
+
+        Nothing is enqueued for a disabled endpoint; its pending deliveries wait.
+        """
         id = self.require_id(pk)
-        sent = EndpointUpdateSerializer(data=read_object(request)).validate_data()
-        who = get_principal(request)
+        fields = EndpointUpdateSerializer(data=read_object(request)).validate_data()
+        principal = get_principal(request)
         services.endpoint_update(
-            account_id=who.account_id,
+            account_id=principal.account_id,
             id=id,
-            actor=who.actor,
-            changes=cast(services.EndpointChanges, sent),
+            actor=principal.actor,
+            changes=cast(services.EndpointChanges, fields),
             if_match=etags.read_if_match(request),
         )
-        return self._answer(id)
+        return self._respond(id)
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
-        """Remove the endpoint and all that it was, or was to be, told."""
-        who = get_principal(request)
+        """Delete the endpoint and its deliveries, also pending ones."""
+        principal = get_principal(request)
         services.endpoint_delete(
-            account_id=who.account_id,
+            account_id=principal.account_id,
             id=parse_path_id(pk),
-            actor=who.actor,
+            actor=principal.actor,
             if_match=etags.read_if_match(request),
         )
         return Response(status=204)
@@ -92,33 +97,33 @@ class WebhookEndpointViewSet(
     @extend_schema(request=RotateSerializer, responses={200: EndpointWithSecretSerializer})
     @action(detail=True, methods=["post"], url_path="rotate-secret")
     def rotate_secret(self, request: Request, pk: str) -> Response:
-        """A new secret, shown this once; the old one signs beside it for 24 hours."""
+        """Create a new secret, shown only here. The old one signs too for 24 hours."""
         id = self.require_id(pk)
-        sent = RotateSerializer(data=read_optional_object(request)).validate_data()
-        who = get_principal(request)
+        fields = RotateSerializer(data=read_optional_object(request)).validate_data()
+        principal = get_principal(request)
         secret = services.secret_rotate(
-            account_id=who.account_id,
+            account_id=principal.account_id,
             id=id,
-            actor=who.actor,
+            actor=principal.actor,
             if_match=etags.read_if_match(request),
-            **sent,
+            **fields,
         )
-        return self._answer(id, secret=secret)
+        return self._respond(id, secret=secret)
 
-    def _answer(self, id: uuid.UUID, *, status: int = 200, secret: str | None = None) -> Response:
+    def _respond(self, id: uuid.UUID, *, status: int = 200, secret: str | None = None) -> Response:
         endpoint = self.get_row(id)
-        shown = dict(EndpointSerializer(endpoint).data)
+        document = dict(EndpointSerializer(endpoint).data)
         headers = {"ETag": etags.format_etag(endpoint.revision)}
         if secret is not None:
-            shown["secret"] = secret
+            document["secret"] = secret
             headers["Cache-Control"] = "no-store"
-        return Response(shown, status=status, headers=headers)
+        return Response(document, status=status, headers=headers)
 
 
 class WebhookDeliveryViewSet(
     AccountView[WebhookDelivery], mixins.ListModelMixin, viewsets.GenericViewSet[WebhookDelivery]
 ):
-    """What one endpoint was told, and is to be told."""
+    """The deliveries of one endpoint."""
 
     scopes = {"GET": WEBHOOKS_READ, "POST": WEBHOOKS_WRITE}
     queryset = WebhookDelivery.objects.all()
@@ -130,7 +135,7 @@ class WebhookDeliveryViewSet(
 
     @extend_schema(operation_id="webhook_endpoints_deliveries_list")
     def list(self, request: Request, endpoint_id: str) -> Response:
-        """Deliveries, newest first. They are kept for 30 days, and as long as they are pending."""
+        """List deliveries, newest first. They are kept for 30 days, and as long as they are pending."""
         endpoints = WebhookEndpoint.objects.filter(account_id=get_principal(request).account_id)
         require_id(endpoints, endpoint_id)
         return super().list(request)
@@ -141,12 +146,15 @@ class WebhookDeliveryViewSet(
         responses={202: DeliverySerializer},
     )
     def replay(self, request: Request, endpoint_id: str, pk: str) -> Response:
-        """Send it again, with the same `webhook-id`; of a pending one, the next attempt is made now."""
+        """Send it again, with the same `webhook-id`. A pending delivery is attempted now."""
         id = self.require_id(pk)
         reject_body(request)
-        who = get_principal(request)
+        principal = get_principal(request)
         services.delivery_replay(
-            account_id=who.account_id, endpoint_id=self._endpoint_id(), id=id, actor=who.actor
+            account_id=principal.account_id,
+            endpoint_id=self._endpoint_id(),
+            id=id,
+            actor=principal.actor,
         )
         return Response(DeliverySerializer(self.get_row(id)).data, status=202)
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from django.db.models import QuerySet
 
+from common.backoff import get_backoff
 from common.db.clock import db_now
 from credentials.health.expiry import forecast_expiry
 from credentials.health.models import ProbeState, ProviderGate
@@ -46,8 +47,8 @@ def compute_next_probe_at(
     kind = get_registry().get_kind(row.kind)
     probed = kind is not None and kind.probe is not None
     if state.failures:
-        rest = max(FIRST_RETRY * 2 ** min(state.failures - 1, 9), dt.timedelta(seconds=wait))
-        usual = min(rest, EVERY)
+        backoff = get_backoff(state.failures, first=FIRST_RETRY, longest=EVERY)
+        usual = min(max(backoff, dt.timedelta(seconds=wait)), EVERY)
     else:
         usual = EVERY if probed else EVERY_WITHOUT_PROBE
     at: dt.datetime = now + usual * _spread(row.id)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import smtplib
-import uuid
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -20,9 +18,11 @@ from django.db.models import F, Min
 from django.template.loader import render_to_string
 
 from common.actors import Actor
+from common.backoff import get_backoff
 from common.concurrency import blocking_io
 from common.db.clock import db_now
 from common.errors import InvalidInputError
+from common.leases import Lease, claim_rows
 from credentials.connect.link_request import MAX_LINK_SECONDS, LinkRequest
 from credentials.connect.links import link_create
 from credentials.connect.settings import get_connect_settings
@@ -40,31 +40,17 @@ MAIL_ACTOR: Final = Actor(name="worker:mails")
 name = "mails"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MailClaim:
-    """The right to send one message until the lease ends."""
-
-    id: uuid.UUID
-    owner: str
-
-
-def claim(owner: str, limit: int) -> list[MailClaim]:
-    """At most `limit` due messages, each taken by one conditional UPDATE."""
+def claim(owner: str, limit: int) -> list[Lease[NoticeMail]]:
+    """Claim at most `limit` due messages for `owner`."""
     now = db_now()
     due = NoticeMail.objects.filter(outcome="", next_at__lte=now)
-    claims = []
-    for id in due.order_by("next_at").values_list("id", flat=True)[:limit]:
-        taken = due.filter(id=id).update(
-            lease_owner=owner, next_at=now + LEASE, attempts=F("attempts") + 1
-        )
-        if taken:
-            claims.append(MailClaim(id=id, owner=owner))
-    return claims
+    rows = due.order_by("next_at")[:limit]
+    return claim_rows(due, rows, owner=owner, until=now + LEASE, attempts=F("attempts") + 1)
 
 
-def run(claim: MailClaim) -> None:
+def run(claim: Lease[NoticeMail]) -> None:
     """Send it, unless the credential is gone or works again by now; a refusal is tried later."""
-    notice = NoticeMail.objects.filter(id=claim.id, lease_owner=claim.owner, outcome="").first()
+    notice = claim.filter_rows().first()
     if notice is None:
         return
     row = (
@@ -117,22 +103,19 @@ def _permanent(error: Exception) -> bool:
     return isinstance(error, smtplib.SMTPResponseException) and error.smtp_code >= 500
 
 
-def _put_off(notice: NoticeMail, claim: MailClaim, *, permanent: bool) -> None:
+def _put_off(notice: NoticeMail, claim: Lease[NoticeMail], *, permanent: bool) -> None:
     now = db_now()
     if permanent or now - notice.created_at > GIVE_UP:
         _settle(notice, claim, "failed", f"{notice.to_email} could not be told by e-mail.")
         return
-    wait = min(FIRST_RETRY * 2 ** min(notice.attempts - 1, 16), LAST_RETRY)
-    NoticeMail.objects.filter(id=notice.id, lease_owner=claim.owner).update(
-        next_at=now + wait, lease_owner=""
-    )
+    wait = get_backoff(notice.attempts, first=FIRST_RETRY, longest=LAST_RETRY)
+    claim.settle(next_at=now + wait)
 
 
-def _settle(notice: NoticeMail, claim: MailClaim, outcome: str, note: str | None) -> None:
+def _settle(notice: NoticeMail, claim: Lease[NoticeMail], outcome: str, note: str | None) -> None:
     """Close it, and say so in the credential's notes while these are still about that error."""
     with transaction.atomic():
-        mine = NoticeMail.objects.filter(id=notice.id, lease_owner=claim.owner, outcome="")
-        if not mine.update(outcome=outcome) or note is None:
+        if not claim.settle(outcome=outcome) or note is None:
             return
         rows = Credential.objects.select_for_update(of=("self",), no_key=True).only("health")
         row = rows.filter(id=notice.credential_id).first()

@@ -7,8 +7,6 @@ per provider (ProviderGate), a slow one while it has an outage; what callers hav
 from __future__ import annotations
 
 import datetime as dt
-import uuid
-from dataclasses import dataclass
 from typing import Any, Final
 
 from django.db.models import Exists, Min, OuterRef, QuerySet, Subquery
@@ -16,6 +14,7 @@ from django.db.models import Exists, Min, OuterRef, QuerySet, Subquery
 from common.actors import Actor
 from common.db.clock import db_now
 from common.errors import NotFoundError
+from common.leases import Lease, claim_rows
 from credentials.health import outage_detection, probe_schedule
 from credentials.health.models import ProbeState, ProviderGate
 from credentials.health.registration import register_new
@@ -33,22 +32,12 @@ PROBE_ACTOR: Final = Actor(name="worker:probes")
 name = "probes"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeClaim:
-    """The right to look at one credential until the lease ends."""
-
-    account_id: uuid.UUID
-    id: uuid.UUID
-    owner: str
-    until: dt.datetime
-
-
-def claim(owner: str, limit: int) -> list[ProbeClaim]:
+def claim(owner: str, limit: int) -> list[Lease[ProbeState]]:
     """At most `limit` due credentials: reported ones, then of the provider served least recently."""
     register_new()
     now = db_now()
-    reported = ProbeState.objects.filter(urgent=True, next_at__lte=now).order_by("next_at")
-    claims = _taken(reported, owner, now, limit)
+    reported = ProbeState.objects.filter(urgent=True, next_at__lte=now)
+    claims = _claim_probes(reported, owner, now, limit)
     for gate in _open_gates(now):
         if len(claims) >= limit:
             break
@@ -56,13 +45,16 @@ def claim(owner: str, limit: int) -> list[ProbeClaim]:
     return claims
 
 
-def run(claim: ProbeClaim) -> None:
+def run(claim: Lease[ProbeState]) -> None:
     """Look at it, and decide when the next look is due."""
     try:
-        wait = check_credential(account_id=claim.account_id, id=claim.id, actor=PROBE_ACTOR)
+        wait = check_credential(
+            account_id=claim.row.account_id, id=claim.row.credential_id, actor=PROBE_ACTOR
+        )
     except NotFoundError:
         return
-    _plan(claim, wait)
+    # A report that came in the meantime has made the row due already; it stays due.
+    probe_schedule.reschedule_probe(claim.filter_rows(), id=claim.row.credential_id, wait=wait)
 
 
 def next_due() -> dt.datetime | None:
@@ -83,7 +75,9 @@ def _of(provider: Any) -> QuerySet[ProbeState]:
     return ProbeState.objects.filter(provider=provider)
 
 
-def _through(gate: ProviderGate, owner: str, now: dt.datetime, limit: int) -> list[ProbeClaim]:
+def _through(
+    gate: ProviderGate, owner: str, now: dt.datetime, limit: int
+) -> list[Lease[ProbeState]]:
     """Some of one provider's, if nobody else has just taken their turn."""
     slow = outage_detection.is_outage(gate.provider, now)
     limit = 1 if slow else limit
@@ -91,23 +85,12 @@ def _through(gate: ProviderGate, owner: str, now: dt.datetime, limit: int) -> li
     mine = ProviderGate.objects.filter(provider=gate.provider, open_at=gate.open_at)
     if not mine.update(open_at=now + dt.timedelta(seconds=seconds)):
         return []
-    due = _of(gate.provider).filter(next_at__lte=now).order_by("next_at")
-    return _taken(due, owner, now, limit)
+    due = _of(gate.provider).filter(next_at__lte=now)
+    return _claim_probes(due, owner, now, limit)
 
 
-def _taken(due: QuerySet[ProbeState], owner: str, now: dt.datetime, limit: int) -> list[ProbeClaim]:
-    """Each by one conditional UPDATE, which makes it due again at the end of its lease."""
-    until = now + LEASE
-    claims = []
-    for row in due[:limit]:
-        still = ProbeState.objects.filter(credential_id=row.credential_id, next_at=row.next_at)
-        if still.update(next_at=until, lease_owner=owner, urgent=False):
-            ids = {"account_id": row.account_id, "id": row.credential_id}
-            claims.append(ProbeClaim(**ids, owner=owner, until=until))
-    return claims
-
-
-def _plan(claim: ProbeClaim, wait: int) -> None:
-    """The next look. A report that came meanwhile has made it due already, and stays so."""
-    mine = ProbeState.objects.filter(lease_owner=claim.owner, next_at=claim.until)
-    probe_schedule.reschedule_probe(mine, id=claim.id, wait=wait)
+def _claim_probes(
+    due: QuerySet[ProbeState], owner: str, now: dt.datetime, limit: int
+) -> list[Lease[ProbeState]]:
+    rows = due.order_by("next_at")[:limit]
+    return claim_rows(due, rows, owner=owner, until=now + LEASE, urgent=False)

@@ -7,16 +7,16 @@ less often; then, or once it is done, the sealed values are cleared.
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from django.db import transaction
 from django.db.models import F, Min
 
 from common.actors import Actor
+from common.backoff import get_backoff
 from common.db.clock import DbNow, db_now
+from common.leases import Lease, claim_rows
 from credentials.models import Revocation
 from credentials.revocation.policy import TOKEN_FIELDS
 from events.services import record_event
@@ -41,37 +41,22 @@ _OTHER_TOKEN_MAY_DO: Final = frozenset({"unsupported_token_type"})
 name = "revocations"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RevocationClaim:
-    """The right to revoke one credential's tokens; `fencing` says whether it is still ours."""
-
-    id: uuid.UUID
-    fencing: int
-
-
-def claim(owner: str, limit: int) -> list[RevocationClaim]:
-    """At most `limit` that are due, each taken by one conditional UPDATE."""
+def claim(owner: str, limit: int) -> list[Lease[Revocation]]:
+    """Claim at most `limit` due revocations for `owner`."""
     now = db_now()
     until = now + LEASE
     due = Revocation.objects.filter(done_at=None, next_at__lte=now)
-    claims = []
-    for id, fencing in due.order_by("next_at").values_list("id", "fencing")[:limit]:
-        mine = due.filter(id=id, fencing=fencing)
-        if mine.update(
-            lease_owner=owner,
-            lease_until=until,
-            next_at=until,
-            fencing=F("fencing") + 1,
-            attempts=F("attempts") + 1,
-        ):
-            claims.append(RevocationClaim(id=id, fencing=fencing + 1))
-    return claims
+    # The tokens are read when the work begins, not while it waits for a thread.
+    rows = due.order_by("next_at").only("fencing_number")[:limit]
+    return claim_rows(
+        due, rows, owner=owner, until=until, lease_until=until, attempts=F("attempts") + 1
+    )
 
 
-def run(claim: RevocationClaim) -> None:
+def run(claim: Lease[Revocation]) -> None:
     """Tell the provider, and write down what came of it."""
-    row = Revocation.objects.select_related("oauth_app").filter(id=claim.id).first()
-    if row is None or row.done_at is not None or row.fencing != claim.fencing:
+    row = claim.filter_rows().select_related("oauth_app").first()
+    if row is None:
         return
     if row.sealed is None:
         _end(row, claim, "")
@@ -106,7 +91,7 @@ def _tokens(row: Revocation, sealed: SealedValue) -> dict[str, Secret]:
 
 
 def _revoke(
-    row: Revocation, claim: RevocationClaim, client: OAuthClient, tokens: Mapping[str, Secret]
+    row: Revocation, claim: Lease[Revocation], client: OAuthClient, tokens: Mapping[str, Secret]
 ) -> None:
     """End all tokens. Raises ProtocolError for the last that could not be."""
     own_call = client.oauth.revocation
@@ -128,7 +113,7 @@ def _revoke(
 
 
 def _revoke_by_itself(
-    row: Revocation, claim: RevocationClaim, client: OAuthClient, tokens: Mapping[str, Secret]
+    row: Revocation, claim: Lease[Revocation], client: OAuthClient, tokens: Mapping[str, Secret]
 ) -> None:
     """Where the access token itself authorizes its end. One that has expired is made new for it."""
     if access := tokens.get("access_token"):
@@ -145,7 +130,7 @@ def _revoke_by_itself(
     # The refresh token may be used up by this: what replaced it is needed if the next call fails.
     kept = {"access_token": fresh.access_token.expose()}
     kept["refresh_token"] = (fresh.refresh_token or tokens["refresh_token"]).expose()
-    _mine(claim).update(sealed=seal(Place.of(row, "sealed"), kept))
+    claim.filter_rows().update(sealed=seal(Place.of(row, "sealed"), kept))
     protocol.revoke_token(client, token=fresh.access_token, hint="access_token")
 
 
@@ -155,29 +140,27 @@ def _client(row: Revocation) -> OAuthClient:
     return build_oauth_client(row.oauth_app, row.properties)
 
 
-def _put_off(row: Revocation, claim: RevocationClaim, error: OAuth2Error) -> None:
+def _put_off(row: Revocation, claim: Lease[Revocation], error: OAuth2Error) -> None:
     now = db_now()
     if error.code in _HOPELESS or now - row.created_at >= TOKEN_RETENTION:
         _end(row, claim, error.detail)
         return
-    wait = min(FIRST_RETRY * 2 ** min(row.attempts - 1, 16), LAST_RETRY)
+    wait = get_backoff(row.attempts, first=FIRST_RETRY, longest=LAST_RETRY)
     wait = max(wait, dt.timedelta(seconds=error.retry_after or 0))
-    _mine(claim).update(
+    claim.settle(
         # Never beyond the day when the tokens are cleared.
         next_at=min(now + wait, row.created_at + TOKEN_RETENTION),
-        lease_owner="",
         lease_until=None,
         last_error=error.detail[:200],
     )
 
 
-def _end(row: Revocation, claim: RevocationClaim, failure: str | None) -> None:
+def _end(row: Revocation, claim: Lease[Revocation], failure: str | None) -> None:
     """Clear the tokens, for good; None: the provider has ended them. "": there was nothing to end."""
     with transaction.atomic():
-        ended = _mine(claim).update(
+        ended = claim.settle(
             sealed=None,
             done_at=DbNow(),
-            lease_owner="",
             lease_until=None,
             last_error=(failure or "")[:200],
         )
@@ -190,7 +173,3 @@ def _end(row: Revocation, claim: RevocationClaim, failure: str | None) -> None:
             target_type="credential",
             target_id=row.credential_id,
         )
-
-
-def _mine(claim: RevocationClaim) -> Any:
-    return Revocation.objects.filter(id=claim.id, fencing=claim.fencing, done_at=None)

@@ -173,7 +173,7 @@ def test_deliveries_are_shown(api, made, account, receiver):
     (shown,) = api.get(f"{at(made)}/deliveries").json()["data"]
     assert shown["payload"]["data"] == {"id": str(target), "account_id": str(account.id)}
     assert (shown["state"], shown["attempts"], shown["last_status"]) == ("pending", 1, 500)
-    assert shown["last_error"] == "The receiver answered 500."
+    assert shown["last_error"] == "The receiver responded with status 500."
     assert shown["webhook_id"] == receiver.requests[0].id
 
 

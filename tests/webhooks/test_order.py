@@ -11,13 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection
 
+from common.leases import Lease
 from tests.factories import TESTER, make_account
 from tests.webhooks.conftest import make_endpoint
 from tests.webhooks.work import enqueue, list_states, run_worker
 from webhooks import delivery as deliveries
 from webhooks import leases as claiming
 from webhooks.fair_scheduling import MAX_IN_FLIGHT
-from webhooks.leases import DeliveryClaim, claim_due_deliveries
+from webhooks.leases import claim_due_deliveries
 from webhooks.models import WebhookDelivery, WebhookEndpoint
 from webhooks.services import delivery_replay
 
@@ -86,7 +87,7 @@ def test_a_replayed_one_waits_for_a_later_one_that_is_under_way(account, endpoin
 
 
 def test_many_that_wait_do_not_hide_one_that_may_go(account, endpoint, receiver, monkeypatch):
-    monkeypatch.setattr(claiming, "_LOOKED_AT", 2)
+    monkeypatch.setattr(claiming, "_PAGE_SIZE", 2)
     receiver.status = 500
     target = enqueue(account)
     for _ in range(7):
@@ -101,7 +102,7 @@ def test_endpoints_take_turns(account, receiver):
     for _ in range(50):
         enqueue(account, KINDS[0])
     enqueue(account, KINDS[1])
-    found = Counter(claim.endpoint_id for claim in claim_due_deliveries(owner="a", limit=8))
+    found = Counter(claim.row.endpoint_id for claim in claim_due_deliveries(owner="a", limit=8))
     assert found == {busy.id: 4, calm.id: 1}
 
 
@@ -109,7 +110,7 @@ def test_who_waited_longest_is_next(account, receiver):
     made = [make_endpoint(account, receiver) for _ in range(4)]
     for _ in range(4):
         enqueue(account)
-    order = [claim_due_deliveries(owner="a", limit=1)[0].endpoint_id for _ in range(8)]
+    order = [claim_due_deliveries(owner="a", limit=1)[0].row.endpoint_id for _ in range(8)]
     assert set(order[:4]) == {endpoint.id for endpoint in made}
     assert order[4:] == order[:4]
 
@@ -147,13 +148,13 @@ def dead_and_live(receiver):
 
 def test_failing_endpoints_come_last(db, dead_and_live):
     dead, live = dead_and_live
-    found = [claim.endpoint_id for claim in claim_due_deliveries(owner="a", limit=4)]
+    found = [claim.row.endpoint_id for claim in claim_due_deliveries(owner="a", limit=4)]
     assert found == [live, live, *dead[:2]]
 
 
 def test_an_eighth_is_for_failing_endpoints_before_all_others(db, dead_and_live):
     dead, live = dead_and_live
-    found = [claim.endpoint_id for claim in claim_due_deliveries(owner="a", limit=8)]
+    found = [claim.row.endpoint_id for claim in claim_due_deliveries(owner="a", limit=8)]
     assert found == [dead[0], *[live] * 4, *dead[1:4]]
 
 
@@ -215,7 +216,7 @@ def test_a_receiver_that_takes_all_its_time_does_not_delay_one_that_answers(
         enqueue(account, KINDS[0])
         enqueue(account, KINDS[1])
 
-    def attempt(claim: DeliveryClaim) -> None:
+    def attempt(claim: Lease[WebhookDelivery]) -> None:
         try:
             deliveries.attempt_delivery(claim)
         finally:

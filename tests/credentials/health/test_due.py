@@ -30,7 +30,7 @@ def work(limit: int = 50) -> list[uuid.UUID]:
     claims = tasks.claim("me", limit)
     for claim in claims:
         tasks.run(claim)
-    return [claim.id for claim in claims]
+    return [claim.row.pk for claim in claims]
 
 
 def status(row: Credential) -> Any:
@@ -110,7 +110,7 @@ def test_another_provider_does_not_wait_for_it(account):
     for _ in range(9):
         make_credential(account)
     other = make_credential(account, {"properties": {"kind": "sendgrid_key", "key": "SG.1"}})
-    assert other.id in [claim.id for claim in tasks.claim("me", 50)]
+    assert other.id in [claim.row.pk for claim in tasks.claim("me", 50)]
 
 
 def test_a_limit_is_kept(account):
@@ -136,7 +136,7 @@ def test_what_a_caller_reported_does_not_wait(account, key, stripe):
         make_credential(account)
     tasks.claim("me", 5)
     ProbeState.objects.filter(credential_id=key.id).update(urgent=True, next_at=db_now())
-    assert [claim.id for claim in tasks.claim("you", 5)] == [key.id]
+    assert [claim.row.pk for claim in tasks.claim("you", 5)] == [key.id]
 
 
 def test_a_report_during_a_look_is_not_forgotten(key, stripe):
