@@ -1,19 +1,55 @@
-"""The one way out: the only code that opens a socket, and what it never does. No tables.
+"""The HTTP client for all outbound requests: the only code that opens a socket. No tables.
 
-Callers use `egress.client`: `send`, `stream` and `check`. Each takes a whole URL and looks at it again, whoever wrote it.
+`send`, `stream` and `check_url` use the client of the process. Each takes a whole URL and validates
+it again, regardless of its origin.
 
-- **Where to**: https on port 443 of a DNS name, every address of which is public (`addresses`). The connection goes to an address
-  that was checked, not to a second answer of the resolver, and the peer is compared once connected. A name that does not resolve is
-  refused. `EGRESS_ALLOW` (`host:port,…`) opens single targets to plain http, other ports and private addresses; it never
-  opens link-local addresses, where clouds hand out their machines' credentials.
-- **What is sent**: what the request says, and Host, length, Accept-Encoding and a User-Agent. No redirect is followed, nothing is
-  tried twice, no cookie is kept, no proxy or netrc is read from the environment.
-- **How long, how much**: 3 s for name, connection and TLS, 12 s for all, 1 MiB of body once decompressed (`Limits`). Sizes and
-  times hold for a peer that sends one byte a second, too.
-- **What comes back**: an answer of any status, or one `errors.EgressError`: `Refused` by policy, `Unreachable`, `Broken` half-way,
-  `TooSlow`, `TooLarge`. Its text names the host and nothing else of the request or the answer; `sent` says whether the host may
-  have seen the request, which is what a refresh must know before it may try again.
+- **Targets**: https on port 443 of a DNS name whose addresses are all public (`ip_policy`). The
+  connection goes to an address that was validated, not to the result of a second DNS query, and the
+  peer is compared after connecting. `EGRESS_ALLOW` (`host:port,…`) allows single targets with plain
+  http, other ports and private addresses. It never allows link-local addresses, because clouds
+  serve the credentials of their machines there.
+- **Requests**: what the caller passes, and Host, length, Accept-Encoding and a User-Agent. No
+  redirect is followed, nothing is retried, no cookie is stored, no proxy or netrc is read from the
+  environment.
+- **Limits** (`Timeouts`): 3 s for DNS, connection and TLS, 12 s in all, 1 MiB of decompressed body.
+  They apply to a peer that sends one byte a second, too.
+- **Results**: a response with any status, or one `EgressError`: `BlockedByPolicyError`,
+  `ConnectError`, `ProtocolError`, `EgressTimeoutError`, `ResponseTooLargeError`. Its message names
+  the host and no other part of the request or response. `sent` is False if the host cannot have
+  seen the request; a refresh must know that before it may try again.
 
-Connections are kept per host, bounded, and shared by the threads of a process; a forked process starts without any. A call
-inside a database transaction is a mistake and raises RuntimeError: it would hold its locks for as long as a stranger likes.
+Connections are pooled per host, bounded, and shared by the threads of a process; a forked process
+starts without any. A call inside a database transaction raises RuntimeError, because the
+transaction's locks would wait for a remote host.
 """
+
+from egress.client import Client, check_url, get_default_client, send, stream
+from egress.deadline import Timeouts
+from egress.errors import (
+    BlockedByPolicyError,
+    ConnectError,
+    EgressError,
+    EgressTimeoutError,
+    ProtocolError,
+    ResponseTooLargeError,
+)
+from egress.requests import Request
+from egress.responses import Response, StreamingResponse
+
+__all__ = [
+    "BlockedByPolicyError",
+    "Client",
+    "ConnectError",
+    "EgressError",
+    "EgressTimeoutError",
+    "ProtocolError",
+    "Request",
+    "Response",
+    "ResponseTooLargeError",
+    "StreamingResponse",
+    "Timeouts",
+    "check_url",
+    "get_default_client",
+    "send",
+    "stream",
+]

@@ -1,4 +1,4 @@
-"""EGRESS_ALLOW: the targets that an operator opens on purpose, each as `host:port`."""
+"""EGRESS_ALLOW: the targets that the operator allows in addition to public hosts."""
 
 from __future__ import annotations
 
@@ -14,47 +14,45 @@ from egress.host_policy import find_host_name_error
 from egress.ip_policy import find_address_error
 
 AllowedTargets = frozenset[tuple[str, int]]
+"""Pairs of host and port."""
 
 _ENTRY: Final = re.compile(r"([a-z0-9.-]+|\[[0-9a-f:.]+\]):([1-9][0-9]{0,4})", re.ASCII)
 
 
 def allowed_targets() -> AllowedTargets:
-    """The targets of the setting EGRESS_ALLOW; without it, none."""
+    """Return the targets in the setting EGRESS_ALLOW, which is empty by default."""
     return parse_allowlist(getattr(settings, "EGRESS_ALLOW", ""))
 
 
 def parse_allowlist(entries: str | Iterable[str]) -> AllowedTargets:
-    """The targets in `entries` (`host:port`, with commas or a list), lower case; IPv6 in brackets.
+    """Return the targets in `entries`: `host:port`, separated by commas or in a list.
 
-    Exact matches only: no wildcards, no networks, no default port. Raises ImproperlyConfigured
-    naming the variable and the entry: it is an operator's, and no secret.
+    Names are compared in lower case; IPv6 addresses are in brackets. There are no wildcards, no
+    networks and no default port. Raises ImproperlyConfigured, naming the wrong entry.
     """
     if isinstance(entries, str):
         entries = entries.split(",") if entries.strip() else ()
-    return frozenset(_target(entry.strip().lower()) for entry in entries)
+    targets = set()
+    for entry in entries:
+        match = _ENTRY.fullmatch(entry.strip().lower())
+        if match is None or int(match[2]) > 65_535 or not _is_allowed_host(match[1]):
+            raise ImproperlyConfigured(
+                f"EGRESS_ALLOW: {entry.strip().lower()!r} is not host:port. Write a DNS name or an"
+                " IP address that is not link-local, a colon and a port; for example"
+                " mail.corp.example:8025."
+            )
+        targets.add((match[1], int(match[2])))
+    return frozenset(targets)
 
 
-def _target(entry: str) -> tuple[str, int]:
-    found = _ENTRY.fullmatch(entry)
-    if found is None or int(found[2]) > 65_535 or _host_fault(found[1]):
-        raise ImproperlyConfigured(
-            f"EGRESS_ALLOW: {entry!r} is not host:port. Write a DNS name or an IP address that is"
-            " not link-local, a colon and a port; for example mail.corp.example:8025."
-        )
-    return found[1], int(found[2])
-
-
-def _host_fault(host: str) -> bool:
-    if host[0] == "[" or host.rpartition(".")[2][:1].isdigit():
-        return _literal_fault(host.strip("[]"), brackets=host[0] == "[")
-    return find_host_name_error(host) is not None
-
-
-def _literal_fault(text: str, *, brackets: bool) -> bool:
+def _is_allowed_host(host: str) -> bool:
+    has_brackets = host[0] == "["
+    if not has_brackets and not host.rpartition(".")[2][:1].isdigit():
+        return find_host_name_error(host) is None
     try:
-        address = ip_address(text)
+        address = ip_address(host.strip("[]"))
     except ValueError:
-        return True
-    # One spelling of each address, so that matching text is matching addresses.
-    canonical = str(address) == text and brackets == (address.version == 6)
-    return not canonical or find_address_error(address, allowed=True) is not None
+        return False
+    # Each address has one spelling, so that comparing texts is comparing addresses.
+    is_canonical = str(address) == host.strip("[]") and has_brackets == (address.version == 6)
+    return is_canonical and find_address_error(address, allowed=True) is None

@@ -1,4 +1,4 @@
-"""System check: EGRESS_ALLOW reads, before the first request needs it."""
+"""The system check of EGRESS_ALLOW."""
 
 from __future__ import annotations
 

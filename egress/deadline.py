@@ -1,4 +1,4 @@
-"""One request's time, and whether it has left. The socket asks this before each wait."""
+"""The deadline of one request, which each wait of its socket applies."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """Seconds and bytes. A refresh lease (20 s) must outlive `total`, so raise it for streams only.
+    """Limits of one request, in seconds and bytes.
 
-    `connect` is for name, connection and TLS together; `total` for everything; `idle` for each
-    wait within (None: as long as `total` lets it). `max_bytes` None: no limit, for streams.
+    `connect` is for DNS, connection and TLS together, `total` for everything, `read` for each wait
+    (None: as long as `total` allows). `max_body_bytes` None means no limit. A refresh's lease lasts
+    20 s and must not end before `total`: raise it for streams only.
     """
 
     connect: float = 3.0
@@ -29,62 +30,65 @@ class Timeouts:
 
 
 class Exchange:
-    """A request under way. It starts when made; it is `current` while its thread works for it."""
+    """A request in flight. Its time starts when it is created.
 
-    def __init__(self, host: str, limits: Timeouts) -> None:
+    `activate` makes it the current exchange of its thread, where its socket finds it.
+    """
+
+    def __init__(self, host: str, timeouts: Timeouts) -> None:
         self.host = host
-        self.limits = limits
+        self.timeouts = timeouts
         self.sent = False
-        self._ends = time.monotonic() + limits.total
-        self._connected_by = self._ends
-        self._hang_up: Callable[[], None] | None = None
+        self._deadline = time.monotonic() + timeouts.total
+        self._connect_deadline = self._deadline
+        self._interrupt: Callable[[], None] | None = None
         self._lock = threading.Lock()
 
     @contextmanager
     def activate(self) -> Iterator[None]:
-        """Let sockets find this exchange: a kept connection outlives the request that opened it."""
+        # A pooled connection outlives the request that opened it, so it cannot own the deadline.
         token = _current.set(self)
         try:
             yield
         finally:
             _current.reset(token)
 
-    def set_interrupt(self, hang_up: Callable[[], None]) -> None:
-        """Say how to interrupt the wait that comes next."""
-        self._hang_up = hang_up
+    def set_interrupt(self, interrupt: Callable[[], None]) -> None:
+        """Set the function that interrupts the next wait."""
+        self._interrupt = interrupt
 
     def cancel(self) -> None:
-        """Called by another thread: no wait begins any more, and the one under way ends."""
+        """End the current wait and every later one. Another thread may call this."""
         with self._lock:
-            self._ends = self._connected_by = float("-inf")
-            if self._hang_up:
-                self._hang_up()
+            self._deadline = self._connect_deadline = float("-inf")
+            if self._interrupt:
+                self._interrupt()
 
     def finish(self) -> None:
-        """From here on `end` does nothing: the connection may be another request's."""
+        """Make `cancel` do nothing from now on: the connection may serve another request."""
         with self._lock:
-            self._hang_up = None
+            self._interrupt = None
 
     def start_connecting(self) -> None:
-        self._connected_by = min(self._ends, time.monotonic() + self.limits.connect)
+        self._connect_deadline = min(self._deadline, time.monotonic() + self.timeouts.connect)
 
     def get_connect_timeout(self) -> float:
-        """Seconds left to connect in; raises TooSlow when there are none."""
-        return self._until(self._connected_by, "no connection could be made in time")
+        """Return the seconds left for connecting. Raises EgressTimeoutError if there are none."""
+        return self._get_remaining(self._connect_deadline, "no connection could be made in time")
 
     def get_read_timeout(self) -> float:
-        """Seconds that the next read or write may wait; raises TooSlow when there are none."""
-        left = self._until(self._ends, "the answer was not complete in time")
-        return left if self.limits.read is None else min(left, self.limits.read)
+        """Return the seconds that a read or write may wait. Raises EgressTimeoutError if none."""
+        remaining = self._get_remaining(self._deadline, "the response was not complete in time")
+        return remaining if self.timeouts.read is None else min(remaining, self.timeouts.read)
 
     def build_timeout_error(self, reason: str) -> EgressTimeoutError:
         return EgressTimeoutError(self.host, reason, sent=self.sent)
 
-    def _until(self, moment: float, reason: str) -> float:
-        left = moment - time.monotonic()
-        if left <= 0:
+    def _get_remaining(self, deadline: float, reason: str) -> float:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
             raise self.build_timeout_error(reason)
-        return left
+        return remaining
 
 
 _current: ContextVar[Exchange] = ContextVar("egress_exchange")

@@ -1,4 +1,4 @@
-"""Names to addresses: within a deadline, and all of them fit to be contacted or none is."""
+"""DNS: names to addresses, within a deadline, and only if every address may be contacted."""
 
 from __future__ import annotations
 
@@ -13,84 +13,76 @@ from typing import Final
 from egress.errors import BlockedByPolicyError, ConnectError, EgressTimeoutError
 from egress.ip_policy import Address, find_address_error
 
-# Asks for a name's IPv4 and IPv6 addresses, as text. The name ends with a dot where it is absolute.
 Lookup = Callable[[str], Iterable[str]]
+"""Returns the IPv4 and IPv6 addresses of a name; an absolute name ends with a dot."""
 
-Answer = queue.SimpleQueue[list[str]]
+_Result = queue.SimpleQueue[list[str]]
 
 WORKERS: Final = 32
 
 
 def query_system_resolver(name: str) -> list[str]:
-    """What the system's resolver answers: /etc/hosts and DNS, CNAMEs followed."""
-    found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-    return [str(address[0]) for *_, address in found]
+    """Return the addresses in /etc/hosts and DNS, CNAMEs followed."""
+    results = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    return [str(address[0]) for *_, address in results]
 
 
 class Resolver:
-    """Asks in threads of its own, as getaddrinfo knows no deadline; at most `workers` at a time."""
+    """Resolves names in threads of its own, at most `workers` at a time.
+
+    The threads exist because getaddrinfo has no timeout.
+    """
 
     def __init__(self, lookup: Lookup = query_system_resolver, *, workers: int = WORKERS) -> None:
         self._lookup = lookup
         self._free = threading.BoundedSemaphore(workers)
 
     def resolve(self, host: str, *, timeout: float, allowed: bool = False) -> tuple[Address, ...]:
-        """The addresses of `host`, in the resolver's order and once each.
+        """Return the addresses of `host`, each once, in the resolver's order.
 
-        Refused unless every one of them may be contacted: a public answer beside a private one is
-        an attack or a mistake. Unreachable if there is none; TooSlow after `within` seconds.
+        `allowed`: EGRESS_ALLOW names this target. Raises BlockedByPolicyError unless every address
+        may be contacted, because a public address with a private one is an attack or a mistake;
+        ConnectError if there is none; EgressTimeoutError after `timeout` seconds.
         """
-        if literal := _literal(host):
-            answers: Iterable[str] = (literal,)
-        else:
-            # With the dot, no search domain of this machine turns a public name into a local one.
-            # What an operator opened may stand in /etc/hosts, which does not know that dot.
-            answers = self._ask(host, host if allowed else f"{host}.", timeout)
-        return _checked(host, answers, opened=allowed)
-
-    def _ask(self, host: str, name: str, within: float) -> list[str]:
-        ends = time.monotonic() + within
-        if not self._free.acquire(timeout=within):
-            raise EgressTimeoutError(host, "the resolver is busy")
-        answer: Answer = queue.SimpleQueue()
-        self._start(name, answer)
         try:
-            found = answer.get(timeout=max(0, ends - time.monotonic()))
+            # Only targets in EGRESS_ALLOW are addresses; the others were rejected with the URL.
+            texts = [str(ip_address(host.strip("[]")))]
+        except ValueError:
+            # The dot keeps the search domains of this machine from making a public name a local
+            # one. A target in EGRESS_ALLOW may be in /etc/hosts, which does not know that dot.
+            texts = self._query(host, host if allowed else f"{host}.", timeout)
+        for text in texts:
+            if error := find_address_error(text, allowed=allowed):
+                raise BlockedByPolicyError(host, error)
+        return tuple(ip_address(text) for text in dict.fromkeys(texts))
+
+    def _query(self, host: str, name: str, timeout: float) -> list[str]:
+        deadline = time.monotonic() + timeout
+        if not self._free.acquire(timeout=timeout):
+            raise EgressTimeoutError(host, "the resolver is busy")
+        result: _Result = queue.SimpleQueue()
+        self._start_thread(name, result)
+        try:
+            addresses = result.get(timeout=max(0, deadline - time.monotonic()))
         except queue.Empty:
             raise EgressTimeoutError(host, "its name was not resolved in time") from None
-        if not found:
+        if not addresses:
             raise ConnectError(host, "its name does not resolve")
-        return found
+        return addresses
 
-    def _start(self, name: str, answer: Answer) -> None:
+    def _start_thread(self, name: str, result: _Result) -> None:
         # A daemon, so that a resolver that hangs does not keep the process from ending.
-        thread = threading.Thread(target=self._work, args=(name, answer), daemon=True)
+        thread = threading.Thread(target=self._run_lookup, args=(name, result), daemon=True)
         try:
             thread.start()
         except RuntimeError:  # The system has no thread left.
             self._free.release()
-            answer.put([])
+            result.put([])
 
-    def _work(self, name: str, answer: Answer) -> None:
+    def _run_lookup(self, name: str, result: _Result) -> None:
         try:
-            answer.put(list(self._lookup(name)))
-        except Exception:  # Whatever a resolver fails with, there is no address.
-            answer.put([])
+            result.put(list(self._lookup(name)))
+        except Exception:  # Whatever the resolver raises, there is no address.
+            result.put([])
         finally:
             self._free.release()
-
-
-def _literal(host: str) -> str | None:
-    """The address that `host` writes. Only what EGRESS_ALLOW opens comes here as one."""
-    try:
-        return str(ip_address(host.strip("[]")))
-    except ValueError:
-        return None
-
-
-def _checked(host: str, answers: Iterable[str], *, opened: bool) -> tuple[Address, ...]:
-    answers = tuple(dict.fromkeys(answers))
-    for answer in answers:
-        if fault := find_address_error(answer, allowed=opened):
-            raise BlockedByPolicyError(host, fault)
-    return tuple(ip_address(answer) for answer in answers)

@@ -1,14 +1,14 @@
-"""Why no answer came. The text is fit for logs and for tenants: a host and a reason, no more."""
+"""The errors of outbound requests. Their messages may be logged and shown to customers."""
 
 from __future__ import annotations
 
 
 class EgressError(Exception):
-    """No answer, or not all of it.
+    """There is no response, or not all of it.
 
-    `host` is the name in the URL ("" where none could be read) and `reason` the rest of the
-    sentence. Neither holds a path, query, header or body, nor an address that a name led to.
-    `sent` is False only where no byte of the request can have left: then it is safe to repeat.
+    `host` is the name in the URL ("" if it could not be read), `reason` the rest of the sentence.
+    Neither contains a path, query, header or body, nor an address that a name resolved to. `sent` is
+    False only if no byte of the request can have left; then it is safe to repeat.
     """
 
     def __init__(self, host: str, reason: str, *, sent: bool = False) -> None:
@@ -19,20 +19,20 @@ class EgressError(Exception):
 
 
 class BlockedByPolicyError(EgressError):
-    """Policy: this request is not made, however often it is tried."""
+    """The request is not allowed; retrying cannot help."""
 
 
 class ConnectError(EgressError):
-    """No connection: the name does not resolve, nothing listens, or TLS does not verify."""
+    """The name does not resolve, nothing listens, or the TLS certificate is not valid."""
 
 
 class ProtocolError(ConnectError):
-    """There was a connection, but what came over it ended early or is not HTTP."""
+    """The connection broke, or what came over it is not HTTP."""
 
 
 class EgressTimeoutError(EgressError):
-    """A deadline passed: connecting, waiting, or in the middle of the body."""
+    """A deadline passed: while connecting, waiting, or reading the body."""
 
 
 class ResponseTooLargeError(EgressError):
-    """The answer's body is over the limit, as it came or once decompressed."""
+    """The body of the response exceeds the limit, as received or decompressed."""

@@ -1,4 +1,4 @@
-"""Connection pools, one per origin: a host that hangs holds up no other."""
+"""Connection pools, one per origin, so that a host that hangs delays no other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Final
 import httpcore2
 
 KEEPALIVE_SECONDS: Final = 15.0
-ORIGINS: Final = 64
+MAX_IDLE_POOLS: Final = 64
 
 
 @dataclass(slots=True)
@@ -24,16 +24,16 @@ class _Entry:
 
 
 class ConnectionPools:
-    """At most `keep` pools that nobody uses, each for `seconds`; those in use are never closed."""
+    """At most `keep` idle pools, each for `seconds`; pools in use are never closed."""
 
     def __init__(
         self,
-        make: Callable[[], httpcore2.ConnectionPool],
+        create: Callable[[], httpcore2.ConnectionPool],
         *,
-        keep: int = ORIGINS,
+        keep: int = MAX_IDLE_POOLS,
         seconds: float = KEEPALIVE_SECONDS,
     ) -> None:
-        self._make = make
+        self._create = create
         self._keep = keep
         self._seconds = seconds
         self._lock = threading.Lock()
@@ -41,12 +41,22 @@ class ConnectionPools:
 
     @contextmanager
     def acquire(self, origin: str) -> Iterator[httpcore2.ConnectionPool]:
-        """The pool of `origin` until the block ends: that long, nothing closes it."""
-        entry = self._taken(origin)
+        """Return the pool of `origin`, which is not closed before the block ends."""
+        with self._lock:
+            entry = self._entries.get(origin) or _Entry(self._create())
+            self._entries[origin] = entry
+            self._entries.move_to_end(origin)
+            entry.users += 1
         try:
             yield entry.pool
         finally:
-            self._given_back(entry)
+            with self._lock:
+                entry.users -= 1
+                entry.last_used = time.monotonic()
+                surplus = list(self._remove_surplus())
+            # Closing is I/O, so it happens outside of the lock.
+            for each in surplus:
+                each.pool.close()
 
     def close(self) -> None:
         with self._lock:
@@ -54,24 +64,8 @@ class ConnectionPools:
         for entry in entries:
             entry.pool.close()
 
-    def _taken(self, origin: str) -> _Entry:
-        with self._lock:
-            entry = self._entries.get(origin) or _Entry(self._make())
-            self._entries[origin] = entry
-            self._entries.move_to_end(origin)
-            entry.users += 1
-        return entry
-
-    def _given_back(self, entry: _Entry) -> None:
-        with self._lock:
-            entry.users -= 1
-            entry.last_used = time.monotonic()
-            surplus = list(self._surplus())
-        for each in surplus:
-            each.pool.close()
-
-    def _surplus(self) -> Iterator[_Entry]:
-        """Take out what is too old or too many, the longest unused first."""
+    def _remove_surplus(self) -> Iterator[_Entry]:
+        """Remove the idle pools that are too old or too many, the longest unused first."""
         stale = time.monotonic() - self._seconds
         for origin, entry in list(self._entries.items()):
             if not entry.users and (entry.last_used < stale or len(self._entries) > self._keep):

@@ -1,31 +1,32 @@
-"""What is sent, and what comes back. Neither shows a value when it is printed."""
+"""Requests, and their method, headers and body as they are sent."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from egress.errors import BlockedByPolicyError
+from egress.headers import HEADER_VALUE, TOKEN, Headers
 from egress.urls import Url
 
-Headers = Sequence[tuple[str, str]]
-
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
-HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-# Who else writes these decides where a message ends (RFC 9112 §6), what its answer is, or which host it is for.
-_OURS: Final = frozenset(
+# A caller that sets one of these decides where the message ends (RFC 9112 §6), how the response is
+# encoded, or which host the request is for.
+_RESERVED_HEADERS: Final = frozenset(
     {"host", "accept-encoding", "content-length", "transfer-encoding", "te", "trailer", "expect"}
     | {"connection", "keep-alive", "upgrade"}
     | {"proxy-authenticate", "proxy-authorization", "proxy-connection"}
 )
-_METHODS_REFUSED: Final = frozenset({"CONNECT", "TRACE"})
+_BLOCKED_METHODS: Final = frozenset({"CONNECT", "TRACE"})
+_METHODS_WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 
 
 @dataclass(frozen=True, slots=True, repr=False, kw_only=True)
 class Request:
-    """One request. `body` may be an iterable of bytes: sent in chunks, or as `length` bytes."""
+    """One request. A `body` that is an iterable is sent in chunks, or as `length` bytes.
+
+    `repr` shows no value: URL, headers and body may contain secrets.
+    """
 
     method: str
     url: str
@@ -37,80 +38,64 @@ class Request:
         return f"<Request {self.method}>"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Response:
-    """An answer, whole. Header names are lower case; `body` is decompressed."""
-
-    status: int
-    headers: Headers
-    body: bytes
-
-    def get_header(self, name: str) -> str | None:
-        return get_header(self.headers, name)
-
-    def __repr__(self) -> str:
-        return f"<Response {self.status}>"
-
-
-def get_header(headers: Headers, name: str) -> str | None:
-    """The value of a header, several joined with commas (RFC 9110 §5.3), or None."""
-    values = [value for each, value in headers if each == name.lower()]
-    return ", ".join(values) if values else None
-
-
 def validate_method(request: Request, url: Url) -> str:
-    if not _TOKEN.fullmatch(request.method) or request.method.upper() in _METHODS_REFUSED:
+    if not TOKEN.fullmatch(request.method) or request.method.upper() in _BLOCKED_METHODS:
         raise BlockedByPolicyError(url.host, "the method may not be sent")
     return request.method
 
 
 def build_headers(request: Request, url: Url, *, encodings: str) -> list[tuple[bytes, bytes]]:
-    """All headers of `request`, ours first; Refused names one that may not be sent, never a value."""
-    given = [_checked(name, value, url) for name, value in request.headers]
-    ours = [("Host", url.authority), ("Accept-Encoding", encodings), *_framing(request)]
-    if all(name.lower() != "user-agent" for name, _ in given):
-        ours.append(("User-Agent", "Latchkey"))  # Some APIs refuse requests without one.
-    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in [*ours, *given]]
+    """Return all headers of `request`, those of this client first.
+
+    Raises BlockedByPolicyError, which names the header but never its value.
+    """
+    headers = [("Host", url.authority), ("Accept-Encoding", encodings)]
+    body = request.body
+    if isinstance(body, bytes):
+        headers.append(("Content-Length", str(len(body))))
+    elif body is not None and request.length is None:
+        headers.append(("Transfer-Encoding", "chunked"))
+    elif body is not None:
+        headers.append(("Content-Length", str(request.length)))
+    elif request.method not in _METHODS_WITHOUT_BODY:
+        headers.append(("Content-Length", "0"))
+    if all(name.lower() != "user-agent" for name, _ in request.headers):
+        headers.append(("User-Agent", "Latchkey"))  # Some APIs reject requests without one.
+    for name, value in request.headers:
+        _validate_header(name, value, url)
+        headers.append((name, value))
+    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
 
 
 def build_body(request: Request, url: Url) -> bytes | Iterable[bytes]:
     body = request.body or b""
     if isinstance(body, bytes) or request.length is None:
         return body
-    return _held(body, request.length, url)
+    return _limit_to_length(body, request.length, url)
 
 
-def _checked(name: str, value: str, url: Url) -> tuple[str, str]:
-    if not _TOKEN.fullmatch(name):
-        raise BlockedByPolicyError(url.host, "a header's name is not one")
-    if name.lower() in _OURS:
-        raise BlockedByPolicyError(url.host, f"the header {name} is not the caller's to set")
+def _validate_header(name: str, value: str, url: Url) -> None:
+    if not TOKEN.fullmatch(name):
+        raise BlockedByPolicyError(url.host, "the name of a header is not valid")
+    if name.lower() in _RESERVED_HEADERS:
+        raise BlockedByPolicyError(url.host, f"the header {name} may not be set by the caller")
     if not HEADER_VALUE.fullmatch(value) or value != value.strip(" \t"):
         raise BlockedByPolicyError(url.host, f"the header {name} has a value that cannot be sent")
-    return name, value
 
 
-def _framing(request: Request) -> list[tuple[str, str]]:
-    body = request.body
-    if body is None and request.method in {"GET", "HEAD", "OPTIONS", "DELETE"}:
-        return []
-    if body is None or isinstance(body, bytes):
-        return [("Content-Length", str(len(body or b"")))]
-    if request.length is not None:
-        return [("Content-Length", str(request.length))]
-    return [("Transfer-Encoding", "chunked")]
+def _limit_to_length(chunks: Iterable[bytes], length: int, url: Url) -> Iterator[bytes]:
+    """Yield `chunks`. Raise BlockedByPolicyError, before the last, if they are not `length` bytes.
 
-
-def _held(chunks: Iterable[bytes], length: int, url: Url) -> Iterator[bytes]:
-    """`chunks` if they are `length` bytes in all, else Refused before the host has had so many.
-
-    Bytes too many would be read as another request, so the last waits until nothing follows it.
+    The host would read surplus bytes as another request, so the last chunk is sent only when it is
+    known that none follows.
     """
-    rest, chunk = filter(None, chunks), b""
-    while length and (chunk := next(rest, b"")):
+    non_empty, chunk = filter(None, chunks), b""
+    while length and (chunk := next(non_empty, b"")):
         length -= len(chunk)
         if length > 0:
             yield chunk
-    if length or next(rest, b""):
-        raise BlockedByPolicyError(url.host, "the body is not as long as was announced", sent=True)
+    if length or next(non_empty, b""):
+        raise BlockedByPolicyError(
+            url.host, "the body does not have the announced length", sent=True
+        )
     yield chunk

@@ -1,27 +1,43 @@
-"""An answer that is still coming in, and what may go wrong with it."""
+"""Responses, and the translation of the HTTP library's errors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import httpcore2
 
 from egress.deadline import Exchange
 from egress.errors import BlockedByPolicyError, EgressError, EgressTimeoutError, ProtocolError
-from egress.requests import HEADER_VALUE, Headers, get_header
+from egress.headers import HEADER_VALUE, Headers, get_header
 from egress.response_body import BodyDecoder
 
 T = TypeVar("T")
 
 
-class StreamingResponse:
-    """Status and headers of an answer; iterate it once for its body, decompressed.
+@dataclass(frozen=True, slots=True, repr=False)
+class Response:
+    """A whole response. Header names are lower case; `body` is decompressed."""
 
-    The iteration raises like `send` does, so that an end without an error is the body's end.
-    Where the body was decompressed, Content-Encoding and Content-Length are left out. `verbatim`:
-    body and headers are as they came, but for a Content-Length beside chunks (RFC 9112 §6.3). Raises
-    Broken for a header with a control character in it.
+    status: int
+    headers: Headers
+    body: bytes
+
+    def get_header(self, name: str) -> str | None:
+        return get_header(self.headers, name)
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status}>"
+
+
+class StreamingResponse:
+    """Status and headers of a response; iterate over it once for its decompressed body.
+
+    The iteration raises EgressError as `send` does: an end without an error is the end of the body.
+    Content-Encoding and Content-Length are removed if the body was decompressed. With `verbatim`,
+    body and headers are as the host sent them, except for a Content-Length in addition to chunks
+    (RFC 9112 §6.3). Raises ProtocolError for a header with a control character.
     """
 
     def __init__(
@@ -35,78 +51,72 @@ class StreamingResponse:
         self._response = response
         self._exchange = exchange
         self.status = response.status
-        self.headers = _decoded(response.headers, exchange.host)
-        self._body = BodyDecoder(
-            exchange.host, () if verbatim else self.headers, exchange.limits.max_body_bytes
+        self.headers = _decode_headers(response.headers, exchange.host)
+        self._decoder = BodyDecoder(
+            exchange.host, () if verbatim else self.headers, exchange.timeouts.max_body_bytes
         )
         if method != "HEAD":
-            self._body.check_content_length(self.get_header("content-length"))
-        if self._body.encoding:
-            gone = {"content-encoding", "content-length"}
-            self.headers = tuple(pair for pair in self.headers if pair[0] not in gone)
+            self._decoder.check_content_length(self.get_header("content-length"))
+        if self._decoder.encoding:
+            obsolete = {"content-encoding", "content-length"}
+            self.headers = tuple(pair for pair in self.headers if pair[0] not in obsolete)
 
     def get_header(self, name: str) -> str | None:
         return get_header(self.headers, name)
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._body.decode(self._raw())
+        return self._decoder.decode(self._read_chunks())
 
     def __repr__(self) -> str:
-        return f"<Answer {self.status}>"
+        return f"<StreamingResponse {self.status}>"
 
-    def _raw(self) -> Iterator[bytes]:
+    def _read_chunks(self) -> Iterator[bytes]:
         chunks = self._response.iter_stream()
         while (chunk := translate_errors(self._exchange, lambda: next(chunks, None))) is not None:
             yield chunk
 
 
 def release_response(response: httpcore2.Response) -> None:
-    """Give the connection back, or end it where the body was not read to its end."""
-    if _more_came(response):
+    """Return the connection to its pool, or close it if the body was not read to its end."""
+    stream: Any = response.stream
+    # Bytes behind this response would be read as the response to the next request. The library
+    # keeps them and has no public way to ask for them, hence the private names; a test covers them.
+    if stream._stream._connection._h11_state.trailing_data[0]:
         response.extensions["network_stream"].close()
     response.close()
 
 
-def _more_came(response: httpcore2.Response) -> bool:
-    """Whether the host sent more than its answer: the next request would take it for its own.
-
-    The library keeps such bytes and offers no way to ask for them, hence the private names; a
-    test watches over them.
-    """
-    stream: Any = response.stream
-    return bool(stream._stream._connection._h11_state.trailing_data[0])
-
-
-# From the narrow to the wide: the first that fits tells.
-_FAILURES: Final[Mapping[type[Exception], tuple[type[EgressError], str]]] = {
+# From the narrow to the wide: the first match counts.
+_ERRORS: Final[Mapping[type[Exception], tuple[type[EgressError], str]]] = {
     httpcore2.PoolTimeout: (EgressTimeoutError, "all connections to it stayed busy"),
     httpcore2.LocalProtocolError: (BlockedByPolicyError, "the request cannot be sent"),
-    httpcore2.RemoteProtocolError: (ProtocolError, "the answer was cut short or is not HTTP/1.1"),
+    httpcore2.RemoteProtocolError: (
+        ProtocolError,
+        "the response was cut short or is not HTTP/1.1",
+    ),
     httpcore2.NetworkError: (ProtocolError, "the connection broke"),
 }
 
 
 def translate_errors(exchange: Exchange, step: Callable[[], T]) -> T:
-    """What `step` returns. What the HTTP library raises becomes one of our errors.
-
-    Ours is raised after the `except`, not within: the library's text quotes answers and headers,
-    and would be printed as the context of ours.
-    """
-    failure: type[Exception]
+    """Return what `step` returns; raise an EgressError for an error of the HTTP library."""
+    error_type: type[Exception]
     with exchange.activate():
         try:
             return step()
-        except tuple(_FAILURES) as error:
-            failure = type(error)
-    ours, reason = next(found for kind, found in _FAILURES.items() if issubclass(failure, kind))
-    raise ours(exchange.host, reason, sent=exchange.sent)
+        except tuple(_ERRORS) as error:
+            error_type = type(error)
+    # Raised outside of the `except`: the library's message quotes responses and headers, and would
+    # be printed as the context of this error.
+    translated, reason = next(_ERRORS[each] for each in _ERRORS if issubclass(error_type, each))
+    raise translated(exchange.host, reason, sent=exchange.sent)
 
 
-def _decoded(headers: list[tuple[bytes, bytes]], host: str) -> Headers:
-    found = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers]
-    if not all(HEADER_VALUE.fullmatch(value) for _, value in found):
-        raise ProtocolError(host, "the answer has a header that is not one", sent=True)
-    if any(name == "transfer-encoding" for name, _ in found):
-        # Passed on, it would say another end of the body than the chunks did.
-        found = [pair for pair in found if pair[0] != "content-length"]
-    return tuple(found)
+def _decode_headers(raw: list[tuple[bytes, bytes]], host: str) -> Headers:
+    headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw]
+    if not all(HEADER_VALUE.fullmatch(value) for _, value in headers):
+        raise ProtocolError(host, "the response has an invalid header", sent=True)
+    if any(name == "transfer-encoding" for name, _ in headers):
+        # The chunks decide where the body ended. Passed on, the length could say otherwise.
+        headers = [pair for pair in headers if pair[0] != "content-length"]
+    return tuple(headers)
