@@ -9,9 +9,7 @@ from typing import Any
 import psycopg_pool
 
 from config.env import PROXY_THREADS
-from egress.client import Client
-from egress.deadline import Timeouts
-from egress.requests import Request
+from egress import Client, Request, Timeouts
 
 UPSTREAM = os.environ["BENCH_UPSTREAM"]
 LIMITS = Timeouts(total=3600, read=600, max_body_bytes=None)

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from config.api.errors import build_error_response
 from config.middleware import get_client_ip
 from credentials.proxy.wsgi import Proxy
-from egress.client import Client
+from egress import Client
 
 
 def build_proxy(client: Client) -> Proxy:

@@ -21,8 +21,8 @@ with exit_on_bad_configuration():
 from config import proxy_app
 from config.env import PROXY_THREADS
 from config.metrics import may_read_metrics, render_metrics
+from egress import Client
 from egress.allowlist import allowed_targets
-from egress.client import Client
 
 _proxy = proxy_app.build_proxy(Client(allow=allowed_targets(), per_host=PROXY_THREADS))
 _HEALTHY = b'{"status": "ok"}'

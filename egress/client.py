@@ -90,9 +90,7 @@ class Client:
         The host may choose one of `encodings`. `on_start` receives, before anything is sent, a
         function with which another thread ends the call; what it waits for then raises.
         """
-        return self._open(
-            request, timeouts, encodings=encodings, verbatim=True, on_start=on_start
-        )
+        return self._open(request, timeouts, encodings=encodings, verbatim=True, on_start=on_start)
 
     def check_url(self, url: str) -> None:
         """Raise what `send` would raise before it connects.

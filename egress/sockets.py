@@ -90,7 +90,7 @@ class CheckedNetworkBackend(httpcore2.NetworkBackend):
             sock.close()
             raise
         sock.close()
-        raise BlockedByPolicyError(host, "the connection led to another address than the validated")
+        raise BlockedByPolicyError(host, "the connection did not lead to the validated address")
 
 
 class Stream(httpcore2.NetworkStream):

@@ -18,11 +18,7 @@ from django.db.models import F
 from common.actors import Actor
 from common.db.clock import DbNow, db_now
 from common.leases import Lease
-from egress import client
-from egress.deadline import Timeouts
-from egress.errors import EgressError
-from egress.requests import Request
-from egress.responses import StreamingResponse
+from egress import EgressError, Request, StreamingResponse, Timeouts, client
 from egress.retry_after import parse_retry_after
 from events.services import record_event
 from vault.sealing import Place, SecretUnavailableError, unseal

@@ -18,9 +18,8 @@ from common.db.clock import DbNow, db_now
 from common.db.ids import uuid7
 from common.errors import ConflictError, InvalidInputError, NotFoundError
 from common.strict_json import is_equal
-from egress import client, urls
+from egress import EgressError, client, urls
 from egress.allowlist import allowed_targets
-from egress.errors import EgressError
 from events.services import record_event
 from vault.sealing import Place, seal
 from webhooks import payload

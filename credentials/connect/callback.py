@@ -25,7 +25,7 @@ from credentials.connect.models import AuthorizationAttempt as Attempt
 from credentials.connect.pending_grants import grant_store
 from credentials.imports.validation import validate_item
 from credentials.revocation.schedule import schedule_revocation
-from egress.errors import EgressError
+from egress import EgressError
 from oauth_apps.client_config import build_oauth_client
 from oauth_apps.models import OAuthApp
 from oauth_apps.protocol import (

@@ -14,8 +14,8 @@ from common.errors import BadRequestError
 from credentials.connect.errors import ConnectError
 from credentials.core.request_auth import RequestAuth, build_request_auth
 from credentials.core.request_auth import fill_template as fill_template
+from egress import Request
 from egress import client as egress
-from egress.requests import Request
 from oauth_apps.protocol import AppError, TokenResponse, TransientError, UserError
 from oauth_apps.protocol.urls import fill_url_template
 from providers.kinds import IdentityCall, Kind

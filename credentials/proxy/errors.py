@@ -10,7 +10,7 @@ import structlog
 from django.db import Error
 
 from common.errors import ServiceError
-from egress.errors import EgressError, EgressTimeoutError
+from egress import EgressError, EgressTimeoutError
 
 log = structlog.get_logger(__name__)
 

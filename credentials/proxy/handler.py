@@ -50,11 +50,7 @@ from credentials.proxy.upstream_request import (
     build_unauthenticated_request,
     build_upstream_request,
 )
-from egress.client import Client
-from egress.deadline import Timeouts
-from egress.errors import EgressError
-from egress.requests import Request
-from egress.responses import StreamingResponse
+from egress import Client, EgressError, Request, StreamingResponse, Timeouts
 from egress.retry_after import parse_retry_after
 
 UPSTREAM_TIMEOUTS: Final = Timeouts(connect=3, total=24 * 3600, read=600, max_body_bytes=None)

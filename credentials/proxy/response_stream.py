@@ -13,8 +13,7 @@ from credentials.proxy import metrics
 from credentials.proxy.errors import BrokenStreamError
 from credentials.proxy.link_rewriting import JsonLinkRewriter
 from credentials.proxy.redaction import InspectingFilter, MaskingFilter, SecretEchoedError
-from egress.errors import EgressError
-from egress.responses import StreamingResponse
+from egress import EgressError, StreamingResponse
 
 log = structlog.get_logger(__name__)
 

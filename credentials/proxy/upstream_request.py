@@ -13,7 +13,7 @@ from credentials.proxy import headers, signing
 from credentials.proxy.request_body import RequestBody
 from credentials.proxy.resolve import DecryptedSecrets, ResolvedCredential, build_authentication
 from credentials.proxy.target import RequestTarget
-from egress.requests import Request
+from egress import Request
 from egress.urls import MAX_URL_LENGTH
 from oauth_apps.client_config import build_oauth_client
 from oauth_apps.models import OAuthApp

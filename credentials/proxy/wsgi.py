@@ -24,7 +24,7 @@ from credentials.proxy.disconnect_watcher import DisconnectWatcher
 from credentials.proxy.errors import ClientDisconnectedError
 from credentials.proxy.handler import ProxyHandler, ProxyRequest, ProxyResponse
 from credentials.proxy.target import parse_target
-from egress.client import Client
+from egress import Client
 from egress.sockets import reset_connection
 
 log = structlog.get_logger(__name__)

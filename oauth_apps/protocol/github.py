@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from egress.deadline import Timeouts
-from egress.requests import Request, Response
+from egress import Request, Response, Timeouts
 from oauth_apps.protocol.assertions import sign_assertion
 from oauth_apps.protocol.errors import AppError, OAuth2Error, UserError, build_error
 from oauth_apps.protocol.responses import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from egress.deadline import Timeouts
+from egress import Timeouts
 from oauth_apps.protocol.errors import OAuth2Error, build_error
 from oauth_apps.protocol.responses import parse_document
 from oauth_apps.protocol.transport import post_request, try_secrets

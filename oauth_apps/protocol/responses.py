@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from common import datetimes, strict_json
 from common.errors import BadRequestError
-from egress.requests import Response
+from egress import Response
 from egress.retry_after import parse_retry_after
 from oauth_apps.protocol.errors import OAuth2Error, build_error, build_response_error
 from oauth_apps.protocol.types import TokenResponse

@@ -6,8 +6,7 @@ from collections.abc import Collection
 from typing import Final
 from urllib.parse import urlencode
 
-from egress.deadline import Timeouts
-from egress.requests import Request, Response
+from egress import Request, Response, Timeouts
 from oauth_apps.protocol.client_auth import build_client_authentication
 from oauth_apps.protocol.errors import OAuth2Error, build_error
 from oauth_apps.protocol.responses import decode_document, find_response_error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from egress.deadline import Timeouts
+from egress import Timeouts
 from oauth_apps.protocol.assertions import sign_assertion
 from oauth_apps.protocol.responses import parse_token_response
 from oauth_apps.protocol.transport import Fields, post_request, try_secrets

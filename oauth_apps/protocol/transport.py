@@ -10,17 +10,18 @@ from urllib.parse import urlencode
 
 import orjson
 
-from egress import client as egress
-from egress.deadline import Timeouts
-from egress.errors import (
+from egress import (
     BlockedByPolicyError,
     ConnectError,
     EgressError,
     EgressTimeoutError,
     ProtocolError,
+    Request,
+    Response,
     ResponseTooLargeError,
+    Timeouts,
 )
-from egress.requests import Request, Response
+from egress import client as egress
 from oauth_apps.protocol.client_auth import build_client_authentication
 from oauth_apps.protocol.errors import AppError, OAuth2Error, TransientError
 from oauth_apps.protocol.types import OAuthClient

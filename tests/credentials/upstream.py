@@ -11,9 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from egress import client
-from egress.client import Client
-from egress.deadline import Timeouts
+from egress import Client, Timeouts, client
 from egress.sockets import open_connection
 from tests.egress.certificates import Authority
 from tests.egress.servers import Connection, Server, build_response

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from egress.client import Client
-from egress.deadline import Timeouts
+from egress import Client, Timeouts
 from tests.egress.certificates import Authority
 from tests.egress.servers import Script, Server
 

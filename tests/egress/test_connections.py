@@ -11,11 +11,8 @@ from typing import Any
 import httpcore2
 import pytest
 
-from egress import client
-from egress.deadline import Timeouts
-from egress.errors import EgressTimeoutError, ProtocolError
+from egress import EgressTimeoutError, ProtocolError, Request, Timeouts, client
 from egress.pools import ConnectionPools
-from egress.requests import Request
 from tests.egress.servers import build_response, reply_always, reply_once
 
 
@@ -227,12 +224,12 @@ def test_threads_that_start_together_share_one_client(monkeypatch, settings):
         return object()
 
     monkeypatch.setattr(client, "Client", slow)
-    client._client.cache_clear()
+    client._get_client.cache_clear()
     try:
         with ThreadPoolExecutor(8) as pool:
             found = {id(one) for one in pool.map(lambda _: _after(start), range(8))}
     finally:
-        client._client.cache_clear()
+        client._get_client.cache_clear()
     assert (len(made), len(found)) == (1, 1)
 
 

@@ -11,16 +11,17 @@ import zlib
 
 import pytest
 
-from egress.deadline import Timeouts
-from egress.errors import (
+from egress import (
     BlockedByPolicyError,
     ConnectError,
     EgressError,
     EgressTimeoutError,
     ProtocolError,
+    Request,
+    Response,
     ResponseTooLargeError,
+    Timeouts,
 )
-from egress.requests import Request, Response
 from tests.egress.certificates import DAY, NOW, Authority
 from tests.egress.servers import build_response, reply_always, reply_once
 
@@ -72,7 +73,7 @@ def test_slow_answers_are_cut(serve, make_client, tls, script, secure):
     limits = Timeouts(total=0.3) if secure else QUICK  # A handshake takes its time, too.
     started = time.monotonic()
     with pytest.raises(
-        EgressTimeoutError, match=r"api\.test: the answer was not complete in time"
+        EgressTimeoutError, match=r"api\.test: the response was not complete in time"
     ) as slow:
         make_client(server).send(get(server), timeouts=limits)
     assert time.monotonic() - started < limits.total + 1

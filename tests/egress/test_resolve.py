@@ -8,8 +8,8 @@ import time
 
 import pytest
 
+from egress import BlockedByPolicyError, ConnectError, EgressTimeoutError
 from egress.dns import Resolver, query_system_resolver
-from egress.errors import BlockedByPolicyError, ConnectError, EgressTimeoutError
 
 
 def addresses(*answers: str, opened: bool = False) -> list[str]:

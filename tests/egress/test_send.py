@@ -9,10 +9,8 @@ from collections.abc import Iterator
 import pytest
 from django.db import transaction
 
+from egress import BlockedByPolicyError, Request, Response, Timeouts
 from egress import client as egress
-from egress.deadline import Timeouts
-from egress.errors import BlockedByPolicyError
-from egress.requests import Request, Response
 from tests.egress.servers import build_response, reply_always, reply_once
 
 
@@ -91,7 +89,7 @@ def test_framing(exchange, method, body, length, framing):
 def test_a_body_that_is_not_as_long_as_announced_is_not_completed(serve, make_client, chunks):
     server = serve(reply_always(build_response()))
     request = Request(method="PUT", url=server.url(), body=iter(chunks), length=3)
-    with pytest.raises(BlockedByPolicyError, match="as long as was announced") as refused:
+    with pytest.raises(BlockedByPolicyError, match="does not have the announced length") as refused:
         make_client(server).send(request)
     assert refused.value.sent
     server.__exit__()

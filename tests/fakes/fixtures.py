@@ -17,7 +17,7 @@ from django.db import connection
 from accounts.models import Account
 from credentials.models import Credential
 from credentials.refresh.circuit_breaker import CircuitBreaker
-from egress.client import get_default_client
+from egress import get_default_client
 from oauth_apps.models import OAuthApp
 from providers.registry import get_registry
 from tests.factories import make_app, make_credential

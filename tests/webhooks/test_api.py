@@ -86,8 +86,7 @@ def test_what_is_required_is_named(api, body, missing):
 
 
 def test_a_name_that_leads_to_a_private_address_is_422(api, body, monkeypatch):
-    from egress import client
-    from egress.client import Client
+    from egress import Client, client
 
     inside = Client(lookup=lambda name: ["10.0.0.7"])
     monkeypatch.setattr(client, "get_default_client", lambda: inside)

@@ -16,7 +16,7 @@ import egress.client
 from accounts.models import Account
 from config import proxy_app
 from credentials.models import Credential
-from egress.client import Client
+from egress import Client
 from providers.registry import get_registry
 from tests.credentials.proxy.files import write_files
 from tests.credentials.proxy.raw import RawServer

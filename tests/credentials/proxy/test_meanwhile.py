@@ -14,7 +14,7 @@ from credentials.models import Credential
 from credentials.services.change_app import credential_change_app
 from credentials.services.crud import credential_delete
 from credentials.services.rotate import credential_rotate
-from egress.client import Client
+from egress import Client
 from events.models import Event
 from tests.credentials.proxy.conftest import Caller
 from tests.credentials.proxy.serving import ServerProcess

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from credentials.health.models import HealthChange
-from egress.client import Client
+from egress import Client
 from tests.credentials.proxy.conftest import Caller
 from tests.factories import make_token
 

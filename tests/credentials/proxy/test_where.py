@@ -9,7 +9,7 @@ import pytest
 
 from common.errors import InvalidInputError
 from credentials.services.custom_providers import custom_provider_create
-from egress.client import Client
+from egress import Client
 from providers.registry import get_registry
 from tests.credentials.proxy.conftest import KEY, Caller
 from tests.credentials.proxy.files import provider_file

@@ -20,8 +20,8 @@ def _provider() -> Iterator[FakeProvider]:
     """One for all tests: a new port would be a new client, with new connections and certificates."""
     provider = FakeProvider()
     yield provider
-    egress._client(parse_allowlist(provider.target)).close()
-    egress._client.cache_clear()
+    egress._get_client(parse_allowlist(provider.target)).close()
+    egress._get_client.cache_clear()
     provider.close()
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egress.requests import Response
+from egress import Response
 from oauth_apps.protocol import OAuth2Error, TokenResponse, TransientError
 from oauth_apps.protocol.responses import MAX_LIFETIME_SECONDS, parse_token_response
 from providers import quirks

@@ -9,8 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from egress.deadline import Timeouts
-from egress.requests import Response
+from egress import Response, Timeouts
 from oauth_apps.protocol import (
     AppError,
     OAuth2Error,

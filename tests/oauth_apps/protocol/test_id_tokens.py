@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egress.requests import Response
+from egress import Response
 from oauth_apps.protocol import OAuthClient, TransientError, validate_id_token
 from oauth_apps.protocol.responses import parse_token_response
 from tests.oauth_apps.protocol.conftest import make_oauth
