@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from typing import Any
 
 import pytest
 from django.db.models import F
 
-from common.leases import claim_rows
+from common.leases import Lease, claim_rows
 from credentials.health.models import NoticeMail
 from webhooks.models import WebhookDelivery, WebhookEndpoint
 
@@ -37,9 +38,9 @@ def rows(request, account):
     return WebhookDelivery.objects.order_by("id")
 
 
-def claim(rows, owner="a", *, at=START, limit=1):
+def claim(rows: Any, owner: str = "a", *, at: dt.datetime = START) -> list[Lease[Any]]:
     due = rows.filter(next_at__lte=at)
-    return claim_rows(due, due[:limit], owner=owner, until=at + MINUTE, attempts=F("attempts") + 1)
+    return claim_rows(due, due[:1], owner=owner, until=at + MINUTE, attempts=F("attempts") + 1)
 
 
 def test_a_row_is_claimed_once(rows):
