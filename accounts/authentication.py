@@ -18,7 +18,8 @@ from accounts import token_format
 from accounts.models import ApiToken, Session
 from accounts.scopes import get_session_scopes
 from common.actors import Actor, Principal
-from common.db.clock import DbNow, db_now, now_sql
+from common.db import dialect
+from common.db.clock import DbNow, db_now
 from common.db.ids import to_uuid
 from common.errors import UnauthenticatedError
 
@@ -49,7 +50,7 @@ class BearerAuthentication(BaseAuthentication):
 
 def _token(request: Request, digest: bytes) -> Principal:
     with connection.cursor() as cursor:
-        cursor.execute(_token_sql(connection.vendor), [digest])
+        cursor.execute(_token_sql(), [digest])
         row = cursor.fetchone()
     if row is None:
         raise _refusal()
@@ -65,9 +66,9 @@ def _token(request: Request, digest: bytes) -> Principal:
     )
 
 
-def _token_sql(vendor: str) -> str:
+def _token_sql() -> str:
     """Written out, because every call runs it: making it from a queryset costs more than it does."""
-    now, ago = (now_sql(vendor, plus=plus).replace("%", "%%") for plus in (0, -_USE_NOTED_SECONDS))
+    now, ago = dialect.now_sql(), dialect.now_sql(plus=-_USE_NOTED_SECONDS)
     return f"""
         SELECT id, account_id, scopes, last_used_at IS NULL OR last_used_at <= {ago}
         FROM accounts_apitoken

@@ -13,15 +13,15 @@ import hmac
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Final
 
 from django.db import connection
 from django.db.models import QuerySet
 
 from accounts.models import IdempotencyRecord
 from common.actors import Principal
-from common.db.bulk_insert import to_sqlite_value
-from common.db.clock import DbNow, now_sql
+from common.db import dialect
+from common.db.clock import DbNow
 from common.db.ids import uuid7
 from common.errors import ConflictError, InvalidInputError, ServiceUnavailableError
 from vault.sealing import Place, seal, unseal
@@ -114,19 +114,15 @@ def _insert(
     claim: IdempotencyClaim, bearer_id: uuid.UUID, digest: bytes, fingerprint: bytes
 ) -> bool:
     """Whether the key is this claim's now: it was free, or what it was claimed for is over."""
-    values: list[Any] = [claim.id, claim.account_id, bearer_id, digest, fingerprint]
-    if connection.vendor == "sqlite":
-        values = [to_sqlite_value(value) for value in values]
+    values = dialect.adapt_all([claim.id, claim.account_id, bearer_id, digest, fingerprint])
     with connection.cursor() as cursor:
-        cursor.execute(_insert_sql(connection.vendor), values)
+        cursor.execute(_insert_sql(), values)
         return bool(cursor.rowcount)
 
 
-def _insert_sql(vendor: str) -> str:
+def _insert_sql() -> str:
     table = IdempotencyRecord._meta.db_table
-    now, later = (
-        now_sql(vendor, plus=plus).replace("%", "%%") for plus in (0, int(LEASE.total_seconds()))
-    )
+    now, later = dialect.now_sql(), dialect.now_sql(plus=int(LEASE.total_seconds()))
     return f"""
         INSERT INTO {table} (id, account_id, bearer_id, key_digest, fingerprint, held_until)
         VALUES (%s, %s, %s, %s, %s, {later})

@@ -24,8 +24,10 @@ def disconnect_database() -> None:
     """Close what `verify` opened: a pool does not survive the fork of a worker."""
     from django.db import connection
 
+    from common.db import dialect
+
     connection.close()
-    if connection.vendor == "postgresql":
+    if dialect.is_postgresql():
         connection.close_pool()  # type: ignore[attr-defined]
 
 

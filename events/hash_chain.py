@@ -27,6 +27,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Max, QuerySet
 
 from common.datetimes import format_rfc3339
+from common.db import dialect
 from events.models import Event, EventSeal
 from vault.services import get_signing_key
 
@@ -138,14 +139,14 @@ def _mark() -> Mark:
 
 
 def _own_xact() -> int:
-    if connection.vendor != "postgresql":
+    if not dialect.is_postgresql():
         return 0
     return _number("SELECT pg_current_xact_id()::text::bigint")
 
 
 def _settled(mark: Mark) -> bool:
     """Whether everything up to the mark is there to be seen, by the statements that follow."""
-    if connection.vendor != "postgresql":
+    if not dialect.is_postgresql():
         return True
     oldest = _number("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
     # A database that was restored elsewhere counts transactions anew; those of then are all gone.

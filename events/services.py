@@ -10,7 +10,7 @@ import orjson
 from django.db import connection
 
 from common.actors import Actor
-from common.db import bulk_insert
+from common.db import bulk_insert, dialect
 from common.db.ids import uuid7
 from events.sequence import HIGHEST_POSITION_SQL
 
@@ -89,7 +89,7 @@ def _row(
 
 def _insert(rows: Sequence[Sequence[Any]]) -> None:
     """PostgreSQL gives each row its position by itself; SQLite is told how."""
-    if connection.vendor == "postgresql" or not rows:
+    if dialect.is_postgresql() or not rows:
         bulk_insert.insert_rows(_TABLE, _COLUMNS, rows)
         return
     values = ", ".join(["%s"] * len(_COLUMNS))
@@ -97,5 +97,5 @@ def _insert(rows: Sequence[Sequence[Any]]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {_TABLE} ({', '.join(_COLUMNS)}, position) VALUES {numbered}",  # noqa: S608
-            [bulk_insert.to_sqlite_value(value) for row in rows for value in row],
+            [dialect.adapt(value) for row in rows for value in row],
         )

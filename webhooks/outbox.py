@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 from django.db import connection
 
-from common.db import bulk_insert
+from common.db import bulk_insert, dialect
 from common.db.ids import to_uuid, uuid7
 from webhooks.event_types import EVENT_TYPES
 
@@ -72,15 +72,12 @@ def _find_subscribers(account_id: uuid.UUID) -> dict[str, list[uuid.UUID]]:
     """Return the ids of the enabled endpoints that subscribe to each type."""
     # The insert's foreign key takes this lock anyway. Taken here, an endpoint that is being deleted
     # is not found, instead of making the insert fail.
-    lock = "FOR KEY SHARE" if connection.vendor == "postgresql" else ""
-    parameter: Any = account_id
-    if connection.vendor == "sqlite":
-        parameter = bulk_insert.to_sqlite_value(account_id)
+    lock = dialect.lock_sql("FOR KEY SHARE")
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT id, events FROM webhooks_webhookendpoint"  # noqa: S608 - our own words
             f" WHERE account_id = %s AND enabled {lock}",
-            [parameter],
+            [dialect.adapt(account_id)],
         )
         endpoints = cursor.fetchall()
     subscribers: dict[str, list[uuid.UUID]] = {type: [] for type in EVENT_TYPES}

@@ -1,1 +1,1 @@
-"""What all packages share of the database: ids, its clock, bulk insert, lookups, the planner."""
+"""Database helpers: the two SQL dialects, the clock, ids, lookups and bulk inserts."""

@@ -1,4 +1,4 @@
-"""Ids that sort by the time they were made, so that a primary key is also an order."""
+"""Ids that sort by creation time, so that the primary key is also the order of lists."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _last = 0
 
 
 def uuid7() -> uuid.UUID:
-    """A UUID version 7 (RFC 9562 §5.7), strictly increasing within this process.
+    """Return a UUID version 7 (RFC 9562 §5.7), strictly increasing within this process.
 
-    48 bits of Unix milliseconds, 12 bits of the fraction of the millisecond (§6.2, method 3), and
-    62 random bits.
+    It has 48 bits of Unix milliseconds, 12 bits of the fraction of the millisecond (§6.2, method
+    3), and 62 random bits.
     """
     global _last
     millis, rest = divmod(time.time_ns(), 1_000_000)
@@ -31,19 +31,20 @@ def uuid7() -> uuid.UUID:
     return uuid.UUID(int=millis << 80 | 7 << 76 | fraction << 64 | 2 << 62 | random)
 
 
-def get_first_uuid7_at(moment: dt.datetime) -> uuid.UUID:
-    """The least UUID version 7 that is made at `moment`, and greater than all made before it."""
-    millis = max(0, min(int(moment.timestamp() * 1000), (1 << 48) - 1))
+def get_first_uuid7_at(time: dt.datetime) -> uuid.UUID:
+    """Return the lowest UUID version 7 of the millisecond of `time`."""
+    millis = max(0, min(int(time.timestamp() * 1000), (1 << 48) - 1))
     return uuid.UUID(int=millis << 80 | 7 << 76 | 2 << 62)
 
 
 def parse_uuid(value: object) -> uuid.UUID | None:
-    """The UUID that `value` writes in lower-case canonical form, or None: no braces, no URN."""
+    """Return the UUID that `value` writes in lower-case canonical form, or None."""
+    # uuid.UUID() alone would accept braces, a URN, and any place for the hyphens.
     if isinstance(value, str) and _CANONICAL.fullmatch(value):
         return uuid.UUID(value)
     return None
 
 
-def to_uuid(stored: uuid.UUID | str) -> uuid.UUID:
-    """A UUID as a statement of our own reads it: PostgreSQL gives UUIDs, SQLite their 32 digits."""
-    return stored if isinstance(stored, uuid.UUID) else uuid.UUID(stored)
+def to_uuid(value: uuid.UUID | str) -> uuid.UUID:
+    """Return the UUID that a hand-written statement read: SQLite returns its 32 digits."""
+    return value if isinstance(value, uuid.UUID) else uuid.UUID(value)

@@ -1,4 +1,4 @@
-"""JSON containment with one meaning on both databases: PostgreSQL's `@>`."""
+"""JSON containment that means the same on both databases: PostgreSQL's `@>`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db.models import JSONField, Lookup
 
 @JSONField.register_lookup
 class JSONContains(Lookup[Any]):
-    """`filter(metadata__jsoncontains={"a": 1})`; Django's own `contains` is not there on SQLite."""
+    """`filter(metadata__jsoncontains={"a": 1})`. Django's own `contains` does not support SQLite."""
 
     lookup_name = "jsoncontains"
     prepare_rhs = False
@@ -26,7 +26,7 @@ class JSONContains(Lookup[Any]):
 
 
 def register_sqlite_functions(connection: Any) -> None:
-    """Give a new SQLite connection the function that `as_sqlite` calls."""
+    """Add the function that JSONContains calls to a new SQLite connection."""
     if connection.vendor == "sqlite":
         connection.connection.create_function(
             "latchkey_contains", 2, _contains_text, deterministic=True
@@ -34,11 +34,11 @@ def register_sqlite_functions(connection: Any) -> None:
 
 
 def json_contains(whole: Any, part: Any) -> bool:
-    """Whether `whole` contains `part` as PostgreSQL's jsonb `@>` has it, below the top level.
+    """Return whether `whole` contains `part`, as PostgreSQL's jsonb `@>` does below the top level.
 
-    An object contains another that has some of its members, each contained; an array contains
-    another whose every element some element contains; a scalar contains its equal (42 and 42.0
-    are equal; 42 and "42", 1 and true are not).
+    An object contains another if each member of the other is contained in its own. An array
+    contains another if each element of the other is contained in one of its elements. A scalar
+    contains its equal: 42 equals 42.0, but 42 does not equal "42", nor 1 equal true.
     """
     if isinstance(part, dict):
         return isinstance(whole, dict) and all(
@@ -54,9 +54,10 @@ def json_contains(whole: Any, part: Any) -> bool:
 
 
 def _contains_text(whole: str, part: str) -> bool:
-    return json_contains(json.loads(whole), _parsed(part))
+    return json_contains(json.loads(whole), _parse_part(part))
 
 
+# SQLite calls the function for each row, and always with the same second argument.
 @functools.lru_cache(maxsize=64)
-def _parsed(part: str) -> Any:
+def _parse_part(part: str) -> Any:
     return json.loads(part)

@@ -1,4 +1,4 @@
-"""What PostgreSQL is told about how to plan."""
+"""Control over PostgreSQL's query planner."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Iterator
 
 from django.db import connection, transaction
 
+from common.db import dialect
+
 
 @contextlib.contextmanager
 def force_custom_plan() -> Iterator[None]:
-    """Within, each statement gets a plan of its own.
-
-    A statement that comes often is prepared, and its one plan then has to do for every value: that
-    of a provider with half of all rows would read a million rows to show that another has none.
-    """
+    """Plan each statement of the block for its own parameters. The block is one transaction."""
     with transaction.atomic():
-        if connection.vendor == "postgresql":
+        if dialect.is_postgresql():
+            # A frequent statement is prepared, and its generic plan serves every value. The plan
+            # for a provider with half of all rows would read a million rows to find that another
+            # provider has none.
             with connection.cursor() as cursor:
                 cursor.execute("SET LOCAL plan_cache_mode = force_custom_plan")
         yield

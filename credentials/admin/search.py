@@ -14,6 +14,7 @@ from typing import Any, Final
 from django.db import connection
 from django.db.models import Func, Q, QuerySet, TextField
 
+from common.db import dialect
 from common.db.planner import force_custom_plan
 from credentials.models import Credential
 from providers.registry import get_registry
@@ -54,9 +55,8 @@ def _identified(typed: str) -> list[uuid.UUID]:
     conditions = functools.reduce(operator.or_, _conditions(typed))
     compiler = Credential.objects.filter(conditions).query.get_compiler(connection=connection)
     where, params = compiler.compile(compiler.query.where)
-    fence = "MATERIALIZED" if connection.vendor == "postgresql" else ""
     sql = (
-        f"WITH found AS {fence} (SELECT id FROM credentials_credential WHERE {where})"  # noqa: S608
+        f"WITH found AS {dialect.materialized_sql()} (SELECT id FROM credentials_credential WHERE {where})"  # noqa: S608
         f" SELECT id FROM found ORDER BY id DESC LIMIT {MAX_IDENTITY_MATCHES}"
     )
     with force_custom_plan(), connection.cursor() as cursor:
@@ -66,7 +66,7 @@ def _identified(typed: str) -> list[uuid.UUID]:
 
 def _conditions(typed: str) -> list[Q]:
     # SQLite has no index for containment: there, one look at each field is the quicker way.
-    contains = "properties__jsoncontains" if connection.vendor == "postgresql" else None
+    contains = "properties__jsoncontains" if dialect.is_postgresql() else None
     conditions = []
     for field, form in sorted(identity_fields()):
         values: list[Any] = [typed]

@@ -16,7 +16,7 @@ from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import QuerySet
 
-from common.db.clock import now_sql
+from common.db import dialect
 from credentials.core.grant_state import APP_PAUSED_SQL
 from credentials.models import Credential
 from providers.properties import MASK
@@ -98,11 +98,11 @@ def fetch_newest(
     one account has nearly all rows and another asks.
     """
     earlier = "AND credentials_credential.id < %s" if before else ""
-    sql = f"""{_select(connection.vendor, now_sql(connection.vendor))}
-        WHERE credentials_credential.account_id {_ONE_OF[connection.vendor]} {earlier}
+    sql = f"""{_select(dialect.now_sql())}
+        WHERE credentials_credential.account_id {dialect.choose(**_ONE_OF)} {earlier}
         ORDER BY credentials_credential.account_id DESC, credentials_credential.id DESC
         LIMIT {count:d}"""
-    return _rows(sql, [_parameter(id) for id in (account_id, before) if id])
+    return _rows(sql, [dialect.adapt(id) for id in (account_id, before) if id])
 
 
 def fetch_filtered(
@@ -116,7 +116,7 @@ def fetch_filtered(
         where, params = compiler.compile(queryset.query.where)
     except EmptyResultSet:
         return []
-    select = _select(connection.vendor, now_sql(connection.vendor))
+    select = _select(dialect.now_sql())
     sql = f"{select} WHERE {where} ORDER BY credentials_credential.id DESC LIMIT %s"
     return _rows(sql, [*params, count])
 
@@ -135,14 +135,9 @@ def _rows(sql: str, params: list[Any]) -> list[CredentialRepresentation]:
     return [_shown(row, apps) for row in rows]
 
 
-def _parameter(id: uuid.UUID) -> uuid.UUID | str:
-    return id if connection.features.has_native_uuid_field else id.hex
-
-
 @functools.lru_cache(maxsize=8)
-def _select(vendor: str, now: str) -> str:
-    forms = {"": "{0}", **_FORMS[vendor]}
-    now = now.replace("%", "%%")
+def _select(now: str) -> str:
+    forms = {"": "{0}", **dialect.choose(**_FORMS)}
     columns = [forms[form].format(column.format(now=now)) for form, column in _COLUMNS]
     return f"SELECT {', '.join(columns)} {_JOINS.format(now=now)}"
 

@@ -7,8 +7,7 @@ from typing import Final
 
 from django.db import IntegrityError, connection
 
-from common.db.bulk_insert import to_sqlite_value
-from common.db.clock import now_sql
+from common.db import dialect
 from common.errors import NotFoundError
 
 _TABLE: Final = "credentials_credentialuse"
@@ -19,15 +18,14 @@ def mark_used(*, id: uuid.UUID) -> None:
 
     It waits for nobody: of uses at the same moment, the one that has the row writes the time for all.
     """
-    postgresql = connection.vendor == "postgresql"
-    now = now_sql(connection.vendor).replace("%", "%%")
+    now = dialect.now_sql()
     try:
         # Outside of a transaction the statement is its own: one round trip instead of three.
         with connection.cursor() as cursor:
-            if postgresql:
+            if dialect.is_postgresql():
                 cursor.execute(_postgresql(now), [id, id, id])
             else:
-                cursor.execute(_sqlite(now), [to_sqlite_value(id)])
+                cursor.execute(_sqlite(now), [dialect.adapt(id)])
     except IntegrityError:
         raise NotFoundError() from None
 

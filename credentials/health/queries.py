@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple
 
 from django.db import connection, models
 
-from common.db.clock import now_sql, to_datetime
+from common.db import dialect
+from common.db.clock import to_datetime
 from credentials.health.models import ProbeState
 from credentials.models import Credential
 
@@ -43,8 +44,8 @@ def lock_with_probe_state(account_id: uuid.UUID, id: uuid.UUID) -> LockedCredent
 
     Its seals and metadata are left out.
     """
-    params = [_id(id), _id(account_id)]
-    row: Any = next(iter(Credential.objects.raw(_locked_sql(connection.vendor), params)), None)
+    params = [dialect.adapt(id), dialect.adapt(account_id)]
+    row: Any = next(iter(Credential.objects.raw(_text(dialect.now_sql()), params)), None)
     if row is None:
         return None
     now: dt.datetime = to_datetime(row.now)
@@ -57,7 +58,7 @@ def update_row(model: type[models.Model], id: uuid.UUID, values: Mapping[str, An
         _field(model, name).get_db_prep_save(value, connection) for name, value in values.items()
     ]
     with connection.cursor() as cursor:
-        cursor.execute(_update_sql(model, tuple(values)), [*params, _id(id)])
+        cursor.execute(_update_sql(model, tuple(values)), [*params, dialect.adapt(id)])
 
 
 def _state(row: Any, now: dt.datetime) -> ProbeState:
@@ -75,13 +76,13 @@ def _state(row: Any, now: dt.datetime) -> ProbeState:
 
 
 @functools.lru_cache(maxsize=8)
-def _text(vendor: str, now: str) -> str:
+def _text(now: str) -> str:
     mine = ", ".join(f"credentials_credential.{name}" for name in _COLUMNS)
     probed = ", ".join(f"probe.{name} AS probe_{name}" for name in (*_COUNTS, *_TIMES))
     # Others may refer to the row meanwhile; on SQLite one writer locks all.
-    lock = "FOR NO KEY UPDATE OF credentials_credential" if vendor == "postgresql" else ""
+    lock = dialect.lock_sql("FOR NO KEY UPDATE", of="credentials_credential")
     return f"""
-        SELECT {mine}, {probed}, {now.replace("%", "%%")} AS now, EXISTS (
+        SELECT {mine}, {probed}, {now} AS now, EXISTS (
             SELECT 1 FROM health_providergate gate
             WHERE gate.provider = credentials_credential.provider
         ) AS gated
@@ -89,10 +90,6 @@ def _text(vendor: str, now: str) -> str:
         LEFT JOIN health_probestate probe ON probe.credential_id = credentials_credential.id
         WHERE credentials_credential.id = %s AND credentials_credential.account_id = %s {lock}
     """  # noqa: S608 - our own names and clock
-
-
-def _locked_sql(vendor: str) -> str:
-    return _text(vendor, now_sql(vendor))
 
 
 @functools.lru_cache(maxsize=64)
@@ -103,7 +100,3 @@ def _update_sql(model: type[models.Model], names: tuple[str, ...]) -> str:
 
 def _field(model: type[models.Model], name: str) -> Any:
     return model._meta.get_field(name)
-
-
-def _id(id: uuid.UUID) -> uuid.UUID | str:
-    return id if connection.features.has_native_uuid_field else id.hex

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import orjson
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import IntegrityError, OperationalError, transaction
 
 from common.actors import Actor
-from common.db import bulk_insert
+from common.db import bulk_insert, dialect
 from common.db.clock import db_now
 from common.errors import ConflictError, InvalidInputError, ServiceError
 from credentials.health import services as health
@@ -262,7 +262,7 @@ def _written(writes: Sequence[PlannedWrite], account_id: uuid.UUID, actor: Actor
         return set()
     now = db_now()
     values = [build_row_values(write, account_id, now) for write in writes]
-    unless = _UNLESS_FORMER if connection.vendor == "postgresql" else ""
+    unless = dialect.choose(postgresql=_UNLESS_FORMER, sqlite="")
     returned = bulk_insert.insert_rows(TABLE, COLUMNS, values, suffix=unless + _ON_CONFLICT)
     ids = {id if isinstance(id, uuid.UUID) else uuid.UUID(id) for (id,) in returned}
     if renewed := [w.row.id for w in writes if w.replaces_secrets and w.row.id in ids]:

@@ -13,8 +13,7 @@ from typing import Any, Final, NamedTuple
 from django.db import connection
 
 from common.concurrency import sleep
-from common.db.bulk_insert import to_sqlite_value
-from common.db.clock import now_sql
+from common.db.dialect import adapt, epoch_sql, greatest_sql
 from common.errors import TooManyRequestsError
 
 DEFAULT_CONCURRENCY: Final = 256
@@ -57,11 +56,11 @@ def pause_credential(id: uuid.UUID, seconds: float) -> None:
     Of several pauses, asked for in answers that came at once, the one that ends last holds.
     """
     sql = (
-        f"INSERT INTO {_TABLE} (credential_id, held_until) VALUES (%s, {now_seconds_sql()} + %s)"  # noqa: S608
+        f"INSERT INTO {_TABLE} (credential_id, held_until) VALUES (%s, {epoch_sql()} + %s)"  # noqa: S608
         f" ON CONFLICT (credential_id) DO UPDATE"
         f" SET held_until = {greatest_sql()}({_TABLE}.held_until, excluded.held_until)"
     )
-    _execute(sql, [uuid_param(id), seconds])
+    _execute(sql, [adapt(id), seconds])
 
 
 def wait_for_pause(seconds: float) -> None:
@@ -106,46 +105,26 @@ class ConcurrencySlots:
 
 def _taken(id: uuid.UUID, rate: Rate) -> bool:
     """The generic cell rate algorithm, in one statement."""
-    spent = f"{greatest_sql()}({_TABLE}.spent_until, {now_seconds_sql()}) + %s"
+    spent = f"{greatest_sql()}({_TABLE}.spent_until, {epoch_sql()}) + %s"
     sql = (
-        f"INSERT INTO {_TABLE} (credential_id, spent_until) VALUES (%s, {now_seconds_sql()} + %s)"  # noqa: S608
+        f"INSERT INTO {_TABLE} (credential_id, spent_until) VALUES (%s, {epoch_sql()} + %s)"  # noqa: S608
         f" ON CONFLICT (credential_id) DO UPDATE SET spent_until = {spent}"
-        f" WHERE {spent} <= {now_seconds_sql()} + %s"
+        f" WHERE {spent} <= {epoch_sql()} + %s"
     )
     step = rate.seconds / rate.requests
-    return bool(_execute(sql, [uuid_param(id), step, step, step, rate.seconds]))
+    return bool(_execute(sql, [adapt(id), step, step, step, rate.seconds]))
 
 
 def _wait(id: uuid.UUID, rate: Rate) -> float:
     step = rate.seconds / rate.requests
-    sql = (
-        f"SELECT spent_until + %s - %s - {now_seconds_sql()} FROM {_TABLE} WHERE credential_id = %s"  # noqa: S608
-    )
+    sql = f"SELECT spent_until + %s - %s - {epoch_sql()} FROM {_TABLE} WHERE credential_id = %s"  # noqa: S608
     with connection.cursor() as cursor:
-        cursor.execute(sql, [step, rate.seconds, uuid_param(id)])
+        cursor.execute(sql, [step, rate.seconds, adapt(id)])
         row = cursor.fetchone()
     return max(float(row[0]) if row else 0.0, 0.01)
-
-
-def greatest_sql() -> str:
-    """The SQL function that gives the larger of two."""
-    return "GREATEST" if connection.vendor == "postgresql" else "MAX"
-
-
-def now_seconds_sql() -> str:
-    """The database's time in seconds since 1970, as SQL with its % doubled."""
-    now = now_sql(connection.vendor).replace("%", "%%")
-    if connection.vendor == "postgresql":
-        return f"extract(epoch from {now})::float8"
-    return f"((julianday({now}) - 2440587.5) * 86400.0)"
 
 
 def _execute(sql: str, params: list[Any]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         return int(cursor.rowcount)
-
-
-def uuid_param(id: uuid.UUID) -> Any:
-    """`id` as a parameter of hand-written SQL."""
-    return id if connection.vendor == "postgresql" else to_sqlite_value(id)

@@ -15,13 +15,11 @@ from typing import Final
 from django.db import connection
 
 from common.concurrency import sleep
+from common.db.dialect import adapt, epoch_sql, floor_sql, greatest_sql
 from credentials.proxy.limits import (
     MAX_WAIT_SECONDS,
     Rate,
     build_too_many_error,
-    greatest_sql,
-    now_seconds_sql,
-    uuid_param,
 )
 
 COUNTERS: Final = 10
@@ -58,7 +56,7 @@ def _taken(id: uuid.UUID, window: Rate) -> bool:
         f" WHERE {' + '.join(kept)} < %s"
     )
     with connection.cursor() as cursor:
-        cursor.execute(sql, [uuid_param(id), window.seconds, window.requests])
+        cursor.execute(sql, [adapt(id), window.seconds, window.requests])
         return bool(cursor.rowcount)
 
 
@@ -75,7 +73,7 @@ def _wait(id: uuid.UUID, window: Rate) -> float:
         " WHERE credential_id = %s AND seconds = %s"
     )
     with connection.cursor() as cursor:
-        cursor.execute(sql, [uuid_param(id), window.seconds])
+        cursor.execute(sql, [adapt(id), window.seconds])
         row = cursor.fetchone()
     if row is None:
         return 0.01
@@ -96,10 +94,8 @@ def parts_until_free(requests: int, slot: int, now: float, used: Sequence[int]) 
 
 
 def _now(window: Rate) -> str:
-    return f"{now_seconds_sql()} * {_PARTS} / {window.seconds:d}"
+    return f"{epoch_sql()} * {_PARTS} / {window.seconds:d}"
 
 
 def _slot(window: Rate) -> str:
-    if connection.vendor == "postgresql":
-        return f"floor({_now(window)})::bigint"
-    return f"CAST({_now(window)} AS INTEGER)"
+    return floor_sql(_now(window))

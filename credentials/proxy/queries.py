@@ -10,9 +10,9 @@ from typing import Any, Final, NamedTuple
 import orjson
 from django.db import connection
 
-from common.db.bulk_insert import to_sqlite_value
+from common.db.dialect import adapt_all, epoch_sql
 from common.db.ids import to_uuid
-from credentials.proxy.limits import Rate, now_seconds_sql
+from credentials.proxy.limits import Rate
 from vault.sealing import Place, SealedValue, unseal
 
 _TABLE: Final = "credentials_credential"
@@ -77,11 +77,10 @@ def get_newest_half(account_id: uuid.UUID, kind: str, name: str) -> CredentialRo
 
 
 def _one(account_id: uuid.UUID, where: str, *params: Any) -> CredentialRow | None:
-    given = (account_id, *params)
-    if connection.vendor != "postgresql":
-        given = tuple(to_sqlite_value(value) for value in given)
     with connection.cursor() as cursor:
-        cursor.execute(_SELECT.format(now=now_seconds_sql(), where=where), given)
+        cursor.execute(
+            _SELECT.format(now=epoch_sql(), where=where), adapt_all([account_id, *params])
+        )
         found = cursor.fetchone()
     return _row(account_id, found) if found else None
 

@@ -8,11 +8,12 @@ import secrets
 import uuid
 from typing import Any, Final
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from common.actors import Actor
-from common.db.clock import DbNow, now_sql, to_datetime
+from common.db import dialect
+from common.db.clock import DbNow, to_datetime
 from credentials.core.grant_state import (
     APP_PAUSED_SQL,
     DUE_AND_FREE_SQL,
@@ -47,7 +48,7 @@ def claim_due_grants(app_id: uuid.UUID, limit: int, *, actor: Actor) -> list[Ref
 
     Rows that another process is claiming at this moment are left to it, without waiting.
     """
-    return _take(_DUE, [_parameter(app_id), limit], actor)
+    return _take(_DUE, [dialect.adapt(app_id), limit], actor)
 
 
 def claim_abandoned_grants(limit: int, *, actor: Actor) -> list[RefreshClaim]:
@@ -114,8 +115,7 @@ _CHOSEN: Final = {
 def _take(which: str, params: list[Any], actor: Actor) -> list[RefreshClaim]:
     """One statement chooses, claims and reads. The rows come without their apps."""
     owner = create_owner_id()
-    vendor = connection.vendor
-    sql = _take_sql(vendor, which, now_sql(vendor), now_sql(vendor, plus=_SECONDS))
+    sql = _take_sql(which, dialect.now_sql(), dialect.now_sql(plus=_SECONDS))
     rows: list[Any] = list(Credential.objects.raw(sql, [owner, *params]))
     return [
         RefreshClaim(row=row, owner=owner, claimed_at=to_datetime(row.claimed_at), actor=actor)
@@ -124,17 +124,12 @@ def _take(which: str, params: list[Any], actor: Actor) -> list[RefreshClaim]:
 
 
 @functools.lru_cache(maxsize=8)
-def _take_sql(vendor: str, which: str, now: str, later: str) -> str:
+def _take_sql(which: str, now: str, later: str) -> str:
     """Written out, because a worker runs it for every few grants: see credentials/core/queries.py."""
-    now, later = now.replace("%", "%%"), later.replace("%", "%%")
-    chosen = _CHOSEN[vendor].format(which=which.format(now=now))
-    operator = "=" if vendor == "postgresql" else "IN"
+    chosen = dialect.choose(**_CHOSEN).format(which=which.format(now=now))
+    operator = dialect.choose(postgresql="=", sqlite="IN")
     return f"""
         UPDATE credentials_credential
         SET lease_owner = %s, lease_until = {later}, refresh_unknowns = refresh_unknowns + 1
         WHERE id {operator} {chosen} RETURNING {", ".join(_COLUMNS)}, {now} AS claimed_at
     """  # noqa: S608 - our own names and clock
-
-
-def _parameter(id: uuid.UUID) -> uuid.UUID | str:
-    return id if connection.features.has_native_uuid_field else id.hex

@@ -13,7 +13,7 @@ from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.models import Min, OuterRef, Subquery
 
 from common.actors import Actor
-from common.db.clock import now_sql
+from common.db import dialect
 from common.db.ids import to_uuid
 from common.errors import ServiceError
 from credentials.core.grant_state import APP_PAUSED_SQL, DUE_AND_FREE_SQL, NOT_ENDED_SQL
@@ -164,7 +164,7 @@ def _any_abandoned() -> bool:
 
 def _fetched(sql: str) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute(sql.format(now=now_sql(connection.vendor)))
+        cursor.execute(sql.format(now=dialect.now_sql()), [])
         rows: list[tuple[Any, ...]] = cursor.fetchall()
     return rows
 

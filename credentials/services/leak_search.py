@@ -5,11 +5,12 @@ from __future__ import annotations
 import uuid
 from typing import Final
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Func, JSONField, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from common.actors import Actor
+from common.db import dialect
 from credentials.models import Credential
 from events.services import record_event
 from vault.services import compute_fingerprint
@@ -46,7 +47,7 @@ def credential_find_by_secret(
 
 
 def _having(rows: QuerySet[Credential], print: str) -> QuerySet[Credential]:
-    if connection.vendor == "postgresql":
+    if dialect.is_postgresql():
         return rows.alias(prints=FingerprintArray()).filter(prints__jsoncontains=[print])
     # SQLite has no index for it: a look at the text is the quicker way.
     prints = Cast("fingerprints", TextField())

@@ -9,6 +9,7 @@ from typing import Any, Final
 from django.db import connection, transaction
 
 from common.actors import Actor
+from common.db import dialect
 from common.db.clock import db_now
 from common.errors import ConflictError, NotFoundError, TooManyRequestsError
 from credentials.core.usage import mark_used
@@ -74,7 +75,7 @@ def _hold_back(actor: Actor) -> None:
 
     Two at once are counted one after the other.
     """
-    if connection.vendor == "postgresql":
+    if dialect.is_postgresql():
         with connection.cursor() as cursor:
             key = f"reveal {actor.name}"
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
