@@ -1,7 +1,7 @@
-"""From one OAuth app to another of the same provider: the credential's id, name and history stay.
+"""Move a credential to another OAuth app of the same provider. Its id, name and history stay.
 
-The app is part of what tells one upstream account's credentials apart, so the identity is computed
-anew. The former one leads nowhere: an import that still names the former app is of another credential.
+For most kinds the app is part of the identity, so the identity is computed again. The former identity
+gets no alias: an import that still names the former app creates another credential.
 """
 
 from __future__ import annotations
@@ -20,54 +20,56 @@ from credentials.core.locks import lock_credential
 from credentials.imports.validation import build_identity_parts
 from credentials.models import Credential, CredentialAlias
 from credentials.refresh.errors import RefreshInProgressError
+from credentials.services.preconditions import require_free_identity, require_kind
 from events.services import record_event
 from oauth_apps.models import OAuthApp
 from providers.kinds import Kind
 from providers.properties import get_identity_values
-from providers.registry import get_registry
 from vault.sealing import Place, unseal
 from vault.services import compute_identity
 from webhooks.services import enqueue_webhook
 
-_TAKEN: Final = "The other app has a credential of this upstream account already."
+_IN_USE: Final = "The other app already has a credential for this upstream account."
 
 
 def credential_change_app(
     *, account_id: uuid.UUID, id: uuid.UUID, actor: Actor, oauth_app_id: uuid.UUID
 ) -> bool:
-    """Let the credential be of this OAuth app; False where it is already.
+    """Move the credential to this OAuth app. Return False if it already belongs to it.
 
-    The grant itself is not asked about: a refresh token is bound to the client that got it (RFC 6749
-    §6), so its provider may refuse the new one. Raises NotFound, Invalid for an app that is not of
-    this account and provider, Conflict for a credential without an app or where the other app has
-    this upstream account's (`extra["id"]`), or Unavailable while a refresh is under way.
+    The provider is not called. A refresh token is bound to the client that it was issued to (RFC 6749
+    §6), so the provider may reject it for the other client.
+
+    Raises NotFoundError; InvalidInputError for an app of another account or provider; ConflictError
+    for a credential without an app, or if the other app already has a credential for this upstream
+    account (`extra["id"]`); RefreshInProgressError during a refresh.
     """
     try:
         with transaction.atomic():
-            return _move(lock_credential(account_id, id), oauth_app_id, actor)
+            return _change_app(lock_credential(account_id, id), oauth_app_id, actor)
     except IntegrityError:
-        # Somebody imported it for the other app between our look and our write.
-        raise ConflictError(_TAKEN) from None
+        # Another transaction imported it for the other app after our check.
+        raise ConflictError(_IN_USE) from None
 
 
-def _move(row: Credential, app_id: uuid.UUID, actor: Actor) -> bool:
+def _change_app(row: Credential, app_id: uuid.UUID, actor: Actor) -> bool:
     if row.oauth_app_id == app_id:
         return False
     if row.oauth_app_id is None:
-        raise ConflictError("It is of no OAuth app.")
-    kind = get_registry().get_kind(row.kind)
-    if kind is None:
-        raise ConflictError("This server no longer knows the credential's kind.")
+        raise ConflictError("This credential does not use an OAuth app.")
+    kind = require_kind(row)
     _check_app(row, app_id)
+    # The tokens of a running refresh belong to the former app, and would be stored under the new one.
     if is_leased(row, db_now()):
         raise RefreshInProgressError()
-    new = bytes(row.identity)
+    identity = bytes(row.identity)
     if kind.needs_app:
-        new = _identity(row, kind, app_id)
-        _check_free(row, new)
+        identity = _compute_identity(row, kind, app_id)
+        require_free_identity(row, identity, _IN_USE)
+        # Aliases were computed with the former app, too.
         CredentialAlias.objects.filter(credential_id=row.id).delete()
     Credential.objects.filter(id=row.id).update(
-        oauth_app_id=app_id, identity=new, revision=F("revision") + 1, updated_at=DbNow()
+        oauth_app_id=app_id, identity=identity, revision=F("revision") + 1, updated_at=DbNow()
     )
     record_event(
         actor=actor,
@@ -88,27 +90,17 @@ def _check_app(row: Credential, app_id: uuid.UUID) -> None:
         raise InvalidInputError.for_field("oauth_app_id", "there is no such OAuth app")
     if provider != row.provider:
         raise InvalidInputError.for_field(
-            "oauth_app_id", f"is for {provider}; this is of {row.provider}"
+            "oauth_app_id", f"is for {provider}; this credential is for {row.provider}"
         )
 
 
-def _identity(row: Credential, kind: Kind, app_id: uuid.UUID) -> bytes:
-    """The seal is opened only where a secret is what tells the upstream account."""
-    told = row.external_id or (
+def _compute_identity(row: Credential, kind: Kind, app_id: uuid.UUID) -> bytes:
+    """Return the identity under another app. Decrypts the secrets only if they are part of it."""
+    secrets: dict[str, str] = {}
+    has_public_identity = row.external_id or (
         get_identity_values(kind, row.properties) is not None and not kind.identity_with_secret
     )
-    secrets: dict[str, str] = {}
-    if not told and row.secrets is not None:
+    if not has_public_identity and row.secrets is not None:
         secrets = unseal(Place.of(row, "secrets"), row.secrets)
     parts = build_identity_parts(kind, row.properties, secrets, app_id, row.external_id or None)
     return compute_identity(row.account_id, parts)
-
-
-def _check_free(row: Credential, new: bytes) -> None:
-    rows = Credential.objects.filter(account_id=row.account_id, identity=new).exclude(id=row.id)
-    former = CredentialAlias.objects.filter(account_id=row.account_id, identity=new)
-    other = rows.values_list("id", flat=True).first() or (
-        former.exclude(credential_id=row.id).values_list("credential_id", flat=True).first()
-    )
-    if other:
-        raise ConflictError(_TAKEN, extra={"id": str(other)})

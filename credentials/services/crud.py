@@ -1,4 +1,4 @@
-"""The only writers of credentials: the API, the admin and the commands all come through here."""
+"""Import, update and delete a credential."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from credentials.imports.validation import validate_item
 from credentials.models import Credential, Revocation
 from credentials.revocation.policy import can_revoke
 from events.services import record_event
-from vault.sealing import Place, SealedValue, SecretUnavailableError, seal, unseal
+from vault.sealing import Place, SecretUnavailableError, seal, unseal
 from webhooks.services import enqueue_webhook
 
 
 class CredentialChanges(TypedDict, total=False):
-    """What may change without an import: "" or an empty object clears."""
+    """The fields that can change without an import. "" or an empty object clears one."""
 
     name: str
     owner_email: str
@@ -38,9 +38,11 @@ def credential_import(
 ) -> ImportOutcome:
     """Create or update the credential of the upstream account that `body` names.
 
-    Returns the outcome and the row's id. Raises Invalid for a wrong body, Conflict for one older
-    than what is stored, and OtherSecrets (409) where it would replace the secrets of a row although
-    nothing `proved` that it is that account's.
+    `account_verified`: the provider, or the caller's own token, has proved that the secrets belong to
+    that upstream account.
+
+    Raises InvalidInputError for an invalid body; ConflictError if it is older than what is stored, or
+    if it would replace the secrets of an existing credential although `account_verified` is False.
     """
     item = validate_item(body, account_id=account_id)
     (outcome,) = store_items(
@@ -60,42 +62,64 @@ def credential_update(
     merge: bool = False,
     if_match: ETags | None = None,
 ) -> None:
-    """Apply what differs; nothing is written, and no event, where nothing does. Opens no seal.
+    """Apply the changes that differ from what is stored. Without a difference, write nothing.
 
-    With `merge`, metadata is merged into what is stored (RFC 7396) instead of replacing it. Raises
-    NotFound, Invalid, or PreconditionFailed where `if_match` names other revisions.
+    With `merge`, metadata is a merge patch (RFC 7396) for the stored object; otherwise it replaces
+    that object. Nothing is decrypted.
+
+    Raises NotFoundError, InvalidInputError, or PreconditionFailedError if the revision is not among
+    `if_match`.
     """
     with transaction.atomic():
         row = lock_credential(account_id, id, if_match)
         if merge and "metadata" in changes:
             merged = merge_patch(row.metadata, changes["metadata"])
-            changes["metadata"] = strict_json.check_metadata(merged)
-        differing = {n: new for n, new in changes.items() if not is_equal(new, getattr(row, n))}
-        if not differing:
+            # A patch within the limits can make an object that exceeds them.
+            changes = {**changes, "metadata": strict_json.check_metadata(merged)}
+        columns = {n: value for n, value in changes.items() if not is_equal(value, getattr(row, n))}
+        if not columns:
             return
         Credential.objects.filter(id=id).update(
-            **differing, revision=F("revision") + 1, updated_at=DbNow()
+            **columns, revision=F("revision") + 1, updated_at=DbNow()
         )
-        _record(actor, account_id, id, "updated", list(differing))
+        record_event(
+            actor=actor,
+            account_id=account_id,
+            verb="credential.updated",
+            target_type="credential",
+            target_id=id,
+            changed=list(columns),
+        )
         enqueue_webhook(account_id=account_id, type="credential.updated", target_id=id)
 
 
 def credential_delete(
     *, account_id: uuid.UUID, id: uuid.UUID, actor: Actor, if_match: ETags | None = None
 ) -> None:
-    """Remove the credential, and note for the worker what is to be revoked at the provider.
+    """Delete the credential, and enqueue its revocation at the provider.
 
-    Raises NotFound or PreconditionFailed. A row that does not open is removed all the same.
+    A row whose secrets cannot be decrypted is deleted as well; nothing is revoked then. Raises
+    NotFoundError or PreconditionFailedError.
     """
     with transaction.atomic():
         row = lock_credential(account_id, id, if_match)
-        _note_revocation(row)
+        _create_revocation(row)
         row.delete()
-        _record(actor, account_id, id, "deleted", [])
+        record_event(
+            actor=actor,
+            account_id=account_id,
+            verb="credential.deleted",
+            target_type="credential",
+            target_id=id,
+        )
         enqueue_webhook(account_id=account_id, type="credential.deleted", target_id=id)
 
 
-def _note_revocation(row: Credential) -> None:
+def _create_revocation(row: Credential) -> None:
+    """Store what the worker needs to revoke the grant after its row is gone.
+
+    The secrets are encrypted again, because a ciphertext decrypts only in the row it was made for.
+    """
     revocation = Revocation(
         id=uuid7(),
         account_id=row.account_id,
@@ -104,29 +128,12 @@ def _note_revocation(row: Credential) -> None:
         kind=row.kind,
         properties=row.properties,
     )
-    revocation.sealed = _sealed_again(row, revocation)
+    if can_revoke(row.kind) and row.secrets is not None:
+        try:
+            secrets = unseal(Place.of(row, "secrets"), row.secrets)
+        except SecretUnavailableError:
+            # Without its key the row is useless; refusing would only keep it from being deleted.
+            pass
+        else:
+            revocation.sealed = seal(Place.of(revocation, "sealed"), secrets)
     revocation.save(force_insert=True)
-
-
-def _sealed_again(row: Credential, revocation: Revocation) -> SealedValue | None:
-    """The secrets, sealed for the revocation; None where its provider takes no revocation."""
-    if not can_revoke(row.kind) or row.secrets is None:
-        return None
-    try:
-        value = unseal(Place.of(row, "secrets"), row.secrets)
-    except SecretUnavailableError:
-        return None
-    return seal(Place.of(revocation, "sealed"), value)
-
-
-def _record(
-    actor: Actor, account_id: uuid.UUID, id: uuid.UUID, verb: str, changed: list[str]
-) -> None:
-    record_event(
-        actor=actor,
-        account_id=account_id,
-        verb=f"credential.{verb}",
-        target_type="credential",
-        target_id=id,
-        changed=changed,
-    )

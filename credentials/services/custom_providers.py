@@ -1,12 +1,13 @@
-"""Custom services of an account, `custom.<name>`: made and changed here, with the trail.
+"""Create and update an account's custom providers (`custom.<name>`), with their events.
 
-The rows are the room of providers' own, which is a leaf and knows no events.
+`providers` stores the rows; as a leaf it cannot record events, so that happens here.
 """
 
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TypedDict, Unpack
 
 from django.db import transaction
 
@@ -17,38 +18,58 @@ from providers import services
 from providers.models import CustomProvider
 
 
-def custom_provider_create(
-    *, account_id: uuid.UUID, actor: Actor, name: str, base_url: str, **more: Any
-) -> CustomProvider:
-    """A new one; `more` are auth_header, prefix, blocked_endpoints and rate_limit.
+class CustomProviderOptions(TypedDict, total=False):
+    """The optional fields of a custom provider."""
 
-    Raises Invalid, or Conflict where the name is taken.
-    """
+    auth_header: str
+    prefix: str
+    blocked_endpoints: Sequence[str]
+    rate_limit: int
+
+
+class CustomProviderChanges(CustomProviderOptions, total=False):
+    """The fields of a custom provider that can change: all but its name."""
+
+    base_url: str
+
+
+def custom_provider_create(
+    *,
+    account_id: uuid.UUID,
+    actor: Actor,
+    name: str,
+    base_url: str,
+    **options: Unpack[CustomProviderOptions],
+) -> CustomProvider:
+    """Create a custom provider. Raises InvalidInputError, or ConflictError if the name is in use."""
     with transaction.atomic():
         row = services.custom_provider_create(
-            account_id=account_id, name=name, base_url=base_url, opened=allowed_targets(), **more
+            account_id=account_id, name=name, base_url=base_url, opened=allowed_targets(), **options
         )
-        _record(row, actor, "custom_provider.created", ["base_url", "name", *more])
+        _record(row, actor, "custom_provider.created", ["base_url", "name", *options])
     return row
 
 
 def custom_provider_update(
-    *, account_id: uuid.UUID, actor: Actor, name: str, **changes: Any
+    *, account_id: uuid.UUID, actor: Actor, name: str, **changes: Unpack[CustomProviderChanges]
 ) -> CustomProvider:
-    """Change any field but the name; what is as it was is no event. Raises Invalid or NotFound."""
+    """Change a custom provider. Raises InvalidInputError or NotFoundError.
+
+    The event names only the fields whose value differs; without one there is no event.
+    """
     with transaction.atomic():
         rows = CustomProvider.objects.select_for_update()
-        held = rows.filter(account_id=account_id, name=name).first()
+        before = rows.filter(account_id=account_id, name=name).first()
         row = services.custom_provider_update(
             account_id=account_id, name=name, opened=allowed_targets(), **changes
         )
-        changed = [field for field in changes if getattr(held, field) != getattr(row, field)]
+        changed = [field for field in changes if getattr(before, field) != getattr(row, field)]
         if changed:
             _record(row, actor, "custom_provider.updated", changed)
     return row
 
 
-def _record(row: CustomProvider, actor: Actor, verb: str, changed: list[str]) -> None:
+def _record(row: CustomProvider, actor: Actor, verb: str, changed: Iterable[str]) -> None:
     record_event(
         actor=actor,
         account_id=row.account_id,

@@ -1,4 +1,4 @@
-"""Which credentials hold a string that was found where it should not be. No seal is opened."""
+"""Find the credentials that contain a leaked string, by fingerprints. Nothing is decrypted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import uuid
 from typing import Final
 
 from django.db import transaction
-from django.db.models import Func, JSONField, QuerySet, TextField
+from django.db.models import Func, JSONField, TextField
 from django.db.models.functions import Cast
 
 from common.actors import Actor
@@ -19,7 +19,7 @@ MAX_MATCHES: Final = 100
 
 
 class FingerprintArray(Func):
-    """Those of all fields in one array. Migration 0006 has an index on this very expression."""
+    """The fingerprints of all fields in one array. Migration 0006 indexes this exact expression."""
 
     template = "jsonb_path_query_array(credentials_credential.fingerprints, '$.*[*]')"
     arity = 0
@@ -29,26 +29,24 @@ class FingerprintArray(Func):
 def credential_find_by_secret(
     *, account_id: uuid.UUID, value: str, actor: Actor
 ) -> list[uuid.UUID]:
-    """The account's credentials of which `value` is a secret, or was one lately; newest first.
+    """Return the ids of the account's credentials that have or recently had the secret `value`.
 
-    Compared by fingerprints. That somebody asked is an event; what for is not kept.
+    Newest first, at most MAX_MATCHES. The search is an event, which does not say what was searched.
     """
+    fingerprint = compute_fingerprint(account_id, value)
     rows = Credential.objects.filter(account_id=account_id)
+    if dialect.is_postgresql():
+        rows = rows.alias(array=FingerprintArray()).filter(array__jsoncontains=[fingerprint])
+    else:
+        # SQLite has no index for JSON containment, and comparing text is the faster scan.
+        rows = rows.alias(text=Cast("fingerprints", TextField()))
+        rows = rows.filter(text__contains=f'"{fingerprint}"')
     with transaction.atomic():
         record_event(
             actor=actor,
             account_id=account_id,
-            verb="account.secret_sought",
+            verb="account.secret_searched",
             target_type="account",
             target_id=account_id,
         )
-        found = _having(rows, compute_fingerprint(account_id, value)).order_by("-id")
-        return list(found.values_list("id", flat=True)[:MAX_MATCHES])
-
-
-def _having(rows: QuerySet[Credential], print: str) -> QuerySet[Credential]:
-    if dialect.is_postgresql():
-        return rows.alias(prints=FingerprintArray()).filter(prints__jsoncontains=[print])
-    # SQLite has no index for it: a look at the text is the quicker way.
-    prints = Cast("fingerprints", TextField())
-    return rows.alias(prints=prints).filter(prints__contains=f'"{print}"')
+        return list(rows.order_by("-id").values_list("id", flat=True)[:MAX_MATCHES])

@@ -1,4 +1,4 @@
-"""A grant that people know to be of no use: its owner has to connect again."""
+"""Mark a grant as unusable, so that its owner connects again."""
 
 from __future__ import annotations
 
@@ -30,28 +30,30 @@ _EVIDENCE: Final = Evidence(
 
 
 def credential_mark_for_reconnection(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> bool:
-    """As if the provider had refused the grant: no refresh, health `error`, a mail to the owner.
+    """Treat the grant as if the provider had rejected it: no refresh, health `error`, owner notified.
 
-    What is held stays sealed where it is; a new connection or an import of another grant ends the
-    state. False, and nothing is written, where it is marked or refused already. Raises NotFound,
-    Conflict for a kind that is not refreshed, or Unavailable while a refresh is under way: its
-    answer would be a newer grant than the one that was meant.
+    The secrets stay stored. A new connection, or an import of another grant, makes the credential
+    active again. Return False, and write nothing, if it is marked or rejected already.
+
+    Raises NotFoundError, ConflictError for a kind that is not refreshed, or RefreshInProgressError.
     """
     with transaction.atomic():
-        found = lock_with_probe_state(account_id, id)
-        if found is None:
+        locked = lock_with_probe_state(account_id, id)
+        if locked is None:
             raise NotFoundError()
-        row = found.row
+        row = locked.row
         kind = get_registry().get_kind(row.kind)
         if kind is None or not kind.refreshes:
             raise ConflictError(
-                f"{row.kind} is not connected by consent; give it new secrets instead."
+                f"Credentials of the kind {row.kind} are not connected by their owner; rotate the"
+                " secret instead."
             )
         if row.refresh_state == NEEDS_REAUTH:
             return False
-        if is_leased(row, found.now):
+        # The response of that refresh can be a newer grant than the one that was marked.
+        if is_leased(row, locked.now):
             raise RefreshInProgressError()
-        effect = evaluate_evidence(found, _EVIDENCE)
+        effect = evaluate_evidence(locked, _EVIDENCE)
         columns = {**ENDED_GRANT, "refresh_error": MARKED_BY_STAFF, **effect.columns}
         update_row(Credential, id, columns)
         record_event(
@@ -63,6 +65,6 @@ def credential_mark_for_reconnection(*, account_id: uuid.UUID, id: uuid.UUID, ac
         )
         publish_events(HealthTarget("credential", account_id, id), actor, effect.events)
         if not effect.events:
-            # Its health was an error before: that it waits for its owner is news all the same.
+            # Its health was `error` before, so there is no event that says that the state changed.
             enqueue_webhook(account_id=account_id, type="credential.updated", target_id=id)
     return True

@@ -1,8 +1,7 @@
-"""Changing what a credential's properties say beside its secrets: a page size, a region, a label."""
+"""Change a credential's properties that are not secret: a page size, a region, a label."""
 
 from __future__ import annotations
 
-import datetime as dt
 import uuid
 from typing import Any
 
@@ -13,16 +12,16 @@ from common import datetimes
 from common.actors import Actor
 from common.api.etags import ETags
 from common.db.clock import DbNow, db_now
-from common.errors import ConflictError, InvalidInputError
+from common.errors import InvalidInputError
 from common.strict_json import is_equal
 from credentials.core.grant_state import ACTIVE
 from credentials.core.locks import lock_credential
 from credentials.models import Credential
 from credentials.refresh.on_import import compute_first_refresh_at
+from credentials.services.preconditions import require_kind
 from events.services import record_event
 from providers.kinds import Kind
 from providers.properties import validate_properties
-from providers.registry import get_registry
 from webhooks.services import enqueue_webhook
 
 
@@ -34,24 +33,32 @@ def credential_update_properties(
     properties: dict[str, Any],
     if_match: ETags | None = None,
 ) -> None:
-    """Set these properties, none of them a secret; None takes one away. Opens no seal.
+    """Set these properties; None removes one. Nothing is decrypted.
 
-    Raises NotFound, PreconditionFailed, Conflict for a kind that this server no longer knows, or
-    Invalid: also for what says which upstream account it is, as another one's is another credential.
+    Raises NotFoundError, PreconditionFailedError, ConflictError for a kind without a provider file,
+    or InvalidInputError, also for a secret and for a property of the identity.
     """
     with transaction.atomic():
         row = lock_credential(account_id, id, if_match)
-        kind = get_registry().get_kind(row.kind)
-        if kind is None:
-            raise ConflictError("This server no longer knows the credential's kind.")
-        _refuse_fixed(kind, row, properties)
-        shown = _amended(kind, row, properties)
-        changed = [n for n in properties if not is_equal(shown.get(n), row.properties.get(n))]
+        kind = require_kind(row)
+        _reject_fixed_properties(kind, row, properties)
+        merged = _merge_properties(kind, row, properties)
+        changed = [n for n in properties if not is_equal(merged.get(n), row.properties.get(n))]
         if not changed:
             return
-        columns: dict[str, Any] = {"properties": shown}
+        columns: dict[str, Any] = {"properties": merged}
         if "expires_at" in changed:
-            columns |= _end(kind, row, datetimes.parse_rfc3339(shown.get("expires_at")))
+            expires_at = datetimes.parse_rfc3339(merged.get("expires_at"))
+            columns["expires_at"] = expires_at
+            # The worker refreshes shortly before the token expires, so the schedule moves with it.
+            if row.refresh_state == ACTIVE:
+                columns["refresh_next_at"] = compute_first_refresh_at(
+                    kind,
+                    row.fingerprints,
+                    expires_at=expires_at,
+                    obtained_at=row.obtained_at,
+                    now=db_now(),
+                )
         Credential.objects.filter(id=id).update(
             **columns, revision=F("revision") + 1, updated_at=DbNow()
         )
@@ -66,42 +73,35 @@ def credential_update_properties(
         enqueue_webhook(account_id=account_id, type="credential.updated", target_id=id)
 
 
-def _end(kind: Kind, row: Credential, expires_at: dt.datetime | None) -> dict[str, Any]:
-    """When the token ends, and with it when the worker gets another."""
-    columns: dict[str, Any] = {"expires_at": expires_at}
-    if row.refresh_state == ACTIVE:
-        columns["refresh_next_at"] = compute_first_refresh_at(
-            kind,
-            row.fingerprints,
-            expires_at=expires_at,
-            obtained_at=row.obtained_at,
-            now=db_now(),
-        )
-    return columns
+def find_identity_properties(kind: Kind, row: Credential) -> set[str]:
+    """Return the properties that say which upstream account this is. They cannot be changed."""
+    # With an external id, that alone is the identity.
+    fields = set() if row.external_id else {part.field for part in kind.identity}
+    return {"kind", "provider", *fields}
 
 
-def _refuse_fixed(kind: Kind, row: Credential, properties: dict[str, Any]) -> None:
-    """Raise Invalid for secrets, and for another value of what tells the upstream account."""
-    told_by = set() if row.external_id else {part.field for part in kind.identity}
-    faults: dict[str, list[str]] = {}
+def _reject_fixed_properties(kind: Kind, row: Credential, properties: dict[str, Any]) -> None:
+    fixed = find_identity_properties(kind, row)
+    errors: dict[str, list[str]] = {}
     for name, value in properties.items():
         if name in kind.secret_fields:
-            faults[f"properties.{name}"] = ["is a secret; rotate it"]
-        elif name in {"kind", "provider", *told_by} and not is_equal(
-            value, row.properties.get(name)
-        ):
-            reason = "says which upstream account this is; import the other one instead"
-            faults[f"properties.{name}"] = [reason]
-    if faults:
-        raise InvalidInputError.for_fields(faults)
+            errors[f"properties.{name}"] = ["is a secret; rotate it"]
+        elif name in fixed and not is_equal(value, row.properties.get(name)):
+            reason = "identifies the upstream account; import the other account instead"
+            errors[f"properties.{name}"] = [reason]
+    if errors:
+        raise InvalidInputError.for_fields(errors)
 
 
-def _amended(kind: Kind, row: Credential, properties: dict[str, Any]) -> dict[str, Any]:
-    """All properties as they will be shown; the secrets stay the masks that they are."""
+def _merge_properties(kind: Kind, row: Credential, properties: dict[str, Any]) -> dict[str, Any]:
+    """Return all properties as they will be stored: validated, in their order, secrets masked."""
     masks = {name: row.properties[name] for name in kind.secret_fields if name in row.properties}
-    given = {**row.properties, **properties}
-    for name in [n for n, value in given.items() if value is None or n in masks]:
-        del given[name]
-    shown, _ = validate_properties(kind, given, partial=True)
-    merged = {**shown, **masks}
+    candidate = {
+        name: value
+        for name, value in {**row.properties, **properties}.items()
+        # A mask is not a valid secret, so masks are added again after the validation.
+        if value is not None and name not in masks
+    }
+    validated, _ = validate_properties(kind, candidate, partial=True)
+    merged = {**validated, **masks}
     return {name: merged[name] for name in [*row.properties, *merged] if name in merged}

@@ -1,4 +1,4 @@
-"""Showing a credential's real values: rarely, with a reason, and on the record before anything is shown."""
+"""Reveal a credential's secrets: rate limited, with a reason, and recorded before they are returned."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from events.services import record_event
 from vault.sealing import Place, unseal
 
 MAX_REVEALS_PER_HOUR: Final = 10
-"""How many one actor gets within an hour: who needs more wants the proxy or /token."""
+"""The limit of one actor over all accounts. A program that needs more uses the proxy or /token."""
 
 MAX_REASON_LENGTH: Final = 500
 _HOUR: Final = dt.timedelta(hours=1)
@@ -32,22 +32,28 @@ def credential_reveal(
     reason: str,
     secret_name: str | None = None,
 ) -> dict[str, Any]:
-    """The properties with their real values; with `only`, that one's alone, and the rest masked.
+    """Return the properties with their secrets. With `secret_name`, the other secrets stay masked.
 
-    Event, reason and last use are committed before this returns; the event names what was shown, and why.
-    Raises NotFound, TooMany (429) after ten within an hour, SecretUnavailable (409) for a row that
-    does not open, Conflict (409) where it holds no secret `only`.
+    The event, the reason and the last use are committed before this returns. The event names the
+    secrets that were revealed, and the reason.
+
+    Raises NotFoundError; TooManyRequestsError after ten reveals within an hour;
+    SecretUnavailableError if the row cannot be decrypted; ConflictError if it has no `secret_name`.
     """
     with transaction.atomic():
         row = Credential.objects.filter(account_id=account_id, id=id).first()
         if row is None:
             raise NotFoundError()
-        _hold_back(actor)
+        _check_rate(actor)
         secrets: dict[str, str] = {}
         if row.secrets is not None:
             secrets = unseal(Place.of(row, "secrets"), row.secrets)
         if secret_name is not None:
-            secrets = _the_one(secrets, secret_name)
+            if secret_name not in secrets:
+                raise ConflictError(
+                    f"The credential no longer has the secret {secret_name}. Reload the page."
+                )
+            secrets = {secret_name: secrets[secret_name]}
         Reveal.objects.create(
             account_id=account_id, credential_id=id, actor=actor.name, reason=reason
         )
@@ -64,27 +70,19 @@ def credential_reveal(
     return {**row.properties, **secrets}
 
 
-def _the_one(secrets: dict[str, str], name: str) -> dict[str, str]:
-    if name not in secrets:
-        raise ConflictError(f"It holds no {name} any more. Look at the credential again.")
-    return {name: secrets[name]}
-
-
-def _hold_back(actor: Actor) -> None:
-    """Raise TooMany for an actor with AN_HOUR reveals, in whichever accounts.
-
-    Two at once are counted one after the other.
-    """
+def _check_rate(actor: Actor) -> None:
+    """Raise TooManyRequestsError if the actor has used up the reveals of the last hour."""
     if dialect.is_postgresql():
         with connection.cursor() as cursor:
+            # Otherwise two concurrent reveals would both count nine rows before they insert the tenth.
             key = f"reveal {actor.name}"
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
     now = db_now()
-    mine = Reveal.objects.filter(actor=actor.name, time__gt=now - _HOUR)
-    times = list(mine.order_by("-time").values_list("time", flat=True)[:MAX_REVEALS_PER_HOUR])
+    rows = Reveal.objects.filter(actor=actor.name, time__gt=now - _HOUR)
+    times = list(rows.order_by("-time").values_list("time", flat=True)[:MAX_REVEALS_PER_HOUR])
     if len(times) == MAX_REVEALS_PER_HOUR:
         wait = times[-1] + _HOUR - now
         raise TooManyRequestsError(
-            f"At most {MAX_REVEALS_PER_HOUR} credentials are revealed to one caller in an hour.",
+            f"You have used the {MAX_REVEALS_PER_HOUR} reveals that are allowed in an hour.",
             retry_after=max(int(wait.total_seconds()) + 1, 1),
         )

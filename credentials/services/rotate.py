@@ -1,8 +1,8 @@
-"""New secrets for the credential that is there: its id, name and history stay.
+"""Replace the secrets of a credential. Its id, name and history stay.
 
-Where the secret was what told the upstream account, the identity changes with it. The former one
-stays as an alias, and the former secret's fingerprint as a known one: importing last night's file
-again finds this row, and rolls nothing back.
+If the secret is part of the identity, the identity changes with it. The former identity stays as an
+alias, and the fingerprints of former secrets are remembered, so that importing last night's file
+again finds this credential and does not restore the former secret.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from common.health import build_unknown_health
 from common.strict_json import is_equal
 from credentials.core.grant_state import NEW_GRANT, add_rotated
 from credentials.core.locks import lock_credential
-from credentials.health import services as health
+from credentials.health.services import reset_probe_states
 from credentials.imports.validation import build_identity_parts
 from credentials.models import Credential, CredentialAlias
 from credentials.refresh.on_import import compute_first_refresh_at
+from credentials.services.preconditions import require_free_identity, require_kind
 from events.services import record_event
 from providers.kinds import Kind
 from providers.properties import validate_properties
-from providers.registry import get_registry
-from vault.sealing import Place, SealedValue, seal, unseal
+from vault.sealing import Place, seal, unseal
 from vault.services import compute_fingerprint, compute_identity
 from webhooks.services import enqueue_webhook
 
-_TAKEN: Final = "Another credential of this account has this identity already."
+_IN_USE: Final = "Another credential of this account already has this identity."
 
 
 def credential_rotate(
@@ -47,162 +47,68 @@ def credential_rotate(
     properties: Any,
     if_match: ETags | None = None,
 ) -> None:
-    """Replace secrets by those in `properties`, which may also hold what comes with them (a key's id).
+    """Replace the secrets in `properties`, which can also hold what belongs to them (a key's id).
 
-    Secrets that are held already are no change; nothing is written where nothing changes. Raises
-    NotFound, PreconditionFailed, Invalid, or Conflict where another credential is of the account
-    that these secrets are of, or where a secret is left out and the held ones do not open.
+    A secret equal to the stored one is no change; without any change nothing is written.
+
+    Raises NotFoundError, PreconditionFailedError or InvalidInputError; ConflictError if another
+    credential has the identity of these secrets, or for a kind without secrets;
+    SecretUnavailableError if a secret is left out and the stored ones cannot be decrypted.
     """
     try:
         with transaction.atomic():
             row = lock_credential(account_id, id, if_match)
-            _rotate(row, _kind(row), properties, actor)
+            kind = require_kind(row)
+            if not kind.secret_fields:
+                raise ConflictError(
+                    f"Credentials of the kind {kind.name} have no secret to rotate."
+                )
+            _rotate(row, kind, properties, actor)
     except IntegrityError:
-        # Somebody imported or rotated to the same secret between our look and our write.
-        raise ConflictError(_TAKEN) from None
+        # Another transaction imported or rotated to the same secret after our check.
+        raise ConflictError(_IN_USE) from None
 
 
 def _rotate(row: Credential, kind: Kind, properties: Any, actor: Actor) -> None:
-    shown, secrets = _checked(row, kind, properties)
-    prints = {name: compute_fingerprint(row.account_id, value) for name, value in secrets.items()}
-    news = sorted(n for n, print in prints.items() if [print] != row.fingerprints.get(n, [])[:1])
-    merged = {**row.properties, **shown}
-    if "access_token" in news and "expires_at" not in shown:
+    public, secrets = _validate(row, kind, properties)
+    fingerprints = {
+        name: compute_fingerprint(row.account_id, value) for name, value in secrets.items()
+    }
+    new_secrets = sorted(
+        name
+        for name, value in fingerprints.items()
+        if row.fingerprints.get(name, [])[:1] != [value]
+    )
+    merged = {**row.properties, **public}
+    if "access_token" in new_secrets and "expires_at" not in public:
+        # The stored end was that of the former token.
         merged.pop("expires_at", None)
-    changed = news + [name for name in merged if name not in news and _differs(row, merged, name)]
+    changed = new_secrets + [
+        name
+        for name, value in merged.items()
+        if name not in new_secrets
+        and not (name in row.properties and is_equal(row.properties[name], value))
+    ]
     if not changed:
         return
-    held = _all_secrets(row, secrets)
+    if row.secrets is not None and set(row.fingerprints) - set(secrets):
+        secrets = {**unseal(Place.of(row, "secrets"), row.secrets), **secrets}
+    parts = build_identity_parts(kind, merged, secrets, row.oauth_app_id, row.external_id or None)
+    identity = compute_identity(row.account_id, parts)
     columns: dict[str, Any] = {
         "properties": merged,
         "expires_at": datetimes.parse_rfc3339(merged.get("expires_at")),
-        "identity": _identity(row, kind, merged, held),
+        "identity": identity,
         "revision": F("revision") + 1,
         "updated_at": DbNow(),
     }
-    if news:
-        known = _fingerprints(row, prints, news)
-        columns |= _new_grant(row, kind, held, known, columns["expires_at"])
-    _keep_alias(row, columns["identity"])
+    if new_secrets:
+        new_fingerprints = {name: fingerprints[name] for name in new_secrets}
+        columns |= _build_new_grant(row, kind, secrets, new_fingerprints, columns["expires_at"])
+    _keep_alias(row, identity)
     Credential.objects.filter(id=row.id).update(**columns)
-    if news:
-        health.reset_probe_states(account_id=row.account_id, ids=[row.id])
-    _announce(row, changed, actor)
-
-
-def _kind(row: Credential) -> Kind:
-    kind = get_registry().get_kind(row.properties["kind"])
-    if kind is None:
-        raise ConflictError("This server no longer knows the credential's kind.")
-    if not kind.secret_fields:
-        raise ConflictError(f"A {kind.name} holds no secret; there is nothing to rotate.")
-    return kind
-
-
-def _checked(row: Credential, kind: Kind, properties: Any) -> tuple[dict[str, Any], dict[str, str]]:
-    """What is shown and what is sealed of `properties`. Raises Invalid."""
-    if not isinstance(properties, dict):
-        raise InvalidInputError.for_field("properties", "must be an object")
-    given = {**row.properties, **properties, "kind": properties.get("kind", kind.name)}
-    for name in kind.secret_fields:
-        if name not in properties and name in given:
-            del given[name]
-    shown, secrets = validate_properties(kind, given, partial=True)
-    if not secrets:
-        names = ", ".join(kind.secret_fields)
-        raise InvalidInputError.for_field("properties", f"must have a new secret: one of {names}")
-    aliases = kind.property_aliases
-    shown = {aliases.get(n, n): shown[aliases.get(n, n)] for n in properties}
-    _check_same_account(row, kind, shown)
-    return shown, secrets
-
-
-def _check_same_account(row: Credential, kind: Kind, shown: Mapping[str, Any]) -> None:
-    """A user's grant is of one upstream account, and new tokens of another are another credential.
-
-    A key's id may change with the key.
-    """
-    if not kind.needs_app:
-        return
-    for part in kind.identity:
-        if part.field in shown and not is_equal(shown[part.field], row.properties.get(part.field)):
-            raise InvalidInputError.for_field(
-                f"properties.{part.field}", "is another upstream account's; import it instead"
-            )
-
-
-def _differs(row: Credential, merged: Mapping[str, Any], name: str) -> bool:
-    return name not in row.properties or not is_equal(row.properties[name], merged[name])
-
-
-def _all_secrets(row: Credential, secrets: Mapping[str, str]) -> dict[str, str]:
-    """The given ones beside those that stay. The seal is opened only where some do."""
-    held: dict[str, str] = {}
-    if row.secrets is not None and set(row.fingerprints) - set(secrets):
-        held = unseal(Place.of(row, "secrets"), row.secrets)
-    return {**held, **secrets}
-
-
-def _identity(
-    row: Credential, kind: Kind, shown: Mapping[str, Any], secrets: Mapping[str, str]
-) -> bytes:
-    parts = build_identity_parts(kind, shown, secrets, row.oauth_app_id, row.external_id or None)
-    return compute_identity(row.account_id, parts)
-
-
-def _fingerprints(
-    row: Credential, prints: Mapping[str, str], news: list[str]
-) -> dict[str, list[str]]:
-    found = dict(row.fingerprints)
-    for name in news:
-        found[name] = add_rotated(found.get(name, ()), prints[name])
-    return found
-
-
-def _new_grant(
-    row: Credential,
-    kind: Kind,
-    held: Mapping[str, str],
-    prints: dict[str, list[str]],
-    expires_at: dt.datetime | None,
-) -> dict[str, Any]:
-    """Another secret is another grant: nothing of the old one's life is true of it."""
-    now = db_now()
-    sealed: SealedValue = seal(Place.of(row, "secrets"), dict(held))
-    return {
-        **NEW_GRANT,
-        "secrets": sealed,
-        "fingerprints": prints,
-        "health": build_unknown_health(now),
-        "obtained_at": None,
-        "generation": F("generation") + 1,
-        "refresh_next_at": compute_first_refresh_at(
-            kind, prints, expires_at=expires_at, obtained_at=None, now=now
-        ),
-    }
-
-
-def _keep_alias(row: Credential, new: bytes) -> None:
-    """The former identity leads here from now on. Raises Conflict where the new one leads elsewhere."""
-    old = bytes(row.identity)
-    if old == new:
-        return
-    rows = Credential.objects.filter(account_id=row.account_id, identity=new).exclude(id=row.id)
-    aliases = CredentialAlias.objects.filter(account_id=row.account_id)
-    other = rows.values_list("id", flat=True).first()
-    other = other or (
-        aliases.filter(identity=new)
-        .exclude(credential_id=row.id)
-        .values_list("credential_id", flat=True)
-        .first()
-    )
-    if other:
-        raise ConflictError(_TAKEN, extra={"id": str(other)})
-    aliases.filter(credential_id=row.id, identity=new).delete()
-    CredentialAlias.objects.create(account_id=row.account_id, credential_id=row.id, identity=old)
-
-
-def _announce(row: Credential, changed: list[str], actor: Actor) -> None:
+    if new_secrets:
+        reset_probe_states(account_id=row.account_id, ids=[row.id])
     record_event(
         actor=actor,
         account_id=row.account_id,
@@ -212,3 +118,68 @@ def _announce(row: Credential, changed: list[str], actor: Actor) -> None:
         changed=[f"properties.{name}" for name in changed],
     )
     enqueue_webhook(account_id=row.account_id, type="credential.updated", target_id=row.id)
+
+
+def _validate(
+    row: Credential, kind: Kind, properties: Any
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the public properties and the secrets of `properties`. Raises InvalidInputError."""
+    if not isinstance(properties, dict):
+        raise InvalidInputError.for_field("properties", "must be an object")
+    candidate = {**row.properties, **properties, "kind": properties.get("kind", kind.name)}
+    for name in kind.secret_fields:
+        if name not in properties:
+            # What is stored there is the mask, which is not a valid secret.
+            candidate.pop(name, None)
+    public, secrets = validate_properties(kind, candidate, partial=True)
+    if not secrets:
+        names = ", ".join(kind.secret_fields)
+        raise InvalidInputError.for_field("properties", f"must have a new secret: one of {names}")
+    names_sent = [kind.property_aliases.get(name, name) for name in properties]
+    public = {name: public[name] for name in names_sent}
+    # Tokens of another upstream account are another credential. The id of a key, however, can change
+    # with the key.
+    for part in kind.identity if kind.needs_app else ():
+        value = public.get(part.field)
+        if part.field in public and not is_equal(value, row.properties.get(part.field)):
+            raise InvalidInputError.for_field(
+                f"properties.{part.field}", "identifies another upstream account; import it instead"
+            )
+    return public, secrets
+
+
+def _build_new_grant(
+    row: Credential,
+    kind: Kind,
+    secrets: Mapping[str, str],
+    fingerprints: Mapping[str, str],
+    expires_at: dt.datetime | None,
+) -> dict[str, Any]:
+    """Return the columns of a new grant: all refresh state belonged to the former secret."""
+    now = db_now()
+    history = dict(row.fingerprints)
+    for name, value in fingerprints.items():
+        history[name] = add_rotated(history.get(name, ()), value)
+    return {
+        **NEW_GRANT,
+        "secrets": seal(Place.of(row, "secrets"), dict(secrets)),
+        "fingerprints": history,
+        "health": build_unknown_health(now),
+        "obtained_at": None,
+        "generation": F("generation") + 1,
+        "refresh_next_at": compute_first_refresh_at(
+            kind, history, expires_at=expires_at, obtained_at=None, now=now
+        ),
+    }
+
+
+def _keep_alias(row: Credential, identity: bytes) -> None:
+    """Store the former identity as an alias. Raises ConflictError if the new one is in use."""
+    former = bytes(row.identity)
+    if former == identity:
+        return
+    require_free_identity(row, identity, _IN_USE)
+    aliases = CredentialAlias.objects.filter(account_id=row.account_id)
+    # The secret before last can come back: its identity is no alias then.
+    aliases.filter(credential_id=row.id, identity=identity).delete()
+    aliases.create(account_id=row.account_id, credential_id=row.id, identity=former)

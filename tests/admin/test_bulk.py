@@ -150,7 +150,7 @@ def test_each_row_has_its_line(browser: Client, account: Account, app: OAuthApp)
     one, two = grant(account, app, "org-1", name="One"), grant(account, app, "org-2", name="Two")
     act(browser, "mark_for_reconnection", one)
     said = act(browser, "mark_for_reconnection", key, one, two)
-    assert "Key: stripe_key is not connected by consent" in said
+    assert "Key: Credentials of the kind stripe_key are not connected by their owner" in said
     assert "One: waits for reconnection already." in said
     assert "Two: marked for reconnection." in said
     assert verbs(one).count("credential.needs_reauth") == 1
@@ -204,7 +204,8 @@ def test_a_clash_is_said_of_its_row_and_the_others_move(
     clashing, free = grant(account, app, "org-1", name="A"), grant(account, app, "org-2", name="B")
     said = act(browser, "move_to_app", clashing, free, oauth_app=other.pk)
     assert (
-        f"A: The other app has a credential of this upstream account already. ({holder.pk})" in said
+        f"A: The other app already has a credential for this upstream account. ({holder.pk})"
+        in said
     )
     assert "B: moved to New app." in said
     clashing.refresh_from_db()
@@ -251,7 +252,9 @@ def test_rows_of_several_providers_are_refused(
 def test_one_without_an_app_stays(browser: Client, account: Account) -> None:
     stripe = make_app(account, provider="stripe")
     row = make_credential(account, make_stripe_body(name="Key"))
-    assert "Key: It is of no OAuth app." in act(browser, "move_to_app", row, oauth_app=stripe.pk)
+    assert "Key: This credential does not use an OAuth app." in act(
+        browser, "move_to_app", row, oauth_app=stripe.pk
+    )
 
 
 def test_a_busy_one_stays(

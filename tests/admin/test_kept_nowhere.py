@@ -26,7 +26,7 @@ KEYS = {name: CANARIES[name] for name in ("key", "newer key", "part one", "part 
 OTHERS = {name: CANARIES[name] for name in ("client secret", "rotated secret", "rejected", "login")}
 TYPED = {**KEYS, **OTHERS, "code": "cnryCode41vbNmQw", "factor": AUTHENTICATOR_KEY.decode()}
 RECOVERY = TYPED["code"]
-MET = {"credential.rotated", "credential.revealed", "oauth_app.updated", "account.secret_sought"}
+MET = {"credential.rotated", "credential.revealed", "oauth_app.updated", "account.secret_searched"}
 
 
 class Day:

@@ -37,7 +37,7 @@ def test_a_pasted_secret_finds_its_credential_and_reads_no_seal(
     assert "Other one" not in shown
     assert SECRET not in shown
     assert "no-store" in response["Cache-Control"]
-    assert Event.objects.get(verb="account.secret_sought").actor.startswith("user:")
+    assert Event.objects.get(verb="account.secret_searched").actor.startswith("user:")
 
 
 def test_one_that_was_rotated_away_is_found_too(browser: Client, account: Account) -> None:

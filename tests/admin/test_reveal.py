@@ -109,7 +109,7 @@ def test_one_that_went_meanwhile_is_said_and_none_is_shown(
     changed = {**row.properties, "publishable": "**********"}
     Credential.objects.filter(pk=row.pk).update(properties=changed)
     shown = text(ask(custodian, row, secret="publishable"))
-    assert "holds no publishable any more" in shown
+    assert "no longer has the secret publishable" in shown
     assert not Reveal.objects.exists()
 
 

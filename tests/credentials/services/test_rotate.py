@@ -222,7 +222,7 @@ def test_what_holds_no_secret_cannot_be_rotated(api, account):
     app = make_app(account, "github")
     row = make_credential(account, {"properties": properties, "oauth_app_id": str(app.id)})
     answer = rotate(api, row, 409, installation_id=properties["installation_id"])
-    assert "holds no secret" in answer.json()["detail"]
+    assert "have no secret to rotate" in answer.json()["detail"]
     assert again(row).revision == 1
 
 
