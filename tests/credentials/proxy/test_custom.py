@@ -31,15 +31,15 @@ def test_its_key_is_put_where_its_row_says(caller, service, upstream):
     row = service(auth_header="X-Weather-Key", prefix="Key ")
     for route in ("/proxy/custom.weather", f"/v1/proxy/credential/{row.id}"):
         assert caller.get(f"{route}/today?x=1").status == 200
-    assert {seen.target for seen in upstream.seen} == {"/base/today?x=1"}
-    assert {seen.headers["x-weather-key"] for seen in upstream.seen} == {f"Key {KEY}"}
+    assert {request.target for request in upstream.requests} == {"/base/today?x=1"}
+    assert {request.headers["x-weather-key"] for request in upstream.requests} == {f"Key {KEY}"}
 
 
 def test_the_token_may_be_in_its_header(caller, service, upstream):
     service(auth_header="X-Weather-Key", prefix="Key ")
     own = {"X-Weather-Key": f"Key {caller.token}"}
     assert caller.get("/proxy/custom.weather/x", bearer=False, headers=own).status == 200
-    assert caller.token not in str(upstream.seen[0].headers)
+    assert caller.token not in str(upstream.requests[0].headers)
 
 
 def test_a_blocked_endpoint_is_403(caller, service, upstream):
@@ -48,7 +48,7 @@ def test_a_blocked_endpoint_is_403(caller, service, upstream):
     assert caller.get("/proxy/custom.weather/admin/x").status == 403
     assert caller.get("/proxy/custom.weather/%61dmin").status == 403
     assert caller.get("/proxy/custom.weather/v1/x").status == 200
-    assert len(upstream.seen) == 1
+    assert len(upstream.requests) == 1
 
 
 def test_its_rate_is_kept_to(caller, service):
@@ -63,7 +63,7 @@ def test_the_target_is_checked_again_when_it_is_used(caller, service, upstream):
     service()
     caller.client._allow = frozenset()
     assert caller.get("/proxy/custom.weather/x").status == 502
-    assert upstream.seen == []
+    assert upstream.requests == []
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_nothing_is_sent_without_a_database_and_it_is_found_again(ask, upstream,
     for _ in range(2):  # Each waits for two seconds.
         down = ask(method="POST")
         assert (down.status, down.retry_after) == (503, "2")
-    assert len(upstream.seen) == uses() == 1
+    assert len(upstream.requests) == uses() == 1
     way.mend()
     began = time.monotonic()
     wait_until(lambda: ask().status == 200)
@@ -106,9 +106,9 @@ def test_nothing_is_sent_without_a_database_and_it_is_found_again(ask, upstream,
 def test_an_answer_that_cannot_be_written_down_is_kept_back(ask, upstream, way):
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(ask, "/slow?seconds=30", "POST")
-        wait_until(lambda: upstream.seen)
+        wait_until(lambda: upstream.requests)
         way.cut()
-        upstream.over.set()
+        upstream.shutting_down.set()
         found = asked.result()
     assert (found.status, found.code) == (503, "not_written_down")
     # Who takes that as leave to try again would do it twice.
@@ -123,10 +123,10 @@ def test_an_answer_that_cannot_be_written_down_is_kept_back(ask, upstream, way):
 def test_a_short_outage_while_the_provider_thinks_is_not_seen(ask, upstream, way):
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(ask, "/slow?seconds=30")
-        wait_until(lambda: upstream.seen)
+        wait_until(lambda: upstream.requests)
         way.cut()
         way.mend()
-        upstream.over.set()
+        upstream.shutting_down.set()
         assert asked.result()[:2] == (200, b"at last")
     assert uses() == 1
 

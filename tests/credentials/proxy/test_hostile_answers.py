@@ -24,7 +24,7 @@ def answered(asking, raw):
         head = "\r\n".join([f"HTTP/1.1 {status}", *lines, *length, "", ""])
         route = target.removeprefix("/proxy/").split("/")
         name = "api" if route[0] == "upbase" else route[1]
-        raw.answers[name] = head.encode("latin-1") + (body or b"")
+        raw.responses[name] = head.encode("latin-1") + (body or b"")
         return asking.get(target, **more)
 
     return answer
@@ -33,7 +33,7 @@ def answered(asking, raw):
 @pytest.mark.parametrize("length", [2, 200])
 def test_a_length_beside_chunks_is_not_passed_on(asking, raw, length):
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n"
-    raw.answers["a"] = head.encode() + b"6\r\nabcdef\r\n0\r\n\r\n"
+    raw.responses["a"] = head.encode() + b"6\r\nabcdef\r\n0\r\n\r\n"
     answer = asking.get(TARGET)
     assert (answer.status, answer.body) == (200, b"abcdef")
     assert answer.header("Content-Length") is None
@@ -60,20 +60,20 @@ def test_a_head_that_is_none_is_502(answered, line):
     ids=["upgrade", "two lengths", "unknown coding", "status", "no http", "endless"],
 )
 def test_what_is_no_answer_is_502(asking, raw, head):
-    raw.answers["a"] = head.encode()
+    raw.responses["a"] = head.encode()
     assert asking.get(TARGET).status == 502
 
 
 def test_early_hints_are_not_taken_for_the_answer(asking, raw):
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 3
-    raw.answers["a"] = hints + b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    raw.responses["a"] = hints + b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
     answer = asking.get(TARGET)
     assert (answer.status, answer.body, answer.header("Link")) == (200, b"ok", None)
 
 
 def test_bytes_after_an_answer_are_not_the_next_one(asking, raw):
     whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
-    raw.answers["a"] = whole + b"ok" + whole + b"no"
+    raw.responses["a"] = whole + b"ok" + whole + b"no"
     assert [asking.get(TARGET).body for _ in range(3)] == [b"ok"] * 3
 
 
@@ -158,7 +158,7 @@ def test_a_secret_in_an_address_is_masked(answered):
 
 def test_a_body_that_is_not_compressed_as_it_says_is_no_echo(answered):
     answer = answered("Content-Encoding: gzip", body=b"plain text", target=TARGET)
-    assert answer.broken is not None
+    assert answer.error is not None
     assert not Event.objects.filter(verb="credential.echoed").exists()
 
 
@@ -170,7 +170,7 @@ def test_an_echo_that_cannot_be_written_down_does_not_pass(answered, monkeypatch
     monkeypatch.setattr(audit, "record_echo", fails)
     body = f"it is {KEY}".encode()
     answer = answered(*lines, body=gzip.compress(body) if lines else body)
-    assert answer.broken is not None
+    assert answer.error is not None
     assert answer.body == b""
 
 
@@ -191,7 +191,7 @@ def slots(monkeypatch):
 def test_no_broken_answer_keeps_a_slot(slots, answered):
     for line in ("X-A: a\x01b", "Transfer-Encoding: x", "Content-Encoding: br"):
         assert answered(line, body=None).status == 502
-    assert answered("Content-Encoding: gzip", body=b"no").broken is not None
+    assert answered("Content-Encoding: gzip", body=b"no").error is not None
     assert [dict(each._used) for each in slots] == [{}]
 
 

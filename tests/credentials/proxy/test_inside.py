@@ -64,7 +64,7 @@ def ask(served: ServerProcess, raw: bytes) -> Any:
 def test_a_target_that_names_another_host_is_refused(served, token, upstream, inside, target):
     written = target.format(inside=f"127.0.0.1:{inside.port}")
     assert ask(served, build_request("GET", written, token)).status in {400, 404}
-    assert (inside.connections, upstream.seen) == (0, [])
+    assert (inside.connections, upstream.requests) == (0, [])
 
 
 @pytest.mark.parametrize(
@@ -79,9 +79,9 @@ def test_a_target_that_names_another_host_is_refused(served, token, upstream, in
 def test_what_looks_like_a_host_is_a_part_of_the_path(served, token, upstream, inside, target):
     written = target.format(inside=f"127.0.0.1:{inside.port}")
     assert ask(served, build_request("GET", written, token)).status == 200
-    (seen,) = upstream.seen
-    assert seen.target == written.removeprefix("/proxy/upstream")
-    assert seen.headers["host"] == f"127.0.0.1:{upstream.port}"
+    (request,) = upstream.requests
+    assert request.target == written.removeprefix("/proxy/upstream")
+    assert request.headers["host"] == f"127.0.0.1:{upstream.port}"
     assert inside.connections == 0
 
 
@@ -91,7 +91,9 @@ def test_what_looks_like_a_host_is_a_part_of_the_path(served, token, upstream, i
 def test_no_header_chooses_the_host(served, token, upstream, inside, name):
     named = f"{name}: 127.0.0.1:{inside.port}"
     assert ask(served, build_request("GET", "/proxy/upstream/x", token, named)).status == 200
-    assert [seen.headers["host"] for seen in upstream.seen] == [f"127.0.0.1:{upstream.port}"]
+    assert [request.headers["host"] for request in upstream.requests] == [
+        f"127.0.0.1:{upstream.port}"
+    ]
     assert inside.connections == 0
 
 
@@ -110,7 +112,7 @@ def test_the_host_header_chooses_none(served, token, upstream, inside, host, sta
     line = f"Host: {host.format(inside=inside.port)}".encode()
     sent = build_request("GET", "/proxy/upstream/x", token).replace(b"Host: 127.0.0.1", line)
     assert ask(served, sent).status == status
-    hosts = [seen.headers["host"] for seen in upstream.seen]
+    hosts = [request.headers["host"] for request in upstream.requests]
     assert hosts == ([f"127.0.0.1:{upstream.port}"] if status == 200 else [])
     assert inside.connections == 0
 
@@ -138,7 +140,7 @@ def test_a_head_that_two_servers_read_in_two_ways_is_refused(served, token, upst
     answer = ask(served, build_request("POST", "/proxy/upstream/upload", token, lines) + smuggled)
     assert answer.status == 400
     assert json.loads(answer.body)["status"] == 400
-    assert (upstream.seen, upstream.uploaded) == ([], [])
+    assert (upstream.requests, upstream.uploaded) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -154,4 +156,4 @@ def test_a_redirect_inside_is_not_followed(served, token, upstream, inside, to):
     answer = ask(served, build_request("GET", f"/proxy/upstream/redirect?to={where}", token))
     assert answer.status == 302
     assert KEY.encode() not in answer.head + answer.body
-    assert (len(upstream.seen), inside.connections) == (1, 0)
+    assert (len(upstream.requests), inside.connections) == (1, 0)

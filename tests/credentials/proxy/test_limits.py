@@ -28,14 +28,14 @@ def test_only_the_allowed_methods_pass(caller, path, policy, upstream):
     assert caller.get(f"{path}/x").status == 200
     refused = caller.send("DELETE", f"{path}/x")
     assert (refused.status, refused.json()["code"]) == (403, "not_allowed")
-    assert [seen.method for seen in upstream.seen] == ["GET"]
+    assert [request.method for request in upstream.requests] == ["GET"]
 
 
 def test_a_header_does_not_change_the_method(caller, path, policy, upstream):
     policy(methods=["GET"])
     headers = {"X-HTTP-Method-Override": "DELETE"}
     assert caller.get(f"{path}/x", headers=headers).status == 403
-    assert upstream.seen == []
+    assert upstream.requests == []
 
 
 def test_only_the_allowed_paths_pass(caller, path, policy):
@@ -103,7 +103,7 @@ def test_a_providers_pause_is_kept_to(caller, path, upstream):
     refused = caller.get(f"{path}/status?code=200")
     assert (refused.status, refused.json()["code"]) == (429, "provider_rate_limited")
     assert 25 <= int(refused.header("Retry-After")) <= 30
-    assert len(upstream.seen) == 1
+    assert len(upstream.requests) == 1
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -113,7 +113,7 @@ def test_a_pause_may_be_told_as_a_date(caller, path, upstream, status):
     refused = caller.get(f"{path}/status?code=200")
     assert (refused.status, refused.json()["code"]) == (429, "provider_rate_limited")
     assert 20 <= int(refused.header("Retry-After")) <= 30
-    assert len(upstream.seen) == 1
+    assert len(upstream.requests) == 1
 
 
 @pytest.mark.parametrize(

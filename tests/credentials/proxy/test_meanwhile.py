@@ -76,7 +76,7 @@ def test_a_rotated_key_is_the_next_requests(ask, used, upstream, account_and_tok
     assert (status, body.count(b"data: ")) == (200, 20)
     for route in (path, "/proxy/upstream"):
         assert ask(token, f"{route}/x")[0] == 200
-    sent = [seen.headers["authorization"] for seen in upstream.seen]
+    sent = [request.headers["authorization"] for request in upstream.requests]
     assert sent == [f"Bearer {OLD}", f"Bearer {NEW}", f"Bearer {NEW}"]
 
 
@@ -91,7 +91,7 @@ def test_a_deleted_credential_ends_with_its_answer(ask, used, upstream, account_
     status, body = while_it_streams(ask, token, path, delete)
     assert (status, body.count(b"data: ")) == (200, 20)
     assert [ask(token, f"{route}/x")[0] for route in (path, "/proxy/upstream")] == [404, 400]
-    assert len(upstream.seen) == 1
+    assert len(upstream.requests) == 1
 
 
 @pytest.mark.django_db(transaction=True)
@@ -111,7 +111,7 @@ def test_a_link_that_is_not_completed_is_no_credential(caller, account, upstream
     link = make_link(account, kind="upstream_key")
     assert caller.get(f"/v1/proxy/credential/{link.id}/x").status == 404
     assert caller.get("/proxy/upstream/x").status == 400
-    assert upstream.seen == []
+    assert upstream.requests == []
 
 
 @pytest.mark.django_db

@@ -109,7 +109,7 @@ def test_an_echo_is_masked_and_recorded(caller, path, row, form):
 
 def test_an_echo_in_a_compressed_body_breaks_it_off(caller, path):
     answer = caller.get(f"{path}/secret?form=gzip", headers={"Accept-Encoding": "gzip"})
-    assert answer.broken is not None
+    assert answer.error is not None
     assert Event.objects.filter(verb="credential.echoed").exists()
 
 

@@ -31,7 +31,7 @@ def test_a_parameter_that_names_another_method_is_seen(query, does):
 def test_a_parameter_does_not_change_the_method(caller, path, row, account, upstream):
     policy_set(account_id=account.id, id=row.id, actor=TESTER, policy={"methods": ["POST"]})
     assert caller.send("POST", f"{path}/x?_HttpMethod=DELETE").status == 403
-    assert upstream.seen == []
+    assert upstream.requests == []
     assert caller.send("POST", f"{path}/x?method=list").status == 200
 
 
@@ -44,7 +44,7 @@ def test_the_credentials_parameter_cannot_be_put_before_it(caller, keep, upstrea
     row = keep("upquery_key", key=KEY)
     target = f"/v1/proxy/credential/{row.id}/x?a=1{separator}api%5Fkey=2"
     assert caller.get(target).status == 400
-    assert upstream.seen == []
+    assert upstream.requests == []
 
 
 @pytest.fixture

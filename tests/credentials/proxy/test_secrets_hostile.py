@@ -129,9 +129,9 @@ def test_binances_key_is_refused_and_its_secret_only_signs(signed, account, valu
         row = make_credential(account, {"properties": properties})
         answer = used(caller, row, "/api/v3/account")
         assert answer.status == (409 if key == value else 200)
-    (seen,) = binance.requests
-    assert seen.headers["x-mbx-apikey"] == "k" * 20
-    assert "x-evil" not in f"{seen.target}{seen.headers}".lower()
+    (request,) = binance.requests
+    assert request.headers["x-mbx-apikey"] == "k" * 20
+    assert "x-evil" not in f"{request.target}{request.headers}".lower()
 
 
 @each
@@ -147,6 +147,6 @@ def test_netsuites_secret_only_signs_and_its_id_is_quoted(signed, account, value
     }
     row = make_credential(account, {"properties": properties, "oauth_app_id": str(app.id)})
     assert used(caller, row).status == 200
-    (seen,) = netsuite.requests
-    assert f'oauth_token="{quote(id, safe="~")}"' in seen.headers["authorization"]
-    assert "x-evil" not in str(seen.headers).lower()
+    (request,) = netsuite.requests
+    assert f'oauth_token="{quote(id, safe="~")}"' in request.headers["authorization"]
+    assert "x-evil" not in str(request.headers).lower()

@@ -66,15 +66,15 @@ def test_a_killed_server_looks_broken(own, token, framing):
 
 
 def test_a_caller_who_goes_ends_the_providers_work(served, token, upstream):
-    for route, told in (("silent", upstream.asked), ("dripping", None)):
-        upstream.gone.clear()
+    for route, told in (("silent", upstream.request_received), ("dripping", None)):
+        upstream.client_disconnected.clear()
         with served.connect() as sock:
             sock.sendall(build_request("GET", f"/proxy/upstream/{route}", token))
             if told:
                 assert told.wait(10)
             else:
                 sock.recv(1000)
-        assert upstream.gone.wait(5), route
+        assert upstream.client_disconnected.wait(5), route
 
 
 @pytest.mark.parametrize("framing", ["Transfer-Encoding: chunked", "Content-Length: 200000"])
@@ -83,7 +83,7 @@ def test_an_upload_that_breaks_off_does_not_look_whole(served, token, upstream, 
     with served.connect() as sock:
         sock.sendall(build_request("POST", "/proxy/upstream/upload", token, framing) + chunk)
         time.sleep(0.5)
-        assert [seen.target for seen in upstream.seen] == ["/upload"]
+        assert [request.target for request in upstream.requests] == ["/upload"]
     time.sleep(0.5)
     assert upstream.uploaded == []
 
@@ -102,7 +102,7 @@ def test_two_servers_keep_to_one_limit(upstream, settings, transactional_db):
     with starting[0] as one, starting[1] as other, ThreadPoolExecutor(8) as pool:
         statuses = list(pool.map(ask, [one, other] * 8))
     assert set(statuses) == {200, 429}
-    assert statuses.count(200) == len(upstream.seen) == 3
+    assert statuses.count(200) == len(upstream.requests) == 3
 
 
 def test_events_arrive_one_by_one(served, token):
@@ -210,14 +210,14 @@ def test_no_target_leads_elsewhere(served, token, upstream, target):
     with served.connect() as sock:
         answer = exchange(sock, build_request("GET", target, token))
     assert answer.status in {400, 404}
-    assert upstream.seen == []
+    assert upstream.requests == []
 
 
 def test_the_target_is_kept_byte_for_byte(served, token, upstream):
     target = "/a;b=1/%C3%A9/~x'(y)?q=%zz&&a+b=%2F..%2f&=#".rstrip("#")
     with served.connect() as sock:
         exchange(sock, build_request("GET", f"/proxy/upstream{target}", token))
-    assert [seen.target for seen in upstream.seen] == [target]
+    assert [request.target for request in upstream.requests] == [target]
 
 
 def test_metrics_are_for_this_machine(own, token):

@@ -34,23 +34,23 @@ def is_signed(target: str) -> bool:
 def test_all_parameters_are_signed_with_our_time(trader, desk, binance):
     target = "/proxy/binance/api/v3/order?symbol=LTCBTC&recvWindow=5000&timestamp=1&signature=x"
     assert trader.get(target, headers={"X-MBX-APIKEY": "dummy"}).status == 200
-    seen = binance.requests[0]
-    assert seen.headers["x-mbx-apikey"] == "a" * 64
-    assert is_signed(seen.target)
-    names = [name for name, _ in parse_qsl(seen.target.partition("?")[2])]
+    request = binance.requests[0]
+    assert request.headers["x-mbx-apikey"] == "a" * 64
+    assert is_signed(request.target)
+    names = [name for name, _ in parse_qsl(request.target.partition("?")[2])]
     assert names == ["symbol", "recvWindow", "timestamp", "signature"]
-    assert "timestamp=1&" not in seen.target
+    assert "timestamp=1&" not in request.target
 
 
 def test_a_form_is_moved_to_the_query(trader, desk, binance):
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     body = b"symbol=LTCBTC&side=BUY"
     assert trader.send("POST", "/proxy/binance/api/v3/order", body, headers=headers).status == 200
-    seen = binance.requests[0]
-    assert is_signed(seen.target)
-    assert seen.target.startswith("/api/v3/order?symbol=LTCBTC&side=BUY&timestamp=")
-    assert seen.body == b""
-    assert "content-type" not in seen.headers
+    request = binance.requests[0]
+    assert is_signed(request.target)
+    assert request.target.startswith("/api/v3/order?symbol=LTCBTC&side=BUY&timestamp=")
+    assert request.body == b""
+    assert "content-type" not in request.headers
 
 
 @pytest.mark.parametrize(
@@ -70,9 +70,9 @@ def test_what_cannot_be_signed_is_refused(trader, desk, binance, query, body, ki
 
 def test_public_prices_take_no_credential(trader, desk, binance):
     assert trader.get("/proxy/binance/api/v3/ticker/price?symbol=LTCBTC").status == 200
-    seen = binance.requests[0]
-    assert seen.target == "/api/v3/ticker/price?symbol=LTCBTC"
-    assert "x-mbx-apikey" not in seen.headers
+    request = binance.requests[0]
+    assert request.target == "/api/v3/ticker/price?symbol=LTCBTC"
+    assert "x-mbx-apikey" not in request.headers
     assert not CredentialUse.objects.exists()
 
 
@@ -81,9 +81,9 @@ def test_two_halves_sign_together_and_both_are_used(trader, account, binance):
         properties = {"kind": "binance_part_key", "name": name, "key": key}
         make_credential(account, {"properties": properties})
     assert trader.get("/proxy/binance/api/v3/account").status == 200
-    seen = binance.requests[0]
-    assert seen.headers["x-mbx-apikey"] == "k" * 64
-    assert is_signed(seen.target)
+    request = binance.requests[0]
+    assert request.headers["x-mbx-apikey"] == "k" * 64
+    assert is_signed(request.target)
     assert CredentialUse.objects.count() == 2
 
 

@@ -17,27 +17,27 @@ def test_any_of_these_places_will_do(caller, path, upstream, place):
         "bearer": {"Authorization": f"bEARER {caller.token}"},
     }[place]
     assert caller.get(f"{path}/x", bearer=False, headers=headers).status == 200
-    assert upstream.seen[0].headers["authorization"] == f"Bearer {KEY}"
+    assert upstream.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
 
 def test_the_providers_own_header_will_do(caller, keep, upstream):
     keep("upheader_key", key=KEY)
     own = {"X-Api-Key": caller.token}
     assert caller.get("/proxy/upheader/x", bearer=False, headers=own).status == 200
-    assert upstream.seen[0].headers["x-api-key"] == KEY
-    assert "authorization" not in upstream.seen[0].headers
+    assert upstream.requests[0].headers["x-api-key"] == KEY
+    assert "authorization" not in upstream.requests[0].headers
 
 
 def test_another_providers_header_will_not(caller, path, upstream):
     own = {"X-Api-Key": caller.token}
     assert caller.get(f"{path}/x", bearer=False, headers=own).status == 401
-    assert upstream.seen == []
+    assert upstream.requests == []
 
 
 def test_the_callers_own_key_is_replaced(caller, keep, upstream):
     keep("upheader_key", key=KEY)
     assert caller.get("/proxy/upheader/x", headers={"X-Api-Key": "dummy"}).status == 200
-    assert upstream.seen[0].headers["x-api-key"] == KEY
+    assert upstream.requests[0].headers["x-api-key"] == KEY
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_two_places_are_refused(caller, keep, upstream, more):
     bearer_too = "Authorization" not in headers
     answer = caller.get("/proxy/upheader/x", bearer=bearer_too, headers=headers)
     assert answer.status == 400
-    assert upstream.seen == []
+    assert upstream.requests == []
 
 
 def test_both_halves_of_basic_are_two_places(caller, path):
@@ -65,7 +65,7 @@ def test_both_halves_of_basic_are_two_places(caller, path):
 
 def test_a_token_in_the_target_is_refused(caller, path, upstream):
     assert caller.get(f"{path}/x?key={caller.token}").status == 400
-    assert upstream.seen == []
+    assert upstream.requests == []
 
 
 @pytest.mark.parametrize(
@@ -84,13 +84,13 @@ def test_without_one_it_is_401(caller, path, upstream, headers):
     answer = caller.get(f"{path}/x", bearer=False, headers=headers)
     assert answer.status == 401
     assert answer.header("WWW-Authenticate")
-    assert upstream.seen == []
+    assert upstream.requests == []
 
 
 def test_a_host_that_is_not_ours_is_refused(caller, path, upstream):
     assert caller.get(f"{path}/x", HTTP_HOST="evil.example").status == 400
     assert caller.get(f"{path}/x", HTTP_HOST="").status == 400
-    assert upstream.seen == []
+    assert upstream.requests == []
 
 
 def test_over_plain_http_it_is_refused_where_tls_is_wanted(caller, path, settings, upstream):
@@ -105,7 +105,7 @@ def test_over_plain_http_it_is_refused_where_tls_is_wanted(caller, path, setting
 def test_a_method_that_opens_tunnels_is_refused(caller, path, upstream):
     for method in ("CONNECT", "TRACE"):
         assert caller.send(method, f"{path}/x").status == 400
-    assert upstream.seen == []
+    assert upstream.requests == []
 
 
 def test_a_revoked_scope_counts_at_once(caller, account, path):

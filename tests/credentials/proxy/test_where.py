@@ -95,4 +95,6 @@ def test_the_second_answer_of_a_resolver_is_not_asked_for(far):
 @pytest.mark.parametrize("header", ["Host", "X-Forwarded-Host", "X-Host", "X-Original-Host"])
 def test_a_header_does_not_choose_the_host(caller, path, upstream, header):
     caller.get(f"{path}/x", headers={header: "localhost"})
-    assert {seen.headers["host"] for seen in upstream.seen} == {f"127.0.0.1:{upstream.port}"}
+    assert {request.headers["host"] for request in upstream.requests} == {
+        f"127.0.0.1:{upstream.port}"
+    }

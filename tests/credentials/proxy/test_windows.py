@@ -143,7 +143,7 @@ def test_the_documented_limit_is_kept_to_before_the_provider_says_so(caller, slo
     refused = get(caller, slow)
     assert (refused.status, refused.json()["code"]) == (429, "provider_rate_limited")
     assert 800 < int(refused.header("Retry-After")) <= 1000
-    assert len(upstream.seen) == 3
+    assert len(upstream.requests) == 3
     assert Event.objects.filter(verb="credential.used").count() == 3
 
 
@@ -162,11 +162,11 @@ def test_the_stricter_concurrency_holds(slow, account, concurrency, at_once):
     if concurrency:
         policy = {"concurrency": concurrency}
         policy_set(account_id=account.id, id=slow.id, actor=TESTER, policy=policy)
-    assert chosen(slow).at_once == at_once
+    assert chosen(slow).max_concurrency == at_once
 
 
 def test_only_what_is_enforced_and_for_its_kind_is_kept_to(slow, row):
-    assert chosen(slow).windows == [Rate(5, 90), Rate(3, 900)]
+    assert chosen(slow).provider_rates == [Rate(5, 90), Rate(3, 900)]
     assert (chosen(row).windows, chosen(row).at_once) == ([], None)
 
 
