@@ -167,7 +167,7 @@ def test_the_stricter_concurrency_holds(slow, account, concurrency, at_once):
 
 def test_only_what_is_enforced_and_for_its_kind_is_kept_to(slow, row):
     assert chosen(slow).provider_rates == [Rate(5, 90), Rate(3, 900)]
-    assert (chosen(row).windows, chosen(row).at_once) == ([], None)
+    assert (chosen(row).provider_rates, chosen(row).max_concurrency) == ([], None)
 
 
 def chosen(row: Any) -> Any:
