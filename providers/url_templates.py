@@ -11,7 +11,8 @@ from providers.formats import find_origin_error, get_host
 from providers.kinds import Kind, Provider
 from providers.properties import find_field_error, resolve_url_variables
 
-_TEMPLATE: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}", re.ASCII)
+PLACEHOLDER: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}", re.ASCII)
+"""A variable in a template of a provider file. Its first group is the name."""
 
 
 def expand_url_template(
@@ -38,7 +39,7 @@ def expand_url_template(
             raise InvalidInputError.for_field(f"config.{name}", "is required")
         return values[name]
 
-    url = _TEMPLATE.sub(value, template)
+    url = PLACEHOLDER.sub(value, template)
     _hold(url, template)
     return url
 

@@ -13,8 +13,8 @@ from urllib.parse import urlencode
 
 from common.errors import ConflictError
 from providers.kinds import Auth, Kind
+from providers.url_templates import PLACEHOLDER
 
-_TEMPLATE: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}", re.ASCII)
 _HEADER: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 NameValuePairs = tuple[tuple[str, str], ...]
@@ -74,7 +74,7 @@ def fill_template(template: str, values: Mapping[str, Any]) -> str:
             raise ConflictError(f"The credential has no {found[1]}, which its requests need.")
         return str(held)
 
-    return _TEMPLATE.sub(value, template)
+    return PLACEHOLDER.sub(value, template)
 
 
 def _headers(auth: Auth, values: Mapping[str, Any]) -> RequestAuth:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,13 +19,12 @@ from credentials.refresh import AccessToken, get_fresh_token
 from providers.kinds import Kind, Limit, Provider
 from providers.models import CustomProvider
 from providers.registry import get_registry
-from providers.url_templates import expand_url_template
+from providers.url_templates import PLACEHOLDER, expand_url_template
 
 MIN_REFRESH_INTERVAL: Final = 60
 """Seconds in which no second refresh is forced: a path that is always 401 wears no grant out."""
 
 _HOUR: Final = 3600
-_TEMPLATE: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -213,5 +211,5 @@ def _base_url(row: CredentialRow, kind: Kind, provider: Provider) -> str:
 def _needs_more(kind: Kind) -> bool:
     """Whether the kind's requests carry a sealed value beside the access token."""
     parts = kind.auth.values.values() if kind.auth else ()
-    named = {name for part in parts for name in _TEMPLATE.findall(part)}
+    named = {name for part in parts for name in PLACEHOLDER.findall(part)}
     return bool(named & set(kind.secret_fields) - {"access_token"})
