@@ -21,7 +21,7 @@ from accounts.otp_devices import Authenticator, RecoveryCode, RecoveryCodes, has
 from common.actors import Actor
 from common.db.clock import db_now
 from common.errors import ConflictError
-from events.services import record_event
+from events.services import EventTarget, record_event
 from vault.sealing import SecretUnavailableError
 
 RECOVERY_CODE_COUNT: Final = 10
@@ -184,10 +184,4 @@ def _code() -> str:
 
 def _tell(user: User, actor: Actor, verb: str) -> None:
     for account_id in Account.objects.order_by("pk").values_list("pk", flat=True):
-        record_event(
-            actor=actor,
-            account_id=account_id,
-            verb=verb,
-            target_type="user",
-            target_id=get_event_target_id(user),
-        )
+        record_event(actor, EventTarget("user", account_id, get_event_target_id(user)), verb)

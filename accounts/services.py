@@ -18,7 +18,7 @@ from common import text
 from common.actors import Actor
 from common.db.clock import DbNow, db_now
 from common.errors import ConflictError, InvalidInputError, NotFoundError
-from events.services import record_event
+from events.services import EventTarget, record_event
 
 SESSION_LIFETIME: Final = dt.timedelta(hours=4)
 MAX_LIVE_SESSIONS: Final = 5
@@ -35,13 +35,7 @@ def account_create(*, name: str, actor: Actor) -> Account:
     try:
         with transaction.atomic():
             account = Account.objects.create(name=name, slug=slug)
-            record_event(
-                actor=actor,
-                account_id=account.id,
-                verb="account.created",
-                target_type="account",
-                target_id=account.id,
-            )
+            record_event(actor, EventTarget("account", account.id, account.id), "account.created")
     except IntegrityError:
         raise ConflictError(f"There is an account with the slug {slug} already.") from None
     return account
@@ -128,10 +122,4 @@ def session_close(*, session_id: uuid.UUID, account_id: uuid.UUID, actor: Actor)
 
 
 def _record_bearer(actor: Actor, row: ApiToken | Session, verb: str) -> None:
-    record_event(
-        actor=actor,
-        account_id=row.account_id,
-        verb=verb,
-        target_type=verb.partition(".")[0],
-        target_id=row.id,
-    )
+    record_event(actor, EventTarget(verb.partition(".")[0], row.account_id, row.id), verb)

@@ -18,6 +18,7 @@ from common.admin.model_admin import ServiceAdmin, parse_id
 from common.admin.pagination import KeysetChangeList
 from events.formatting import format_change
 from events.models import Event
+from events.verbs import get_current_verb, list_stored_verbs
 
 RECENT_EVENT_COUNT: Final = 20
 VERB_SAMPLE_SIZE: Final = 5_000
@@ -96,10 +97,11 @@ class VerbFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         lately = Event.objects.order_by("-id").values_list("verb", flat=True)[:VERB_SAMPLE_SIZE]
-        return [(verb, verb) for verb in sorted(set(lately))]
+        return [(verb, verb) for verb in sorted({get_current_verb(stored) for stored in lately})]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
-        return queryset.filter(verb=self.value()) if self.value() else queryset
+        verb = self.value()
+        return queryset.filter(verb__in=list_stored_verbs(verb)) if verb else queryset
 
 
 @admin.register(Event)

@@ -1,13 +1,24 @@
+"""Query parameters of `GET /v1/events`."""
+
 from __future__ import annotations
 
 import django_filters
+from django.db.models import QuerySet
 
 from common.api.filters import CreatedAfterFilter, CreatedBeforeFilter, UUIDFilter
 from events.models import Event
+from events.verbs import list_stored_verbs
+
+
+class VerbFilter(django_filters.CharFilter):
+    """An exact match that also finds events stored under the former word of a renamed verb."""
+
+    def filter(self, qs: QuerySet[Event], value: str) -> QuerySet[Event]:
+        return qs.filter(verb__in=list_stored_verbs(value)) if value else qs
 
 
 class EventFilter(django_filters.FilterSet):
-    verb = django_filters.CharFilter(strip=False)
+    verb = VerbFilter(strip=False)
     target = UUIDFilter(field_name="target_id", help_text="Id of the object.")
     actor = django_filters.CharFilter(strip=False)
     after = CreatedAfterFilter(field_name="time", help_text="RFC 3339, with offset.")

@@ -1,10 +1,10 @@
-"""Writing the trail. A service calls `record` within its own transaction: both stay, or neither."""
+"""Writing the audit log: events are rows of the transaction of the change that they record."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import orjson
 from django.db import connection
@@ -29,57 +29,65 @@ _COLUMNS: Final = {
 }
 
 
+class EventTarget(NamedTuple):
+    """The object of an event. `type` is its name in the audit log, such as `oauth_app`."""
+
+    type: str
+    account_id: uuid.UUID
+    id: uuid.UUID
+
+
+class NewEvent(NamedTuple):
+    """One event of several. `changed` holds names of fields, and never a value."""
+
+    verb: str
+    target_id: uuid.UUID
+    changed: Sequence[str] = ()
+
+
 def record_event(
-    *,
     actor: Actor,
-    account_id: uuid.UUID,
+    target: EventTarget,
     verb: str,
-    target_type: str,
-    target_id: uuid.UUID,
     changed: Sequence[str] = (),
+    *,
     detail: Mapping[str, str | int] | None = None,
 ) -> None:
-    """Append one event. `changed` names fields; it never holds a value.
+    """Append one event. Call it in the transaction of the change, so that both are stored or neither.
 
-    `detail`: facts of a use, such as its method and status, or the reason that somebody gave; nothing
-    of what was sent or answered.
+    `changed` holds names of fields, and never a value. `detail` holds facts of a use, such as its
+    method and status, or the reason that a user gave; no content of a request or response.
     """
-    _insert([_row(actor, account_id, verb, target_type, target_id, changed, detail)])
+    _insert([_build_row(actor, target, verb, changed, detail)])
 
 
 def record_events(
-    *,
-    actor: Actor,
-    account_id: uuid.UUID,
-    target_type: str,
-    events: Iterable[tuple[str, uuid.UUID, Sequence[str]]],
+    actor: Actor, account_id: uuid.UUID, target_type: str, events: Sequence[NewEvent]
 ) -> None:
-    """Append an event for each (verb, target id, changed), in one statement."""
+    """Append events about objects of one account and type, in one statement."""
     _insert(
         [
-            _row(actor, account_id, verb, target_type, target_id, changed, None)
-            for verb, target_id, changed in events
+            _build_row(actor, EventTarget(target_type, account_id, id), verb, changed)
+            for verb, id, changed in events
         ]
     )
 
 
-def _row(
+def _build_row(
     actor: Actor,
-    account_id: uuid.UUID,
+    target: EventTarget,
     verb: str,
-    target_type: str,
-    target_id: uuid.UUID,
     changed: Sequence[str],
-    detail: Mapping[str, str | int] | None,
+    detail: Mapping[str, str | int] | None = None,
 ) -> tuple[Any, ...]:
-    """In the order of `_COLUMNS`."""
+    """Return the values of an event in the order of `_COLUMNS`."""
     return (
         uuid7(),
-        account_id,
+        target.account_id,
         verb,
         actor.name,
-        target_type,
-        target_id,
+        target.type,
+        target.id,
         orjson.dumps(list(changed)).decode(),
         orjson.dumps(detail).decode() if detail is not None else None,
         actor.ip,
@@ -88,7 +96,8 @@ def _row(
 
 
 def _insert(rows: Sequence[Sequence[Any]]) -> None:
-    """PostgreSQL gives each row its position by itself; SQLite is told how."""
+    # On PostgreSQL the column's default takes the position from a sequence. SQLite has no
+    # sequences: its only writer counts on from the highest position.
     if dialect.is_postgresql() or not rows:
         bulk_insert.insert_rows(_TABLE, _COLUMNS, rows)
         return

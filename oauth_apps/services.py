@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
 from typing import Any, Final, TypedDict, cast
 
 from django.db import IntegrityError, transaction
@@ -17,12 +16,12 @@ from common.db.ids import uuid7
 from common.errors import ConflictError, NotFoundError
 from common.health import build_unknown_health
 from common.strict_json import is_equal
-from events.services import record_event
+from events.services import EventTarget, record_event
 from oauth_apps.models import OAuthApp, OAuthAppSecret
 from oauth_apps.validation import check_config, check_provider, check_redirect_uris, check_secret
 from vault.sealing import Place, seal, unseal
 from vault.services import compute_fingerprint
-from webhooks.services import enqueue_webhook
+from webhooks.changes import record_change
 
 SECRETS_LIVE: Final = 2
 _COLUMNS: Final = ("name", "redirect_uris", "scopes", "config", "metadata")
@@ -75,8 +74,8 @@ def oauth_app_create(
         with transaction.atomic():
             app.save(force_insert=True)
             _add_secret(app.id, account_id, client_secret)
-            _record(actor, account_id, app.id, "created", ())
-            enqueue_webhook(account_id=account_id, type="oauth_app.created", target_id=app.id)
+            target = EventTarget("oauth_app", account_id, app.id)
+            record_change(actor, target, "oauth_app.created")
     except IntegrityError:
         raise _taken(account_id, provider, client_id) from None
     return app.id
@@ -109,8 +108,7 @@ def oauth_app_update(
         OAuthApp.objects.filter(id=id).update(
             **columns, revision=F("revision") + 1, updated_at=DbNow()
         )
-        _record(actor, account_id, id, "updated", changed)
-        enqueue_webhook(account_id=account_id, type="oauth_app.updated", target_id=id)
+        record_change(actor, EventTarget("oauth_app", account_id, id), "oauth_app.updated", changed)
 
 
 def oauth_app_delete(
@@ -135,8 +133,7 @@ def oauth_app_delete(
                 "A connection is under way with this OAuth app; try again in ten minutes.",
                 retry_after=600,
             ) from None
-        _record(actor, account_id, id, "deleted", ())
-        enqueue_webhook(account_id=account_id, type="oauth_app.deleted", target_id=id)
+        record_change(actor, EventTarget("oauth_app", account_id, id), "oauth_app.deleted")
 
 
 def oauth_app_reveal_secret(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> str:
@@ -149,7 +146,8 @@ def oauth_app_reveal_secret(*, account_id: uuid.UUID, id: uuid.UUID, actor: Acto
         if row is None:
             raise NotFoundError()
         secret: str = unseal(Place.of(row, "sealed"), row.sealed)
-        _record(actor, account_id, id, "revealed", ["client_secret"])
+        target = EventTarget("oauth_app", account_id, id)
+        record_event(actor, target, "oauth_app.revealed", ["client_secret"])
     return secret
 
 
@@ -202,19 +200,6 @@ def _taken(account_id: uuid.UUID, provider: str, client_id: str) -> ConflictErro
     extra = {"id": str(other.id)} if other else {}
     return ConflictError(
         "There is an OAuth app with this provider and client_id already.", extra=extra
-    )
-
-
-def _record(
-    actor: Actor, account_id: uuid.UUID, id: uuid.UUID, verb: str, changed: Iterable[str]
-) -> None:
-    record_event(
-        actor=actor,
-        account_id=account_id,
-        verb=f"oauth_app.{verb}",
-        target_type="oauth_app",
-        target_id=id,
-        changed=list(changed),
     )
 
 

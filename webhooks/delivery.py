@@ -20,7 +20,7 @@ from common.db.clock import DbNow, db_now
 from common.leases import Lease
 from egress import EgressError, Request, StreamingResponse, Timeouts, client
 from egress.retry_after import parse_retry_after
-from events.services import record_event
+from events.services import EventTarget, record_event
 from vault.sealing import Place, SecretUnavailableError, unseal
 from webhooks import payload, retry_schedule
 from webhooks.leases import LEASE_DURATION, claim_due_deliveries, unblock_next_delivery
@@ -196,11 +196,5 @@ def _update_endpoint(endpoint: WebhookEndpoint, outcome: DeliveryOutcome, now: d
         revision=F("revision") + 1,
         updated_at=now,
     )
-    record_event(
-        actor=WORKER,
-        account_id=endpoint.account_id,
-        verb="webhook_endpoint.disabled",
-        target_type="webhook_endpoint",
-        target_id=endpoint.id,
-        changed=["enabled"],
-    )
+    target = EventTarget("webhook_endpoint", endpoint.account_id, endpoint.id)
+    record_event(WORKER, target, "webhook_endpoint.disabled", ["enabled"])

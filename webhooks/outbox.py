@@ -35,20 +35,13 @@ WebhookEvent = tuple[str, uuid.UUID]
 """The type and the id of the object that changed."""
 
 
-def enqueue_webhook(*, account_id: uuid.UUID, type: str, target_id: uuid.UUID) -> None:
-    """Add a delivery of one event to each endpoint of the account that subscribes to `type`.
+def enqueue(account_id: uuid.UUID, events: Iterable[WebhookEvent]) -> None:
+    """Add a delivery of each event to each endpoint of the account that subscribes to its type.
 
     Call it once for each change, in the transaction that makes the change and after its row is
-    locked: that lock keeps the order of the deliveries of one object. Raises ValueError unless
-    `type` is in EVENT_TYPES.
-    """
-    enqueue_webhooks(account_id=account_id, events=[(type, target_id)])
-
-
-def enqueue_webhooks(*, account_id: uuid.UUID, events: Iterable[WebhookEvent]) -> None:
-    """Add the deliveries of many events, as `enqueue_webhook` does.
-
-    It costs one statement to find the endpoints, and one for each 2,000 deliveries.
+    locked: that lock keeps the order of the deliveries of one object. It costs one statement to find
+    the endpoints, and one for each 2,000 deliveries. Raises ValueError for a type that is not in
+    EVENT_TYPES.
     """
     subscribers = _find_subscribers(account_id)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable
 from typing import Any, Final, TypedDict
 
 from django.db import transaction
@@ -20,13 +19,11 @@ from common.errors import ConflictError, InvalidInputError, NotFoundError
 from common.strict_json import is_equal
 from egress import EgressError, client, urls
 from egress.allowlist import allowed_targets
-from events.services import record_event
+from events.services import EventTarget, record_event
 from vault.sealing import Place, seal
 from webhooks import payload
 from webhooks.event_types import EVENT_TYPES
 from webhooks.models import DeliveryState, WebhookDelivery, WebhookEndpoint, WebhookSecret
-from webhooks.outbox import enqueue_webhook as enqueue_webhook
-from webhooks.outbox import enqueue_webhooks as enqueue_webhooks
 
 OLD_SECRET_LIFE: Final = dt.timedelta(hours=24)
 # Each endpoint of an account costs a row for each event.
@@ -71,7 +68,8 @@ def endpoint_create(
             account_id=account_id, url=url, events=events, **disabled
         )
         secret = _add_secret(endpoint)
-        _record(actor, endpoint, "created", ())
+        target = EventTarget("webhook_endpoint", account_id, endpoint.id)
+        record_event(actor, target, "webhook_endpoint.created")
     return endpoint.id, secret
 
 
@@ -113,7 +111,8 @@ def endpoint_update(
         WebhookEndpoint.objects.filter(id=id).update(
             **columns, revision=F("revision") + 1, updated_at=DbNow()
         )
-        _record(actor, endpoint, "updated", list(differing))
+        target = EventTarget("webhook_endpoint", account_id, id)
+        record_event(actor, target, "webhook_endpoint.updated", list(differing))
 
 
 def endpoint_delete(
@@ -124,11 +123,12 @@ def endpoint_delete(
     Raises NotFoundError or PreconditionFailedError.
     """
     with transaction.atomic():
-        endpoint = _lock_endpoint(account_id, id, if_match)
-        # A million deliveries take seconds. `enqueue_webhook` waits only from the next lock on.
+        _lock_endpoint(account_id, id, if_match)
+        # A million deliveries take seconds. `enqueue` waits only from the next lock on.
         WebhookDelivery.objects.filter(endpoint_id=id).delete()
         WebhookEndpoint.objects.select_for_update().get(id=id).delete()
-        _record(actor, endpoint, "deleted", ())
+        target = EventTarget("webhook_endpoint", account_id, id)
+        record_event(actor, target, "webhook_endpoint.deleted")
 
 
 def secret_rotate(
@@ -155,7 +155,8 @@ def secret_rotate(
         WebhookEndpoint.objects.filter(id=id).update(
             old_secret_until=until, revision=F("revision") + 1, updated_at=DbNow()
         )
-        _record(actor, endpoint, "secret_rotated", ["secret"])
+        target = EventTarget("webhook_endpoint", account_id, id)
+        record_event(actor, target, "webhook_endpoint.secret_rotated", ["secret"])
     return secret
 
 
@@ -185,13 +186,8 @@ def delivery_replay(
         ):
             raise ConflictError("It is being sent now; look again in a minute.")
         WebhookEndpoint.objects.filter(id=endpoint_id).update(quiet_until=None)
-        record_event(
-            actor=actor,
-            account_id=account_id,
-            verb="webhook_delivery.replayed",
-            target_type="webhook_delivery",
-            target_id=id,
-        )
+        target = EventTarget("webhook_delivery", account_id, id)
+        record_event(actor, target, "webhook_delivery.replayed")
 
 
 def deliveries_prune(*, limit: int = 10_000) -> int:
@@ -259,14 +255,3 @@ def _add_secret(endpoint: WebhookEndpoint) -> str:
     row.sealed = seal(Place.of(row, "sealed"), secret)
     row.save(force_insert=True)
     return secret
-
-
-def _record(actor: Actor, endpoint: WebhookEndpoint, verb: str, changed: Iterable[str]) -> None:
-    record_event(
-        actor=actor,
-        account_id=endpoint.account_id,
-        verb=f"webhook_endpoint.{verb}",
-        target_type="webhook_endpoint",
-        target_id=endpoint.id,
-        changed=list(changed),
-    )

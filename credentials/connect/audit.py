@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
@@ -13,29 +12,11 @@ from common.actors import Actor
 from common.datetimes import format_rfc3339
 from common.db.clock import db_now
 from credentials.connect.errors import get_failure_detail
-from events.services import record_event
+from events.services import EventTarget, record_event
 
 logger = structlog.get_logger(__name__)
 
 MAX_UNMATCHED_EVENTS_PER_MINUTE: Final = 60
-
-
-def record_connect_event(
-    actor: Actor,
-    account_id: uuid.UUID,
-    verb: str,
-    target_type: str,
-    target_id: uuid.UUID,
-    changed: Sequence[str] = (),
-) -> None:
-    record_event(
-        actor=actor,
-        account_id=account_id,
-        verb=verb,
-        target_type=target_type,
-        target_id=target_id,
-        changed=changed,
-    )
 
 
 def record_unmatched_response(
@@ -44,7 +25,7 @@ def record_unmatched_response(
     """An answer that belongs to no attempt: an event of the app, as anybody can send any number."""
     logger.warning("connect refused", code=code, app=str(app_id))
     if _count(f"connect/strays/{app_id}") <= MAX_UNMATCHED_EVENTS_PER_MINUTE:
-        record_connect_event(actor, account_id, "connect.refused", "oauth_app", app_id, [code])
+        record_event(actor, EventTarget("oauth_app", account_id, app_id), "connect.refused", [code])
 
 
 def _count(key: str) -> int:

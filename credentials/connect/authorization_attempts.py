@@ -12,7 +12,7 @@ from django.db.models import BooleanField, ExpressionWrapper, Q
 from common.actors import Actor
 from common.db.clock import DbNow, db_now
 from common.db.ids import get_first_uuid7_at, uuid7
-from credentials.connect.audit import build_failure, record_connect_event
+from credentials.connect.audit import build_failure
 from credentials.connect.errors import ConnectError
 from credentials.connect.flow_request import FlowRequest, resolve_oauth_kind
 from credentials.connect.links_and_callbacks import build_callback_url, build_start_url
@@ -25,6 +25,7 @@ from credentials.connect.oauth_client import (
 )
 from credentials.connect.settings import uses_short_callback
 from credentials.connect.tokens import generate_token, hash_token
+from events.services import EventTarget, record_event
 from oauth_apps.models import OAuthApp
 from oauth_apps.protocol import OAuth2Error, build_authorization_url, generate_code_verifier
 from vault.sealing import Place, SealedValue, seal, unseal
@@ -74,8 +75,8 @@ def attempt_prepare(*, flow_request: FlowRequest, state: Any, actor: Actor) -> s
     row.sealed = _sealed(row, {"state": state})
     with transaction.atomic():
         row.save(force_insert=True)
-        record_connect_event(
-            actor, row.account_id, "connect.prepared", "authorization_attempt", row.id
+        record_event(
+            actor, EventTarget("authorization_attempt", row.account_id, row.id), "connect.prepared"
         )
     return build_start_url(token)
 
@@ -294,12 +295,15 @@ def _end(row: Attempt, code: str, actor: Actor, *, verb: str, detail: str = "") 
         # A second tab's failure says nothing of a link that the first has brought to its end.
         live = ConnectLink.objects.filter(id=row.link_id, status=ConnectLink.Status.OPENED)
         live.update(failure=why, updated_at=DbNow())
-    record_connect_event(actor, row.account_id, verb, "authorization_attempt", row.id, [code])
+    record_event(actor, EventTarget("authorization_attempt", row.account_id, row.id), verb, [code])
 
 
 def _refuse(row: Attempt, code: str, actor: Actor) -> NoReturn:
-    record_connect_event(
-        actor, row.account_id, "connect.refused", "authorization_attempt", row.id, [code]
+    record_event(
+        actor,
+        EventTarget("authorization_attempt", row.account_id, row.id),
+        "connect.refused",
+        [code],
     )
     raise ConnectError(code)
 

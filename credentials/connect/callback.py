@@ -16,7 +16,6 @@ from common.db.clock import DbNow, db_now
 from common.errors import ServiceError
 from common.text import escape_name
 from credentials.connect import links
-from credentials.connect.audit import record_connect_event
 from credentials.connect.authorization_attempts import ClaimedAttempt, attempt_fail, draft_of
 from credentials.connect.errors import ConnectError
 from credentials.connect.flow_request import FlowRequest
@@ -26,6 +25,7 @@ from credentials.connect.pending_grants import grant_store
 from credentials.imports.validation import validate_item
 from credentials.revocation.schedule import schedule_revocation
 from egress import EgressError
+from events.services import EventTarget, record_event
 from oauth_apps.client_config import build_oauth_client
 from oauth_apps.models import OAuthApp
 from oauth_apps.protocol import (
@@ -156,8 +156,10 @@ def _hold(
             Attempt.objects.filter(id=attempt.id).update(
                 status=Attempt.Status.GRANTED, updated_at=DbNow()
             )
-            record_connect_event(
-                actor, attempt.account_id, "connect.granted", "authorization_attempt", attempt.id
+            record_event(
+                actor,
+                EventTarget("authorization_attempt", attempt.account_id, attempt.id),
+                "connect.granted",
             )
             code = ""
             if attempt.link is None:

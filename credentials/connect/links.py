@@ -14,7 +14,7 @@ from common.db.clock import DbNow, db_now
 from common.db.ids import uuid7
 from common.errors import ConflictError, InvalidInputError, NotFoundError
 from credentials.connect import settings
-from credentials.connect.audit import build_failure, record_connect_event
+from credentials.connect.audit import build_failure
 from credentials.connect.errors import ConnectError
 from credentials.connect.flow_request import FlowRequest, resolve_oauth_kind
 from credentials.connect.link_request import LinkRequest, validate_link_request
@@ -26,6 +26,7 @@ from credentials.imports.upsert import DifferentSecretError
 from credentials.imports.validation import ImportItem, validate_item
 from credentials.models import Credential
 from credentials.services.crud import credential_import
+from events.services import EventTarget, record_event
 from providers.properties import get_identity_values
 from vault.sealing import SecretUnavailableError
 
@@ -48,7 +49,7 @@ def link_create(
     )
     with transaction.atomic():
         link.save(force_insert=True)
-        _note(actor, link, "created")
+        record_event(actor, _get_target(link), "connect_link.created")
     return link.id, build_link_url(token)
 
 
@@ -67,12 +68,10 @@ def link_open(*, token: str, browser_id: str, actor: Actor) -> ConnectLink:
                 status=Status.OPENED, browser_digest=hash_token(browser_id), updated_at=DbNow()
             )
             if owned:
-                _note(actor, link, "opened")
+                record_event(actor, _get_target(link), "connect_link.opened")
         link = get_link_by_token(token=token)
     if link.browser_digest is not None and bytes(link.browser_digest) != hash_token(browser_id):
-        record_connect_event(
-            actor, link.account_id, "connect.refused", "connect_link", link.id, ["link_taken"]
-        )
+        record_event(actor, _get_target(link), "connect.refused", ["link_taken"])
         raise ConnectError("link_taken")
     return link
 
@@ -159,7 +158,7 @@ def link_store_grant(
     if not held:
         raise ConnectError("link_over")
     grant_store(attempt=None, link=link, kind=link.kind, body=body)
-    _note(actor, link, "pending")
+    record_event(actor, _get_target(link), "connect_link.pending")
     if settings.get_connect_settings(link.account_id, link.oauth_app).completes_itself:
         _complete_itself(link, actor)
 
@@ -171,9 +170,7 @@ def _complete_itself(link: ConnectLink, actor: Actor) -> None:
     except DifferentSecretError as problem:
         why = build_failure("other_secrets", problem.detail)
         ConnectLink.objects.filter(id=link.id).update(failure=why, updated_at=DbNow())
-        record_connect_event(
-            actor, link.account_id, "connect.refused", "connect_link", link.id, ["other_secrets"]
-        )
+        record_event(actor, _get_target(link), "connect.refused", ["other_secrets"])
 
 
 def has_grant_of_same_account(link: ConnectLink, body: Mapping[str, Any]) -> bool:
@@ -198,7 +195,7 @@ def link_cancel(*, link: ConnectLink, actor: Actor) -> None:
             updated_at=DbNow(),
         )
         if cancelled:
-            _note(actor, link, "cancelled")
+            record_event(actor, _get_target(link), "connect_link.cancelled")
 
 
 def link_withdraw(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> None:
@@ -219,7 +216,7 @@ def link_withdraw(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> None
         ConnectLink.objects.filter(id=link.id).update(status=Status.CANCELLED, updated_at=DbNow())
         if grant is not None:
             grant_discard(row=grant, code="link_cancelled", actor=actor)
-        _note(actor, link, "cancelled")
+        record_event(actor, _get_target(link), "connect_link.cancelled")
 
 
 def link_complete(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> None:
@@ -253,7 +250,7 @@ def link_complete(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> None
         ConnectLink.objects.filter(id=link.id).update(
             status=Status.COMPLETED, credential_id=outcome.id, failure=None, updated_at=DbNow()
         )
-        _note(actor, link, "completed")
+        record_event(actor, _get_target(link), "connect_link.completed")
 
 
 def link_expire(*, id: uuid.UUID, actor: Actor) -> bool:
@@ -263,7 +260,7 @@ def link_expire(*, id: uuid.UUID, actor: Actor) -> bool:
             id=id, status__in=ACTIVE_STATUSES, expires_at__lte=DbNow()
         ).update(status=Status.EXPIRED, updated_at=DbNow())
         if lapsed:
-            _note(actor, ConnectLink.objects.get(id=id), "expired")
+            record_event(actor, _get_target(ConnectLink.objects.get(id=id)), "connect_link.expired")
     return bool(lapsed)
 
 
@@ -294,5 +291,5 @@ def _locked(account_id: uuid.UUID, id: uuid.UUID) -> ConnectLink:
     return link
 
 
-def _note(actor: Actor, link: ConnectLink, verb: str) -> None:
-    record_connect_event(actor, link.account_id, f"connect_link.{verb}", "connect_link", link.id)
+def _get_target(link: ConnectLink) -> EventTarget:
+    return EventTarget("connect_link", link.account_id, link.id)

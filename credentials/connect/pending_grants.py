@@ -16,11 +16,12 @@ from common.actors import Actor
 from common.db.clock import DbNow, db_now
 from common.db.ids import uuid7
 from common.errors import BadRequestError, UnauthenticatedError
-from credentials.connect.audit import build_failure, record_connect_event
+from credentials.connect.audit import build_failure
 from credentials.connect.models import AuthorizationAttempt as Attempt
 from credentials.connect.models import ConnectLink, PendingGrant
 from credentials.connect.tokens import generate_token, hash_token, verify_code_challenge
 from credentials.revocation.schedule import schedule_revocation
+from events.services import EventTarget, record_event
 from oauth_apps.models import OAuthApp
 from providers.registry import get_registry
 from vault.sealing import Place, seal, unseal
@@ -95,12 +96,10 @@ def grant_exchange(*, token_request: TokenRequest, actor: Actor) -> tuple[dict[s
             if not taken:
                 _invalid_grant("The code is unknown, expired, or another app's.")
             held = unseal(Place.of(row, "sealed"), row.sealed)
-            record_connect_event(
+            record_event(
                 actor,
-                row.account_id,
+                EventTarget("authorization_attempt", row.account_id, row.attempt_id or row.id),
                 "connect.exchanged",
-                "authorization_attempt",
-                row.attempt_id or row.id,
             )
     if replayed:
         _invalid_grant("The code was used before. The grant is revoked.")
@@ -126,7 +125,7 @@ def grant_expire(*, id: uuid.UUID, actor: Actor) -> bool:
             row.delete()
             return True
         code = "not_completed" if row.link_id else "not_exchanged"
-        _give_back(row, code, "connect.lapsed", actor)
+        _give_back(row, code, "connect.expired", actor)
     return True
 
 
@@ -142,7 +141,7 @@ def grant_reschedule(*, id: uuid.UUID) -> None:
 
 def grant_discard(*, row: PendingGrant, code: str, actor: Actor) -> None:
     """Within the caller's transaction: give back a grant that the company does not want."""
-    _give_back(row, code, "connect.dropped", actor)
+    _give_back(row, code, "connect.discarded", actor)
 
 
 def _give_back(row: PendingGrant, code: str, verb: str, actor: Actor) -> None:
@@ -165,9 +164,11 @@ def _give_back(row: PendingGrant, code: str, verb: str, actor: Actor) -> None:
     if row.link_id:
         _end_link(ConnectLink.objects.filter(id=row.link_id), why)
     target = (
-        ("connect_link", row.link_id) if row.link_id else ("authorization_attempt", row.attempt_id)
+        EventTarget("connect_link", row.account_id, row.link_id)
+        if row.link_id
+        else EventTarget("authorization_attempt", row.account_id, row.attempt_id or row.id)
     )
-    record_connect_event(actor, row.account_id, verb, target[0], target[1] or row.id, [code])
+    record_event(actor, target, verb, [code])
     row.delete()
 
 

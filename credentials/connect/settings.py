@@ -10,10 +10,10 @@ from django.db import transaction
 from common.actors import Actor
 from common.db.clock import DbNow
 from common.errors import InvalidInputError
-from credentials.connect.audit import record_connect_event
 from credentials.connect.flow_request import get_provider
 from credentials.connect.links_and_callbacks import build_callback_url
 from credentials.connect.models import ConnectSettings
+from events.services import EventTarget, record_event
 from oauth_apps.models import OAuthApp
 from oauth_apps.validation import check_redirect_uris
 
@@ -69,7 +69,7 @@ def settings_update(
             row.save()
             target, id = ("oauth_app", app.id) if app else ("account", account_id)
             changed = [f"connect.{name}" for name in differing]
-            record_connect_event(actor, account_id, f"{target}.updated", target, id, changed)
+            record_event(actor, EventTarget(target, account_id, id), f"{target}.updated", changed)
     return row
 
 

@@ -24,9 +24,11 @@ from credentials.health.queries import LockedCredential, lock_with_probe_state, 
 from credentials.health.registration import insert_probe_states
 from credentials.health.state_machine import Finding
 from credentials.models import Credential
+from events.services import EventTarget, NewEvent
 from oauth_apps.models import OAuthApp
 from providers.kinds import Kind
 from providers.registry import get_registry
+from webhooks.changes import record_changes
 
 HEALTH_ACTOR: Final = Actor(name="health")
 """Who acts where one account's evidence says something of another's credential."""
@@ -52,19 +54,18 @@ def record_evidence(
             return False
         effect = evaluate_evidence(found, evidence)
         update_row(Credential, credential_id, effect.columns)
-        target = history.HealthTarget("credential", account_id, credential_id)
-        history.publish_events(target, actor, effect.events)
+        record_changes(actor, account_id, "credential", effect.events)
         if effect.finding == "outage":
             _share(found.row, evidence, found.now)
         return bool(effect.events)
 
 
 class HealthEffect(NamedTuple):
-    """What evidence made of a credential: `columns` are to be written, `happenings` to be told of."""
+    """What evidence made of a credential: `columns` are to be written, `events` to record."""
 
     finding: Finding
     columns: dict[str, Any]
-    events: list[history.HealthEvent]
+    events: list[NewEvent]
 
 
 def evaluate_evidence(found: LockedCredential, evidence: Evidence) -> HealthEffect:
@@ -101,9 +102,9 @@ def record_app_evidence(
             columns["updated_at"] = DbNow()
         OAuthApp.objects.filter(id=app_id).update(**columns)
         if changed:
-            target = history.HealthTarget("oauth_app", account_id, app_id)
-            happening = history.record_change(target, app.health["status"], health, evidence)
-            history.publish_events(target, actor, [happening])
+            target = EventTarget("oauth_app", account_id, app_id)
+            event = history.record_status_change(target, app.health["status"], health, evidence)
+            record_changes(actor, account_id, "oauth_app", [event])
         return changed
 
 
@@ -228,13 +229,13 @@ def _effect(
     health = state_machine.apply_finding(row.health, finding, notes, now)
     if health["status"] == before:
         return HealthEffect(finding, {"health": health}, [])
-    target = history.HealthTarget("credential", row.account_id, row.id)
-    happening = history.record_change(target, before, health, evidence)
+    target = EventTarget("credential", row.account_id, row.id)
+    event = history.record_status_change(target, before, health, evidence)
     if health["status"] == "error":
         health["notes"] = state_machine.merge_notes(
             notification_queue.enqueue_owner_mail(row, evidence), health["notes"]
         )
-    return HealthEffect(finding, {"health": health, "updated_at": now}, [happening])
+    return HealthEffect(finding, {"health": health, "updated_at": now}, [event])
 
 
 def _share(row: Credential, evidence: Evidence, now: dt.datetime) -> None:
@@ -252,8 +253,7 @@ def _share(row: Credential, evidence: Evidence, now: dt.datetime) -> None:
             other, "outage", evidence, [outage_detection.build_outage_note(row.provider)], now
         )
         update_row(Credential, other.id, effect.columns)
-        target = history.HealthTarget("credential", other.account_id, other.id)
-        history.publish_events(target, HEALTH_ACTOR, effect.events)
+        record_changes(HEALTH_ACTOR, other.account_id, "credential", effect.events)
 
 
 _APP_FINDINGS: Final[dict[str, Finding]] = {

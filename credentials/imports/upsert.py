@@ -31,11 +31,11 @@ from credentials.imports.merge import (
 from credentials.imports.validation import ImportItem
 from credentials.models import Credential, CredentialAlias
 from credentials.refresh import on_import as refresh
-from events.services import record_events
+from events.services import NewEvent
 from oauth_apps.models import OAuthApp
 from providers.registry import get_registry
 from providers.services import find_custom_provider_slugs
-from webhooks.services import enqueue_webhooks
+from webhooks.changes import record_changes
 
 CHUNK_SIZE: Final = 1000
 MAX_ATTEMPTS: Final = 5
@@ -267,13 +267,12 @@ def _written(writes: Sequence[PlannedWrite], account_id: uuid.UUID, actor: Actor
     ids = {id if isinstance(id, uuid.UUID) else uuid.UUID(id) for (id,) in returned}
     if renewed := [w.row.id for w in writes if w.replaces_secrets and w.row.id in ids]:
         health.reset_probe_states(account_id=account_id, ids=renewed)
-    happenings = [
-        ("credential.created" if w.created else "credential.updated", w.row.id, w.changed)
+    events = [
+        NewEvent("credential.created" if w.created else "credential.updated", w.row.id, w.changed)
         for w in writes
         if w.row.id in ids
     ]
-    record_events(actor=actor, account_id=account_id, target_type="credential", events=happenings)
-    enqueue_webhooks(account_id=account_id, events=[(verb, id) for verb, id, _ in happenings])
+    record_changes(actor, account_id, "credential", events)
     return ids
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from common.actors import Principal
 from credentials.proxy import metrics
-from events.services import record_event
+from events.services import EventTarget, record_event
 
 # Words and versions stay; whatever may be an id, a name or an address of somebody does not.
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z_.-]{0,39}|v[0-9]{1,4}(?:\.[0-9]{1,4}){0,2}", re.ASCII)
@@ -43,11 +43,9 @@ def record_use(
     """
     seconds = time.monotonic() - started_at
     record_event(
-        actor=principal.actor,
-        account_id=principal.account_id,
-        verb="credential.used",
-        target_type="credential",
-        target_id=credential_id,
+        principal.actor,
+        EventTarget("credential", principal.account_id, credential_id),
+        "credential.used",
         detail={
             "method": method[:16],
             "path": build_route_pattern(path),
@@ -65,11 +63,9 @@ def record_echo(
 ) -> None:
     """That a provider sent a secret back: who called might have seen it."""
     record_event(
-        actor=principal.actor,
-        account_id=principal.account_id,
-        verb="credential.echoed",
-        target_type="credential",
-        target_id=credential_id,
+        principal.actor,
+        EventTarget("credential", principal.account_id, credential_id),
+        "credential.secret_echoed",
         detail={"path": build_route_pattern(path)},
     )
     metrics.ECHOED_SECRETS.labels(metrics.provider_label(provider)).inc()

@@ -15,7 +15,7 @@ from credentials.models import Credential
 from credentials.proxy.models import CredentialPolicy
 from credentials.proxy.path_rules import is_path_allowed
 from credentials.proxy.queries import Policy
-from events.services import record_event
+from events.services import EventTarget, record_event
 
 MAX_PATHS: Final = 100
 MAX_RATE: Final = 1_000_000
@@ -83,14 +83,8 @@ def policy_set(
         changed = sorted(name for name in NO_POLICY if held[name] != wanted[name])
         if changed:
             _write(id, wanted)
-            record_event(
-                actor=actor,
-                account_id=account_id,
-                verb="credential.policy_updated",
-                target_type="credential",
-                target_id=id,
-                changed=changed,
-            )
+            target = EventTarget("credential", account_id, id)
+            record_event(actor, target, "credential.policy_updated", changed)
     return wanted
 
 

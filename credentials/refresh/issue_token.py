@@ -10,7 +10,7 @@ from common.actors import Actor
 from credentials.core.usage import mark_used
 from credentials.refresh.services import get_fresh_token
 from credentials.refresh.types import AccessToken
-from events.services import record_event
+from events.services import EventTarget, record_event
 
 
 def token_issue(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> AccessToken:
@@ -21,11 +21,5 @@ def token_issue(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> Access
     fresh = get_fresh_token(account_id=account_id, id=id, actor=actor)
     with transaction.atomic():
         mark_used(id=id)
-        record_event(
-            actor=actor,
-            account_id=account_id,
-            verb="credential.token_issued",
-            target_type="credential",
-            target_id=id,
-        )
+        record_event(actor, EventTarget("credential", account_id, id), "credential.token_issued")
     return fresh

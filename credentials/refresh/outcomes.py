@@ -14,7 +14,6 @@ from django.db.models import F
 
 from common.db.clock import DbNow
 from credentials.core.grant_state import ENDED_GRANT, NO_LEASE, PAUSED
-from credentials.health.history import HealthTarget, publish_events
 from credentials.health.queries import lock_with_probe_state, update_row
 from credentials.health.services import evaluate_evidence
 from credentials.models import AppPause, Credential
@@ -24,8 +23,9 @@ from credentials.refresh.health_events import REFRESH_ACCEPTED, record_app_healt
 from credentials.refresh.lease import filter_claimed, release_lease
 from credentials.refresh.token_update import TokenUpdate, build_refresh_columns, is_stored
 from credentials.refresh.types import RefreshClaim
-from events.services import record_event
+from events.services import EventTarget, NewEvent, record_event
 from oauth_apps.protocol import OAuth2Error
+from webhooks.changes import record_changes
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +61,8 @@ def store_rejection(claim: RefreshClaim, error: OAuth2Error) -> bool:
     def write() -> bool:
         if not _leave(claim, **values):
             return False
-        _record(claim, "credential.needs_reauth")
+        target = EventTarget("credential", claim.row.account_id, claim.row.id)
+        record_event(claim.actor, target, "credential.needs_reauth")
         record_health(claim, "rejected", note=_REASONS.get(code, error.detail), code=code)
         return True
 
@@ -160,12 +161,13 @@ def store_token_update(claim: RefreshClaim, renewal: TokenUpdate, *, bare: bool 
         setattr(row, name, value)
     if bare:
         update_row(Credential, row.id, values)
-        _record(claim, "credential.refreshed")
+        target = EventTarget("credential", row.account_id, row.id)
+        record_event(claim.actor, target, "credential.refreshed")
         return True
     effect = evaluate_evidence(found, REFRESH_ACCEPTED)
     update_row(Credential, row.id, {**values, **effect.columns})
-    target = HealthTarget("credential", row.account_id, row.id)
-    publish_events(target, claim.actor, [("credential.refreshed", ()), *effect.events])
+    events = [NewEvent("credential.refreshed", row.id), *effect.events]
+    record_changes(claim.actor, row.account_id, "credential", events)
     _lift_pause(claim)
     return True
 
@@ -207,17 +209,6 @@ def _refusal_code(claim: RefreshClaim, error: OAuth2Error) -> str:
 
 def _changed_nothing(error: OAuth2Error) -> bool:
     return not error.sent or error.code in {"rate_limited", "invalid_request"}
-
-
-def _record(claim: RefreshClaim, verb: str) -> None:
-    record_event(
-        actor=claim.actor,
-        account_id=claim.row.account_id,
-        verb=verb,
-        target_type="credential",
-        target_id=claim.row.id,
-        changed=[],
-    )
 
 
 _REASONS: Final = {

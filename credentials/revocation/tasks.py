@@ -19,7 +19,7 @@ from common.db.clock import DbNow, db_now
 from common.leases import Lease, claim_rows
 from credentials.models import Revocation
 from credentials.revocation.policy import TOKEN_FIELDS
-from events.services import record_event
+from events.services import EventTarget, record_event
 from oauth_apps import protocol
 from oauth_apps.client_config import build_oauth_client
 from oauth_apps.protocol import AppError, OAuth2Error, OAuthClient, UserError
@@ -166,10 +166,5 @@ def _end(row: Revocation, claim: Lease[Revocation], failure: str | None) -> None
         )
         if not ended or failure == "":
             return
-        record_event(
-            actor=ACTOR,
-            account_id=row.account_id,
-            verb="credential.revoked" if failure is None else "credential.not_revoked",
-            target_type="credential",
-            target_id=row.credential_id,
-        )
+        verb = "credential.revoked" if failure is None else "credential.revocation_failed"
+        record_event(ACTOR, EventTarget("credential", row.account_id, row.credential_id), verb)

@@ -21,13 +21,13 @@ from credentials.imports.validation import build_identity_parts
 from credentials.models import Credential, CredentialAlias
 from credentials.refresh.errors import RefreshInProgressError
 from credentials.services.preconditions import require_free_identity, require_kind
-from events.services import record_event
+from events.services import EventTarget
 from oauth_apps.models import OAuthApp
 from providers.kinds import Kind
 from providers.properties import get_identity_values
 from vault.sealing import Place, unseal
 from vault.services import compute_identity
-from webhooks.services import enqueue_webhook
+from webhooks.changes import record_change
 
 _IN_USE: Final = "The other app already has a credential for this upstream account."
 
@@ -71,15 +71,8 @@ def _change_app(row: Credential, app_id: uuid.UUID, actor: Actor) -> bool:
     Credential.objects.filter(id=row.id).update(
         oauth_app_id=app_id, identity=identity, revision=F("revision") + 1, updated_at=DbNow()
     )
-    record_event(
-        actor=actor,
-        account_id=row.account_id,
-        verb="credential.updated",
-        target_type="credential",
-        target_id=row.id,
-        changed=["oauth_app_id"],
-    )
-    enqueue_webhook(account_id=row.account_id, type="credential.updated", target_id=row.id)
+    target = EventTarget("credential", row.account_id, row.id)
+    record_change(actor, target, "credential.updated", ["oauth_app_id"])
     return True
 
 

@@ -20,9 +20,9 @@ from credentials.imports.upsert import ImportOutcome, store_items
 from credentials.imports.validation import validate_item
 from credentials.models import Credential, Revocation
 from credentials.revocation.policy import can_revoke
-from events.services import record_event
+from events.services import EventTarget
 from vault.sealing import Place, SecretUnavailableError, seal, unseal
-from webhooks.services import enqueue_webhook
+from webhooks.changes import record_change
 
 
 class CredentialChanges(TypedDict, total=False):
@@ -82,15 +82,8 @@ def credential_update(
         Credential.objects.filter(id=id).update(
             **columns, revision=F("revision") + 1, updated_at=DbNow()
         )
-        record_event(
-            actor=actor,
-            account_id=account_id,
-            verb="credential.updated",
-            target_type="credential",
-            target_id=id,
-            changed=list(columns),
-        )
-        enqueue_webhook(account_id=account_id, type="credential.updated", target_id=id)
+        target = EventTarget("credential", account_id, id)
+        record_change(actor, target, "credential.updated", list(columns))
 
 
 def credential_delete(
@@ -105,14 +98,8 @@ def credential_delete(
         row = lock_credential(account_id, id, if_match)
         _create_revocation(row)
         row.delete()
-        record_event(
-            actor=actor,
-            account_id=account_id,
-            verb="credential.deleted",
-            target_type="credential",
-            target_id=id,
-        )
-        enqueue_webhook(account_id=account_id, type="credential.deleted", target_id=id)
+        target = EventTarget("credential", account_id, id)
+        record_change(actor, target, "credential.deleted")
 
 
 def _create_revocation(row: Credential) -> None:

@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TypedDict, Unpack
 
 from django.db import transaction
 
 from common.actors import Actor
 from egress.allowlist import allowed_targets
-from events.services import record_event
+from events.services import EventTarget, record_event
 from providers import services
 from providers.models import CustomProvider
 
@@ -46,7 +46,9 @@ def custom_provider_create(
         row = services.custom_provider_create(
             account_id=account_id, name=name, base_url=base_url, opened=allowed_targets(), **options
         )
-        _record(row, actor, "custom_provider.created", ["base_url", "name", *options])
+        fields = sorted(["base_url", "name", *options])
+        target = EventTarget("custom_provider", row.account_id, row.id)
+        record_event(actor, target, "custom_provider.created", fields)
     return row
 
 
@@ -65,16 +67,6 @@ def custom_provider_update(
         )
         changed = [field for field in changes if getattr(before, field) != getattr(row, field)]
         if changed:
-            _record(row, actor, "custom_provider.updated", changed)
+            target = EventTarget("custom_provider", row.account_id, row.id)
+            record_event(actor, target, "custom_provider.updated", sorted(changed))
     return row
-
-
-def _record(row: CustomProvider, actor: Actor, verb: str, changed: Iterable[str]) -> None:
-    record_event(
-        actor=actor,
-        account_id=row.account_id,
-        verb=verb,
-        target_type="custom_provider",
-        target_id=row.id,
-        changed=sorted(changed),
-    )

@@ -12,7 +12,7 @@ from django.db.models.functions import Cast
 from common.actors import Actor
 from common.db import dialect
 from credentials.models import Credential
-from events.services import record_event
+from events.services import EventTarget, record_event
 from vault.services import compute_fingerprint
 
 MAX_MATCHES: Final = 100
@@ -42,11 +42,6 @@ def credential_find_by_secret(
         rows = rows.alias(text=Cast("fingerprints", TextField()))
         rows = rows.filter(text__contains=f'"{fingerprint}"')
     with transaction.atomic():
-        record_event(
-            actor=actor,
-            account_id=account_id,
-            verb="account.secret_searched",
-            target_type="account",
-            target_id=account_id,
-        )
+        target = EventTarget("account", account_id, account_id)
+        record_event(actor, target, "account.secret_searched")
         return list(rows.order_by("-id").values_list("id", flat=True)[:MAX_MATCHES])

@@ -11,14 +11,14 @@ from common.actors import Actor
 from common.errors import ConflictError, NotFoundError
 from credentials.core.grant_state import ENDED_GRANT, NEEDS_REAUTH, is_leased
 from credentials.health.evidence import Evidence
-from credentials.health.history import HealthTarget, publish_events
 from credentials.health.queries import lock_with_probe_state, update_row
 from credentials.health.services import evaluate_evidence
 from credentials.models import Credential
 from credentials.refresh.errors import RefreshInProgressError
-from events.services import record_event
+from events.services import EventTarget, record_event
 from providers.registry import get_registry
-from webhooks.services import enqueue_webhook
+from webhooks.changes import record_changes
+from webhooks.outbox import enqueue
 
 MARKED_BY_STAFF: Final = "marked"
 _EVIDENCE: Final = Evidence(
@@ -56,15 +56,10 @@ def credential_mark_for_reconnection(*, account_id: uuid.UUID, id: uuid.UUID, ac
         effect = evaluate_evidence(locked, _EVIDENCE)
         columns = {**ENDED_GRANT, "refresh_error": MARKED_BY_STAFF, **effect.columns}
         update_row(Credential, id, columns)
-        record_event(
-            actor=actor,
-            account_id=account_id,
-            verb="credential.needs_reauth",
-            target_type="credential",
-            target_id=id,
-        )
-        publish_events(HealthTarget("credential", account_id, id), actor, effect.events)
+        target = EventTarget("credential", account_id, id)
+        record_event(actor, target, "credential.needs_reauth")
+        record_changes(actor, account_id, "credential", effect.events)
         if not effect.events:
             # Its health was `error` before, so there is no event that says that the state changed.
-            enqueue_webhook(account_id=account_id, type="credential.updated", target_id=id)
+            enqueue(account_id, [("credential.updated", id)])
     return True

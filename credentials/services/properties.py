@@ -19,10 +19,10 @@ from credentials.core.locks import lock_credential
 from credentials.models import Credential
 from credentials.refresh.on_import import compute_first_refresh_at
 from credentials.services.preconditions import require_kind
-from events.services import record_event
+from events.services import EventTarget
 from providers.kinds import Kind
 from providers.properties import validate_properties
-from webhooks.services import enqueue_webhook
+from webhooks.changes import record_change
 
 
 def credential_update_properties(
@@ -62,15 +62,10 @@ def credential_update_properties(
         Credential.objects.filter(id=id).update(
             **columns, revision=F("revision") + 1, updated_at=DbNow()
         )
-        record_event(
-            actor=actor,
-            account_id=account_id,
-            verb="credential.updated",
-            target_type="credential",
-            target_id=id,
-            changed=[f"properties.{name}" for name in changed],
+        target = EventTarget("credential", account_id, id)
+        record_change(
+            actor, target, "credential.updated", [f"properties.{name}" for name in changed]
         )
-        enqueue_webhook(account_id=account_id, type="credential.updated", target_id=id)
 
 
 def find_identity_properties(kind: Kind, row: Credential) -> set[str]:

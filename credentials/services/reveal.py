@@ -14,7 +14,7 @@ from common.db.clock import db_now
 from common.errors import ConflictError, NotFoundError, TooManyRequestsError
 from credentials.core.usage import mark_used
 from credentials.models import Credential, Reveal
-from events.services import record_event
+from events.services import EventTarget, record_event
 from vault.sealing import Place, unseal
 
 MAX_REVEALS_PER_HOUR: Final = 10
@@ -57,14 +57,9 @@ def credential_reveal(
         Reveal.objects.create(
             account_id=account_id, credential_id=id, actor=actor.name, reason=reason
         )
+        target = EventTarget("credential", account_id, id)
         record_event(
-            actor=actor,
-            account_id=account_id,
-            verb="credential.revealed",
-            target_type="credential",
-            target_id=id,
-            changed=sorted(secrets),
-            detail={"reason": reason},
+            actor, target, "credential.revealed", sorted(secrets), detail={"reason": reason}
         )
         mark_used(id=id)
     return {**row.properties, **secrets}

@@ -29,12 +29,12 @@ from credentials.imports.validation import build_identity_parts
 from credentials.models import Credential, CredentialAlias
 from credentials.refresh.on_import import compute_first_refresh_at
 from credentials.services.preconditions import require_free_identity, require_kind
-from events.services import record_event
+from events.services import EventTarget
 from providers.kinds import Kind
 from providers.properties import validate_properties
 from vault.sealing import Place, seal, unseal
 from vault.services import compute_fingerprint, compute_identity
-from webhooks.services import enqueue_webhook
+from webhooks.changes import record_change
 
 _IN_USE: Final = "Another credential of this account already has this identity."
 
@@ -109,15 +109,14 @@ def _rotate(row: Credential, kind: Kind, properties: Any, actor: Actor) -> None:
     Credential.objects.filter(id=row.id).update(**columns)
     if new_secrets:
         reset_probe_states(account_id=row.account_id, ids=[row.id])
-    record_event(
-        actor=actor,
-        account_id=row.account_id,
-        verb="credential.rotated",
-        target_type="credential",
-        target_id=row.id,
-        changed=[f"properties.{name}" for name in changed],
+    target = EventTarget("credential", row.account_id, row.id)
+    record_change(
+        actor,
+        target,
+        "credential.rotated",
+        [f"properties.{name}" for name in changed],
+        webhook="credential.updated",
     )
-    enqueue_webhook(account_id=row.account_id, type="credential.updated", target_id=row.id)
 
 
 def _validate(

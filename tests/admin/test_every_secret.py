@@ -38,7 +38,8 @@ from tests.project.bodies import make_valid_bodies
 from tests.project.canaries import CANARIES, find_leaks
 from tools.staging.pages import pages
 from tools.staging.rows import one_of_each
-from webhooks.services import endpoint_create, enqueue_webhook, secret_rotate
+from webhooks.outbox import enqueue
+from webhooks.services import endpoint_create, secret_rotate
 
 CODE = "cnryCode41vbNmQw"
 KNOWN = {
@@ -97,7 +98,7 @@ def _handed_out(account: Account, user: User) -> Iterator[tuple[str, str]]:
     id, secret = endpoint_create(**which, **make_endpoint_body())
     yield "webhook secret", secret.removeprefix("whsec_")
     yield "newer webhook secret", secret_rotate(**which, id=id).removeprefix("whsec_")
-    enqueue_webhook(account_id=account.pk, type="oauth_app.created", target_id=account.pk)
+    enqueue(account.pk, [("oauth_app.created", account.pk)])
 
 
 def _of_every_row(user: User) -> Iterator[str]:

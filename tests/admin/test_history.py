@@ -15,7 +15,7 @@ from common.actors import Actor
 from credentials.models import Credential
 from credentials.services.custom_providers import custom_provider_create
 from credentials.services.reveal import credential_reveal
-from events.services import record_event
+from events.services import EventTarget, record_event
 from tests.admin.pages import address, text
 from tests.factories import (
     TESTER,
@@ -59,10 +59,8 @@ def test_it_shows_what_others_did(
 
 
 def _used(row: Credential, actor: Actor = TESTER, **detail: str | int) -> None:
-    record_event(
-        actor=actor, account_id=row.account_id, verb="credential.used",
-        target_type="credential", target_id=row.pk, detail=detail or None,
-    )  # fmt: skip
+    target = EventTarget("credential", row.account_id, row.pk)
+    record_event(actor, target, "credential.used", detail=detail or None)
 
 
 @pytest.mark.parametrize("page", ["history", "change"])

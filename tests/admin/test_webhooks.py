@@ -10,7 +10,7 @@ from events.models import Event
 from tests.admin.pages import address, errors, form_values, text
 from tests.factories import make_endpoint
 from webhooks.models import WebhookDelivery, WebhookEndpoint, WebhookSecret
-from webhooks.services import enqueue_webhook
+from webhooks.outbox import enqueue
 
 ADD = address(WebhookEndpoint, "add")
 LIST = address(WebhookEndpoint, "changelist")
@@ -25,7 +25,7 @@ def endpoint(account: Account) -> WebhookEndpoint:
 
 @pytest.fixture
 def delivery(endpoint: WebhookEndpoint) -> WebhookDelivery:
-    enqueue_webhook(account_id=endpoint.account_id, type="oauth_app.created", target_id=endpoint.id)
+    enqueue(endpoint.account_id, [("oauth_app.created", endpoint.id)])
     return WebhookDelivery.objects.get()
 
 
@@ -112,7 +112,7 @@ def test_no_more_are_replayed_than_a_page_shows(
     browser: Client, delivery: WebhookDelivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("webhooks.admin.MAX_BULK_REPLAY", 1)
-    enqueue_webhook(account_id=delivery.account_id, type="oauth_app.created", target_id=delivery.id)
+    enqueue(delivery.account_id, [("oauth_app.created", delivery.id)])
     chosen = {"action": "replay", "_selected_action": [delivery.pk], "select_across": "1"}
     response = browser.post(DELIVERIES, chosen, follow=True)
     assert "Select at most 1 at once; nothing was done." in text(response)

@@ -6,7 +6,9 @@ import pytest
 from django.db import transaction
 
 from events.models import Event
-from tests.factories import make_account, make_credential, make_stripe_body
+from events.services import EventTarget, record_event
+from events.verbs import FORMER_VERBS
+from tests.factories import TESTER, make_account, make_credential, make_stripe_body
 
 
 def test_shows_who_did_what(api):
@@ -28,6 +30,18 @@ def test_filters_by_verb_and_actor(api, account):
     make_credential(account)
     assert len(api.get("/v1/events?verb=credential.created&actor=tester").json()["data"]) == 1
     assert api.get("/v1/events?verb=credential.deleted").json()["data"] == []
+
+
+@pytest.mark.parametrize(("verb", "former"), FORMER_VERBS.items())
+def test_filter_by_a_renamed_verb_finds_stored_events_with_the_former_word(
+    api, account, verb, former
+):
+    target = EventTarget("account", account.id, account.id)
+    for stored in (former, verb):
+        record_event(TESTER, target, stored)
+    events = api.get(f"/v1/events?verb={verb}").json()["data"]
+    assert [event["verb"] for event in events] == [verb, former]
+    assert len(api.get(f"/v1/events?verb={former}").json()["data"]) == 1
 
 
 def test_filters_by_time(api, account):

@@ -15,18 +15,14 @@ from django.db import connection
 from common.db.ids import uuid7
 from events.hash_chain import write_next_checkpoint
 from events.models import Event, EventSeal
-from events.services import record_event, record_events
+from events.services import EventTarget, NewEvent, record_event, record_events
 from events.verification import verify_events
 from tests.factories import TESTER, make_account
 
 
 def happen(account, count: int = 1) -> None:
-    record_events(
-        actor=TESTER,
-        account_id=account.id,
-        target_type="credential",
-        events=[("credential.updated", uuid.uuid4(), ["name"]) for _ in range(count)],
-    )
+    events = [NewEvent("credential.updated", uuid.uuid4(), ["name"]) for _ in range(count)]
+    record_events(TESTER, account.id, "credential", events)
 
 
 def seal_all(limit: int = 5) -> int:
@@ -64,19 +60,15 @@ def test_everything_is_sealed_in_batches(sealed):
 
 
 def test_a_typed_reason_is_sealed_as_the_database_has_it(account):
-    record_event(
-        actor=TESTER, account_id=account.id, verb="v", target_type="t", target_id=uuid.uuid4(),
-        detail={"reason": "<b>Für “Zoë”</b> \\ \" 🔑", "at": 7},
-    )  # fmt: skip
+    target = EventTarget("t", account.id, uuid.uuid4())
+    record_event(TESTER, target, "v", detail={"reason": '<b>Für “Zoë”</b> \\ " 🔑', "at": 7})
     seal_all()
     assert (verify_events().errors, verify_events().uncovered_events) == ([], 0)
 
 
 def test_positions_are_in_the_order_of_writing(account):
     happen(account, 3)
-    record_event(
-        actor=TESTER, account_id=account.id, verb="v", target_type="t", target_id=uuid.uuid4()
-    )
+    record_event(TESTER, EventTarget("t", account.id, uuid.uuid4()), "v")
     positions = list(Event.objects.order_by("id").values_list("position", flat=True))
     assert positions == sorted(position for position in positions if position is not None)
 

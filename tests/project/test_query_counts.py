@@ -18,7 +18,7 @@ from tests.factories import (
     make_stripe_body,
 )
 from tests.project.world import World
-from webhooks.services import enqueue_webhook
+from webhooks.outbox import enqueue
 
 BEARER = 1
 """Finding the token; noting its use comes at most once a minute, and is made before counting."""
@@ -62,9 +62,7 @@ def fill(world: World, count: int) -> None:
         make_app(world.account, "stripe")
         make_endpoint(world.account)
         make_link(world.account)
-        enqueue_webhook(
-            account_id=world.account.id, type="oauth_app.updated", target_id=world.app.id
-        )
+        enqueue(world.account.id, [("oauth_app.updated", world.app.id)])
     world.create_rows()
 
 

@@ -28,7 +28,7 @@ from tests.factories import (
 )
 from vault.services import get_index_key
 from webhooks.models import WebhookDelivery, WebhookEndpoint, WebhookSecret
-from webhooks.services import enqueue_webhook
+from webhooks.outbox import enqueue
 
 _RUN = re.compile(r"<<(.+?)\*(\d+)>>")
 _NAME = re.compile(r"\$([A-Z]+)")
@@ -144,9 +144,7 @@ class World:
 def make_delivery(endpoint: WebhookEndpoint) -> WebhookDelivery:
     """The endpoint's first delivery, made where there is none."""
     if not endpoint.deliveries.exists():
-        enqueue_webhook(
-            account_id=endpoint.account_id, type="oauth_app.updated", target_id=endpoint.id
-        )
+        enqueue(endpoint.account_id, [("oauth_app.updated", endpoint.id)])
     return endpoint.deliveries.earliest("id")
 
 

@@ -1,4 +1,4 @@
-"""What the other rooms' services tell of: one delivery for each transition, in its transaction."""
+"""Services of other packages enqueue one delivery per change, in the transaction of the change."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from credentials.services.crud import credential_delete, credential_update
 from oauth_apps.services import oauth_app_delete, oauth_app_update
 from tests.factories import TESTER, make_app, make_credential
 from webhooks.models import WebhookDelivery
-from webhooks.outbox import CHUNK
-from webhooks.services import enqueue_webhooks
+from webhooks.outbox import CHUNK, enqueue
 
 
 @pytest.fixture
@@ -47,7 +46,7 @@ def test_a_credentials_change_and_end(account):
 def test_many_are_told_in_few_statements(account, django_assert_num_queries):
     import uuid
 
-    happenings = [("credential.created", uuid.uuid4()) for _ in range(CHUNK + 1)]
+    events = [("credential.created", uuid.uuid4()) for _ in range(CHUNK + 1)]
     with django_assert_num_queries(3):
-        enqueue_webhooks(account_id=account.id, events=happenings)
+        enqueue(account.id, events)
     assert WebhookDelivery.objects.count() == CHUNK + 1

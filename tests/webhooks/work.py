@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 
 from accounts.models import Account
+from webhooks import outbox
 from webhooks.delivery import deliver_due
 from webhooks.models import WebhookDelivery
-from webhooks.services import enqueue_webhook
 
 
 def enqueue(
@@ -15,7 +15,7 @@ def enqueue(
 ) -> uuid.UUID:
     """Tell of one transition of `target`, or of an object of its own; its id."""
     target = target or uuid.uuid4()
-    enqueue_webhook(account_id=account.id, type=type, target_id=target)
+    outbox.enqueue(account.id, [(type, target)])
     return target
 
 

@@ -52,7 +52,7 @@ def test_a_code_that_nobody_exchanged_is_given_back(browser, app, alpha, setting
     assert revocation.sealed is not None
     held = unseal(Place.of(revocation, "sealed"), revocation.sealed)
     assert held["refresh_token"].startswith("refresh-ann")
-    assert list_event_verbs()[-1] == "connect.lapsed"
+    assert list_event_verbs()[-1] == "connect.expired"
     assert exchange_code_at_api(app, code).json()["error"] == "invalid_grant"
     assert sweep() == 0
 

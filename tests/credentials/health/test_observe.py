@@ -51,18 +51,11 @@ def test_the_revision_stays(key):
 
 
 def test_a_webhook_is_told(key, monkeypatch):
-    told = []
-    monkeypatch.setattr(
-        "credentials.health.history.enqueue_webhooks", lambda **what: told.append(what)
-    )
+    calls = []
+    monkeypatch.setattr("webhooks.changes.enqueue", lambda *args: calls.append(args))
     see(key, "probe", "ok")
     see(key, "probe", "ok")
-    assert told == [
-        {
-            "account_id": key.account_id,
-            "events": [("credential.health_changed", key.id)],
-        }
-    ]
+    assert calls == [(key.account_id, [("credential.health_changed", key.id)])]
 
 
 def test_nothing_happens_to_what_is_gone(key):

@@ -153,13 +153,13 @@ def test_an_address_with_dots_is_not_made_ours(answered, raw, dots):
 def test_a_secret_in_an_address_is_masked(answered):
     answer = answered(f"Location: /x?key={KEY}", f'Link: </y?{KEY}>; rel="next"')
     assert KEY not in str(answer.headers)
-    assert Event.objects.filter(verb="credential.echoed").count() == 1
+    assert Event.objects.filter(verb="credential.secret_echoed").count() == 1
 
 
 def test_a_body_that_is_not_compressed_as_it_says_is_no_echo(answered):
     answer = answered("Content-Encoding: gzip", body=b"plain text", target=TARGET)
     assert answer.error is not None
-    assert not Event.objects.filter(verb="credential.echoed").exists()
+    assert not Event.objects.filter(verb="credential.secret_echoed").exists()
 
 
 @pytest.mark.parametrize("lines", [[], ["Content-Encoding: gzip"]], ids=["plain", "gzip"])

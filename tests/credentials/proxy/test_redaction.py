@@ -103,16 +103,16 @@ def test_an_echo_is_masked_and_recorded(caller, path, row, form):
     said = answer.body + json.dumps(answer.headers).encode()
     assert KEY.encode() not in said
     assert answer.body.count(b"*") > 20 or form == "header"
-    event = Event.objects.get(verb="credential.echoed")
+    event = Event.objects.get(verb="credential.secret_echoed")
     assert (event.target_id, event.detail) == (row.id, {"path": "/secret"})
 
 
 def test_an_echo_in_a_compressed_body_breaks_it_off(caller, path):
     answer = caller.get(f"{path}/secret?form=gzip", headers={"Accept-Encoding": "gzip"})
     assert answer.error is not None
-    assert Event.objects.filter(verb="credential.echoed").exists()
+    assert Event.objects.filter(verb="credential.secret_echoed").exists()
 
 
 def test_an_answer_without_an_echo_is_no_event(caller, path):
     caller.get(f"{path}/status?code=200")
-    assert not Event.objects.filter(verb="credential.echoed").exists()
+    assert not Event.objects.filter(verb="credential.secret_echoed").exists()

@@ -147,6 +147,6 @@ def test_a_fault_beside_the_grant_does_not_cost_the_grant(provider, grant, monke
     def fault(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(outcomes, "publish_events", fault)
+    monkeypatch.setattr(outcomes, "record_changes", fault)
     assert provider.grants.is_alive(ask(row).access_token.expose())
     assert Credential.objects.get(id=row.id).generation == 1

@@ -90,7 +90,7 @@ def test_after_seven_days_the_tokens_are_cleared_all_the_same(deleted, gitlab, s
     row = Revocation.objects.get()
     assert row.sealed is None
     assert row.last_error
-    assert Event.objects.filter(verb="credential.not_revoked").exists()
+    assert Event.objects.filter(verb="credential.revocation_failed").exists()
 
 
 def test_an_app_that_is_refused_is_tried_again(deleted, gitlab):
