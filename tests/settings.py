@@ -17,7 +17,7 @@ os.environ.update(
 os.environ.setdefault("EGRESS_ALLOW", "127.0.0.1:9")
 
 from config.settings import *  # noqa: E402, F403
-from config.settings import BASE_DIR, DATABASES, VAR_DIR  # noqa: E402
+from config.settings import DATABASES, VAR_DIR  # noqa: E402
 
 if _url.startswith("sqlite"):
     VAR_DIR.mkdir(exist_ok=True)
@@ -34,4 +34,6 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
-STATIC_ROOT = BASE_DIR / "tests"  # WhiteNoise warns where the folder is not there.
+# Empty, because WhiteNoise reads the whole folder for each new test client.
+STATIC_ROOT = VAR_DIR / "test-static"
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)
