@@ -1,17 +1,18 @@
-"""Who does something: carried from the entry point (API, admin, command) to every service."""
+"""Actors and principals: who makes a change, passed from the entry point to every service."""
 
 from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from typing import Any
+
+from rest_framework.request import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """`name` reads like `token:0198…`, `user:7` or `command:import_credentials`.
+    """Who makes a change, as the audit log names it: `token:0198…`, `user:7`, `command:export`.
 
-    `request_id` and `ip` are None where there was no request.
+    `request_id` and `ip` are None outside a request.
     """
 
     name: str
@@ -21,7 +22,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """The authenticated caller of the API: one account, and what the token or session may do."""
+    """The authenticated caller of the API: one account, and the scopes of the token or session."""
 
     account_id: uuid.UUID
     actor: Actor
@@ -32,12 +33,13 @@ class Principal:
 
 
 def get_command_actor(name: str) -> Actor:
+    """Return the actor of the management command `name`."""
     return Actor(name=f"command:{name}")
 
 
-def get_principal(request: Any) -> Principal:
-    """The caller of a view that is not public."""
-    principal = request.user
+def get_principal(request: Request) -> Principal:
+    """Return the authenticated caller. Raise TypeError on a public view, which has none."""
+    principal: object = request.user
     if not isinstance(principal, Principal):
-        raise TypeError("A public view has no caller.")
+        raise TypeError("A public view has no authenticated caller.")
     return principal

@@ -1,8 +1,8 @@
-"""The middleware of pages with people in front of them: the API has no cookie and passes it by."""
+"""Middleware that only pages for browsers need. The API has no cookie and skips it."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from csp.middleware import CSPMiddleware
 from django.contrib.auth.middleware import AuthenticationMiddleware
@@ -11,33 +11,37 @@ from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest, HttpResponse
 from django_otp.middleware import OTPMiddleware
 
-from config.api.errors import is_api
+from common.http import LatchkeyRequest
 
 
-class _PagesOnly:
+class SkipForApi:
+    """A mixin that skips the middleware on API paths."""
+
     get_response: Any
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        answer = self.get_response if is_api(request.path) else super().__call__  # type: ignore[misc]
-        found: HttpResponse = answer(request)
-        return found
+        if cast(LatchkeyRequest, request).is_api:
+            response: HttpResponse = self.get_response(request)
+        else:
+            response = super().__call__(request)  # type: ignore[misc]
+        return response
 
 
-class BrowserCSPMiddleware(_PagesOnly, CSPMiddleware):
+class BrowserCSPMiddleware(SkipForApi, CSPMiddleware):
     pass
 
 
-class BrowserSessionMiddleware(_PagesOnly, SessionMiddleware):
+class BrowserSessionMiddleware(SkipForApi, SessionMiddleware):
     pass
 
 
-class BrowserAuthenticationMiddleware(_PagesOnly, AuthenticationMiddleware):
+class BrowserAuthenticationMiddleware(SkipForApi, AuthenticationMiddleware):
     pass
 
 
-class BrowserOTPMiddleware(_PagesOnly, OTPMiddleware):
+class BrowserOTPMiddleware(SkipForApi, OTPMiddleware):
     pass
 
 
-class BrowserMessageMiddleware(_PagesOnly, MessageMiddleware):
+class BrowserMessageMiddleware(SkipForApi, MessageMiddleware):
     pass

@@ -1,12 +1,13 @@
-"""The proxy, with what this project's own requests have: addresses of callers, and the shape of errors."""
+"""The proxy's WSGI application with the project's own client addresses and error responses."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from django.http import HttpRequest
 
+from common.http import LatchkeyRequest
 from config.api.errors import build_error_response
 from config.middleware import get_client_ip
 from credentials.proxy.wsgi import Proxy
@@ -14,28 +15,28 @@ from egress import Client
 
 
 def build_proxy(client: Client) -> Proxy:
-    return Proxy(client=client, client_ip=_client_ip, refuse=_refuse)
+    """Return the proxy that sends its requests with `client`."""
+    return Proxy(client=client, client_ip=_get_client_ip, refuse=_build_error_response)
 
 
-def _request(environ: Mapping[str, Any], path: str = "", request_id: str = "") -> HttpRequest:
-    """What the project's own functions look at of a request."""
-    request: Any = HttpRequest()
+def _build_request(environ: Mapping[str, Any], path: str = "", request_id: str = "") -> HttpRequest:
+    """Return a request with what get_client_ip and build_error_response read."""
+    request = cast(LatchkeyRequest, HttpRequest())
     request.META = dict(environ)
     request.path = path
     request.request_id = request_id
-    found: HttpRequest = request
-    return found
+    return request
 
 
-def _client_ip(environ: Mapping[str, Any]) -> str | None:
-    return get_client_ip(_request(environ))
+def _get_client_ip(environ: Mapping[str, Any]) -> str | None:
+    return get_client_ip(_build_request(environ))
 
 
-def _refuse(
+def _build_error_response(
     path: str, request_id: str, error: Exception
 ) -> tuple[int, list[tuple[str, str]], bytes]:
-    # The short route is of the API that has its errors in one line.
-    shape = f"/api{path}" if path.startswith("/proxy/") else path
-    response = build_error_response(_request({}, shape, request_id), error)
+    # The short route belongs to the metadata API, which has errors of one line.
+    path = f"/api{path}" if path.startswith("/proxy/") else path
+    response = build_error_response(_build_request({}, path, request_id), error)
     headers = [*response.items(), ("Content-Length", str(len(response.content)))]
     return response.status_code, headers, response.content

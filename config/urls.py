@@ -31,6 +31,6 @@ urlpatterns = [
     path("healthz", health_endpoints.healthz),
     path("readyz", health_endpoints.readyz),
     path("metrics", metrics),
-    # With DEBUG, Django's own page for what is not there would be HTML.
+    # With DEBUG, Django's own page for an unknown path would be HTML.
     re_path(r"^(?:v1|api|link/oauth2/token)(?:/|$)", errors.api_not_found),
 ]

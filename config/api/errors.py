@@ -1,4 +1,4 @@
-"""One shape for every refusal on an API path: RFC 9457, and what the documented API calls its parts."""
+"""Error responses of API paths: RFC 9457 problem documents, and the pages' error handlers."""
 
 from __future__ import annotations
 
@@ -31,90 +31,79 @@ from common.errors import (
     ServiceError,
     ServiceUnavailableError,
 )
+from config.api.paths import has_plain_errors
 
 logger = structlog.get_logger(__name__)
 
-API_PATHS = ("/v1/", "/api/", "/link/oauth2/token")
-
-
-def is_api(path: str) -> bool:
-    return path.startswith(API_PATHS) or path in {"/v1", "/api"}
-
 
 def build_error_response(request: HttpRequest, error: Exception) -> HttpResponse:
-    """The answer for whatever was raised, 500 included."""
-    return build_problem_response(request, _status_and_problem(error))
+    """Return the response for any exception, 500 included."""
+    return build_problem_response(request, *_get_status_and_error(error))
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's hook. Whatever a view raises leaves as a problem document, 500 included."""
-    request = context["request"]._request
-    found = build_error_response(request, error)
-    response = Response(status=found.status_code)
-    response.data = orjson.Fragment(found.content)
-    response.content_type = found.headers["Content-Type"]
-    for name, value in found.headers.items():
+    """Turn any exception of a view into a problem document. This is DRF's hook."""
+    problem = build_error_response(context["request"]._request, error)
+    response = Response(status=problem.status_code)
+    response.data = orjson.Fragment(problem.content)
+    response.content_type = problem.headers["Content-Type"]
+    for name, value in problem.headers.items():
         response[name] = value
     return response
 
 
-def build_problem_response(request: HttpRequest, found: tuple[int, ServiceError]) -> HttpResponse:
-    """The answer for one problem, in the shape of the path's API."""
-    status, problem = found
-    if request.path.startswith("/api"):
-        document, kind = _plain(problem), "application/json"
+def build_problem_response(request: HttpRequest, status: int, error: ServiceError) -> HttpResponse:
+    """Return the response for one error, in the shape of the path's API."""
+    if has_plain_errors(request.path):
+        document: dict[str, Any] = {"error": error.detail}
+        if error.retry_after is not None:
+            document["retry_after_seconds"] = error.retry_after
+        content_type = "application/json"
         # That API has no 422.
-        status = http.HTTPStatus.BAD_REQUEST if isinstance(problem, InvalidInputError) else status
+        status = http.HTTPStatus.BAD_REQUEST if isinstance(error, InvalidInputError) else status
     else:
-        document, kind = _document(request, status, problem), "application/problem+json"
-    response = HttpResponse(orjson.dumps(document), status=status, content_type=kind)
+        document, content_type = _build_problem(request, status, error), "application/problem+json"
+    response = HttpResponse(orjson.dumps(document), status=status, content_type=content_type)
     response["Cache-Control"] = "no-store"
     if status == http.HTTPStatus.UNAUTHORIZED:
         response["WWW-Authenticate"] = 'Bearer realm="latchkey"'
-    if problem.retry_after is not None:
-        response["Retry-After"] = str(problem.retry_after)
+    if error.retry_after is not None:
+        response["Retry-After"] = str(error.retry_after)
     return response
 
 
-def _document(request: HttpRequest, status: int, problem: ServiceError) -> dict[str, Any]:
-    title = http.HTTPStatus(status).phrase if type(problem) is ServiceError else problem.title
+def _build_problem(request: HttpRequest, status: int, error: ServiceError) -> dict[str, Any]:
+    title = http.HTTPStatus(status).phrase if type(error) is ServiceError else error.title
     document = {
-        **problem.extra,
+        **error.extra,
         "type": "about:blank",
         "title": title,
         "status": status,
-        "detail": problem.detail,
-        "summary": problem.detail,
+        "detail": error.detail,
+        "summary": error.detail,
         "request_id": getattr(request, "request_id", None),
     }
-    if problem.fields or status == http.HTTPStatus.UNPROCESSABLE_ENTITY:
-        document["validation_errors"] = problem.fields
+    if error.fields or status == http.HTTPStatus.UNPROCESSABLE_ENTITY:
+        document["validation_errors"] = error.fields
     return document
 
 
-def _plain(problem: ServiceError) -> dict[str, Any]:
-    document: dict[str, Any] = {"error": problem.detail}
-    if problem.retry_after is not None:
-        document["retry_after_seconds"] = problem.retry_after
-    return document
-
-
-def _status_and_problem(error: Exception) -> tuple[int, ServiceError]:
+def _get_status_and_error(error: Exception) -> tuple[int, ServiceError]:
     if isinstance(error, ServiceError):
         return error.status, error
     if isinstance(error, APIException):
-        return error.status_code, _of_framework(error)
-    for kinds, problem in _OTHERS:
-        if isinstance(error, kinds):
+        return error.status_code, ServiceError(str(error.detail))
+    for classes, problem in _FRAMEWORK_ERRORS:
+        if isinstance(error, classes):
             if isinstance(problem, ServiceUnavailableError | ConflictError):
                 logger.warning("refused", problem=problem.title, cause=type(error).__name__)
             return problem.status, problem
-    # The exception's text may hold what was sent, so its kind and place are logged, not its words.
-    logger.error("unexpected", cause=type(error).__name__, place=_place(error))
+    # The exception's text may contain what was sent, so only its type and place are logged.
+    logger.error("unexpected", cause=type(error).__name__, place=_get_place(error))
     return 500, ServiceError("Something went wrong here. It has been logged under the request id.")
 
 
-_OTHERS: list[tuple[tuple[type[Exception], ...], ServiceError]] = [
+_FRAMEWORK_ERRORS: list[tuple[tuple[type[Exception], ...], ServiceError]] = [
     ((Http404,), NotFoundError()),
     ((PermissionDenied,), ForbiddenError("This is not allowed.")),
     ((RequestDataTooBig,), ContentTooLargeError("The body is too large.")),
@@ -128,11 +117,8 @@ _OTHERS: list[tuple[tuple[type[Exception], ...], ServiceError]] = [
 ]
 
 
-def _of_framework(error: APIException) -> ServiceError:
-    return ServiceError(str(error.detail))
-
-
-def _place(error: Exception) -> str:
+def _get_place(error: Exception) -> str:
+    """Return the module and line that raised `error`."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -141,39 +127,48 @@ def _place(error: Exception) -> str:
     return f"{trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}"
 
 
+def _is_api(request: HttpRequest) -> bool:
+    # Missing if a middleware raised before RequestContextMiddleware ran.
+    return getattr(request, "is_api", False)
+
+
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if is_api(request.path):
-        return build_problem_response(
-            request, (400, BadRequestError("The request is not well-formed."))
-        )
+    """Respond with 400. This is Django's handler400."""
+    if _is_api(request):
+        error = BadRequestError("The request is not well-formed.")
+        return build_problem_response(request, error.status, error)
     return defaults.bad_request(request, exception)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if is_api(request.path):
-        return build_problem_response(request, (403, ForbiddenError("This is not allowed.")))
+    """Respond with 403. This is Django's handler403."""
+    if _is_api(request):
+        error = ForbiddenError("This is not allowed.")
+        return build_problem_response(request, error.status, error)
     return defaults.permission_denied(request, exception)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if is_api(request.path):
-        return build_problem_response(request, (404, NotFoundError()))
+    """Respond with 404. This is Django's handler404."""
+    if _is_api(request):
+        return api_not_found(request)
     return defaults.page_not_found(request, exception)
 
 
 @csrf_exempt
 def api_not_found(request: HttpRequest) -> HttpResponse:
-    return build_problem_response(request, (404, NotFoundError()))
+    """Respond with 404 to an API path that no URL pattern matches."""
+    return build_problem_response(request, 404, NotFoundError())
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    error = sys.exc_info()[1]
-    found = _status_and_problem(error if isinstance(error, Exception) else RuntimeError())
-    if is_api(request.path):
-        return build_problem_response(request, found)
-    status, problem = found
-    if not isinstance(problem, ServiceUnavailableError):
+    """Respond with 500, or with 503 if the database is down. This is Django's handler500."""
+    cause = sys.exc_info()[1]
+    status, error = _get_status_and_error(cause if isinstance(cause, Exception) else RuntimeError())
+    if _is_api(request):
+        return build_problem_response(request, status, error)
+    if not isinstance(error, ServiceUnavailableError):
         return defaults.server_error(request)
-    page = HttpResponse(render_to_string("503.html", {"detail": problem.detail}), status=status)
-    page["Retry-After"] = str(problem.retry_after)
+    page = HttpResponse(render_to_string("503.html", {"detail": error.detail}), status=status)
+    page["Retry-After"] = str(error.retry_after)
     return page

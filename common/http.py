@@ -1,0 +1,45 @@
+"""Types of the requests that pass through config.middleware, which sets these attributes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from django.http import HttpRequest
+from rest_framework.request import Request
+
+from common.actors import Actor
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+    from common.errors import ServiceError
+
+
+class LatchkeyRequest(HttpRequest):
+    """A request with the attributes that RequestContextMiddleware sets.
+
+    `client_ip` is None if no address could be read. `is_api` says whether errors are JSON.
+    """
+
+    request_id: str
+    client_ip: str | None
+    is_api: bool
+
+
+class AdminRequest(LatchkeyRequest):
+    """A request of a staff page. `service_error` is what a service raised for the submitted form."""
+
+    user: User
+    service_error: ServiceError | None
+
+
+def get_http_request(request: Request) -> LatchkeyRequest:
+    """Return Django's request, which DRF's `request` wraps."""
+    return cast(LatchkeyRequest, request._request)
+
+
+def build_actor(request: HttpRequest | Request, name: str) -> Actor:
+    """Return the actor `name`, with the id and address of `request` for the audit log."""
+    http = request._request if isinstance(request, Request) else request
+    latchkey = cast(LatchkeyRequest, http)
+    return Actor(name=name, request_id=latchkey.request_id, ip=latchkey.client_ip)
