@@ -3,18 +3,19 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import mixins, viewsets
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework import mixins
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.idempotency_decorator import idempotent
 from common.actors import get_principal
-from common.api import etags
+from common.api.etags import format_etag
 from common.api.query_params import read_boolean
-from common.api.views import AccountView, parse_path_id, read_object
+from common.api.views import read_object
+from common.api.viewsets import ServiceViewSet
 from common.errors import ForbiddenError, NotFoundError
 from common.scopes import CREDENTIALS_REVEAL, OAUTH_APPS_READ, OAUTH_APPS_WRITE
 from oauth_apps import services
@@ -35,9 +36,18 @@ TRUNCATE_PARAMETER = OpenApiParameter(
 )
 
 
-class OAuthAppViewSet(
-    AccountView[OAuthApp], mixins.ListModelMixin, viewsets.GenericViewSet[OAuthApp]
-):
+@extend_schema_view(
+    retrieve=extend_schema(parameters=[TRUNCATE_PARAMETER], responses=OAuthAppSerializer),
+    partial_update=extend_schema(
+        description="Change what is sent; `provider` and `client_id` never change.",
+        request=OAuthAppUpdateSerializer,
+        responses=OAuthAppSerializer,
+    ),
+    destroy=extend_schema(
+        description="Remove an app that no credential uses.", responses={204: None}
+    ),
+)
+class OAuthAppViewSet(mixins.ListModelMixin, ServiceViewSet[OAuthApp]):
     """The clients that the company registered at its providers."""
 
     scopes = {
@@ -50,6 +60,9 @@ class OAuthAppViewSet(
     serializer_class = OAuthAppSerializer
     filterset_class = OAuthAppFilter
     query_parameters = frozenset({"truncate_secrets"})
+    update_serializer = OAuthAppUpdateSerializer
+    update_service = staticmethod(services.oauth_app_update)
+    delete_service = staticmethod(services.oauth_app_delete)
 
     def known_parameters(self) -> frozenset[str]:
         reading = self.action in {"list", "retrieve"}
@@ -62,43 +75,12 @@ class OAuthAppViewSet(
         sent = OAuthAppCreateSerializer(data=read_object(request)).validate_data()
         who = get_principal(request)
         id = services.oauth_app_create(account_id=who.account_id, actor=who.actor, **sent)
-        return self._answer(id)
+        return self.respond(id)
 
     @extend_schema(parameters=[TRUNCATE_PARAMETER])
     def list(self, request: Request) -> Response:
         """OAuth apps, newest first."""
         return super().list(request)
-
-    @extend_schema(parameters=[TRUNCATE_PARAMETER], responses=OAuthAppSerializer)
-    def retrieve(self, request: Request, pk: str) -> Response:
-        return self._answer(parse_path_id(pk))
-
-    @extend_schema(request=OAuthAppUpdateSerializer, responses=OAuthAppSerializer)
-    def partial_update(self, request: Request, pk: str) -> Response:
-        """Change what is sent; `provider` and `client_id` never change."""
-        id = self.require_id(pk)
-        sent = OAuthAppUpdateSerializer(data=read_object(request)).validate_data()
-        who = get_principal(request)
-        services.oauth_app_update(
-            account_id=who.account_id,
-            id=id,
-            actor=who.actor,
-            changes=cast(services.OAuthAppChanges, sent),
-            if_match=etags.read_if_match(request),
-        )
-        return self._answer(id)
-
-    @extend_schema(responses={204: None})
-    def destroy(self, request: Request, pk: str) -> Response:
-        """Remove an app that no credential uses."""
-        who = get_principal(request)
-        services.oauth_app_delete(
-            account_id=who.account_id,
-            id=parse_path_id(pk),
-            actor=who.actor,
-            if_match=etags.read_if_match(request),
-        )
-        return Response(status=204)
 
     def get_serializer_context(self) -> dict[str, Any]:
         return {**super().get_serializer_context(), "secrets": {}}
@@ -131,7 +113,7 @@ class OAuthAppViewSet(
             )
         return in_full
 
-    def _answer(self, id: uuid.UUID) -> Response:
+    def respond(self, id: uuid.UUID) -> Response:
         app = self.get_row(id)
         document = self.get_serializer(app).data
-        return Response(document, headers={"ETag": etags.format_etag(app.revision)})
+        return Response(document, headers={"ETag": format_etag(app.revision)})

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import uuid
-from typing import cast
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import mixins, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -21,6 +20,7 @@ from common.api.views import (
     reject_body,
     require_id,
 )
+from common.api.viewsets import ServiceViewSet
 from common.scopes import WEBHOOKS_READ, WEBHOOKS_WRITE
 from webhooks import services
 from webhooks.filters import DeliveryFilter
@@ -35,9 +35,20 @@ from webhooks.serializers import (
 )
 
 
-class WebhookEndpointViewSet(
-    AccountView[WebhookEndpoint], mixins.ListModelMixin, viewsets.GenericViewSet[WebhookEndpoint]
-):
+@extend_schema_view(
+    retrieve=extend_schema(responses=EndpointSerializer),
+    partial_update=extend_schema(
+        description="Change the given fields.\n\n"
+        "Nothing is enqueued for a disabled endpoint; its pending deliveries wait.",
+        request=EndpointUpdateSerializer,
+        responses=EndpointSerializer,
+    ),
+    destroy=extend_schema(
+        description="Delete the endpoint and its deliveries, also pending ones.",
+        responses={204: None},
+    ),
+)
+class WebhookEndpointViewSet(mixins.ListModelMixin, ServiceViewSet[WebhookEndpoint]):
     """The webhook endpoints of the account."""
 
     scopes = {
@@ -48,6 +59,9 @@ class WebhookEndpointViewSet(
     }
     queryset = WebhookEndpoint.objects.all()
     serializer_class = EndpointSerializer
+    update_serializer = EndpointUpdateSerializer
+    update_service = staticmethod(services.endpoint_update)
+    delete_service = staticmethod(services.endpoint_delete)
 
     @idempotent(calls_upstream=True)
     @extend_schema(request=EndpointCreateSerializer, responses={201: EndpointWithSecretSerializer})
@@ -58,41 +72,7 @@ class WebhookEndpointViewSet(
         id, secret = services.endpoint_create(
             account_id=principal.account_id, actor=principal.actor, **fields
         )
-        return self._respond(id, status=201, secret=secret)
-
-    @extend_schema(responses=EndpointSerializer)
-    def retrieve(self, request: Request, pk: str) -> Response:
-        return self._respond(parse_path_id(pk))
-
-    @extend_schema(request=EndpointUpdateSerializer, responses=EndpointSerializer)
-    def partial_update(self, request: Request, pk: str) -> Response:
-        """Change the given fields.
-
-        Nothing is enqueued for a disabled endpoint; its pending deliveries wait.
-        """
-        id = self.require_id(pk)
-        fields = EndpointUpdateSerializer(data=read_object(request)).validate_data()
-        principal = get_principal(request)
-        services.endpoint_update(
-            account_id=principal.account_id,
-            id=id,
-            actor=principal.actor,
-            changes=cast(services.EndpointChanges, fields),
-            if_match=etags.read_if_match(request),
-        )
-        return self._respond(id)
-
-    @extend_schema(responses={204: None})
-    def destroy(self, request: Request, pk: str) -> Response:
-        """Delete the endpoint and its deliveries, also pending ones."""
-        principal = get_principal(request)
-        services.endpoint_delete(
-            account_id=principal.account_id,
-            id=parse_path_id(pk),
-            actor=principal.actor,
-            if_match=etags.read_if_match(request),
-        )
-        return Response(status=204)
+        return self.respond(id, status=201, secret=secret)
 
     @extend_schema(request=RotateSerializer, responses={200: EndpointWithSecretSerializer})
     @action(detail=True, methods=["post"], url_path="rotate-secret")
@@ -108,9 +88,9 @@ class WebhookEndpointViewSet(
             if_match=etags.read_if_match(request),
             **fields,
         )
-        return self._respond(id, secret=secret)
+        return self.respond(id, secret=secret)
 
-    def _respond(self, id: uuid.UUID, *, status: int = 200, secret: str | None = None) -> Response:
+    def respond(self, id: uuid.UUID, *, status: int = 200, secret: str | None = None) -> Response:
         endpoint = self.get_row(id)
         document = dict(EndpointSerializer(endpoint).data)
         headers = {"ETag": etags.format_etag(endpoint.revision)}

@@ -1,58 +1,67 @@
-"""Keyset pages: newest first by id, so that page 10,000 costs what page 1 does."""
+"""Keyset pagination: newest first by id, so that page 10,000 costs as much as page 1."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import functools
 import hashlib
 import hmac
 import re
 import uuid
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
-from django.db.models import QuerySet
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from common.actors import get_principal
-from common.api.query_params import select_newest
+from common.api.pagination import PageSlice, select_newest
+from common.db.ids import to_uuid
 from common.errors import BadRequestError
 from vault.services import get_signing_key
+
+Row = TypeVar("Row")
 
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 200
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,2}", re.ASCII)
 
 
-Fetch = Callable[[int, uuid.UUID | None], list[Any]]
-"""The newest rows, so many, before this id; each has `id`, as a UUID or its text."""
-
-
 class KeysetPagination(BasePagination):
     """`{"data": […], "next_cursor": string|null}` and `Link: <…>; rel="next"`.
 
-    A view that reads rows faster than model instances are calls `page` itself.
+    A view whose rows are not model instances calls `slice`, reads the rows, and calls `cut`.
     """
 
     next_cursor: str | None = None
     request: Request
+    page: PageSlice
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
-        return self.page(functools.partial(_instances, queryset), request)
+        return self.cut(list(select_newest(queryset, self.slice(request))))
 
-    def page(self, fetch: Fetch, request: Request, *, default: int = DEFAULT_LIMIT) -> list[Any]:
-        """The page that `request` asks for. Raises BadRequest for a wrong limit or cursor."""
-        self.request = request
+    def slice(self, request: Request, *, default: int = DEFAULT_LIMIT) -> PageSlice:
+        """Return the slice that `request` asks for.
+
+        Raise BadRequestError for an invalid limit or cursor. Without `limit` it is `default`.
+        """
         limit = read_limit(request, default=default)
         cursor = request.query_params.get("cursor")
-        rows = fetch(limit + 1, None if cursor is None else _position(request, cursor))
-        if len(rows) > limit:
-            rows = rows[:limit]
-            self.next_cursor = _cursor(request, _id(rows[-1]))
+        self.request = request
+        self.page = PageSlice(limit + 1, None if cursor is None else _read_cursor(request, cursor))
+        return self.page
+
+    def cut(self, rows: list[Row]) -> list[Row]:
+        """Return the rows of the page without the extra one, which gives the next page's cursor.
+
+        Each row has `id`, a UUID or its text.
+        """
+        if len(rows) < self.page.size:
+            return rows
+        rows = rows[: self.page.size - 1]
+        last: Any = rows[-1]
+        self.next_cursor = _build_cursor(self.request, to_uuid(last.id))
         return rows
 
     def get_paginated_response(self, data: Any) -> Response:
@@ -61,6 +70,7 @@ class KeysetPagination(BasePagination):
         return response
 
     def add_link(self, response: Response) -> None:
+        """Add the address of the next page to the headers, if there is one."""
         if self.next_cursor:
             query = urlencode({**self.request.query_params.dict(), "cursor": self.next_cursor})
             url = self.request.build_absolute_uri(f"{self.request.path}?{query}")
@@ -93,42 +103,36 @@ class KeysetPagination(BasePagination):
 
 
 def read_limit(request: Request, *, default: int) -> int:
-    sent = request.query_params.get("limit")
-    if sent is None:
+    """Return the parameter `limit`. Raise BadRequestError if it is invalid."""
+    text = request.query_params.get("limit")
+    if text is None:
         return default
-    if not _NUMBER.fullmatch(sent) or int(sent) > MAX_LIMIT:
+    if not _NUMBER.fullmatch(text) or int(text) > MAX_LIMIT:
         raise BadRequestError.for_field("limit", f"must be a whole number from 1 to {MAX_LIMIT}")
-    return int(sent)
+    return int(text)
 
 
-def _instances(queryset: QuerySet[Any], count: int, before: uuid.UUID | None) -> list[Any]:
-    return list(select_newest(queryset, count, before))
+def _build_cursor(request: Request, last_id: uuid.UUID) -> str:
+    return base64.urlsafe_b64encode(last_id.bytes + _sign(request, last_id)).decode()
 
 
-def _id(row: Any) -> uuid.UUID:
-    return row.id if isinstance(row.id, uuid.UUID) else uuid.UUID(row.id)
-
-
-def _cursor(request: Request, after: uuid.UUID) -> str:
-    return base64.urlsafe_b64encode(after.bytes + _seal(request, after)).decode()
-
-
-def _position(request: Request, cursor: str) -> uuid.UUID:
-    """Raises BadRequest unless we made `cursor` for this account, path and filters."""
+def _read_cursor(request: Request, cursor: str) -> uuid.UUID:
+    """Return the id in `cursor`. Raise BadRequestError unless its signature is valid here."""
     try:
         raw = base64.b64decode(cursor, altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         raw = b""
     if len(raw) == 32:
-        after = uuid.UUID(bytes=raw[:16])
-        if hmac.compare_digest(raw[16:], _seal(request, after)):
-            return after
+        last_id = uuid.UUID(bytes=raw[:16])
+        if hmac.compare_digest(raw[16:], _sign(request, last_id)):
+            return last_id
     raise BadRequestError.for_field("cursor", "is not one that this list gave for these filters")
 
 
-def _seal(request: Request, after: uuid.UUID) -> bytes:
+def _sign(request: Request, last_id: uuid.UUID) -> bytes:
+    """Return the MAC of a cursor, which binds it to the account, the path and the filters."""
     filters = sorted(
         (k, v) for k, v in request.query_params.items() if k not in {"limit", "cursor"}
     )
-    bound = repr((str(get_principal(request).account_id), request.path, filters, str(after)))
+    bound = repr((str(get_principal(request).account_id), request.path, filters, str(last_id)))
     return hmac.digest(get_signing_key("cursor"), bound.encode(), hashlib.sha256)[:16]

@@ -1,21 +1,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from typing import cast
 
 from django.utils.http import parse_header_parameters
-from drf_spectacular.utils import extend_schema
-from rest_framework import viewsets
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.idempotency_decorator import idempotent
-from common.actors import get_principal
-from common.api import etags
+from common.actors import Principal, get_principal
+from common.api.etags import read_if_match
 from common.api.parsers import MergePatchParser, StrictJSONParser
 from common.api.query_params import has_filters
-from common.api.views import AccountView, parse_path_id, read_object
+from common.api.views import read_object
+from common.api.viewsets import ServiceViewSet
 from common.errors import UnsupportedMediaTypeError
 from common.scopes import CREDENTIALS_READ, CREDENTIALS_WRITE
 from credentials.api.filters import CredentialFilter
@@ -31,7 +30,23 @@ from credentials.models import Credential
 from credentials.services import crud
 
 
-class CredentialViewSet(AccountView[Credential], viewsets.GenericViewSet[Credential]):
+@extend_schema_view(
+    retrieve=extend_schema(responses=CredentialSerializer),
+    partial_update=extend_schema(
+        description="Change name, owner or metadata. A JSON body replaces metadata; a merge patch"
+        " merges it.",
+        request={
+            "application/json": CredentialUpdateSerializer,
+            "application/merge-patch+json": CredentialMergeSerializer,
+        },
+        responses=CredentialSerializer,
+    ),
+    destroy=extend_schema(
+        description="Remove the credential; the worker then revokes it at its provider.",
+        responses={204: None},
+    ),
+)
+class CredentialViewSet(ServiceViewSet[Credential]):
     """The credentials of the account. No call here shows a secret."""
 
     scopes = {
@@ -43,17 +58,21 @@ class CredentialViewSet(AccountView[Credential], viewsets.GenericViewSet[Credent
     queryset = Credential.objects.all()
     serializer_class = CredentialSerializer
     filterset_class = CredentialFilter
-
+    delete_service = staticmethod(crud.credential_delete)
     parser_classes = [StrictJSONParser, MergePatchParser]
 
     @extend_schema(responses=CredentialSerializer(many=True))
     def list(self, request: Request) -> Response:
         """Credentials, newest first."""
-        page = self.keyset_paginator.page(self.fetch, request)
-        found: Response = self.keyset_paginator.get_paginated_response(
-            [shown.document for shown in page]
-        )
-        return found
+        paginator = self.keyset_paginator
+        page = paginator.slice(request)
+        if has_filters(request):
+            queryset = self.filter_queryset(self.get_queryset())
+            rows = queries.fetch_filtered(queryset, page.size, page.before)
+        else:
+            account_id = get_principal(request).account_id
+            rows = queries.fetch_newest(account_id, page.size, page.before)
+        return paginator.get_paginated_response([row.document for row in paginator.cut(rows)])
 
     @idempotent()
     @extend_schema(request=CredentialImportSerializer, responses={200: CredentialSerializer})
@@ -68,53 +87,22 @@ class CredentialViewSet(AccountView[Credential], viewsets.GenericViewSet[Credent
         response["Latchkey-Import"] = outcome.result
         return response
 
-    @extend_schema(responses=CredentialSerializer)
-    def retrieve(self, request: Request, pk: str) -> Response:
-        return credential_response(request, parse_path_id(pk))
+    def respond(self, id: uuid.UUID) -> Response:
+        return credential_response(self.request, id)
 
-    @extend_schema(
-        request={
-            "application/json": CredentialUpdateSerializer,
-            "application/merge-patch+json": CredentialMergeSerializer,
-        },
-        responses=CredentialSerializer,
-    )
-    def partial_update(self, request: Request, pk: str) -> Response:
-        """Change name, owner or metadata. A JSON body replaces metadata; a merge patch merges it."""
-        id = self.require_id(pk)
+    def update_row(self, request: Request, id: uuid.UUID, principal: Principal) -> None:
         merge = is_merge_patch(request)
         serializer = CredentialMergeSerializer if merge else CredentialUpdateSerializer
-        sent = serializer(data=read_object(request)).validate_data()
-        who = get_principal(request)
         crud.credential_update(
-            account_id=who.account_id,
+            account_id=principal.account_id,
             id=id,
-            actor=who.actor,
-            changes=cast(crud.CredentialChanges, sent),
+            actor=principal.actor,
+            changes=cast(
+                crud.CredentialChanges, serializer(data=read_object(request)).validate_data()
+            ),
             merge=merge,
-            if_match=etags.read_if_match(request),
+            if_match=read_if_match(request),
         )
-        return credential_response(request, id)
-
-    @extend_schema(responses={204: None})
-    def destroy(self, request: Request, pk: str) -> Response:
-        """Remove the credential; the worker then revokes it at its provider."""
-        who = get_principal(request)
-        crud.credential_delete(
-            account_id=who.account_id,
-            id=self.require_id(pk),
-            actor=who.actor,
-            if_match=etags.read_if_match(request),
-        )
-        return Response(status=204)
-
-    def fetch(
-        self, count: int, before: uuid.UUID | None
-    ) -> Sequence[queries.CredentialRepresentation]:
-        """What the paginator reads a page with."""
-        if has_filters(self.request):
-            return queries.fetch_filtered(self.filter_queryset(self.get_queryset()), count, before)
-        return queries.fetch_newest(get_principal(self.request).account_id, count, before)
 
 
 def is_merge_patch(request: Request) -> bool:

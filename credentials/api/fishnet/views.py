@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from django.db.models import QuerySet
@@ -13,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from common.actors import get_principal
-from common.api.query_params import select_newest
+from common.api.pagination import select_newest
 from common.api.views import AccountView, read_object
 from common.db.ids import parse_uuid
 from common.errors import BadRequestError, InvalidInputError, NotFoundError
@@ -59,9 +58,11 @@ class CredentialMetadataViewSet(AccountView[Credential], viewsets.GenericViewSet
     @extend_schema(responses=CredentialMetadataSerializer(many=True))
     def list(self, request: Request) -> Response:
         """A bare array, newest first."""
-        page = self.keyset_paginator.page(self._newest, request, default=WHOLE_LIST)
-        response = Response([metadata.document() for metadata in page])
-        self.keyset_paginator.add_link(response)
+        paginator = self.keyset_paginator
+        page = paginator.slice(request, default=WHOLE_LIST)
+        rows = paginator.cut(_metadata(select_newest(self.get_queryset(), page)))
+        response = Response([metadata.document() for metadata in rows])
+        paginator.add_link(response)
         return response
 
     @extend_schema(request=KeySerializer, responses={201: CredentialMetadataSerializer})
@@ -88,9 +89,6 @@ class CredentialMetadataViewSet(AccountView[Credential], viewsets.GenericViewSet
         except NotFoundError:
             raise NotFoundError("credential not found") from None
         return Response({"deleted": True})
-
-    def _newest(self, count: int, before: uuid.UUID | None) -> Sequence[CredentialMetadata]:
-        return _metadata(select_newest(self.get_queryset(), count, before))
 
 
 def _metadata(queryset: QuerySet[Credential]) -> list[CredentialMetadata]:

@@ -1,0 +1,47 @@
+"""Parts of keyset pagination that views use. The paginator itself is config.api.pagination."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from django.db.models import QuerySet
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+Row = TypeVar("Row")
+
+
+class PageSlice(NamedTuple):
+    """The part of a list that a request asks for: the newest rows with an id below `before`.
+
+    `size` is one more than the page's limit: the extra row shows that there is a next page.
+    """
+
+    size: int
+    before: uuid.UUID | None
+
+
+class KeysetPaginator(Protocol):
+    """The paginator of a view: `slice`, then read the rows, then `cut` and respond."""
+
+    def slice(self, request: Request, *, default: int = ...) -> PageSlice:
+        """Return the slice that `request` asks for. Raise BadRequestError for an invalid one."""
+
+    def cut(self, rows: list[Any]) -> list[Any]:
+        """Return the rows of the page, without the extra row."""
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = ...) -> list[Any]:
+        """Return the page of `queryset` that `request` asks for."""
+
+    def get_paginated_response(self, data: Any) -> Response:
+        """Return the response of a page, with the cursor of the next one."""
+
+    def add_link(self, response: Response) -> None:
+        """Add the address of the next page to the headers, if there is one."""
+
+
+def select_newest(queryset: QuerySet[Any], page: PageSlice) -> QuerySet[Any]:
+    """Return the rows of `queryset` in the slice `page`, newest first."""
+    earlier = queryset.filter(id__lt=page.before) if page.before else queryset
+    return earlier.order_by("-id")[: page.size]
