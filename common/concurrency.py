@@ -1,7 +1,7 @@
-"""Waiting for somebody else: without a connection to the database, and without a turn.
+"""Request slots: a thread that waits for a provider yields its slot and its database connection.
 
-Python runs one thread at a time, so more requests at once than a few only get in each other's way;
-but any number may wait for a provider, or for a slow client's body, without keeping others out.
+Python runs one thread at a time, so a few requests at once keep one process busy. Any number of
+requests may wait for a provider, or for a slow client's body, without blocking the others.
 """
 
 from __future__ import annotations
@@ -20,93 +20,97 @@ from common.errors import ServiceUnavailableError
 
 
 def release_connection() -> None:
-    """Give the connection back, so that whoever has work for it gets it; a test's own block stays."""
+    """Return this thread's database connection to the pool."""
+    # In a test, the connection belongs to the block that the test itself opened.
     if not connection.in_atomic_block:
         connection.close()
 
 
 @contextmanager
 def blocking_io() -> Iterator[None]:
-    """Hold neither a connection nor a turn while the block waits for somebody else."""
+    """Release the connection and yield the request slot while the block waits for a network peer."""
     release_connection()
     with request_slots.yielded():
         yield
 
 
 def sleep(seconds: float) -> None:
+    """Sleep without a connection and without a request slot."""
     with blocking_io():
         time.sleep(seconds)
 
 
 def has_capacity() -> bool:
-    """Whether one more may wait; to be asked before it begins what it would have to wait for."""
+    """Return whether one more request may block. Call it before starting the blocking work."""
     return request_slots.yielded_count < MAX_BLOCKED
 
 
 def require_capacity() -> None:
-    """Raise Unavailable where so many requests wait that few could do anything else."""
+    """Raise ServiceUnavailableError if too many requests wait for providers to start another."""
     if not has_capacity():
         raise ServiceUnavailableError(
             "Too many requests are waiting for providers. Try again.",
-            extra={"code": "crowded"},
+            extra={"code": "overloaded"},
             retry_after=1,
         )
 
 
 class RequestSlots:
-    """So many threads of this process at once, of those that ask."""
+    """A semaphore that limits how many threads of this process work on requests at once."""
 
     def __init__(self, count: int) -> None:
         # A queue's get and put are one call each into C; threading.Semaphore is Python.
         self._free: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._mine = threading.local()
+        self._current_thread = threading.local()
         self._lock = threading.Lock()
         self.yielded_count = 0
-        """How many threads have lent theirs at the moment."""
+        """Threads that have yielded their slot and are waiting."""
         for _ in range(count):
             self._free.put(None)
 
     @contextmanager
     def acquire(self) -> Iterator[None]:
-        """Wait for a turn, and have it until the block ends."""
+        """Wait for a slot and keep it until the block ends."""
         self._free.get()
-        self._mine.held = True
+        self._current_thread.has_slot = True
         try:
             yield
         finally:
-            self._give()
+            self._release()
 
     @contextmanager
     def yielded(self) -> Iterator[None]:
-        """Let another thread have this one's turn during the block. Nothing where it has none.
+        """Let another thread use this thread's slot during the block.
 
-        Afterwards it goes on at once, if need be without a turn: what a provider has answered is
-        written down before anything new begins.
+        Does nothing in a thread without a slot.
         """
-        if not getattr(self._mine, "held", False):
+        if not getattr(self._current_thread, "has_slot", False):
             yield
             return
-        self._give()
+        self._release()
         self._count(1)
         try:
             yield
         finally:
             self._count(-1)
+            # A provider's response must be stored before new work starts, so this thread
+            # continues at once, if need be without a slot.
             with suppress(queue.Empty):
                 self._free.get_nowait()
-                self._mine.held = True
+                self._current_thread.has_slot = True
 
-    def _give(self) -> None:
-        if self._mine.held:
-            self._mine.held = False
+    def _release(self) -> None:
+        if self._current_thread.has_slot:
+            self._current_thread.has_slot = False
             self._free.put(None)
 
-    def _count(self, by: int) -> None:
+    def _count(self, change: int) -> None:
         with self._lock:
-            self.yielded_count += by
+            self.yielded_count += change
 
 
-request_slots: Final = RequestSlots(settings.TURNS)
-"""Those of the requests that the API's server has. Other threads have none, and need none."""
+request_slots: Final = RequestSlots(settings.REQUEST_SLOTS)
+"""Slots of the API server. Threads outside a request have none and need none."""
 
 MAX_BLOCKED: Final = settings.BLOCKING_THREADS * 3 // 4
+"""Requests that may wait at once. The other threads stay free for requests that do not wait."""

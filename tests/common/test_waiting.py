@@ -64,14 +64,14 @@ def test_threads_without_a_turn_lend_none():
         assert (free(turns), turns.yielded_count) == (1, 0)
 
 
-def test_it_is_crowded_while_too_many_wait(monkeypatch):
+def test_it_is_overloaded_while_too_many_wait(monkeypatch):
     turns = RequestSlots(1)
     monkeypatch.setattr(concurrency, "request_slots", turns)
     monkeypatch.setattr(concurrency, "MAX_BLOCKED", 1)
     concurrency.require_capacity()
     with turns.acquire(), turns.yielded(), pytest.raises(ServiceUnavailableError) as refused:
         concurrency.require_capacity()
-    assert (refused.value.extra["code"], refused.value.retry_after) == ("crowded", 1)
+    assert (refused.value.extra["code"], refused.value.retry_after) == ("overloaded", 1)
     concurrency.require_capacity()
 
 
