@@ -1,1 +1,1 @@
-"""What every room shares: strict JSON, text rules, errors, ids, the database's clock. No tables."""
+"""Code that every package shares: strict JSON, text rules, errors, ids, the database's clock. No tables."""

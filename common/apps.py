@@ -13,5 +13,5 @@ class CommonConfig(AppConfig):
         def prepare(*, connection: Any, **_: Any) -> None:
             register_sqlite_functions(connection)
 
-        # Django's one documented place for SQLite functions.
-        connection_created.connect(prepare, weak=False, dispatch_uid="common.db.lookups")
+        # Django documents this signal as the place to add SQLite functions.
+        connection_created.connect(prepare, weak=False, dispatch_uid="common.json_contains")

@@ -1,4 +1,4 @@
-"""Times in and out: ISO 8601 in UTC with `Z`, and nothing without an offset."""
+"""Datetimes as text: RFC 3339, written in UTC with `Z`, and never read without an offset."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ _RFC3339: Final = re.compile(
 )
 
 
-def format_rfc3339(moment: dt.datetime | None) -> str | None:
-    """`moment` in UTC, to the microsecond where it has any, with `Z`."""
-    if moment is None:
+def format_rfc3339(value: dt.datetime | None) -> str | None:
+    """Return `value` in UTC with `Z`: six digits of microseconds, or none if they are zero."""
+    if value is None:
         return None
-    return moment.astimezone(dt.UTC).replace(tzinfo=None).isoformat() + "Z"
+    return value.astimezone(dt.UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
-def parse_rfc3339(value: object) -> dt.datetime | None:
-    """The moment that `value` writes by RFC 3339 §5.6, in UTC; None if it is no such string."""
-    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+def parse_rfc3339(text: object) -> dt.datetime | None:
+    """Return the datetime that `text` denotes by RFC 3339 §5.6, in UTC, or None if it is invalid."""
+    if not isinstance(text, str) or not _RFC3339.fullmatch(text):
         return None
     try:
-        return dt.datetime.fromisoformat(value.upper().replace(" ", "T")).astimezone(dt.UTC)
+        return dt.datetime.fromisoformat(text.upper().replace(" ", "T")).astimezone(dt.UTC)
     except (ValueError, OverflowError):
         return None

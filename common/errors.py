@@ -1,4 +1,4 @@
-"""The errors that services raise. The API, the admin and the commands each show them in their own way."""
+"""The errors that services raise. The API, the admin and the commands each display them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any, ClassVar
 
 
 class ServiceError(Exception):
-    """Something the caller can act on: an HTTP status, a sentence, and reasons per field.
+    """An error that the caller can act on: an HTTP status, a sentence, and reasons per field.
 
-    `fields` maps a field's name to its reasons. Neither it nor `detail` ever holds a value that
-    the caller sent in a secret field. `extra` joins the problem document as further members.
+    `fields` maps a field's name to its reasons. `extra` holds further members of the problem
+    document (RFC 9457 §3.2). `retry_after` is in seconds.
+
+    Neither `fields` nor `detail` may contain a value that the caller sent in a secret field.
     """
 
     status: ClassVar[int] = 400
@@ -32,12 +34,12 @@ class ServiceError(Exception):
 
     @classmethod
     def for_field(cls, field: str, reason: str) -> ServiceError:
-        """The problem of one field: the sentence names it, so that it also reads well alone."""
+        """Return the error of one field. Its sentence names the field, so that it can stand alone."""
         return cls(f"{field}: {reason}", fields={field: [reason]})
 
 
 class BadRequestError(ServiceError):
-    """400: it could not be parsed, or a query parameter or header is wrong."""
+    """400: the request cannot be parsed, or a query parameter or header is invalid."""
 
 
 class UnauthenticatedError(ServiceError):
@@ -51,13 +53,13 @@ class ForbiddenError(ServiceError):
 
 
 class NotFoundError(ServiceError):
-    """404: there is none, or it is another account's: the answer is the same."""
+    """404: the object does not exist, or belongs to another account. The response is the same."""
 
     status = 404
     title = "Not found"
 
-    def __init__(self, detail: str = "There is nothing at this address.", **more: Any) -> None:
-        super().__init__(detail, **more)
+    def __init__(self, detail: str = "There is nothing at this address.", **options: Any) -> None:
+        super().__init__(detail, **options)
 
 
 class ConflictError(ServiceError):
@@ -91,15 +93,16 @@ class UnsupportedMediaTypeError(ServiceError):
 
 
 class InvalidInputError(ServiceError):
-    """422: well-formed, but not valid; `fields` says where."""
+    """422: the request is well-formed but invalid. `fields` names the invalid fields."""
 
     status = 422
     title = "Unprocessable content"
 
     @classmethod
     def for_fields(cls, fields: Mapping[str, list[str]]) -> InvalidInputError:
-        first, reasons = next(iter(fields.items()))
-        return cls(f"{first}: {reasons[0]}", fields=fields)
+        """Return the error of several fields. Its sentence is about the first one."""
+        field, reasons = next(iter(fields.items()))
+        return cls(f"{field}: {reasons[0]}", fields=fields)
 
 
 class TooManyRequestsError(ServiceError):

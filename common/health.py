@@ -1,4 +1,4 @@
-"""The health of a credential or an OAuth app, as it is stored and shown."""
+"""The health of a credential or an OAuth app, as it is stored and displayed."""
 
 from __future__ import annotations
 
@@ -11,5 +11,8 @@ STATUSES: Final = ("unknown", "ok", "warn", "error")
 
 
 def build_unknown_health(now: dt.datetime) -> dict[str, Any]:
-    """`status` is one of STATUSES, `notes` plain sentences, `time` when that was found."""
+    """Return the health of a new row.
+
+    `status` is one of STATUSES, `notes` are sentences, `time` is that of the last evidence.
+    """
     return {"status": "unknown", "notes": [], "time": format_rfc3339(now)}

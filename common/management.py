@@ -1,4 +1,4 @@
-"""What our management commands share."""
+"""Helpers of the management commands: errors, input, reports and progress."""
 
 from __future__ import annotations
 
@@ -19,40 +19,43 @@ from common.errors import ServiceError
 
 @contextlib.contextmanager
 def raise_command_errors() -> Iterator[None]:
-    """Turn a Problem into CommandError: its sentence on standard error, exit code 2, no traceback."""
+    """Turn a ServiceError into a CommandError: one line on standard error and exit code 2."""
     try:
         yield
-    except ServiceError as problem:
-        raise CommandError(problem.detail, returncode=2) from None
+    except ServiceError as error:
+        raise CommandError(error.detail, returncode=2) from None
 
 
 @contextlib.contextmanager
 def open_input(path: str) -> Iterator[BinaryIO]:
-    """The file at `path`, or standard input for `-`. Raises CommandError where it cannot be read."""
+    """Open the file at `path`, or standard input for `-`. Raise CommandError if it is unreadable."""
     if path == "-":
         yield sys.stdin.buffer
         return
     try:
-        stream = open(path, "rb")  # noqa: SIM115 - closed below; an error of the body is not ours
+        # Opened outside the `with`: an OSError of the caller's block is not an unreadable file.
+        stream = open(path, "rb")  # noqa: SIM115 - closed below
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}", returncode=2) from None
     with stream:
         yield stream
 
 
-def read_bounded_lines(stream: BinaryIO, longest: int) -> Iterator[bytes]:
-    """The lines of `stream`, each cut so that no more than `longest` bytes and a line end are held.
+def read_bounded_lines(stream: BinaryIO, max_length: int) -> Iterator[bytes]:
+    """Yield the lines of `stream`, with at most `max_length` bytes of each in memory.
 
-    A cut line is longer than `longest`, which its reader refuses; what follows in it is skipped.
+    A longer line is yielded with more than `max_length` bytes, so that its reader rejects it. The
+    rest of that line is skipped.
     """
-    while raw := stream.readline(longest + 3):
+    # Three more bytes: one that exceeds the limit, and a line end of at most two.
+    while raw := stream.readline(max_length + 3):
         yield raw
         while raw and not raw.endswith(b"\n"):
-            raw = stream.readline(longest)
+            raw = stream.readline(max_length)
 
 
 class ReportFile:
-    """NDJSON, a row for each rejected line, written as it comes; without a path it writes nothing."""
+    """An NDJSON file with one row for each rejected line. Without a path, nothing is written."""
 
     def __init__(self, path: str | None, *, source: str) -> None:
         self.path = path
@@ -61,7 +64,8 @@ class ReportFile:
 
     def __enter__(self) -> Self:
         if self.path is not None:
-            if self.source != "-" and _same_file(self.source, self.path):
+            both_exist = os.path.exists(self.source) and os.path.exists(self.path)
+            if self.source != "-" and both_exist and os.path.samefile(self.source, self.path):
                 raise CommandError("--report names the input file itself.", returncode=2)
             try:
                 self.stream = open(self.path, "wb")
@@ -79,28 +83,27 @@ class ReportFile:
             self.stream.close()
 
     def write(self, row: dict[str, Any]) -> None:
+        """Write one row, if there is a file."""
         if self.stream is not None:
             self.stream.write(orjson.dumps(row) + b"\n")
 
 
-def _same_file(one: str, other: str) -> bool:
-    return os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other)
-
-
 class Progress:
-    """One line on a terminal, rewritten as work goes on; nothing where there is no terminal."""
+    """A line on the terminal that is rewritten as work goes on. Silent if there is no terminal."""
 
     def __init__(self, stderr: OutputWrapper) -> None:
         self.stderr = stderr
-        self.shown = stderr.isatty()
-        self.started = time.monotonic()
+        self.is_visible = stderr.isatty()
+        self.started_at = time.monotonic()
 
     def show(self, done: int, counts: str) -> None:
-        if self.shown:
-            rate = done / max(time.monotonic() - self.started, 0.001)
+        """Write the number of lines done so far, the rate, and `counts`."""
+        if self.is_visible:
+            rate = done / max(time.monotonic() - self.started_at, 0.001)
             self.stderr.write(f"\r{done} lines, {rate:,.0f}/s: {counts}\x1b[K", ending="")
             self.stderr.flush()
 
     def finish(self) -> None:
-        if self.shown:
+        """End the line, so that the next output starts on its own."""
+        if self.is_visible:
             self.stderr.write("")

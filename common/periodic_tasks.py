@@ -1,4 +1,4 @@
-"""Work for the worker that has no row to be claimed by: doing it twice, or late, does no harm."""
+"""Worker tasks without rows of their own, which may run twice or late without harm."""
 
 from __future__ import annotations
 
@@ -8,28 +8,30 @@ from collections.abc import Callable, Sequence
 
 
 class PeriodicTask:
-    """A source of the worker (config.worker.tasks): each worker does it once in `every` seconds.
+    """A task (config.worker.tasks) that each worker process runs once every `every` seconds.
 
-    `work` does a part and says whether there may be more; it is called until there is not.
+    `run_batch` does one batch and returns a true value if there may be more.
     """
 
     def __init__(self, name: str, *, every: float, run_batch: Callable[[], object]) -> None:
         self.name = name
         self.every = every
-        self._work = run_batch
+        self._run_batch = run_batch
         self._lock = threading.Lock()
-        self._last = -every
+        self._last_claimed_at = -every
 
     def claim(self, owner: str, limit: int) -> Sequence[bool]:
+        """Return one claim if the interval has passed, otherwise none."""
         with self._lock:
-            if time.monotonic() - self._last < self.every:
+            if time.monotonic() - self._last_claimed_at < self.every:
                 return []
-            self._last = time.monotonic()
+            self._last_claimed_at = time.monotonic()
         return [True]
 
     def run(self, claim: bool) -> None:
-        while self._work():
+        """Run batches until there are no more."""
+        while self._run_batch():
             pass
 
     def next_due(self) -> None:
-        """It can wait for whenever the worker looks again."""
+        """Return None: this task need not wake an idle worker."""

@@ -1,4 +1,4 @@
-"""What a token may do. None implies another. A view states one per method, or PUBLIC or ANY."""
+"""Scopes of tokens. No scope implies another. A view states one per method, or PUBLIC or ANY."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ALL: Final = (
 )
 
 ANY: Final = "any"
-"""Any live token or session will do."""
+"""Any valid token or session, whatever its scopes."""
 
 PUBLIC: Final = "public"
-"""No token is needed."""
+"""No token is required."""

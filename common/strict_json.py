@@ -1,6 +1,6 @@
-"""The one gate for JSON: bodies, import lines, `?metadata=`, the admin's JSON boxes, commands.
+"""The strict JSON parser: for bodies, import lines, `?metadata=`, the admin's JSON boxes, commands.
 
-`loads` decides what is JSON (RFC 8259, and stricter where readers differ: no duplicate names, no
+`loads` decides what is JSON (RFC 8259, and stricter where parsers differ: no duplicate names, no
 NaN, no byte order mark). `check_metadata` decides what may be stored.
 """
 
@@ -28,10 +28,10 @@ _SORTED: Final = orjson.OPT_SORT_KEYS
 
 
 def loads(raw: bytes | str) -> Any:
-    """Parse one JSON document, strictly.
+    """Parse one JSON document strictly.
 
-    Raises BadRequest for what is not UTF-8, not JSON, has a name twice in one object, NaN or
-    Infinity, a number too long to read, or nested beyond what Python reads. Never RecursionError.
+    Raise BadRequestError if it is not UTF-8 or not JSON, has a name twice in one object, NaN or
+    Infinity, an integer that is too long, or too many levels. Never raise RecursionError.
     """
     document = _decode(raw)
     try:
@@ -39,23 +39,25 @@ def loads(raw: bytes | str) -> Any:
     except RecursionError:
         raise BadRequestError("The JSON is nested too deeply.") from None
     except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise BadRequestError(f"The JSON does not parse at {where}: {error.msg}.") from None
+        place = f"line {error.lineno}, column {error.colno}"
+        raise BadRequestError(f"The JSON does not parse at {place}: {error.msg}.") from None
     except ValueError:
-        # Python reads no integer of more than 4,300 digits (CVE-2020-10735).
+        # Python does not read an integer of more than 4,300 digits (CVE-2020-10735).
         raise BadRequestError("The JSON has a number with too many digits.") from None
 
 
 def is_equal(one: Any, other: Any) -> bool:
-    """Whether two JSON values are the same: to Python, 1 and true are equal."""
+    """Return whether two JSON values are equal."""
+    # Python's own == would say that 1 equals true.
     return orjson.dumps(one, option=_SORTED) == orjson.dumps(other, option=_SORTED)
 
 
 def check_metadata(value: Any, *, field: str = "metadata") -> dict[str, Any]:
-    """The metadata of a credential or an app, or Invalid (422), or TooLarge (413, 16 KiB).
+    """Return the metadata of a credential or an app if it may be stored.
 
-    An object of at most 8 levels and 50 keys in all; keys of 1-64 characters, strings of at most
-    1,024; integers exact in every reader; floats finite.
+    It must be an object of at most 8 levels and 50 keys in all, with keys of 1-64 characters,
+    strings of at most 1,024 characters, integers that every reader keeps exact, and finite floats.
+    Raise InvalidInputError (422) otherwise, or ContentTooLargeError (413) above 16 KiB.
     """
     if not isinstance(value, dict):
         raise InvalidInputError.for_field(field, "must be an object")
@@ -68,13 +70,13 @@ def check_metadata(value: Any, *, field: str = "metadata") -> dict[str, Any]:
 
 
 def _check_level(node: Any, *, field: str, depth: int) -> int:
-    """Check one object or array and all below it; how many keys there are."""
+    """Check one object or array and all below it. Return the number of keys."""
     if depth > METADATA_DEPTH:
         raise InvalidInputError.for_field(field, f"must have at most {METADATA_DEPTH} levels")
     if isinstance(node, dict):
         for key in node:
-            if fault := text.find_label_error(key, max_length=METADATA_KEY_LENGTH):
-                raise InvalidInputError.for_field(field, f"a key {fault}")
+            if error := text.find_label_error(key, max_length=METADATA_KEY_LENGTH):
+                raise InvalidInputError.for_field(field, f"a key {error}")
         keys, children = len(node), node.values()
     else:
         keys, children = 0, node
@@ -93,25 +95,25 @@ def _check_leaf(value: Any, field: str) -> None:
         raise InvalidInputError.for_field(
             field, f"a string must have at most {METADATA_STRING_LENGTH} characters"
         )
-    if fault := _leaf_fault(value):
-        raise InvalidInputError.for_field(field, fault)
+    if error := _find_leaf_error(value):
+        raise InvalidInputError.for_field(field, error)
 
 
-def _leaf_fault(value: Any) -> str | None:
+def _find_leaf_error(value: Any) -> str | None:
     if isinstance(value, str):
         return text.find_encoding_error(value)
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, int) and abs(value) > MAX_INTEGER:
         return "an integer must lie within ±(2^53 - 1); send a larger one as a string"
-    if isinstance(value, float) and not (math.isfinite(value) and _plain(value)):
+    if isinstance(value, float):
         # PostgreSQL writes numbers out: 1e20 as an integer, 1e-300 with 300 digits.
-        return "a number must be 0 or between 1e-15 and 2^53 - 1 in size; send others as strings"
+        is_short = value == 0 or 1e-15 <= abs(value) <= MAX_INTEGER
+        if not (math.isfinite(value) and is_short):
+            return (
+                "a number must be 0 or between 1e-15 and 2^53 - 1 in size; send others as strings"
+            )
     return None
-
-
-def _plain(number: float) -> bool:
-    return number == 0 or 1e-15 <= abs(number) <= MAX_INTEGER
 
 
 def _decode(raw: bytes | str) -> str:
@@ -127,15 +129,15 @@ def _decode(raw: bytes | str) -> str:
     return raw
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
         raise BadRequestError("The JSON has the same name twice in one object.")
-    return found
+    return document
 
 
-def _constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise BadRequestError(f"The JSON has {name}, which is not a JSON value.")
 
 
-_decoder: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
+_decoder: Final = json.JSONDecoder(object_pairs_hook=_build_object, parse_constant=_reject_constant)

@@ -1,4 +1,4 @@
-"""Which strings may be stored, for every place where text enters."""
+"""Rules for text that may be stored, applied wherever text enters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CONTROL = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029{_BIDI}]")
 
 
 def find_encoding_error(value: str) -> str | None:
-    """Why `value` cannot be stored in any column (NUL, half a surrogate pair), or None."""
+    """Return why no database column can store `value` (NUL, lone surrogate), or None."""
     if "\x00" in value:
         return "must not contain the NUL character"
     if not value.isascii() and _SURROGATE.search(value):
@@ -21,37 +21,37 @@ def find_encoding_error(value: str) -> str | None:
 
 
 def find_label_error(value: str, *, max_length: int) -> str | None:
-    """Why `value` is no label (one line that people read: a name, a key, an id), or None."""
+    """Return why `value` is not a valid label, or None. A label is one line that people read."""
     if not value.strip():
         return "must not be blank"
     if len(value) > max_length:
         return f"must have at most {max_length} characters"
+    # Most labels are plain ASCII, and an import checks millions of them.
     if value.isascii() and value.isprintable():
-        return None  # Most labels are, and an import checks millions.
-    return find_encoding_error(value) or _control_fault(value)
+        return None
+    if error := find_encoding_error(value):
+        return error
+    control = _CONTROL.search(value)
+    return f"must not contain the control character U+{ord(control[0]):04X}" if control else None
 
 
 def find_secret_error(value: str, *, max_length: int) -> str | None:
-    """Why `value` is no secret, or None. A secret is kept byte for byte: a PEM key has line breaks."""
+    """Return why `value` is not a valid secret, or None."""
     if not value.strip():
         return "must not be blank"
     if len(value) > max_length:
         return f"must have at most {max_length} characters"
+    # Control characters are allowed: a PEM key has line breaks, and secrets are stored unchanged.
     return find_encoding_error(value)
 
 
 def normalize_text(value: str) -> str:
-    """NFC, so that one name typed on two systems is one name (Unicode Annex 15)."""
+    """Return `value` in NFC (Unicode Annex 15), so that a name typed on two systems is one name."""
     return value if value.isascii() else unicodedata.normalize("NFC", value)
 
 
 def escape_name(name: str) -> str:
-    """A name that a caller chose, fit for an answer or a log: short, and without what hides or breaks."""
+    """Return a name that a caller chose as short printable text for a response or a log."""
     if find_label_error(name, max_length=64) is None:
         return name
     return name[:64].encode("ascii", "backslashreplace").decode().replace("\x00", "\\x00")
-
-
-def _control_fault(value: str) -> str | None:
-    found = _CONTROL.search(value)
-    return f"must not contain the control character U+{ord(found[0]):04X}" if found else None

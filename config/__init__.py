@@ -1,1 +1,1 @@
-"""Wiring only: settings, URLs, the API's root, entry points."""
+"""Wiring only: settings, URLs, the root of the API, entry points, the worker, the dashboard."""

@@ -1,4 +1,4 @@
-"""The admin's door: a password, and the one-time code of whoever has set up a device."""
+"""The admin site: login with a password and, for users who have a device, a one-time code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from common.admin.forms import CodeInput
 
 
 class LoginForm(AdminAuthenticationForm):
-    """The code is asked for beside the password, so that a wrong one does not tell which was wrong."""
+    """The password and the one-time code in one form.
+
+    An error then does not reveal which of the two was wrong.
+    """
 
     otp = forms.CharField(
         label="One-time code",
@@ -40,14 +43,15 @@ class LoginForm(AdminAuthenticationForm):
                 user_login_failed.send(
                     sender=__name__, credentials=credentials, request=self.request
                 )
-                said = explain_rejected_code(user, "The one-time code is missing or wrong.")
-                raise ValidationError(said, code="otp")
-            user.otp_device = device  # django-otp remembers it for the session.
+                message = explain_rejected_code(user, "The one-time code is missing or wrong.")
+                raise ValidationError(message, code="otp")
+            # django-otp stores it in the session.
+            user.otp_device = device
         return cleaned
 
 
 class StaffSite(admin.AdminSite):
-    """Lets in staff who have shown their second factor, where they have one."""
+    """An admin site for staff who have entered their second factor, if they have one."""
 
     login_form = LoginForm
     index_title = "Dashboard"
@@ -56,15 +60,19 @@ class StaffSite(admin.AdminSite):
         from accounts import second_factor_page
         from credentials.imports import admin_views
 
-        # No object has an address outside the admin, and Django's page fails on an id that is no UUID.
-        own = super().get_urls()
-        own = [found for found in own if getattr(found, "name", "") != "view_on_site"]
-        return [*second_factor_page.get_second_factor_urls(self), *admin_views.import_urls(), *own]
+        # Django's `view_on_site` page fails on an id that is not a UUID, and no object has a page
+        # outside the admin.
+        urls = [url for url in super().get_urls() if getattr(url, "name", "") != "view_on_site"]
+        return [
+            *second_factor_page.get_second_factor_urls(self),
+            *admin_views.import_urls(),
+            *urls,
+        ]
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
-        # Its models are there only once the site is.
+        # Imported late: the models are not loaded when the site is created.
         from config.dashboard.context import build_context
 
         return super().index(request, {**build_context(request), **(extra_context or {})})

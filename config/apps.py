@@ -3,8 +3,8 @@ from typing import Final
 from django.apps import AppConfig, apps
 from django.contrib.admin import apps as admin_apps
 
-_CALLED: Final = {"auth": "Staff", "axes": "Logins"}
-"""What the dashboard, and the way back to it, call apps that are not ours."""
+_VERBOSE_NAMES: Final = {"auth": "Staff", "axes": "Logins"}
+"""Names on the dashboard of apps that are not ours."""
 
 
 class ConfigConfig(AppConfig):
@@ -13,10 +13,10 @@ class ConfigConfig(AppConfig):
     verbose_name = "Latchkey"
 
     def ready(self) -> None:
-        # drf-spectacular knows an extension by its import.
+        # drf-spectacular registers an extension when it is imported.
         from config.api import schema  # noqa: F401
 
-        for label, name in _CALLED.items():
+        for label, name in _VERBOSE_NAMES.items():
             apps.get_app_config(label).verbose_name = name
 
 

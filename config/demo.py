@@ -1,4 +1,4 @@
-"""Sample data: what a company's account might hold, made from the examples of the provider files."""
+"""Sample data for the demo: credentials of every kind, from the examples of the provider files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from providers.registry import get_registry
 
 PER_KIND: Final = 6
 RETURN_TO: Final = "https://acme.example/connected"
-"""README's example of a connect link sends people there."""
+"""The return address of README's example of a connect link."""
 
 COMPANIES: Final = (
     "Atreides",
@@ -33,17 +33,21 @@ REGIONS: Final = ("eu", "us", "apac")
 
 
 def import_sample_data(*, account_id: uuid.UUID, actor: Actor) -> tuple[int, int]:
-    """Import sample credentials; how many, and of how many providers. The values are made up."""
+    """Import sample credentials with made-up values.
+
+    Return the number of credentials and of providers.
+    """
     kinds = [kind for kind in get_registry().kinds.values() if kind.provider != "custom"]
     kinds = list({kind.name: kind for kind in kinds}.values())
-    apps = _apps(account_id, actor, {kind.provider for kind in kinds if kind.needs_app})
-    bodies = [body for kind in kinds for body in _bodies(kind, apps.get(kind.provider))]
-    random.Random(1).shuffle(bodies)  # noqa: S311 - the order of sample data
+    apps = _create_apps(account_id, actor, {kind.provider for kind in kinds if kind.needs_app})
+    bodies = [body for kind in kinds for body in _build_bodies(kind, apps.get(kind.provider))]
+    # With a fixed seed, so that each demo has the same order.
+    random.Random(1).shuffle(bodies)  # noqa: S311 - sample data
     report = import_lines(read_array(bodies), account_id=account_id, actor=actor)
     return report.created, len({kind.provider for kind in kinds})
 
 
-def _apps(account_id: uuid.UUID, actor: Actor, providers: set[str]) -> dict[str, str]:
+def _create_apps(account_id: uuid.UUID, actor: Actor, providers: set[str]) -> dict[str, str]:
     return {
         slug: str(
             oauth_app_create(
@@ -60,12 +64,18 @@ def _apps(account_id: uuid.UUID, actor: Actor, providers: set[str]) -> dict[str,
     }
 
 
-def _bodies(kind: Kind, app_id: str | None) -> Iterator[dict[str, Any]]:
+def _build_bodies(kind: Kind, app_id: str | None) -> Iterator[dict[str, Any]]:
     for number in range(PER_KIND):
         company = COMPANIES[number % len(COMPANIES)]
+        # The example of the kind, with different secrets.
+        secrets = {
+            name: f"{kind.example[name]}{number:04d}"
+            for name in kind.secret_fields
+            if name in kind.example
+        }
         body: dict[str, Any] = {
             "name": f"{company} {kind.title}",
-            "properties": _properties(kind, number),
+            "properties": {**kind.example, **secrets},
             "external_id": f"{kind.name}-{number}",
             "metadata": {
                 "plan": PLANS[number % len(PLANS)],
@@ -75,13 +85,3 @@ def _bodies(kind: Kind, app_id: str | None) -> Iterator[dict[str, Any]]:
             "owner_email": f"{company.lower()}@example.com",
         }
         yield {**body, "oauth_app_id": app_id} if app_id and kind.needs_app else body
-
-
-def _properties(kind: Kind, number: int) -> dict[str, Any]:
-    """The kind's example with secrets of its own."""
-    fresh = {
-        name: f"{kind.example[name]}{number:04d}"
-        for name in kind.secret_fields
-        if name in kind.example
-    }
-    return {**kind.example, **fresh}

@@ -1,4 +1,4 @@
-"""A life for sample data: made over half a year, most of it well, some expiring, warned of or broken."""
+"""A simulated history of sample data: half a year old, most of it working, some of it not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HALF_A_YEAR: Final = 170
 
 
 class SampleEvidence(NamedTuple):
-    """What was seen of some: a grant and a key that are refused, no answer, and one that works."""
+    """Evidence for a rejected grant, a rejected key, an unavailable provider, and a working one."""
 
     grant: Evidence
     key: Evidence
@@ -33,26 +33,26 @@ DEMO: Final = SampleEvidence(
     Evidence(
         source="refresh",
         verdict="rejected",
-        note="Sample data: this is how a refused grant looks. Its owner would have to connect again.",
+        note="Sample data: this is how a rejected grant looks. Its owner would have to connect again.",
         code="invalid_grant",
     ),
     Evidence(
         source="probe",
         verdict="rejected",
-        note="Sample data: this is how a refused key looks.",
+        note="Sample data: this is how a rejected key looks.",
         code="http_401",
     ),
-    # Of any other silence, a third would make an outage that names its real provider.
+    # With any other code, a third one would start an outage that names its real provider.
     Evidence(
         source="probe",
         verdict="unavailable",
-        note="Sample data: this is how a provider without an answer looks.",
+        note="Sample data: this is how an unavailable provider looks.",
         code="rate_limited",
     ),
     Evidence(
         source="probe",
         verdict="ok",
-        note="Sample data: this is how a credential that works looks. Nobody was asked.",
+        note="Sample data: this is how a credential that works looks. No provider was asked.",
         code="http_200",
     ),
 )
@@ -61,40 +61,41 @@ DEMO: Final = SampleEvidence(
 def simulate_history(
     *, account_id: uuid.UUID, actor: Actor, samples: SampleEvidence = DEMO, seed: int = 7
 ) -> None:
-    """Give an account's credentials ages, ends, uses and health; the same ones for the same `seed`.
+    """Give an account's credentials ages, expiry times, uses and health.
 
-    Nobody is written to: their owners are made up.
+    The same `seed` gives the same history.
     """
     chance = random.Random(seed)  # noqa: S311 - sample data
-    mine = Credential.objects.filter(account_id=account_id)
-    rows = list(mine.order_by("id").only("id", "oauth_app_id"))
+    queryset = Credential.objects.filter(account_id=account_id)
+    rows = list(queryset.order_by("id").only("id", "oauth_app_id"))
     with transaction.atomic():
-        _age(rows, chance)
-        _use(rows, chance)
-        register_all(mine)
+        _set_times(rows, chance)
+        _create_uses(rows, chance)
+        register_all(queryset)
         for row in rows:
-            evidence = _luck(row, chance, samples)
+            evidence = _draw_evidence(row, chance, samples)
             if evidence:
                 record_evidence(
                     account_id=account_id, credential_id=row.id, evidence=evidence, actor=actor
                 )
+        # The owners are made up, so no mail may be sent.
         NoticeMail.objects.filter(account_id=account_id).delete()
 
 
-def _age(rows: list[Credential], chance: random.Random) -> None:
-    """The first is the oldest, as ids are in the order in which rows were made."""
+def _set_times(rows: list[Credential], chance: random.Random) -> None:
     now = db_now()
+    # The first row is the oldest, because ids ascend in the order of creation.
     ages = sorted((HALF_A_YEAR * chance.random() ** 1.6 for _ in rows), reverse=True)
     for row, days in zip(rows, ages, strict=True):
         row.created_at = now - dt.timedelta(days=days)
     Credential.objects.bulk_update(rows, ["created_at"], batch_size=200)
-    ending = [row for row in rows if chance.random() < 0.25]
-    for row in ending:
+    expiring = [row for row in rows if chance.random() < 0.25]
+    for row in expiring:
         row.expires_at = now + dt.timedelta(days=0.5 + 60 * chance.random() ** 2)
-    Credential.objects.bulk_update(ending, ["expires_at"], batch_size=200)
+    Credential.objects.bulk_update(expiring, ["expires_at"], batch_size=200)
 
 
-def _use(rows: list[Credential], chance: random.Random) -> None:
+def _create_uses(rows: list[Credential], chance: random.Random) -> None:
     now = db_now()
     CredentialUse.objects.bulk_create(
         CredentialUse(
@@ -105,10 +106,12 @@ def _use(rows: list[Credential], chance: random.Random) -> None:
     )
 
 
-def _luck(row: Credential, chance: random.Random, seen: SampleEvidence) -> Evidence | None:
-    luck = chance.random()
-    if luck < 0.04:
-        return seen.grant if row.oauth_app_id else seen.key
-    if luck < 0.1:
-        return seen.silence
-    return seen.works if luck < 0.85 else None
+def _draw_evidence(
+    row: Credential, chance: random.Random, samples: SampleEvidence
+) -> Evidence | None:
+    number = chance.random()
+    if number < 0.04:
+        return samples.grant if row.oauth_app_id else samples.key
+    if number < 0.1:
+        return samples.silence
+    return samples.works if number < 0.85 else None

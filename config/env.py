@@ -1,4 +1,4 @@
-"""Reading the environment: each wrong variable becomes one sentence that says what to do."""
+"""Environment variables: an invalid one becomes one sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from environs import Env, EnvError
 env = Env()
 
 REQUEST_SLOTS = 8
-"""Requests that one process works on at once, each with a connection to the database of its own."""
+"""Requests that one process works on at once, each with its own database connection."""
 
 BLOCKING_THREADS = 64
-"""The server's threads in each process: those that work, and beside them those that wait for a
-provider or a client, without a connection."""
+"""Threads of the server in each process: those with a request slot, and those that wait for a
+provider or a client without a slot and without a connection."""
 
 
 PROXY_THREADS = 320
-"""The proxy's threads in each process: so many requests are under way at once. They wait for
-providers most of the time, and hold no database connection meanwhile."""
+"""Threads of the proxy in each process, which is also its limit of concurrent requests. They wait
+for providers most of the time, without a database connection."""
 
 
 def read_boolean(name: str, *, default: bool) -> bool:
+    """Return a variable that is 1 or 0."""
     try:
         return bool(env.bool(name, default=default))
     except EnvError:
@@ -35,6 +36,7 @@ def read_boolean(name: str, *, default: bool) -> bool:
 
 
 def read_number(name: str, *, default: int) -> int:
+    """Return a variable that is a whole number."""
     try:
         return int(env.int(name, default=default))
     except EnvError:
@@ -42,6 +44,7 @@ def read_number(name: str, *, default: int) -> int:
 
 
 def read_required(name: str, *, how: str) -> str:
+    """Return a variable that must be set; `how` says to what."""
     value = str(env.str(name, default="")).strip()
     if not value:
         raise ImproperlyConfigured(f"{name} is missing: {how}")
@@ -49,62 +52,71 @@ def read_required(name: str, *, how: str) -> str:
 
 
 def read_secret_key(*, debug: bool, folder: Path) -> str:
-    """SECRET_KEY of at least 50 characters; with DEBUG, one is made once and kept in `folder`."""
+    """Return SECRET_KEY, of at least 50 characters.
+
+    With DEBUG and without the variable, a key is generated once and stored in `folder`.
+    """
     how = "set it to at least 50 random characters, for example: openssl rand -base64 48"
     value = str(env.str("SECRET_KEY", default=""))
     if not value and debug:
-        return _kept(folder / "secret.key")
+        file = folder / "secret.key"
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not file.exists():
+            file.touch(mode=0o600)
+            file.write_text(secrets.token_urlsafe(48))
+        return file.read_text()
     if len(read_required("SECRET_KEY", how=how)) < 50:
         raise ImproperlyConfigured(f"SECRET_KEY is too short: {how}")
     return value
 
 
 def parse_database_url(url: str) -> dict[str, Any]:
-    """DATABASES["default"] for `url`: postgresql://user:password@host:port/name or sqlite:///file."""
+    """Return DATABASES["default"] for postgresql://user:password@host:port/name or sqlite:///file."""
     how = "write postgresql://USER:PASSWORD@HOST:PORT/NAME or sqlite:///PATH"
     try:
-        found: dict[str, Any] = dict(dj_database_url.parse(url))
+        database: dict[str, Any] = dict(dj_database_url.parse(url))
     except (ValueError, KeyError, dj_database_url.ParseError, dj_database_url.UnknownSchemeError):
-        # The URL may hold a password, so it is not repeated.
+        # The URL may contain a password, so it is not repeated.
         raise ImproperlyConfigured(f"DATABASE_URL cannot be read: {how}.") from None
-    if not found.get("NAME"):
+    if not database.get("NAME"):
         raise ImproperlyConfigured(f"DATABASE_URL names no database: {how}.")
-    engine = str(found["ENGINE"]).rsplit(".", 1)[-1]
+    engine = str(database["ENGINE"]).rsplit(".", 1)[-1]
     if engine not in _OPTIONS:
         raise ImproperlyConfigured(f"DATABASE_URL is of an unsupported kind: {how}.")
-    found["OPTIONS"] = {**found.get("OPTIONS", {}), **_OPTIONS[engine]}
+    database["OPTIONS"] = {**database.get("OPTIONS", {}), **_OPTIONS[engine]}
     if engine == "postgresql":
-        found["ENGINE"] = "config.postgresql"
-    return found
+        database["ENGINE"] = "config.postgresql"
+    return database
 
 
 def read_cache_url(name: str) -> dict[str, Any]:
-    """CACHES["default"]: memory of this process unless `name` says otherwise."""
+    """Return CACHES["default"]: the memory of this process, unless the variable is set."""
     try:
         return dict(django_cache_url.parse(env.str(name, default="locmem://")))
-    except Exception:  # The library raises Exception itself for a scheme it does not know.
+    # The library raises Exception itself for an unknown scheme.
+    except Exception:
         raise ImproperlyConfigured(
             f"{name} cannot be read: write for example redis://HOST/0."
         ) from None
 
 
 def read_email_url(name: str) -> dict[str, Any]:
-    """Django's mail settings for an `smtp://` URL. Without one: no mail, which health notes then say."""
+    """Return Django's mail settings for an `smtp://` URL. Without one, no mail is sent."""
     how = "write submission://USER:PASSWORD@HOST:587/?_default_from_email=ADDRESS"
     try:
-        found: dict[str, Any] = dj_email_url.parse(str(env.str(name, default="")) or "dummy://")
+        mail: dict[str, Any] = dj_email_url.parse(str(env.str(name, default="")) or "dummy://")
     except (ValueError, KeyError):
-        # It may hold a password, so it is not repeated.
+        # The URL may contain a password, so it is not repeated.
         raise ImproperlyConfigured(f"{name} cannot be read: {how}.") from None
-    if "EMAIL_BACKEND" not in found:
+    if "EMAIL_BACKEND" not in mail:
         raise ImproperlyConfigured(f"{name} is of an unsupported kind: {how}.")
-    if found["EMAIL_BACKEND"].endswith(".smtp.EmailBackend") and not found["EMAIL_HOST"]:
+    if mail["EMAIL_BACKEND"].endswith(".smtp.EmailBackend") and not mail["EMAIL_HOST"]:
         raise ImproperlyConfigured(f"{name} names no host: {how}.")
-    return found
+    return mail
 
 
 def read_folder(name: str) -> str:
-    """The path of an existing folder, or "" where `name` is not set."""
+    """Return the path of an existing folder, or "" if the variable is not set."""
     value = str(env.str(name, default=""))
     if value and not Path(value).is_dir():
         raise ImproperlyConfigured(f"{name} is not a folder: name one, or leave it unset.")
@@ -113,16 +125,17 @@ def read_folder(name: str) -> str:
 
 _OPTIONS: dict[str, dict[str, Any]] = {
     "postgresql": {
-        # Two seconds of attempts, and new ones when somebody asks: the pool would wait twice as long
-        # after each that failed, up to minutes, and be down for as long again as the server was.
+        # Two seconds of attempts, then new ones on demand. By default the pool doubles its waits
+        # up to minutes, and would stay down for as long again as the server was.
         "pool": {"min_size": 1, "max_size": REQUEST_SLOTS, "timeout": 2, "reconnect_timeout": 2},
         "connect_timeout": 3,
-        # A server that is cut off says nothing: without these Linux waits a quarter of an hour for it.
+        # A server that lost its network sends nothing: Linux would wait for a quarter of an hour.
         "tcp_user_timeout": 10_000,
         "keepalives_idle": 5,
         "keepalives_interval": 3,
         "keepalives_count": 2,
-        # A statement seen five times is prepared: planning a list takes longer than reading its page.
+        # A statement that was run five times is prepared: planning a list takes longer than
+        # reading its page.
         "server_side_binding": True,
         "prepare_threshold": 5,
         "options": (
@@ -137,11 +150,3 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
     },
 }
-
-
-def _kept(file: Path) -> str:
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not file.exists():
-        file.touch(mode=0o600)
-        file.write_text(secrets.token_urlsafe(48))
-    return file.read_text()

@@ -1,4 +1,4 @@
-"""For load balancers: is the process there, and can it serve?"""
+"""Endpoints for load balancers: /healthz (the process runs) and /readyz (it can serve)."""
 
 from __future__ import annotations
 
@@ -13,27 +13,25 @@ from vault.services import verify_keyring
 
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
-    """200 while the process answers: it looks at nothing else."""
+    """Respond with 200 as long as the process responds at all."""
     return JsonResponse({"status": "ok"})
 
 
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when the database answers, is migrated, and fits the vault's keys; else 503 with what is not."""
-    if missing := _missing():
-        return JsonResponse({"status": "unavailable", "missing": missing}, status=503)
-    return JsonResponse({"status": "ok"})
-
-
-def _missing() -> str | None:
+    """Respond with 200, or with 503 and what is missing: `database`, `migrations` or `keys`."""
+    missing = None
     try:
         connection.ensure_connection()
         executor = MigrationExecutor(connection)
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-            return "migrations"
-        verify_keyring()
+            missing = "migrations"
+        else:
+            verify_keyring()
     except (DatabaseError, InterfaceError):
-        return "database"
+        missing = "database"
     except ImproperlyConfigured:
-        return "keys"
-    return None
+        missing = "keys"
+    if missing:
+        return JsonResponse({"status": "unavailable", "missing": missing}, status=503)
+    return JsonResponse({"status": "ok"})

@@ -1,4 +1,4 @@
-"""Logs: one line an event, JSON in production; the request id on each; secrets in none."""
+"""Logging: one line per event, JSON in production, with the request id and without secrets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
 
 
 def configure_logging(*, json: bool) -> None:
-    """Send structlog's and the standard library's records through one chain to standard error."""
+    """Send the records of structlog and of the standard library through one chain to stderr."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -55,4 +55,5 @@ def configure_logging(*, json: bool) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
+    # It would log each failed login, with the user name as it was typed.
     logging.getLogger("axes").setLevel(logging.ERROR)

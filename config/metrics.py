@@ -1,4 +1,4 @@
-"""GET /metrics, for Prometheus: of the whole server, to this machine alone or by a token."""
+"""GET /metrics for Prometheus: figures of all processes, for this machine or with a token."""
 
 from __future__ import annotations
 
@@ -15,20 +15,24 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from config.multiprocess_metrics import MULTIPROC_DIR_VARIABLE
 
-_HERE: Final = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
 _FORWARDED: Final = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP")
 
 
 def may_read_metrics(meta: Mapping[str, Any]) -> bool:
-    """By METRICS_TOKEN as bearer where that is set; else from this machine, not through a proxy."""
+    """Return whether a request with these headers may read the metrics.
+
+    It needs METRICS_TOKEN as its bearer token. If no token is configured, it must come from this
+    machine and not through a proxy.
+    """
     if settings.METRICS_TOKEN:
-        wanted = f"Bearer {settings.METRICS_TOKEN}".encode()
-        return hmac.compare_digest(str(meta.get("HTTP_AUTHORIZATION", "")).encode(), wanted)
-    return meta.get("REMOTE_ADDR") in _HERE and not any(name in meta for name in _FORWARDED)
+        expected = f"Bearer {settings.METRICS_TOKEN}".encode()
+        return hmac.compare_digest(str(meta.get("HTTP_AUTHORIZATION", "")).encode(), expected)
+    return meta.get("REMOTE_ADDR") in _LOOPBACK and not any(name in meta for name in _FORWARDED)
 
 
 def render_metrics() -> tuple[str, bytes]:
-    """The content type, and the text: of all processes that share a folder, or else of this one."""
+    """Return the content type and the text, of all processes if they share a folder."""
     registry = REGISTRY
     if MULTIPROC_DIR_VARIABLE in os.environ:
         registry = CollectorRegistry(support_collectors_without_names=True)
@@ -38,8 +42,8 @@ def render_metrics() -> tuple[str, bytes]:
 
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """404 to everybody else: that there are figures is nobody's business."""
+    """Respond with the metrics, or with 404 to a caller who may not know that they exist."""
     if not may_read_metrics(request.META):
         return HttpResponse(status=404)
-    kind, text = render_metrics()
-    return HttpResponse(text, content_type=kind)
+    content_type, text = render_metrics()
+    return HttpResponse(text, content_type=content_type)

@@ -1,4 +1,4 @@
-"""The server of the proxy: gunicorn with threads. docs/proxy.md says why."""
+"""The server of the proxy: gunicorn with threads. docs/proxy.md explains the choice."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from config.multiprocess_metrics import mark_worker_dead
 
 
 class Worker(ThreadWorker):
-    """What cannot be read as a request is answered in JSON, like everything else here."""
+    """A gunicorn worker that responds in JSON to a request it cannot parse."""
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         status, reason = (400, "Bad Request") if isinstance(exc, ParseException) else (500, "Error")
         if status == 500:
-            # The text may quote what was sent, so its kind alone is logged.
+            # The text may quote what was sent, so only its type is logged.
             self.log.error("A request failed: %s", type(exc).__name__)
         body = b'{"type": "about:blank", "title": "%s", "status": %d}' % (reason.encode(), status)
         head = (
@@ -30,10 +30,12 @@ class Worker(ThreadWorker):
         try:
             client.sendall(head.encode() + body)
         except OSError:
-            self.log.debug("The client has gone.")
+            self.log.debug("The client has disconnected.")
 
 
 class Server(BaseApplication):
+    """A gunicorn server that loads its application in each worker."""
+
     def __init__(self, load: Callable[[], Any], options: dict[str, Any]) -> None:
         self._load = load
         self._options = options
@@ -48,9 +50,12 @@ class Server(BaseApplication):
 
 
 def serve(*, host: str, port: int, workers: int) -> None:
-    """Serve until a signal ends it: SIGTERM lets what is under way go on for 30 seconds, with DEBUG for 2."""
+    """Serve until a signal ends it.
+
+    After SIGTERM, requests under way have 30 seconds to end, or 2 seconds with DEBUG.
+    """
     Server(
-        _application,
+        _load_application,
         {
             "bind": f"{host}:{port}",
             "workers": workers,
@@ -70,8 +75,8 @@ def serve(*, host: str, port: int, workers: int) -> None:
     ).run()
 
 
-def _application() -> Any:
-    """Loaded in each worker: connections and threads do not survive a fork."""
+def _load_application() -> Any:
+    # Imported in the worker: connections and threads do not survive the fork.
     from config.proxy_wsgi import application
 
     return application

@@ -1,4 +1,4 @@
-"""The proxy's WSGI application, for gunicorn's threads. It starts only with keys that fit the database."""
+"""The proxy's WSGI application for gunicorn. It starts only with keys that fit the database."""
 
 from __future__ import annotations
 
@@ -31,22 +31,18 @@ _HEALTHY = b'{"status": "ok"}'
 def application(
     environ: Mapping[str, Any], start: Callable[[str, list[tuple[str, str]]], Any]
 ) -> Iterable[bytes]:
-    """The proxy; beside it /healthz, and /metrics of the server to whom config.metrics lets."""
+    """Serve /healthz, /metrics to callers who may read it, and everything else by the proxy."""
     match environ["REQUEST_METHOD"], environ["RAW_URI"]:
         case "GET", "/healthz":
-            return _whole(start, "application/json", _HEALTHY)
+            content_type, body = "application/json", _HEALTHY
         case "GET", "/metrics" if may_read_metrics(environ):
-            return _whole(start, *render_metrics())
-    return _proxy(environ, start)
-
-
-def _whole(
-    start: Callable[[str, list[tuple[str, str]]], Any], kind: str, body: bytes
-) -> list[bytes]:
-    start("200 OK", [("Content-Type", kind), ("Content-Length", str(len(body)))])
+            content_type, body = render_metrics()
+        case _:
+            return _proxy(environ, start)
+    start("200 OK", [("Content-Type", content_type), ("Content-Length", str(len(body)))])
     return [body]
 
 
-# What was loaded stays: looking through it for garbage again and again would stall requests.
+# Loaded modules stay in memory. Excluding them from collection keeps requests from stalling.
 gc.collect()
 gc.freeze()

@@ -1,4 +1,4 @@
-"""What is counted of requests to the API and the pages; the proxy counts its own."""
+"""Metrics of the requests to the API and the pages. The proxy has metrics of its own."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Final
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import Counter, Histogram
 
-REQUEST_COUNT: Final = Counter("latchkey_requests", "Requests, by what was answered.", ["status"])
+REQUEST_COUNT: Final = Counter("latchkey_requests", "Requests by response status.", ["status"])
 REQUEST_DURATION: Final = Histogram(
-    "latchkey_request_seconds", "From a request's arrival to its answer."
+    "latchkey_request_seconds", "Time from a request's arrival to its response."
 )
 
-_OF_MONITORS: Final = frozenset({"/metrics", "/healthz", "/readyz"})
+_MONITORING_PATHS: Final = frozenset({"/metrics", "/healthz", "/readyz"})
 
 
 class RequestMetricsMiddleware:
-    """The outermost middleware: whatever answers, it is counted. What monitors ask is not."""
+    """Counts all requests but those of monitors. It is the outermost middleware."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         response = self.get_response(request)
-        if request.path not in _OF_MONITORS:
+        if request.path not in _MONITORING_PATHS:
             REQUEST_COUNT.labels(str(response.status_code)).inc()
-            REQUEST_DURATION.observe(time.perf_counter() - began)
+            REQUEST_DURATION.observe(time.perf_counter() - started_at)
         return response

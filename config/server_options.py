@@ -1,4 +1,4 @@
-"""What the two servers' commands share: where to listen, and what has to be there before."""
+"""Options of the two server commands, and checks before a server starts."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from egress.ports import check_port_available
 
 
 def add_server_arguments(parser: CommandParser, *, port: int) -> None:
+    """Add --host, --port and --workers."""
     parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
     parser.add_argument("--port", type=int, default=port, help="default: %(default)s")
     parser.add_argument("--workers", type=int, default=1, help="processes (default: %(default)s)")
 
 
 def check_server_options(options: Mapping[str, Any]) -> None:
-    """Raise ImproperlyConfigured for what cannot be served: wrong options, keys or database, a port
-    that is taken."""
+    """Raise ImproperlyConfigured if the server cannot start.
+
+    Options may be invalid, the keys or the database may be wrong, or the port may be in use.
+    """
     if not 1 <= options["port"] <= 65535 or options["workers"] < 1:
         raise ImproperlyConfigured("--port must be from 1 to 65535, --workers at least 1.")
     verify_startup()
@@ -30,11 +33,9 @@ def check_server_options(options: Mapping[str, Any]) -> None:
 
 
 def require_free_port(host: str, port: int) -> None:
-    """Raise ImproperlyConfigured where nobody can listen there now.
-
-    The server shares its port with whoever lets it (SO_REUSEPORT), so it would start beside another
-    and each would get some of the requests.
-    """
+    """Raise ImproperlyConfigured if this process cannot listen on the port now."""
+    # The server sets SO_REUSEPORT, so it would start even if another server had the port, and
+    # each would receive some of the requests.
     try:
         check_port_available(host, port)
     except OSError as error:
@@ -42,5 +43,5 @@ def require_free_port(host: str, port: int) -> None:
             raise ImproperlyConfigured(f"Port {port} is taken; --port chooses another.") from None
         reason = error.strerror or os.strerror(error.errno or 0)
         raise ImproperlyConfigured(
-            f"Nobody can listen on {host}, port {port} ({reason}): --host and --port choose others."
+            f"Cannot listen on {host}, port {port} ({reason}): --host and --port choose others."
         ) from None

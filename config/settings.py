@@ -112,7 +112,7 @@ VAULT_KEYS_FILE = env.env.str("VAULT_KEYS_FILE", default="")
 VAULT_SUITE = env.env.str("VAULT_SUITE", default="1")
 EGRESS_ALLOW = env.env.str("EGRESS_ALLOW", default="")
 PROVIDERS_DIR = env.read_folder("PROVIDERS_DIR")
-TURNS = env.REQUEST_SLOTS
+REQUEST_SLOTS = env.REQUEST_SLOTS
 BLOCKING_THREADS = env.BLOCKING_THREADS
 SPOOL_DIR = env.env.str("SPOOL_DIR", default=str(VAR_DIR / "spool"))
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024

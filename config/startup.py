@@ -1,4 +1,4 @@
-"""Refusing to start: one line on standard error that says what is wrong and what to do."""
+"""Checks at the start: one line on standard error says what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from django.core.exceptions import ImproperlyConfigured
 
 @contextlib.contextmanager
 def exit_on_bad_configuration() -> Iterator[None]:
-    """Turn ImproperlyConfigured into its sentence and exit code 2: no traceback, no values."""
+    """Turn ImproperlyConfigured into one line and exit code 2, without traceback and values."""
     try:
         yield
-    except ImproperlyConfigured as refusal:
-        sys.stderr.write(f"latchkey: {' '.join(str(refusal).split())}\n")
+    except ImproperlyConfigured as error:
+        sys.stderr.write(f"latchkey: {' '.join(str(error).split())}\n")
         sys.exit(2)
 
 
 def disconnect_database() -> None:
-    """Close what `verify` opened: a pool does not survive the fork of a worker."""
+    """Close the connections of `verify_startup`: a pool does not survive the fork of a worker."""
     from django.db import connection
 
     from common.db import dialect
@@ -32,7 +32,7 @@ def disconnect_database() -> None:
 
 
 def verify_startup() -> None:
-    """Raise ImproperlyConfigured unless settings can be read, the database answers, the keys fit it."""
+    """Raise ImproperlyConfigured if a setting, the database or the keys are unusable."""
     from django.db import InterfaceError, OperationalError, connection
 
     from egress.allowlist import allowed_targets
@@ -40,7 +40,7 @@ def verify_startup() -> None:
 
     allowed_targets()
     try:
-        # Once without the pool, whose own refusal comes later and says less.
+        # Once without the pool, whose own error comes later and says less.
         with connection.wrap_database_errors:
             driver: Any = connection.Database  # type: ignore[attr-defined]
             driver.connect(**connection.get_connection_params()).close()

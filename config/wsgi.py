@@ -15,6 +15,6 @@ with exit_on_bad_configuration():
     application = ConcurrencyLimit(get_wsgi_application())
     verify_startup()
 
-# What was loaded stays: looking through it for garbage again and again would stall requests.
+# Loaded modules stay in memory. Excluding them from collection keeps requests from stalling.
 gc.collect()
 gc.freeze()

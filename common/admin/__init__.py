@@ -1,1 +1,1 @@
-"""Base classes of the admin: model admin, forms, filters, keyset pagination, formatting."""
+"""The base of all admin pages: model admins backed by services, forms, filters, formatting."""

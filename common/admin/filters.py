@@ -1,4 +1,4 @@
-"""Filters that stand in one form beside a list: menus and boxes, without JavaScript."""
+"""Filters of admin lists: menus and text inputs in one form, without JavaScript."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from common.db.ids import parse_uuid
 from common.health import STATUSES
 
 ACCOUNTS_OFFERED: Final = 200
-"""A menu of more is no help."""
+"""Accounts in the menu. A longer menu is hard to use; the URL accepts any account."""
 
 
 class MenuFilter(admin.SimpleListFilter):
-    """One menu. A value that it does not offer, as an address may have, is shown and finds nothing."""
+    """A menu. A value in the URL that is not on the menu is displayed and matches no row."""
 
     template = "admin/latchkey/filter_menu.html"
 
@@ -28,10 +28,10 @@ class MenuFilter(admin.SimpleListFilter):
 
     def choices(self, changelist: Any) -> Iterator[Any]:
         value = self.value() or ""
-        offered = [("", "All"), *((str(key), str(title)) for key, title in self.lookup_choices)]
-        if value not in dict(offered):
-            offered.append((value, value))
-        for key, title in offered:
+        options = [("", "All"), *((str(key), str(title)) for key, title in self.lookup_choices)]
+        if value not in dict(options):
+            options.append((value, value))
+        for key, title in options:
             yield {"value": key, "display": title, "selected": key == value}
 
 
@@ -47,13 +47,13 @@ class HealthFilter(MenuFilter):
 
 
 class AccountFilter(MenuFilter):
-    """Of lists whose rows belong to an account; the address takes any account's slug or id."""
+    """The account of a row. The URL takes any account's slug or id."""
 
     title = "account"
     parameter_name = "account"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        accounts = _accounts(model_admin.model)
+        accounts = _get_accounts(model_admin.model)
         return list(accounts.values_list("slug", "name")[:ACCOUNTS_OFFERED])
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -61,41 +61,44 @@ class AccountFilter(MenuFilter):
         if not value:
             return queryset
         id = parse_uuid(value)
-        found = _accounts(queryset.model).filter(Q(pk=id) if id else Q(slug=value)).first()
-        return queryset.filter(account_id=found.pk) if found else queryset.none()
+        account = _get_accounts(queryset.model).filter(Q(pk=id) if id else Q(slug=value)).first()
+        return queryset.filter(account_id=account.pk) if account else queryset.none()
 
 
-def _accounts(model: type[Model]) -> QuerySet[Any]:
+def _get_accounts(model: type[Model]) -> QuerySet[Any]:
+    # This package must not import accounts, so the model is found by the foreign key.
     related: Any = model._meta.get_field("account").related_model
     accounts: QuerySet[Any] = related.objects.all()
     return accounts
 
 
 class DateRangeFilter(MenuFilter):
-    """Spans of time from now. `spans` maps each choice to its title and its two ends in days.
+    """Ranges of time relative to now, compared with `field`.
 
-    An end of None is open. `field` is what is compared; with `never`, null is a choice of its own.
+    `ranges` maps each choice to its title and its two ends in days. An end of None is open. With
+    `null_title`, null is a choice with that title.
     """
 
     field: ClassVar[str]
-    spans: ClassVar[dict[str, tuple[str, int | None, int | None]]]
-    never: ClassVar[str] = ""
+    ranges: ClassVar[dict[str, tuple[str, int | None, int | None]]]
+    null_title: ClassVar[str] = ""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        spans = [(key, title) for key, (title, _, _) in self.spans.items()]
-        return [*spans, ("never", self.never)] if self.never else spans
+        ranges = [(key, title) for key, (title, _, _) in self.ranges.items()]
+        return [*ranges, ("never", self.null_title)] if self.null_title else ranges
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()
         if not value:
             return queryset
-        if value == "never" and self.never:
-            # Of a row elsewhere, that there is none: the planner knows how many these are.
-            absent, _, _ = self.field.partition("__")
-            return queryset.filter(**{f"{absent}__isnull": True})
-        if value not in self.spans:
+        if value == "never" and self.null_title:
+            # If the field is on a related row, test that the row is missing: the planner has
+            # statistics for that.
+            related, _, _ = self.field.partition("__")
+            return queryset.filter(**{f"{related}__isnull": True})
+        if value not in self.ranges:
             return queryset.none()
-        _, first, last = self.spans[value]
+        _, first, last = self.ranges[value]
         now = db_now()
         if first is not None:
             queryset = queryset.filter(**{f"{self.field}__gte": now + dt.timedelta(days=first)})
@@ -105,17 +108,17 @@ class DateRangeFilter(MenuFilter):
 
 
 class TextInputFilter(admin.ListFilter):
-    """Boxes to type into. `boxes` maps a parameter to its label; `help` says what may be typed."""
+    """Text inputs. `inputs` maps each parameter to its label; `help` explains them."""
 
     template = "admin/latchkey/filter_boxes.html"
-    boxes: ClassVar[dict[str, str]]
+    inputs: ClassVar[dict[str, str]]
     help: ClassVar[str] = ""
 
     def __init__(
         self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any
     ) -> None:
         super().__init__(request, params, model, model_admin)
-        for name in self.boxes:
+        for name in self.inputs:
             if name in params:
                 self.used_parameters[name] = params.pop(name)[-1].strip()
 
@@ -123,11 +126,12 @@ class TextInputFilter(admin.ListFilter):
         return True
 
     def expected_parameters(self) -> list[str | None]:
-        return list(self.boxes)
+        return list(self.inputs)
 
-    def typed(self, name: str) -> str:
+    def get_text(self, name: str) -> str:
+        """Return the text entered for the parameter `name`."""
         return str(self.used_parameters.get(name, ""))
 
     def choices(self, changelist: Any) -> Iterator[Any]:
-        for name, label in self.boxes.items():
-            yield {"name": name, "label": label, "value": self.typed(name)}
+        for name, label in self.inputs.items():
+            yield {"name": name, "label": label, "value": self.get_text(name)}

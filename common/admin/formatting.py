@@ -1,4 +1,4 @@
-"""How the admin shows a value."""
+"""HTML of the values that admin pages display."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
 MARK_COLOURS: Final = 8
-_A_MINUTE: Final = dt.timedelta(minutes=1)
 EMPTY_VALUE: Final = SafeString('<span class="lk-none">–</span>')
 
 
 def format_badge(status: str) -> SafeString:
+    """Return `status` as a coloured badge."""
     return format_html('<span class="lk-badge lk-{}">{}</span>', status, status)
 
 
 def format_health(health: dict[str, Any]) -> SafeString:
+    """Return a health's status, how long it has lasted, and its notes."""
     notes = format_html_join("", "<li>{}</li>", ((note,) for note in health["notes"]))
     return format_html(
         '{} since {}<ul class="lk-notes">{}</ul>',
@@ -32,29 +33,30 @@ def format_health(health: dict[str, Any]) -> SafeString:
 
 
 def format_json(value: Any) -> SafeString:
-    """JSON as people read it."""
-    shown = json.dumps(value, indent=2, ensure_ascii=False)
-    return format_html('<pre class="lk-json">{}</pre>', shown)
+    """Return `value` as indented JSON."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return format_html('<pre class="lk-json">{}</pre>', text)
 
 
 def format_minute(value: dt.datetime | None) -> SafeString:
-    """The minute, in UTC; the exact time where the pointer rests."""
-    return _time(value, f"{value:%Y-%m-%d %H:%M}") if value else EMPTY_VALUE
+    """Return `value` to the minute in UTC, with the second in a tooltip."""
+    return _format_time(value, f"{value:%Y-%m-%d %H:%M}") if value else EMPTY_VALUE
 
 
 def format_relative_time(value: dt.datetime | None) -> SafeString:
-    """How far away it is, in the one greatest unit; the exact time where the pointer rests."""
+    """Return the distance of `value` from now in its largest unit, with the time in a tooltip."""
     if value is None:
         return EMPTY_VALUE
     now = timezone.now()
-    if abs(value - now) < _A_MINUTE:
-        return _time(value, "just now" if value <= now else "in a moment")
-    far = timesince(min(value, now), max(value, now), depth=1)
-    return _time(value, f"{far} ago" if value <= now else f"in {far}")
+    if abs(value - now) < dt.timedelta(minutes=1):
+        return _format_time(value, "just now" if value <= now else "in a moment")
+    distance = timesince(min(value, now), max(value, now), depth=1)
+    return _format_time(value, f"{distance} ago" if value <= now else f"in {distance}")
 
 
 def format_provider(slug: str, name: str) -> SafeString:
-    """A provider's name behind its first letters, in a colour that is always its own."""
+    """Return a provider's name after a mark with its first letters, in the provider's colour."""
+    # A checksum of the slug, so that a provider has the same colour on every page.
     colour = zlib.crc32(slug.encode()) % MARK_COLOURS
     return format_html(
         '<span class="lk-provider"><span class="lk-mark lk-mark-{}" aria-hidden="true">{}</span>{}</span>',
@@ -64,11 +66,11 @@ def format_provider(slug: str, name: str) -> SafeString:
     )
 
 
-def _time(value: dt.datetime, shown: str) -> SafeString:
+def _format_time(value: dt.datetime, text: str) -> SafeString:
     value = value.astimezone(dt.UTC)
     return format_html(
         '<time datetime="{}" title="{} UTC">{}</time>',
         f"{value:%Y-%m-%dT%H:%M:%SZ}",
         f"{value:%Y-%m-%d %H:%M:%S}",
-        shown,
+        text,
     )

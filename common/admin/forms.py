@@ -1,4 +1,4 @@
-"""Forms of the admin: they check what was typed, and a service decides and writes."""
+"""Base forms of the admin. They check the input's shape; a service validates and writes."""
 
 from __future__ import annotations
 
@@ -17,33 +17,35 @@ M = TypeVar("M", bound=models.Model)
 
 
 class ServiceForm(forms.ModelForm[M]):
-    """A form whose values go to a service. `refusal` is what the service said of the same values.
+    """A form whose values are passed to a service.
 
-    Nothing is assigned to the instance and no query asks whether it is unique: the service does.
+    `service_error` is what the service raised for the same values, to be displayed at the fields.
     """
 
-    refusal: ServiceError | None = None
+    service_error: ServiceError | None = None
 
     def clean(self) -> dict[str, Any]:
-        if self.refusal is not None:
-            self._refuse(self.refusal)
+        if self.service_error is not None:
+            self._add_service_error(self.service_error)
         return self.cleaned_data
 
     def _post_clean(self) -> None:
-        """Django would write the values onto the instance here."""
+        """Do nothing. Django would assign the values and query whether they are unique."""
 
-    def _refuse(self, problem: ServiceError) -> None:
-        if not problem.fields:
-            self.add_error(None, problem.detail)
-        for path, reasons in problem.fields.items():
+    def _add_service_error(self, error: ServiceError) -> None:
+        if not error.fields:
+            self.add_error(None, error.detail)
+        for path, reasons in error.fields.items():
             head, _, rest = path.partition(".")
-            field = next((n for n in (head, head.removesuffix("_id")) if n in self.fields), None)
-            where = rest if field else path
-            self.add_error(field, [f"{where}: {r}" if where else capfirst(r) for r in reasons])
+            # A form has `oauth_app` for the service's `oauth_app_id`.
+            names = (head, head.removesuffix("_id"))
+            field = next((name for name in names if name in self.fields), None)
+            prefix = rest if field else path
+            self.add_error(field, [f"{prefix}: {r}" if prefix else capfirst(r) for r in reasons])
 
 
 class StrictJSONField(forms.CharField):
-    """A box of JSON, read by the one strict gate and written out for people. Empty is None."""
+    """A text area of JSON, parsed strictly and displayed indented. Empty is None."""
 
     def __init__(self, *, rows: int = 8, **kwargs: Any) -> None:
         attrs = {"rows": rows, "cols": 80, "class": "lk-json", "spellcheck": "false"}
@@ -61,15 +63,15 @@ class StrictJSONField(forms.CharField):
             return None
         try:
             return strict_json.loads(value)
-        except BadRequestError as problem:
-            raise ValidationError(problem.detail) from None
+        except BadRequestError as error:
+            raise ValidationError(error.detail) from None
 
     def validate(self, value: Any) -> None:
         if value is None and self.required:
             raise ValidationError(self.error_messages["required"], code="required")
 
     def run_validators(self, value: Any) -> None:
-        """Django's are for text; what JSON may hold is the service's to say."""
+        """Do nothing. Django's validators are for text; the service validates the JSON."""
 
 
 class LinesField(forms.CharField):
@@ -88,11 +90,11 @@ class LinesField(forms.CharField):
         return [line.strip() for line in (value or "").splitlines() if line.strip()]
 
     def run_validators(self, value: Any) -> None:
-        """Django's are for one string; the service checks each."""
+        """Do nothing. Django's validators are for one string; the service validates each line."""
 
 
 class CodeInput(forms.TextInput):
-    """A box for a one-time or recovery code: read while it is typed, and never shown again."""
+    """An input for a one-time or recovery code. A code that was entered is not displayed again."""
 
     def __init__(self, **attrs: str) -> None:
         super().__init__(attrs={"autocomplete": "one-time-code", "spellcheck": "false", **attrs})
@@ -102,6 +104,7 @@ class CodeInput(forms.TextInput):
 
 
 def secret_input() -> forms.PasswordInput:
-    """A secret in one line; `new-password` keeps browsers from filling in a login."""
+    """Return the widget for a secret of one line."""
+    # `new-password` keeps browsers from filling in the user's own password.
     attrs = {"autocomplete": "new-password", "class": "vTextField"}
     return forms.PasswordInput(render_value=False, attrs=attrs)

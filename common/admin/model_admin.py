@@ -1,12 +1,12 @@
-"""What the rooms' admin pages share: rows are shown without being counted, and written by services."""
+"""Base classes of model admins: lists without a full count, and writes through services."""
 
 from __future__ import annotations
 
 import uuid
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar, cast
 
 from django.contrib import admin, messages
-from django.contrib.admin.actions import delete_selected as confirmation_page
+from django.contrib.admin.actions import delete_selected as render_delete_confirmation
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import model_ngettext
 from django.core.exceptions import BadRequest, ValidationError
@@ -26,79 +26,88 @@ from common.admin.formatting import EMPTY_VALUE
 from common.admin.forms import ServiceForm
 from common.api.etags import ETags, format_etag
 from common.errors import ServiceError
+from common.http import AdminRequest, build_actor
 
 M = TypeVar("M", bound=models.Model)
 
-# The lists need the room: at 1280 pixels they would lose columns to a menu beside them.
+# The lists need the width: at 1280 pixels a menu would hide some of their columns.
 admin.site.enable_nav_sidebar = False
 admin.site.site_url = None
 admin.site.empty_value_display = EMPTY_VALUE
 
-# The confirmation page posts one form field per row, and Django takes 1,000 fields.
 MAX_BULK_DELETE: Final = 500
+"""Rows of one deletion. The confirmation page posts a field per row; Django accepts 1,000 fields."""
 
 
-def get_staff_actor(request: Any) -> Actor:
-    """The staff member behind a request of the admin."""
-    return Actor(
-        name=f"user:{request.user.pk}", request_id=request.request_id, ip=request.client_ip
-    )
+def get_staff_actor(request: HttpRequest) -> Actor:
+    """Return the staff member who sent a request of the admin."""
+    return build_actor(request, f"user:{request.user.pk}")
 
 
 def read_form_etags(form: ServiceForm[Any]) -> ETags:
-    """The revision that the form was made from: saving never undoes what somebody changed since."""
+    """Return the revision that the form was rendered from, as If-Match for the service.
+
+    Saving an old form then fails, instead of undoing a change that another user made since.
+    """
     return frozenset({format_etag(form.cleaned_data["revision"])})
 
 
 class CappedPaginator(Paginator[Any]):
-    """Counts no further than `limit`: to count a million rows takes longer than to show a page."""
+    """A paginator that counts up to `limit`: counting a million rows takes longer than the page."""
 
     limit: ClassVar[int] = 10_000
 
     @cached_property
-    def _seen(self) -> int:
+    def _capped_count(self) -> int:
         rows: Any = self.object_list
         return int(rows.order_by()[: self.limit + 1].count())
 
     @cached_property
     def count(self) -> int:
-        return min(self._seen, self.limit)
+        return min(self._capped_count, self.limit)
 
     @property
-    def capped(self) -> bool:
-        return self._seen > self.limit
+    def is_capped(self) -> bool:
+        """Return whether there are more rows than were counted."""
+        return self._capped_count > self.limit
 
 
 class RowActionsAdmin(admin.ModelAdmin[M]):
-    """Actions on what was chosen in a list, if it can be an id at all."""
+    """A list with actions on selected rows, which rejects a posted id that is invalid."""
 
     def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:
-        """Rows are chosen by their id alone; Django fails on the name of what is no column."""
+        """Return whether rows may be selected by this field: by their id alone."""
+        # Django raises an unhandled error for a name that is not a column.
         return to_field == self.opts.pk.name
 
-    def limit_selection(self, request: HttpRequest, queryset: QuerySet[M], most: int) -> list[M]:
-        """The rows; none, with a word about it, where there are more than `most`."""
-        rows = list(queryset[: most + 1])
-        if len(rows) <= most:
+    def limit_selection(
+        self, request: HttpRequest, queryset: QuerySet[M], max_rows: int
+    ) -> list[M]:
+        """Return the selected rows, or an empty list and a message if there are too many."""
+        rows = list(queryset[: max_rows + 1])
+        if len(rows) <= max_rows:
             return rows
-        text = f"Select at most {most} at once; nothing was done."
+        text = f"Select at most {max_rows} at once; nothing was done."
         self.message_user(request, text, messages.ERROR)
         return []
 
     def response_action(
         self, request: HttpRequest, queryset: QuerySet[M], *args: Any, **kwargs: Any
     ) -> HttpResponse | None:
-        """What was posted by hand and is no id is a bad request; Django fails on it."""
+        # Django raises an unhandled error for a posted value that is not an id.
         for id in request.POST.getlist(ACTION_CHECKBOX_NAME):
             try:
                 self.opts.pk.clean(id, None)
             except ValidationError:
-                raise BadRequest("What was chosen is no row.") from None
+                raise BadRequest("A selected id is invalid.") from None
         return super().response_action(request, queryset, *args, **kwargs)
 
 
 class ServiceAdmin(RowActionsAdmin[M]):
-    """`save_model` and `delete_model` call a service of the room; what it refuses, the page says."""
+    """A model admin that writes through services, and displays the errors that they raise.
+
+    A subclass calls a service in `save_model` and `delete_model`.
+    """
 
     add_form: ClassVar[type[ServiceForm[Any]] | None] = None
     actions: tuple[str, ...] = ("delete_selected",)
@@ -120,27 +129,35 @@ class ServiceAdmin(RowActionsAdmin[M]):
             self.delete_model(request, row)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        """Only what the filters offer: Django lets a URL ask about any column of the model itself."""
-        return lookup in {name for item in self.list_filter for name in _parameters(item)}
+        """Return whether a filter reads this parameter. By default Django allows any column."""
+        for item in self.list_filter:
+            names = getattr(item, "inputs", None) or [
+                getattr(item, "parameter_name", f"{item}__id__exact")
+            ]
+            if lookup in names:
+                return True
+        return False
 
     @property
-    def filters_have_a_form(self) -> bool:
-        """Whether a filter is a menu or a box, which a button applies."""
-        ours = (MenuFilter, TextInputFilter)
-        return any(isinstance(item, type) and issubclass(item, ours) for item in self.list_filter)
+    def has_filter_form(self) -> bool:
+        """Return whether a filter is a menu or a text input, which a button applies."""
+        classes = (MenuFilter, TextInputFilter)
+        return any(
+            isinstance(item, type) and issubclass(item, classes) for item in self.list_filter
+        )
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[M], search_term: str
     ) -> tuple[QuerySet[M], bool]:
-        """An id finds its row by the primary key; anything else is looked for in `search_fields`."""
-        found = self.filter_by_id(queryset, search_term)
-        if found is not None:
-            return found, False
+        """Return the row with the id `search_term`, or the rows that match in `search_fields`."""
+        row = self.filter_by_id(queryset, search_term)
+        if row is not None:
+            return row, False
         return super().get_search_results(request, queryset, search_term)
 
-    def filter_by_id(self, queryset: QuerySet[M], typed: str) -> QuerySet[M] | None:
-        """The row of `queryset` whose id was typed; None where there is none."""
-        id = parse_id(typed)
+    def filter_by_id(self, queryset: QuerySet[M], text: str) -> QuerySet[M] | None:
+        """Return the row of `queryset` with the id `text`, or None if there is none."""
+        id = parse_id(text)
         row = queryset.filter(pk=id) if id else queryset.none()
         return row if row.exists() else None
 
@@ -150,22 +167,22 @@ class ServiceAdmin(RowActionsAdmin[M]):
         if obj is None and self.add_form is not None:
             kwargs["form"] = self.add_form
         form: Any = super().get_form(request, obj, change, **kwargs)
-        form.refusal = getattr(request, "refusal", None)
+        form.service_error = getattr(request, "service_error", None)
         return form
 
     @method_decorator(sensitive_post_parameters())
     def changeform_view(
         self,
-        request: Any,
+        request: HttpRequest,
         object_id: str | None = None,
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
-        except ServiceError as problem:
-            # Everything was rolled back. The same form, shown again, says why.
-            request.refusal = problem
+        except ServiceError as error:
+            # The transaction was rolled back. Display the same form with the error.
+            cast(AdminRequest, request).service_error = error
             return super().changeform_view(request, object_id, form_url, extra_context)
 
     def render_change_form(
@@ -177,7 +194,7 @@ class ServiceAdmin(RowActionsAdmin[M]):
         form_url: str = "",
         obj: M | None = None,
     ) -> HttpResponse:
-        """The page of an object is called by the object's name; one button makes an object."""
+        """Render the form with the object's name as the title, and one button to add an object."""
         context |= {"show_save_and_add_another": False}
         if obj is not None:
             context |= {"title": str(obj), "subtitle": None}
@@ -196,17 +213,18 @@ class ServiceAdmin(RowActionsAdmin[M]):
     ) -> Any:
         try:
             return super().delete_view(request, object_id, extra_context)
-        except ServiceError as problem:
-            self.message_user(request, problem.detail, messages.ERROR)
+        except ServiceError as error:
+            self.message_user(request, error.detail, messages.ERROR)
             page = f"admin:{self.opts.app_label}_{self.opts.model_name}_change"
             return HttpResponseRedirect(reverse(page, args=[object_id]))
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
-        """The rows themselves: what hangs on them is the service's to judge, and may be a million."""
-        shown = [f"{capfirst(self.opts.verbose_name)}: {row} [{row.pk}]" for row in objs]
-        return shown, {str(self.opts.verbose_name_plural): len(shown)}, set(), []
+        """Return the rows themselves, without what refers to them."""
+        # The service decides what happens to the objects that refer to a row, perhaps a million.
+        names = [f"{capfirst(self.opts.verbose_name)}: {row} [{row.pk}]" for row in objs]
+        return names, {str(self.opts.verbose_name_plural): len(names)}, set(), []
 
     @admin.action(permissions=["delete"], description="Delete selected %(verbose_name_plural)s")
     def delete_selected(self, request: HttpRequest, queryset: QuerySet[M]) -> HttpResponse | None:
@@ -214,36 +232,30 @@ class ServiceAdmin(RowActionsAdmin[M]):
         if not rows:
             return None
         if not request.POST.get("post"):
-            return confirmation_page(self, request, queryset)
-        refusals = [self._delete_one(request, row) for row in rows]
-        if count := refusals.count(None):
+            return render_delete_confirmation(self, request, queryset)
+        errors = [self._delete_one(request, row) for row in rows]
+        if count := errors.count(None):
             name = model_ngettext(self.opts, count)
             self.message_user(request, f"Deleted {count} {name}.", messages.SUCCESS)
-        for refusal in filter(None, refusals):
-            self.message_user(request, refusal, messages.ERROR)
+        for error in filter(None, errors):
+            self.message_user(request, error, messages.ERROR)
         return None
 
     def _delete_one(self, request: HttpRequest, row: M) -> str | None:
+        """Delete one row. Return why that failed, or None."""
         name = str(row)
         try:
             with transaction.atomic():
                 self.log_deletions(request, [row])  # type: ignore[arg-type]
                 self.delete_model(request, row)
-        except ServiceError as problem:
-            return f"{name}: {problem.detail}"
+        except ServiceError as error:
+            return f"{name}: {error.detail}"
         return None
 
 
-def _parameters(item: Any) -> list[str]:
-    """The parameters of the address that an entry of `list_filter` reads."""
-    if boxes := getattr(item, "boxes", None):
-        return list(boxes)
-    return [getattr(item, "parameter_name", f"{item}__id__exact")]
-
-
-def parse_id(typed: str) -> uuid.UUID | None:
-    """The UUID that somebody typed or pasted, in any case, with or without hyphens."""
+def parse_id(text: str) -> uuid.UUID | None:
+    """Return the UUID in `text`, in any case, with or without hyphens, or None."""
     try:
-        return uuid.UUID(typed.strip())
+        return uuid.UUID(text.strip())
     except ValueError:
         return None

@@ -1,4 +1,4 @@
-"""Lists of the admin that cost the same on page 1 and page 10,000: no COUNT, no OFFSET."""
+"""Keyset pagination of admin lists: no COUNT and no OFFSET, so every page costs the same."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NEWER: Final = "after"
 
 
 class KeysetChangeList(ChangeList):
-    """Newest first by id. `before` and `after` in the address name the row that the page borders on."""
+    """A list in descending order of ids. The parameters `before` and `after` name a bordering row."""
 
     keyset = True
     newer_url: str | None = None
@@ -26,51 +26,52 @@ class KeysetChangeList(ChangeList):
     def get_queryset(
         self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
     ) -> QuerySet[Any]:
-        # Taken out here, so that no filter sees them and no link to a filter keeps them.
-        self._before, self._after = self._taken(_OLDER), self._taken(_NEWER)
+        # Removed here, so that no filter reads them and no link of a filter repeats them.
+        self._before, self._after = self._pop_id(_OLDER), self._pop_id(_NEWER)
         return super().get_queryset(request, exclude_parameters)
 
     def get_results(self, request: HttpRequest) -> None:
         with force_custom_plan():
-            rows = self._newer() if self._after else self._older()
+            rows = self._read_newer_page() if self._after else self._read_older_page()
         self.result_list = rows
         self.result_count = len(rows)
         self.full_result_count = None
         self.show_full_result_count = False
         self.show_admin_actions = bool(rows)
         self.can_show_all = self.multi_page = False
-        # No template asks it anything, as there is no page of a number.
+        # Django requires a paginator, but no template uses it: there are no page numbers.
         self.paginator = self.model_admin.get_paginator(request, self.queryset, self.list_per_page)
 
-    def _older(self) -> list[Any]:
-        """The first page, or the one after `before`."""
-        rows = self.queryset.filter(pk__lt=self._before) if self._before else self.queryset
-        found = list(rows.order_by("-pk")[: self.list_per_page + 1])
-        shown = found[: self.list_per_page]
-        if len(found) > len(shown):
-            self.older_url = self.get_query_string({_OLDER: shown[-1].pk})
+    def _read_older_page(self) -> list[Any]:
+        """Return the first page, or the one that follows the row `before`."""
+        queryset = self.queryset.filter(pk__lt=self._before) if self._before else self.queryset
+        # One row more than the page has shows whether there is another page.
+        rows = list(queryset.order_by("-pk")[: self.list_per_page + 1])
+        page = rows[: self.list_per_page]
+        if len(rows) > len(page):
+            self.older_url = self.get_query_string({_OLDER: page[-1].pk})
         if self._before:
-            newest = shown[0].pk if shown else self._before
+            newest = page[0].pk if page else self._before
             self.newer_url = self.get_query_string({_NEWER: newest})
-        return shown
+        return page
 
-    def _newer(self) -> list[Any]:
-        """The page before: the rows next to `after`, still newest first."""
-        rows = self.queryset.filter(pk__gt=self._after).order_by("pk")
-        found = list(rows[: self.list_per_page + 1])
-        shown = found[: self.list_per_page][::-1]
-        if len(found) > len(shown):
-            self.newer_url = self.get_query_string({_NEWER: shown[0].pk})
-        if shown:
-            self.older_url = self.get_query_string({_OLDER: shown[-1].pk})
-        return shown
+    def _read_newer_page(self) -> list[Any]:
+        """Return the page that precedes the row `after`, also newest first."""
+        queryset = self.queryset.filter(pk__gt=self._after).order_by("pk")
+        rows = list(queryset[: self.list_per_page + 1])
+        page = rows[: self.list_per_page][::-1]
+        if len(rows) > len(page):
+            self.newer_url = self.get_query_string({_NEWER: page[0].pk})
+        if page:
+            self.older_url = self.get_query_string({_OLDER: page[-1].pk})
+        return page
 
-    def _taken(self, name: str) -> uuid.UUID | None:
+    def _pop_id(self, name: str) -> uuid.UUID | None:
         self.params.pop(name, None)
-        typed = self.filter_params.pop(name, None)
-        if not typed:
+        values = self.filter_params.pop(name, None)
+        if not values:
             return None
         try:
-            return uuid.UUID(str(typed[-1]))
+            return uuid.UUID(str(values[-1]))
         except ValueError as error:
             raise IncorrectLookupParameters(error) from error

@@ -1,1 +1,1 @@
-"""What all REST endpoints share: views, parsers, serializers, filters, query parameters, ETags."""
+"""Helpers of the REST API: views, serializers, filters, parsers and entity tags."""

@@ -10,16 +10,17 @@ ETags = frozenset[str]
 
 
 def format_etag(revision: int) -> str:
+    """Return the entity tag of `revision`."""
     return f'"{revision}"'
 
 
 def read_if_match(request: Request) -> ETags | None:
-    """The tags of If-Match; None where it was not sent, or is `*`: then any revision will do."""
-    sent = request.META.get("HTTP_IF_MATCH", "*").strip()
-    return None if sent == "*" else frozenset(tag.strip() for tag in sent.split(","))
+    """Return the tags of If-Match, or None if any revision will do: no header, or `*`."""
+    header = request.META.get("HTTP_IF_MATCH", "*").strip()
+    return None if header == "*" else frozenset(tag.strip() for tag in header.split(","))
 
 
 def check_if_match(revision: int, tags: ETags | None) -> None:
-    """Raise PreconditionFailed unless `tags` allow `revision`. Call it under the row's lock."""
+    """Raise PreconditionFailedError unless `tags` allow `revision`. Call it under the row's lock."""
     if tags is not None and format_etag(revision) not in tags:
         raise PreconditionFailedError("The object has changed since it was read; read it again.")

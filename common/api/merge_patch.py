@@ -1,10 +1,12 @@
+"""JSON merge patches (RFC 7396)."""
+
 from __future__ import annotations
 
 from typing import Any
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
-    """`target` with `patch` merged into it by RFC 7396: null removes, objects merge, the rest replaces."""
+    """Return `target` with `patch` merged: null removes, objects merge, other values replace."""
     if not isinstance(patch, dict):
         return patch
     merged = dict(target) if isinstance(target, dict) else {}

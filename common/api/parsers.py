@@ -1,4 +1,4 @@
-"""Bodies: only what says it is JSON, is UTF-8, has a length, and is small enough."""
+"""Request bodies: declared as JSON, UTF-8, not compressed, and small enough."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from common.errors import ContentTooLargeError, UnsupportedMediaTypeError
 
 
 class StrictJSONParser(BaseParser):
-    """`application/json` through the one gate; charset absent or utf-8; at most 256 KiB."""
+    """Parses `application/json` strictly: charset absent or utf-8, at most 256 KiB."""
 
     media_type = "application/json"
     limit: ClassVar[int] = 256 * 1024
@@ -29,13 +29,16 @@ class StrictJSONParser(BaseParser):
 
 
 class MergePatchParser(StrictJSONParser):
-    """RFC 7396; the view merges."""
+    """Parses RFC 7396 documents. The view merges them."""
 
     media_type = "application/merge-patch+json"
 
 
 def read_body(stream: IO[bytes], meta: Mapping[str, Any], media_type: str, limit: int) -> bytes:
-    """The whole body. Raises UnsupportedMedia (415) or TooLarge (413) before a byte is read."""
+    """Return the whole body, of at most `limit` bytes.
+
+    Raise UnsupportedMediaTypeError (415) or ContentTooLargeError (413) before reading a byte.
+    """
     kind, parameters = parse_header_parameters(media_type)
     if "*" in kind:
         raise UnsupportedMediaTypeError("Content-Type must name one media type.")

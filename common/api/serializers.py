@@ -10,13 +10,14 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from django.core.validators import validate_email
 from rest_framework import serializers
 
-from common import datetimes, strict_json, text
+from common import strict_json, text
+from common.datetimes import parse_rfc3339
 from common.db.ids import parse_uuid
 from common.errors import InvalidInputError
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """Refuses unknown fields, and raises our Invalid (422) with a reason for each field."""
+    """Fields of a JSON object. An unknown field or an invalid value is 422, with its reason."""
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if isinstance(data, Mapping):
@@ -25,37 +26,37 @@ class StrictSerializer(serializers.Serializer[Any]):
                 raise serializers.ValidationError(
                     {text.escape_name(str(name)): ["unknown field"] for name in unknown}
                 )
-        found: dict[str, Any] = super().to_internal_value(data)
-        return found
+        values: dict[str, Any] = super().to_internal_value(data)
+        return values
 
     def validate_data(self) -> dict[str, Any]:
-        """The validated values, or Invalid naming every wrong field."""
+        """Return the validated values. Raise InvalidInputError, which names every invalid field."""
         if not self.is_valid():
-            raise InvalidInputError.for_fields(_flat(self.errors))
+            raise InvalidInputError.for_fields(_flatten_errors(self.errors))
         return dict(self.validated_data)
 
 
 class StrictCharField(serializers.CharField):
-    """One line of text as people write names: a string and no other type, in NFC, not blank.
+    """A label: one line of text, no other type, normalized to NFC, not blank.
 
-    `secret=True`: kept byte for byte instead. `allow_blank=True`: "" is a value.
+    With `secret=True` the text is stored unchanged. With `allow_blank=True` it may be empty.
     """
 
     def __init__(self, *, max_length: int, secret: bool = False, **kwargs: Any) -> None:
         super().__init__(trim_whitespace=False, **kwargs)
-        # Not handed to DRF, whose own validators would coerce and count first.
+        # Not passed to DRF, whose own validators would coerce and count first.
         self.limit, self.secret = max_length, secret
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
-        empty, value = self.validate_empty_values(data)
-        if empty or (value == "" and self.allow_blank):
+        is_empty, value = self.validate_empty_values(data)
+        if is_empty or (value == "" and self.allow_blank):
             return value
         if not isinstance(value, str):
             raise serializers.ValidationError("must be a string")
         value = value if self.secret else text.normalize_text(value)
-        check = text.find_secret_error if self.secret else text.find_label_error
-        if fault := check(value, max_length=self.limit):
-            raise serializers.ValidationError(fault)
+        find_error = text.find_secret_error if self.secret else text.find_label_error
+        if error := find_error(value, max_length=self.limit):
+            raise serializers.ValidationError(error)
         return value
 
 
@@ -68,22 +69,22 @@ class StrictBooleanField(serializers.BooleanField):
 
 class StrictUUIDField(serializers.UUIDField):
     def to_internal_value(self, data: Any) -> uuid.UUID:
-        found = parse_uuid(data)
-        if found is None:
+        id = parse_uuid(data)
+        if id is None:
             raise serializers.ValidationError("must be an id: a UUID in lower case with hyphens")
-        return found
+        return id
 
 
 class StrictDateTimeField(serializers.DateTimeField):
     """RFC 3339 with an offset."""
 
     def to_internal_value(self, value: Any) -> Any:
-        found = datetimes.parse_rfc3339(value)
-        if found is None:
+        time = parse_rfc3339(value)
+        if time is None:
             raise serializers.ValidationError(
                 "must be a time like 2026-11-21T09:30:00Z, with its offset"
             )
-        return found
+        return time
 
 
 class EmailField(StrictCharField):
@@ -98,7 +99,7 @@ class EmailField(StrictCharField):
 
 
 class MetadataField(serializers.JSONField):
-    """A JSON object within the limits of common.strict_json; null is refused."""
+    """A JSON object within the limits of common.strict_json. Null is rejected."""
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
         if data is serializers.empty:
@@ -123,13 +124,13 @@ class LabelListField(serializers.ListField):
         return values
 
 
-def _flat(errors: Any, prefix: str = "") -> dict[str, list[str]]:
-    """DRF's nested errors as one level: {"redirect_uris.0": ["…"]}."""
-    found: dict[str, list[str]] = {}
+def _flatten_errors(errors: Any, prefix: str = "") -> dict[str, list[str]]:
+    """Return DRF's nested errors as one level: {"redirect_uris.0": ["…"]}."""
+    flat: dict[str, list[str]] = {}
     for name, reasons in errors.items():
         path = f"{prefix}{name}"
         if isinstance(reasons, dict):
-            found |= _flat(reasons, f"{path}.")
+            flat |= _flatten_errors(reasons, f"{path}.")
         else:
-            found[path] = [str(reason) for reason in reasons]
-    return found
+            flat[path] = [str(reason) for reason in reasons]
+    return flat

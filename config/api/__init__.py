@@ -1,0 +1,1 @@
+"""The root of the API: errors, pagination, filtering, rendering and the OpenAPI document."""

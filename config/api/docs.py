@@ -1,4 +1,4 @@
-"""Where the API describes itself: public, and without a request to any other host."""
+"""The API's description of itself: public, and without a request to any other host."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from common.api.views import ApiView
 from common.scopes import PUBLIC
 
 
+# Generating the document takes a second, so a process does it once.
 @functools.cache
 def schema_document() -> bytes:
-    """The OpenAPI 3.1 document as JSON. Making it takes a second, so a process makes it once."""
+    """Return the OpenAPI 3.1 document as JSON."""
     schema = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
     return orjson.dumps(schema, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 

@@ -1,4 +1,4 @@
-"""The examples of the two documented APIs, as this service answers them."""
+"""Examples of the two documented APIs, as this service responds."""
 
 from __future__ import annotations
 

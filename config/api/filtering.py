@@ -1,3 +1,5 @@
+"""The filter backend of all lists."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -11,22 +13,23 @@ from common.errors import BadRequestError
 
 
 class StrictFilterBackend(DjangoFilterBackend):
-    """django-filter that never widens: a value that a filter cannot read is 400, naming it.
+    """A filter backend that responds with 400 to a value that a filter cannot read.
 
-    Unknown and empty parameters are refused by the view before (common.api.views).
+    The view has already rejected unknown and empty parameters (common.api.views).
     """
 
     def filter_queryset(
         self, request: Request, queryset: QuerySet[Any], view: Any
     ) -> QuerySet[Any]:
+        # Building the filter set's form costs more than the query.
         if not has_filters(request):
-            return queryset  # Building the filter set's form costs more than the query.
+            return queryset
         filterset = self.get_filterset(request, queryset, view)
         if filterset is None:
             return queryset
         if not filterset.is_valid():
             fields = {name: [str(e) for e in errors] for name, errors in filterset.errors.items()}
-            first, reasons = next(iter(fields.items()))
-            raise BadRequestError(f"{first}: {reasons[0]}", fields=fields)
-        found: QuerySet[Any] = filterset.qs
-        return found
+            name, reasons = next(iter(fields.items()))
+            raise BadRequestError(f"{name}: {reasons[0]}", fields=fields)
+        filtered: QuerySet[Any] = filterset.qs
+        return filtered

@@ -1,3 +1,5 @@
+"""JSON responses, whatever the client accepts."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
@@ -10,7 +12,7 @@ from rest_framework.request import Request
 
 
 class JSONRenderer(BaseRenderer):
-    """JSON by orjson: 15 times the standard renderer on a page of 50, and it splices fragments."""
+    """JSON by orjson, which also inserts fragments of JSON text that the database returned."""
 
     media_type = "application/json"
     format = "json"
@@ -22,14 +24,15 @@ class JSONRenderer(BaseRenderer):
         accepted_media_type: str | None = None,
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
+        # On a page of 50 rows, orjson takes a fifteenth of the time of DRF's own renderer.
         return b"" if data is None else orjson.dumps(data, option=orjson.OPT_UTC_Z)
 
 
 class AlwaysJSON(DefaultContentNegotiation):
-    """The API speaks JSON whatever `Accept` says: a client that cannot read it would not be here."""
+    """Content negotiation that ignores `Accept`: every response of the API is JSON."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[Any], format_suffix: str | None = None
     ) -> tuple[Any, str]:
-        first = next(iter(renderers))
-        return first, first.media_type
+        renderer = next(iter(renderers))
+        return renderer, renderer.media_type

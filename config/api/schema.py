@@ -1,4 +1,4 @@
-"""OpenAPI: what drf-spectacular cannot see by itself."""
+"""Additions to the OpenAPI document that drf-spectacular cannot derive from the code."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ _IF_MATCH: Schema = {
     "name": "If-Match",
     "in": "header",
     "schema": {"type": "string"},
-    "description": "An ETag: the call fails with 412 where the object has changed since.",
+    "description": "An ETag: the call fails with 412 if the object has changed since.",
 }
 _REPLAYED: Schema = {
     "schema": {"type": "string", "const": "true"},
-    "description": "There where the answer is that of an earlier request with the same key.",
+    "description": "Present if this is the response to an earlier request with the same key.",
 }
 
 
@@ -55,25 +55,25 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
 
 def complete(result: Schema, generator: Any, request: Any, public: bool) -> Schema:
-    """drf-spectacular's hook: kinds, errors, headers, examples, and JSON in the query string."""
+    """Add kinds, errors, headers, examples and JSON query parameters: drf-spectacular's hook."""
     schemas = result["components"]["schemas"]
     schemas["Problem"], schemas["Error"] = _PROBLEM, _PLAIN_ERROR
     _add_kinds(schemas)
     _unwrap_bare_list(result)
     for path, operations in result["paths"].items():
         for method, operation in operations.items():
-            _complete(operation, path=path, method=method)
+            _complete_operation(operation, path=path, method=method)
     return result
 
 
 def _add_kinds(schemas: Schema) -> None:
-    """`properties` as one of the kinds' schemas, told apart by `kind`."""
+    """Describe `properties` as one of the kinds' schemas, with `kind` as the discriminator."""
     kinds = {kind.name: kind for kind in get_registry().kinds.values()}
-    for name, shown in (("CredentialProperties", True), ("CredentialPropertiesRequest", False)):
+    for name, masked in (("CredentialProperties", True), ("CredentialPropertiesRequest", False)):
         mapping = {}
         for kind in kinds.values():
-            component = f"{kind.name}{'' if shown else '_request'}"
-            schemas[component] = _kind_schema(kind, shown=shown)
+            component = f"{kind.name}{'' if masked else '_request'}"
+            schemas[component] = _build_kind_schema(kind, masked=masked)
             mapping[kind.name] = f"#/components/schemas/{component}"
         schemas[name] = {
             "oneOf": [{"$ref": reference} for reference in mapping.values()],
@@ -87,35 +87,35 @@ def _add_kinds(schemas: Schema) -> None:
 
 
 def _unwrap_bare_list(result: Schema) -> None:
-    """`GET /api/credentials` answers the array itself: its cursor is in `Link` alone."""
+    """Describe the response of `GET /api/credentials` as a bare array."""
     wrapped = result["components"]["schemas"].pop("PaginatedCredentialMetadataList")
     response = result["paths"]["/api/credentials"]["get"]["responses"]["200"]
     response["content"]["application/json"]["schema"] = wrapped["properties"]["data"]
 
 
-def _kind_schema(kind: Kind, *, shown: bool) -> Schema:
+def _build_kind_schema(kind: Kind, *, masked: bool) -> Schema:
     schema: Schema = {key: value for key, value in kind.schema.items() if key != "$schema"}
     schema["properties"] = dict(schema["properties"])
     for name in kind.secret_fields:
         part = dict(schema["properties"][name])
         schema["properties"][name] = (
-            {"type": "string", "const": MASK} if shown else {**part, "writeOnly": True}
+            {"type": "string", "const": MASK} if masked else {**part, "writeOnly": True}
         )
     return {**schema, "title": kind.title}
 
 
-def _complete(operation: Schema, *, path: str, method: str) -> None:
+def _complete_operation(operation: Schema, *, path: str, method: str) -> None:
     operation["tags"] = [path.split("/")[2] if path.startswith("/v1/") else "sessions and keys"]
     for parameter in operation.get("parameters", []):
         if parameter["name"] == "metadata":
-            # As a plain object it would be read as ?custom_property=42.
+            # Clients would serialize a plain object as ?custom_property=42.
             parameter["content"] = {"application/json": {"schema": parameter.pop("schema")}}
             parameter["content"]["application/json"]["schema"] = {"type": "object"}
     if method in {"patch", "delete"} and path.startswith("/v1/") and "/connect-" not in path:
         operation.setdefault("parameters", []).append(_IF_MATCH)
     if any(p["name"] == "Idempotency-Key" for p in operation.get("parameters", [])):
         _add_replays(operation, path)
-    operation["responses"]["default"] = _error_response(path)
+    operation["responses"]["default"] = _build_error_response(path)
     for (example_path, example_method), content in EXAMPLES.items():
         if (path, method) == (example_path, example_method):
             _add_examples(operation, content)
@@ -128,16 +128,16 @@ def _add_replays(operation: Schema, path: str) -> None:
         ("409", "The request with this Idempotency-Key is still running, or there is a conflict."),
         ("422", "The body is not valid, or the Idempotency-Key was sent with another request."),
     ):
-        refusal = {**_error_response(path), "description": reason}
-        operation["responses"].setdefault(status, refusal)
+        response = {**_build_error_response(path), "description": reason}
+        operation["responses"].setdefault(status, response)
 
 
-def _error_response(path: str) -> Schema:
+def _build_error_response(path: str) -> Schema:
     plain = path.startswith("/api/")
     media = "application/json" if plain else "application/problem+json"
     reference = f"#/components/schemas/{'Error' if plain else 'Problem'}"
     return {
-        "description": "Refused; the status says why.",
+        "description": "The request was rejected; the status says why.",
         "content": {media: {"schema": {"$ref": reference}}},
     }
 

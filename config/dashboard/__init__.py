@@ -1,6 +1,6 @@
-"""The admin's first page: what is broken, what will be, and how much there is of what.
+"""The first page of the admin: what is broken, what will expire, and how many credentials there are.
 
-Nothing is counted when somebody looks: at a million credentials that alone takes a second. The
-figures are one row, made anew by the worker every few minutes, and the page says how old they are.
-The lists beside them are a few rows each, read from an index.
+Rendering the page counts nothing: at a million credentials a count takes a second. The worker
+counts every few minutes and stores the figures in one row, and the page displays their age. The
+lists beside them are a few rows each, read from an index.
 """

@@ -1,12 +1,14 @@
-"""What the dashboard shows to whom: each part needs the permission to see what it is about."""
+"""The template context of the dashboard. Each part needs the permission to view its objects."""
 
 from __future__ import annotations
 
 import datetime as dt
 from typing import Any, Final
 
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.safestring import SafeString
 
 from common.admin.formatting import format_badge, format_provider, format_relative_time
 from common.db.clock import db_now
@@ -21,34 +23,48 @@ ROWS: Final = 5
 EVENTS: Final = 8
 PROVIDERS: Final = 10
 SOON: Final = dt.timedelta(days=7)
-_NEEDED: Final = (
+_COLUMNS: Final = (
     "id", "name", "provider", "properties", "health", "expires_at", "health_status", "account__name",
 )  # fmt: skip
 
 
 def build_context(request: HttpRequest) -> dict[str, Any]:
-    """The parts of the page, by name; a part that the user may not see is not there."""
-    parts: dict[str, Any] = {}
+    """Return the parts of the page by name, without those that the user may not view."""
+    context: dict[str, Any] = {}
     if request.user.has_perm("credentials.view_credential"):
-        parts |= {"broken": _broken(), "expiring": _expiring(), "list_url": _list()}
-        parts |= _figures(get_statistics())
+        now = db_now()
+        credentials = Credential.objects.all()
+        broken = credentials.filter(health_status="error").order_by("-id")
+        expiring = credentials.filter(expires_at__gte=now, expires_at__lt=now + SOON)
+        context |= {
+            "broken": {"rows": _build_rows(broken), "url": _build_list_url(health="error")},
+            "expiring": {
+                "rows": _build_rows(expiring.order_by("expires_at", "id")),
+                "url": _build_list_url(expires="7"),
+            },
+            "list_url": _build_list_url(),
+            **_build_figures(get_statistics()),
+        }
     if request.user.has_perm("events.view_event"):
-        parts["events"] = _lately()
-    return parts
+        events = add_display_names(Event.objects.order_by("-id")[:EVENTS])
+        for event in events:
+            event.ago = format_relative_time(event.time)  # type: ignore[attr-defined]
+        context["events"] = events
+    return context
 
 
-def _list(**filters: str) -> str:
+def _build_list_url(**filters: str) -> str:
     query = "&".join(f"{name}={value}" for name, value in filters.items())
     return reverse("admin:credentials_credential_changelist") + (f"?{query}" if query else "")
 
 
-def _rows(queryset: Any) -> list[dict[str, Any]]:
-    rows = queryset.select_related("account").only(*_NEEDED)[:ROWS]
+def _build_rows(queryset: QuerySet[Credential]) -> list[dict[str, Any]]:
+    rows = queryset.select_related("account").only(*_COLUMNS)[:ROWS]
     return [
         {
             "title": str(row),
             "url": reverse("admin:credentials_credential_change", args=[row.pk]),
-            "mark": _mark(row.provider),
+            "mark": _format_mark(row.provider),
             "account": row.account.name,
             "note": row.health["notes"][0] if row.health["notes"] else "",
             "since": format_relative_time(dt.datetime.fromisoformat(row.health["time"])),
@@ -59,62 +75,48 @@ def _rows(queryset: Any) -> list[dict[str, Any]]:
     ]
 
 
-def _broken() -> dict[str, Any]:
-    rows = Credential.objects.filter(health_status="error").order_by("-id")
-    return {"rows": _rows(rows), "url": _list(health="error")}
-
-
-def _expiring() -> dict[str, Any]:
-    now = db_now()
-    rows = Credential.objects.filter(expires_at__gte=now, expires_at__lt=now + SOON)
-    return {"rows": _rows(rows.order_by("expires_at", "id")), "url": _list(expires="7")}
-
-
-def _lately() -> list[Event]:
-    events = add_display_names(Event.objects.order_by("-id")[:EVENTS])
-    for event in events:
-        event.ago = format_relative_time(event.time)  # type: ignore[attr-defined]
-    return events
-
-
-def _figures(found: Figures | None) -> dict[str, Any]:
-    if found is None:
+def _build_figures(figures: Figures | None) -> dict[str, Any]:
+    if figures is None:
         return {"figures": None}
+    start = dt.date.fromisoformat(figures.start)
     return {
-        "figures": found,
-        "age": format_relative_time(found.counted_at),
+        "figures": figures,
+        "age": format_relative_time(figures.counted_at),
         "tiles": [
-            {"status": status, "count": found.health.get(status, 0), "url": _list(health=status)}
+            {
+                "status": status,
+                "count": figures.health.get(status, 0),
+                "url": _build_list_url(health=status),
+            }
             for status in ("error", "warn", "unknown", "ok")
         ],
-        "health_chart": charts.draw_health_bar(found.health) if found.total else None,
-        "time_chart": charts.draw_line_chart(dt.date.fromisoformat(found.start), found.weeks),
-        "weeks": _weeks(found),
-        "providers": _providers(found),
-        "more_providers": max(len(found.providers) - PROVIDERS, 0),
+        "health_chart": charts.draw_health_bar(figures.health) if figures.total else None,
+        "time_chart": charts.draw_line_chart(start, figures.weeks),
+        "weeks": [
+            (start + dt.timedelta(weeks=number), count)
+            for number, count in enumerate(figures.weeks)
+        ],
+        "providers": _build_providers(figures),
+        "more_providers": max(len(figures.providers) - PROVIDERS, 0),
     }
 
 
-def _weeks(found: Figures) -> list[tuple[dt.date, int]]:
-    start = dt.date.fromisoformat(found.start)
-    return [(start + dt.timedelta(weeks=n), count) for n, count in enumerate(found.weeks)]
-
-
-def _providers(found: Figures) -> list[dict[str, Any]]:
-    most = max(found.providers.values(), default=1)
+def _build_providers(figures: Figures) -> list[dict[str, Any]]:
+    highest = max(figures.providers.values(), default=1)
     return [
         {
-            "mark": _mark(slug),
+            "mark": _format_mark(slug),
             "count": count,
-            "broken": found.broken.get(slug, 0),
-            "url": _list(provider=slug),
-            "broken_url": _list(provider=slug, health="error"),
-            "bar": charts.draw_share_bar(count, most, found.broken.get(slug, 0)),
+            "broken": figures.broken.get(slug, 0),
+            "url": _build_list_url(provider=slug),
+            "broken_url": _build_list_url(provider=slug, health="error"),
+            "bar": charts.draw_share_bar(count, highest, figures.broken.get(slug, 0)),
         }
-        for slug, count in list(found.providers.items())[:PROVIDERS]
+        for slug, count in list(figures.providers.items())[:PROVIDERS]
     ]
 
 
-def _mark(slug: str) -> Any:
-    found = get_registry().get_provider(slug)
-    return format_provider(slug, found.name if found and found.slug == slug else slug)
+def _format_mark(slug: str) -> SafeString:
+    provider = get_registry().get_provider(slug)
+    # A custom provider's slug resolves to the shared one, whose name is not its own.
+    return format_provider(slug, provider.name if provider and provider.slug == slug else slug)

@@ -8,9 +8,9 @@ SINGLETON_ID: Final = 1
 
 
 class Statistics(models.Model):
-    """The one row of figures. `figures` is as `statistics.Figures` has it; null: never counted yet.
+    """The single row of figures, in the format of `statistics.Figures`; null: never counted.
 
-    `claimed_until`: somebody counts, and until then nobody else starts.
+    Until `claimed_until` a process is counting, and no other process starts.
     """
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=SINGLETON_ID)

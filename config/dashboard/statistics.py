@@ -1,5 +1,8 @@
-"""The dashboard's figures: of few credentials counted for each page, so that they agree with the lists
-beside them; of many, counted now and then by whoever claims it, and read in no time."""
+"""The figures of the dashboard.
+
+Up to MAX_LIVE_COUNT credentials are counted for each page, so that the figures agree with the
+lists. More are counted by the worker, and the page reads the stored figures.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +19,21 @@ from config.dashboard.models import SINGLETON_ID, Statistics
 from credentials.models import Credential
 
 REFRESH_INTERVAL: Final = dt.timedelta(minutes=5)
-AT_MOST: Final = dt.timedelta(minutes=2)
-"""How long one may count before another may start as well."""
+CLAIM_DURATION: Final = dt.timedelta(minutes=2)
+"""Time after which another process may count, in case the first one was killed."""
 
 WEEKS: Final = 26
 MAX_LIVE_COUNT: Final = 10_000
-"""So many are counted for each page, while somebody waits; more are the worker's."""
+"""Credentials that are counted while a user waits for the page."""
 
 
 class Figures(NamedTuple):
-    """`health` and `providers` count credentials by status and by slug; `broken` those of a provider
-    with status error. `weeks` says how many there were at the end of each week, oldest first, of
-    those that are held now; `start` is the Monday of the first."""
+    """Counts of credentials.
+
+    `health` counts them by status, `providers` by slug, and `broken` those of a provider with the
+    status error. `weeks` has the number of today's credentials that existed at the end of each
+    week, oldest first; `start` is the Monday of the first week.
+    """
 
     total: int
     health: dict[str, int]
@@ -39,18 +45,18 @@ class Figures(NamedTuple):
 
 
 def refresh_statistics_if_due() -> bool:
-    """Count anew if that is due and nobody else does; whether it was done. For the worker.
+    """Count and store the figures if they are due and no other process counts.
 
-    One conditional UPDATE decides who counts, so any number of processes may call it at any time.
+    Return whether this process counted. Any number of processes may call it at any time.
     """
     now = db_now()
     Statistics.objects.get_or_create(id=SINGLETON_ID)
     due = Q(counted_at=None) | Q(counted_at__lte=now - REFRESH_INTERVAL)
     free = Q(claimed_until=None) | Q(claimed_until__lte=now)
     row = Statistics.objects.filter(due & free, id=SINGLETON_ID)
-    if not row.update(claimed_until=now + AT_MOST):
+    if not row.update(claimed_until=now + CLAIM_DURATION):
         return False
-    figures = _counted(now)
+    figures = _count_credentials(now)
     Statistics.objects.filter(id=SINGLETON_ID).update(
         figures=figures, counted_at=now, claimed_until=None
     )
@@ -58,47 +64,45 @@ def refresh_statistics_if_due() -> bool:
 
 
 def get_statistics() -> Figures | None:
-    """The figures of now where credentials are few, else the last; None if these are none yet."""
-    found = _stored()
-    if (found is None or found.total <= MAX_LIVE_COUNT) and _are_few():
-        now = db_now()
-        return Figures(**_counted(now), counted_at=now)
-    return found
+    """Return current figures if there are few credentials, otherwise the stored ones.
 
-
-def _stored() -> Figures | None:
+    Return None if the worker has not counted yet.
+    """
     row = Statistics.objects.filter(id=SINGLETON_ID).first()
-    if row is None or row.figures is None or row.counted_at is None:
-        return None
-    return Figures(**row.figures, counted_at=row.counted_at)
+    stored = None
+    if row is not None and row.figures is not None and row.counted_at is not None:
+        stored = Figures(**row.figures, counted_at=row.counted_at)
+    if stored is None or stored.total <= MAX_LIVE_COUNT:
+        # Stored figures may be old, so the table is asked too, up to the limit.
+        sample = Credential.objects.order_by()[: MAX_LIVE_COUNT + 1]
+        if sample.count() <= MAX_LIVE_COUNT:
+            now = db_now()
+            return Figures(**_count_credentials(now), counted_at=now)
+    return stored
 
 
-def _are_few() -> bool:
-    return Credential.objects.order_by()[: MAX_LIVE_COUNT + 1].count() <= MAX_LIVE_COUNT
-
-
-def _counted(now: dt.datetime) -> dict[str, Any]:
-    """One pass over the table; all else is added up here."""
+def _count_credentials(now: dt.datetime) -> dict[str, Any]:
+    """Return the fields of Figures but `counted_at`, from one pass over the table."""
     groups = (
         Credential.objects.order_by()
         .values_list("provider", "health_status", TruncWeek("created_at"))
         .annotate(count=Count("id"))
     )
     health, providers, broken = Counter(dict.fromkeys(STATUSES, 0)), Counter[str](), Counter[str]()
-    made: Counter[dt.date] = Counter()
+    created: Counter[dt.date] = Counter()
     for provider, status, week, count in groups:
         health[status] += count
         providers[provider] += count
-        made[week.date()] += count
+        created[week.date()] += count
         if status == "error":
             broken[provider] += count
-    this = now.date() - dt.timedelta(days=now.weekday())
-    mondays = [this - dt.timedelta(weeks=back) for back in reversed(range(WEEKS))]
-    held = sum(count for week, count in made.items() if week < mondays[0])
+    this_monday = now.date() - dt.timedelta(days=now.weekday())
+    mondays = [this_monday - dt.timedelta(weeks=back) for back in reversed(range(WEEKS))]
+    total = sum(count for week, count in created.items() if week < mondays[0])
     weeks = []
     for monday in mondays:
-        held += made[monday]
-        weeks.append(held)
+        total += created[monday]
+        weeks.append(total)
     return {
         "total": health.total(),
         "health": dict(health),

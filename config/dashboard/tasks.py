@@ -1,4 +1,4 @@
-"""What the dashboard and the uploads give the worker to do."""
+"""The worker task of the dashboard and of uploaded drafts."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from config.dashboard.statistics import refresh_statistics_if_due
 from credentials.imports.admin_services import import_drafts_prune
 
 
-def _count_and_prune() -> None:
+def _run_batch() -> None:
     refresh_statistics_if_due()
     import_drafts_prune()
 
 
-STATISTICS_TASK: Final = PeriodicTask("figures", every=30, run_batch=_count_and_prune)
-"""Each worker asks every half minute whether it is time to count; the database says to whom."""
+# Each worker checks every 30 seconds; a conditional UPDATE decides which of them counts.
+STATISTICS_TASK: Final = PeriodicTask("figures", every=30, run_batch=_run_batch)

@@ -1,4 +1,4 @@
-"""Django's PostgreSQL, asking less: whether a pooled connection still lives costs no round trip."""
+"""Django's PostgreSQL backend with a check of pooled connections that costs no round trip."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from django.db.backends.postgresql import base
 
 class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        """One from the pool that the server has not ended, by a restart or a timeout."""
+        """Return a connection of the pool that the server has not closed."""
         connection = super().get_new_connection(conn_params)
+        # A restart or a timeout of the server closes connections that are idle in the pool.
         while self.pool and has_ended(connection):
             connection.close()
             self.pool.putconn(connection)
@@ -20,7 +21,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
 
 def has_ended(connection: Any) -> bool:
-    """Whether something waits to be read: on an idle connection, that is its end."""
-    waiting = select.poll()
-    waiting.register(connection.fileno(), select.POLLIN)
-    return bool(waiting.poll(0))
+    """Return whether there is data to read: on an idle connection, that is its end."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))

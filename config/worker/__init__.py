@@ -1,5 +1,5 @@
-"""The process that does what is due. Nothing is queued: the tables themselves say what is to be done.
+"""The worker process, which does what is due. There is no queue: the tables say what is due.
 
-Any number of workers on any machines share the work, because each source claims a row by one
-conditional UPDATE. A worker that is killed loses nothing: its leases end, and others go on.
+Any number of workers on any machines share the work, because each task claims a row by one
+conditional UPDATE. A worker that is killed loses nothing: its leases expire, and others claim them.
 """

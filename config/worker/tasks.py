@@ -1,4 +1,4 @@
-"""What the worker does. Each source is a kind of due work, claimed from its own tables."""
+"""The tasks of the worker. Each claims due rows of its own tables."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any, Final, Protocol
 
 
 class TaskSource(Protocol):
-    """`claim` takes at most `limit` pieces of work in short transactions; nobody else has them then.
+    """A type of due work.
 
-    `run` does one, in a thread of its own: it raises nothing for what the outside world does wrong.
-    `next_due` is when there will be more, None if nothing is planned.
+    `claim` claims at most `limit` pieces of work in short transactions; no other process has them
+    then. `run` does one of them in a thread of its own, and raises nothing for an error of the
+    outside world. `next_due` returns when there will be more, or None if nothing is planned.
     """
 
     @property
@@ -25,23 +26,24 @@ class TaskSource(Protocol):
 
 
 def get_task_sources() -> tuple[TaskSource, ...]:
-    """All sources; imported late, because their models need Django to be set up."""
+    """Return all tasks."""
+    # Imported late: the models need Django to be set up.
     from accounts.tasks import EXPIRED_IDEMPOTENCY_RECORDS
     from config.dashboard.tasks import STATISTICS_TASK
-    from credentials.connect import tasks as connects
-    from credentials.notifications import mail as mails
+    from credentials.connect.tasks import EXPIRE_TASK
+    from credentials.notifications import mail
     from credentials.probing import tasks as probes
-    from credentials.refresh import tasks as refreshes
-    from credentials.revocation import tasks
+    from credentials.refresh.tasks import REFRESH_TASK
+    from credentials.revocation import tasks as revocations
     from events.tasks import EVENT_CHECKPOINTS
     from webhooks.tasks import DELIVERIES, DELIVERY_PRUNING
 
     return (
-        refreshes.REFRESH_TASK,
+        REFRESH_TASK,
         probes,
-        mails,
-        tasks,
-        connects.EXPIRE_TASK,
+        mail,
+        revocations,
+        EXPIRE_TASK,
         DELIVERIES,
         EVENT_CHECKPOINTS,
         DELIVERY_PRUNING,
@@ -51,4 +53,4 @@ def get_task_sources() -> tuple[TaskSource, ...]:
 
 
 RESERVED_SHARE: Final = 16
-"""One thread in so many is kept from the source that has all others: a hanging provider stops no mail."""
+"""One of this many threads is reserved: no task can use all, so a hanging provider delays no mail."""

@@ -1,4 +1,4 @@
-"""The worker's threads: each runs one piece of work at a time and gives its connection back."""
+"""The worker's threads. Each runs one piece of work at a time and then releases its connection."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ThreadPool:
         self._lock = threading.Lock()
         self._running: Counter[str] = Counter()
         self._done: Counter[str] = Counter()
-        # Daemons: what hangs beyond the patience of a stop must not keep the process.
+        # Daemon threads: work that hangs after the worker's patience must not keep the process.
         self._threads = [
             threading.Thread(target=self._serve, name=f"work-{number}", daemon=True)
             for number in range(count)
@@ -38,32 +38,33 @@ class ThreadPool:
             thread.start()
 
     def submit(self, source: TaskSource, claim: Any) -> None:
+        """Run `claim` of `source` as soon as a thread is free."""
         with self._lock:
             self._running[source.name] += 1
         self._work.put((source, claim))
 
     def count_running(self, name: str | None = None) -> int:
-        """How many pieces are under way, of the source `name` or of all."""
+        """Return how many pieces of work are under way, of the source `name` or of all."""
         with self._lock:
             return self._running[name] if name else self._running.total()
 
     def count_done(self) -> Counter[str]:
-        """How many pieces each source has had done, since the start."""
+        """Return how many pieces of work of each source were done since the start."""
         with self._lock:
             return Counter(self._done)
 
     def stop(self, patience: float) -> int:
-        """Wait until nothing is under way; after `patience` seconds, how many pieces still are."""
+        """Wait up to `patience` seconds until nothing is under way. Return how much still is."""
         for _ in self._threads:
             self._work.put(_END)
-        ends = time.monotonic() + patience
+        deadline = time.monotonic() + patience
         for thread in self._threads:
-            thread.join(max(ends - time.monotonic(), 0))
+            thread.join(max(deadline - time.monotonic(), 0))
         return self.count_running()
 
     def _serve(self) -> None:
-        while (given := self._work.get()) is not _END:
-            source, claim = given
+        while (work := self._work.get()) is not _END:
+            source, claim = work
             try:
                 source.run(claim)
             except Exception:
@@ -77,7 +78,7 @@ class ThreadPool:
 
 
 def close_connections() -> None:
-    """Give this thread's connections back to the pool; a broken one is dropped there."""
+    """Return this thread's connections to the pool, which drops broken ones."""
     try:
         connections.close_all()
     except Exception as error:

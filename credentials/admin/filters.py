@@ -65,38 +65,38 @@ class ExpiryFilter(DateRangeFilter):
     title = "expires"
     parameter_name = "expires"
     field = "expires_at"
-    spans = {
+    ranges = {
         "past": ("has expired", None, 0),
         "7": ("within 7 days", 0, 7),
         "30": ("within 30 days", 0, 30),
         "later": ("later", 30, None),
     }
-    never = "has no end"
+    null_title = "has no end"
 
 
 class LastUsedFilter(DateRangeFilter):
     title = "last used"
     parameter_name = "used"
     field = "use__last_used_at"
-    spans = {
+    ranges = {
         "1": ("in the last 24 hours", -1, None),
         "30": ("in the last 30 days", -30, None),
         "not30": ("not in the last 30 days", None, -30),
     }
-    never = "never"
+    null_title = "never"
 
 
 class MetadataFilter(TextInputFilter):
     """One key and its value, by the API's rule: the metadata contains `{key: value}`."""
 
     title = "metadata"
-    boxes = {"metadata_key": "key", "metadata_value": "value"}
+    inputs = {"metadata_key": "key", "metadata_value": "value"}
     help = 'JSON or plain text: 42 is the number, "42" the text.'
 
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[Credential]
     ) -> QuerySet[Credential]:
-        key, value = self.typed("metadata_key"), self.typed("metadata_value")
+        key, value = self.get_text("metadata_key"), self.get_text("metadata_value")
         if not key and not value:
             return queryset
         if not (key and value):

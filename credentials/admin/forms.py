@@ -61,7 +61,7 @@ class _Boxes(ServiceForm[Credential]):
             if name in cleaned
         }
 
-    def _refuse(self, problem: ServiceError) -> None:
+    def _add_service_error(self, problem: ServiceError) -> None:
         """What is said of a property stands at its box."""
         others = {}
         for path, reasons in problem.fields.items():
@@ -71,7 +71,7 @@ class _Boxes(ServiceForm[Credential]):
             else:
                 others[path] = reasons
         if others or not problem.fields:
-            super()._refuse(ServiceError(problem.detail, fields=others))
+            super()._add_service_error(ServiceError(problem.detail, fields=others))
 
 
 class CredentialForm(_Boxes):
