@@ -18,6 +18,7 @@ from common.admin.filters import AccountFilter
 from common.admin.formatting import format_minute
 from common.admin.model_admin import ServiceAdmin, get_staff_actor
 from common.db.ids import parse_uuid
+from common.http import get_admin_request
 from events.admin import EventHistoryMixin, register_actor_namer
 
 MAX_REVOKED_TOKENS: Final = 500
@@ -116,9 +117,9 @@ class ApiTokenAdmin(EventHistoryMixin, ServiceAdmin[ApiToken]):
     def has_delete_permission(self, request: HttpRequest, obj: ApiToken | None = None) -> bool:
         return False
 
-    def save_model(self, request: Any, obj: ApiToken, form: Any, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> None:
         values = form.cleaned_data
-        token, request.held = token_create(
+        token, get_admin_request(request).new_secret = token_create(
             account_id=values["account"].pk,
             name=values["name"],
             scopes=values["scopes"],
@@ -128,7 +129,7 @@ class ApiTokenAdmin(EventHistoryMixin, ServiceAdmin[ApiToken]):
         obj.pk, obj.name, obj.prefix = token.pk, token.name, token.prefix
 
     def response_add(
-        self, request: Any, obj: ApiToken, post_url_continue: str | None = None
+        self, request: HttpRequest, obj: ApiToken, post_url_continue: str | None = None
     ) -> HttpResponse:
         """A page, and no message: messages are kept in a cookie or in the session's row."""
         context = {
@@ -136,7 +137,7 @@ class ApiTokenAdmin(EventHistoryMixin, ServiceAdmin[ApiToken]):
             "title": "API token created",
             "opts": self.opts,
             "token": obj,
-            "held": request.held,
+            "held": get_admin_request(request).new_secret,
         }
         return TemplateResponse(request, "admin/accounts/apitoken/created.html", context)
 

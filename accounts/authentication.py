@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import uuid
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from django.db import connection
@@ -17,11 +17,12 @@ from rest_framework.request import Request
 from accounts import token_format
 from accounts.models import ApiToken, Session
 from accounts.scopes import get_session_scopes
-from common.actors import Actor, Principal
+from common.actors import Principal
 from common.db import dialect
 from common.db.clock import DbNow, db_now
 from common.db.ids import to_uuid
 from common.errors import UnauthenticatedError
+from common.http import build_actor
 
 _HEADER: Final = re.compile(r"Bearer ([\x21-\x7e]+)", re.ASCII | re.IGNORECASE)
 _USE_NOTED_SECONDS: Final = 60
@@ -59,7 +60,7 @@ def _token(request: Request, digest: bytes) -> Principal:
         _note_use(ApiToken, id, None, db_now())
     return Principal(
         account_id=account_id,
-        actor=_actor(request, f"token:{id}"),
+        actor=build_actor(request, f"token:{id}"),
         scopes=frozenset(orjson.loads(row[2])),
         bearer_id=id,
         is_session=False,
@@ -91,7 +92,7 @@ def _session(request: Request, digest: bytes) -> Principal:
     _note_use(Session, session.id, session.last_used_at, session.now)
     return Principal(
         account_id=session.account_id,
-        actor=_actor(request, f"user:{session.user_id}"),
+        actor=build_actor(request, f"user:{session.user_id}"),
         scopes=get_session_scopes(session.user),
         bearer_id=session.id,
         is_session=True,
@@ -115,10 +116,6 @@ def _note_use(
     if last_used_at is None or now - last_used_at >= _USE_NOTED_EVERY:
         stale = Q(last_used_at=None) | Q(last_used_at__lte=now - _USE_NOTED_EVERY)
         model._default_manager.filter(stale, id=id).update(last_used_at=now)
-
-
-def _actor(request: Any, name: str) -> Actor:
-    return Actor(name=name, request_id=request.request_id, ip=request.client_ip)
 
 
 def _refusal() -> UnauthenticatedError:

@@ -23,6 +23,7 @@ from accounts.idempotency import IdempotentRequest, StoredResponse
 from common.actors import get_principal
 from common.api.views import IDEMPOTENCY_KEY, ApiView, read_object
 from common.errors import BadRequestError, ServiceError
+from common.http import get_http_request
 from vault.sealing import SecretUnavailableError
 
 MAX_KEY_LENGTH: Final = 255
@@ -132,11 +133,11 @@ def _answer(request: Request, response: Response) -> StoredResponse:
     return StoredResponse(status=response.status_code, headers=headers, body=shown.decode())
 
 
-def _replay(request: Any, answer: StoredResponse) -> Response:
+def _replay(request: Request, answer: StoredResponse) -> Response:
     document: Any = orjson.Fragment(answer.body)
     if answer.status >= 400:
         # A problem names the request that it answers.
-        document = {**orjson.loads(answer.body), "request_id": request.request_id}
+        document = {**orjson.loads(answer.body), "request_id": get_http_request(request).request_id}
     headers = {**answer.headers, REPLAYED_HEADER: "true"}
     content_type = headers.pop("Content-Type", None)
     return Response(document, status=answer.status, headers=headers, content_type=content_type)

@@ -15,10 +15,11 @@ from accounts.serializers import (
     StatusSerializer,
     SuccessSerializer,
 )
-from common.actors import Actor, get_principal
+from common.actors import get_principal
 from common.api.views import ApiView, read_object, reject_body
 from common.datetimes import format_rfc3339
 from common.errors import ServiceError
+from common.http import build_actor
 from common.scopes import ANY, PUBLIC
 
 
@@ -36,7 +37,7 @@ class LoginView(ApiView):
             http, username=sent["username"], password=sent["password"], otp=sent.get("otp")
         )
         account = login.resolve_account(sent.get("account"))
-        actor = Actor(name=f"user:{user.pk}", request_id=http.request_id, ip=http.client_ip)  # type: ignore[attr-defined]
+        actor = build_actor(http, f"user:{user.pk}")
         session, held = services.session_open(user=user, account_id=account.id, actor=actor)
         return Response({"token": held, "expires_at": format_rfc3339(session.expires_at)})
 

@@ -27,15 +27,26 @@ class LatchkeyRequest(HttpRequest):
 
 
 class AdminRequest(LatchkeyRequest):
-    """A request of a staff page. `service_error` is what a service raised for the submitted form."""
+    """A request of a staff page.
+
+    `service_error` is what a service raised for the submitted form. `new_secret` is the secret of
+    a new object, for the page that displays it once.
+    """
 
     user: User
     service_error: ServiceError | None
+    new_secret: str
 
 
 def get_http_request(request: Request) -> LatchkeyRequest:
     """Return Django's request, which DRF's `request` wraps."""
     return cast(LatchkeyRequest, request._request)
+
+
+def get_admin_request(request: HttpRequest) -> AdminRequest:
+    """Return `request` as a request of a staff page, to read or set its attributes."""
+    # Django's own methods of ModelAdmin do not allow a narrower type for their argument.
+    return cast(AdminRequest, request)
 
 
 def build_actor(request: HttpRequest | Request, name: str) -> Actor:

@@ -16,6 +16,7 @@ from common.admin.filters import AccountFilter
 from common.admin.formatting import format_json, format_minute
 from common.admin.model_admin import ServiceAdmin, get_staff_actor, parse_id, read_form_etags
 from common.errors import ServiceError
+from common.http import get_admin_request
 from events.admin import EventHistoryMixin, render_recent_events
 from webhooks import services
 from webhooks.admin_forms import EndpointAddForm, EndpointForm
@@ -108,7 +109,9 @@ class WebhookEndpointAdmin(EventHistoryMixin, ServiceAdmin[WebhookEndpoint]):
             ("Latest events", {"fields": ("latest",), "classes": ("lk-wide",)}),
         ]
 
-    def save_model(self, request: Any, obj: WebhookEndpoint, form: Any, change: bool) -> None:
+    def save_model(
+        self, request: HttpRequest, obj: WebhookEndpoint, form: Any, change: bool
+    ) -> None:
         values = form.cleaned_data
         if change:
             fields = EndpointUpdateSerializer(data={n: values[n] for n in _EDITED}).validate_data()
@@ -123,15 +126,15 @@ class WebhookEndpointAdmin(EventHistoryMixin, ServiceAdmin[WebhookEndpoint]):
             fields = EndpointCreateSerializer(
                 data={"url": values["url"], "events": values["events"]}
             ).validate_data()
-            obj.pk, request.new_secret = services.endpoint_create(
+            obj.pk, get_admin_request(request).new_secret = services.endpoint_create(
                 account_id=values["account"].pk, actor=get_staff_actor(request), **fields
             )
         obj.refresh_from_db(fields=["url"])
 
     def response_add(
-        self, request: Any, obj: WebhookEndpoint, post_url_continue: str | None = None
+        self, request: HttpRequest, obj: WebhookEndpoint, post_url_continue: str | None = None
     ) -> HttpResponse:
-        return self._render_secret(request, obj, request.new_secret)
+        return self._render_secret(request, obj, get_admin_request(request).new_secret)
 
     def delete_model(self, request: HttpRequest, obj: WebhookEndpoint) -> None:
         services.endpoint_delete(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, ClassVar, Final, TypeVar, cast
+from typing import Any, ClassVar, Final, TypeVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected as render_delete_confirmation
@@ -26,7 +26,7 @@ from common.admin.formatting import EMPTY_VALUE
 from common.admin.forms import ServiceForm
 from common.api.etags import ETags, format_etag
 from common.errors import ServiceError
-from common.http import AdminRequest, build_actor
+from common.http import build_actor, get_admin_request
 
 M = TypeVar("M", bound=models.Model)
 
@@ -182,7 +182,7 @@ class ServiceAdmin(RowActionsAdmin[M]):
             return super().changeform_view(request, object_id, form_url, extra_context)
         except ServiceError as error:
             # The transaction was rolled back. Display the same form with the error.
-            cast(AdminRequest, request).service_error = error
+            get_admin_request(request).service_error = error
             return super().changeform_view(request, object_id, form_url, extra_context)
 
     def render_change_form(

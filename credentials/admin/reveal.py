@@ -56,7 +56,7 @@ class RevealForm(forms.Form):
 @never_cache
 @sensitive_post_parameters()
 @sensitive_variables("values")
-def reveal_page(request: Any, row: Credential, context: dict[str, Any]) -> HttpResponse:
+def reveal_page(request: HttpRequest, row: Credential, context: dict[str, Any]) -> HttpResponse:
     """The form, or the secret that it asked for. The event is committed before the secret is sent."""
     names = [name for name, value in row.properties.items() if value == MASK]
     form = RevealForm(request.user, names, request.POST or None)

@@ -15,6 +15,7 @@ from common.admin.filters import AccountFilter, MenuFilter
 from common.admin.formatting import format_json, format_minute
 from common.admin.model_admin import ServiceAdmin, get_staff_actor
 from common.errors import InvalidInputError
+from common.http import get_admin_request
 from credentials.connect.admin_forms import ConnectLinkForm
 from credentials.connect.errors import ConnectError
 from credentials.connect.link_request import LinkRequest
@@ -142,11 +143,11 @@ class ConnectLinkAdmin(_Shown, EventHistoryMixin, ServiceAdmin[ConnectLink]):
     def has_change_permission(self, request: HttpRequest, obj: ConnectLink | None = None) -> bool:
         return False
 
-    def save_model(self, request: Any, obj: ConnectLink, form: Any, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: ConnectLink, form: Any, change: bool) -> None:
         account, body = form.cleaned_data["account"], form.build_request_body()
         sent = ConnectLinkCreateSerializer(data=body).validate_data()
         try:
-            obj.pk, request.held = link_create(
+            obj.pk, get_admin_request(request).new_secret = link_create(
                 account_id=account.pk,
                 link_request=LinkRequest(**sent),
                 actor=get_staff_actor(request),
@@ -156,7 +157,7 @@ class ConnectLinkAdmin(_Shown, EventHistoryMixin, ServiceAdmin[ConnectLink]):
         obj.refresh_from_db(fields=["name", "kind", "status"])
 
     def response_add(
-        self, request: Any, obj: ConnectLink, post_url_continue: str | None = None
+        self, request: HttpRequest, obj: ConnectLink, post_url_continue: str | None = None
     ) -> HttpResponse:
         """A page, and no message: messages are kept in a cookie or in the session's row."""
         context = {
@@ -164,7 +165,7 @@ class ConnectLinkAdmin(_Shown, EventHistoryMixin, ServiceAdmin[ConnectLink]):
             "title": "Connect link created",
             "opts": self.opts,
             "link": obj,
-            "held": request.held,
+            "held": get_admin_request(request).new_secret,
         }
         return TemplateResponse(request, "admin/connect/connectlink/created.html", context)
 

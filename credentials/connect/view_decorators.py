@@ -14,6 +14,7 @@ from django.views.csrf import csrf_failure as django_csrf_failure
 
 from common.actors import Actor
 from common.errors import ServiceError
+from common.http import build_actor
 from credentials.connect.errors import ConnectError
 
 logger = structlog.get_logger(__name__)
@@ -88,6 +89,6 @@ def redirect_see_other(url: str) -> HttpResponse:
     return HttpResponse(status=303, headers={"Location": url})
 
 
-def build_anonymous_actor(request: Any) -> Actor:
+def build_anonymous_actor(request: HttpRequest) -> Actor:
     """Somebody in a browser, whom we know by nothing but the flow."""
-    return Actor(name="browser", request_id=request.request_id, ip=request.client_ip)
+    return build_actor(request, "browser")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, cast
+from typing import cast
 
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from drf_spectacular.utils import extend_schema
@@ -12,11 +12,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.idempotency_decorator import idempotent
-from common.actors import Actor, get_principal
+from common.actors import get_principal
 from common.api.views import AccountView, ApiView, get_row, parse_path_id, read_object, reject_body
 from common.db.clock import DbNow
 from common.db.ids import parse_uuid
 from common.errors import InvalidInputError, UnauthenticatedError
+from common.http import build_actor
 from common.scopes import (
     CREDENTIALS_READ,
     CREDENTIALS_WRITE,
@@ -107,7 +108,7 @@ class TokenView(ApiView):
             code_verifier=sent.get("code_verifier"),
         )
         credential, state = grant_exchange(
-            token_request=exchange, actor=_outsider(request, client_id)
+            token_request=exchange, actor=build_actor(request, f"oauth_app:{client_id}")
         )
         return Response(
             {"credential": credential, "state": state}, headers={"Cache-Control": "no-store"}
@@ -217,9 +218,3 @@ class AccountSettingsView(ApiView):
             account_id=who.account_id, app=None, actor=who.actor, changes=changes
         )
         return Response(settings.represent_account_settings(who.account_id))
-
-
-def _outsider(request: Any, client_id: uuid.UUID) -> Actor:
-    """Who has an app's secret and no token: known by the app."""
-    http = request._request
-    return Actor(name=f"oauth_app:{client_id}", request_id=http.request_id, ip=http.client_ip)
