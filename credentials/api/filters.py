@@ -1,3 +1,5 @@
+"""Query parameters of `GET /v1/credentials`."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -25,13 +27,13 @@ from providers.registry import get_registry
 )
 class CredentialFilter(django_filters.FilterSet):
     provider = django_filters.CharFilter(
-        strip=False, help_text="A provider's slug; an unknown one finds nothing."
+        strip=False, help_text="A provider's slug. An unknown slug matches nothing."
     )
     kind = django_filters.CharFilter(
-        strip=False, method="of_kind", help_text="A kind, or an alias of one."
+        strip=False, method="filter_kind", help_text="A kind, or an alias of one."
     )
     metadata = JSONContainsFilter(
-        help_text="A JSON object that the metadata contains: nested, arrays, null."
+        help_text="A JSON object that the metadata must contain. Nested objects, arrays and null work too."
     )
     oauth_app_id = UUIDFilter(field_name="oauth_app_id")
     expiring_before = StrictDateTimeFilter(field_name="expires_at", lookup_expr="lt")
@@ -42,6 +44,6 @@ class CredentialFilter(django_filters.FilterSet):
         model = Credential
         fields: list[str] = []
 
-    def of_kind(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
+    def filter_kind(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         kind = get_registry().get_kind(value)
         return queryset.filter(kind=kind.name if kind else value)

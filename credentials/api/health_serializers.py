@@ -11,7 +11,7 @@ from credentials.health.models import HealthChange
 
 
 class HttpStatusField(serializers.IntegerField):
-    """A whole number from 100 to 599, and nothing that only looks like one."""
+    """A JSON integer from 100 to 599: no text, no float, no boolean."""
 
     def to_internal_value(self, data: Any) -> int:
         if type(data) is not int or not 100 <= data <= 599:
@@ -21,12 +21,14 @@ class HttpStatusField(serializers.IntegerField):
 
 class ReportSerializer(StrictSerializer):
     status = HttpStatusField(
-        min_value=100, max_value=599, help_text="What the provider answered your request with."
+        min_value=100,
+        max_value=599,
+        help_text="The status of the provider's response to your request.",
     )
 
 
 class HealthChangeSerializer(serializers.Serializer[HealthChange]):
-    """One change of status, and the evidence that made it."""
+    """A change of status, and the evidence that caused it."""
 
     id = serializers.UUIDField()
     before = serializers.ChoiceField(choices=health.STATUSES)

@@ -1,8 +1,7 @@
+"""`/check`, `/report` and `/health-changes` of a credential."""
+
 from __future__ import annotations
 
-import uuid
-
-from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -26,15 +25,15 @@ class CheckView(AccountView[Credential]):
 
     @extend_schema(request=None, responses=CredentialSerializer)
     def post(self, request: Request, pk: str) -> Response:
-        """Ask the provider now whether the credential works; `health` has the answer.
+        """Ask the provider now whether the credential works. The result is in `health`.
 
-        Where the provider has no request that tells, a refresh is made; where there is neither, a
-        note says so. Ten times a minute for a credential.
+        If the provider has no request for that, the token is refreshed; if that is impossible too, a
+        note says so. At most ten times a minute for a credential.
         """
         id = find_credential_id(request, pk)
         reject_body(request)
-        who = get_principal(request)
-        credential_check(account_id=who.account_id, id=id, actor=who.actor)
+        principal = get_principal(request)
+        credential_check(account_id=principal.account_id, id=id, actor=principal.actor)
         return credential_response(request, id)
 
 
@@ -45,11 +44,13 @@ class ReportView(AccountView[Credential]):
 
     @extend_schema(request=ReportSerializer, responses=CredentialSerializer)
     def post(self, request: Request, pk: str) -> Response:
-        """Say what the provider answered your own request with. 401 and 403 are looked into now."""
+        """Report the status of a provider's response to your request. 401 and 403 start a check."""
         id = find_credential_id(request, pk)
-        sent = ReportSerializer(data=read_object(request)).validate_data()
-        who = get_principal(request)
-        credential_report(account_id=who.account_id, id=id, actor=who.actor, status=sent["status"])
+        payload = ReportSerializer(data=read_object(request)).validate_data()
+        principal = get_principal(request)
+        credential_report(
+            account_id=principal.account_id, id=id, actor=principal.actor, status=payload["status"]
+        )
         return credential_response(request, id)
 
 
@@ -61,13 +62,11 @@ class HealthChangesView(AccountView[HealthChange]):
 
     @extend_schema(responses=HealthChangeSerializer(many=True))
     def get(self, request: Request, pk: str) -> Response:
-        """How the credential's health changed, newest first."""
-        rows = self._of(find_credential_id(request, pk))
+        """List the changes of the credential's health, newest first."""
+        id = find_credential_id(request, pk)
+        rows = self.get_queryset().filter(target_type="credential", target_id=id)
         page = self.keyset_paginator.paginate_queryset(rows, request, view=self)
-        found: Response = self.keyset_paginator.get_paginated_response(
+        response: Response = self.keyset_paginator.get_paginated_response(
             [HealthChangeSerializer(row).data for row in page]
         )
-        return found
-
-    def _of(self, id: uuid.UUID) -> QuerySet[HealthChange]:
-        return self.get_queryset().filter(target_type="credential", target_id=id)
+        return response

@@ -1,4 +1,4 @@
-"""`POST /v1/credentials/import`: many bodies in one request, with a report."""
+"""`POST /v1/credentials/import`: many import bodies in one request, with a report."""
 
 from __future__ import annotations
 
@@ -18,12 +18,7 @@ from common.api.views import ApiView, read_json
 from common.errors import BadRequestError, ContentTooLargeError, InvalidInputError
 from common.scopes import CREDENTIALS_WRITE
 from credentials.api.serializers import CredentialImportSerializer, ImportReportSerializer
-from credentials.imports.batch import (
-    ImportRejectedError,
-    ImportReport,
-    import_all_or_none,
-    import_lines,
-)
+from credentials.imports.batch import ImportRejectedError, import_all_or_none, import_lines
 from credentials.imports.readers import MAX_LINE_BYTES, ImportLine, read_array, read_ndjson
 
 MAX_BODY: Final = 10 * 1024 * 1024
@@ -31,16 +26,13 @@ MAX_LINES: Final = 100_000
 
 
 class ArrayParser(StrictJSONParser):
-    """`application/json`: an array of import bodies."""
+    """Parser of `application/json`: an array of import bodies."""
 
     limit = MAX_BODY
 
 
 class NDJSONParser(BaseParser):
-    """`application/x-ndjson`: an import body a line. Nothing is parsed before all limits are checked.
-
-    A line of its own for each of 10 million line breaks would take gigabytes, so the count comes first.
-    """
+    """Splitter of `application/x-ndjson`: one import body on each line, not parsed yet."""
 
     media_type = "application/x-ndjson"
 
@@ -52,13 +44,15 @@ class NDJSONParser(BaseParser):
     ) -> Any:
         meta = (parser_context or {})["request"].META
         raw = read_body(stream, meta, media_type or "", MAX_BODY)
+        # An object for each of 10 million line breaks would take gigabytes. Twice the limit, as blank
+        # lines are allowed and do not count.
         if raw.count(b"\n") > 2 * MAX_LINES:
             raise ContentTooLargeError(f"An import has at most {MAX_LINES:,} lines.")
         return raw.split(b"\n")
 
 
 class ImportView(ApiView):
-    """Up to 100,000 lines of 64 KiB in 10 MiB. What is wrong with a line rejects that line alone."""
+    """Import up to 100,000 lines of 64 KiB in 10 MiB. An invalid line rejects only that line."""
 
     scopes = {"POST": CREDENTIALS_WRITE}
     parser_classes = [ArrayParser, NDJSONParser]
@@ -70,55 +64,59 @@ class ImportView(ApiView):
             "application/x-ndjson": CredentialImportSerializer,
         },
         parameters=[
-            OpenApiParameter("dry_run", bool, description="Say what would happen; store nothing."),
+            OpenApiParameter(
+                "dry_run", bool, description="Report what would happen; store nothing."
+            ),
             OpenApiParameter("atomic", bool, description="Store all lines, or none (422)."),
         ],
         responses={200: ImportReportSerializer, 422: ImportReportSerializer},
     )
     def post(self, request: Request) -> Response:
-        dry_run, atomic = (
-            read_boolean(request, name, default=False) for name in ("dry_run", "atomic")
-        )
-        lines = _lines(read_json(request))
-        who = get_principal(request)
+        dry_run = read_boolean(request, "dry_run", default=False)
+        atomic = read_boolean(request, "atomic", default=False)
+        lines = _read_lines(read_json(request))
+        principal = get_principal(request)
         run = import_all_or_none if atomic else import_lines
         try:
-            report = run(lines, account_id=who.account_id, actor=who.actor, dry_run=dry_run)
-        except ImportRejectedError as rejected:
-            raise _refusal(rejected.report) from None
+            report = run(
+                lines, account_id=principal.account_id, actor=principal.actor, dry_run=dry_run
+            )
+        except ImportRejectedError as error:
+            detail = f"{error.report.rejected} of {error.report.lines} lines were rejected, so none was stored."
+            # The report counts what would have been stored without the rejected lines.
+            nothing_stored = {"created": 0, "updated": 0, "unchanged": 0}
+            raise InvalidInputError(
+                detail, extra={**error.report.to_dict(), **nothing_stored}
+            ) from None
         return Response(report.to_dict())
 
 
-def _lines(found: Any) -> list[ImportLine]:
-    """The lines of either form, or TooLarge (413) before any is stored."""
-    if not isinstance(found, list):
+def _read_lines(payload: Any) -> list[ImportLine]:
+    """Return the lines of a parsed array, or of the raw lines of an NDJSON body.
+
+    Raises ContentTooLargeError (413) for too many lines or too long ones, before any is stored.
+    """
+    if not isinstance(payload, list):
         raise BadRequestError("The body must be a JSON array of objects, or application/x-ndjson.")
-    if sum(1 for line in found if line != b"") > MAX_LINES:
+    if sum(line != b"" for line in payload) > MAX_LINES:
         raise ContentTooLargeError(f"An import has at most {MAX_LINES:,} lines.")
-    for number, line in enumerate(found, 1):
-        if len(line if isinstance(line, bytes) else _written(line)) > MAX_LINE_BYTES:
+    for number, line in enumerate(payload, 1):
+        raw = line if isinstance(line, bytes) else _encode(line)
+        if len(raw) > MAX_LINE_BYTES:
             raise ContentTooLargeError(
                 f"Line {number} is longer than {MAX_LINE_BYTES // 1024} KiB."
             )
-    lines = list(read_ndjson(found) if _is_raw(found) else read_array(found))
+    is_ndjson = bool(payload) and isinstance(payload[0], bytes)
+    lines = list(read_ndjson(payload) if is_ndjson else read_array(payload))
     if not lines:
         raise BadRequestError("The import has no lines.")
     return lines
 
 
-def _is_raw(found: list[Any]) -> bool:
-    return bool(found) and isinstance(found[0], bytes)
-
-
-def _written(body: Any) -> bytes:
+def _encode(body: Any) -> bytes:
+    """Return a parsed line as JSON, to measure it."""
     try:
+        # A lone surrogate is rejected later, with the number of its line.
         return json.dumps(body, ensure_ascii=False).encode(errors="surrogatepass")
     except RecursionError:
         raise BadRequestError("The JSON is nested too deeply.") from None
-
-
-def _refusal(report: ImportReport) -> InvalidInputError:
-    """An import that stored nothing, as a problem that carries its report."""
-    detail = f"{report.rejected} of {report.lines} lines were rejected, so none was stored."
-    nothing = {"created": 0, "updated": 0, "unchanged": 0}
-    return InvalidInputError(detail, extra={**report.to_dict(), **nothing})

@@ -9,7 +9,7 @@ from credentials.proxy import policy
 
 
 class WholeNumberField(serializers.IntegerField):
-    """A whole number, and nothing that only looks like one."""
+    """An integer field that accepts a JSON integer only: no text, no float, no boolean."""
 
     def to_internal_value(self, data: Any) -> int:
         if type(data) is not int:
@@ -39,7 +39,7 @@ class RateSerializer(StrictSerializer):
 
 
 class PolicySerializer(StrictSerializer):
-    """What may be done with the credential through the proxy; null or absent: no restriction."""
+    """The requests that the proxy permits with a credential. Null or absent: not restricted."""
 
     methods = serializers.ListField(
         child=MethodField(max_length=16),

@@ -1,3 +1,5 @@
+"""`GET` and `PUT /v1/credentials/{id}/policy`."""
+
 from __future__ import annotations
 
 from drf_spectacular.utils import extend_schema
@@ -17,19 +19,19 @@ class PolicyView(ApiView):
 
     @extend_schema(responses={200: PolicySerializer})
     def get(self, request: Request, pk: str) -> Response:
-        """What may be done with the credential through the proxy."""
+        """Return the policy: the requests that the proxy permits with this credential."""
         id = find_credential_id(request, pk)
         return Response(policy_read(account_id=get_principal(request).account_id, id=id))
 
     @extend_schema(request=PolicySerializer, responses={200: PolicySerializer})
     def put(self, request: Request, pk: str) -> Response:
-        """Replace it: methods, path patterns, a rate over all processes, requests at once in each.
+        """Replace the policy: methods, path patterns, rate (all processes), concurrency (per process).
 
-        What is null or left out is not restricted; `{}` lifts every restriction.
+        A field that is null or absent restricts nothing; `{}` removes all restrictions.
         """
         id = find_credential_id(request, pk)
-        wanted = PolicySerializer(data=read_object(request)).validate_data()
-        who = get_principal(request)
+        policy = PolicySerializer(data=read_object(request)).validate_data()
+        principal = get_principal(request)
         return Response(
-            policy_set(account_id=who.account_id, id=id, actor=who.actor, policy=wanted)
+            policy_set(account_id=principal.account_id, id=id, actor=principal.actor, policy=policy)
         )

@@ -1,3 +1,5 @@
+"""`POST /v1/credentials/{id}/token` and `/refresh`."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -23,7 +25,7 @@ class TokenSerializer(serializers.Serializer[Any]):
     access_token = serializers.CharField()
     token_type = serializers.CharField()
     expires_at = serializers.DateTimeField(
-        allow_null=True, help_text="Null: its provider does not say."
+        allow_null=True, help_text="Null if the provider does not say."
     )
 
 
@@ -32,19 +34,19 @@ class TokenView(ApiView):
 
     @extend_schema(request=None, responses={200: TokenSerializer})
     def post(self, request: Request, pk: str) -> Response:
-        """An access token for at least 60 seconds, refreshed if need be.
+        """Return an access token that is valid for at least 60 seconds. Refreshes it if necessary.
 
-        409 with `code` `needs_reauth` where the user must connect again; 503 with Retry-After where
-        the provider has none at the moment.
+        409 with `code` `needs_reauth` if the owner must connect again; 503 with Retry-After if the
+        provider issues no token at the moment.
         """
         id = find_credential_id(request, pk)
         reject_body(request)
-        who = get_principal(request)
-        fresh = token_issue(account_id=who.account_id, id=id, actor=who.actor)
+        principal = get_principal(request)
+        token = token_issue(account_id=principal.account_id, id=id, actor=principal.actor)
         document = {
-            "access_token": fresh.access_token.expose(),
-            "token_type": fresh.token_type,
-            "expires_at": format_rfc3339(fresh.expires_at),
+            "access_token": token.access_token.expose(),
+            "token_type": token.token_type,
+            "expires_at": format_rfc3339(token.expires_at),
         }
         return Response(document, headers=NO_STORE)
 
@@ -54,9 +56,9 @@ class RefreshView(ApiView):
 
     @extend_schema(request=None, responses={200: CredentialSerializer})
     def post(self, request: Request, pk: str) -> Response:
-        """Refresh it now, even if its token is still fresh. Calls at the same time are one refresh."""
+        """Refresh the access token now, even if it has not expired. Concurrent calls share one refresh."""
         id = find_credential_id(request, pk)
         reject_body(request)
-        who = get_principal(request)
-        get_fresh_token(account_id=who.account_id, id=id, actor=who.actor, force=True)
+        principal = get_principal(request)
+        get_fresh_token(account_id=principal.account_id, id=id, actor=principal.actor, force=True)
         return credential_response(request, id)

@@ -1,4 +1,4 @@
-"""What the calls on one credential share: finding it before anything else, and answering with it."""
+"""Find the credential of a request, and return it as a response."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ from rest_framework.response import Response
 
 from common.actors import get_principal
 from common.api import etags
-from common.api.views import require_id as existing_among
+from common.api.views import require_id
 from common.errors import NotFoundError
-from credentials.core import queries
+from credentials.core.queries import fetch_one
 from credentials.models import Credential
 
 
 def find_credential_id(request: Request, pk: str) -> uuid.UUID:
-    """The id, or NotFound before the body is looked at: another account's is not told apart."""
-    rows = Credential.objects.filter(account_id=get_principal(request).account_id)
-    return existing_among(rows, pk)
+    """Call `require_id` for the credentials of the caller's account."""
+    account_id = get_principal(request).account_id
+    return require_id(Credential.objects.filter(account_id=account_id), pk)
 
 
 def credential_response(request: Request, id: uuid.UUID | None) -> Response:
-    """The credential, read afresh. Raises NotFound where it was deleted meanwhile."""
-    shown = queries.fetch_one(get_principal(request).account_id, id) if id else None
-    if shown is None:
+    """Return the credential as it is stored now, with its ETag.
+
+    Raises NotFoundError if there is none, or if another request has deleted it since.
+    """
+    credential = fetch_one(get_principal(request).account_id, id) if id else None
+    if credential is None:
         raise NotFoundError()
-    return Response(shown.document, headers={"ETag": etags.format_etag(shown.revision)})
+    return Response(credential.document, headers={"ETag": etags.format_etag(credential.revision)})

@@ -1,3 +1,5 @@
+"""`POST /v1/credentials/{id}/reveal`."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -18,12 +20,15 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 
 class RevealRequestSerializer(StrictSerializer):
-    reason = StrictCharField(max_length=MAX_REASON_LENGTH, help_text="Why; it is kept.")
+    reason = StrictCharField(
+        max_length=MAX_REASON_LENGTH,
+        help_text="Why you need the secret. It is kept in the audit log.",
+    )
 
 
 class RevealSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
-    properties = serializers.DictField(help_text="With their real values.")
+    properties = serializers.DictField(help_text="With the secrets in place of the masks.")
 
 
 class RevealView(ApiView):
@@ -31,11 +36,11 @@ class RevealView(ApiView):
 
     @extend_schema(request=RevealRequestSerializer, responses={200: RevealSerializer})
     def post(self, request: Request, pk: str) -> Response:
-        """The real values of one credential. Ten an hour for a token; each is an event."""
+        """Reveal the secrets of one credential. Each call is an event; a token has ten an hour."""
         id = find_credential_id(request, pk)
         reason = RevealRequestSerializer(data=read_object(request)).validate_data()["reason"]
-        who = get_principal(request)
+        principal = get_principal(request)
         properties = credential_reveal(
-            account_id=who.account_id, id=id, actor=who.actor, reason=reason
+            account_id=principal.account_id, id=id, actor=principal.actor, reason=reason
         )
         return Response({"id": str(id), "properties": properties}, headers=NO_STORE)

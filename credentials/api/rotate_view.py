@@ -1,3 +1,5 @@
+"""`POST /v1/credentials/{id}/rotate`."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -15,12 +17,12 @@ from common.errors import InvalidInputError
 from common.scopes import CREDENTIALS_WRITE
 from credentials.api.responses import credential_response, find_credential_id
 from credentials.api.serializers import CredentialSerializer
-from credentials.services.rotate import credential_rotate
+from credentials.services import credential_rotate
 
 
 class RotateRequestSerializer(serializers.Serializer[Any]):
     properties = serializers.DictField(
-        help_text="New secret fields, and what comes with them: a key's id, `expires_at`."
+        help_text="New secrets, and what belongs to them: a key's id, `expires_at`."
     )
 
 
@@ -29,25 +31,25 @@ class RotateView(ApiView):
 
     @extend_schema(request=RotateRequestSerializer, responses={200: CredentialSerializer})
     def post(self, request: Request, pk: str) -> Response:
-        """New secrets for the same credential. Importing the former ones later changes nothing.
+        """Replace the secrets of a credential. A later import of the former ones changes nothing.
 
-        409 where they are another credential's.
+        409 if another credential has these secrets.
         """
         id = find_credential_id(request, pk)
-        sent = read_object(request)
-        faults = {
-            text.escape_name(name): ["unknown field"] for name in sent if name != "properties"
+        payload = read_object(request)
+        errors = {
+            text.escape_name(name): ["unknown field"] for name in payload if name != "properties"
         }
-        if "properties" not in sent:
-            faults["properties"] = ["is required"]
-        if faults:
-            raise InvalidInputError.for_fields(faults)
-        who = get_principal(request)
+        if "properties" not in payload:
+            errors["properties"] = ["is required"]
+        if errors:
+            raise InvalidInputError.for_fields(errors)
+        principal = get_principal(request)
         credential_rotate(
-            account_id=who.account_id,
+            account_id=principal.account_id,
             id=id,
-            actor=who.actor,
-            properties=sent["properties"],
+            actor=principal.actor,
+            properties=payload["properties"],
             if_match=etags.read_if_match(request),
         )
         return credential_response(request, id)

@@ -1,4 +1,7 @@
-"""The shapes of the API. Reading does not run through them (reads.py); the schema and PATCH do."""
+"""Serializers of the REST API. PATCH validates with them; for responses they only make the schema.
+
+Responses are built by `credentials.core.queries`, without serializers.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from oauth_apps.serializers import HealthSerializer
 
 
 class CredentialUpdateSerializer(StrictSerializer):
-    """Nothing else can be patched: a secret by import or rotate, the OAuth app by import."""
+    """What PATCH can change. Secrets change by an import or a rotation, the OAuth app by an import."""
 
     name = StrictCharField(max_length=MAX_NAME_LENGTH, required=False)
     owner_email = EmailField(max_length=254, required=False, allow_blank=True, allow_null=True)
@@ -23,7 +26,7 @@ class CredentialUpdateSerializer(StrictSerializer):
 
 
 class CredentialMergeSerializer(CredentialUpdateSerializer):
-    """As a merge patch (RFC 7396): null removes."""
+    """A merge patch (RFC 7396): null removes a value."""
 
     name = StrictCharField(max_length=MAX_NAME_LENGTH, required=False, allow_null=True)
 
@@ -71,7 +74,7 @@ class CredentialSerializer(serializers.Serializer[Any]):
 
 
 class CredentialImportSerializer(serializers.Serializer[Any]):
-    """One body of an import. Checked by credentials.imports.validation, which is made for millions."""
+    """The body of an import. `credentials.imports.validation` validates it, many times faster."""
 
     properties = serializers.DictField()
     name = serializers.CharField(required=False, max_length=MAX_NAME_LENGTH)

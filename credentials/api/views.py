@@ -1,3 +1,5 @@
+"""`/v1/credentials`: list, import one, read, change, delete."""
+
 from __future__ import annotations
 
 import uuid
@@ -17,6 +19,7 @@ from common.api.views import read_object
 from common.api.viewsets import ServiceViewSet
 from common.errors import UnsupportedMediaTypeError
 from common.scopes import CREDENTIALS_READ, CREDENTIALS_WRITE
+from credentials import services
 from credentials.api.filters import CredentialFilter
 from credentials.api.responses import credential_response
 from credentials.api.serializers import (
@@ -27,13 +30,12 @@ from credentials.api.serializers import (
 )
 from credentials.core import queries
 from credentials.models import Credential
-from credentials.services import crud
 
 
 @extend_schema_view(
     retrieve=extend_schema(responses=CredentialSerializer),
     partial_update=extend_schema(
-        description="Change name, owner or metadata. A JSON body replaces metadata; a merge patch"
+        description="Change name, owner or metadata. A JSON body replaces the metadata; a merge patch"
         " merges it.",
         request={
             "application/json": CredentialUpdateSerializer,
@@ -42,12 +44,12 @@ from credentials.services import crud
         responses=CredentialSerializer,
     ),
     destroy=extend_schema(
-        description="Remove the credential; the worker then revokes it at its provider.",
+        description="Delete the credential. The worker then revokes it at its provider.",
         responses={204: None},
     ),
 )
 class CredentialViewSet(ServiceViewSet[Credential]):
-    """The credentials of the account. No call here shows a secret."""
+    """The credentials of the account. Secrets are masked in every response."""
 
     scopes = {
         "GET": CREDENTIALS_READ,
@@ -58,12 +60,12 @@ class CredentialViewSet(ServiceViewSet[Credential]):
     queryset = Credential.objects.all()
     serializer_class = CredentialSerializer
     filterset_class = CredentialFilter
-    delete_service = staticmethod(crud.credential_delete)
+    delete_service = staticmethod(services.credential_delete)
     parser_classes = [StrictJSONParser, MergePatchParser]
 
     @extend_schema(responses=CredentialSerializer(many=True))
     def list(self, request: Request) -> Response:
-        """Credentials, newest first."""
+        """List credentials, newest first."""
         paginator = self.keyset_paginator
         page = paginator.slice(request)
         if has_filters(request):
@@ -77,12 +79,14 @@ class CredentialViewSet(ServiceViewSet[Credential]):
     @idempotent()
     @extend_schema(request=CredentialImportSerializer, responses={200: CredentialSerializer})
     def create(self, request: Request) -> Response:
-        """Import a credential: the same upstream account is one credential, however often it comes."""
-        who = get_principal(request)
-        sent = read_object(request)
+        """Import a credential. Importing the same upstream account again updates the same credential."""
+        principal = get_principal(request)
+        body = read_object(request)
         if is_merge_patch(request):
-            raise UnsupportedMediaTypeError("An import is application/json.")
-        outcome = crud.credential_import(account_id=who.account_id, actor=who.actor, body=sent)
+            raise UnsupportedMediaTypeError("An import must be sent as application/json.")
+        outcome = services.credential_import(
+            account_id=principal.account_id, actor=principal.actor, body=body
+        )
         response = credential_response(request, outcome.id)
         response["Latchkey-Import"] = outcome.result
         return response
@@ -93,19 +97,19 @@ class CredentialViewSet(ServiceViewSet[Credential]):
     def update_row(self, request: Request, id: uuid.UUID, principal: Principal) -> None:
         merge = is_merge_patch(request)
         serializer = CredentialMergeSerializer if merge else CredentialUpdateSerializer
-        crud.credential_update(
+        changes = serializer(data=read_object(request)).validate_data()
+        services.credential_update(
             account_id=principal.account_id,
             id=id,
             actor=principal.actor,
-            changes=cast(
-                crud.CredentialChanges, serializer(data=read_object(request)).validate_data()
-            ),
+            changes=cast(services.CredentialChanges, changes),
             merge=merge,
             if_match=read_if_match(request),
         )
 
 
 def is_merge_patch(request: Request) -> bool:
-    # DRF chose the parser without regard to case, so the same is done here.
+    """Return whether the body was sent as `application/merge-patch+json`."""
+    # DRF selects the parser regardless of case.
     kind, _ = parse_header_parameters(request.content_type or "")
     return kind.lower() == MergePatchParser.media_type

@@ -1,1 +1,1 @@
-"""The other documented API (Fishnet's): a bare list without values, on the same rows."""
+"""Fishnet's API, the second documented one: the same credentials, as a bare list without secrets."""

@@ -15,7 +15,7 @@ class KeySerializer(StrictSerializer):
 
 
 class CredentialMetadataSerializer(serializers.Serializer[Any]):
-    """A credential without its values. Times are Unix seconds."""
+    """A credential without its secrets. Times are Unix timestamps in seconds."""
 
     id = serializers.UUIDField()
     service = serializers.CharField()

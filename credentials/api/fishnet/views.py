@@ -1,3 +1,5 @@
+"""`/api/credentials`: list without pages, add a key, delete."""
+
 from __future__ import annotations
 
 import datetime as dt
@@ -23,11 +25,11 @@ from credentials.api.fishnet.serializers import (
     KeySerializer,
 )
 from credentials.models import Credential
-from credentials.services import crud
+from credentials.services import credential_delete, credential_import
 from providers.registry import get_registry
 
-WHOLE_LIST: Final = 10_000
-"""A list without `limit` is whole, as documented there; beyond this, `Link` leads on."""
+UNPAGED_LIMIT: Final = 10_000
+"""Fishnet documents a list without pages; a longer one continues at the URL in `Link`."""
 
 
 class CredentialMetadata(NamedTuple):
@@ -38,7 +40,7 @@ class CredentialMetadata(NamedTuple):
     created_at: dt.datetime
     last_used_at: dt.datetime | None
 
-    def document(self) -> dict[str, Any]:
+    def to_document(self) -> dict[str, Any]:
         return {
             "id": str(self.id),
             "service": self.provider,
@@ -49,7 +51,7 @@ class CredentialMetadata(NamedTuple):
 
 
 class CredentialMetadataViewSet(AccountView[Credential], viewsets.GenericViewSet[Credential]):
-    """Stored credentials without their values: list, add a key, delete."""
+    """Credentials without their secrets: list, add a key, delete."""
 
     scopes = {"GET": CREDENTIALS_READ, "POST": CREDENTIALS_WRITE, "DELETE": CREDENTIALS_WRITE}
     queryset = Credential.objects.all()
@@ -57,65 +59,64 @@ class CredentialMetadataViewSet(AccountView[Credential], viewsets.GenericViewSet
 
     @extend_schema(responses=CredentialMetadataSerializer(many=True))
     def list(self, request: Request) -> Response:
-        """A bare array, newest first."""
+        """List all credentials in a bare array, newest first."""
         paginator = self.keyset_paginator
-        page = paginator.slice(request, default=WHOLE_LIST)
-        rows = paginator.cut(_metadata(select_newest(self.get_queryset(), page)))
-        response = Response([metadata.document() for metadata in rows])
+        page = paginator.slice(request, default=UNPAGED_LIMIT)
+        rows = paginator.cut(_fetch_metadata(select_newest(self.get_queryset(), page)))
+        response = Response([metadata.to_document() for metadata in rows])
         paginator.add_link(response)
         return response
 
     @extend_schema(request=KeySerializer, responses={201: CredentialMetadataSerializer})
     def create(self, request: Request) -> Response:
-        """Keep a key. The same key again is the same credential, renamed."""
-        who = get_principal(request)
+        """Store a key. Posting the same key again renames its credential."""
+        principal = get_principal(request)
         try:
-            found = crud.credential_import(
-                account_id=who.account_id, actor=who.actor, body=_import_body(request)
+            outcome = credential_import(
+                account_id=principal.account_id,
+                actor=principal.actor,
+                body=_read_import_body(request),
             )
         except InvalidInputError as invalid:
             raise BadRequestError(invalid.detail) from None
-        (metadata,) = _metadata(self.get_queryset().filter(id__in=[found.id]))
-        return Response(metadata.document(), status=201)
+        (metadata,) = _fetch_metadata(self.get_queryset().filter(id__in=[outcome.id]))
+        return Response(metadata.to_document(), status=201)
 
     @extend_schema(responses={200: DeletedSerializer})
     def destroy(self, request: Request, pk: str) -> Response:
-        who = get_principal(request)
+        principal = get_principal(request)
         id = parse_uuid(pk)
         if id is None:
             raise NotFoundError("credential not found")
         try:
-            crud.credential_delete(account_id=who.account_id, id=id, actor=who.actor)
+            credential_delete(account_id=principal.account_id, id=id, actor=principal.actor)
         except NotFoundError:
             raise NotFoundError("credential not found") from None
         return Response({"deleted": True})
 
 
-def _metadata(queryset: QuerySet[Credential]) -> list[CredentialMetadata]:
+def _fetch_metadata(queryset: QuerySet[Credential]) -> list[CredentialMetadata]:
     columns = ("id", "provider", "name", "property_name", "created_at", "use__last_used_at")
     named = queryset.annotate(property_name=KeyTextTransform("name", "properties"))
     return [CredentialMetadata(*row) for row in named.values_list(*columns)]
 
 
-def _import_body(request: Request) -> dict[str, Any]:
-    """What a posted key is as an import. Errors are 400 here, as that API has no 422."""
+def _read_import_body(request: Request) -> dict[str, Any]:
+    """Return a posted key as an import body. Raises BadRequestError: Fishnet's API has no 422."""
     try:
-        sent = KeySerializer(data=read_object(request)).validate_data()
+        payload = KeySerializer(data=read_object(request)).validate_data()
     except InvalidInputError as invalid:
         raise BadRequestError(f"service, name, and key are required: {invalid.detail}") from None
-    service = sent["service"].strip()
-    properties = {"name": sent["name"].strip(), **_key_properties(service, sent["key"].strip())}
-    if "kind" not in properties:
-        raise BadRequestError(
-            "unknown service: a provider that takes keys, or a registered custom.<name>"
-        )
-    return {"name": sent["name"].strip(), "properties": properties}
-
-
-def _key_properties(service: str, key: str) -> dict[str, str]:
+    service, name, key = (payload[field].strip() for field in ("service", "name", "key"))
     provider = get_registry().get_provider(service)
     kind = provider.posted_kind if provider and service != "custom" else None
     if kind is None or kind.posted_key is None:
-        return {}
-    owner = {"provider": service} if kind.provider == "custom" else {}
-    return {"kind": kind.name, kind.posted_key: key, **owner}
+        raise BadRequestError(
+            "unknown service: use the slug of a provider that has API keys, or custom.<name> of a"
+            " registered custom provider"
+        )
+    properties = {"name": name, "kind": kind.name, kind.posted_key: key}
+    if kind.provider == "custom":
+        # All custom providers share one kind; the property says which one this is.
+        properties["provider"] = service
+    return {"name": name, "properties": properties}
