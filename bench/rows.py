@@ -14,8 +14,6 @@ from credentials.imports import merge
 from credentials.imports.upsert import COLUMNS
 from credentials.imports.validation import validate_item
 
-TABLE = merge.TABLE
-
 
 def sealed_row(
     body: dict[str, Any], account_id: uuid.UUID, *, id: uuid.UUID, moment: dt.datetime

@@ -1,15 +1,15 @@
-"""How credentials are read: one statement, JSON spliced as text, no seal opened, nothing computed.
+"""Reading credentials as the API shows them: one statement, without decrypting or computing anything.
 
-The JSON columns go from the database into the answer without being parsed, which takes a page of
-50 a tenth of what model instances and a serializer take (docs/performance.md). Filters and order
-come from the queryset; the columns are written here.
+The JSON columns go from the database into the response as text. A page of 50 takes a tenth of what
+model instances and a serializer take (docs/performance.md). Filters come from a queryset; the
+columns are written here.
 """
 
 from __future__ import annotations
 
 import functools
 import uuid
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import orjson
 from django.core.exceptions import EmptyResultSet
@@ -17,6 +17,7 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from common.db import dialect
+from credentials.core.columns import Sql, read_select_list
 from credentials.core.grant_state import APP_PAUSED_SQL
 from credentials.models import Credential
 from providers.properties import MASK
@@ -32,52 +33,60 @@ _JOINS: Final = f"""
 _FORMS: Final = {
     "postgresql": {
         "id": "{0}::text",
-        "text": "{0}::text",
+        "json": "{0}::text",
         "time": "({0} AT TIME ZONE 'UTC')::text",
     },
     "sqlite": {
         "id": "lower(substr({0},1,8)||'-'||substr({0},9,4)||'-'||substr({0},13,4)||'-'||"
         "substr({0},17,4)||'-'||substr({0},21))",
-        "text": "{0}",
-        # Of a bare column, the driver would make a datetime.
+        "json": "{0}",
+        # The driver would make a datetime of a bare column.
         "time": "{0} || ''",
     },
 }
-_COLUMNS: Final = (
-    ("id", "credentials_credential.id"),
-    ("", "credentials_credential.revision"),
-    ("", "credentials_credential.provider"),
-    ("", "credentials_credential.kind"),
-    ("", "coalesce(nullif(credentials_credential.name, ''), properties ->> 'name')"),
-    ("text", "credentials_credential.properties"),
-    ("text", "credentials_credential.metadata"),
-    ("text", "credentials_credential.health"),
-    ("", "nullif(owner_email, '')"),
-    ("", "nullif(external_id, '')"),
-    ("time", "expires_at"),
-    ("time", "used.last_used_at"),
-    ("time", "credentials_credential.created_at"),
-    ("time", "credentials_credential.updated_at"),
-    # Due: the access token has expired, the worker is to get another, or none was ever made.
-    (
-        "",
-        "CASE WHEN refresh_state <> 'active' THEN refresh_state"
-        " WHEN pause.code IS NOT NULL THEN 'paused' WHEN lease_until >= {now} THEN 'refreshing'"
-        " WHEN coalesce(expires_at <= {now}, refresh_next_at <= {now}, secrets IS NULL) THEN 'due'"
-        " ELSE 'fresh' END",
-    ),
-    ("time", "refresh_last_at"),
-    ("time", "refresh_next_at"),
-    ("", "coalesce(nullif(refresh_error, ''), pause.code)"),
-    ("id", "app.id"),
-    ("", "app.name"),
-    ("", "app.client_id"),
-    ("text", "app.metadata"),
-    ("time", "app.created_at"),
-    ("time", "app.updated_at"),
-)
+# An array of one id: with `= %s` PostgreSQL prefers a plan that sorts, see `fetch_newest`.
 _ONE_OF: Final = {"postgresql": "= ANY (ARRAY[%s]::uuid[])", "sqlite": "= %s"}
-_WHOLE: Final = {len("2026-11-21T09:30:00"), len("2026-11-21T09:30:00.123456")}
+_COMPLETE_LENGTHS: Final = {len("2026-11-21T09:30:00"), len("2026-11-21T09:30:00.123456")}
+
+
+class _Row(NamedTuple):
+    """A row of the list. JSON and times are text."""
+
+    id: Annotated[str, Sql("credentials_credential.id", "id")]
+    revision: Annotated[int, Sql("credentials_credential.revision")]
+    provider: Annotated[str, Sql("credentials_credential.provider")]
+    kind: Annotated[str, Sql("credentials_credential.kind")]
+    name: Annotated[
+        str | None, Sql("coalesce(nullif(credentials_credential.name, ''), properties ->> 'name')")
+    ]
+    properties: Annotated[str, Sql("credentials_credential.properties", "json")]
+    metadata: Annotated[str, Sql("credentials_credential.metadata", "json")]
+    health: Annotated[str, Sql("credentials_credential.health", "json")]
+    owner_email: Annotated[str | None, Sql("nullif(owner_email, '')")]
+    external_id: Annotated[str | None, Sql("nullif(external_id, '')")]
+    expires_at: Annotated[str | None, Sql("expires_at", "time")]
+    last_used_at: Annotated[str | None, Sql("used.last_used_at", "time")]
+    created_at: Annotated[str, Sql("credentials_credential.created_at", "time")]
+    updated_at: Annotated[str, Sql("credentials_credential.updated_at", "time")]
+    # Due: the access token has expired, the worker is to get another, or there has been none yet.
+    refresh_state: Annotated[
+        str,
+        Sql(
+            "CASE WHEN refresh_state <> 'active' THEN refresh_state"
+            " WHEN pause.code IS NOT NULL THEN 'paused' WHEN lease_until >= {now} THEN 'refreshing'"
+            " WHEN coalesce(expires_at <= {now}, refresh_next_at <= {now}, secrets IS NULL)"
+            " THEN 'due' ELSE 'fresh' END"
+        ),
+    ]
+    refresh_last_at: Annotated[str | None, Sql("refresh_last_at", "time")]
+    refresh_next_at: Annotated[str | None, Sql("refresh_next_at", "time")]
+    refresh_error: Annotated[str | None, Sql("coalesce(nullif(refresh_error, ''), pause.code)")]
+    app_id: Annotated[str | None, Sql("app.id", "id")]
+    app_name: Annotated[str | None, Sql("app.name")]
+    app_client_id: Annotated[str | None, Sql("app.client_id")]
+    app_metadata: Annotated[str, Sql("app.metadata", "json")]
+    app_created_at: Annotated[str, Sql("app.created_at", "time")]
+    app_updated_at: Annotated[str, Sql("app.updated_at", "time")]
 
 
 class CredentialRepresentation(NamedTuple):
@@ -91,24 +100,24 @@ class CredentialRepresentation(NamedTuple):
 def fetch_newest(
     account_id: uuid.UUID, count: int, before: uuid.UUID | None = None
 ) -> list[CredentialRepresentation]:
-    """The newest `count` credentials of the account, before the one of that id where it is given.
-
-    The statement never changes but for `count`, so PostgreSQL keeps its plan: making one takes
-    longer than reading. Said as here, only the index of account and id gives the order, also where
-    one account has nearly all rows and another asks.
-    """
+    """Return the newest `count` credentials of the account, or those older than `before`."""
+    # The text changes with `count` alone, so PostgreSQL keeps its plan: making one takes longer
+    # than reading. Both columns in ORDER BY leave it one index, also for a very large account.
     earlier = "AND credentials_credential.id < %s" if before else ""
-    sql = f"""{_select(dialect.now_sql())}
+    sql = f"""{_build_select(dialect.now_sql())}
         WHERE credentials_credential.account_id {dialect.choose(**_ONE_OF)} {earlier}
         ORDER BY credentials_credential.account_id DESC, credentials_credential.id DESC
         LIMIT {count:d}"""
-    return _rows(sql, [dialect.adapt(id) for id in (account_id, before) if id])
+    return _fetch_rows(sql, dialect.adapt_all(id for id in (account_id, before) if id))
 
 
 def fetch_filtered(
     queryset: QuerySet[Credential], count: int, before: uuid.UUID | None = None
 ) -> list[CredentialRepresentation]:
-    """Like `newest`, of `queryset`, whose own order and columns are not used."""
+    """Return the newest `count` credentials of `queryset`, or those older than `before`.
+
+    The order and the columns of `queryset` are not used.
+    """
     if before:
         queryset = queryset.filter(id__lt=before)
     compiler = queryset.query.get_compiler(connection=connection)
@@ -116,101 +125,85 @@ def fetch_filtered(
         where, params = compiler.compile(queryset.query.where)
     except EmptyResultSet:
         return []
-    select = _select(dialect.now_sql())
+    select = _build_select(dialect.now_sql())
     sql = f"{select} WHERE {where} ORDER BY credentials_credential.id DESC LIMIT %s"
-    return _rows(sql, [*params, count])
+    return _fetch_rows(sql, [*params, count])
 
 
 def fetch_one(account_id: uuid.UUID, id: uuid.UUID) -> CredentialRepresentation | None:
-    """The credential of this id in this account, read afresh."""
-    found = fetch_filtered(Credential.objects.filter(account_id=account_id, id=id), 1)
-    return found[0] if found else None
+    """Return the account's credential as it is now, None if there is none."""
+    rows = fetch_filtered(Credential.objects.filter(account_id=account_id, id=id), 1)
+    return rows[0] if rows else None
 
 
-def _rows(sql: str, params: list[Any]) -> list[CredentialRepresentation]:
+def _fetch_rows(sql: str, params: list[Any]) -> list[CredentialRepresentation]:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         rows = cursor.fetchall()
     apps: dict[str, dict[str, Any]] = {}
-    return [_shown(row, apps) for row in rows]
+    return [_represent(_Row(*row), apps) for row in rows]
 
 
 @functools.lru_cache(maxsize=8)
-def _select(now: str) -> str:
+def _build_select(now: str) -> str:
     forms = {"": "{0}", **dialect.choose(**_FORMS)}
-    columns = [forms[form].format(column.format(now=now)) for form, column in _COLUMNS]
+    columns = [forms[sql.form].format(sql.text.format(now=now)) for sql in read_select_list(_Row)]
     return f"SELECT {', '.join(columns)} {_JOINS.format(now=now)}"
 
 
-def _shown(row: tuple[Any, ...], apps: dict[str, dict[str, Any]]) -> CredentialRepresentation:
-    """`apps` holds what the page's other rows have made of their apps: most rows share a few."""
-    id, revision, provider, kind, name, properties, metadata, health = row[:8]
-    owner_email, external_id, expires_at, last_used_at, created_at, updated_at = row[8:14]
-    app_id = row[18]
-    app = apps.get(app_id)
-    if app is None and app_id is not None:
-        app = apps[app_id] = _app(provider, *row[18:])
+def _represent(row: _Row, apps: dict[str, dict[str, Any]]) -> CredentialRepresentation:
+    # The rows of a page share a few apps, so each app is built once and kept in `apps`.
+    app = apps.get(row.app_id) if row.app_id else None
+    if app is None and row.app_id is not None:
+        app = apps[row.app_id] = _represent_app(row)
+    refresh = {
+        "state": row.refresh_state,
+        "last_at": row.refresh_last_at and _format_time(row.refresh_last_at),
+        "next_at": row.refresh_next_at and _format_time(row.refresh_next_at),
+        "error": row.refresh_error,
+    }
     document = {
-        "id": id,
-        "provider": provider,
-        "kind": kind,
-        "name": name,
-        "oauth_app_id": app_id,
-        "oauth_app": app or ({"kind": "sequin"} if kind == "stripe_sequin" else None),
-        "properties": orjson.Fragment(properties),
-        "metadata": orjson.Fragment(metadata),
-        "health": orjson.Fragment(health),
-        "owner_email": owner_email,
-        "external_id": external_id,
-        "expires_at": expires_at and _moment(expires_at),
-        "refresh": _refresh(*row[14:18]) if _refreshes(kind) else None,
-        "last_used_at": last_used_at and _moment(last_used_at),
-        "created_at": _moment(created_at),
-        "updated_at": _moment(updated_at),
+        "id": row.id,
+        "provider": row.provider,
+        "kind": row.kind,
+        "name": row.name,
+        "oauth_app_id": row.app_id,
+        "oauth_app": app or ({"kind": "sequin"} if row.kind == "stripe_sequin" else None),
+        "properties": orjson.Fragment(row.properties),
+        "metadata": orjson.Fragment(row.metadata),
+        "health": orjson.Fragment(row.health),
+        "owner_email": row.owner_email,
+        "external_id": row.external_id,
+        "expires_at": row.expires_at and _format_time(row.expires_at),
+        "refresh": refresh if _is_refreshed(row.kind) else None,
+        "last_used_at": row.last_used_at and _format_time(row.last_used_at),
+        "created_at": _format_time(row.created_at),
+        "updated_at": _format_time(row.updated_at),
     }
-    return CredentialRepresentation(id, revision, document)
+    return CredentialRepresentation(row.id, row.revision, document)
 
 
-def _app(
-    provider: str,
-    id: str,
-    name: str,
-    client_id: str,
-    metadata: str,
-    created_at: str,
-    updated_at: str,
-) -> dict[str, Any]:
-    """The eight documented fields of the embedded app; its provider is the credential's."""
+def _represent_app(row: _Row) -> dict[str, Any]:
+    """Return the eight documented fields of the embedded app. Its provider is the credential's."""
     return {
-        "id": id,
-        "name": name,
-        "client_id": client_id,
+        "id": row.app_id,
+        "name": row.app_name,
+        "client_id": row.app_client_id,
         "client_secret": MASK,
-        "metadata": orjson.Fragment(metadata),
-        "provider": provider,
-        "created_at": _moment(created_at),
-        "updated_at": _moment(updated_at),
+        "metadata": orjson.Fragment(row.app_metadata),
+        "provider": row.provider,
+        "created_at": _format_time(row.app_created_at),
+        "updated_at": _format_time(row.app_updated_at),
     }
 
 
-def _moment(stored: str) -> str:
-    """Both databases' text of a time in UTC, as `times.iso` writes it: six digits or no fraction."""
-    moment = stored.replace(" ", "T")
-    return f"{moment}Z" if len(moment) in _WHOLE else f"{moment:0<26}Z"
-
-
-def _refresh(
-    state: str, last_at: str | None, next_at: str | None, error: str | None
-) -> dict[str, Any]:
-    return {
-        "state": state,
-        "last_at": last_at and _moment(last_at),
-        "next_at": next_at and _moment(next_at),
-        "error": error,
-    }
+def _format_time(text: str) -> str:
+    """Return a database's text of a UTC time as `format_rfc3339` does: six digits or no fraction."""
+    time = text.replace(" ", "T")
+    return f"{time}Z" if len(time) in _COMPLETE_LENGTHS else f"{time:0<26}Z"
 
 
 @functools.lru_cache(maxsize=1024)
-def _refreshes(kind: str) -> bool:
-    found = get_registry().get_kind(kind)
-    return found is not None and found.refreshes
+def _is_refreshed(kind_name: str) -> bool:
+    kind = get_registry().get_kind(kind_name)
+    return kind is not None and kind.refreshes

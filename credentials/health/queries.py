@@ -15,14 +15,11 @@ from django.db import connection, models
 
 from common.db import dialect
 from common.db.clock import to_datetime
+from credentials.core.columns import get_columns_except
 from credentials.health.models import ProbeState
 from credentials.models import Credential
 
-_COLUMNS: Final = (
-    "id", "account_id", "provider", "name", "owner_email", "properties", "health", "expires_at",
-    "obtained_at", "created_at", "fingerprints", "refresh_last_at", "kind", "health_status",
-    "generation", "lease_owner",
-)  # fmt: skip
+_COLUMNS: Final = get_columns_except("secrets", "previous", "metadata")
 _COUNTS: Final = ("failures", "cause")
 _TIMES: Final = ("silent_since", "answered_at", "unavailable_at", "granted_at")
 

@@ -13,12 +13,12 @@ from common.db.ids import uuid7
 from common.errors import ConflictError, InvalidInputError
 from common.health import build_unknown_health
 from common.strict_json import is_equal
+from credentials.core.encryption import can_decrypt, decrypt_ciphertext, encrypt_secrets
 from credentials.core.grant_state import start_history
 from credentials.imports.validation import ImportItem
-from vault.sealing import Place, SealedValue, can_unseal, seal, unseal
+from vault.sealing import SealedValue
 from vault.services import compute_fingerprint
 
-TABLE: Final = "credentials_credential"
 MAX_CLOCK_SKEW: Final = dt.timedelta(minutes=5)
 
 
@@ -77,7 +77,7 @@ def plan_create(item: ImportItem, *, account_id: uuid.UUID, now: dt.datetime) ->
         properties=item.properties,
         metadata=item.metadata or {},
         health=build_unknown_health(now),
-        secrets=_sealed(account_id, id, item.secrets),
+        secrets=encrypt_secrets(account_id, id, item.secrets),
         fingerprints=prints,
         obtained_at=item.obtained_at,
         expires_at=item.expires_at,
@@ -165,7 +165,7 @@ def _secret_news(item: ImportItem, row: StoredCredential, account_id: uuid.UUID)
         for name, print in prints.items()
         if name not in changed and print != row.fingerprints[name][0]
     ]
-    if row.secrets and not changed and not can_unseal(_place(account_id, row.id), row.secrets):
+    if row.secrets and not changed and not can_decrypt(account_id, row.id, row.secrets):
         # Nobody can read what is held. All secrets at once replace it; fewer are refused below.
         return _SecretNews(prints, sorted(prints) or sorted(row.fingerprints), [])
     return _SecretNews(prints, changed, stale)
@@ -177,9 +177,9 @@ def _resealed(
     """The new secrets with those held that `item` leaves out, or has in an outdated version."""
     given = {name: value for name, value in item.secrets.items() if name not in news.stale}
     held: dict[str, str] = {}
-    if row.secrets and set(row.fingerprints) - set(given):
-        held = unseal(_place(account_id, row.id), row.secrets)
-    return _sealed(account_id, row.id, {**held, **given})
+    if set(row.fingerprints) - set(given):
+        held = decrypt_ciphertext(account_id, row.id, row.secrets)
+    return encrypt_secrets(account_id, row.id, {**held, **given})
 
 
 def _properties(item: ImportItem, row: StoredCredential, news: _SecretNews) -> dict[str, Any]:
@@ -217,11 +217,3 @@ def _changed(row: StoredCredential, merged: StoredCredential, news: _SecretNews)
         or not is_equal(row.properties[field], merged.properties[field])
     ]
     return names
-
-
-def _place(account_id: uuid.UUID, id: uuid.UUID) -> Place:
-    return Place(TABLE, "secrets", str(account_id), str(id))
-
-
-def _sealed(account_id: uuid.UUID, id: uuid.UUID, secrets: Mapping[str, str]) -> SealedValue | None:
-    return seal(_place(account_id, id), dict(secrets)) if secrets else None

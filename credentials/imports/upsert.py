@@ -8,10 +8,11 @@ written by it: it goes round again and finds that row.
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 from django.db import IntegrityError, OperationalError, transaction
@@ -20,9 +21,9 @@ from common.actors import Actor
 from common.db import bulk_insert, dialect
 from common.db.clock import db_now
 from common.errors import ConflictError, InvalidInputError, ServiceError
+from credentials.core.columns import TABLE, get_postgresql_types
 from credentials.health import services as health
 from credentials.imports.merge import (
-    TABLE,
     PlannedWrite,
     StoredCredential,
     plan_create,
@@ -40,28 +41,33 @@ from webhooks.changes import record_changes
 CHUNK_SIZE: Final = 1000
 MAX_ATTEMPTS: Final = 5
 
-COLUMNS: Final = {
-    "id": "uuid",
-    "identity": "bytea",
-    "oauth_app_id": "uuid",
-    "provider": "text",
-    "name": "text",
-    "owner_email": "text",
-    "external_id": "text",
-    "properties": "jsonb",
-    "metadata": "jsonb",
-    "health": "jsonb",
-    "secrets": "bytea",
-    "fingerprints": "jsonb",
-    "obtained_at": "timestamptz",
-    "expires_at": "timestamptz",
-    "account_id": "uuid",
-    "generation": "int",
-    "refresh_next_at": "timestamptz",
-    "revision": "int",
-    "created_at": "timestamptz",
-    "updated_at": "timestamptz",
-}
+
+class InsertedCredential(NamedTuple):
+    """A row as it is inserted: the fields are the columns. JSON is text."""
+
+    id: uuid.UUID
+    identity: bytes
+    oauth_app_id: uuid.UUID | None
+    provider: str
+    name: str
+    owner_email: str
+    external_id: str
+    properties: str
+    metadata: str
+    health: str
+    secrets: bytes | None
+    fingerprints: str
+    obtained_at: dt.datetime | None
+    expires_at: dt.datetime | None
+    account_id: uuid.UUID
+    generation: int
+    refresh_next_at: dt.datetime | None
+    revision: int
+    created_at: dt.datetime
+    updated_at: dt.datetime
+
+
+COLUMNS: Final = get_postgresql_types(InsertedCredential._fields)
 _KEPT: Final = {
     "id", "identity", "account_id", "generation", "refresh_next_at", "revision", "created_at",
     "provider", "external_id",
@@ -202,7 +208,9 @@ def _locked_rows(account_id: uuid.UUID, identities: list[bytes]) -> dict[bytes, 
         .order_by("identity")
         .values_list(*StoredCredential._fields)
     )
-    return {bytes(row[1]): StoredCredential(row[0], bytes(row[1]), *row[2:]) for row in rows}
+    stored = map(StoredCredential._make, rows)
+    # psycopg reads bytea as memoryview, which is no key.
+    return {bytes(row.identity): row._replace(identity=bytes(row.identity)) for row in stored}
 
 
 def _formerly(account_id: uuid.UUID, identities: list[bytes]) -> dict[bytes, StoredCredential]:
@@ -276,28 +284,37 @@ def _written(writes: Sequence[PlannedWrite], account_id: uuid.UUID, actor: Actor
     return ids
 
 
-def build_row_values(write: PlannedWrite, account_id: uuid.UUID, now: Any) -> tuple[Any, ...]:
-    """What is stored of a row that is created at `now`, in the order of COLUMNS; JSON as text."""
+def build_row_values(
+    write: PlannedWrite, account_id: uuid.UUID, now: dt.datetime
+) -> InsertedCredential:
+    """Return the columns of a row that is created at `now`."""
     row = write.row
-    return (
-        *row[:7],
-        _text(row.properties),
-        _text(row.metadata),
-        _text(row.health),
-        row.secrets and row.secrets.blob,
-        _text(row.fingerprints),
-        row.obtained_at,
-        row.expires_at,
-        account_id,
-        int(write.replaces_secrets),
-        _first_due(row, now),
-        1,
-        now,
-        now,
+    return InsertedCredential(
+        id=row.id,
+        identity=row.identity,
+        oauth_app_id=row.oauth_app_id,
+        provider=row.provider,
+        name=row.name,
+        owner_email=row.owner_email,
+        external_id=row.external_id,
+        properties=_text(row.properties),
+        metadata=_text(row.metadata),
+        health=_text(row.health),
+        secrets=row.secrets.blob if row.secrets else None,
+        fingerprints=_text(row.fingerprints),
+        obtained_at=row.obtained_at,
+        expires_at=row.expires_at,
+        account_id=account_id,
+        # 1 begins another generation of the row that is there, see ON_CONFLICT_SET.
+        generation=int(write.replaces_secrets),
+        refresh_next_at=_first_due(row, now),
+        revision=1,
+        created_at=now,
+        updated_at=now,
     )
 
 
-def _first_due(row: StoredCredential, now: Any) -> Any:
+def _first_due(row: StoredCredential, now: dt.datetime) -> dt.datetime | None:
     kind = get_registry().kinds[row.properties["kind"]]
     return refresh.compute_first_refresh_at(
         kind,

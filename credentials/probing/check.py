@@ -11,6 +11,7 @@ from django.db import transaction
 from common.actors import Actor
 from common.db.clock import db_now
 from common.errors import ConflictError, NotFoundError, ServiceUnavailableError
+from credentials.core.encryption import decrypt_secrets
 from credentials.health import services
 from credentials.health.evidence import Evidence
 from credentials.health.expiry import forecast_expiry
@@ -20,7 +21,7 @@ from credentials.probing.probes import MIN_REFRESH_INTERVAL, ProbeSubject, run_p
 from credentials.refresh import get_fresh_token
 from providers.kinds import Kind
 from providers.registry import get_registry
-from vault.sealing import Place, SecretUnavailableError, unseal
+from vault.sealing import SecretUnavailableError
 
 SHUT: Final = (
     "The stored secret cannot be opened with the keys of this server:"
@@ -50,8 +51,9 @@ def check_credential(
     """
     row = _read(account_id, id)
     kind = get_registry().get_kind(row.kind)
-    secrets = _opened(row)
-    if secrets is None:
+    try:
+        secrets = decrypt_secrets(row)
+    except SecretUnavailableError:
         evidence = Evidence(source="seal", verdict="rejected", note=SHUT, code="seal")
         _tell(row, evidence, actor, if_still=lambda held: _same_grant(row, held))
         return 0
@@ -91,17 +93,6 @@ def _read(account_id: uuid.UUID, id: uuid.UUID) -> Credential:
     if row is None:
         raise NotFoundError()
     return row
-
-
-def _opened(row: Credential) -> dict[str, str] | None:
-    """The secrets; None where the seal does not open."""
-    if row.secrets is None:
-        return {}
-    try:
-        secrets: dict[str, str] = unseal(Place.of(row, "secrets"), row.secrets)
-    except SecretUnavailableError:
-        return None
-    return secrets
 
 
 def _refreshed(row: Credential, actor: Actor) -> bool:

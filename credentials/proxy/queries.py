@@ -5,27 +5,48 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import orjson
 from django.db import connection
 
 from common.db.dialect import adapt_all, epoch_sql
 from common.db.ids import to_uuid
+from credentials.core.columns import Sql, read_select_list
+from credentials.core.encryption import decrypt_ciphertext
 from credentials.proxy.limits import Rate
-from vault.sealing import Place, SealedValue, unseal
+from vault.sealing import SealedValue
 
-_TABLE: Final = "credentials_credential"
-_SELECT: Final = """
-    SELECT c.id, c.provider, c.kind, c.properties, c.secrets, c.health_status, c.oauth_app_id,
-        app.config, policy.credential_id, policy.methods, policy.paths, policy.rate_requests,
-        policy.rate_seconds, policy.concurrency, coalesce(allowance.held_until - {now}, 0)
+_FROM: Final = """
     FROM credentials_credential c
     LEFT JOIN oauth_apps_oauthapp app ON app.id = c.oauth_app_id
     LEFT JOIN proxy_credentialpolicy policy ON policy.credential_id = c.id
     LEFT JOIN proxy_allowance allowance ON allowance.credential_id = c.id
     WHERE c.account_id = %s AND {where} ORDER BY c.id DESC LIMIT 1
 """
+
+
+class _Row(NamedTuple):
+    """A row as the database returns it. JSON is text; ids are text on SQLite."""
+
+    id: Annotated[uuid.UUID | str, Sql("c.id")]
+    provider: Annotated[str, Sql("c.provider")]
+    kind: Annotated[str, Sql("c.kind")]
+    properties: Annotated[str, Sql("c.properties")]
+    secrets: Annotated[bytes | None, Sql("c.secrets")]
+    health_status: Annotated[str, Sql("c.health_status")]
+    oauth_app_id: Annotated[uuid.UUID | str | None, Sql("c.oauth_app_id")]
+    config: Annotated[str | None, Sql("app.config")]
+    policy_id: Annotated[uuid.UUID | str | None, Sql("policy.credential_id")]
+    methods: Annotated[str | None, Sql("policy.methods")]
+    paths: Annotated[str | None, Sql("policy.paths")]
+    rate_requests: Annotated[int | None, Sql("policy.rate_requests")]
+    rate_seconds: Annotated[int | None, Sql("policy.rate_seconds")]
+    concurrency: Annotated[int | None, Sql("policy.concurrency")]
+    pause_seconds: Annotated[float, Sql("coalesce(allowance.held_until - {now}, 0)")]
+
+
+_SELECT: Final = f"SELECT {', '.join(sql.text for sql in read_select_list(_Row))} {_FROM}"
 
 
 class Policy(NamedTuple):
@@ -55,11 +76,7 @@ class CredentialRow:
 
     def decrypt_secrets(self) -> dict[str, str]:
         """The secrets. Raises SecretUnavailable."""
-        if self.ciphertext is None:
-            return {}
-        place = Place(_TABLE, "secrets", str(self.account_id), str(self.id))
-        found: dict[str, str] = unseal(place, self.ciphertext)
-        return found
+        return decrypt_ciphertext(self.account_id, self.id, self.ciphertext)
 
 
 def get_by_id(account_id: uuid.UUID, id: uuid.UUID) -> CredentialRow | None:
@@ -78,43 +95,35 @@ def get_newest_half(account_id: uuid.UUID, kind: str, name: str) -> CredentialRo
 
 def _one(account_id: uuid.UUID, where: str, *params: Any) -> CredentialRow | None:
     with connection.cursor() as cursor:
-        cursor.execute(
-            _SELECT.format(now=epoch_sql(), where=where), adapt_all([account_id, *params])
-        )
-        found = cursor.fetchone()
-    return _row(account_id, found) if found else None
-
-
-def _row(account_id: uuid.UUID, found: tuple[Any, ...]) -> CredentialRow:
-    id, provider, kind, properties, secrets, health, app_id, config, *policy, held_for = found
+        sql = _SELECT.format(now=epoch_sql(), where=where)
+        cursor.execute(sql, adapt_all([account_id, *params]))
+        columns = cursor.fetchone()
+    if columns is None:
+        return None
+    row = _Row(*columns)
     return CredentialRow(
         account_id=account_id,
-        id=to_uuid(id),
-        provider=provider,
-        kind=kind,
-        properties=orjson.loads(properties),
-        ciphertext=None if secrets is None else SealedValue(bytes(secrets)),
-        health_status=health,
-        oauth_app_id=to_uuid(app_id) if app_id else None,
-        config=orjson.loads(config) if config else {},
-        policy=_policy(*policy),
-        pause_seconds=float(held_for),
+        id=to_uuid(row.id),
+        provider=row.provider,
+        kind=row.kind,
+        properties=orjson.loads(row.properties),
+        ciphertext=None if row.secrets is None else SealedValue(bytes(row.secrets)),
+        health_status=row.health_status,
+        oauth_app_id=to_uuid(row.oauth_app_id) if row.oauth_app_id else None,
+        config=orjson.loads(row.config) if row.config else {},
+        policy=_read_policy(row),
+        pause_seconds=float(row.pause_seconds),
     )
 
 
-def _policy(
-    id: Any,
-    methods: Any,
-    paths: Any,
-    requests: int | None,
-    seconds: int | None,
-    at_once: int | None,
-) -> Policy | None:
-    if id is None:
+def _read_policy(row: _Row) -> Policy | None:
+    if row.policy_id is None:
         return None
     return Policy(
-        methods=orjson.loads(methods) if methods else None,
-        paths=orjson.loads(paths) if paths else None,
-        rate=Rate(requests, seconds) if requests and seconds else None,
-        concurrency=at_once,
+        methods=orjson.loads(row.methods) if row.methods else None,
+        paths=orjson.loads(row.paths) if row.paths else None,
+        rate=Rate(row.rate_requests, row.rate_seconds)
+        if row.rate_requests and row.rate_seconds
+        else None,
+        concurrency=row.concurrency,
     )

@@ -8,6 +8,7 @@ from typing import Any, Final
 import structlog
 from django.db import DatabaseError, InterfaceError
 
+from credentials.core.encryption import decrypt_secrets
 from credentials.refresh import outcomes, spool
 from credentials.refresh.circuit_breaker import ProviderBusyError, circuit_breaker
 from credentials.refresh.errors import AppPausedError, NeedsReauthError, ProviderUnavailableError
@@ -17,7 +18,6 @@ from credentials.refresh.types import (
     AccessToken,
     RefreshClaim,
     decrypt_previous_grant,
-    decrypt_secrets,
 )
 from oauth_apps import protocol
 from oauth_apps.client_config import build_oauth_client, get_token_host

@@ -14,6 +14,7 @@ from django.db.models import F, Q, QuerySet
 from common.actors import Actor
 from common.db import dialect
 from common.db.clock import DbNow, to_datetime
+from credentials.core.columns import get_columns_except
 from credentials.core.grant_state import (
     APP_PAUSED_SQL,
     DUE_AND_FREE_SQL,
@@ -99,11 +100,7 @@ _DUE: Final = f"""oauth_app_id = %s AND {DUE_AND_FREE_SQL} AND NOT EXISTS (
         WHERE app.id = credentials_credential.oauth_app_id AND {APP_PAUSED_SQL}
     ) ORDER BY refresh_next_at"""  # noqa: S608 - our own names
 _ABANDONED: Final = f"lease_until < {{now}} AND {NOT_ENDED_SQL} ORDER BY lease_until"
-_COLUMNS: Final = (
-    "id", "account_id", "oauth_app_id", "provider", "kind", "properties", "secrets", "previous",
-    "fingerprints", "expires_at", "generation", "refresh_state", "refresh_unknowns",
-    "refresh_failures", "refresh_failing_since", "refresh_last_at", "refresh_next_at",
-)  # fmt: skip
+_COLUMNS: Final = ", ".join(get_columns_except("metadata", "health"))
 # An array is made once; a join with a limited subquery could run it again and claim more.
 _CHOSEN: Final = {
     "postgresql": "ANY (ARRAY(SELECT id FROM credentials_credential WHERE {which} LIMIT %s"
@@ -131,5 +128,5 @@ def _take_sql(which: str, now: str, later: str) -> str:
     return f"""
         UPDATE credentials_credential
         SET lease_owner = %s, lease_until = {later}, refresh_unknowns = refresh_unknowns + 1
-        WHERE id {operator} {chosen} RETURNING {", ".join(_COLUMNS)}, {now} AS claimed_at
+        WHERE id {operator} {chosen} RETURNING {_COLUMNS}, {now} AS claimed_at
     """  # noqa: S608 - our own names and clock

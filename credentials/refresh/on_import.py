@@ -6,12 +6,11 @@ import datetime as dt
 from collections.abc import Collection
 from typing import Final
 
+from credentials.core.columns import TABLE
 from credentials.core.grant_state import NEW_GRANT, NO_LEASE
 from credentials.refresh.schedule import compute_first_refresh_delay
 from providers.kinds import Kind
 from providers.registry import get_registry
-
-TABLE: Final = "credentials_credential"
 
 _NEW_GRANT: Final = {
     **{

@@ -14,6 +14,7 @@ from common.actors import Actor
 from common.concurrency import require_capacity, sleep
 from common.db.clock import DbNow
 from common.errors import NotFoundError
+from credentials.core.encryption import decrypt_secrets
 from credentials.core.grant_state import NEEDS_REAUTH, PAUSED, is_app_paused, is_leased
 from credentials.models import Credential
 from credentials.refresh import attempt, lease, spool
@@ -24,7 +25,7 @@ from credentials.refresh.errors import (
     ProviderUnavailableError,
     RefreshInProgressError,
 )
-from credentials.refresh.types import AccessToken, decrypt_secrets
+from credentials.refresh.types import AccessToken
 from providers.registry import get_registry
 from vault.secret import Secret
 

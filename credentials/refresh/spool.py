@@ -21,10 +21,11 @@ from django.db import InterfaceError, OperationalError, transaction
 from common.actors import Actor
 from common.datetimes import format_rfc3339, parse_rfc3339
 from common.db.clock import db_now
+from credentials.core.encryption import decrypt_secrets
 from credentials.models import Credential
 from credentials.refresh import outcomes
 from credentials.refresh.token_update import TokenUpdate
-from credentials.refresh.types import RefreshClaim, decrypt_secrets
+from credentials.refresh.types import RefreshClaim
 from vault.sealing import Place, SealedValue, SecretUnavailableError, seal, unseal
 from vault.secret import Secret
 

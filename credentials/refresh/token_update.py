@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.datetimes import format_rfc3339
+from credentials.core.encryption import encrypt_secrets
 from credentials.core.grant_state import NEW_GRANT, NO_LEASE, add_refreshed
 from credentials.models import Credential
 from credentials.refresh import schedule
@@ -76,7 +77,7 @@ def build_refresh_columns(
         **NEW_GRANT,
         **NO_LEASE,
         "generation": row.generation + 1,
-        "secrets": seal(Place.of(row, "secrets"), {**renewal.secrets, **news}),
+        "secrets": encrypt_secrets(row.account_id, row.id, {**renewal.secrets, **news}),
         "previous": _previous(row, renewal),
         "fingerprints": _fingerprints(row, news),
         "properties": _properties(row, renewal, news),

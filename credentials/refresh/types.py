@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,21 +46,9 @@ class RefreshClaim:
         return self.row.refresh_unknowns > 1
 
 
-def decrypt_secrets(row: Credential) -> dict[str, str]:
-    """The row's secrets. Raises SecretUnavailable."""
-    if row.secrets is None:
-        return {}
-    secrets: dict[str, str] = unseal(Place.of(row, "secrets"), row.secrets)
-    return secrets
-
-
 def decrypt_previous_grant(row: Credential) -> Mapping[str, Any]:
     """The grant of the generation before, {} where none is kept. Raises SecretUnavailable."""
     if row.previous is None:
         return {}
     previous: dict[str, Any] = unseal(Place.of(row, "previous"), row.previous)
     return previous
-
-
-def ident(row: Credential) -> dict[str, uuid.UUID]:
-    return {"account_id": row.account_id, "id": row.id}

@@ -15,6 +15,7 @@ from django.db.models import F
 from common.actors import Actor
 from common.db.clock import DbNow, db_now
 from common.errors import ConflictError, InvalidInputError
+from credentials.core.encryption import decrypt_secrets
 from credentials.core.grant_state import is_leased
 from credentials.core.locks import lock_credential
 from credentials.imports.validation import build_identity_parts
@@ -25,7 +26,6 @@ from events.services import EventTarget
 from oauth_apps.models import OAuthApp
 from providers.kinds import Kind
 from providers.properties import get_identity_values
-from vault.sealing import Place, unseal
 from vault.services import compute_identity
 from webhooks.changes import record_change
 
@@ -89,11 +89,9 @@ def _check_app(row: Credential, app_id: uuid.UUID) -> None:
 
 def _compute_identity(row: Credential, kind: Kind, app_id: uuid.UUID) -> bytes:
     """Return the identity under another app. Decrypts the secrets only if they are part of it."""
-    secrets: dict[str, str] = {}
     has_public_identity = row.external_id or (
         get_identity_values(kind, row.properties) is not None and not kind.identity_with_secret
     )
-    if not has_public_identity and row.secrets is not None:
-        secrets = unseal(Place.of(row, "secrets"), row.secrets)
+    secrets = {} if has_public_identity else decrypt_secrets(row)
     parts = build_identity_parts(kind, row.properties, secrets, app_id, row.external_id or None)
     return compute_identity(row.account_id, parts)

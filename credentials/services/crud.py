@@ -15,13 +15,14 @@ from common.api.merge_patch import merge_patch
 from common.db.clock import DbNow
 from common.db.ids import uuid7
 from common.strict_json import is_equal
+from credentials.core.encryption import decrypt_secrets
 from credentials.core.locks import lock_credential
 from credentials.imports.upsert import ImportOutcome, store_items
 from credentials.imports.validation import validate_item
 from credentials.models import Credential, Revocation
 from credentials.revocation.policy import can_revoke
 from events.services import EventTarget
-from vault.sealing import Place, SecretUnavailableError, seal, unseal
+from vault.sealing import Place, SecretUnavailableError, seal
 from webhooks.changes import record_change
 
 
@@ -117,7 +118,7 @@ def _create_revocation(row: Credential) -> None:
     )
     if can_revoke(row.kind) and row.secrets is not None:
         try:
-            secrets = unseal(Place.of(row, "secrets"), row.secrets)
+            secrets = decrypt_secrets(row)
         except SecretUnavailableError:
             # Without its key the row is useless; refusing would only keep it from being deleted.
             pass

@@ -12,10 +12,10 @@ from common.actors import Actor
 from common.db import dialect
 from common.db.clock import db_now
 from common.errors import ConflictError, NotFoundError, TooManyRequestsError
+from credentials.core.encryption import decrypt_secrets
 from credentials.core.usage import mark_used
 from credentials.models import Credential, Reveal
 from events.services import EventTarget, record_event
-from vault.sealing import Place, unseal
 
 MAX_REVEALS_PER_HOUR: Final = 10
 """The limit of one actor over all accounts. A program that needs more uses the proxy or /token."""
@@ -45,9 +45,7 @@ def credential_reveal(
         if row is None:
             raise NotFoundError()
         _check_rate(actor)
-        secrets: dict[str, str] = {}
-        if row.secrets is not None:
-            secrets = unseal(Place.of(row, "secrets"), row.secrets)
+        secrets = decrypt_secrets(row)
         if secret_name is not None:
             if secret_name not in secrets:
                 raise ConflictError(

@@ -22,6 +22,7 @@ from common.db.clock import DbNow, db_now
 from common.errors import ConflictError, InvalidInputError
 from common.health import build_unknown_health
 from common.strict_json import is_equal
+from credentials.core.encryption import decrypt_secrets, encrypt_secrets
 from credentials.core.grant_state import NEW_GRANT, add_rotated
 from credentials.core.locks import lock_credential
 from credentials.health.services import reset_probe_states
@@ -32,7 +33,6 @@ from credentials.services.preconditions import require_free_identity, require_ki
 from events.services import EventTarget
 from providers.kinds import Kind
 from providers.properties import validate_properties
-from vault.sealing import Place, seal, unseal
 from vault.services import compute_fingerprint, compute_identity
 from webhooks.changes import record_change
 
@@ -92,7 +92,7 @@ def _rotate(row: Credential, kind: Kind, properties: Any, actor: Actor) -> None:
     if not changed:
         return
     if row.secrets is not None and set(row.fingerprints) - set(secrets):
-        secrets = {**unseal(Place.of(row, "secrets"), row.secrets), **secrets}
+        secrets = {**decrypt_secrets(row), **secrets}
     parts = build_identity_parts(kind, merged, secrets, row.oauth_app_id, row.external_id or None)
     identity = compute_identity(row.account_id, parts)
     columns: dict[str, Any] = {
@@ -161,7 +161,7 @@ def _build_new_grant(
         history[name] = add_rotated(history.get(name, ()), value)
     return {
         **NEW_GRANT,
-        "secrets": seal(Place.of(row, "secrets"), dict(secrets)),
+        "secrets": encrypt_secrets(row.account_id, row.id, secrets),
         "fingerprints": history,
         "health": build_unknown_health(now),
         "obtained_at": None,

@@ -8,9 +8,9 @@ import pytest
 from django.db import connection
 
 from common.errors import ConflictError, NotFoundError
+from credentials.core.encryption import decrypt_secrets
 from credentials.models import Credential, Revocation
 from credentials.refresh import get_fresh_token
-from credentials.refresh.types import decrypt_secrets
 from credentials.services.crud import credential_delete, credential_import, credential_update
 from oauth_apps.models import OAuthApp
 from tests.factories import TESTER

@@ -27,10 +27,10 @@ from hypothesis.stateful import (
 )
 
 from common.errors import ServiceError
+from credentials.core.encryption import decrypt_secrets
 from credentials.models import Credential, Revocation
 from credentials.refresh import attempt, get_fresh_token, outcomes, services, tasks
 from credentials.refresh.circuit_breaker import CircuitBreaker
-from credentials.refresh.types import decrypt_secrets
 from credentials.services.crud import credential_delete, credential_import
 from events.models import Event
 from tests.factories import TESTER, make_account, make_app
