@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Latchkey's commands; `manage.py help` lists them."""
+"""Entry point of the management commands; `manage.py help` lists them."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Every setting, read from the environment once. README.md lists the variables."""
+"""Django's settings, read from the environment once. README.md lists the variables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ django_stubs_ext.monkeypatch()
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
 
-# --- Who we are ---------------------------------------------------------------------------------
+# --- Site ---------------------------------------------------------------------------------------
 DEBUG = env.read_boolean("DEBUG", default=False)
 SECRET_KEY = env.read_secret_key(debug=DEBUG, folder=VAR_DIR)
 PUBLIC_URL = env.env.str("PUBLIC_URL", default="http://127.0.0.1:8000" if DEBUG else "").rstrip("/")
@@ -30,7 +30,7 @@ if not ALLOWED_HOSTS:
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 _TLS = urlsplit(PUBLIC_URL).scheme == "https"
 
-# --- What it is made of -------------------------------------------------------------------------
+# --- Apps and middleware ------------------------------------------------------------------------
 INSTALLED_APPS = [
     "config.apps.AdminConfig",
     "django.contrib.auth",
@@ -97,7 +97,7 @@ TEMPLATES = [
     },
 ]
 
-# --- Where it keeps things ----------------------------------------------------------------------
+# --- Storage ------------------------------------------------------------------------------------
 DATABASES = {
     "default": env.parse_database_url(
         env.env.str(
@@ -116,8 +116,8 @@ REQUEST_SLOTS = env.REQUEST_SLOTS
 BLOCKING_THREADS = env.BLOCKING_THREADS
 SPOOL_DIR = env.env.str("SPOOL_DIR", default=str(VAR_DIR / "spool"))
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
-# Only the import page takes a file, in memory (credentials/imports/admin_upload.py). Anywhere else,
-# what is sent as one is read past and never written to a disk.
+# Only the import page accepts a file, in memory (credentials/imports/admin_upload.py). On any other
+# page an uploaded file is discarded and never written to a disk.
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 FILE_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
 
@@ -140,12 +140,12 @@ DEFAULT_FROM_EMAIL = _MAIL.get(
     "DEFAULT_FROM_EMAIL", f"Latchkey <latchkey@{urlsplit(PUBLIC_URL).hostname}>"
 )
 
-# --- In front of it -----------------------------------------------------------------------------
+# --- Reverse proxy and monitoring ---------------------------------------------------------------
 TRUSTED_PROXIES = env.read_number("TRUSTED_PROXIES", default=0)
 
 METRICS_TOKEN = env.env.str("METRICS_TOKEN", default="")
 
-# --- People -------------------------------------------------------------------------------------
+# --- Users and sessions -------------------------------------------------------------------------
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
     "django.contrib.auth.backends.ModelBackend",
@@ -160,15 +160,16 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-LOGIN_REDIRECT_URL = "admin:index"  # Where `next` leads to another host.
+# The page after a login whose `next` leads to another host.
+LOGIN_REDIRECT_URL = "admin:index"
 SESSION_COOKIE_AGE = 8 * 60 * 60
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _TLS
-# The __Host- prefix binds a cookie to this host alone; browsers take it only over TLS.
+# The __Host- prefix binds a cookie to this host alone; browsers accept it only over TLS.
 SESSION_COOKIE_NAME = "__Host-sessionid" if _TLS else "sessionid"
 CSRF_FAILURE_VIEW = "credentials.connect.view_decorators.csrf_failure"
 CSRF_COOKIE_NAME = "__Host-csrftoken" if _TLS else "csrftoken"
-# Five failures of one user from one address within a minute lock that pair, and only that pair.
+# Five failed logins of one user from one address within a minute lock that pair, and only it.
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = dt.timedelta(seconds=60)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
@@ -176,10 +177,11 @@ AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_CLIENT_IP_CALLABLE = "config.middleware.get_client_ip"
 AXES_VERBOSE = False
-# It keeps what was posted at a failed login; a recovery code typed beside a wrong password is still good.
+# axes stores what was posted at a failed login. A recovery code that was entered with a wrong
+# password is still valid.
 AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "otp", "code", "csrfmiddlewaretoken"]
 
-# --- What browsers may do -----------------------------------------------------------------------
+# --- Browser policies ---------------------------------------------------------------------------
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
@@ -194,7 +196,7 @@ SECURE_HSTS_SECONDS = 365 * 24 * 3600 if _TLS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _TLS
 # TLS ends at the proxy in front; it must overwrite this header on every request (docs/running.md).
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _TLS else None
-# The API must not answer plain HTTP with a redirect (ASVS 5.0, 4.1.2); people's pages may.
+# The API must not redirect plain HTTP requests (ASVS 5.0, 4.1.2). Pages for people may.
 SECURE_SSL_REDIRECT = _TLS
 SECURE_REDIRECT_EXEMPT = [
     r"^v1/",
@@ -222,7 +224,7 @@ REST_FRAMEWORK = {
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Latchkey",
-    "DESCRIPTION": "Keeps third-party credentials: API keys and OAuth grants.",
+    "DESCRIPTION": "Stores third-party credentials: API keys and OAuth grants.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "COMPONENT_SPLIT_REQUEST": True,

@@ -15,15 +15,15 @@ from config.demo import import_sample_data
 from config.demo_history import simulate_history
 
 ACTOR = get_command_actor("demo")
-MANAGE = "DEBUG=1 VAULT_KEYS_FILE=var/vault.keys .venv/bin/python manage.py"
-AGAIN = f"""
-A new token      {MANAGE} create_token --account demo --name mine --scopes {",".join(scopes.ALL)}
-A new password   {MANAGE} changepassword admin
+MANAGE_PY = "DEBUG=1 VAULT_KEYS_FILE=var/vault.keys .venv/bin/python manage.py"
+HELP_TEXT = f"""
+A new token      {MANAGE_PY} create_token --account demo --name mine --scopes {",".join(scopes.ALL)}
+A new password   {MANAGE_PY} changepassword admin
 """
 
 
 class Command(BaseCommand):
-    help = "With DEBUG, on a database without accounts: a demo account, its credentials, token and login."
+    help = "Create a demo account with credentials, a token and a login. Needs DEBUG and an empty database."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--port", type=int, default=8000, help="for the printed addresses")
@@ -36,7 +36,7 @@ class Command(BaseCommand):
         address = f"http://127.0.0.1:{options['port']}"
         if Account.objects.exists():
             self.stdout.write(
-                f"The database has accounts already. Admin: {address}/admin/\n{AGAIN}"
+                f"The database has accounts already. Admin: {address}/admin/\n{HELP_TEXT}"
             )
             return
         account = account_create(name="Demo", actor=ACTOR)

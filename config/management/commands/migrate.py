@@ -7,12 +7,12 @@ from django.db import connections
 
 
 class Command(migrate.Command):
-    """Django's own, with all the time it needs: an index over a million rows takes longer than the
-    settings let a request's statement run."""
+    """Django's own command without a statement timeout."""
 
     def handle(self, *args: Any, **options: Any) -> None:
         connection = connections[options["database"]]
         if connection.vendor == "postgresql":
+            # An index over a million rows takes longer than a request's statement may.
             with connection.cursor() as cursor:
                 cursor.execute("SET statement_timeout = 0")
         super().handle(*args, **options)

@@ -12,16 +12,17 @@ from config.multiprocess_metrics import share_metrics
 from config.startup import disconnect_database
 from credentials.refresh import spool
 
-PATIENCE: Final = 20
-"""Seconds that what is under way may go on after the signal to end: a call to a provider that gives
-no answer lasts 12. Without an end, a worker whose client keeps its connection would never be gone."""
+# A call to a provider that does not respond lasts 12 seconds. Without a limit, a worker whose
+# client keeps its connection open would never end.
+SHUTDOWN_SECONDS: Final = 20
+"""Seconds that requests under way have after the signal to end."""
 
-IMPATIENCE: Final = 2
-"""The same with DEBUG, where somebody waits for the end of Ctrl-C."""
+# With DEBUG, a developer waits for the end after Ctrl-C.
+DEBUG_SHUTDOWN_SECONDS: Final = 2
 
 
 class Command(BaseCommand):
-    help = "Serve the API and the admin. Refuses to start on a wrong key or an unmigrated database."
+    help = "Serve the API and the admin. Does not start with a wrong key or an unmigrated database."
 
     def add_arguments(self, parser: CommandParser) -> None:
         server_options.add_server_arguments(parser, port=8000)
@@ -41,8 +42,8 @@ class Command(BaseCommand):
             port=options["port"],
             workers=options["workers"],
             interface=Interfaces.WSGI,
-            # A client that sends its body slowly holds one.
+            # Each client that sends its body slowly occupies one.
             blocking_threads=settings.BLOCKING_THREADS,
             respawn_failed_workers=True,
-            workers_kill_timeout=IMPATIENCE if settings.DEBUG else PATIENCE,
+            workers_kill_timeout=DEBUG_SHUTDOWN_SECONDS if settings.DEBUG else SHUTDOWN_SECONDS,
         ).serve()

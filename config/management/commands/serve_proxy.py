@@ -10,7 +10,7 @@ from config.startup import disconnect_database
 
 
 class Command(BaseCommand):
-    help = "Serve the proxy, /v1/proxy/… and /proxy/…, on a port of its own. docs/proxy.md"
+    help = "Serve the proxy (/v1/proxy/… and /proxy/…) on its own port. See docs/proxy.md."
 
     def add_arguments(self, parser: CommandParser) -> None:
         server_options.add_server_arguments(parser, port=8001)

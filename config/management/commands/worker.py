@@ -14,17 +14,16 @@ from config.worker.tasks import get_task_sources
 
 class Command(BaseCommand):
     help = (
-        "Do what is due: refreshes ahead of expiry, and all else that has a time. Run as many as you"
-        " like, on any machines. SIGTERM: nothing new is begun, and what runs has 15 seconds."
+        "Run due tasks: token refreshes, health checks, webhooks, e-mails and revocations. Run as many"
+        " workers as you like, on any machines. After SIGTERM a worker starts nothing new and gives"
+        " running tasks 15 seconds."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--concurrency", type=int, default=16, help="threads (default: %(default)s)"
         )
-        parser.add_argument(
-            "--once", action="store_true", help="end as soon as nothing is due any more"
-        )
+        parser.add_argument("--once", action="store_true", help="stop as soon as nothing is due")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not 1 <= options["concurrency"] <= 256:
@@ -34,6 +33,7 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.stop())
         if worker.run(once=options["once"]):
-            # Their threads would keep the interpreter from ending: leases and retries are for this.
+            # Hanging threads would keep the interpreter alive. Their leases expire, and another
+            # worker retries.
             sys.stderr.flush()
             os._exit(1)
