@@ -85,6 +85,25 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class ResponseRule:
+    """A response to a refresh that the provider documents, and its meaning.
+
+    Matches if the status is one of `status` (empty: any) and, if `at` (a JSON pointer in which `*`
+    stands for every element of an array) or `header` is given, the value there is one of `values`.
+    Text is compared without regard to case; `match`: equals | starts_with.
+    `meaning`: dead_grant | app | temporary | rate_limited.
+    """
+
+    meaning: str
+    source: Source
+    status: tuple[int, ...] = ()
+    at: str | None = None
+    header: str | None = None
+    values: tuple[str | int, ...] = ()
+    match: str = "equals"
+
+
+@dataclass(frozen=True, slots=True)
 class Refresh:
     """What the provider says of its tokens; None: it says nothing that was found."""
 
@@ -93,6 +112,7 @@ class Refresh:
     idle_days: int | None
     lifetime_days: int | None
     access_token_seconds: int | None
+    responses: tuple[ResponseRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from providers.kinds import (
     PropertySource,
     Provider,
     Refresh,
+    ResponseRule,
     RevocationCall,
     Source,
     Variable,
@@ -158,11 +159,27 @@ def _oauth(item: Mapping[str, Any] | None) -> OAuth | None:
         return None
     made = {
         "default_scopes": tuple(item["default_scopes"]),
-        "refresh": Refresh(**item["refresh"]),
+        "refresh": _refresh(item["refresh"]),
         "quirks": tuple(item["quirks"]),
         "revocation": _revocation(item["revocation"]),
     }
     return OAuth(**{**item, **made})
+
+
+def _refresh(item: Mapping[str, Any]) -> Refresh:
+    rules = (
+        ResponseRule(
+            meaning=rule["meaning"],
+            source=Source(**rule["source"]),
+            status=tuple(rule.get("status", ())),
+            at=rule.get("at"),
+            header=rule.get("header"),
+            values=tuple(rule.get("values", ())),
+            match=rule.get("match", "equals"),
+        )
+        for rule in item.get("responses", ())
+    )
+    return Refresh(**{**item, "responses": tuple(rules)})
 
 
 def _revocation(item: Mapping[str, Any] | None) -> RevocationCall | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from providers.kinds import Kind, Provider
+from providers.kinds import Kind, OAuth, Provider
 
 
 @functools.cache
@@ -21,7 +21,7 @@ def serialize_provider(provider: Provider) -> dict[str, Any]:
         "base_url": provider.base_url,
         "variables": {name: asdict(item) for name, item in provider.variables.items()},
         "limits": None if provider.limits is None else [asdict(each) for each in provider.limits],
-        "oauth": asdict(provider.oauth) if provider.oauth else None,
+        "oauth": _serialize_oauth(provider.oauth) if provider.oauth else None,
         "kinds": [_kind_document(kind) for kind in provider.kinds.values()],
         "sources": [asdict(source) for source in provider.sources],
     }
@@ -48,3 +48,10 @@ def _kind_document(kind: Kind) -> dict[str, Any]:
         "connect": asdict(kind.connect) if kind.connect else None,
         "example": dict(kind.example),
     }
+
+
+def _serialize_oauth(oauth: OAuth) -> dict[str, Any]:
+    document = asdict(oauth)
+    # How Latchkey reads refused refreshes is of no use to callers.
+    del document["refresh"]["responses"]
+    return document

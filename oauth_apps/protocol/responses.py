@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from common import datetimes, strict_json
-from common.errors import BadRequestError
+from common import datetimes
 from egress import Response
 from egress.retry_after import parse_retry_after
+from oauth_apps.protocol.error_rules import find_error_code, find_rule_error, names_dead_token
 from oauth_apps.protocol.errors import OAuth2Error, build_error, build_response_error
+from oauth_apps.protocol.token_document import decode_token_document
 from oauth_apps.protocol.types import TokenResponse
 from providers import quirks
-from providers.kinds import OAuth
+from providers.kinds import OAuth, Refresh
 from vault.secret import Secret
 
 MAX_TOKEN: Final = 16 * 1024
@@ -22,10 +24,11 @@ MIN_SECONDS: Final = 60
 MAX_LIFETIME_SECONDS: Final = 10 * 365 * 24 * 3600
 MAX_RETRY_AFTER: Final = 3600.0
 
+# 2001-09-09. A smaller number in `expires_at` is no Unix time, but some other count.
+_FIRST_UNIX_TIME: Final = 10**9
+
 _TOKEN: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?", re.ASCII)
-_INTEGER: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
-# All are used as bearer tokens; another type (DPoP, MAC) needs what we do not have. Many leave it out.
-_BEARER: Final = frozenset({"", "bearer", "bearertoken", "token", "bot", "user"})
+_NUMBER: Final = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?", re.ASCII)
 _REFRESH_EXPIRES: Final = (
     "refresh_token_expires_in",
     "refresh_expires_in",
@@ -33,18 +36,28 @@ _REFRESH_EXPIRES: Final = (
 )
 
 
-def parse_token_response(response: Response, oauth: OAuth) -> TokenResponse:
-    """The tokens in a token endpoint's answer (RFC 6749 §5.1). Raises ProtocolError, and nothing else.
+def parse_token_response(
+    response: Response, oauth: OAuth, *, refreshing: bool = False
+) -> TokenResponse:
+    """Return the tokens in a token endpoint's response (RFC 6749 section 5.1).
 
-    An `error` counts at any status, 200 too. Extra members are kept in `document`.
+    An `error` counts at any status, 200 too. Extra members are kept in `document`. If `refreshing`,
+    the provider's own rules (`oauth.refresh.responses`) say first what a response means. Raises
+    OAuth2Error and nothing else.
     """
-    return read_tokens(parse_document(response, oauth))
+    return read_tokens(parse_document(response, oauth, refreshing=refreshing))
 
 
-def parse_document(response: Response, oauth: OAuth | None = None) -> dict[str, Any]:
-    """The JSON object of a successful answer, after the quirks of `oauth`. Raises ProtocolError."""
+def parse_document(
+    response: Response, oauth: OAuth | None = None, *, refreshing: bool = False
+) -> dict[str, Any]:
+    """Return the object of a successful response, after the quirks of `oauth`.
+
+    Raises OAuth2Error.
+    """
     document = decode_document(response, oauth)
-    if error := find_response_error(response, document):
+    refresh = oauth.refresh if oauth and refreshing else None
+    if error := find_response_error(response, document, refresh=refresh):
         raise error
     if document is None:
         raise build_error("unreadable_answer")
@@ -52,14 +65,10 @@ def parse_document(response: Response, oauth: OAuth | None = None) -> dict[str, 
 
 
 def decode_document(response: Response, oauth: OAuth | None = None) -> dict[str, Any] | None:
-    """The answer's JSON object, after the quirks of `oauth`; None if it is no such thing."""
-    try:
-        found = strict_json.loads(response.body)
-    except BadRequestError:
+    """Return the response's object, after the quirks of `oauth`; None if there is none."""
+    document = decode_token_document(response)
+    if document is None:
         return None
-    if not isinstance(found, dict):
-        return None
-    document: dict[str, Any] = found
     for name in oauth.quirks if oauth else ():
         if name in quirks.TOKEN_RESPONSE:
             document = quirks.TOKEN_RESPONSE[name](document)
@@ -67,34 +76,50 @@ def decode_document(response: Response, oauth: OAuth | None = None) -> dict[str,
 
 
 def find_response_error(
-    response: Response, document: Mapping[str, Any] | None
+    response: Response, document: Mapping[str, Any] | None, *, refresh: Refresh | None = None
 ) -> OAuth2Error | None:
-    """The error that an answer is; None for a status of success without an `error` in its object.
+    """Return the error that a response is, or None for success without an `error` in its object.
 
-    Where a status blames the provider (5xx, 429) or leads elsewhere (3xx), the body has no say.
+    `refresh` has the provider's own rules, which decide first. Then a status that blames the
+    provider (5xx, 429) or redirects (3xx) decides, whatever the body says.
     """
     retry_after = get_retry_after(response)
+    if refresh and (
+        error := find_rule_error(response, document, refresh.responses, retry_after=retry_after)
+    ):
+        return error
     code = _BY_STATUS.get(response.status) or _BY_CLASS.get(response.status // 100)
     success = response.status // 100 == 2
     if code is None and document is None and not success:
         code = "unreadable_answer"
     if code:
         return build_error(code, retry_after=retry_after)
-    error = document.get("error") if document else None
-    return None if success and not error else build_response_error(error, retry_after=retry_after)
+    if success:
+        name = document.get("error") if document else None
+        return build_response_error(name, retry_after=retry_after) if name else None
+    code = _rejection_code(response.status, document or {}, refreshing=refresh is not None)
+    return build_error(code, retry_after=retry_after)
+
+
+def _rejection_code(status: int, document: Mapping[str, Any], *, refreshing: bool) -> str:
+    code = find_error_code(document)
+    # `unauthorized_client` and `invalid_request` are also said of a single refresh token, and only
+    # the message tells which of the two is meant (Atlassian, Google, DeviantArt).
+    ambiguous = code in (None, "unauthorized_client", "invalid_request", "invalid_token")
+    if refreshing and ambiguous and names_dead_token(status, document):
+        return "invalid_grant"
+    return code or "unknown_error"
 
 
 def read_tokens(document: Mapping[str, Any]) -> TokenResponse:
-    """The tokens in a decoded answer. Raises TransientError where there is none that can be used.
+    """Return the tokens in a decoded response. Raises TransientError if none of them can be used.
 
-    What is beside the tokens is never a reason to refuse them: the grant may have changed hands by
-    now, and they are all that is left of it. A lifetime that is no number is an unknown one.
+    Nothing else in the response is a reason to reject it: the provider may have replaced the grant
+    by now, and these tokens are all that is left of it. A lifetime that is no number is unknown.
     """
     access = _token(document.get("access_token"))
-    if access is None or not _is_bearer(document.get("token_type")):
-        raise build_error("unreadable_answer")
     refresh = document.get("refresh_token")
-    if refresh is not None and refresh != "" and _token(refresh) is None:
+    if access is None or (refresh and refresh is not True and _token(refresh) is None):
         raise build_error("unreadable_answer")
     return TokenResponse(
         access_token=access,
@@ -102,6 +127,7 @@ def read_tokens(document: Mapping[str, Any]) -> TokenResponse:
         expires_in=_lifetime(document),
         refresh_expires_in=_refresh_lifetime(document),
         scope=_scope(document.get("scope")),
+        # All are used as bearer tokens: a response cannot be asked for again because of a label.
         token_type="Bearer",  # noqa: S106  a type, no token
         document=document,
     )
@@ -117,23 +143,29 @@ _BY_CLASS: Final[Mapping[int, str]] = {3: "redirected", 5: "server_error"}
 
 
 def _token(value: Any) -> Secret | None:
-    if not isinstance(value, str) or len(value) > MAX_TOKEN or not _TOKEN.fullmatch(value):
+    content = value.strip() if isinstance(value, str) else ""
+    if len(content) > MAX_TOKEN or not _TOKEN.fullmatch(content):
         return None
-    return Secret(value)
-
-
-def _is_bearer(token_type: Any) -> bool:
-    if isinstance(token_type, str):
-        return token_type.lower() in _BEARER
-    return token_type is None
+    return Secret(content)
 
 
 def _lifetime(document: Mapping[str, Any]) -> int | None:
-    """`expires_in`, else what is left until `expires_at` where that is a date (GitHub, Square)."""
+    """Return `expires_in`, or the seconds until `expires_at` or `expires_on`; None if unknown.
+
+    GitHub and Square send a date, Strava a Unix time, Microsoft's v1 endpoint `expires_on`.
+    """
     seconds = _seconds(document.get("expires_in"))
-    if seconds is None and (moment := datetimes.parse_rfc3339(document.get("expires_at"))):
-        seconds = int(moment.timestamp() - time.time())
+    for name in ("expires_at", "expires_on"):
+        if seconds is None and (ends_at := _timestamp(document.get(name))):
+            seconds = int(ends_at - time.time())
     return None if seconds is None else _clamped(seconds)
+
+
+def _timestamp(value: Any) -> float | None:
+    if date := datetimes.parse_rfc3339(value):
+        return date.timestamp()
+    seconds = _number(value)
+    return seconds if seconds is not None and _FIRST_UNIX_TIME < seconds < math.inf else None
 
 
 def _refresh_lifetime(document: Mapping[str, Any]) -> int | None:
@@ -144,12 +176,17 @@ def _refresh_lifetime(document: Mapping[str, Any]) -> int | None:
 
 
 def _seconds(value: Any) -> int | None:
-    if isinstance(value, str) and _INTEGER.fullmatch(value):
-        return int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    seconds = _number(value)
+    return None if seconds is None else int(min(max(seconds, -1), MAX_LIFETIME_SECONDS))
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        return float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         return None
-    # The gate lets 1e999 through, which Python reads as infinity.
-    return int(min(max(value, -1), MAX_LIFETIME_SECONDS))
+    # JSON's 1e999 is infinity here; the callers limit it.
+    return float(value)
 
 
 def _clamped(seconds: int) -> int:

@@ -38,7 +38,7 @@ def refresh_tokens(client: OAuthClient, *, refresh_token: Secret) -> TokenRespon
     replaced the token all the same.
     """
     fields = {"grant_type": "refresh_token", "refresh_token": refresh_token.expose()}
-    return _ask(client, fields, url=client.oauth.refresh_url)
+    return _ask(client, fields, url=client.oauth.refresh_url, refreshing=True)
 
 
 def request_client_credentials_token(
@@ -74,7 +74,9 @@ def request_jwt_bearer_token(
     return _ask(client, fields | _scope(client, scopes))
 
 
-def _ask(client: OAuthClient, fields: Fields, *, url: str | None = None) -> TokenResponse:
+def _ask(
+    client: OAuthClient, fields: Fields, *, url: str | None = None, refreshing: bool = False
+) -> TokenResponse:
     address = fill_url_template(url or client.oauth.token_url, client.variables)
     extra = {
         name: fill_url_template(value, client.variables)
@@ -90,7 +92,7 @@ def _ask(client: OAuthClient, fields: Fields, *, url: str | None = None) -> Toke
             timeouts=limits,
             change=lambda body, headers: _quirky(client, body, headers),
         )
-        return parse_token_response(response, client.oauth)
+        return parse_token_response(response, client.oauth, refreshing=refreshing)
 
     return try_secrets(client, ask)
 

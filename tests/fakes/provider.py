@@ -273,7 +273,10 @@ FAILURES_AFTER_ISSUE: dict[str, Callable[[_Handler, dict[str, Any]], None]] = {
     "expires_string": lambda h, a: h.changed(a, expires_in="3600"),
     "expires_huge": lambda h, a: h.changed(a, expires_in=1e30),
     "expires_null": lambda h, a: h.changed(a, expires_in=None),
-    "duplicate_keys": lambda h, a: h.raw(200, b'{"access_token":"a","access_token":"b"}'),
+    "duplicate_keys": lambda h, a: h.raw(
+        200, b'{"access_token": "stale", ' + json.dumps(a).encode().removeprefix(b"{")
+    ),
+    "byte_order_mark": lambda h, a: h.raw(200, b"\xef\xbb\xbf" + json.dumps(a).encode()),
     "body_2mb": lambda h, a: h.changed(a, padding="x" * 2_000_000),
     "no_access_token": lambda h, a: h.changed(a, access_token=DROP),
 }
@@ -281,7 +284,7 @@ FAILURES_AFTER_ISSUE: dict[str, Callable[[_Handler, dict[str, Any]], None]] = {
 
 TOKEN_LOSING_MODES = frozenset(
     {"500_after", "hang_after", "drip", "truncated", "html", "gzip_bomb", "reset_after"}
-    | {"token_type_mac", "duplicate_keys", "body_2mb", "no_access_token"}
+    | {"body_2mb", "no_access_token"}
 )
 """Those of AFTER from which nobody can read the tokens."""
 

@@ -89,6 +89,8 @@ def test_a_variable_is_one_label_or_one_segment(slug):
 @pytest.mark.parametrize("slug", FILES)
 def test_what_it_says_of_oauth_reaches_the_objects_and_the_api(slug):
     provider, said = get_registry().providers[slug], document(slug)["oauth"]
+    if said:
+        said["refresh"].pop("responses", None)
     assert serialize_provider(provider)["oauth"] == said
     assert (provider.oauth is None) is (said is None)
 

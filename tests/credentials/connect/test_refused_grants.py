@@ -72,7 +72,6 @@ def test_an_error_beside_a_code_wins(browser, app, alpha):
         (200, {"error": "invalid_grant"}, "provider_refused"),
         (200, {}, "provider_unavailable"),
         (200, {"access_token": ""}, "provider_unavailable"),
-        (200, {"access_token": "a", "token_type": "mac"}, None),
     ],
 )
 def test_an_exchange_that_brings_nothing(browser, app, alpha, status, document, code):

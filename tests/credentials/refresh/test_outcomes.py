@@ -75,7 +75,17 @@ def test_an_answer_without_a_refresh_token_keeps_the_old_one(provider, grant, mo
     assert [call["refresh_token"] for call in provider.calls] == ["refresh-ann-1"] * 2
 
 
-@pytest.mark.parametrize("mode", ["narrower_scope", "wider_scope", "expires_string"])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        "narrower_scope",
+        "wider_scope",
+        "expires_string",
+        "token_type_mac",
+        "duplicate_keys",
+        "byte_order_mark",
+    ],
+)
 def test_odd_answers_are_taken(provider, grant, mode):
     row = grant()
     provider.modes.append(mode)

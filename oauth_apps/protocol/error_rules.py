@@ -1,0 +1,140 @@
+"""Decide whose fault a refused refresh is: the grant's, the app's, or nobody's for now.
+
+A provider's file lists the responses that its vendor documents (`oauth.refresh.responses`); these
+decide first. Then come the status, the error code of RFC 6749 section 5.2 wherever the body has
+it, and the words of the message.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from egress import Response
+from oauth_apps.protocol.errors import OAuth2Error, build_error, map_error_code
+from providers.kinds import ResponseRule
+
+MEANINGS: Final[Mapping[str, str]] = {
+    "dead_grant": "invalid_grant",
+    "app": "app_rejected",
+    "temporary": "temporarily_unavailable",
+    "rate_limited": "rate_limited",
+}
+"""The error code that each `meaning` of a provider's file stands for."""
+
+# Where providers put their code, if not in `error`.
+_CODE_POINTERS: Final = (
+    "/error",
+    "/error/code",
+    "/error/type",
+    "/error_code",
+    "/errorCode",
+    "/code",
+    "/errors/*/code",
+    "/errors/*/error",
+    "/fault/faultcode",
+)
+_MESSAGE_POINTERS: Final = (
+    "/error_description",
+    "/error_message",
+    "/message",
+    "/reason",
+    "/detail",
+    "/error/message",
+    "/errors/*/message",
+    "/errors/*/detail",
+)
+# Only these statuses are about the request; 408, 429 and 5xx never are about a grant.
+_REJECTIONS: Final = frozenset({400, 401, 403, 404, 410, 422})
+_SUBJECT: Final = r"refresh[ _-]?token"
+_DEAD: Final = (
+    r"(?:invalid|expired|revoked|unknown|not (?:found|valid|recognized)|does not exist"
+    r"|already (?:been )?used|no longer valid|inactive|malformed)"
+)
+_DEAD_TOKEN: Final = re.compile(
+    rf"{_SUBJECT}\W{{0,4}}(?:(?:is|was|has|have|been|not|either|or)\W+){{0,4}}{_DEAD}"
+    rf"|{_DEAD}(?:\W+(?:or|and)\W+{_DEAD}){{0,3}}\W{{0,3}}{_SUBJECT}",
+    re.IGNORECASE | re.ASCII,
+)
+# "Invalid client or refresh token" does not say which of the two.
+_NAMES_CLIENT: Final = re.compile(r"client|redirect|scope", re.IGNORECASE | re.ASCII)
+_MAX_MESSAGE: Final = 500
+
+
+def find_rule_error(
+    response: Response,
+    document: Mapping[str, Any] | None,
+    rules: Iterable[ResponseRule],
+    *,
+    retry_after: float | None = None,
+) -> OAuth2Error | None:
+    """Return the error that the provider's own rules give this response, or None.
+
+    `document` is the decoded body, None if it is no object. `retry_after` is in seconds.
+    """
+    for rule in rules:
+        if _matches(rule, response, document):
+            return build_error(MEANINGS[rule.meaning], retry_after=retry_after)
+    return None
+
+
+def find_error_code(document: Mapping[str, Any]) -> str | None:
+    """Return the known error code that a body names, wherever it stands; None if it names none."""
+    values = (value for pointer in _CODE_POINTERS for value in find_values(document, pointer))
+    return next(filter(None, map(map_error_code, values)), None)
+
+
+def names_dead_token(status: int, document: Mapping[str, Any]) -> bool:
+    """Return True if a rejection's message says in words that the refresh token is dead."""
+    if status not in _REJECTIONS:
+        return False
+    messages = (value for pointer in _MESSAGE_POINTERS for value in find_values(document, pointer))
+    return any(
+        isinstance(message, str)
+        and _DEAD_TOKEN.search(message[:_MAX_MESSAGE])
+        and not _NAMES_CLIENT.search(message[:_MAX_MESSAGE])
+        for message in (*messages, document.get("error"))
+    )
+
+
+def find_values(document: Any, pointer: str) -> Iterator[Any]:
+    """Yield the values at a JSON pointer (RFC 6901) in which `*` stands for every array element."""
+    nodes = [document]
+    for part in pointer.split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        nodes = [child for node in nodes for child in _children(node, name)]
+    yield from nodes
+
+
+def _children(node: Any, name: str) -> Iterable[Any]:
+    if isinstance(node, Mapping):
+        return (node[name],) if name in node else ()
+    if isinstance(node, list):
+        if name == "*":
+            return node
+        if name.isdecimal() and int(name) < len(node):
+            return (node[int(name)],)
+    return ()
+
+
+def _matches(rule: ResponseRule, response: Response, document: Mapping[str, Any] | None) -> bool:
+    if rule.status and response.status not in rule.status:
+        return False
+    if rule.header:
+        return _is_one_of(response.get_header(rule.header), rule)
+    if rule.at is None:
+        return True
+    return document is not None and any(
+        _is_one_of(value, rule) for value in find_values(document, rule.at)
+    )
+
+
+def _is_one_of(value: Any, rule: ResponseRule) -> bool:
+    if value is None or isinstance(value, bool | float | dict | list):
+        return False
+    content = str(value).strip().casefold()
+    wanted = (str(each).casefold() for each in rule.values)
+    if rule.match == "starts_with":
+        return any(content.startswith(each) for each in wanted)
+    return content in wanted
