@@ -17,6 +17,7 @@ from common.admin.model_admin import ServiceAdmin, get_staff_actor
 from common.errors import InvalidInputError
 from common.http import get_admin_request
 from credentials.connect.admin_forms import ConnectLinkForm
+from credentials.connect.audit import represent_failure
 from credentials.connect.errors import ConnectError
 from credentials.connect.link_request import LinkRequest
 from credentials.connect.links import link_create, link_withdraw
@@ -75,7 +76,8 @@ class _Shown:
 
     @admin.display(description="why it failed")
     def why(self, row: Any) -> str:
-        return f"{row.failure['detail']} ({row.failure['code']})" if row.failure else "-"
+        failure = represent_failure(row.failure)
+        return f"{failure['detail']} ({failure['code']})" if failure else "-"
 
     @admin.display(description="scopes asked for")
     def asked(self, row: Any) -> str:

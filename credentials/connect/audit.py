@@ -37,6 +37,21 @@ def _count(key: str) -> int:
         return 1
 
 
+# Codes of failures that were stored before they were renamed.
+_RENAMED_CODES: Final = {
+    "account_unproved": "account_unverified",
+    "app_wrong": "app_rejected",
+    "link_over": "link_used",
+}
+
+
+def represent_failure(failure: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return a stored failure with the code that it has today."""
+    if failure is None:
+        return None
+    return {**failure, "code": _RENAMED_CODES.get(failure["code"], failure["code"])}
+
+
 def build_failure(code: str, detail: str = "") -> dict[str, Any]:
     """Why something failed, as it is stored and shown. `detail` is a sentence of our own."""
     return {

@@ -65,7 +65,7 @@ class ClaimedAttempt:
 def attempt_prepare(*, flow_request: FlowRequest, state: Any, actor: Actor) -> str:
     """An attempt that begins when its address, which is returned, is opened: once, in 5 minutes.
 
-    Raises Refusal (app_wrong) for an app that nobody could be sent to its provider with.
+    Raises Refusal (app_rejected) for an app that nobody could be sent to its provider with.
     """
     token = generate_token()
     row = _row(flow_request, Attempt.Flow.START, actor)
@@ -91,7 +91,7 @@ def attempt_begin(
 ) -> str:
     """A new attempt of this browser; where it is to be sent.
 
-    Raises Refusal: app_wrong, or too_many where it belongs to no link, and so to nobody we know,
+    Raises Refusal: app_rejected, or too_many where it belongs to no link, and so to nobody we know,
     and the app had A_MINUTE of these. That anybody set out is no event: what comes of it is.
     """
     row = _row(flow_request, Attempt.Flow.LINK if link else Attempt.Flow.AUTHORIZE, actor)
@@ -225,7 +225,7 @@ def _leave(row: Attempt) -> _Leaving:
             client, redirect_uri=row.callback, state=state, scopes=row.scopes, verifier=verifier
         )
     except OAuth2Error as error:
-        raise ConnectError("app_wrong", error.detail) from None
+        raise ConnectError("app_rejected", error.detail) from None
     return _Leaving(url=url, state=state, verifier=verifier)
 
 

@@ -179,7 +179,9 @@ def _hold(
         if OAuthApp.objects.filter(id=draft.app.id).exists():
             raise
         # It was deleted meanwhile, and with it whatever could revoke the grant.
-        raise _failed(attempt, ConnectError("app_wrong", "The OAuth app is gone."), actor) from None
+        raise _failed(
+            attempt, ConnectError("app_rejected", "The OAuth app is gone."), actor
+        ) from None
     except (ConnectError, ServiceError) as error:
         # Many providers end all grants of a user with one: a second tab must not end the first's.
         if attempt.link is None or not links.has_grant_of_same_account(attempt.link, body):
@@ -240,4 +242,4 @@ def _code(error: OAuth2Error) -> str:
         return "access_denied"
     if error.code in _OUTAGES:
         return "provider_unavailable"
-    return "app_wrong" if isinstance(error, AppError) else "provider_refused"
+    return "app_rejected" if isinstance(error, AppError) else "provider_refused"

@@ -56,7 +56,7 @@ ERROR_MESSAGES: Final[dict[str, ErrorMessage]] = {
         _("Nothing was connected. If that was not what you wanted, start again."),
     ),
     "provider_refused": ErrorMessage(400, _("The service did not give access"), _START_AGAIN),
-    "app_wrong": ErrorMessage(400, _("The service does not accept the company's app"), _COMPANY),
+    "app_rejected": ErrorMessage(400, _("The service does not accept the company's app"), _COMPANY),
     "provider_unavailable": ErrorMessage(
         503, _("The service does not answer"), _("Wait a minute and start again.")
     ),
@@ -66,7 +66,7 @@ ERROR_MESSAGES: Final[dict[str, ErrorMessage]] = {
         _("Wait a minute and start again."),
         retry_after=60,
     ),
-    "account_unproved": ErrorMessage(
+    "account_unverified": ErrorMessage(
         400,
         _("The service does not confirm that this is your account"),
         _("Nothing was connected. Start again, and change nothing in the address on the way."),
@@ -92,13 +92,13 @@ ERROR_MESSAGES: Final[dict[str, ErrorMessage]] = {
     ),
     "link_expired": ErrorMessage(410, _("This link has expired"), _ASK),
     "link_cancelled": ErrorMessage(410, _("This was cancelled"), _ASK),
-    "link_over": ErrorMessage(410, _("This link was used already"), _ASK),
+    "link_used": ErrorMessage(410, _("This link was used already"), _ASK),
 }
 
 _SENTENCES: Final = {
     "access_denied": "The user did not give access.",
     "account_mismatch": "The user connected another upstream account than the credential's.",
-    "account_unproved": "The provider refused the new grant for the account that the callback named.",
+    "account_unverified": "The provider refused the new grant for the account that the callback named.",
     "answer_incomplete": "The provider's answer does not say which account was connected.",
     "interrupted": "The server stopped before it had the provider's answer.",
     "not_completed": "The connection was not completed by the company in time; it was revoked.",

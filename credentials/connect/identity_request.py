@@ -35,7 +35,7 @@ def request_identity(
 ) -> Any:
     """The JSON that the call answers. `known` are properties and variables that were found already.
 
-    With `proves`, the call is to an account that the callback named: Refusal (account_unproved)
+    With `proves`, the call is to an account that the callback named: Refusal (account_unverified)
     where the new token is not taken there, or nothing is. Raises UserError where the provider does not take the new token, TransientError for any other
     answer than JSON with a status of success, Conflict, EgressError.
     """
@@ -58,7 +58,7 @@ def request_identity(
         Request(method=call.method, url=url, headers=tuple(headers.items()), body=body)
     )
     if verifies_account and answer.status in {401, 403, 404}:
-        raise ConnectError("account_unproved")
+        raise ConnectError("account_unverified")
     if answer.status in {401, 403}:
         raise UserError("identity_refused", "The provider does not say whose account this is.")
     if answer.status // 100 != 2:

@@ -88,7 +88,7 @@ def get_link_by_token(*, token: str) -> ConnectLink:
 def check_link_is_active(link: ConnectLink) -> None:
     """Raise Refusal where nothing can be connected by this link any more."""
     if link.status in {Status.PENDING, Status.COMPLETED}:
-        raise ConnectError("link_over")
+        raise ConnectError("link_used")
     if link.status == Status.CANCELLED:
         raise ConnectError("link_cancelled")
     if link.status == Status.EXPIRED or link.expires_at <= db_now():
@@ -156,7 +156,7 @@ def link_store_grant(
         id=link.id, status=Status.OPENED, expires_at__gt=DbNow()
     ).update(status=Status.PENDING, notes=notes, failure=None, updated_at=DbNow())
     if not held:
-        raise ConnectError("link_over")
+        raise ConnectError("link_used")
     grant_store(attempt=None, link=link, kind=link.kind, body=body)
     record_event(actor, _get_target(link), "connect_link.pending")
     if settings.get_connect_settings(link.account_id, link.oauth_app).completes_itself:

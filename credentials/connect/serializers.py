@@ -17,6 +17,7 @@ from common.api.serializers import (
     StrictUUIDField,
 )
 from common.datetimes import format_rfc3339
+from credentials.connect.audit import represent_failure
 from credentials.connect.link_request import (
     DEFAULT_LINK_SECONDS,
     MAX_LINK_SECONDS,
@@ -164,7 +165,7 @@ class ConnectLinkSerializer(serializers.Serializer[ConnectLink]):
             "return_to": instance.return_to or None,
             "reconnects": instance.reconnects and str(instance.reconnects),
             "credential_id": instance.credential_id and str(instance.credential_id),
-            "failure": instance.failure,
+            "failure": represent_failure(instance.failure),
             "notes": instance.notes,
             "created_at": format_rfc3339(instance.created_at),
             "updated_at": format_rfc3339(instance.updated_at),

@@ -58,9 +58,9 @@ def require_audit_write() -> Iterator[None]:
     try:
         yield
     except Error as error:
-        log.warning("proxy.not_written_down", cause=type(error).__name__)
+        log.warning("proxy.audit_write_failed", cause=type(error).__name__)
         raise AuditWriteError(
             "The request may have reached the provider, but this could not be written down, so its"
             " answer is kept back. Look there before you send it again.",
-            extra={"code": "not_written_down"},
+            extra={"code": "audit_write_failed"},
         ) from None

@@ -150,6 +150,6 @@ def test_a_link_connects_once(browser, make_link, alpha):
 def test_an_attempt_says_why_it_failed(browser, make_link, alpha):
     alpha.token_answer = (401, {"error": "invalid_client"})
     assert connect_by_link(browser, make_link(), alpha).status_code == 400
-    assert get_failure_code() == "app_wrong"
+    assert get_failure_code() == "app_rejected"
     failure = AuthorizationAttempt.objects.get().failure or {}
     assert "client id and secret" in failure["detail"]

@@ -66,7 +66,7 @@ def test_an_error_beside_a_code_wins(browser, app, alpha):
     [
         (400, {"error": "invalid_grant"}, "provider_refused"),
         (400, {"error": "invalid_request"}, "provider_refused"),
-        (401, {"error": "invalid_client"}, "app_wrong"),
+        (401, {"error": "invalid_client"}, "app_rejected"),
         (500, {}, "provider_unavailable"),
         (429, {}, "provider_unavailable"),
         (200, {"error": "invalid_grant"}, "provider_refused"),

@@ -180,7 +180,7 @@ class TestNamedByTheCallback:
         assert answer.status_code == 400
         assert_is_page(answer)
         assert b"does not confirm that this is your account" in answer.content
-        assert get_failure_code() == "account_unproved"
+        assert get_failure_code() == "account_unverified"
         assert not PendingGrant.objects.exists()
         held = Revocation.objects.get()
         assert held.sealed is not None
@@ -191,9 +191,9 @@ class TestNamedByTheCallback:
     @pytest.mark.parametrize(
         ("status", "code"),
         [
-            (401, "account_unproved"),
-            (403, "account_unproved"),
-            (404, "account_unproved"),
+            (401, "account_unverified"),
+            (403, "account_unverified"),
+            (404, "account_unverified"),
             (400, "provider_unavailable"),
             (429, "provider_unavailable"),
             (500, "provider_unavailable"),
@@ -219,5 +219,5 @@ class TestNamedByTheCallback:
         browser.follow_redirects(link["url"])
         address = browser.open(f"{link['url']}/continue")["Location"]
         assert browser.open(alpha.approve(address, companyId="co-bob")).status_code == 400
-        assert fetch_link(api, link)["failure"]["code"] == "account_unproved"
+        assert fetch_link(api, link)["failure"]["code"] == "account_unverified"
         assert complete_link(api, link).status_code == 409

@@ -110,7 +110,7 @@ def test_an_answer_that_cannot_be_written_down_is_kept_back(ask, upstream, way):
         way.cut()
         upstream.shutting_down.set()
         found = asked.result()
-    assert (found.status, found.code) == (503, "not_written_down")
+    assert (found.status, found.code) == (503, "audit_write_failed")
     # Who takes that as leave to try again would do it twice.
     assert found.retry_after is None
     assert b"at last" not in found.body

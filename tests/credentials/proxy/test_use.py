@@ -228,7 +228,7 @@ def test_what_went_out_is_written_down_whatever_fails_after_it(
 
     monkeypatch.setattr(f"credentials.proxy.handler.{fails}", fail)
     answer = caller.send("POST", f"{path}/status?code={code}&Retry-After=9")
-    assert (answer.status, answer.json()["code"]) == (503, "not_written_down")
+    assert (answer.status, answer.json()["code"]) == (503, "audit_write_failed")
     assert answer.header("Retry-After") is None
     assert len(upstream.requests) == 1
     assert Event.objects.filter(verb="credential.used", detail__status=503).count() == 1
