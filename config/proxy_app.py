@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
-
-from django.http import HttpRequest
-
 from common.http import LatchkeyRequest
 from config.api.errors import build_error_response
 from config.middleware import get_client_ip
+from credentials.proxy.connection import CallerConnection, ErrorResponse
 from credentials.proxy.wsgi import Proxy
 from egress import Client
 
 
 def build_proxy(client: Client) -> Proxy:
     """Return the proxy that sends its requests with `client`."""
-    return Proxy(client=client, client_ip=_get_client_ip, refuse=_build_error_response)
+    return Proxy(client=client, connection_factory=_ApiConnection)
 
 
-def _build_request(environ: Mapping[str, Any], path: str = "", request_id: str = "") -> HttpRequest:
-    """Return a request with what get_client_ip and build_error_response read."""
-    request = cast(LatchkeyRequest, HttpRequest())
-    request.META = dict(environ)
-    request.path = path
-    request.request_id = request_id
-    return request
+class _ApiConnection(CallerConnection):
+    """A connection with the client address and the error responses of the API."""
 
+    @property
+    def client_ip(self) -> str | None:
+        request = LatchkeyRequest()
+        request.META = dict(self.environ)
+        return get_client_ip(request)
 
-def _get_client_ip(environ: Mapping[str, Any]) -> str | None:
-    return get_client_ip(_build_request(environ))
-
-
-def _build_error_response(
-    path: str, request_id: str, error: Exception
-) -> tuple[int, list[tuple[str, str]], bytes]:
-    # The short route belongs to the metadata API, which has errors of one line.
-    path = f"/api{path}" if path.startswith("/proxy/") else path
-    response = build_error_response(_build_request({}, path, request_id), error)
-    headers = [*response.items(), ("Content-Length", str(len(response.content)))]
-    return response.status_code, headers, response.content
+    def error_response(self, error: Exception) -> ErrorResponse:
+        request = LatchkeyRequest()
+        path = str(self.environ.get("RAW_URI", "")).partition("?")[0]
+        # The short route belongs to the metadata API, which has errors of one line.
+        request.path = f"/api{path}" if path.startswith("/proxy/") else path
+        request.request_id = self.request_id
+        response = build_error_response(request, error)
+        headers = [*response.items(), ("Content-Length", str(len(response.content)))]
+        return ErrorResponse(response.status_code, headers, response.content)

@@ -1,11 +1,10 @@
-"""The caller's Latchkey token, in whichever header their client puts a key."""
+"""The caller's Latchkey token, in the header in which their client sends a key."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import re
-from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from accounts import token_format
@@ -13,21 +12,50 @@ from accounts.authentication import BearerAuthentication
 from common.actors import Principal
 from common.errors import BadRequestError, ForbiddenError, UnauthenticatedError
 from common.scopes import CREDENTIALS_USE
+from credentials.proxy.connection import Environ
 
 _TOKEN: Final = re.compile(r"lk_(?:sess_)?[0-9A-Za-z]{36}(?![0-9A-Za-z])", re.ASCII)
 _BASIC: Final = re.compile(r"Basic ([A-Za-z0-9+/_-]+=*)", re.ASCII | re.IGNORECASE)
-_NOT_ONE: Final = "The token must be in exactly one header, beside which there is no Authorization."
 
 
 class CallerToken(NamedTuple):
-    """A token, and the header (lower case) that it was in."""
+    """A token, and the header (lower case) that it was sent in."""
 
     header: str
     token: str
 
 
-class _Asking:
-    """What `BearerAuthentication` looks at of a request."""
+def find_token(environ: Environ, raw_target: str) -> CallerToken:
+    """Return the token: from `Authorization: Bearer`, from either half of Basic, or another header.
+
+    Only later is it known if another header is the provider's own (`check_token_header`). Raises
+    UnauthenticatedError without a token, BadRequestError for several, or for one in the target.
+    """
+    if _TOKEN.search(raw_target):
+        raise BadRequestError(
+            "A token must not be in the request target, because targets are logged. Replace it."
+        )
+    tokens = [
+        CallerToken(key.removeprefix("HTTP_").replace("_", "-").lower(), token)
+        for key, value in environ.items()
+        if key.startswith("HTTP_")
+        for token in _find_tokens(key, str(value))
+    ]
+    if not tokens:
+        raise UnauthenticatedError(
+            "A token is required: as bearer, in Basic, or as the provider's key."
+        )
+    in_other_header = tokens[0].header != "authorization"
+    # A second Authorization could be read instead of the token's header by something in between.
+    if len(tokens) > 1 or (in_other_header and environ.get("HTTP_AUTHORIZATION")):
+        raise BadRequestError(
+            "The token must be in exactly one header, without an Authorization header in addition."
+        )
+    return tokens[0]
+
+
+class _TokenRequest:
+    """The attributes of a request that BearerAuthentication reads."""
 
     def __init__(self, token: str, request_id: str, client_ip: str | None) -> None:
         self.META = {"HTTP_AUTHORIZATION": f"Bearer {token}"}
@@ -35,38 +63,16 @@ class _Asking:
         self.client_ip = client_ip
 
 
-def find_token(environ: Mapping[str, Any], raw_target: str) -> CallerToken:
-    """The one token of the request: `Authorization: Bearer`, either half of Basic, or another header.
+def authenticate_caller(token: CallerToken, *, request_id: str, client_ip: str | None) -> Principal:
+    """Return the caller.
 
-    Whether that other header is the provider's own is known later (`check_header`). Raises
-    Unauthenticated without one; BadRequest for several, or for one in the target.
+    Raises UnauthenticatedError, or ForbiddenError without the scope credentials:use.
     """
-    if _TOKEN.search(raw_target):
-        raise BadRequestError(
-            "A token must not be in the request target: change it, it was logged."
-        )
-    found = [
-        CallerToken(key[5:].replace("_", "-").lower(), token)
-        for key, value in environ.items()
-        if key.startswith("HTTP_")
-        for token in _tokens(key, str(value))
-    ]
-    if not found:
-        raise UnauthenticatedError(
-            "A token is required: as bearer, in Basic, or as the provider's key."
-        )
-    if len(found) > 1 or (found[0].header != "authorization" and environ.get("HTTP_AUTHORIZATION")):
-        raise BadRequestError(_NOT_ONE)
-    return found[0]
-
-
-def authenticate_caller(held: CallerToken, *, request_id: str, client_ip: str | None) -> Principal:
-    """The caller. Raises Unauthenticated, or Forbidden without the scope credentials:use."""
-    asking: Any = _Asking(held.token, request_id, client_ip)
-    found = BearerAuthentication().authenticate(asking)
-    if found is None:
+    request: Any = _TokenRequest(token.token, request_id, client_ip)
+    result = BearerAuthentication().authenticate(request)
+    if result is None:
         raise UnauthenticatedError("A token is required.")
-    principal = found[0]
+    principal = result[0]
     if CREDENTIALS_USE not in principal.scopes:
         raise ForbiddenError(
             f"This needs a token with the scope {CREDENTIALS_USE}.",
@@ -75,21 +81,21 @@ def authenticate_caller(held: CallerToken, *, request_id: str, client_ip: str | 
     return principal
 
 
-def check_token_header(held: CallerToken, own: frozenset[str]) -> None:
-    """Raise Unauthenticated where the token was in a header that neither HTTP nor the provider has for keys."""
-    if held.header not in {"authorization", *own}:
+def check_token_header(token: CallerToken, key_headers: frozenset[str]) -> None:
+    """Raise UnauthenticatedError if neither HTTP nor the provider expects a key in the header."""
+    if token.header not in {"authorization", *key_headers}:
         raise UnauthenticatedError(
-            f"The header {held.header} is not where this provider has its key."
+            f"This provider does not expect its key in the header {token.header}."
         )
 
 
-def _tokens(key: str, value: str) -> list[str]:
+def _find_tokens(key: str, value: str) -> list[str]:
     basic = _BASIC.fullmatch(value) if key == "HTTP_AUTHORIZATION" else None
-    text = _decoded(basic[1]) if basic else value
+    text = _decode_base64(basic[1]) if basic else value
     return [token for token in _TOKEN.findall(text) if token_format.detect_token_type(token)]
 
 
-def _decoded(text: str) -> str:
+def _decode_base64(text: str) -> str:
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_").decode("latin-1")
     except (binascii.Error, ValueError):

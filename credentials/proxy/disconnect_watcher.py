@@ -1,6 +1,7 @@
-"""Noticing that a caller went away while their provider is silent: one thread for all of them.
+"""Noticing that a caller disconnected while the provider sends nothing: one thread for all callers.
 
-Linux tells of it (EPOLLRDHUP); elsewhere it is noticed with the next piece of the answer.
+It needs Linux (EPOLLRDHUP). On other systems a disconnect is noticed when the next piece of the
+response is written.
 """
 
 from __future__ import annotations
@@ -12,55 +13,58 @@ from contextlib import contextmanager, suppress
 
 
 class DisconnectWatcher:
-    """Calls back, from its own thread, when the other side of a connection is gone."""
+    """Calls a function, in its own thread, when the other side of a connection is gone."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._gone: dict[int, Callable[[], None]] = {}
+        self._callbacks: dict[int, Callable[[], None]] = {}
         self._epoll: select.epoll | None = None
 
     @contextmanager
-    def watch(self, descriptor: int | None, gone: Callable[[], None]) -> Iterator[None]:
-        """Until the block ends, call `gone` once if the connection ends. None: there is none."""
+    def watch(self, descriptor: int | None, on_disconnect: Callable[[], None]) -> Iterator[None]:
+        """Call `on_disconnect` once if the connection ends before the block does.
+
+        Without a descriptor there is nothing to watch.
+        """
         if descriptor is None or not hasattr(select, "epoll"):
             yield
             return
-        self._add(descriptor, gone)
+        self._add(descriptor, on_disconnect)
         try:
             yield
         finally:
-            self._remove(descriptor, gone)
+            self._remove(descriptor, on_disconnect)
 
-    def _add(self, descriptor: int, gone: Callable[[], None]) -> None:
+    def _add(self, descriptor: int, on_disconnect: Callable[[], None]) -> None:
         with self._lock:
             if self._epoll is None:
                 self._epoll = select.epoll()
-                threading.Thread(target=self._work, args=(self._epoll,), daemon=True).start()
-            self._gone[descriptor] = gone
+                threading.Thread(target=self._run, args=(self._epoll,), daemon=True).start()
+            self._callbacks[descriptor] = on_disconnect
             self._epoll.register(descriptor, select.EPOLLRDHUP | select.EPOLLONESHOT)
 
-    def _remove(self, descriptor: int, gone: Callable[[], None]) -> None:
+    def _remove(self, descriptor: int, on_disconnect: Callable[[], None]) -> None:
         with self._lock:
-            # Once a connection is closed, its number may already be another's.
-            if self._epoll and self._gone.get(descriptor) is gone:
-                del self._gone[descriptor]
-                with suppress(OSError, ValueError):  # The connection was closed meanwhile.
+            # The system may have given the number of a closed connection to another one.
+            if self._epoll and self._callbacks.get(descriptor) is on_disconnect:
+                del self._callbacks[descriptor]
+                # A closed descriptor is no longer registered.
+                with suppress(OSError, ValueError):
                     self._epoll.unregister(descriptor)
 
-    def _work(self, epoll: select.epoll) -> None:
+    def _run(self, epoll: select.epoll) -> None:
         while True:
             for descriptor, _ in epoll.poll():
-                self._told(descriptor)
+                self._handle_event(descriptor)
 
-    def _told(self, descriptor: int) -> None:
+    def _handle_event(self, descriptor: int) -> None:
+        poll = select.poll()
         with self._lock:
-            # What was told may be of an earlier connection, whose number another has by now.
-            gone = self._gone.get(descriptor) if _has_ended(descriptor) else None
-        if gone:
-            gone()
-
-
-def _has_ended(descriptor: int) -> bool:
-    poll = select.poll()
-    poll.register(descriptor, select.POLLRDHUP)
-    return bool(poll.poll(0))
+            callback = self._callbacks.get(descriptor)
+            if callback is None:
+                return
+            # The event may be of an earlier connection with this number, so ask about this one.
+            poll.register(descriptor, select.POLLRDHUP)
+            if not poll.poll(0):
+                return
+        callback()

@@ -1,4 +1,4 @@
-"""What the proxy says where the provider gave no answer."""
+"""Errors of the proxy itself, for requests that got no complete response from the provider."""
 
 from __future__ import annotations
 
@@ -15,31 +15,35 @@ from egress import EgressError, EgressTimeoutError
 log = structlog.get_logger(__name__)
 
 
-class BadGateway(ServiceError):
+class BadGatewayError(ServiceError):
     status = 502
     title = "Bad gateway"
 
 
-class GatewayTimeout(ServiceError):
+class GatewayTimeoutError(ServiceError):
     status = 504
     title = "Gateway timeout"
 
 
 class AuditWriteError(ServiceError):
-    """Without Retry-After: what was sent may have taken effect."""
+    """The provider may have received the request, but the audit log could not be written.
+
+    It has no Retry-After: the request may have taken effect.
+    """
 
     status = 503
     title = "Service unavailable"
 
 
 class ClientDisconnectedError(Exception):
-    """The caller went away, or did not send what was announced."""
+    """The caller disconnected, or did not send the whole body."""
 
 
 class BrokenStreamError(ConnectionResetError):
-    """The answer ended early after its head was sent: the server closes the connection unfinished.
+    """The response ended early, after its headers were sent.
 
-    An error as of a connection, which the server takes as such, without a traceback in the log.
+    The server then closes the connection without the regular end of a body. It treats connection
+    errors in that way, without a traceback in its log, hence the base class.
     """
 
     def __init__(self, reason: str) -> None:
@@ -47,20 +51,25 @@ class BrokenStreamError(ConnectionResetError):
 
 
 def build_upstream_error(error: EgressError) -> ServiceError:
-    """No answer came. The text names the host and the reason, and nothing of the request."""
-    kind = GatewayTimeout if isinstance(error, EgressTimeoutError) else BadGateway
-    return kind(f"The provider gave no answer. {error}.", extra={"code": "upstream_failed"})
+    """Return the error for a call that got no response.
+
+    Its text names the host and the reason, and nothing of the request.
+    """
+    error_class = GatewayTimeoutError if isinstance(error, EgressTimeoutError) else BadGatewayError
+    return error_class(
+        f"The provider sent no response. {error}.", extra={"code": "upstream_failed"}
+    )
 
 
 @contextmanager
 def require_audit_write() -> Iterator[None]:
-    """For what has to be noted of a request that has gone out: NotWrittenDown where the database fails."""
+    """Raise AuditWriteError if the database fails within the block."""
     try:
         yield
     except Error as error:
         log.warning("proxy.audit_write_failed", cause=type(error).__name__)
         raise AuditWriteError(
-            "The request may have reached the provider, but this could not be written down, so its"
-            " answer is kept back. Look there before you send it again.",
+            "The request may have reached the provider, but it could not be recorded in the audit log,"
+            " so the response is withheld. Check with the provider before you send it again.",
             extra={"code": "audit_write_failed"},
         ) from None

@@ -1,12 +1,10 @@
-"""One use of a credential, from a request to an answer that is ready to be passed on."""
+"""One use of a credential: from a caller's request to the provider's response."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from django.db import Error, transaction
 
@@ -18,9 +16,10 @@ from credentials.health.evidence import Evidence
 from credentials.health.services import record_evidence
 from credentials.proxy import audit, headers, limits, metrics, policy, provider_limits, signing
 from credentials.proxy.caller_token import CallerToken, check_token_header
+from credentials.proxy.connection import CallerConnection, Environ
 from credentials.proxy.errors import (
     AuditWriteError,
-    BadGateway,
+    BadGatewayError,
     ClientDisconnectedError,
     build_upstream_error,
     require_audit_write,
@@ -28,10 +27,8 @@ from credentials.proxy.errors import (
 from credentials.proxy.limits import ConcurrencySlots
 from credentials.proxy.link_rewriting import JsonLinkRewriter
 from credentials.proxy.path_rules import is_endpoint_blocked, overrides_method
-from credentials.proxy.queries import Policy
 from credentials.proxy.redaction import (
     SUPPORTED_ENCODINGS,
-    InspectingFilter,
     MaskingFilter,
     SecretForms,
     build_body_filter,
@@ -43,7 +40,7 @@ from credentials.proxy.resolve import (
     decrypt_secrets,
     resolve_credential,
 )
-from credentials.proxy.response_stream import BODILESS_STATUSES, ResponseStream
+from credentials.proxy.response_stream import BODILESS_STATUSES, BodyFilter, ResponseStream
 from credentials.proxy.target import RequestTarget, check_path
 from credentials.proxy.upstream_request import (
     ForwardedRequest,
@@ -53,19 +50,19 @@ from credentials.proxy.upstream_request import (
 from egress import Client, EgressError, Request, StreamingResponse, Timeouts
 from egress.retry_after import parse_retry_after
 
+# A provider may compute for ten minutes, and stream for a day.
 UPSTREAM_TIMEOUTS: Final = Timeouts(connect=3, total=24 * 3600, read=600, max_body_bytes=None)
-"""A provider may think for ten minutes, and stream for a day."""
 
-_KNOWN_BAD: Final = frozenset({"warn", "error"})
+_UNHEALTHY: Final = frozenset({"warn", "error"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ProxyRequest:
-    """A request whose caller is known. `here` is our origin, `started` of the monotonic clock."""
+    """An authenticated request. `origin` is ours, `started_at` a time of the monotonic clock."""
 
     method: str
     target: RequestTarget
-    environ: Mapping[str, Any]
+    environ: Environ
     token: CallerToken
     principal: Principal
     origin: str
@@ -79,231 +76,222 @@ class ProxyResponse(NamedTuple):
 
 
 class ProxyHandler:
-    """Makes uses, for all threads of a process. `watched` watches over the caller's connection."""
+    """Handles requests, in all threads of a process."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._slots = ConcurrencySlots()
 
-    def handle(
-        self,
-        asked: ProxyRequest,
-        *,
-        watched: Callable[[CancellationHandle], AbstractContextManager[None]],
-        on_break: Callable[[], None],
-    ) -> ProxyResponse:
-        """The provider's answer, its body not yet read. Raises Problem or ClientGone."""
-        chosen = resolve_credential(asked.target, asked.principal)
-        check_token_header(asked.token, chosen.key_headers)
-        _check_allowed(chosen, asked)
+    def handle(self, request: ProxyRequest, connection: CallerConnection) -> ProxyResponse:
+        """Return the provider's response, its body not yet read.
+
+        Raises ServiceError, or ClientDisconnectedError.
+        """
+        credential = resolve_credential(request.target, request.principal)
+        check_token_header(request.token, credential.key_headers)
+        _check_allowed(credential, request)
         with ExitStack() as stack:
-            row = chosen.row
-            stack.enter_context(self._slots.acquire(row.id, chosen.max_concurrency))
-            stack.enter_context(metrics.IN_PROGRESS.track_inprogress())
-            limits.wait_for_pause(row.pause_seconds)
-            if chosen.rate:
-                limits.consume_rate(row.id, chosen.rate)
-            if chosen.other_half and chosen.other_half.policy:
-                self._take_other(stack, chosen.other_half.id, chosen.other_half.policy)
-            provider_limits.consume_provider_limits(row.id, chosen.provider_rates)
-            use = _Use(self._client, chosen, asked)
-            stack.enter_context(watched(use.line))
-            stack.enter_context(use.open)
-            answer = use.send()
-            filter, passed = use.passing(answer)
+            self._acquire_capacity(stack, credential)
+            exchange = _ProxiedRequest(self._client, credential, request, connection)
+            stack.enter_context(connection.watch())
+            stack.enter_context(exchange.upstream)
+            response = exchange.send()
+            body_filter, response_headers = exchange.filter_response(response)
             body = ResponseStream(
-                answer,
-                filter,
+                response,
+                body_filter,
                 stack.pop_all(),
-                at_once=answer.get_header("content-length") is None,
-                on_echo=use.tell_of_echo,
-                on_break=on_break,
-                is_gone=lambda: use.line.cancelled,
+                connection=connection,
+                echo_recorder=exchange.echo_recorder,
             )
-        return ProxyResponse(answer.status, passed, body)
+        return ProxyResponse(response.status, response_headers, body)
 
-    def _take_other(self, stack: ExitStack, id: uuid.UUID, policy: Policy) -> None:
-        """A key that came in two halves keeps to the policies of both."""
-        stack.enter_context(self._slots.acquire(id, policy.concurrency))
-        if policy.rate:
-            limits.consume_rate(id, policy.rate)
-
-
-class CancellationHandle:
-    """The call to the provider that is under way; `hang_up` ends it, from whichever thread."""
-
-    def __init__(self) -> None:
-        self._end: Callable[[], None] | None = None
-        self.cancelled = False
-
-    def start(self, end: Callable[[], None]) -> None:
-        self._end = end
-        if self.cancelled:
-            end()
-
-    def cancel(self) -> None:
-        self.cancelled = True
-        if self._end:
-            self._end()
+    def _acquire_capacity(self, stack: ExitStack, credential: ResolvedCredential) -> None:
+        """Wait for the limits of the policies and of the provider. Raises TooManyRequestsError."""
+        row, other_half = credential.row, credential.other_half
+        stack.enter_context(self._slots.acquire(row.id, credential.max_concurrency))
+        stack.enter_context(metrics.IN_PROGRESS.track_inprogress())
+        limits.wait_for_pause(row.pause_seconds)
+        if credential.rate:
+            limits.consume_rate(row.id, credential.rate)
+        if other_half and other_half.policy:
+            stack.enter_context(self._slots.acquire(other_half.id, other_half.policy.concurrency))
+            if other_half.policy.rate:
+                limits.consume_rate(other_half.id, other_half.policy.rate)
+        provider_limits.consume_provider_limits(row.id, credential.provider_rates)
 
 
-class _Use:
-    """`open` holds the answer, for as long as it is entered; `forms` are of what was put on the request."""
+class _ProxiedRequest:
+    """One request on its way to the provider.
 
-    def __init__(self, client: Client, chosen: ResolvedCredential, asked: ProxyRequest) -> None:
-        self.line = CancellationHandle()
-        self.open = ExitStack()
-        self.forms = SecretForms(())
+    `upstream` keeps the response open until it is closed. `secret_forms` are those of the secrets
+    that were put on the request.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        credential: ResolvedCredential,
+        request: ProxyRequest,
+        connection: CallerConnection,
+    ) -> None:
+        self.upstream = ExitStack()
+        self.secret_forms = SecretForms(())
+        self.echo_recorder = audit.EchoRecorder(
+            principal=request.principal,
+            credential_id=credential.row.id,
+            provider=credential.row.provider,
+            path=request.target.path,
+        )
         self._client = client
-        self._chosen = chosen
-        self._asked = asked
-        self._told = False
-        self._call = ForwardedRequest(
-            method=asked.method,
-            target=asked.target,
-            environ=asked.environ,
-            body=read_request_body(asked.environ),
+        self._credential = credential
+        self._request = request
+        self._connection = connection
+        self._forwarded = ForwardedRequest(
+            method=request.method,
+            target=request.target,
+            environ=request.environ,
+            body=read_request_body(request.environ),
         )
 
     def send(self) -> StreamingResponse:
-        """The answer; the use is written down before this returns."""
-        chosen, asked = self._chosen, self._asked
-        if signing.is_public_endpoint(chosen.signature_scheme, asked.method, asked.target.path):
-            return self._relayed(build_unauthenticated_request(chosen, self._call))
-        opened = decrypt_secrets(chosen, asked.principal)
-        request = self._prepared(opened)
-        for row in filter(None, (chosen.row, chosen.other_half)):
+        """Return the response. The use is recorded before this returns."""
+        credential, request = self._credential, self._request
+        if signing.is_public_endpoint(
+            credential.signature_scheme, request.method, request.target.path
+        ):
+            return self._open_response(build_unauthenticated_request(credential, self._forwarded))
+        secrets = decrypt_secrets(credential, request.principal)
+        upstream_request = self._build_request(secrets)
+        for row in credential.rows:
             mark_used(id=row.id)
         with require_audit_write():
-            answer = self._answered(request, opened)
-            self._note(answer.status)
-        return answer
+            response = self._send_recorded(upstream_request, secrets)
+            self._record_use(response.status)
+        return response
 
-    def passing(
-        self, answer: StreamingResponse
-    ) -> tuple[MaskingFilter | InspectingFilter | JsonLinkRewriter, headers.HeaderList]:
-        """What the body goes through, and the headers as the caller gets them."""
-        here, base_url = self._asked.origin + self._asked.target.prefix, self._chosen.base_url
-        if self.forms.occur_in("\n".join(v for _, v in answer.headers).encode("latin-1")):
-            self.tell_of_echo()
-        passed = headers.filter_response_headers(
-            answer.headers,
-            rewrite_url=headers.UrlRewriter(base_url, here, base_url + self._asked.target.path),
-            mask_value=lambda value: self.forms.mask(value.encode("latin-1")).decode("latin-1"),
+    def filter_response(self, response: StreamingResponse) -> tuple[BodyFilter, headers.HeaderList]:
+        """Return the filter for the body, and the headers for the caller."""
+        credential = self._credential
+        our_base_url = self._request.origin + self._request.target.prefix
+        header_values = "\n".join(value for _, value in response.headers)
+        if self.secret_forms.occur_in(header_values.encode("latin-1")):
+            self.echo_recorder.record()
+        response_headers = headers.filter_response_headers(
+            response.headers,
+            rewrite_url=headers.UrlRewriter(
+                credential.base_url, our_base_url, credential.base_url + self._request.target.path
+            ),
+            mask_value=lambda value: self.secret_forms.mask(value.encode("latin-1")).decode(
+                "latin-1"
+            ),
         )
-        encoding = (answer.get_header("content-encoding") or "").strip().lower()
-        filter = build_body_filter(encoding, self.forms)
-        is_json = "json" in (answer.get_header("content-type") or "").lower()
-        if not (
-            self._chosen.provider.links_in_answers and is_json and isinstance(filter, MaskingFilter)
+        body_filter = build_body_filter(_get_encoding(response), self.secret_forms)
+        is_json = "json" in (response.get_header("content-type") or "").lower()
+        if (
+            credential.provider.links_in_answers
+            and is_json
+            and isinstance(body_filter, MaskingFilter)
         ):
-            return filter, passed
-        # It will be of another length.
-        passed = [pair for pair in passed if pair[0] != "Content-Length"]
-        return JsonLinkRewriter(filter, base_url, here), passed
+            # The rewritten body has another length.
+            response_headers = [pair for pair in response_headers if pair[0] != "Content-Length"]
+            return JsonLinkRewriter(
+                body_filter, credential.base_url, our_base_url
+            ), response_headers
+        return body_filter, response_headers
 
-    def tell_of_echo(self) -> None:
-        """Write down, once, that a secret came back."""
-        if self._told:
-            return
-        self._told = True
-        with require_audit_write():
-            audit.record_echo(
-                principal=self._asked.principal,
-                credential_id=self._chosen.row.id,
-                provider=self._chosen.row.provider,
-                path=self._asked.target.path,
-            )
-        release_connection()
+    def _build_request(self, secrets: DecryptedSecrets) -> Request:
+        self.secret_forms = SecretForms(secrets.secrets.values())
+        return build_upstream_request(self._credential, secrets, self._forwarded)
 
-    def _prepared(self, opened: DecryptedSecrets) -> Request:
-        self.forms = SecretForms(opened.secrets.values())
-        return build_upstream_request(self._chosen, opened, self._call)
-
-    def _answered(self, request: Request, opened: DecryptedSecrets) -> StreamingResponse:
-        """The answer, not yet written down; what goes wrong from here on is."""
+    def _send_recorded(self, request: Request, secrets: DecryptedSecrets) -> StreamingResponse:
+        """Return the response. If that fails, record the use with the status of the failure."""
         try:
-            answer = self._relayed(request)
-            if answer.status == 401:
-                answer = self._refused(answer, opened)
-            self._heed(answer)
-        except ServiceError as problem:
-            self._note(problem.status)
+            response = self._open_response(request)
+            if response.status == 401:
+                response = self._retry_with_new_token(response, secrets)
+            if response.status in {429, 503}:
+                # A pause that the provider asks for holds for all processes.
+                pause = parse_retry_after(response.headers, maximum=limits.MAX_PAUSE_SECONDS)
+                if pause:
+                    limits.pause_credential(self._credential.row.id, pause)
+        except ServiceError as error:
+            self._record_use(error.status)
             raise
         except ClientDisconnectedError:
-            self._note(audit.CLIENT_DISCONNECTED)
+            self._record_use(audit.CLIENT_DISCONNECTED)
             raise
         except Error:
-            release_connection()  # What failed may have been the connection alone.
-            self._note(AuditWriteError.status)
+            # Perhaps only the connection failed: a new one may be able to record the use.
+            release_connection()
+            self._record_use(AuditWriteError.status)
             raise
-        return answer
+        return response
 
-    def _relayed(self, request: Request) -> StreamingResponse:
+    def _open_response(self, request: Request) -> StreamingResponse:
+        # The provider may be slow, and the database's connections are few.
         release_connection()
+        # A body whose links are rewritten must not be compressed.
+        encodings = (
+            "identity"
+            if self._credential.provider.links_in_answers
+            else headers.select_encodings(self._request.environ)
+        )
         try:
-            answer = self.open.enter_context(
+            response = self.upstream.enter_context(
                 self._client.relay(
                     request,
-                    encodings=self._encodings(),
+                    encodings=encodings,
                     timeouts=UPSTREAM_TIMEOUTS,
-                    on_start=self.line.start,
+                    on_start=self._connection.cancel_on_disconnect,
                 )
             )
         except EgressError as error:
-            if self.line.cancelled:
-                raise ClientDisconnectedError("the caller went away") from None
+            if self._connection.disconnected:
+                raise ClientDisconnectedError("the caller disconnected") from None
             raise build_upstream_error(error) from None
-        bodiless = self._asked.method == "HEAD" or answer.status in BODILESS_STATUSES
-        encoding = (answer.get_header("content-encoding") or "").strip().lower()
-        if encoding not in SUPPORTED_ENCODINGS and not bodiless:
-            raise BadGateway("The provider's answer is in an encoding that was not asked for.")
-        return answer
+        has_body = self._request.method != "HEAD" and response.status not in BODILESS_STATUSES
+        if has_body and _get_encoding(response) not in SUPPORTED_ENCODINGS:
+            raise BadGatewayError(
+                "The provider's response is in an encoding that was not requested."
+            )
+        return response
 
-    def _encodings(self) -> str:
-        """What is to be changed on its way must not be compressed."""
-        if self._chosen.provider.links_in_answers:
-            return "identity"
-        return headers.select_encodings(self._asked.environ)
+    def _retry_with_new_token(
+        self, response: StreamingResponse, secrets: DecryptedSecrets
+    ) -> StreamingResponse:
+        """Send the request again with a refreshed token. Return the 401 if there is none."""
+        new_secrets = self._refresh_token(secrets) if self._forwarded.body.is_repeatable else None
+        if new_secrets is not None:
+            request = self._build_request(new_secrets)
+            self.upstream.close()
+            response = self._open_response(request)
+        if response.status == 401:
+            self._report_unauthorized()
+        return response
 
-    def _refused(self, answer: StreamingResponse, opened: DecryptedSecrets) -> StreamingResponse:
-        """The answer to the request once more with a new token; or the 401, where there is none."""
-        renewed = self._renewed(opened) if self._call.body.is_repeatable else None
-        if renewed is None:
-            self._suspect()
-            return answer
-        request = self._prepared(renewed)
-        self.open.close()
-        again = self._relayed(request)
-        if again.status == 401:
-            self._suspect()
-        return again
-
-    def _renewed(self, opened: DecryptedSecrets) -> DecryptedSecrets | None:
-        if not self._chosen.kind.refreshes:
+    def _refresh_token(self, secrets: DecryptedSecrets) -> DecryptedSecrets | None:
+        if not self._credential.kind.refreshes:
             return None
         try:
-            renewed = decrypt_secrets(self._chosen, self._asked.principal, force=True)
+            new_secrets = decrypt_secrets(self._credential, self._request.principal, force=True)
         except ServiceError:
-            return None  # The refresh has told of itself; the caller has their 401.
-        return renewed if renewed.token != opened.token else None
+            # The refresh has recorded its own failure. The caller receives the provider's 401.
+            return None
+        return new_secrets if new_secrets.token != secrets.token else None
 
-    def _heed(self, answer: StreamingResponse) -> None:
-        """A provider that wants a pause gets it, from all processes."""
-        if answer.status in {429, 503}:
-            seconds = parse_retry_after(answer.headers, maximum=limits.MAX_PAUSE_SECONDS)
-            if seconds:
-                limits.pause_credential(self._chosen.row.id, seconds)
+    def _report_unauthorized(self) -> None:
+        """Record a 401 as evidence for the credential's health.
 
-    def _suspect(self) -> None:
-        """A 401 is evidence, if not definite: the path may want another credential."""
-        row = self._chosen.row
-        if row.health_status in _KNOWN_BAD:
+        It is not definite: the path may need another credential.
+        """
+        row = self._credential.row
+        if row.health_status in _UNHEALTHY:
             return
         evidence = Evidence(
             source="use",
             verdict="suspect",
-            note=f"{self._chosen.provider.name} answered a request with HTTP 401.",
+            note=f"{self._credential.provider.name} answered a request with HTTP 401.",
             code="http_401",
         )
         with transaction.atomic():
@@ -311,44 +299,50 @@ class _Use:
                 account_id=row.account_id,
                 credential_id=row.id,
                 evidence=evidence,
-                actor=self._asked.principal.actor,
+                actor=self._request.principal.actor,
             )
 
-    def _note(self, status: int) -> None:
-        asked = self._asked
-        for row in filter(None, (self._chosen.row, self._chosen.other_half)):
+    def _record_use(self, status: int) -> None:
+        request = self._request
+        for row in self._credential.rows:
             audit.record_use(
-                principal=asked.principal,
+                principal=request.principal,
                 credential_id=row.id,
                 provider=row.provider,
-                method=asked.method,
-                path=asked.target.path,
+                method=request.method,
+                path=request.target.path,
                 status=status,
-                started_at=asked.started_at,
+                started_at=request.started_at,
             )
         release_connection()
 
 
-def _check_allowed(chosen: ResolvedCredential, asked: ProxyRequest) -> None:
-    """Raise BadRequest for a path that is not to be had, Forbidden for what rules forbid."""
-    method, path = asked.method, asked.target.path
-    check_path(path, frozenset(chosen.provider.paths))
-    policies = [row.policy for row in (chosen.row, chosen.other_half) if row and row.policy]
+def _get_encoding(response: StreamingResponse) -> str:
+    return (response.get_header("content-encoding") or "").strip().lower()
+
+
+def _check_allowed(credential: ResolvedCredential, request: ProxyRequest) -> None:
+    """Raise BadRequestError for an ambiguous path, ForbiddenError for what a rule forbids."""
+    method, path = request.method, request.target.path
+    check_path(path, frozenset(credential.provider.paths))
+    policies = [row.policy for row in credential.rows if row.policy]
     for each in policies:
         policy.check_policy(each, method, path)
-    blocked = chosen.custom.blocked_endpoints if chosen.custom else []
+    blocked = credential.custom.blocked_endpoints if credential.custom else []
     if is_endpoint_blocked(method, path, blocked):
         raise ForbiddenError(
             "This endpoint of the service is blocked.", extra={"code": "not_allowed"}
         )
     if not (blocked or any(each.methods is not None for each in policies)):
         return
-    overrides = [
+    # With a rule about methods, nothing may make the provider take another method than the one
+    # that was checked.
+    overrides = {
         f"HTTP_{name.upper().replace('-', '_')}" for name in headers.METHOD_OVERRIDE_HEADERS
-    ]
-    if any(name in asked.environ for name in overrides):
+    }
+    if not overrides.isdisjoint(request.environ):
         raise ForbiddenError("A header that names another method is not allowed with these rules.")
-    if overrides_method(method, asked.target.query or ""):
+    if overrides_method(method, request.target.query or ""):
         raise ForbiddenError(
             "A parameter that names another method is not allowed with these rules."
         )

@@ -1,8 +1,8 @@
-"""A provider's own limits: never more than `requests` in any `seconds`, over all processes.
+"""A provider's documented limits: at most `requests` in any `seconds`, over all processes.
 
-The window slides: there are ten counters, each of a ninth of `seconds`. Any interval of that length
-touches at most ten ninths, and the sum of all counters never exceeds `requests`. So all may go out
-at once, and who asks without a pause gets nine tenths of what the provider allows.
+The window slides. It has ten counters, each for a ninth of `seconds`. Any interval of that length
+touches at most ten ninths, and the sum of all counters never exceeds `requests`. So a burst of
+`requests` is allowed, and a caller without pauses gets nine tenths of what the provider allows.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from common.concurrency import sleep
 from common.db.dialect import adapt, epoch_sql, floor_sql, greatest_sql
 from credentials.proxy.limits import (
     MAX_WAIT_SECONDS,
+    MIN_WAIT_SECONDS,
     Rate,
     build_too_many_error,
 )
@@ -25,77 +26,89 @@ from credentials.proxy.limits import (
 COUNTERS: Final = 10
 _PARTS: Final = COUNTERS - 1
 _TABLE: Final = "proxy_window"
-_USED: Final = tuple(f"used_{at}" for at in range(COUNTERS))
+_COLUMNS: Final = tuple(f"used_{index}" for index in range(COUNTERS))
 
 
-def consume_provider_limits(id: uuid.UUID, windows: Iterable[Rate]) -> None:
-    """Count one request in each, waiting up to PATIENCE in all. Raises TooMany with Retry-After.
+def consume_provider_limits(id: uuid.UUID, limits: Iterable[Rate]) -> None:
+    """Count one request for each limit, waiting up to MAX_WAIT_SECONDS in all.
 
-    Shorter windows first: what a longer one then refuses was counted for no longer than those last.
+    `limits` are sorted, the shortest interval first: if a longer one rejects the request, the
+    shorter ones have counted it for a short time only. Raises TooManyRequestsError with Retry-After.
     """
-    until = time.monotonic() + MAX_WAIT_SECONDS
-    for window in windows:
-        while not _taken(id, window):
-            wait = _wait(id, window)
-            if time.monotonic() + wait > until:
-                detail = "The provider's documented rate limit is reached."
-                raise build_too_many_error(detail, wait, "provider_rate_limited")
+    deadline = time.monotonic() + MAX_WAIT_SECONDS
+    for limit in limits:
+        while not _consume(id, limit):
+            wait = _get_wait(id, limit)
+            if time.monotonic() + wait > deadline:
+                raise build_too_many_error(
+                    "The provider's documented rate limit is reached.",
+                    wait,
+                    "provider_rate_limited",
+                )
             sleep(wait)
 
 
-def _taken(id: uuid.UUID, window: Rate) -> bool:
-    """One conditional statement: `slot` is the newest ninth counted, each counter the last of its place."""
-    first = (f"CASE WHEN slot %% {COUNTERS} = {at} THEN 1 ELSE 0 END" for at in range(COUNTERS))
-    kept = [_kept(at) for at in range(COUNTERS)]
-    added = (f"{name} = {kept[at]} + excluded.{name}" for at, name in enumerate(_USED))
-    sql = (
-        f"INSERT INTO {_TABLE} (credential_id, seconds, slot, {', '.join(_USED)})"  # noqa: S608
-        f" SELECT %s, %s, slot, {', '.join(first)} FROM (SELECT {_slot(window)} AS slot) AS now"
-        f" WHERE TRUE ON CONFLICT (credential_id, seconds) DO UPDATE"
-        f" SET slot = {greatest_sql()}({_TABLE}.slot, excluded.slot), {', '.join(added)}"
-        f" WHERE {' + '.join(kept)} < %s"
+def _consume(id: uuid.UUID, limit: Rate) -> bool:
+    """Count one request if the limit allows it now, and return whether it did.
+
+    `slot` is the number of the newest ninth that was counted. Each counter is for the newest ninth
+    whose number ends in its index.
+    """
+    first_counts = (
+        f"CASE WHEN slot %% {COUNTERS} = {index} THEN 1 ELSE 0 END" for index in range(COUNTERS)
+    )
+    valid_counts = [_valid_count_sql(index) for index in range(COUNTERS)]
+    sums = (
+        f"{name} = {valid} + excluded.{name}"
+        for name, valid in zip(_COLUMNS, valid_counts, strict=True)
     )
     with connection.cursor() as cursor:
-        cursor.execute(sql, [adapt(id), window.seconds, window.requests])
+        # One conditional statement decides, so any number of processes share one limit.
+        cursor.execute(
+            f"INSERT INTO {_TABLE} (credential_id, seconds, slot, {', '.join(_COLUMNS)})"  # noqa: S608
+            f" SELECT %s, %s, slot, {', '.join(first_counts)}"
+            f" FROM (SELECT {floor_sql(_position_sql(limit))} AS slot) AS now"
+            f" WHERE TRUE ON CONFLICT (credential_id, seconds) DO UPDATE"
+            f" SET slot = {greatest_sql()}({_TABLE}.slot, excluded.slot), {', '.join(sums)}"
+            f" WHERE {' + '.join(valid_counts)} < %s",
+            [adapt(id), limit.seconds, limit.requests],
+        )
         return bool(cursor.rowcount)
 
 
-def _kept(at: int) -> str:
-    """What a counter still holds: nothing where its place has come round since it was counted."""
-    age = f"(excluded.slot - {at}) %% {COUNTERS}"
-    passed = f"{age} < excluded.slot - {_TABLE}.slot"
-    return f"CASE WHEN {passed} THEN 0 ELSE {_TABLE}.used_{at} END"
+def _valid_count_sql(index: int) -> str:
+    """Return the count of a counter, or 0 if its ninth is older than the window."""
+    age = f"(excluded.slot - {index}) %% {COUNTERS}"
+    is_outdated = f"{age} < excluded.slot - {_TABLE}.slot"
+    return f"CASE WHEN {is_outdated} THEN 0 ELSE {_TABLE}.used_{index} END"
 
 
-def _wait(id: uuid.UUID, window: Rate) -> float:
-    sql = (
-        f"SELECT slot, {_now(window)}, {', '.join(_USED)} FROM {_TABLE}"  # noqa: S608
-        " WHERE credential_id = %s AND seconds = %s"
-    )
+def _get_wait(id: uuid.UUID, limit: Rate) -> float:
+    """Return the seconds until the limit allows one more request."""
     with connection.cursor() as cursor:
-        cursor.execute(sql, [adapt(id), window.seconds])
+        cursor.execute(
+            f"SELECT slot, {_position_sql(limit)}, {', '.join(_COLUMNS)} FROM {_TABLE}"  # noqa: S608
+            " WHERE credential_id = %s AND seconds = %s",
+            [adapt(id), limit.seconds],
+        )
         row = cursor.fetchone()
     if row is None:
-        return 0.01
-    slot, now, *used = row
-    return max(
-        parts_until_free(window.requests, slot, float(now), used) * window.seconds / _PARTS, 0.01
-    )
+        return MIN_WAIT_SECONDS
+    slot, now, *counts = row
+    parts = parts_until_free(limit.requests, slot, float(now), counts)
+    return max(parts * limit.seconds / _PARTS, MIN_WAIT_SECONDS)
 
 
-def parts_until_free(requests: int, slot: int, now: float, used: Sequence[int]) -> float:
-    """How many ninths of a window until one more fits; `now` in ninths, as `slot` is."""
+def parts_until_free(requests: int, slot: int, now: float, counts: Sequence[int]) -> float:
+    """Return the ninths of a window until one more request fits. `now` is in ninths, like `slot`."""
     newest = max(int(now), slot)
-    counted = {slot - (slot - at) % COUNTERS: used[at] for at in range(COUNTERS)}
+    count_by_slot = {slot - (slot - index) % COUNTERS: counts[index] for index in range(COUNTERS)}
     for oldest in range(newest - _PARTS, newest + 1):
-        if sum(number for at, number in counted.items() if at >= oldest) < requests:
+        if sum(count for number, count in count_by_slot.items() if number >= oldest) < requests:
             return max(oldest + _PARTS - now, 0.0)
     return newest + COUNTERS - now
 
 
-def _now(window: Rate) -> str:
-    return f"{epoch_sql()} * {_PARTS} / {window.seconds:d}"
-
-
-def _slot(window: Rate) -> str:
-    return floor_sql(_now(window))
+def _position_sql(limit: Rate) -> str:
+    """Return the current time in ninths of the limit's interval."""
+    return f"{epoch_sql()} * {_PARTS} / {limit.seconds:d}"

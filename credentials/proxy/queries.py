@@ -1,4 +1,4 @@
-"""Reading what a use needs of a credential: one statement, written out, as every request runs it."""
+"""What the proxy reads of a credential, in one statement: each request runs it."""
 
 from __future__ import annotations
 
@@ -46,11 +46,12 @@ class _Row(NamedTuple):
     pause_seconds: Annotated[float, Sql("coalesce(allowance.held_until - {now}, 0)")]
 
 
+# Hand-written, as the ORM takes longer to build this statement than the database to run it.
 _SELECT: Final = f"SELECT {', '.join(sql.text for sql in read_select_list(_Row))} {_FROM}"
 
 
 class Policy(NamedTuple):
-    """As `models.CredentialPolicy`; None: no restriction of that sort."""
+    """A row of `models.CredentialPolicy`. None: no restriction of that kind."""
 
     methods: list[str] | None
     paths: list[str] | None
@@ -60,7 +61,10 @@ class Policy(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class CredentialRow:
-    """A credential, sealed. `held_for`: seconds for which its provider wants to be left alone."""
+    """A stored credential.
+
+    `pause_seconds` is the rest of a pause that its provider asked for, and not positive without one.
+    """
 
     account_id: uuid.UUID
     id: uuid.UUID
@@ -75,25 +79,25 @@ class CredentialRow:
     pause_seconds: float
 
     def decrypt_secrets(self) -> dict[str, str]:
-        """The secrets. Raises SecretUnavailable."""
+        """Return the secrets. Raises SecretUnavailableError."""
         return decrypt_ciphertext(self.account_id, self.id, self.ciphertext)
 
 
 def get_by_id(account_id: uuid.UUID, id: uuid.UUID) -> CredentialRow | None:
-    return _one(account_id, "c.id = %s", id)
+    return _get_one(account_id, "c.id = %s", id)
 
 
 def get_newest(account_id: uuid.UUID, provider: str) -> CredentialRow | None:
-    """The credential of the provider that was made last."""
-    return _one(account_id, "c.provider = %s", provider)
+    """Return the provider's credential that was created last."""
+    return _get_one(account_id, "c.provider = %s", provider)
 
 
 def get_newest_half(account_id: uuid.UUID, kind: str, name: str) -> CredentialRow | None:
-    """The newest of a kind whose property `name` is this."""
-    return _one(account_id, "c.kind = %s AND c.properties ->> 'name' = %s", kind, name)
+    """Return the newest credential of a kind with this value of the property `name`."""
+    return _get_one(account_id, "c.kind = %s AND c.properties ->> 'name' = %s", kind, name)
 
 
-def _one(account_id: uuid.UUID, where: str, *params: Any) -> CredentialRow | None:
+def _get_one(account_id: uuid.UUID, where: str, *params: object) -> CredentialRow | None:
     with connection.cursor() as cursor:
         sql = _SELECT.format(now=epoch_sql(), where=where)
         cursor.execute(sql, adapt_all([account_id, *params]))

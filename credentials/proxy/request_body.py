@@ -1,16 +1,17 @@
-"""The caller's body: small ones held, so that they can be sent twice; all others passed on in pieces."""
+"""The caller's request body. A small one is buffered so that it can be sent twice; others are streamed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from common.concurrency import release_connection
 from common.errors import BadRequestError
+from credentials.proxy.connection import Environ
 from credentials.proxy.errors import ClientDisconnectedError
 
 MAX_BUFFERED_BYTES: Final = 64 * 1024
-"""Bytes. A request with more of a body, or in chunks, is not sent again after a 401."""
+"""A request with a larger body, or one in chunks, is not sent again after a 401."""
 
 CHUNK_BYTES: Final = 64 * 1024
 
@@ -26,42 +27,46 @@ class RequestBody(NamedTuple):
         return self.content is None or isinstance(self.content, bytes)
 
 
-def read_request_body(environ: Mapping[str, Any]) -> RequestBody:
-    """The body of the request. Raises ClientGone where a held one does not come whole."""
+def read_request_body(environ: Environ) -> RequestBody:
+    """Return the body of the request.
+
+    Raises ClientDisconnectedError if a body that has to be buffered is incomplete.
+    """
     stream = environ["wsgi.input"]
     if environ.get("HTTP_TRANSFER_ENCODING"):
-        return RequestBody(_chunks(stream), None)
-    announced = environ.get("CONTENT_LENGTH")
-    if announced in {None, ""}:
+        return RequestBody(_iterate_chunked(stream), None)
+    content_length = environ.get("CONTENT_LENGTH")
+    if content_length in {None, ""}:
         return RequestBody(None, None)
-    if not (str(announced).isascii() and str(announced).isdigit()):
+    if not (str(content_length).isascii() and str(content_length).isdigit()):
         raise BadRequestError("Content-Length is not a number.")
-    length = int(announced)
-    if length <= MAX_BUFFERED_BYTES:
-        if length:
-            release_connection()  # The caller may be slow, and the database's connections are few.
-        return RequestBody(b"".join(_pieces(stream, length)), length)
-    return RequestBody(_pieces(stream, length), length)
+    length = int(content_length)
+    if length > MAX_BUFFERED_BYTES:
+        return RequestBody(_iterate_sized(stream, length), length)
+    if length:
+        # The caller may be slow, and the database's connections are few.
+        release_connection()
+    return RequestBody(b"".join(_iterate_sized(stream, length)), length)
 
 
-def _pieces(stream: Any, length: int) -> Iterator[bytes]:
-    """Exactly `length` bytes; ClientGone where fewer come, so that no cut body looks whole."""
+def _iterate_sized(stream: Any, length: int) -> Iterator[bytes]:
     while length:
-        piece = _read(stream, min(CHUNK_BYTES, length))
-        if not piece:
+        chunk = _read_chunk(stream, min(CHUNK_BYTES, length))
+        if not chunk:
+            # The provider must not take an incomplete body for a complete one.
             raise ClientDisconnectedError("the caller's body ended early")
-        length -= len(piece)
-        yield piece
+        length -= len(chunk)
+        yield chunk
 
 
-def _chunks(stream: Any) -> Iterator[bytes]:
-    while piece := _read(stream, CHUNK_BYTES):
-        yield piece
+def _iterate_chunked(stream: Any) -> Iterator[bytes]:
+    while chunk := _read_chunk(stream, CHUNK_BYTES):
+        yield chunk
 
 
-def _read(stream: Any, size: int) -> bytes:
+def _read_chunk(stream: Any, size: int) -> bytes:
     try:
-        found: bytes = stream.read(size)
-    except Exception as error:  # What a server raises for a broken body is its own.
+        chunk: bytes = stream.read(size)
+    except Exception as error:  # Each server raises its own errors for a broken body.
         raise ClientDisconnectedError("the caller's body could not be read") from error
-    return found
+    return chunk

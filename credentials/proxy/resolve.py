@@ -1,4 +1,4 @@
-"""Which credential a request is for, where its provider is, and what makes the request theirs."""
+"""The credential that a request names, its provider's URL, and what authenticates the request."""
 
 from __future__ import annotations
 
@@ -10,26 +10,30 @@ from typing import Final
 from common.actors import Principal
 from common.db.ids import parse_uuid
 from common.errors import BadRequestError, ConflictError, NotFoundError
-from credentials.core.request_auth import RequestAuth, build_custom_request_auth, build_request_auth
+from credentials.core.request_auth import (
+    RequestAuth,
+    build_custom_request_auth,
+    build_request_auth,
+)
 from credentials.proxy import queries, signing
 from credentials.proxy.limits import Rate
 from credentials.proxy.queries import CredentialRow
 from credentials.proxy.target import RequestTarget
-from credentials.refresh import AccessToken, get_fresh_token
+from credentials.refresh import get_fresh_token
 from providers.kinds import Kind, Limit, Provider
 from providers.models import CustomProvider
 from providers.registry import get_registry
 from providers.url_templates import PLACEHOLDER, expand_url_template
 
 MIN_REFRESH_INTERVAL: Final = 60
-"""Seconds in which no second refresh is forced: a path that is always 401 wears no grant out."""
+"""Seconds between two forced refreshes: a path that always returns 401 must not exhaust the grant."""
 
 _HOUR: Final = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ResolvedCredential:
-    """A credential that is to be used. `other` is its second half, where a key came in two parts."""
+    """The credential for a request. `other_half` is the second row of a key that has two parts."""
 
     row: CredentialRow
     kind: Kind
@@ -39,8 +43,12 @@ class ResolvedCredential:
     other_half: CredentialRow | None = None
 
     @property
+    def rows(self) -> tuple[CredentialRow, ...]:
+        return (self.row,) if self.other_half is None else (self.row, self.other_half)
+
+    @property
     def rate(self) -> Rate | None:
-        """Of its policy, or else of its custom service."""
+        """The rate of its policy, otherwise that of its custom service."""
         if self.row.policy and self.row.policy.rate:
             return self.row.policy.rate
         if self.custom and self.custom.rate_limit:
@@ -49,27 +57,32 @@ class ResolvedCredential:
 
     @property
     def provider_rates(self) -> list[Rate]:
-        """Of its provider, the shortest first; they hold beside `rate`."""
-        found: dict[int, int] = {}
-        for limit in self._limits:
+        """The rates that its provider documents, the shortest interval first.
+
+        They apply in addition to `rate`.
+        """
+        lowest: dict[int, int] = {}
+        for limit in self._provider_limits:
             if limit.requests and limit.seconds:
-                fewest = min(limit.requests, found.get(limit.seconds, limit.requests))
-                found[limit.seconds] = fewest
-        return [Rate(found[seconds], seconds) for seconds in sorted(found)]
+                requests = min(limit.requests, lowest.get(limit.seconds, limit.requests))
+                lowest[limit.seconds] = requests
+        return [Rate(lowest[seconds], seconds) for seconds in sorted(lowest)]
 
     @property
     def max_concurrency(self) -> int | None:
-        """The stricter of its policy's concurrency and its provider's."""
-        given = [self.row.policy.concurrency] if self.row.policy else []
-        return min(filter(None, (*given, *(limit.at_once for limit in self._limits))), default=None)
+        """The lowest of the concurrency limits of its policy and its provider."""
+        limits = [limit.at_once for limit in self._provider_limits]
+        if self.row.policy:
+            limits.append(self.row.policy.concurrency)
+        return min(filter(None, limits), default=None)
 
     @property
-    def _limits(self) -> list[Limit]:
+    def _provider_limits(self) -> list[Limit]:
         return self.provider.get_enforced_limits(self.kind.name)
 
     @property
     def key_headers(self) -> frozenset[str]:
-        """The headers (lower case) in which this provider has its keys."""
+        """The headers (lower case) in which this provider expects its keys."""
         if self.custom:
             return frozenset({self.custom.auth_header.lower()})
         auth = self.kind.auth
@@ -77,84 +90,86 @@ class ResolvedCredential:
             return frozenset()
         if auth.place == "signed":
             return signing.KEY_HEADERS.get(auth.scheme or "", frozenset())
-        return (
-            frozenset(name.lower() for name in auth.values)
-            if auth.place == "header"
-            else frozenset()
-        )
+        if auth.place == "header":
+            return frozenset(name.lower() for name in auth.values)
+        return frozenset()
 
     @property
     def signature_scheme(self) -> str | None:
-        """By what its requests are signed, if they are."""
-        auth = self.kind.auth
-        if self.other_half is not None:
-            auth = self.provider.auth
+        """The scheme by which its requests are signed, if they are."""
+        # Only both halves of a key can sign, so that the scheme is the provider's.
+        auth = self.kind.auth if self.other_half is None else self.provider.auth
         return auth.scheme if auth and auth.place == "signed" else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class DecryptedSecrets:
-    """A credential's values, out of their seals. `token`: the access token among them, if there is one."""
+    """The secret values of a credential. `token` is the access token, if there is one."""
 
     secrets: Mapping[str, str]
     token: str | None = None
 
 
-def resolve_credential(target: RequestTarget, who: Principal) -> ResolvedCredential:
-    """The credential that the target names. Raises NotFound, BadRequest or Conflict."""
+def resolve_credential(target: RequestTarget, principal: Principal) -> ResolvedCredential:
+    """Return the credential that the target names.
+
+    Raises NotFoundError, BadRequestError or ConflictError.
+    """
     if target.service is not None:
-        return _newest(target.service, who.account_id)
+        return _resolve_service(target.service, principal.account_id)
     id = parse_uuid(target.id or "")
-    row = queries.get_by_id(who.account_id, id) if id else None
+    row = queries.get_by_id(principal.account_id, id) if id else None
     if row is None:
         raise NotFoundError()
-    return _of(row)
+    return _resolve_row(row)
 
 
 def decrypt_secrets(
-    chosen: ResolvedCredential, who: Principal, *, force: bool = False
+    credential: ResolvedCredential, principal: Principal, *, force: bool = False
 ) -> DecryptedSecrets:
-    """The values, the access token fresh. `force` refreshes it first.
+    """Return the secrets, with a fresh access token. `force` refreshes it in any case.
 
-    Raises Conflict (needs_reauth), Unavailable, or SecretUnavailable.
+    Raises ConflictError (needs_reauth), ServiceUnavailableError, or SecretUnavailableError.
     """
-    row = chosen.row
-    token, secrets = None, {}
-    if chosen.kind.refreshes:
-        token = _fresh(chosen, who, force=force).access_token.expose()
-    if not chosen.kind.refreshes or _needs_more(chosen.kind):
-        secrets = row.decrypt_secrets()
-    if chosen.other_half is not None:
-        # Each is named by which half it is: api_key or api_secret.
-        halves = (row, chosen.other_half)
-        secrets = {str(half.properties["name"]): half.decrypt_secrets()["key"] for half in halves}
-    if token is not None:
-        secrets["access_token"] = token
-    return DecryptedSecrets(secrets=secrets, token=token)
-
-
-def build_authentication(chosen: ResolvedCredential, opened: DecryptedSecrets) -> RequestAuth:
-    """What is put on the request; for kinds whose requests are signed see `signing`."""
-    if chosen.custom:
-        custom = chosen.custom
-        return build_custom_request_auth(
-            auth_header=custom.auth_header, prefix=custom.prefix, key=opened.secrets["key"]
+    row, kind = credential.row, credential.kind
+    if credential.other_half is not None:
+        # The name of each row says which half it is: api_key or api_secret.
+        return DecryptedSecrets(
+            secrets={
+                str(half.properties["name"]): half.decrypt_secrets()["key"]
+                for half in credential.rows
+            }
         )
-    return build_request_auth(chosen.kind, chosen.row.properties, opened.secrets)
-
-
-def _fresh(chosen: ResolvedCredential, who: Principal, *, force: bool) -> AccessToken:
-    return get_fresh_token(
-        account_id=chosen.row.account_id,
-        id=chosen.row.id,
-        actor=who.actor,
+    if not kind.refreshes:
+        return DecryptedSecrets(secrets=row.decrypt_secrets())
+    token = get_fresh_token(
+        account_id=row.account_id,
+        id=row.id,
+        actor=principal.actor,
         force=force,
         min_interval=MIN_REFRESH_INTERVAL if force else 0,
-    )
+    ).access_token.expose()
+    # Most kinds put the access token alone on a request, and need no second decryption.
+    secrets = row.decrypt_secrets() if _needs_other_secrets(kind) else {}
+    return DecryptedSecrets(secrets={**secrets, "access_token": token}, token=token)
 
 
-def _newest(service: str, account_id: uuid.UUID) -> ResolvedCredential:
-    """The newest of the provider; what the documented API says of the rest is 400."""
+def build_authentication(credential: ResolvedCredential, secrets: DecryptedSecrets) -> RequestAuth:
+    """Return what authenticates a request. Requests that are signed: see `signing`."""
+    if credential.custom:
+        return build_custom_request_auth(
+            auth_header=credential.custom.auth_header,
+            prefix=credential.custom.prefix,
+            key=secrets.secrets["key"],
+        )
+    return build_request_auth(credential.kind, credential.row.properties, secrets.secrets)
+
+
+def _resolve_service(service: str, account_id: uuid.UUID) -> ResolvedCredential:
+    """Return the provider's newest credential.
+
+    The documented API says that a missing one is 400, not 404.
+    """
     if get_registry().get_provider(service) is None or service == "custom":
         raise BadRequestError(
             "unknown provider: one of /v1/providers, or a registered custom.<name>"
@@ -162,54 +177,54 @@ def _newest(service: str, account_id: uuid.UUID) -> ResolvedCredential:
     row = queries.get_newest(account_id, service)
     if row is None:
         if service.startswith("custom."):
-            _custom(service, account_id)
+            _get_custom_provider(service, account_id)
         raise BadRequestError("credential not found for service: import one first")
     if row.kind != signing.BINANCE_PART:
-        return _of(row)
-    wanted = {"api_key": "api_secret", "api_secret": "api_key"}[row.properties["name"]]
-    other = queries.get_newest_half(account_id, row.kind, wanted)
-    if other is None:
-        raise BadRequestError(f"credential not found for service: {service} has no {wanted}")
-    return _of(row, other=other)
+        return _resolve_row(row)
+    other_name = {"api_key": "api_secret", "api_secret": "api_key"}[row.properties["name"]]
+    other_half = queries.get_newest_half(account_id, row.kind, other_name)
+    if other_half is None:
+        raise BadRequestError(f"credential not found for service: {service} has no {other_name}")
+    return _resolve_row(row, other_half)
 
 
-def _of(row: CredentialRow, other: CredentialRow | None = None) -> ResolvedCredential:
+def _resolve_row(row: CredentialRow, other_half: CredentialRow | None = None) -> ResolvedCredential:
     kind, provider = get_registry().get_kind(row.kind), get_registry().get_provider(row.provider)
     if kind is None or provider is None:
-        raise ConflictError("The credential's provider is not known to this server.")
-    if row.kind == signing.BINANCE_PART and other is None:
-        raise ConflictError("One half of a key signs nothing: use /proxy/binance.")
-    custom = _custom(row.provider, row.account_id) if provider.base_url is None else None
+        raise ConflictError("This server does not know the credential's provider.")
+    if row.kind == signing.BINANCE_PART and other_half is None:
+        raise ConflictError("One half of a key cannot sign requests: use /proxy/binance.")
+    custom = None
+    if provider.base_url is None:
+        custom = _get_custom_provider(row.provider, row.account_id)
+        base_url = custom.base_url
+    else:
+        base_url = provider.base_url
+        if "{" in base_url:
+            base_url = expand_url_template(
+                base_url, provider=provider, kind=kind, properties=row.properties, config=row.config
+            )
+        base_url = base_url.rstrip("/")
     return ResolvedCredential(
         row=row,
         kind=kind,
         provider=provider,
-        base_url=custom.base_url if custom else _base_url(row, kind, provider),
+        base_url=base_url,
         custom=custom,
-        other_half=other,
+        other_half=other_half,
     )
 
 
-def _custom(slug: str, account_id: uuid.UUID) -> CustomProvider:
+def _get_custom_provider(slug: str, account_id: uuid.UUID) -> CustomProvider:
     name = slug.removeprefix("custom.")
-    found = CustomProvider.objects.filter(account_id=account_id, name=name).first()
-    if found is None:
+    provider = CustomProvider.objects.filter(account_id=account_id, name=name).first()
+    if provider is None:
         raise BadRequestError("unknown provider: this custom service is not registered")
-    return found
+    return provider
 
 
-def _base_url(row: CredentialRow, kind: Kind, provider: Provider) -> str:
-    template = provider.base_url or ""
-    if "{" not in template:
-        return template.rstrip("/")
-    url = expand_url_template(
-        template, provider=provider, kind=kind, properties=row.properties, config=row.config
-    )
-    return url.rstrip("/")
-
-
-def _needs_more(kind: Kind) -> bool:
-    """Whether the kind's requests carry a sealed value beside the access token."""
+def _needs_other_secrets(kind: Kind) -> bool:
+    """Return whether requests of the kind carry a secret in addition to the access token."""
     parts = kind.auth.values.values() if kind.auth else ()
-    named = {name for part in parts for name in PLACEHOLDER.findall(part)}
-    return bool(named & set(kind.secret_fields) - {"access_token"})
+    names = {name for part in parts for name in PLACEHOLDER.findall(part)}
+    return bool(names & set(kind.secret_fields) - {"access_token"})

@@ -1,15 +1,17 @@
-"""An answer on its way to the caller, piece by piece as it comes."""
+"""The provider's response on its way to the caller, piece by piece."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from typing import Final
 
 import structlog
 
 from credentials.proxy import metrics
+from credentials.proxy.audit import EchoRecorder
+from credentials.proxy.connection import CallerConnection
 from credentials.proxy.errors import BrokenStreamError
 from credentials.proxy.link_rewriting import JsonLinkRewriter
 from credentials.proxy.redaction import InspectingFilter, MaskingFilter, SecretEchoedError
@@ -19,77 +21,75 @@ log = structlog.get_logger(__name__)
 
 BODILESS_STATUSES: Final = frozenset({204, 304})
 
+BodyFilter = MaskingFilter | InspectingFilter | JsonLinkRewriter
+
 
 class ResponseStream:
-    """What the server iterates, and closes whatever happens. Whoever made `held` gives it up to this.
+    """The body that the WSGI server iterates, and closes in any case.
 
-    An answer that breaks off raises BrokenStream, upon which the server closes the connection
-    without the end that a whole answer would have. `on_echo` is called once, before the piece in
-    which a secret was found goes on (masked, or not at all); `on_break` before BrokenStream.
-    `is_gone` says whether it was the caller who went.
+    `resources` are released by `close`. A response that breaks off raises BrokenStreamError, upon
+    which the server closes the connection without the regular end of a body.
     """
 
     def __init__(
         self,
-        answer: StreamingResponse,
-        filter: MaskingFilter | InspectingFilter | JsonLinkRewriter,
-        held: ExitStack,
+        response: StreamingResponse,
+        body_filter: BodyFilter,
+        resources: ExitStack,
         *,
-        at_once: bool,
-        on_echo: Callable[[], None],
-        on_break: Callable[[], None],
-        is_gone: Callable[[], bool],
+        connection: CallerConnection,
+        echo_recorder: EchoRecorder,
     ) -> None:
-        self._held = held
-        self._filter = filter
-        self._on_echo = on_echo
-        self._on_break = on_break
-        self._is_gone = is_gone
-        self._pieces = self._all(answer, at_once)
+        self._response = response
+        self._filter = body_filter
+        self._resources = resources
+        self._connection = connection
+        self._echo_recorder = echo_recorder
+        self._pieces = self._iterate()
 
     def __iter__(self) -> Iterator[bytes]:
         return self._pieces
 
     def close(self) -> None:
-        """Give back the connection, or end it where the answer was not read to its end."""
+        """Release the provider's connection, or close it if the body was not read to its end."""
         self._pieces.close()
-        self._held.close()
+        self._resources.close()
 
-    def _all(self, answer: StreamingResponse, at_once: bool) -> Generator[bytes]:
-        if at_once:
-            yield b""  # The server sends the head with it, before there is anything to follow.
+    def _iterate(self) -> Generator[bytes]:
+        if self._response.get_header("content-length") is None:
+            # The server sends the headers with the first piece. A stream of events may have none
+            # for minutes.
+            yield b""
         try:
-            for piece in answer:
-                yield from self._passed(piece)
+            for piece in self._response:
+                yield from self._filter_piece(piece)
             if rest := self._filter.flush():
-                yield self._counted(rest)
+                metrics.SENT_BYTES.inc(len(rest))
+                yield rest
         except EgressError as error:
-            side = "caller" if self._is_gone() else "provider"
-            raise self._broken(side, error.reason) from None
-        except SecretEchoedError as echo:
+            side = "caller" if self._connection.disconnected else "provider"
+            raise self._break_off(side, error.reason) from None
+        except SecretEchoedError as error:
             side = "echo" if self._filter.secret_found else "provider"
-            raise self._broken(side, str(echo)) from None
-        except Exception as error:  # An echo that cannot be written down does not go on.
-            raise self._broken("ours", type(error).__name__) from None
+            raise self._break_off(side, str(error)) from None
+        except Exception as error:  # A piece whose echo could not be recorded must not go on.
+            raise self._break_off("ours", type(error).__name__) from None
 
-    def _passed(self, piece: bytes) -> Iterator[bytes]:
-        before = self._filter.secret_found
+    def _filter_piece(self, piece: bytes) -> Iterator[bytes]:
         try:
-            passed = self._filter.feed(piece)
+            filtered = self._filter.feed(piece)
         finally:
-            if self._filter.secret_found and not before:
-                self._on_echo()
-        if passed:
-            yield self._counted(passed)
+            # The event is committed before the caller receives anything of this piece.
+            if self._filter.secret_found:
+                self._echo_recorder.record()
+        if filtered:
+            metrics.SENT_BYTES.inc(len(filtered))
+            yield filtered
 
-    def _counted(self, piece: bytes) -> bytes:
-        metrics.SENT_BYTES.inc(len(piece))
-        return piece
-
-    def _broken(self, side: str, reason: str) -> BrokenStreamError:
+    def _break_off(self, side: str, reason: str) -> BrokenStreamError:
         metrics.BROKEN_STREAMS.labels(side).inc()
         if side != "caller":
             log.warning("proxy.broken", side=side, reason=reason)
         with contextlib.suppress(OSError):
-            self._on_break()
+            self._connection.reset()
         return BrokenStreamError(reason)

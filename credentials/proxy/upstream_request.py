@@ -1,15 +1,16 @@
-"""The request that goes to the provider: the caller's, with the credential on it."""
+"""The request to the provider: the caller's request with the credential on it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
 from common.errors import BadRequestError, ConflictError, UriTooLongError
 from credentials.core.request_auth import RequestAuth
 from credentials.proxy import headers, signing
+from credentials.proxy.connection import Environ
 from credentials.proxy.request_body import RequestBody
 from credentials.proxy.resolve import DecryptedSecrets, ResolvedCredential, build_authentication
 from credentials.proxy.target import RequestTarget
@@ -19,16 +20,16 @@ from oauth_apps.client_config import build_oauth_client
 from oauth_apps.models import OAuthApp
 from oauth_apps.protocol import AppError
 
-_DESCRIBE_BODY: Final = frozenset({"Content-Type", "Content-Encoding", "Content-Language"})
+_CONTENT_HEADERS: Final = frozenset({"Content-Type", "Content-Encoding", "Content-Language"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ForwardedRequest:
-    """What of the caller's request goes on, whichever credential is put on it."""
+    """The part of the caller's request that is forwarded, regardless of the credential."""
 
     method: str
     target: RequestTarget
-    environ: Mapping[str, Any]
+    environ: Environ
     body: RequestBody
 
     @property
@@ -36,87 +37,102 @@ class ForwardedRequest:
         return str(self.environ.get("CONTENT_TYPE") or "")
 
 
-def build_unauthenticated_request(chosen: ResolvedCredential, call: ForwardedRequest) -> Request:
-    """The request without a credential, for what its provider answers to anybody."""
-    return _request(chosen, call, RequestAuth(), call.target.query, call.body.content)
+def build_unauthenticated_request(
+    credential: ResolvedCredential, forwarded: ForwardedRequest
+) -> Request:
+    """Return the request without a credential, for a public endpoint of the provider."""
+    return _build_request(
+        credential, forwarded, RequestAuth(), forwarded.target.query, forwarded.body.content
+    )
 
 
 def build_upstream_request(
-    chosen: ResolvedCredential, opened: DecryptedSecrets, call: ForwardedRequest
+    credential: ResolvedCredential, secrets: DecryptedSecrets, forwarded: ForwardedRequest
 ) -> Request:
-    """The request with the credential. Raises Conflict or BadRequest where that cannot be."""
-    if chosen.signature_scheme == signing.BINANCE:
-        made = signing.sign_binance_request(
-            opened.secrets, call.target.query, call.body.content, call.content_type
+    """Return the request with the credential.
+
+    Raises ConflictError if the credential cannot authenticate it, BadRequestError if the request
+    cannot be signed or names a parameter of the credential.
+    """
+    query, content = forwarded.target.query, forwarded.body.content
+    if credential.signature_scheme == signing.BINANCE:
+        signed = signing.sign_binance_request(
+            secrets.secrets, query, content, forwarded.content_type
         )
-        body = None if made.drop_body else call.body.content
-        return _request(chosen, call, RequestAuth(headers=made.headers), made.query, body)
-    if chosen.signature_scheme == signing.OAUTH1:
-        return _with_oauth1(chosen, opened, call)
-    if chosen.signature_scheme is not None:
-        raise ConflictError(f"Requests of the kind {chosen.kind.name} cannot be signed here.")
-    injected = build_authentication(chosen, opened)
-    query = _with(call.target.query, injected)
-    return _request(chosen, call, injected, query, call.body.content)
+        auth = RequestAuth(headers=signed.headers)
+        return _build_request(
+            credential, forwarded, auth, signed.query, None if signed.drop_body else content
+        )
+    if credential.signature_scheme == signing.OAUTH1:
+        keys = _build_oauth1_keys(credential, secrets)
+        url = _build_url(credential, forwarded, query)
+        signed = signing.sign_oauth1_request(keys, forwarded.method, url)
+        auth = RequestAuth(headers=signed.headers)
+        return _build_request(credential, forwarded, auth, query, content)
+    if credential.signature_scheme is not None:
+        raise ConflictError(f"The proxy cannot sign requests of the kind {credential.kind.name}.")
+    auth = build_authentication(credential, secrets)
+    return _build_request(credential, forwarded, auth, _add_parameters(query, auth), content)
 
 
-def _with_oauth1(
-    chosen: ResolvedCredential, opened: DecryptedSecrets, call: ForwardedRequest
-) -> Request:
-    id = chosen.row.oauth_app_id
-    app = OAuthApp.objects.filter(id=id).first() if id else None
+def _build_oauth1_keys(
+    credential: ResolvedCredential, secrets: DecryptedSecrets
+) -> signing.OAuth1Keys:
+    app_id, properties = credential.row.oauth_app_id, credential.row.properties
+    app = OAuthApp.objects.filter(id=app_id).first() if app_id else None
     if app is None:
         raise ConflictError("The credential has no OAuth app, which its requests need.")
     try:
-        client = build_oauth_client(app, chosen.row.properties)
+        client = build_oauth_client(app, properties)
     except AppError as error:
         raise ConflictError(error.detail) from None
-    secret = client.secrets[0].expose() if client.secrets else ""
-    keys = signing.build_oauth1_keys(
-        chosen.row.properties, opened.secrets, client.client_id, secret
-    )
-    made = signing.sign_oauth1_request(keys, call.method, _url(chosen, call, call.target.query))
-    injected = RequestAuth(headers=made.headers)
-    return _request(chosen, call, injected, call.target.query, call.body.content)
+    client_secret = client.secrets[0].expose() if client.secrets else ""
+    return signing.build_oauth1_keys(properties, secrets.secrets, client.client_id, client_secret)
 
 
-def _with(query: str | None, injected: RequestAuth) -> str | None:
-    """The query with the credential's own parameters; those the caller has are BadRequest."""
-    if not injected.query:
+def _add_parameters(query: str | None, auth: RequestAuth) -> str | None:
+    """Return the query with the credential's own parameters.
+
+    Raises BadRequestError if the caller's query has one of them.
+    """
+    if not auth.query:
         return query
-    # Some servers take `;` for `&`.
-    plain = (query or "").replace(";", "&")
-    given = {name.lower() for name, _ in parse_qsl(plain, keep_blank_values=True)}
-    for name, _ in injected.query:
-        if name.lower() in given:
-            raise BadRequestError(f"The query parameter {name} is the credential's.")
-    return "&".join(part for part in (query, urlencode(injected.query)) if part)
+    # Some servers read `;` as `&`.
+    separated = (query or "").replace(";", "&")
+    names = {name.lower() for name, _ in parse_qsl(separated, keep_blank_values=True)}
+    for name, _ in auth.query:
+        if name.lower() in names:
+            raise BadRequestError(f"The query parameter {name} belongs to the credential.")
+    return "&".join(part for part in (query, urlencode(auth.query)) if part)
 
 
-def _request(
-    chosen: ResolvedCredential,
-    call: ForwardedRequest,
-    injected: RequestAuth,
+def _build_request(
+    credential: ResolvedCredential,
+    forwarded: ForwardedRequest,
+    auth: RequestAuth,
     query: str | None,
-    body: bytes | Iterator[bytes] | None,
+    content: bytes | Iterator[bytes] | None,
 ) -> Request:
-    own = chosen.key_headers | {name.lower() for name, _ in injected.headers}
-    passed = headers.filter_request_headers(call.environ, excluded=own)
-    if body is None:
-        passed = [pair for pair in passed if pair[0] not in _DESCRIBE_BODY]
+    excluded = credential.key_headers | {name.lower() for name, _ in auth.headers}
+    caller_headers = headers.filter_request_headers(forwarded.environ, excluded=excluded)
+    if content is None:
+        caller_headers = [pair for pair in caller_headers if pair[0] not in _CONTENT_HEADERS]
     return Request(
-        method=call.method,
-        url=_url(chosen, call, query),
-        headers=[*passed, *injected.headers],
-        body=body,
-        length=None if body is None else call.body.length,
+        method=forwarded.method,
+        url=_build_url(credential, forwarded, query),
+        headers=[*caller_headers, *auth.headers],
+        body=content,
+        length=None if content is None else forwarded.body.length,
     )
 
 
-def _url(chosen: ResolvedCredential, call: ForwardedRequest, query: str | None) -> str:
-    url = chosen.base_url + call.target.path
+def _build_url(
+    credential: ResolvedCredential, forwarded: ForwardedRequest, query: str | None
+) -> str:
+    url = credential.base_url + forwarded.target.path
     url = url if query is None else f"{url}?{query}"
-    if len(url) > MAX_URL_LENGTH:  # A form was moved to the query, which had no bound of its own.
+    # The target's own length was checked, but a form that moved to the query is not part of it.
+    if len(url) > MAX_URL_LENGTH:
         raise UriTooLongError(
             f"With its parameters the URL has more than {MAX_URL_LENGTH} characters."
         )

@@ -1,8 +1,9 @@
-"""The WSGI application: from bytes on a connection to a use, and back.
+"""The proxy's WSGI application.
 
-It needs of its server what WSGI leaves open: `RAW_URI` (the target as it came), bodies in chunks, a
-connection that ends unfinished when the iteration raises, and `gunicorn.socket`, by which a caller
-who went away is noticed. docs/proxy.md says why the server is gunicorn.
+It needs from its server what WSGI leaves open: `RAW_URI` (the request target as it was received),
+request bodies in chunks, a connection that is closed without the regular end of a body if the
+iteration raises, and `gunicorn.socket` to notice that a caller disconnected. docs/proxy.md says why
+the server is gunicorn.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from __future__ import annotations
 import http
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -20,118 +21,112 @@ from django.http.request import split_domain_port, validate_host
 from common.concurrency import release_connection
 from common.errors import BadRequestError, ForbiddenError, ServiceError
 from credentials.proxy import caller_token, metrics
+from credentials.proxy.connection import CallerConnection, Environ, ErrorResponse
 from credentials.proxy.disconnect_watcher import DisconnectWatcher
 from credentials.proxy.errors import ClientDisconnectedError
 from credentials.proxy.handler import ProxyHandler, ProxyRequest, ProxyResponse
 from credentials.proxy.target import parse_target
 from egress import Client
-from egress.sockets import reset_connection
 
 log = structlog.get_logger(__name__)
 
-Environ = Mapping[str, Any]
-Start = Callable[[str, list[tuple[str, str]]], Any]
-Refuse = Callable[[str, str, Exception], tuple[int, list[tuple[str, str]], bytes]]
-
-CALLER_SECONDS: Final = 120
-"""So long may a caller take over each piece that they send or read."""
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+ConnectionFactory = Callable[[Environ, str, DisconnectWatcher], CallerConnection]
 
 
 class Proxy:
-    """Thread-safe. `client_ip` reads the caller's address from an environ; `refuse` makes the answer
-    (status, headers, body) for a path, a request id and an exception."""
+    """The application. It is thread-safe.
 
-    def __init__(
-        self, *, client: Client, client_ip: Callable[[Environ], str | None], refuse: Refuse
-    ) -> None:
-        self._uses = ProxyHandler(client)
-        self._watch = DisconnectWatcher()
-        self._client_ip = client_ip
-        self._refuse = refuse
+    `connection_factory` makes the CallerConnection of a request from its environ and its id.
+    """
 
-    def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:
+    def __init__(self, *, client: Client, connection_factory: ConnectionFactory) -> None:
+        self._handler = ProxyHandler(client)
+        self._watcher = DisconnectWatcher()
+        self._connection_factory = connection_factory
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         request_id = uuid.uuid4().hex
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        ours = ("Latchkey-Request-Id", request_id)
+        id_header = ("Latchkey-Request-Id", request_id)
+        connection = self._connection_factory(environ, request_id, self._watcher)
         try:
-            reply = self._reply(environ, request_id)
+            response = self._handle(connection)
         except Exception as error:
-            status, headers, body = self._refused(environ, request_id, error)
-            start(_line(status), [*headers, ours])
-            return [body]
+            rejection = _build_error_response(connection, error)
+            start_response(_format_status(rejection.status), [*rejection.headers, id_header])
+            return [rejection.body]
         finally:
             release_connection()
         try:
-            start(_line(reply.status), [*reply.headers, ours])
+            start_response(_format_status(response.status), [*response.headers, id_header])
         except Exception:
-            reply.body.close()  # The server has nothing to close yet.
+            # The server does not know the body yet, so it would not close it.
+            response.body.close()
             raise
-        return reply.body
+        return response.body
 
-    def _reply(self, environ: Environ, request_id: str) -> ProxyResponse:
-        asked = _asked(environ, request_id, self._client_ip(environ))
-        sock = environ.get("gunicorn.socket")
-        if sock is not None:
-            sock.settimeout(CALLER_SECONDS)
-        descriptor = sock.fileno() if sock is not None else None
-        # Where the end of the connection is the end of the body, only a reset shows that it broke.
-        to_the_end = environ.get("SERVER_PROTOCOL") == "HTTP/1.0"
-        return self._uses.handle(
-            asked,
-            watched=lambda line: self._watch.watch(descriptor, line.cancel),
-            on_break=lambda: reset_connection(sock) if to_the_end and sock is not None else None,
-        )
-
-    def _refused(
-        self, environ: Environ, request_id: str, error: Exception
-    ) -> tuple[int, list[tuple[str, str]], bytes]:
-        if isinstance(error, ClientDisconnectedError):
-            metrics.BROKEN_STREAMS.labels("caller").inc()
-            error = BadRequestError("The request ended before it was whole.")
-        raw = str(environ.get("RAW_URI", ""))
-        status, headers, body = self._refuse(raw.partition("?")[0], request_id, error)
-        metrics.REJECTED.labels(str(status)).inc()
-        code = error.extra.get("code") if isinstance(error, ServiceError) else None
-        log.info("proxy.refused", status=status, code=code)
-        return status, headers, body if environ["REQUEST_METHOD"] != "HEAD" else b""
+    def _handle(self, connection: CallerConnection) -> ProxyResponse:
+        request = _read_request(connection)
+        connection.set_timeout()
+        return self._handler.handle(request, connection)
 
 
-def _asked(environ: Environ, request_id: str, client_ip: str | None) -> ProxyRequest:
-    """Raises Problem for a request that is not fit, or whose caller may not use credentials."""
-    started = time.monotonic()
-    raw = str(environ["RAW_URI"])
-    target = parse_target(raw)
-    here = _here(environ)
-    if environ["REQUEST_METHOD"] in {"CONNECT", "TRACE"}:
-        raise BadRequestError("This method is not passed on.")
-    held = caller_token.find_token(environ, raw)
-    who = caller_token.authenticate_caller(held, request_id=request_id, client_ip=client_ip)
+def _read_request(connection: CallerConnection) -> ProxyRequest:
+    """Return the authenticated request. Raises ServiceError for one that is rejected."""
+    started_at = time.monotonic()
+    environ = connection.environ
+    raw_target, method = str(environ["RAW_URI"]), str(environ["REQUEST_METHOD"])
+    target = parse_target(raw_target)
+    origin = _get_origin(environ)
+    if method in {"CONNECT", "TRACE"}:
+        raise BadRequestError(f"The proxy does not forward {method} requests.")
+    token = caller_token.find_token(environ, raw_target)
+    principal = caller_token.authenticate_caller(
+        token, request_id=connection.request_id, client_ip=connection.client_ip
+    )
     return ProxyRequest(
-        method=str(environ["REQUEST_METHOD"]),
+        method=method,
         target=target,
         environ=environ,
-        token=held,
-        principal=who,
-        origin=here,
-        started_at=started,
+        token=token,
+        principal=principal,
+        origin=origin,
+        started_at=started_at,
     )
 
 
-def _here(environ: Environ) -> str:
-    """Our own origin as the caller has it. Raises BadRequest for a Host that is none of ours."""
+def _build_error_response(connection: CallerConnection, error: Exception) -> ErrorResponse:
+    if isinstance(error, ClientDisconnectedError):
+        metrics.BROKEN_STREAMS.labels("caller").inc()
+        error = BadRequestError("The request ended before it was complete.")
+    response = connection.error_response(error)
+    metrics.REJECTED.labels(str(response.status)).inc()
+    code = error.extra.get("code") if isinstance(error, ServiceError) else None
+    log.info("proxy.rejected", status=response.status, code=code)
+    if connection.environ["REQUEST_METHOD"] == "HEAD":
+        return response._replace(body=b"")
+    return response
+
+
+def _get_origin(environ: Environ) -> str:
+    """Return our own origin as the caller addressed it.
+
+    Raises BadRequestError for an unknown Host, ForbiddenError for plain HTTP if HTTPS is required.
+    """
     host = str(environ.get("HTTP_HOST", ""))
     name, _ = split_domain_port(host)
     if not name or not validate_host(name, settings.ALLOWED_HOSTS):
-        raise BadRequestError("The Host is not one of ours.")
+        raise BadRequestError("The Host is not one of this server's hosts.")
     if not settings.SECURE_SSL_REDIRECT:
         return f"http://{host}"
     header = settings.SECURE_PROXY_SSL_HEADER
     if header is None or environ.get(header[0]) != header[1]:
-        raise ForbiddenError("The API answers over https alone.")
+        raise ForbiddenError("The API is available over HTTPS only.")
     return f"https://{host}"
 
 
-def _line(status: int) -> str:
+def _format_status(status: int) -> str:
     try:
         return f"{status} {http.HTTPStatus(status).phrase}"
     except ValueError:

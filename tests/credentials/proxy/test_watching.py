@@ -20,7 +20,7 @@ def test_an_earlier_connections_end_is_not_a_later_ones():
     ours, theirs = socket.socketpair()
     watch, gone = DisconnectWatcher(), []
     with ours, theirs, watch.watch(ours.fileno(), lambda: gone.append(1)):
-        watch._told(ours.fileno())
+        watch._handle_event(ours.fileno())
         assert gone == []
 
 

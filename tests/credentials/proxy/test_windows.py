@@ -122,8 +122,8 @@ def test_how_long_it_takes(now, used, free):
 def test_who_is_a_little_early_waits(row, monkeypatch):
     slept: list[float] = []
     answers = iter([False, False, True])
-    monkeypatch.setattr(provider_limits, "_taken", lambda *_: next(answers))
-    monkeypatch.setattr(provider_limits, "_wait", lambda *_: 0.5)
+    monkeypatch.setattr(provider_limits, "_consume", lambda *_: next(answers))
+    monkeypatch.setattr(provider_limits, "_get_wait", lambda *_: 0.5)
     monkeypatch.setattr(provider_limits, "sleep", slept.append)
     consume_provider_limits(row.id, [Rate(1, 1)])
     assert slept == [0.5, 0.5]
