@@ -126,7 +126,7 @@ def _consume(id: uuid.UUID, rate: Rate) -> bool:
             f" WHERE {spent_until} <= {epoch_sql()} + %s",
             [adapt(id), step, step, step, rate.seconds],
         )
-        return cursor.rowcount > 0
+        return bool(cursor.rowcount)
 
 
 def _get_wait(id: uuid.UUID, rate: Rate) -> float:
