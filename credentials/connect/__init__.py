@@ -1,7 +1,7 @@
-"""Connect: a company's user approves at the provider, or types a key, and a credential is there.
+"""Connect: a company's user approves at the provider, or enters a key, and gets a credential.
 
-Three ways in, one core. `/link/oauth2/authorize` and `start-auth` are the documented flows: they
-end with a code that the company's backend exchanges for a credential to import. A connect link is
-a hosted page: its credential waits, sealed, until the company's backend completes it.
-docs/connect.md draws all three.
+There are three flows. `/link/oauth2/authorize` and `start-auth` are the documented ones: they end
+with a code, which the company's backend exchanges for a credential to import. A connect link is a
+hosted page: its grant is stored encrypted until the company's backend completes it. docs/connect.md
+draws all three.
 """

@@ -1,4 +1,4 @@
-"""Connect links, made here for whoever asks support for one; and every attempt, with why it failed."""
+"""Admin of connect links, which staff can create, and of attempts, with the reason of a failure."""
 
 from __future__ import annotations
 
@@ -14,29 +14,28 @@ from django.utils.safestring import SafeString
 from common.admin.filters import AccountFilter, MenuFilter
 from common.admin.formatting import format_json, format_minute
 from common.admin.model_admin import ServiceAdmin, get_staff_actor
-from common.errors import InvalidInputError
 from common.http import get_admin_request
 from credentials.connect.admin_forms import ConnectLinkForm
 from credentials.connect.audit import represent_failure
-from credentials.connect.errors import ConnectError
 from credentials.connect.link_request import LinkRequest
 from credentials.connect.links import link_create, link_withdraw
 from credentials.connect.models import AuthorizationAttempt, ConnectLink
 from credentials.connect.serializers import ConnectLinkCreateSerializer
 from events.admin import EventHistoryMixin, render_recent_events
 
-_ADDED = (
+_CREATE_FIELDS = (
     "account", "oauth_app", "kind", "name", "owner_email", "external_id", "return_to",
     "credential", "hours", "scopes", "properties", "metadata",
 )  # fmt: skip
-_LINK = (
-    "id", "account", "kind", "oauth_app", "state", "why", "remarks", "name", "owner_email",
-    "external_id", "given", "asked", "return_to", "reconnects", "credential_id", "made_by",
-    "created", "updated", "expires",
+_LINK_FIELDS = (
+    "id", "account", "kind", "oauth_app", "status_badge", "failure_text", "notes_text", "name",
+    "owner_email", "external_id", "properties_json", "requested_scopes", "return_to", "reconnects",
+    "credential_id", "creator", "created", "updated", "expires",
 )  # fmt: skip
-_ATTEMPT = (
-    "id", "account", "oauth_app", "kind", "flow", "link", "state", "why", "asked", "callback",
-    "return_to", "external_id", "made_by", "created", "updated", "expires",
+_ATTEMPT_FIELDS = (
+    "id", "account", "oauth_app", "kind", "flow", "link", "status_badge", "failure_text",
+    "requested_scopes", "callback", "return_to", "external_id", "creator", "created", "updated",
+    "expires",
 )  # fmt: skip
 _COLOURS = {"completed": "ok", "granted": "ok", "failed": "error", "pending": "warn"}
 
@@ -63,11 +62,11 @@ class FlowFilter(MenuFilter):
         return queryset.filter(flow=self.value()) if self.value() else queryset
 
 
-class _Shown:
-    """What the two pages show alike."""
+class FlowDisplayMixin:
+    """Columns and fields that links and attempts have in common."""
 
     @admin.display(description="status")
-    def state(self, row: Any) -> SafeString:
+    def status_badge(self, row: Any) -> SafeString:
         return format_html(
             '<span class="lk-badge lk-{}">{}</span>',
             _COLOURS.get(row.status, "unknown"),
@@ -75,16 +74,16 @@ class _Shown:
         )
 
     @admin.display(description="why it failed")
-    def why(self, row: Any) -> str:
+    def failure_text(self, row: Any) -> str:
         failure = represent_failure(row.failure)
         return f"{failure['detail']} ({failure['code']})" if failure else "-"
 
-    @admin.display(description="scopes asked for")
-    def asked(self, row: Any) -> str:
+    @admin.display(description="requested scopes")
+    def requested_scopes(self, row: Any) -> str:
         return ", ".join(row.scopes) or "-"
 
     @admin.display(description="created by")
-    def made_by(self, row: Any) -> str:
+    def creator(self, row: Any) -> str:
         return str(row.created_by)
 
     @admin.display(description="created (UTC)")
@@ -105,9 +104,17 @@ class _Shown:
 
 
 @admin.register(ConnectLink)
-class ConnectLinkAdmin(_Shown, EventHistoryMixin, ServiceAdmin[ConnectLink]):
+class ConnectLinkAdmin(FlowDisplayMixin, EventHistoryMixin, ServiceAdmin[ConnectLink]):
     add_form = ConnectLinkForm
-    list_display = ("title", "kind", "state", "why", "account", "created", "expires")
+    list_display = (
+        "title",
+        "kind",
+        "status_badge",
+        "failure_text",
+        "account",
+        "created",
+        "expires",
+    )
     list_filter = (AccountFilter, StatusFilter)
     list_select_related = ("account",)
     raw_id_fields = ("oauth_app",)
@@ -119,11 +126,11 @@ class ConnectLinkAdmin(_Shown, EventHistoryMixin, ServiceAdmin[ConnectLink]):
         return str(link)
 
     @admin.display(description="notes")
-    def remarks(self, link: ConnectLink) -> str:
+    def notes_text(self, link: ConnectLink) -> str:
         return " ".join(link.notes) or "-"
 
     @admin.display(description="properties")
-    def given(self, link: ConnectLink) -> SafeString:
+    def properties_json(self, link: ConnectLink) -> SafeString:
         return format_json(link.properties)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ConnectLink]:
@@ -131,37 +138,35 @@ class ConnectLinkAdmin(_Shown, EventHistoryMixin, ServiceAdmin[ConnectLink]):
 
     def get_fieldsets(self, request: HttpRequest, obj: ConnectLink | None = None) -> Any:
         if obj is None:
-            return [(None, {"fields": _ADDED})]
+            return [(None, {"fields": _CREATE_FIELDS})]
         return [
-            (None, {"fields": _LINK}),
+            (None, {"fields": _LINK_FIELDS}),
             ("Latest events", {"fields": ("latest",), "classes": ("lk-wide",)}),
         ]
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: ConnectLink | None = None
     ) -> tuple[str, ...]:
-        return (*_LINK, "latest") if obj else ()
+        return (*_LINK_FIELDS, "latest") if obj else ()
 
     def has_change_permission(self, request: HttpRequest, obj: ConnectLink | None = None) -> bool:
         return False
 
     def save_model(self, request: HttpRequest, obj: ConnectLink, form: Any, change: bool) -> None:
         account, body = form.cleaned_data["account"], form.build_request_body()
-        sent = ConnectLinkCreateSerializer(data=body).validate_data()
-        try:
-            obj.pk, get_admin_request(request).new_secret = link_create(
-                account_id=account.pk,
-                link_request=LinkRequest(**sent),
-                actor=get_staff_actor(request),
-            )
-        except ConnectError as refusal:
-            raise InvalidInputError.for_field("oauth_app_id", refusal.detail) from None
+        values = ConnectLinkCreateSerializer(data=body).validate_data()
+        obj.pk, get_admin_request(request).new_secret = link_create(
+            account_id=account.pk,
+            link_request=LinkRequest(**values),
+            actor=get_staff_actor(request),
+        )
         obj.refresh_from_db(fields=["name", "kind", "status"])
 
     def response_add(
         self, request: HttpRequest, obj: ConnectLink, post_url_continue: str | None = None
     ) -> HttpResponse:
-        """A page, and no message: messages are kept in a cookie or in the session's row."""
+        """Show the link's URL once."""
+        # A page instead of a message: messages are stored, in a cookie or in the session.
         context = {
             **self.admin_site.each_context(request),
             "title": "Connect link created",
@@ -172,23 +177,33 @@ class ConnectLinkAdmin(_Shown, EventHistoryMixin, ServiceAdmin[ConnectLink]):
         return TemplateResponse(request, "admin/connect/connectlink/created.html", context)
 
     def delete_model(self, request: HttpRequest, obj: ConnectLink) -> None:
-        """A link is taken back, and stays to be seen; its pending grant is given back."""
+        """Cancel the link and revoke its pending grant. The row stays."""
         link_withdraw(account_id=obj.account_id, id=obj.pk, actor=get_staff_actor(request))
 
 
 @admin.register(AuthorizationAttempt)
-class AuthorizationAttemptAdmin(_Shown, EventHistoryMixin, ServiceAdmin[AuthorizationAttempt]):
-    fields = (*_ATTEMPT, "latest")
+class AuthorizationAttemptAdmin(
+    FlowDisplayMixin, EventHistoryMixin, ServiceAdmin[AuthorizationAttempt]
+):
+    fields = (*_ATTEMPT_FIELDS, "latest")
     readonly_fields = fields
-    list_display = ("created", "kind", "flow", "state", "why", "oauth_app", "account")
+    list_display = (
+        "created",
+        "kind",
+        "flow",
+        "status_badge",
+        "failure_text",
+        "oauth_app",
+        "account",
+    )
     list_filter = (AccountFilter, FlowFilter, StatusFilter)
     list_select_related = ("account", "oauth_app")
     search_fields = ("external_id",)
     search_help_text = "External id or id."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuthorizationAttempt]:
-        hidden = ("sealed", "start_digest", "state_digest", "browser_digest", "challenge")
-        return super().get_queryset(request).defer(*hidden)
+        unused = ("sealed", "start_digest", "state_digest", "browser_digest", "challenge")
+        return super().get_queryset(request).defer(*unused)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -5,42 +5,45 @@ from typing import Any
 from django import forms
 
 from common.admin.forms import LinesField, ServiceForm, StrictJSONField
+from credentials.connect.flow_request import connects_by_oauth
 from credentials.connect.models import ConnectLink
 from providers.registry import get_registry
 
 
 def list_connectable_kinds() -> list[tuple[str, str]]:
-    """The kinds that a page can connect, and "" for the only one of the OAuth app."""
-    found = [("", "The OAuth app's only one")]
+    """Return the kinds that a page can connect, and "" for the only kind of the OAuth app."""
+    choices = [("", "The only kind of the OAuth app")]
     for _, provider in sorted(get_registry().providers.items()):
-        by_oauth = bool(provider.oauth and provider.oauth.authorize_url)
-        found += [
+        choices += [
             (kind.name, kind.title)
             for kind in provider.kinds.values()
             if provider.slug != "custom"
-            and (kind.mechanism in {"key", "password"} or (kind.mechanism == "oauth2" and by_oauth))
+            and (kind.mechanism in {"key", "password"} or connects_by_oauth(provider, kind))
         ]
-    return found
+    return choices
 
 
 class ConnectLinkForm(ServiceForm[ConnectLink]):
-    """One body of POST /v1/connect-links. What is left empty is absent."""
+    """The parameters of POST /v1/connect-links. A field that is left empty is not sent."""
 
     kind = forms.ChoiceField(choices=list_connectable_kinds, required=False)
     return_to = forms.CharField(
         required=False,
         label="Return to",
-        help_text="Exactly one of the OAuth app's redirect URIs, or of the account's return URLs.",
+        help_text="The address to send the person back to. It must be exactly one of the OAuth app's"
+        " redirect URIs, or of the account's return URLs.",
     )
     credential = forms.CharField(
-        required=False, help_text="The id of a credential that is to be connected again."
+        required=False, help_text="To reconnect an existing credential, enter its id."
     )
     hours = forms.IntegerField(
         initial=24, min_value=1, max_value=168, help_text="How long the link works."
     )
-    scopes = LinesField(help_text="One on each line; none for the OAuth app's own.")
+    scopes = LinesField(help_text="One per line. Leave empty to use the OAuth app's own scopes.")
     properties = StrictJSONField(
-        rows=3, required=False, help_text="Parts of the provider's addresses, such as a subdomain."
+        rows=3,
+        required=False,
+        help_text="Parts of the provider's addresses that differ per customer, such as a subdomain.",
     )
     metadata = StrictJSONField(rows=4, required=False)
 
@@ -54,12 +57,10 @@ class ConnectLinkForm(ServiceForm[ConnectLink]):
         self.fields["oauth_app"].required = False
 
     def build_request_body(self) -> dict[str, Any]:
-        sent = dict(self.cleaned_data)
-        del sent["account"]
-        app, credential = sent.pop("oauth_app"), sent.pop("credential")
-        sent |= {
-            "oauth_app_id": str(app.pk) if app else "",
-            "credential_id": credential,
-            "expires_in": sent.pop("hours") * 3600,
-        }
-        return {name: value for name, value in sent.items() if value not in ("", None, [])}
+        body = dict(self.cleaned_data)
+        del body["account"]
+        app = body.pop("oauth_app")
+        body["oauth_app_id"] = str(app.pk) if app else ""
+        body["credential_id"] = body.pop("credential")
+        body["expires_in"] = body.pop("hours") * 3600
+        return {name: value for name, value in body.items() if value not in ("", None, [])}

@@ -1,4 +1,4 @@
-"""The events of connecting, and the reasons that staff read."""
+"""Events of connect links and authorization attempts, and the failures that are stored with them."""
 
 from __future__ import annotations
 
@@ -12,32 +12,14 @@ from common.actors import Actor
 from common.datetimes import format_rfc3339
 from common.db.clock import db_now
 from credentials.connect.errors import get_failure_detail
+from credentials.connect.models import AuthorizationAttempt, ConnectLink
 from events.services import EventTarget, record_event
 
 logger = structlog.get_logger(__name__)
 
 MAX_UNMATCHED_EVENTS_PER_MINUTE: Final = 60
 
-
-def record_unmatched_response(
-    actor: Actor, account_id: uuid.UUID, app_id: uuid.UUID, code: str
-) -> None:
-    """An answer that belongs to no attempt: an event of the app, as anybody can send any number."""
-    logger.warning("connect refused", code=code, app=str(app_id))
-    if _count(f"connect/strays/{app_id}") <= MAX_UNMATCHED_EVENTS_PER_MINUTE:
-        record_event(actor, EventTarget("oauth_app", account_id, app_id), "connect.refused", [code])
-
-
-def _count(key: str) -> int:
-    """How often this was called within a minute; it starts anew when the cache forgets."""
-    cache.add(key, 0, 60)
-    try:
-        return cache.incr(key)
-    except ValueError:  # It ran out between the two.
-        return 1
-
-
-# Codes of failures that were stored before they were renamed.
+# Failures that were stored before their code was renamed keep the old code.
 _RENAMED_CODES: Final = {
     "account_unproved": "account_unverified",
     "app_wrong": "app_rejected",
@@ -45,17 +27,40 @@ _RENAMED_CODES: Final = {
 }
 
 
-def represent_failure(failure: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return a stored failure with the code that it has today."""
-    if failure is None:
-        return None
-    return {**failure, "code": _RENAMED_CODES.get(failure["code"], failure["code"])}
+def get_event_target(row: AuthorizationAttempt | ConnectLink) -> EventTarget:
+    """Return the object of an event about a link or an attempt."""
+    name = "connect_link" if isinstance(row, ConnectLink) else "authorization_attempt"
+    return EventTarget(name, row.account_id, row.id)
+
+
+def record_unmatched_response(
+    actor: Actor, account_id: uuid.UUID, app_id: uuid.UUID, code: str
+) -> None:
+    """Record an event of the app for a request that belongs to no attempt."""
+    logger.warning("connect refused", code=code, app=str(app_id))
+    key = f"connect/strays/{app_id}"
+    cache.add(key, 0, 60)
+    try:
+        count = cache.incr(key)
+    except ValueError:
+        # The key expired between the two calls.
+        count = 1
+    # Anyone who knows the app's id can send these, so they must not fill the audit log.
+    if count <= MAX_UNMATCHED_EVENTS_PER_MINUTE:
+        record_event(actor, EventTarget("oauth_app", account_id, app_id), "connect.refused", [code])
 
 
 def build_failure(code: str, detail: str = "") -> dict[str, Any]:
-    """Why something failed, as it is stored and shown. `detail` is a sentence of our own."""
+    """Return a failure as it is stored and displayed. `detail` must be a sentence of our own."""
     return {
         "code": code,
         "detail": detail or get_failure_detail(code),
         "time": format_rfc3339(db_now()),
     }
+
+
+def represent_failure(failure: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return a stored failure with the code that it has today."""
+    if failure is None:
+        return None
+    return {**failure, "code": _RENAMED_CODES.get(failure["code"], failure["code"])}

@@ -1,11 +1,10 @@
-"""From the provider's answer to a grant that is held: the calls out, and what becomes of them."""
+"""The callback's work: exchange the code, find out whose account it is, and store the grant."""
 
 from __future__ import annotations
 
 import datetime as dt
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from django.db import IntegrityError, transaction
@@ -15,17 +14,22 @@ from common.datetimes import format_rfc3339
 from common.db.clock import DbNow, db_now
 from common.errors import ServiceError
 from common.text import escape_name
-from credentials.connect import links
-from credentials.connect.authorization_attempts import ClaimedAttempt, attempt_fail, draft_of
+from credentials.connect.audit import get_event_target
+from credentials.connect.authorization_attempts import ClaimedAttempt, attempt_fail
 from credentials.connect.errors import ConnectError
 from credentials.connect.flow_request import FlowRequest
 from credentials.connect.identity import collect_properties
+from credentials.connect.links import (
+    check_same_account,
+    has_grant_of_same_account,
+    link_store_grant,
+)
 from credentials.connect.models import AuthorizationAttempt as Attempt
 from credentials.connect.pending_grants import grant_store
 from credentials.imports.validation import validate_item
 from credentials.revocation.schedule import schedule_revocation
 from egress import EgressError
-from events.services import EventTarget, record_event
+from events.services import record_event
 from oauth_apps.client_config import build_oauth_client
 from oauth_apps.models import OAuthApp
 from oauth_apps.protocol import (
@@ -42,202 +46,176 @@ _OUTAGES: Final = frozenset(
     {"server_error", "temporarily_unavailable", "rate_limited", "unreadable_answer"}
     | {"unreachable", "timeout", "connection_lost", "answer_too_large", "identity_unavailable"}
 )
+MAX_LISTED_SCOPES: Final = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class StoredGrant:
-    """A grant that waits: `code` fetches it (of no use for a link's)."""
-
-    code: str
-    state: Any
-    attempt: Attempt
-
-
-def record_provider_error(returned: ClaimedAttempt, error: str, actor: Actor) -> ConnectError:
-    """The provider's `error` instead of a code, noted; what to show for it."""
-    found = build_authorization_error(error)
-    code = _code(found)
-    attempt_fail(attempt=returned.attempt, code=code, detail=found.detail, actor=actor)
-    return ConnectError(code, "" if code == "access_denied" else found.detail)
+def record_provider_error(claimed: ClaimedAttempt, error: str, actor: Actor) -> ConnectError:
+    """Fail the attempt with the `error` parameter of the response, and return the page's error."""
+    oauth_error = build_authorization_error(error)
+    code = _get_error_code(oauth_error)
+    attempt_fail(attempt=claimed.attempt, code=code, detail=oauth_error.detail, actor=actor)
+    return ConnectError(code, "" if code == "access_denied" else oauth_error.detail)
 
 
-def record_missing_code(returned: ClaimedAttempt, actor: Actor) -> ConnectError:
-    """Neither a code nor an error came."""
-    detail = "The provider's answer has no code."
-    attempt_fail(attempt=returned.attempt, code="provider_refused", detail=detail, actor=actor)
+def record_missing_code(claimed: ClaimedAttempt, actor: Actor) -> ConnectError:
+    """Fail an attempt whose response has neither code nor error, and return the page's error."""
+    detail = "The provider's response has no code."
+    attempt_fail(attempt=claimed.attempt, code="provider_refused", detail=detail, actor=actor)
     return ConnectError("provider_refused")
 
 
-def record_withdrawn_return_url(returned: ClaimedAttempt, actor: Actor) -> ConnectError:
-    """The address to return to is none of the company's any more: the code is left to expire."""
-    detail = "The address to return to was withdrawn meanwhile."
-    attempt_fail(attempt=returned.attempt, code="redirect_refused", detail=detail, actor=actor)
-    return ConnectError("redirect_refused")
+def record_withdrawn_return_url(claimed: ClaimedAttempt, actor: Actor) -> ConnectError:
+    """Fail an attempt whose return URL was withdrawn, and return the page's error.
+
+    The code is left to expire at the provider.
+    """
+    code = "redirect_refused"
+    attempt_fail(attempt=claimed.attempt, code=code, detail="", actor=actor)
+    return ConnectError(code)
 
 
 def obtain_grant(
-    returned: ClaimedAttempt, code: str, callback: Mapping[str, str], actor: Actor
-) -> StoredGrant:
-    """Exchange the code, find out whose grant it is, and hold it. Raises Refusal, all of it noted."""
-    attempt = returned.attempt
+    claimed: ClaimedAttempt, code: str, callback: Mapping[str, str], actor: Actor
+) -> str:
+    """Exchange the code and store the grant. Return our own code, which a link has no use for.
+
+    Raises ConnectError, after the attempt has failed with the reason.
+    """
+    attempt = claimed.attempt
     try:
-        draft, now = draft_of(attempt), db_now()
-        client = build_oauth_client(draft.app, draft.properties)
+        flow, now = FlowRequest.from_row(attempt), db_now()
+        client = build_oauth_client(flow.app, flow.properties)
         tokens = exchange_code(
-            client,
-            code=Secret(code),
-            redirect_uri=attempt.callback,
-            verifier=returned.verifier,
+            client, code=Secret(code), redirect_uri=attempt.callback, verifier=claimed.verifier
         )
-        body = _body(draft, client, tokens, callback, attempt, now)
+        body = _build_import_body(flow, client, tokens, callback, attempt, now)
     except (ConnectError, OAuth2Error, EgressError, ServiceError) as error:
-        raise _failed(attempt, error, actor) from None
-    return _hold(draft, returned, tokens, body, actor)
+        raise _fail(attempt, error, actor) from None
+    try:
+        with transaction.atomic():
+            return _store_grant(claimed, flow, tokens, body, actor)
+    except IntegrityError:
+        if OAuthApp.objects.filter(id=flow.app.id).exists():
+            raise
+        # The app was deleted during the exchange, and with it the means to revoke the grant.
+        gone = ConnectError("app_rejected", "The OAuth app was deleted.")
+        raise _fail(attempt, gone, actor) from None
+    except (ConnectError, ServiceError) as error:
+        # Many providers revoke all grants of a user at once, so a failure in a second tab must not
+        # revoke the grant of the first.
+        if attempt.link is None or not has_grant_of_same_account(attempt.link, body):
+            _revoke(flow, body, attempt.id)
+        raise _fail(attempt, error, actor) from None
 
 
-def _body(
-    draft: FlowRequest,
+def _build_import_body(
+    flow: FlowRequest,
     client: OAuthClient,
     tokens: TokenResponse,
     callback: Mapping[str, str],
     attempt: Attempt,
     now: dt.datetime,
 ) -> dict[str, Any]:
-    """What is to be imported. Whatever is wrong with it, the grant is given back."""
-    body: dict[str, Any] = {"properties": _known(draft, tokens), "oauth_app_id": str(draft.app.id)}
-    if draft.external_id:
-        body["external_id"] = draft.external_id
+    """Return the body to import. If anything is wrong with it, schedules the grant's revocation."""
+    body: dict[str, Any] = {
+        "properties": {"kind": flow.kind.name, **flow.properties, **_get_secrets(flow, tokens)},
+        "oauth_app_id": str(flow.app.id),
+    }
+    if flow.external_id:
+        body["external_id"] = flow.external_id
     try:
-        body["properties"] = collect_properties(draft, client, tokens, callback=callback, now=now)
-        body |= _own(draft, body["properties"])
-        item = validate_item(body, account_id=draft.app.account_id)
+        properties = collect_properties(flow, client, tokens, callback=callback, now=now)
+        body["properties"] = properties
+        # The owner's address is a field of the credential, unless the kind has a property for it.
+        if "owner_email" in properties and "owner_email" not in flow.kind.schema["properties"]:
+            body["owner_email"] = properties.pop("owner_email")
+        item = validate_item(body, account_id=flow.app.account_id)
         if item.missing_secrets:
-            raise ConnectError("answer_incomplete", _lacks(item.missing_secrets))
+            # Most often the refresh token, because the app did not request offline access.
+            missing = " and no ".join(item.missing_secrets)
+            raise ConnectError("answer_incomplete", f"The provider's response has no {missing}.")
         if attempt.link is not None:
-            links.check_same_account(attempt.link, item)
+            check_same_account(attempt.link, item)
     except (ConnectError, OAuth2Error, EgressError, ServiceError):
-        _revoke(draft, body, attempt.id)
+        _revoke(flow, body, attempt.id)
         raise
     return body
 
 
-def _known(draft: FlowRequest, tokens: TokenResponse) -> dict[str, Any]:
-    """The tokens alone: enough to revoke them."""
-    secrets = {"access_token": tokens.access_token, "refresh_token": tokens.refresh_token}
-    named = {n: s.expose() for n, s in secrets.items() if s and n in draft.kind.secret_fields}
-    if not named and len(draft.kind.secret_fields) == 1:
-        named = {draft.kind.secret_fields[0]: tokens.access_token.expose()}
-    return {"kind": draft.kind.name, **draft.properties, **named}
+def _get_secrets(flow: FlowRequest, tokens: TokenResponse) -> dict[str, str]:
+    """Return the tokens by the kind's property names: enough to revoke the grant."""
+    fields = flow.kind.secret_fields
+    by_name = {"access_token": tokens.access_token, "refresh_token": tokens.refresh_token}
+    secrets = {name: token.expose() for name, token in by_name.items() if token and name in fields}
+    if not secrets and len(fields) == 1:
+        # A kind may name its only token differently (Stripe's `secret`).
+        secrets = {fields[0]: tokens.access_token.expose()}
+    return secrets
 
 
-def _own(draft: FlowRequest, properties: dict[str, Any]) -> dict[str, Any]:
-    """The credential's own fields that the provider's answer had: they are no properties."""
-    own = {}
-    if "owner_email" in properties and "owner_email" not in draft.kind.schema["properties"]:
-        own["owner_email"] = properties.pop("owner_email")
-    return own
-
-
-def _lacks(names: tuple[str, ...]) -> str:
-    """Most often a refresh token, because offline access was not asked for or not given again."""
-    return f"The provider's answer has no {' and no '.join(names)}."
-
-
-def _hold(
-    draft: FlowRequest,
-    returned: ClaimedAttempt,
+def _store_grant(
+    claimed: ClaimedAttempt,
+    flow: FlowRequest,
     tokens: TokenResponse,
     body: dict[str, Any],
     actor: Actor,
-) -> StoredGrant:
-    attempt = returned.attempt
-    try:
-        with transaction.atomic():
-            Attempt.objects.filter(id=attempt.id).update(
-                status=Attempt.Status.GRANTED, updated_at=DbNow()
-            )
-            record_event(
-                actor,
-                EventTarget("authorization_attempt", attempt.account_id, attempt.id),
-                "connect.granted",
-            )
-            code = ""
-            if attempt.link is None:
-                code = grant_store(
-                    attempt=attempt,
-                    link=None,
-                    kind=draft.kind.name,
-                    body=body,
-                    state=returned.state,
-                )
-            else:
-                body["obtained_at"] = format_rfc3339(db_now())
-                links.link_store_grant(
-                    link=attempt.link, body=body, notes=_notes(draft, tokens), actor=actor
-                )
-    except IntegrityError:
-        if OAuthApp.objects.filter(id=draft.app.id).exists():
-            raise
-        # It was deleted meanwhile, and with it whatever could revoke the grant.
-        raise _failed(
-            attempt, ConnectError("app_rejected", "The OAuth app is gone."), actor
-        ) from None
-    except (ConnectError, ServiceError) as error:
-        # Many providers end all grants of a user with one: a second tab must not end the first's.
-        if attempt.link is None or not links.has_grant_of_same_account(attempt.link, body):
-            _revoke(draft, body, attempt.id)
-        raise _failed(attempt, error, actor) from None
-    return StoredGrant(code=code, state=returned.state, attempt=attempt)
+) -> str:
+    attempt = claimed.attempt
+    Attempt.objects.filter(id=attempt.id).update(status=Attempt.Status.GRANTED, updated_at=DbNow())
+    record_event(actor, get_event_target(attempt), "connect.granted")
+    if attempt.link is None:
+        return grant_store(owner=attempt, kind=flow.kind.name, body=body, state=claimed.state)
+    body["obtained_at"] = format_rfc3339(db_now())
+    notes = _describe_scope_difference(flow, tokens)
+    link_store_grant(link=attempt.link, body=body, notes=notes, actor=actor)
+    return ""
 
 
-def _notes(draft: FlowRequest, tokens: TokenResponse) -> list[str]:
-    """Where other scopes were given than were asked for (RFC 6749 §5.1: absent means the same)."""
+def _describe_scope_difference(flow: FlowRequest, tokens: TokenResponse) -> list[str]:
+    # RFC 6749 §5.1: without `scope`, the granted scopes are those that were requested.
     if not tokens.scope:
         return []
-    given = set(tokens.scope.replace(",", " ").split())
-    less = sorted(set(draft.scopes) - given)
-    more = sorted(given - set(draft.scopes)) if draft.scopes else []
-    notes = []
-    if less:
-        notes.append(f"Not given, though asked for: {_listed(less)}.")
-    if more:
-        notes.append(f"Given without being asked for: {_listed(more)}.")
-    return notes
+    granted = set(tokens.scope.replace(",", " ").split())
+    missing = sorted(set(flow.scopes) - granted)
+    extra = sorted(granted - set(flow.scopes)) if flow.scopes else []
+    return [
+        f"{label}: {', '.join(escape_name(scope) for scope in scopes[:MAX_LISTED_SCOPES])}."
+        for label, scopes in (
+            ("Requested but not granted", missing),
+            ("Granted but not requested", extra),
+        )
+        if scopes
+    ]
 
 
-def _listed(scopes: list[str]) -> str:
-    return ", ".join(escape_name(scope) for scope in scopes[:20])
-
-
-def _revoke(draft: FlowRequest, body: dict[str, Any], target_id: uuid.UUID) -> None:
+def _revoke(flow: FlowRequest, body: dict[str, Any], target_id: uuid.UUID) -> None:
     with transaction.atomic():
         schedule_revocation(
-            account_id=draft.app.account_id,
-            oauth_app_id=draft.app.id,
-            kind=draft.kind,
+            account_id=flow.app.account_id,
+            oauth_app_id=flow.app.id,
+            kind=flow.kind,
             body=body,
             target_id=target_id,
         )
 
 
-def _failed(attempt: Attempt, error: Exception, actor: Actor) -> ConnectError:
-    """The page of `error`, which was noted."""
-    refusal = error if isinstance(error, ConnectError) else _refusal(error)
-    attempt_fail(attempt=attempt, code=refusal.code, detail=refusal.detail, actor=actor)
-    return refusal
+def _fail(attempt: Attempt, error: Exception, actor: Actor) -> ConnectError:
+    """Fail the attempt because of `error`, and return the page's error."""
+    if isinstance(error, ConnectError):
+        connect_error = error
+    elif isinstance(error, OAuth2Error):
+        connect_error = ConnectError(_get_error_code(error), error.detail)
+    elif isinstance(error, EgressError):
+        connect_error = ConnectError("provider_unavailable", "The provider does not respond.")
+    else:
+        detail = error.detail if isinstance(error, ServiceError) else ""
+        connect_error = ConnectError("answer_incomplete", detail)
+    attempt_fail(attempt=attempt, code=connect_error.code, detail=connect_error.detail, actor=actor)
+    return connect_error
 
 
-def _refusal(error: Exception) -> ConnectError:
-    if isinstance(error, OAuth2Error):
-        return ConnectError(_code(error), error.detail)
-    if isinstance(error, EgressError):
-        return ConnectError("provider_unavailable", "The provider does not answer.")
-    detail = error.detail if isinstance(error, ServiceError) else ""
-    return ConnectError("answer_incomplete", detail)
-
-
-def _code(error: OAuth2Error) -> str:
-    """The page for it: what nobody can help, what the company must put right, and all else."""
+def _get_error_code(error: OAuth2Error) -> str:
+    """Return the code of the page: an outage, the company's mistake, or anything else."""
     if error.code == "access_denied":
         return "access_denied"
     if error.code in _OUTAGES:

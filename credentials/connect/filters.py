@@ -8,7 +8,8 @@ from credentials.connect.models import ConnectLink
 
 class ConnectLinkFilter(django_filters.FilterSet):
     status = django_filters.ChoiceFilter(
-        choices=ConnectLink.Status.choices, help_text="As stored: a link expires when it is swept."
+        choices=ConnectLink.Status.choices,
+        help_text="The stored status: the worker marks links as expired shortly after their time.",
     )
     oauth_app_id = UUIDFilter(field_name="oauth_app_id")
     external_id = django_filters.CharFilter(strip=False)

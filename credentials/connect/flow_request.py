@@ -1,4 +1,4 @@
-"""What a flow is to bring, checked before anybody is sent anywhere."""
+"""The parameters of one authorization flow, validated before the user is redirected anywhere."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from common.errors import InvalidInputError
+from credentials.connect.errors import ConnectError
+from credentials.connect.models import AuthorizationAttempt, ConnectLink
 from oauth_apps.models import OAuthApp
 from providers.kinds import Kind, Provider
 from providers.properties import find_field_error
@@ -16,12 +18,12 @@ from providers.registry import get_registry
 
 # RFC 6749 §3.3: visible ASCII but for the quote and the backslash.
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,256}", re.ASCII)
-MOST_SCOPES: Final = 100
+MAX_SCOPES: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowRequest:
-    """One way to the provider and back: `properties` and `external_id` are the company's words."""
+    """Parameters of one authorization flow. `properties` and `external_id` come from the company."""
 
     app: OAuthApp
     kind: Kind
@@ -31,9 +33,27 @@ class FlowRequest:
     challenge: str = ""
     properties: dict[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def from_row(cls, row: AuthorizationAttempt | ConnectLink) -> Self:
+        """Return the parameters that an attempt or a link was created with.
+
+        Raises InvalidInputError if its kind is no longer known, ConnectError for a link without app.
+        """
+        if row.oauth_app is None:
+            raise ConnectError("bad_request")
+        return cls(
+            app=row.oauth_app,
+            kind=resolve_oauth_kind(row.oauth_app, row.kind),
+            scopes=row.scopes,
+            return_to=row.return_to,
+            external_id=row.external_id,
+            challenge=row.challenge if isinstance(row, AuthorizationAttempt) else "",
+            properties=row.properties,
+        )
+
 
 def get_oauth_app(account_id: uuid.UUID, id: uuid.UUID, *, field: str = "oauth_app_id") -> OAuthApp:
-    """The account's app. Raises Invalid: another account's is not there."""
+    """Return the account's app. Raises InvalidInputError, also for another account's app."""
     app = OAuthApp.objects.filter(account_id=account_id, id=id).first()
     if app is None:
         raise InvalidInputError.for_field(field, "there is no such OAuth app")
@@ -41,6 +61,7 @@ def get_oauth_app(account_id: uuid.UUID, id: uuid.UUID, *, field: str = "oauth_a
 
 
 def get_provider(slug: str) -> Provider:
+    """Return the provider. Raises InvalidInputError if its file was removed."""
     provider = get_registry().get_provider(slug)
     if provider is None:
         raise InvalidInputError.for_field("provider", "is no longer known to this server")
@@ -48,18 +69,18 @@ def get_provider(slug: str) -> Provider:
 
 
 def resolve_oauth_kind(app: OAuthApp, name: str | None, *, field: str = "kind") -> Kind:
-    """The kind that a flow with `app` makes: of this name, or the only one there is.
+    """Return the kind that a flow with `app` creates: the named one, or the only one.
 
-    Raises Invalid for a kind that no authorization brings.
+    Raises InvalidInputError if the provider does not connect this kind by OAuth.
     """
     provider = get_provider(app.provider)
-    made = [kind for kind in provider.kinds.values() if connects_by_oauth(provider, kind)]
-    if name is None and len(made) == 1:
-        return made[0]
-    named = get_registry().get_kind(name) if name is not None else None
-    if named is not None and named in made:
-        return named
-    names = ", ".join(kind.name for kind in made) or "none"
+    kinds = [kind for kind in provider.kinds.values() if connects_by_oauth(provider, kind)]
+    if name is None and len(kinds) == 1:
+        return kinds[0]
+    kind = get_registry().get_kind(name) if name is not None else None
+    if kind is not None and kind in kinds:
+        return kind
+    names = ", ".join(kind.name for kind in kinds) or "none"
     raise InvalidInputError.for_field(
         field, f"must be a kind that {provider.name} connects by OAuth: {names}"
     )
@@ -70,61 +91,69 @@ def connects_by_oauth(provider: Provider, kind: Kind) -> bool:
 
 
 def resolve_scopes(
-    app: OAuthApp, wanted: Sequence[str] | None, *, field: str = "scopes"
+    app: OAuthApp, requested: Sequence[str] | None, *, field: str = "scopes"
 ) -> list[str]:
-    """What is asked of the user: `wanted`, all of it the app's, else the app's or the provider's own.
+    """Return the requested scopes, or if None the app's own, or the provider's default scopes.
 
-    Raises Invalid: who can read an app's id must not be able to ask for more than the company does.
+    Raises InvalidInputError for a scope that the app does not list.
     """
     provider = get_provider(app.provider)
-    own = list(app.scopes or (provider.oauth.default_scopes if provider.oauth else ()))
-    if wanted is None:
-        return own
-    if not wanted or len(wanted) > MOST_SCOPES or not all(map(_SCOPE.fullmatch, wanted)):
+    allowed = list(app.scopes or (provider.oauth.default_scopes if provider.oauth else ()))
+    if requested is None:
+        return allowed
+    if (
+        not requested
+        or len(requested) > MAX_SCOPES
+        or not all(_SCOPE.fullmatch(scope) for scope in requested)
+    ):
         raise InvalidInputError.for_field(
-            field, "must be scopes as RFC 6749 §3.3 has them, separated by spaces"
+            field,
+            f"must be 1 to {MAX_SCOPES} scopes of printable ASCII, without quotes or backslashes",
         )
-    if len(set(wanted)) != len(wanted):
+    if len(set(requested)) != len(requested):
         raise InvalidInputError.for_field(field, "must not have the same scope twice")
-    if set(wanted) - set(own):
+    # An app's id is public, so the request must not get more access than the company wants.
+    if set(requested) - set(allowed):
         raise InvalidInputError.for_field(
-            field, "asks for a scope that the OAuth app does not list in its scopes"
+            field, "must only have scopes that are listed in the OAuth app"
         )
-    return list(wanted)
+    return list(requested)
 
 
 def validate_return_url(uri: str, allowed: Sequence[str], *, field: str) -> str:
-    """`uri`, if the list has exactly it (RFC 9700 §2.1): no prefix, no pattern, no other port."""
+    """Return `uri` if it is in the list. Raises InvalidInputError."""
+    # Only an exact match is safe: no prefix, no pattern, no other port (RFC 9700 §2.1).
     if uri not in allowed:
         raise InvalidInputError.for_field(
-            field, "is not among the addresses that are registered for this"
+            field, "is not one of the registered addresses; it must match exactly"
         )
     return uri
 
 
 def require_account_identity(kind: Kind, external_id: str) -> None:
-    """Raise Invalid where nothing would say which upstream account was connected."""
-    by_itself = kind.connect is not None or (not kind.rotates and not kind.identity)
-    if not by_itself and not external_id:
+    """Raise InvalidInputError if nothing would say which upstream account was connected."""
+    is_identified = kind.connect is not None or (not kind.rotates and not kind.identity)
+    if not is_identified and not external_id:
         raise InvalidInputError.for_field(
             "external_id",
-            f"is required for {kind.name}: nothing that was found tells which account it is",
+            f"is required for {kind.name}: the provider does not say which account it is",
         )
 
 
-def validate_flow_properties(kind: Kind, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The parts of the provider's addresses that differ per customer, as the company names them.
+def validate_flow_properties(kind: Kind, properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the properties that the company sets beforehand, such as a subdomain.
 
-    Raises Invalid for anything else: what the flow is to find out is not the caller's to say.
+    Raises InvalidInputError for a property that is no variable of the provider's URLs.
     """
-    provider = get_provider(kind.provider)
-    known = set(kind.schema["properties"]) - set(kind.secret_fields) - {"kind", "name"}
-    faults: dict[str, list[str]] = {}
-    for name, value in given.items():
-        if name not in known & set(provider.variables):
-            faults[f"properties.{name[:64]}"] = ["is not said beforehand, or is unknown"]
-        elif fault := find_field_error(kind, name, value):
-            faults[f"properties.{name}"] = [fault]
-    if faults:
-        raise InvalidInputError.for_fields(faults)
-    return dict(given)
+    variables = set(get_provider(kind.provider).variables)
+    # The flow itself finds out the other properties, so the caller must not set them.
+    allowed = variables & set(kind.schema["properties"]) - {*kind.secret_fields, "kind", "name"}
+    errors: dict[str, list[str]] = {}
+    for name, value in properties.items():
+        if name not in allowed:
+            errors[f"properties.{name[:64]}"] = ["is unknown, or cannot be set beforehand"]
+        elif error := find_field_error(kind, name, value):
+            errors[f"properties.{name}"] = [error]
+    if errors:
+        raise InvalidInputError.for_fields(errors)
+    return dict(properties)

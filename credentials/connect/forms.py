@@ -1,4 +1,4 @@
-"""The form of a key or a password, made from its kind's schema. What is typed is never shown again."""
+"""The form of a key or a password, built from its kind's schema."""
 
 from __future__ import annotations
 
@@ -12,73 +12,74 @@ from providers.kinds import Kind
 
 
 class PropertiesForm(forms.Form):
-    """One field for each property that a person can know; those of tokens are left out, and `given`.
+    """One field for each property that a person can enter, except those in `preset`.
 
-    The fields only carry what was typed: what is right is `providers.properties.validate_properties`'s to say.
+    The fields only parse the input; `providers.properties.validate_properties` validates it.
     """
 
     def __init__(
-        self, kind: Kind, data: Mapping[str, Any] | None, *, given: Mapping[str, Any]
+        self, kind: Kind, data: Mapping[str, Any] | None, *, preset: Mapping[str, Any]
     ) -> None:
         super().__init__(data)
-        self.kind = kind
-        required, fields = kind.schema["required"], kind.schema["properties"]
-        for name in sorted(fields, key=lambda name: name not in required):
-            part = fields[name]
-            if name in {"kind", "name", *given} or part.get("format") == "date-time":
+        required, schemas = kind.schema["required"], kind.schema["properties"]
+        for name in sorted(schemas, key=lambda name: name not in required):
+            schema = schemas[name]
+            # A person knows neither when a token expires nor a token that is refreshed.
+            if name in {"kind", "name", *preset} or schema.get("format") == "date-time":
                 continue
             if kind.refreshes and name == "access_token":
                 continue
-            self.fields[name] = _field(
-                name, part, secret=name in kind.secret_fields, required=name in required
+            self.fields[name] = build_field(
+                name, schema, is_secret=name in kind.secret_fields, required=name in required
             )
 
     def get_properties(self) -> dict[str, Any]:
-        """What was typed; empty fields are left out."""
+        """Return the input without empty fields."""
         return {
             name: value for name, value in self.cleaned_data.items() if value not in (None, "", [])
         }
 
-    def add_validation_errors(self, problem: ServiceError) -> None:
-        """Show what the service said beside the fields it is about."""
-        for path, reasons in problem.fields.items():
+    def add_validation_errors(self, error: ServiceError) -> None:
+        """Add each reason to its field, or to the form if there is no such field."""
+        for path, reasons in error.fields.items():
             name = path.removeprefix("properties.").partition(".")[0]
             for reason in reasons:
                 self.add_error(name if name in self.fields else None, reason)
-        if not problem.fields:
-            self.add_error(None, problem.detail)
+        if not error.fields:
+            self.add_error(None, error.detail)
 
 
-def _field(name: str, part: Mapping[str, Any], *, secret: bool, required: bool) -> forms.Field:
-    common = {
+class WordsField(forms.CharField):
+    """A list of words, separated by spaces or commas."""
+
+    def to_python(self, value: Any) -> list[str]:
+        return str(value or "").replace(",", " ").split()
+
+
+def build_field(
+    name: str, schema: Mapping[str, Any], *, is_secret: bool, required: bool
+) -> forms.Field:
+    """Return the form field for a property's schema."""
+    options = {
         "label": name.replace("_", " ").capitalize(),
-        "help_text": part.get("description", ""),
+        "help_text": schema.get("description", ""),
         "required": required,
     }
-    if "enum" in part:
-        choices = [("", ""), *((value, value) for value in part["enum"])]
-        return forms.ChoiceField(choices=choices, **common)
-    if part["type"] == "boolean":
-        return forms.BooleanField(**{**common, "required": False})
-    if part["type"] == "integer":
-        return forms.IntegerField(**common)
-    if part["type"] == "array":
-        return _Words(**common)
-    return forms.CharField(
-        strip=not secret, max_length=part["maxLength"], widget=_box(part, secret=secret), **common
-    )
-
-
-def _box(part: Mapping[str, Any], *, secret: bool) -> forms.Widget:
-    """Secrets are typed unseen, and never come back into a page, not even beside an error."""
+    if "enum" in schema:
+        choices = [("", ""), *((value, value) for value in schema["enum"])]
+        return forms.ChoiceField(choices=choices, **options)
+    if schema["type"] == "boolean":
+        return forms.BooleanField(**{**options, "required": False})
+    if schema["type"] == "integer":
+        return forms.IntegerField(**options)
+    if schema["type"] == "array":
+        return WordsField(**options)
     attrs = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}
-    if secret:
-        return forms.PasswordInput(
-            render_value=False, attrs={**attrs, "autocomplete": "new-password"}
-        )
-    return forms.TextInput(attrs=attrs)
-
-
-class _Words(forms.CharField):
-    def to_python(self, value: Any) -> Any:
-        return str(value or "").replace(",", " ").split()
+    widget: forms.Widget = forms.TextInput(attrs=attrs)
+    if is_secret:
+        attrs["autocomplete"] = "new-password"
+        # A secret never comes back into a page, not even next to its error.
+        widget = forms.PasswordInput(render_value=False, attrs=attrs)
+    return forms.CharField(
+        strip=not is_secret, max_length=schema["maxLength"], widget=widget, **options
+    )

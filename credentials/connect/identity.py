@@ -1,15 +1,13 @@
-"""What a connection brought: the kind's properties, and with them whose account it is.
+"""The properties of a new credential, and with them the upstream account that it is for.
 
-The provider's file says where each property is found (`connect`): in the token answer, among the
-callback's parameters, in the ID token, in the answer to one call, or in the app's own config.
-The callback comes through the user's hands, who can change it: what it says of the account counts
-only when the provider takes the new token there.
+The provider's file says where each property is found (`connect`): in the token response, in the
+callback's parameters, in the ID token, in the response to one call, or in the app's own config.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from common.datetimes import format_rfc3339
@@ -24,101 +22,106 @@ _MISSING: Final = object()
 
 
 def collect_properties(
-    draft: FlowRequest,
+    flow_request: FlowRequest,
     client: OAuthClient,
     tokens: TokenResponse,
     *,
     callback: Mapping[str, str],
     now: dt.datetime,
 ) -> dict[str, Any]:
-    """The properties of the new credential, real secrets and all; the caller checks them by schema.
+    """Return the properties with their real secrets, not yet validated by the kind's schema.
 
-    Raises Refusal where what the company said beforehand is not what the provider says, and where
-    the provider does not confirm what the callback says; ProtocolError and EgressError for an ID token or a call that did not work.
+    Raises ConnectError if they contradict what the company set beforehand, or if the provider does
+    not confirm the account in the callback; OAuth2Error and EgressError if the ID token or the call
+    fails.
     """
-    kind = draft.kind
-    found = {"kind": kind.name, **draft.properties, **_granted(draft, tokens, now)}
+    kind = flow_request.kind
+    properties: dict[str, Any] = {
+        "kind": kind.name,
+        **flow_request.properties,
+        **_get_token_properties(flow_request, tokens, now),
+    }
     if kind.connect is None:
-        return found
-    places: dict[str, Any] = {
+        return properties
+    documents: dict[str, Any] = {
         "token": tokens.document,
         "callback": callback,
         "config": client.variables,
     }
-    wanted = kind.connect.properties
-    if any(part.place == "id_token" for part in wanted.values()):
-        places["id_token"] = validate_id_token(client, tokens)
-    _take(kind, wanted, places, found)
+    sources = kind.connect.properties
+    if any(source.place == "id_token" for source in sources.values()):
+        documents["id_token"] = validate_id_token(client, tokens)
+    _add_properties(kind, sources, documents, properties)
     if kind.connect.call is not None:
-        named = kind.connect.get_unverified_fields(kind.identity)
-        _check_named(kind, named, found)
-        known = {**client.variables, **found}
-        answer = request_identity(
-            kind, kind.connect.call, known, tokens, verifies_account=bool(named)
+        # The callback passes through the user's browser, where it can be changed. The account that
+        # it names counts only if the provider accepts the new token for that very account.
+        unverified = kind.connect.get_unverified_fields(kind.identity)
+        for name in unverified:
+            if name not in properties or find_field_error(kind, name, properties[name]):
+                raise ConnectError("answer_incomplete")
+        document = request_identity(
+            kind,
+            kind.connect.call,
+            {**client.variables, **properties},
+            tokens,
+            verifies_account=bool(unverified),
         )
-        _take(kind, wanted, {"call": answer}, found)
-    return found
+        _add_properties(kind, sources, {"call": document}, properties)
+    return properties
 
 
-def _check_named(kind: Kind, named: Sequence[str], found: Mapping[str, Any]) -> None:
-    """Raise Refusal where the callback does not name an account that could be asked about."""
-    for name in named:
-        if name not in found or find_field_error(kind, name, found[name]):
-            raise ConnectError("answer_incomplete")
-
-
-def _granted(draft: FlowRequest, tokens: TokenResponse, now: dt.datetime) -> dict[str, Any]:
-    """What the flow itself fills: the tokens, when they end, and which scopes were given."""
-    kind = draft.kind
+def _get_token_properties(
+    flow_request: FlowRequest, tokens: TokenResponse, now: dt.datetime
+) -> dict[str, Any]:
+    """Return the tokens, their expiry and their scopes, by the names that the kind has for them."""
+    kind = flow_request.kind
     fields = kind.schema["properties"]
-    granted: dict[str, Any] = {}
+    properties: dict[str, Any] = {}
     if "access_token" in fields:
-        granted["access_token"] = tokens.access_token.expose()
+        properties["access_token"] = tokens.access_token.expose()
     elif not kind.refreshes and len(kind.secret_fields) == 1:
-        # Where the access token never ends, its kind may call it by another name (Stripe's `secret`).
-        granted[kind.secret_fields[0]] = tokens.access_token.expose()
+        # A kind may name an access token that never expires differently (Stripe's `secret`).
+        properties[kind.secret_fields[0]] = tokens.access_token.expose()
     if tokens.refresh_token is not None and "refresh_token" in fields:
-        granted["refresh_token"] = tokens.refresh_token.expose()
+        properties["refresh_token"] = tokens.refresh_token.expose()
     if tokens.expires_in is not None and "expires_at" in fields:
-        granted["expires_at"] = format_rfc3339(
-            (now + dt.timedelta(seconds=tokens.expires_in)).replace(microsecond=0)
-        )
-    # RFC 6749 §5.1: left out where it is what was asked for.
-    if scope := tokens.scope or " ".join(draft.scopes):
-        named = [name for name in ("scope", "scopes") if name in fields]
-        granted |= {name: _fitted(fields[name], scope) for name in named}
-    return granted
+        expires_at = now + dt.timedelta(seconds=tokens.expires_in)
+        properties["expires_at"] = format_rfc3339(expires_at.replace(microsecond=0))
+    # RFC 6749 §5.1: without `scope`, the granted scopes are those that were requested.
+    if scope := tokens.scope or " ".join(flow_request.scopes):
+        for name in ("scope", "scopes"):
+            if name in fields:
+                properties[name] = _convert_value(fields[name], scope)
+    return properties
 
 
-def _take(
+def _add_properties(
     kind: Kind,
-    wanted: Mapping[str, PropertySource],
-    places: Mapping[str, Any],
-    found: dict[str, Any],
+    sources: Mapping[str, PropertySource],
+    documents: Mapping[str, Any],
+    properties: dict[str, Any],
 ) -> None:
+    """Add each property whose place is in `documents`. Raises ConnectError for a contradiction."""
     fields = kind.schema["properties"]
-    for name, part in wanted.items():
-        if part.place not in places:
+    for name, source in sources.items():
+        if source.place not in documents:
             continue
-        value = _at(places[part.place], part)
+        value = _find_value(documents[source.place], source)
         if value is _MISSING or value is None or value == "":
             continue
-        value = _fitted(fields.get(name, {"type": "string"}), value)
-        if name in found and name not in kind.secret_fields and _differ(found[name], value):
-            raise ConnectError("account_mismatch")
-        found[name] = value
+        value = _convert_value(fields.get(name, {"type": "string"}), value)
+        if name in properties and name not in kind.secret_fields:
+            # The company set it beforehand. Hosts, which most of these are, ignore the case.
+            if str(properties[name]).casefold() != str(value).casefold():
+                raise ConnectError("account_mismatch")
+        properties[name] = value
 
 
-def _differ(said: Any, value: Any) -> bool:
-    """Whether the company's word is another than the provider's. Addresses have no case."""
-    return str(said).casefold() != str(value).casefold()
-
-
-def _at(document: Any, part: PropertySource) -> Any:
-    """The value at a JSON pointer (RFC 6901), or under a parameter's name."""
-    if part.place in {"callback", "config"}:
-        return document.get(part.at, _MISSING)
-    for step in part.at.split("/")[1:]:
+def _find_value(document: Any, source: PropertySource) -> Any:
+    """Return the value at a JSON pointer (RFC 6901) or of a parameter, or _MISSING."""
+    if source.place in {"callback", "config"}:
+        return document.get(source.at, _MISSING)
+    for step in source.at.split("/")[1:]:
         key = step.replace("~1", "/").replace("~0", "~")
         if isinstance(document, list) and key.isdecimal() and int(key) < len(document):
             document = document[int(key)]
@@ -129,19 +132,16 @@ def _at(document: Any, part: PropertySource) -> Any:
     return document
 
 
-def _fitted(field: Mapping[str, Any], value: Any) -> Any:
-    """`value` in the type that the property has: providers write ids as numbers or as text."""
-    kind = field["type"]
-    if kind == "string":
-        if isinstance(value, list):
-            return " ".join(str(item) for item in value)
-        return value if isinstance(value, str) else _text(value)
-    if kind == "integer" and isinstance(value, str) and value.isdecimal() and len(value) < 20:
+def _convert_value(field: Mapping[str, Any], value: Any) -> Any:
+    """Convert `value` to the property's type if that is certain to be right."""
+    field_type = field["type"]
+    # Providers write the same ids as numbers or as text, and lists as text with separators.
+    if field_type == "string" and isinstance(value, list):
+        return " ".join(str(item) for item in value)
+    if field_type == "string" and type(value) is int:
+        return str(value)
+    if field_type == "integer" and isinstance(value, str) and value.isdecimal() and len(value) < 20:
         return int(value)
-    if kind == "array" and isinstance(value, str):
+    if field_type == "array" and isinstance(value, str):
         return value.replace(",", " ").split()
     return value
-
-
-def _text(value: Any) -> Any:
-    return str(value) if type(value) is int else value

@@ -1,4 +1,4 @@
-"""The one call after the exchange that tells whose grant it is, or proves what the callback said."""
+"""The call after the exchange that says whose account the new token is for."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import orjson
 from common import strict_json
 from common.errors import BadRequestError
 from credentials.connect.errors import ConnectError
-from credentials.core.request_auth import RequestAuth, build_request_auth
-from credentials.core.request_auth import fill_template as fill_template
+from credentials.core.request_auth import RequestAuth, build_request_auth, fill_template
 from egress import Request
 from egress import client as egress
 from oauth_apps.protocol import AppError, TokenResponse, TransientError, UserError
@@ -22,7 +21,7 @@ from providers.kinds import IdentityCall, Kind
 from providers.properties import find_field_error
 from providers.registry import get_registry
 
-_WHOLE: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}(.*)", re.ASCII)
+_ORIGIN_VARIABLE: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}(.*)", re.ASCII)
 
 
 def request_identity(
@@ -33,55 +32,59 @@ def request_identity(
     *,
     verifies_account: bool = False,
 ) -> Any:
-    """The JSON that the call answers. `known` are properties and variables that were found already.
+    """Return the JSON of the response. `variables` fill the templates of the call.
 
-    With `proves`, the call is to an account that the callback named: Refusal (account_unverified)
-    where the new token is not taken there, or nothing is. Raises UserError where the provider does not take the new token, TransientError for any other
-    answer than JSON with a status of success, Conflict, EgressError.
+    If the call verifies the account in the callback, raises ConnectError (account_unverified) for
+    401, 403 and 404. Otherwise raises UserError for 401 and 403. Raises TransientError for any other
+    response that is not successful or not JSON, and ConflictError and EgressError.
     """
     values = {name: str(value) for name, value in variables.items()}
     values["access_token"] = tokens.access_token.expose()
-    url = _address(kind, call, values)
-    own = {name: fill_template(text, values) for name, text in call.headers.items()}
-    taken = {name.lower() for name in own}
-    # The kind's own way may want what only this answer tells (Xero's tenant).
-    injected = RequestAuth() if "authorization" in taken else build_request_auth(kind, {}, values)
-    headers = {name: text for name, text in injected.headers if name.lower() not in taken} | own
+    url = _build_url(kind, call, values)
+    call_headers = {name: fill_template(text, values) for name, text in call.headers.items()}
+    overridden = {name.lower() for name in call_headers}
+    # The kind's own authentication may need a property that only this response has (Xero's tenant).
+    uses_kind = "authorization" not in overridden
+    auth = build_request_auth(kind, {}, values) if uses_kind else RequestAuth()
+    headers = {name: text for name, text in auth.headers if name.lower() not in overridden}
+    headers |= call_headers
     body = None
     if call.json is not None:
         body = orjson.dumps(call.json)
         headers.setdefault("Content-Type", "application/json")
     headers.setdefault("Accept", "application/json")
-    if injected.query:
-        url += ("&" if urlsplit(url).query else "?") + urlencode(injected.query, quote_via=quote)
-    answer = egress.send(
+    if auth.query:
+        url += ("&" if urlsplit(url).query else "?") + urlencode(auth.query, quote_via=quote)
+    response = egress.send(
         Request(method=call.method, url=url, headers=tuple(headers.items()), body=body)
     )
-    if verifies_account and answer.status in {401, 403, 404}:
+    if verifies_account and response.status in {401, 403, 404}:
         raise ConnectError("account_unverified")
-    if answer.status in {401, 403}:
+    if response.status in {401, 403}:
         raise UserError("identity_refused", "The provider does not say whose account this is.")
-    if answer.status // 100 != 2:
+    if response.status // 100 != 2:
         raise TransientError(
             "identity_unavailable", "The provider did not say whose account this is."
         )
     try:
-        return strict_json.loads(answer.body)
+        return strict_json.loads(response.body)
     except BadRequestError:
         raise TransientError(
-            "identity_unavailable", "The provider's answer could not be read."
+            "identity_unavailable", "The provider's response could not be read."
         ) from None
 
 
-def _address(kind: Kind, call: IdentityCall, values: Mapping[str, str]) -> str:
-    """The URL, whose host is the provider's file's to say, or a property that it holds to hosts."""
+def _build_url(kind: Kind, call: IdentityCall, values: Mapping[str, str]) -> str:
+    """Return the URL. Raises AppError if the property that is its origin has a wrong value."""
     if call.url is not None:
         return fill_url_template(call.url, values)
     provider = get_registry().get_provider(kind.provider)
-    base = (provider.base_url if provider else None) or ""
-    if whole := _WHOLE.fullmatch(base):
-        origin = values.get(whole[1], "")
-        if not origin or find_field_error(kind, whole[1], origin):
-            raise AppError("invalid_config", f"The value of {whole[1]} is not an address.")
-        return origin.rstrip("/") + whole[2] + fill_url_template(call.path or "", values)
-    return fill_url_template(base.rstrip("/") + (call.path or ""), values)
+    base_url = (provider.base_url if provider else None) or ""
+    path = call.path or ""
+    if match := _ORIGIN_VARIABLE.fullmatch(base_url):
+        # The kind's schema limits the property to the provider's hosts: the token goes nowhere else.
+        origin = values.get(match[1], "")
+        if not origin or find_field_error(kind, match[1], origin):
+            raise AppError("invalid_config", f"The value of {match[1]} is not a valid address.")
+        return origin.rstrip("/") + match[2] + fill_url_template(path, values)
+    return fill_url_template(base_url.rstrip("/") + path, values)

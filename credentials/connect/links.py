@@ -1,4 +1,4 @@
-"""Connect links: made by the company, owned by the first browser that opens them, completed by the company."""
+"""The verbs of a connect link: the company creates and completes it, one browser opens it."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ from common.actors import Actor
 from common.db.clock import DbNow, db_now
 from common.db.ids import uuid7
 from common.errors import ConflictError, InvalidInputError, NotFoundError
-from credentials.connect import settings
-from credentials.connect.audit import build_failure
+from credentials.connect.audit import build_failure, get_event_target
 from credentials.connect.errors import ConnectError
-from credentials.connect.flow_request import FlowRequest, resolve_oauth_kind
 from credentials.connect.link_request import LinkRequest, validate_link_request
 from credentials.connect.links_and_callbacks import build_link_url
 from credentials.connect.models import ConnectLink, PendingGrant
 from credentials.connect.pending_grants import decrypt_grant_body, grant_discard, grant_store
+from credentials.connect.settings import get_connect_settings
 from credentials.connect.tokens import generate_token, hash_token
 from credentials.imports.upsert import DifferentSecretError
 from credentials.imports.validation import ImportItem, validate_item
 from credentials.models import Credential
 from credentials.services.crud import credential_import
-from events.services import EventTarget, record_event
+from events.services import record_event
 from providers.properties import get_identity_values
 from vault.sealing import SecretUnavailableError
 
@@ -37,7 +36,7 @@ ACTIVE_STATUSES: Final = (Status.OPEN, Status.OPENED)
 def link_create(
     *, account_id: uuid.UUID, link_request: LinkRequest, actor: Actor
 ) -> tuple[uuid.UUID, str]:
-    """A link and its address, which is not kept: its id, and the address. Raises Invalid."""
+    """Create a link. Return its id and its URL, which is not stored. Raises InvalidInputError."""
     token = generate_token()
     link = ConnectLink(
         id=uuid7(),
@@ -49,35 +48,34 @@ def link_create(
     )
     with transaction.atomic():
         link.save(force_insert=True)
-        record_event(actor, _get_target(link), "connect_link.created")
+        record_event(actor, get_event_target(link), "connect_link.created")
     return link.id, build_link_url(token)
 
 
 def link_open(*, token: str, browser_id: str, actor: Actor) -> ConnectLink:
-    """The link behind an address, for the browser that opens it: the first owns it.
+    """Return the link of a URL, in whatever status. The first browser to open it owns it.
 
-    Raises Refusal (link_unknown, link_taken). One that is over is returned as it is.
+    Raises ConnectError (link_unknown, link_taken).
     """
     link = get_link_by_token(token=token)
     if link.status == Status.OPEN:
         with transaction.atomic():
-            unowned = ConnectLink.objects.filter(
+            is_opened = ConnectLink.objects.filter(
                 id=link.id, status=Status.OPEN, expires_at__gt=DbNow()
-            )
-            owned = unowned.update(
+            ).update(
                 status=Status.OPENED, browser_digest=hash_token(browser_id), updated_at=DbNow()
             )
-            if owned:
-                record_event(actor, _get_target(link), "connect_link.opened")
+            if is_opened:
+                record_event(actor, get_event_target(link), "connect_link.opened")
         link = get_link_by_token(token=token)
     if link.browser_digest is not None and bytes(link.browser_digest) != hash_token(browser_id):
-        record_event(actor, _get_target(link), "connect.refused", ["link_taken"])
+        record_event(actor, get_event_target(link), "connect.refused", ["link_taken"])
         raise ConnectError("link_taken")
     return link
 
 
 def get_link_by_token(*, token: str) -> ConnectLink:
-    """The link behind an address; nothing changes. Raises Refusal (link_unknown)."""
+    """Return the link of a URL without opening it. Raises ConnectError (link_unknown)."""
     rows = ConnectLink.objects.select_related("account", "oauth_app")
     link = rows.filter(token_digest=hash_token(token)).first()
     if link is None:
@@ -86,7 +84,7 @@ def get_link_by_token(*, token: str) -> ConnectLink:
 
 
 def check_link_is_active(link: ConnectLink) -> None:
-    """Raise Refusal where nothing can be connected by this link any more."""
+    """Raise ConnectError if the link can no longer connect an account."""
     if link.status in {Status.PENDING, Status.COMPLETED}:
         raise ConnectError("link_used")
     if link.status == Status.CANCELLED:
@@ -95,22 +93,12 @@ def check_link_is_active(link: ConnectLink) -> None:
         raise ConnectError("link_expired")
 
 
-def draft_of_link(link: ConnectLink) -> FlowRequest:
-    """What Continue asks the provider for. Raises Invalid where the kind is no longer known."""
-    if link.oauth_app is None:
-        raise ConnectError("bad_request")
-    return FlowRequest(
-        app=link.oauth_app,
-        kind=resolve_oauth_kind(link.oauth_app, link.kind),
-        scopes=link.scopes,
-        return_to=link.return_to,
-        external_id=link.external_id,
-        properties=link.properties,
-    )
-
-
 def link_submit(*, link: ConnectLink, properties: Mapping[str, Any], actor: Actor) -> None:
-    """Hold what was typed into a link's form. Raises Invalid for wrong fields, Refusal else."""
+    """Store what was entered in a link's form, as a pending grant.
+
+    Raises InvalidInputError for wrong fields, ConnectError if the link is not active or belongs to
+    another upstream account.
+    """
     check_link_is_active(link)
     body: dict[str, Any] = {"properties": {"kind": link.kind, **link.properties, **properties}}
     if link.external_id:
@@ -126,85 +114,83 @@ def link_submit(*, link: ConnectLink, properties: Mapping[str, Any], actor: Acto
 
 
 def check_same_account(link: ConnectLink, item: ImportItem) -> None:
-    """Raise Refusal where a link reconnects a credential, and this is another upstream account.
-
-    The properties that say whose account it is are compared even where `external_id` names the
-    row: the company's word for a customer does not make another customer's account theirs.
-    """
+    """Raise ConnectError if the link reconnects a credential of another upstream account."""
     if link.reconnects is None:
         return
     rows = Credential.objects.filter(account_id=link.account_id, id=link.reconnects)
     row = rows.values_list("identity", "properties").first()
     if row is None or bytes(row[0]) != item.identity:
         raise ConnectError("account_mismatch")
-    before, now = (get_identity_values(item.kind, shown) for shown in (row[1], item.properties))
-    if before is not None and now is not None and before != now:
+    # With an `external_id`, the identity says nothing about the upstream account, so the
+    # properties are compared too: the company's id for a customer does not verify the account.
+    before = get_identity_values(item.kind, row[1])
+    after = get_identity_values(item.kind, item.properties)
+    if before is not None and after is not None and before != after:
         raise ConnectError("account_mismatch")
 
 
 def link_store_grant(
     *, link: ConnectLink, body: dict[str, Any], notes: list[str], actor: Actor
 ) -> None:
-    """Within the caller's transaction: the grant of a link, pending, or stored where that was chosen.
+    """Store the grant of a link as pending, in the caller's transaction.
 
-    Raises Refusal where the link is over meanwhile: then nothing is held.
+    A link that completes itself is also completed. Raises ConnectError if the link is over.
     """
     for name in ("name", "owner_email", "metadata"):
         if (value := getattr(link, name)) not in ("", None):
             body[name] = value
-    held = ConnectLink.objects.filter(
+    is_stored = ConnectLink.objects.filter(
         id=link.id, status=Status.OPENED, expires_at__gt=DbNow()
     ).update(status=Status.PENDING, notes=notes, failure=None, updated_at=DbNow())
-    if not held:
+    if not is_stored:
         raise ConnectError("link_used")
-    grant_store(attempt=None, link=link, kind=link.kind, body=body)
-    record_event(actor, _get_target(link), "connect_link.pending")
-    if settings.get_connect_settings(link.account_id, link.oauth_app).completes_itself:
-        _complete_itself(link, actor)
-
-
-def _complete_itself(link: ConnectLink, actor: Actor) -> None:
-    """What it may not decide by itself stays pending, and the person learns nothing of it."""
-    try:
-        link_complete(account_id=link.account_id, id=link.id, actor=actor)
-    except DifferentSecretError as problem:
-        why = build_failure("other_secrets", problem.detail)
-        ConnectLink.objects.filter(id=link.id).update(failure=why, updated_at=DbNow())
-        record_event(actor, _get_target(link), "connect.refused", ["other_secrets"])
+    grant_store(owner=link, kind=link.kind, body=body)
+    record_event(actor, get_event_target(link), "connect_link.pending")
+    if get_connect_settings(link.account_id, link.oauth_app).completes_itself:
+        try:
+            link_complete(account_id=link.account_id, id=link.id, actor=actor)
+        except DifferentSecretError as error:
+            # Only the company may replace another secret, so the link stays pending. The user must
+            # not learn that the credential exists.
+            failure = build_failure("other_secrets", error.detail)
+            ConnectLink.objects.filter(id=link.id).update(failure=failure, updated_at=DbNow())
+            record_event(actor, get_event_target(link), "connect.refused", ["other_secrets"])
 
 
 def has_grant_of_same_account(link: ConnectLink, body: Mapping[str, Any]) -> bool:
-    """Whether the link's own pending grant is of the upstream account that `body` is of."""
+    """Return whether the link has a pending grant of the same upstream account as `body`."""
     grant = PendingGrant.objects.filter(link=link).first()
-    try:
-        held = decrypt_grant_body(grant) if grant else None
-    except SecretUnavailableError:
-        held = None
-    if held is None:
+    if grant is None:
         return False
-    one, other = (validate_item(dict(each), account_id=link.account_id) for each in (held, body))
-    return one.identity == other.identity
+    try:
+        pending_body = decrypt_grant_body(grant)
+    except SecretUnavailableError:
+        return False
+    pending, new = (
+        validate_item(dict(each), account_id=link.account_id) for each in (pending_body, body)
+    )
+    return pending.identity == new.identity
 
 
 def link_cancel(*, link: ConnectLink, actor: Actor) -> None:
-    """The person pressed Cancel."""
+    """Cancel the link on behalf of the user who opened it."""
     with transaction.atomic():
-        cancelled = ConnectLink.objects.filter(id=link.id, status=Status.OPENED).update(
+        is_cancelled = ConnectLink.objects.filter(id=link.id, status=Status.OPENED).update(
             status=Status.CANCELLED,
             failure=build_failure("access_denied", "The user pressed Cancel."),
             updated_at=DbNow(),
         )
-        if cancelled:
-            record_event(actor, _get_target(link), "connect_link.cancelled")
+        if is_cancelled:
+            record_event(actor, get_event_target(link), "connect_link.cancelled")
 
 
 def link_withdraw(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> None:
-    """The company takes the link back; what it brought and is pending is given back, too.
+    """Cancel the link on behalf of the company, and revoke its pending grant.
 
-    Raises NotFound, or Conflict for one that is completed: then there is a credential to delete.
+    Raises NotFoundError, or ConflictError if the link is completed.
     """
     with transaction.atomic():
-        link = _locked(account_id, id)
+        link = _lock_link(account_id, id)
         if link.status == Status.COMPLETED:
             raise ConflictError(
                 "The link is completed; delete the credential instead.",
@@ -216,18 +202,18 @@ def link_withdraw(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> None
         ConnectLink.objects.filter(id=link.id).update(status=Status.CANCELLED, updated_at=DbNow())
         if grant is not None:
             grant_discard(row=grant, code="link_cancelled", actor=actor)
-        record_event(actor, _get_target(link), "connect_link.cancelled")
+        record_event(actor, get_event_target(link), "connect_link.cancelled")
 
 
 def link_complete(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> None:
-    """Store the credential that a link brought. Doing it again changes nothing.
+    """Import the pending grant of a link as a credential. Completing again changes nothing.
 
-    Raises NotFound, Conflict where there is nothing pending, or no more, and OtherSecrets (409)
-    where somebody typed whose account it is, and there is a credential of it with another secret:
-    the grant stays pending.
+    Raises NotFoundError, or ConflictError if nothing is pending. Raises DifferentSecretError (409)
+    if the user entered an account that already has a credential with another secret; the grant
+    stays pending.
     """
     with transaction.atomic():
-        link = _locked(account_id, id)
+        link = _lock_link(account_id, id)
         if link.status == Status.COMPLETED:
             return
         grant = (
@@ -242,54 +228,48 @@ def link_complete(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> None
                 extra={"link_status": status},
             )
         body = decrypt_grant_body(grant)
-        _check_still_there(link, body)
+        _check_reconnected_credential(link, body)
+        # The provider or the company said which upstream account it is, not only the user in front
+        # of the form. The company does so with a credential to reconnect or its own customer id.
+        is_verified = bool(link.oauth_app_id or link.reconnects or link.external_id)
         outcome = credential_import(
-            account_id=account_id, actor=actor, body=body, account_verified=_is_proved(link)
+            account_id=account_id, actor=actor, body=body, account_verified=is_verified
         )
         grant.delete()
         ConnectLink.objects.filter(id=link.id).update(
             status=Status.COMPLETED, credential_id=outcome.id, failure=None, updated_at=DbNow()
         )
-        record_event(actor, _get_target(link), "connect_link.completed")
+        record_event(actor, get_event_target(link), "connect_link.completed")
 
 
 def link_expire(*, id: uuid.UUID, actor: Actor) -> bool:
-    """End a link whose time is over; whether it was live."""
+    """Expire an active link whose time is over; return whether there was one."""
     with transaction.atomic():
-        lapsed = ConnectLink.objects.filter(
+        is_expired = ConnectLink.objects.filter(
             id=id, status__in=ACTIVE_STATUSES, expires_at__lte=DbNow()
         ).update(status=Status.EXPIRED, updated_at=DbNow())
-        if lapsed:
-            record_event(actor, _get_target(ConnectLink.objects.get(id=id)), "connect_link.expired")
-    return bool(lapsed)
+        if is_expired:
+            record_event(
+                actor, get_event_target(ConnectLink.objects.get(id=id)), "connect_link.expired"
+            )
+    return bool(is_expired)
 
 
-def _is_proved(link: ConnectLink) -> bool:
-    """Whether anybody but the person in front of the form said which upstream account it is.
-
-    A provider did, or the company: by the credential to reconnect, or by its own id of the customer.
-    """
-    return bool(link.oauth_app_id or link.reconnects or link.external_id)
-
-
-def _check_still_there(link: ConnectLink, body: dict[str, Any]) -> None:
-    """A reconnect never makes a new credential, where the old one was deleted meanwhile."""
+def _check_reconnected_credential(link: ConnectLink, body: dict[str, Any]) -> None:
+    """Lock the credential that the link reconnects. Raises ConflictError if it was deleted."""
     if link.reconnects is None:
         return
+    # Without this check, the import would create a new credential.
     rows = Credential.objects.select_for_update(of=("self",), no_key=True)
     row = rows.filter(account_id=link.account_id, id=link.reconnects).first()
     item = validate_item(body, account_id=link.account_id)
     if row is None or bytes(row.identity) != item.identity:
-        raise ConflictError("The credential that this link reconnects is not there any more.")
+        raise ConflictError("The credential that this link reconnects no longer exists.")
 
 
-def _locked(account_id: uuid.UUID, id: uuid.UUID) -> ConnectLink:
+def _lock_link(account_id: uuid.UUID, id: uuid.UUID) -> ConnectLink:
     rows = ConnectLink.objects.select_for_update(of=("self",)).select_related("oauth_app")
     link = rows.filter(account_id=account_id, id=id).first()
     if link is None:
         raise NotFoundError()
     return link
-
-
-def _get_target(link: ConnectLink) -> EventTarget:
-    return EventTarget("connect_link", link.account_id, link.id)

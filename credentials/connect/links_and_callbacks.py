@@ -1,4 +1,4 @@
-"""Where browsers are sent back to, and where providers send them to us."""
+"""The URLs of connect links, start pages and callbacks, and query parameters for return URLs."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from django.conf import settings
 from oauth_apps.models import OAuthApp
 
 
-def add_query_params(url: str, parameters: dict[str, str]) -> str:
-    """`url`, which was checked and has no fragment, with `parameters` added to its query."""
-    joint = "&" if urlsplit(url).query else "?"
-    return f"{url.rstrip('?&')}{joint}{urlencode(parameters, quote_via=quote, safe='')}"
+def add_query_params(url: str, params: dict[str, str]) -> str:
+    """Return `url` with `params` in its query. It must be validated and have no fragment."""
+    separator = "&" if urlsplit(url).query else "?"
+    return f"{url.rstrip('?&')}{separator}{urlencode(params, quote_via=quote, safe='')}"
 
 
 def build_callback_url(app: OAuthApp, *, short: bool) -> str:
-    """The redirect URI to register at the provider; `short` is the documented form without the id."""
+    """Return the redirect URI to register at the provider; `short` leaves out the app's id."""
     path = f"/link/oauth2/callback/{app.provider}"
     return f"{settings.PUBLIC_URL}{path}" if short else f"{settings.PUBLIC_URL}{path}/{app.id}"
 

@@ -9,11 +9,23 @@ from oauth_apps.models import OAuthApp
 from vault.fields import SealedField
 
 
-class ConnectLink(models.Model):
-    """An invitation to connect: a page for one person, whose first browser owns it.
+class FlowModel(models.Model):
+    """The fields of a link or an attempt that say who created it and how long it lasts."""
 
-    Only the hash of the token in its address is kept. `open`: nobody came yet; `opened`: a browser
-    owns it; `pending`: the grant waits for the company to complete it. The others are final.
+    created_by = models.CharField(max_length=160)
+    created_at = models.DateTimeField(db_default=DbNow(), editable=False)
+    updated_at = models.DateTimeField(db_default=DbNow(), editable=False)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        abstract = True
+
+
+class ConnectLink(FlowModel):
+    """A page on which one person connects one account; the first browser that opens it owns it.
+
+    `open`: not opened yet; `opened`: a browser owns it; `pending`: the grant waits until the company
+    completes it. The other statuses are final.
     """
 
     class Status(models.TextChoices):
@@ -33,22 +45,19 @@ class ConnectLink(models.Model):
     external_id = models.CharField(max_length=255, blank=True)
     metadata = models.JSONField(null=True)
     properties = models.JSONField(default=dict)
-    """What the company says beforehand: the parts of the provider's addresses that differ per customer."""
+    """Set by the company: the variables of the provider's URLs, such as a subdomain."""
     scopes = models.JSONField(default=list)
     return_to = models.CharField(max_length=2048, blank=True)
+    # No foreign key: the credential may be deleted while the link is open.
     reconnects = models.UUIDField(null=True)
-    """The credential that is to get a new grant. It may be gone meanwhile, so no foreign key."""
+    """The id of the credential that gets the new grant."""
     status = models.CharField(max_length=16, choices=Status, default=Status.OPEN)
     token_digest = models.BinaryField(max_length=32, unique=True)
     browser_digest = models.BinaryField(max_length=32, null=True)
     credential_id = models.UUIDField(null=True)
     failure = models.JSONField(null=True)
-    """Why the last try did not work: {code, detail, time}; null where none failed."""
+    """Why the last try failed: {code, detail, time}; null if none did."""
     notes = models.JSONField(default=list)
-    created_by = models.CharField(max_length=160)
-    created_at = models.DateTimeField(db_default=DbNow(), editable=False)
-    updated_at = models.DateTimeField(db_default=DbNow(), editable=False)
-    expires_at = models.DateTimeField()
 
     class Meta:
         indexes = [
@@ -60,11 +69,11 @@ class ConnectLink(models.Model):
         return self.name or f"{self.kind} ({self.id})"
 
 
-class AuthorizationAttempt(models.Model):
-    """One way to the provider and back, good for ten minutes and for one browser.
+class AuthorizationAttempt(FlowModel):
+    """One redirect to the provider and back, in one browser and within ten minutes.
 
-    `sealed` has the PKCE verifier and the company's own state; it is cleared on return. Of state,
-    start token and browser only hashes are kept.
+    `sealed` has the PKCE verifier and the company's own state, and is cleared on return. Of the
+    state, the start token and the browser's id only hashes are stored.
     """
 
     class Flow(models.TextChoices):
@@ -92,19 +101,15 @@ class AuthorizationAttempt(models.Model):
     browser_digest = models.BinaryField(max_length=32, null=True)
     issuer = models.CharField(max_length=512, blank=True)
     callback = models.CharField(max_length=512)
-    """Our redirect URI, as the provider was told it."""
+    """The redirect URI of ours that was sent to the provider."""
     return_to = models.CharField(max_length=2048, blank=True)
     external_id = models.CharField(max_length=255, blank=True)
     challenge = models.CharField(max_length=43, blank=True)
-    """The company's own PKCE challenge (S256), where its client sent one."""
+    """The company's own PKCE challenge (S256), if it sent one."""
     properties = models.JSONField(default=dict)
     scopes = models.JSONField(default=list)
     sealed = SealedField(null=True)
     failure = models.JSONField(null=True)
-    created_by = models.CharField(max_length=160)
-    created_at = models.DateTimeField(db_default=DbNow(), editable=False)
-    updated_at = models.DateTimeField(db_default=DbNow(), editable=False)
-    expires_at = models.DateTimeField()
 
     class Meta:
         indexes = [
@@ -117,16 +122,17 @@ class AuthorizationAttempt(models.Model):
 
 
 class PendingGrant(models.Model):
-    """A grant that was obtained and is nobody's yet: not listed, not usable, gone in ten minutes.
+    """A grant that was obtained and is not yet a credential: in no list, and unusable.
 
     `sealed` is the import body with its real values, and the company's state. A grant of a documented
-    flow is fetched by `code_digest`; one of a link is completed by the company. Whichever does not
-    happen in time, the grant is revoked at its provider.
+    flow is exchanged by `code_digest`; one of a link is completed by the company. If that does not
+    happen within ten minutes, the grant is revoked at its provider.
     """
 
     class Status(models.TextChoices):
         WAITING = "waiting"
-        TAKEN = "taken"
+        # The stored value and its label stay, as the migrations have them.
+        EXCHANGED = "taken", "Taken"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     account = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
@@ -152,12 +158,12 @@ class PendingGrant(models.Model):
 
 
 class ConnectSettings(models.Model):
-    """What a company chose for connecting: of one OAuth app, or (without one) of the account.
+    """Settings of connecting, of one OAuth app or (without one) of the account.
 
-    `completes_itself`: a link's credential is stored without the company's confirmation
-    (docs/connect.md says what that risks). `short_callback`: the provider has the documented
-    redirect URI, the one without the app's id. `return_urls`: where links without an OAuth app may
-    send people back to.
+    `completes_itself`: a link's credential is stored without the company's confirmation; see
+    docs/connect.md for the risk. `short_callback`: the redirect URI at the provider is the documented
+    one, without the app's id. `return_urls`: the addresses to which links without an OAuth app may
+    send users back.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

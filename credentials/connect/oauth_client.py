@@ -1,4 +1,4 @@
-"""An OAuth app as the protocol client needs it to send a browser away: no seal is opened."""
+"""The OAuth client for the authorization request, which needs no secret, and the issuer check."""
 
 from __future__ import annotations
 
@@ -11,38 +11,33 @@ from oauth_apps.protocol import OAuth2Error, OAuthClient
 from oauth_apps.protocol.urls import fill_url_template
 
 
-def build_client_without_secrets(app: OAuthApp, given: Mapping[str, Any]) -> OAuthClient:
-    """`oauth_apps.client_config.build_oauth_client` without the secrets. Raises AppError."""
-    oauth, values = get_authorization_server(app)
-    said = {name: str(value) for name, value in given.items()}
-    return OAuthClient(
-        oauth=oauth, client_id=app.client_id, secrets=(), variables={**values, **said}
-    )
+def build_client_without_secrets(app: OAuthApp, properties: Mapping[str, Any]) -> OAuthClient:
+    """Return what `build_oauth_client` returns, but decrypt nothing. Raises AppError."""
+    oauth, variables = get_authorization_server(app)
+    variables = {**variables, **{name: str(value) for name, value in properties.items()}}
+    return OAuthClient(oauth=oauth, client_id=app.client_id, secrets=(), variables=variables)
 
 
 def get_issuer(client: OAuthClient) -> str:
-    """The issuer that answers must name, "" where the provider's file has none."""
+    """Return the issuer that responses must name, "" if the provider's file has none."""
+    if not client.oauth.issuer:
+        return ""
     try:
-        return (
-            fill_url_template(client.oauth.issuer, client.variables) if client.oauth.issuer else ""
-        )
+        return fill_url_template(client.oauth.issuer, client.variables)
     except OAuth2Error:
         return ""
 
 
 def is_expected_issuer(client: OAuthClient, issuer: str, iss: str | None) -> bool:
-    """Whether an authorization answer's `iss` is right (RFC 9207 §2.4).
+    """Return whether the `iss` of an authorization response is right (RFC 9207 §2.4).
 
-    Where it is sent, it is exactly `issuer`, the one that the attempt began with; where the file
-    says that the provider sends it, it may not be left out. A provider whose issuer is not known
-    can only be held to its own host.
+    `issuer` is the one that the attempt began with, and must match exactly. `iss` may be missing
+    unless the provider's file says that the provider sends it.
     """
     if iss is None:
         return client.oauth.iss is not True
     if issuer:
         return iss == issuer
-    return iss == _origin(fill_url_template(client.oauth.authorize_url or "", client.variables))
-
-
-def _origin(url: str) -> str:
-    return "/".join(url.split("/", 3)[:3])
+    # Without a known issuer, the origin of the authorization endpoint is all there is to compare.
+    authorize_url = fill_url_template(client.oauth.authorize_url or "", client.variables)
+    return iss == "/".join(authorize_url.split("/", 3)[:3])

@@ -1,4 +1,4 @@
-"""The documented flows, as browsers see them: away to the provider, and back with a code."""
+"""The pages of the documented flows: the redirect to the provider, and the callback."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ from credentials.connect.view_decorators import (
 )
 from oauth_apps.models import OAuthApp
 
-STATE_LENGTH: Final = 1024
-"""A longer state is not put into the address that people come back to; the token call has it."""
+# A longer state would make the return URL too long; the token call returns it anyway.
+MAX_STATE_LENGTH: Final = 1024
 
 _CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
-_ASKED: Final = ("client_id", "redirect_uri", "state")
-_MAY_ASK: Final = (
+_REQUIRED_PARAMS: Final = ("client_id", "redirect_uri", "state")
+_OPTIONAL_PARAMS: Final = (
     *("response_type", "scope", "kind", "external_id", "code_challenge", "code_challenge_method"),
 )
-_PROTOCOL: Final = ("state", "code", "iss", "error", "error_description", "error_uri")
-# RFC 6749 §4.1.2.1; whatever else went wrong is `server_error`.
+_RESPONSE_PARAMS: Final = ("state", "code", "iss", "error", "error_description", "error_uri")
+# RFC 6749 §4.1.2.1; any other failure is `server_error`.
 _ERRORS: Final = {
     "access_denied": "access_denied",
     "provider_unavailable": "temporarily_unavailable",
@@ -69,155 +69,147 @@ _ERRORS: Final = {
 
 @connect_page("GET")
 def authorize(request: HttpRequest) -> HttpResponse:
-    """Send a company's user to the provider (documented flow; `client_id` is the app's id here).
-
-    Nothing leads to `redirect_uri` before it was found, exactly, in the app's list.
-    """
-    app = _app(request)
+    """Redirect a company's user to the provider; `client_id` is the app's id here."""
+    actor = build_anonymous_actor(request)
+    ids = request.GET.getlist("client_id")
+    app_id = parse_uuid(ids[0]) if len(ids) == 1 else None
+    app = OAuthApp.objects.filter(id=app_id).first() if app_id else None
+    if app is None:
+        # Not even an event is possible: without an app there is no account to record it for.
+        raise ConnectError("unknown_app", "client_id: must be the id of an OAuth app here, once.")
     try:
-        draft, state = _asked(request, app)
-    except (BadRequestError, InvalidInputError) as problem:
-        record_unmatched_response(
-            build_anonymous_actor(request), app.account_id, app.id, "bad_request"
-        )
-        code = "redirect_refused" if "redirect_uri" in problem.fields else "bad_request"
-        raise ConnectError(code, problem.detail) from None
-    browser = get_or_generate_browser_id(request)
-    url = attempt_begin(
-        flow_request=draft, state=state, browser_id=browser, actor=build_anonymous_actor(request)
-    )
+        flow_request, state = _parse_authorize_request(request, app)
+    except (BadRequestError, InvalidInputError) as error:
+        record_unmatched_response(actor, app.account_id, app.id, "bad_request")
+        # A page, never a redirect: redirect_uri may be the parameter that is wrong.
+        code = "redirect_refused" if "redirect_uri" in error.fields else "bad_request"
+        raise ConnectError(code, error.detail) from None
+    browser_id = get_or_generate_browser_id(request)
+    url = attempt_begin(flow_request=flow_request, state=state, browser_id=browser_id, actor=actor)
     response = redirect_see_other(url)
-    set_browser_cookie(response, browser)
+    set_browser_cookie(response, browser_id)
     return response
 
 
 @connect_page("GET")
 def start(request: HttpRequest, token: str) -> HttpResponse:
-    """Begin what `start-auth` prepared: once."""
-    browser = get_or_generate_browser_id(request)
-    response = redirect_see_other(
-        attempt_start_prepared(
-            token=token, browser_id=browser, actor=build_anonymous_actor(request)
-        )
-    )
-    set_browser_cookie(response, browser)
+    """Begin the attempt that `start-auth` prepared, once."""
+    browser_id = get_or_generate_browser_id(request)
+    actor = build_anonymous_actor(request)
+    url = attempt_start_prepared(token=token, browser_id=browser_id, actor=actor)
+    response = redirect_see_other(url)
+    set_browser_cookie(response, browser_id)
     return response
 
 
 @connect_page("GET")
 def callback(request: HttpRequest, provider: str, app_id: str | None = None) -> HttpResponse:
-    """The provider's answer, for whichever flow it belongs to."""
+    """Receive the provider's authorization response, of any flow."""
     actor = build_anonymous_actor(request)
     try:
-        sent = parse_callback_params(request, _PROTOCOL)
-        if "state" not in sent:
+        params = parse_callback_params(request, _RESPONSE_PARAMS)
+        if "state" not in params:
             raise BadRequestError.for_field("state", "is missing")
-    except BadRequestError as problem:
-        _stray(request, app_id, "bad_request")
-        raise ConnectError("bad_request", problem.detail) from None
-    answer = AuthorizationResponse(
+    except BadRequestError as error:
+        _record_unmatched(request, app_id, "bad_request")
+        raise ConnectError("bad_request", error.detail) from None
+    response = AuthorizationResponse(
         callback=f"{settings.PUBLIC_URL}{request.path}",
-        state=sent["state"],
-        iss=sent.get("iss"),
+        state=params["state"],
+        iss=params.get("iss"),
         browser_digest=hash_browser_id(request),
-        is_error="error" in sent,
+        is_error="error" in params,
     )
-    returned = attempt_claim(response=answer, actor=actor)
-    if returned is None:
-        _stray(request, app_id, "state_unknown")
+    claimed = attempt_claim(response=response, actor=actor)
+    if claimed is None:
+        _record_unmatched(request, app_id, "state_unknown")
         raise ConnectError("state_unknown")
     try:
-        return _received(request, returned, sent)
-    except ConnectError as refusal:
-        _offer(refusal, returned)
+        return _handle_response(request, claimed, params)
+    except ConnectError as error:
+        _add_next_steps(error, claimed)
         raise
 
 
-def _received(request: HttpRequest, returned: ClaimedAttempt, sent: dict[str, str]) -> HttpResponse:
-    actor = build_anonymous_actor(request)
-    if returned.attempt.link is None and not _may_return(returned):
-        raise record_withdrawn_return_url(returned, actor)
-    if "error" in sent:
-        raise record_provider_error(returned, sent["error"], actor)
-    if "code" not in sent:
-        raise record_missing_code(returned, actor)
-    held = obtain_grant(returned, sent["code"], sent, actor)
-    if held.attempt.link is not None:
-        return redirect_after_callback(held.attempt.link, token=returned.state)
+def _handle_response(
+    request: HttpRequest, claimed: ClaimedAttempt, params: dict[str, str]
+) -> HttpResponse:
+    """Store the grant and redirect back to the company. Raises ConnectError."""
+    actor, attempt = build_anonymous_actor(request), claimed.attempt
+    if attempt.link is None and not _may_return(attempt):
+        raise record_withdrawn_return_url(claimed, actor)
+    if "error" in params:
+        raise record_provider_error(claimed, params["error"], actor)
+    if "code" not in params:
+        raise record_missing_code(claimed, actor)
+    code = obtain_grant(claimed, params["code"], params, actor)
+    if attempt.link is not None:
+        return redirect_after_callback(attempt.link, token=claimed.state)
     return redirect_see_other(
-        add_query_params(held.attempt.return_to, {"code": held.code, **_state(returned)})
+        add_query_params(attempt.return_to, {"code": code, **_get_state_param(claimed)})
     )
 
 
-def _offer(refusal: ConnectError, returned: ClaimedAttempt) -> None:
-    """Ways on: back to the company, which learns that it did not work, and by a link once more."""
-    attempt = returned.attempt
+def _add_next_steps(error: ConnectError, claimed: ClaimedAttempt) -> None:
+    """Add the URL back to the company, with the error, and for a link the URL to try again."""
+    attempt = claimed.attempt
     if attempt.link is not None:
-        refusal.retry_url = reverse("connect-link", args=[returned.state])
-    if not _may_return(returned):
+        error.retry_url = reverse("connect-link", args=[claimed.state])
+    if not _may_return(attempt):
         return
     if attempt.link is None:
-        more = {"error": _ERRORS.get(refusal.code, "server_error"), **_state(returned)}
+        params = {"error": _ERRORS.get(error.code, "server_error"), **_get_state_param(claimed)}
     else:
-        status = "denied" if refusal.code == "access_denied" else "failed"
-        more = {"connect_link": str(attempt.link_id), "status": status}
-    refusal.return_url = add_query_params(attempt.return_to, more)
+        status = "denied" if error.code == "access_denied" else "failed"
+        params = {"connect_link": str(attempt.link_id), "status": status}
+    error.return_url = add_query_params(attempt.return_to, params)
 
 
-def _may_return(returned: ClaimedAttempt) -> bool:
-    """Whether the address still is one of the company's: it may have withdrawn it meanwhile."""
-    attempt = returned.attempt
+def _may_return(attempt: Attempt) -> bool:
+    # The company may have withdrawn the URL since the attempt began.
     return attempt.return_to in get_return_urls(attempt.account_id, attempt.oauth_app)
 
 
-def _state(returned: ClaimedAttempt) -> dict[str, str]:
-    """The company's state as it was sent; what is no string, as JSON."""
-    state = returned.state
-    if state is None and returned.attempt.flow == Attempt.Flow.START:
+def _get_state_param(claimed: ClaimedAttempt) -> dict[str, str]:
+    """Return the company's state as a parameter; other types than text are JSON."""
+    state = claimed.state
+    if state is None and claimed.attempt.flow == Attempt.Flow.START:
         return {}
-    shown = state if isinstance(state, str) else orjson.dumps(state).decode()
-    return {"state": shown} if len(shown) <= STATE_LENGTH else {}
+    value = state if isinstance(state, str) else orjson.dumps(state).decode()
+    return {"state": value} if len(value) <= MAX_STATE_LENGTH else {}
 
 
-def _app(request: HttpRequest) -> OAuthApp:
-    """The app that `client_id` names, before all else: only with it there is anybody to tell."""
-    sent = request.GET.getlist("client_id")
-    id = parse_uuid(sent[0]) if len(sent) == 1 else None
-    app = OAuthApp.objects.filter(id=id).first() if id else None
-    if app is None:
-        raise ConnectError("unknown_app", "client_id: must be the id of an OAuth app here, once.")
-    return app
-
-
-def _asked(request: HttpRequest, app: OAuthApp) -> tuple[FlowRequest, str]:
-    sent = parse_request_params(request, required=_ASKED, optional=_MAY_ASK)
-    return_to = validate_return_url(sent["redirect_uri"], app.redirect_uris, field="redirect_uri")
-    if len(sent["state"]) > STATE_LENGTH:
-        raise BadRequestError.for_field("state", f"must have at most {STATE_LENGTH} characters")
-    if sent.get("response_type", "code") != "code":
+def _parse_authorize_request(request: HttpRequest, app: OAuthApp) -> tuple[FlowRequest, str]:
+    """Return the flow's parameters and the state. Raises BadRequestError, InvalidInputError."""
+    params = parse_request_params(request, required=_REQUIRED_PARAMS, optional=_OPTIONAL_PARAMS)
+    return_to = validate_return_url(params["redirect_uri"], app.redirect_uris, field="redirect_uri")
+    if len(params["state"]) > MAX_STATE_LENGTH:
+        raise BadRequestError.for_field("state", f"must have at most {MAX_STATE_LENGTH} characters")
+    if params.get("response_type", "code") != "code":
         raise BadRequestError.for_field("response_type", "must be code")
-    external_id = sent.get("external_id", "")
+    external_id = params.get("external_id", "")
     if len(external_id) > 255:
         raise BadRequestError.for_field("external_id", "must have at most 255 characters")
-    kind = resolve_oauth_kind(app, sent.get("kind"))
+    kind = resolve_oauth_kind(app, params.get("kind"))
     require_account_identity(kind, external_id)
-    wanted = sent["scope"].split(" ") if "scope" in sent else None
-    draft = FlowRequest(
+    scopes = params["scope"].split(" ") if "scope" in params else None
+    flow_request = FlowRequest(
         app=app,
         kind=kind,
-        scopes=resolve_scopes(app, wanted, field="scope"),
+        scopes=resolve_scopes(app, scopes, field="scope"),
         return_to=return_to,
         external_id=external_id,
-        challenge=_challenge(sent),
+        challenge=_parse_code_challenge(params),
     )
-    return draft, sent["state"]
+    return flow_request, params["state"]
 
 
-def _challenge(sent: dict[str, str]) -> str:
-    """The caller's own PKCE challenge: S256 alone, and never half of it (RFC 7636 §4.3)."""
-    challenge, method = sent.get("code_challenge"), sent.get("code_challenge_method")
+def _parse_code_challenge(params: dict[str, str]) -> str:
+    """Return the company's own PKCE challenge, "" if it sent none (RFC 7636 §4.3)."""
+    challenge, method = params.get("code_challenge"), params.get("code_challenge_method")
     if challenge is None and method is None:
         return ""
+    # The method defaults to `plain`, which protects nothing if the request is seen.
     if method != "S256":
         raise BadRequestError.for_field("code_challenge_method", "must be S256")
     if challenge is None or not _CHALLENGE.fullmatch(challenge):
@@ -227,7 +219,7 @@ def _challenge(sent: dict[str, str]) -> str:
     return challenge
 
 
-def _stray(request: HttpRequest, app_id: str | None, code: str) -> None:
+def _record_unmatched(request: HttpRequest, app_id: str | None, code: str) -> None:
     id = parse_uuid(app_id)
     app = OAuthApp.objects.filter(id=id).only("id", "account_id").first() if id else None
     if app is not None:

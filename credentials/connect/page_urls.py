@@ -1,4 +1,4 @@
-"""What browsers open: not under /v1, and without a token of ours."""
+"""URLs that browsers open: not under /v1, and without one of our tokens."""
 
 from django.urls import path
 

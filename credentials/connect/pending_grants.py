@@ -1,4 +1,4 @@
-"""Grants that were obtained and are nobody's yet: held, fetched once, or given back."""
+"""Grants that were obtained and are not yet credentials: stored, exchanged once, or revoked."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Status = PendingGrant.Status
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class TokenRequest:
-    """What `POST /link/oauth2/token` was sent."""
+    """The body of `POST /link/oauth2/token`."""
 
     client_id: uuid.UUID
     client_secret: str
@@ -44,24 +44,22 @@ class TokenRequest:
 
 
 def grant_store(
-    *,
-    attempt: Attempt | None,
-    link: ConnectLink | None,
-    kind: str,
-    body: Mapping[str, Any],
-    state: Any = None,
+    *, owner: Attempt | ConnectLink, kind: str, body: Mapping[str, Any], state: Any = None
 ) -> str:
-    """Within the caller's transaction: keep a grant for ten minutes; the code that fetches it."""
+    """Store a grant for ten minutes, in the caller's transaction.
+
+    Returns the code that an attempt's grant is exchanged for; it is of no use for a link's.
+    """
     code = generate_token()
-    owner: Any = attempt or link
+    attempt = owner if isinstance(owner, Attempt) else None
     row = PendingGrant(
         id=uuid7(),
         account_id=owner.account_id,
         oauth_app_id=owner.oauth_app_id,
         attempt=attempt,
-        link=link,
+        link=owner if isinstance(owner, ConnectLink) else None,
         kind=kind,
-        code_digest=None if link else hash_token(code),
+        code_digest=hash_token(code) if attempt else None,
         return_to=owner.return_to,
         challenge=attempt.challenge if attempt else "",
         expires_at=db_now() + LIFETIME,
@@ -72,119 +70,127 @@ def grant_store(
 
 
 def grant_exchange(*, token_request: TokenRequest, actor: Actor) -> tuple[dict[str, Any], Any]:
-    """The import body behind a code, with its real values, and the company's state: once.
+    """Return the import body behind a code, with its real values, and the company's state.
 
-    Raises Unauthenticated (invalid_client) where the app or its secret is wrong, BadRequest
-    (invalid_grant) where the code is. The second use of a code revokes the grant (RFC 6749 §4.1.2),
-    as one of the two who had it must have stolen it.
+    A code works once; its second use revokes the grant (RFC 6749 §4.1.2). Raises
+    UnauthenticatedError (invalid_client) for a wrong app or secret, BadRequestError (invalid_grant)
+    for a wrong code.
     """
-    app = _authenticated(token_request)
-    replayed = False
+    app = _authenticate_app(token_request)
     with transaction.atomic():
         rows = PendingGrant.objects.select_for_update(of=("self",))
         row = rows.filter(code_digest=hash_token(token_request.code), oauth_app_id=app.id).first()
         if row is None:
-            _invalid_grant("The code is unknown, expired, or another app's.")
-        if row.status == Status.TAKEN:
-            replayed = True
-            _give_back(row, "replayed", "connect.replayed", actor)
+            _raise_invalid_grant("The code is unknown, expired, or another app's.")
+        # One of the two who had the code must have stolen it.
+        is_replayed = row.status == Status.EXCHANGED
+        if is_replayed:
+            _revoke_grant(row, "replayed", "connect.replayed", actor)
         else:
-            _check(row, token_request)
-            taken = PendingGrant.objects.filter(
-                id=row.id, status=Status.WAITING, expires_at__gt=DbNow()
-            ).update(status=Status.TAKEN)
-            if not taken:
-                _invalid_grant("The code is unknown, expired, or another app's.")
-            held = unseal(Place.of(row, "sealed"), row.sealed)
-            record_event(
-                actor,
-                EventTarget("authorization_attempt", row.account_id, row.attempt_id or row.id),
-                "connect.exchanged",
-            )
-    if replayed:
-        _invalid_grant("The code was used before. The grant is revoked.")
-    return held["body"], held["state"]
+            value = _claim_grant(row, token_request, actor)
+    # Raised outside of the transaction, which would otherwise undo the revocation.
+    if is_replayed:
+        _raise_invalid_grant("The code was used before. The grant is revoked.")
+    return value["body"], value["state"]
 
 
 def decrypt_grant_body(row: PendingGrant) -> dict[str, Any]:
-    """The import body that a link's grant holds. Raises SecretUnavailable."""
+    """Return the import body of a grant. Raises SecretUnavailableError."""
     body: dict[str, Any] = unseal(Place.of(row, "sealed"), row.sealed)["body"]
     return body
 
 
 def grant_expire(*, id: uuid.UUID, actor: Actor) -> bool:
-    """Give back a grant whose time is over; whether there was one. A code that was used is forgotten."""
+    """Revoke an expired grant, or delete it if its code was used; return whether there was one.
+
+    Raises SecretUnavailableError if it cannot be decrypted.
+    """
     with transaction.atomic():
-        # The link first, as complete and withdraw lock it, or each would wait for the other.
+        # Complete and withdraw lock the link before the grant: another order could deadlock.
         list(ConnectLink.objects.select_for_update(of=("self",)).filter(grant=id))
         rows = PendingGrant.objects.select_for_update(of=("self",))
         row = rows.filter(id=id, expires_at__lte=DbNow()).first()
         if row is None:
             return False
-        if row.status == Status.TAKEN:
+        if row.status == Status.EXCHANGED:
             row.delete()
             return True
         code = "not_completed" if row.link_id else "not_exchanged"
-        _give_back(row, code, "connect.expired", actor)
+        _revoke_grant(row, code, "connect.expired", actor)
     return True
 
 
 def grant_reschedule(*, id: uuid.UUID) -> None:
-    """Leave a grant that cannot be read, and so not given back, for later; forget it after a week."""
+    """Try again in an hour to expire a grant that cannot be decrypted; delete it after a week."""
     rows = PendingGrant.objects.filter(id=id, expires_at__lte=DbNow())
     with transaction.atomic():
-        # Its ten minutes are over all the same: when the key is back, nobody completes it.
-        _end_link(ConnectLink.objects.filter(grant=id), build_failure("not_completed"))
+        # The link has expired all the same: it must not be completed when the key is back.
+        _expire_pending_link(ConnectLink.objects.filter(grant=id), build_failure("not_completed"))
         rows.filter(created_at__lt=db_now() - UNREADABLE_RETENTION).delete()
         rows.update(code_digest=None, expires_at=db_now() + dt.timedelta(hours=1))
 
 
 def grant_discard(*, row: PendingGrant, code: str, actor: Actor) -> None:
-    """Within the caller's transaction: give back a grant that the company does not want."""
-    _give_back(row, code, "connect.discarded", actor)
+    """Revoke a grant that the company does not want, in the caller's transaction."""
+    _revoke_grant(row, code, "connect.discarded", actor)
 
 
-def _give_back(row: PendingGrant, code: str, verb: str, actor: Actor) -> None:
-    held = unseal(Place.of(row, "sealed"), row.sealed)
+def _claim_grant(row: PendingGrant, token_request: TokenRequest, actor: Actor) -> Any:
+    """Mark the code as used, and return the decrypted grant."""
+    _check_token_request(row, token_request)
+    is_claimed = PendingGrant.objects.filter(
+        id=row.id, status=Status.WAITING, expires_at__gt=DbNow()
+    ).update(status=Status.EXCHANGED)
+    if not is_claimed:
+        _raise_invalid_grant("The code is unknown, expired, or another app's.")
+    record_event(actor, _get_target(row), "connect.exchanged")
+    return unseal(Place.of(row, "sealed"), row.sealed)
+
+
+def _revoke_grant(row: PendingGrant, code: str, verb: str, actor: Actor) -> None:
+    """Schedule the revocation, store the reason on the attempt or link, and delete the row."""
+    body = decrypt_grant_body(row)
     kind = get_registry().get_kind(row.kind)
     if kind is not None:
         schedule_revocation(
             account_id=row.account_id,
             oauth_app_id=row.oauth_app_id,
             kind=kind,
-            body=held["body"],
+            body=body,
             target_id=row.id,
             skip_if_connected=code != "replayed",
         )
-    why = build_failure(code)
+    failure = build_failure(code)
     if row.attempt_id:
         Attempt.objects.filter(id=row.attempt_id).update(
-            status=Attempt.Status.FAILED, failure=why, updated_at=DbNow()
+            status=Attempt.Status.FAILED, failure=failure, updated_at=DbNow()
         )
     if row.link_id:
-        _end_link(ConnectLink.objects.filter(id=row.link_id), why)
-    target = (
-        EventTarget("connect_link", row.account_id, row.link_id)
-        if row.link_id
-        else EventTarget("authorization_attempt", row.account_id, row.attempt_id or row.id)
-    )
-    record_event(actor, target, verb, [code])
+        _expire_pending_link(ConnectLink.objects.filter(id=row.link_id), failure)
+    record_event(actor, _get_target(row), verb, [code])
     row.delete()
 
 
-def _end_link(links: QuerySet[ConnectLink], why: dict[str, Any]) -> None:
+def _get_target(row: PendingGrant) -> EventTarget:
+    if row.link_id:
+        return EventTarget("connect_link", row.account_id, row.link_id)
+    # An attempt is deleted before its grant if the app is.
+    return EventTarget("authorization_attempt", row.account_id, row.attempt_id or row.id)
+
+
+def _expire_pending_link(links: QuerySet[ConnectLink], failure: dict[str, Any]) -> None:
     links.filter(status=ConnectLink.Status.PENDING).update(
-        status=ConnectLink.Status.EXPIRED, failure=why, updated_at=DbNow()
+        status=ConnectLink.Status.EXPIRED, failure=failure, updated_at=DbNow()
     )
 
 
-def _authenticated(exchange: TokenRequest) -> OAuthApp:
-    """The app, if the secret is one of its live ones: known by fingerprint, no seal is opened."""
-    app = OAuthApp.objects.filter(id=exchange.client_id).first()
+def _authenticate_app(token_request: TokenRequest) -> OAuthApp:
+    app = OAuthApp.objects.filter(id=token_request.client_id).first()
     if app is not None:
-        sent = compute_fingerprint(app.account_id, exchange.client_secret)
-        for live in app.secrets.values_list("fingerprint", flat=True):
-            if hmac.compare_digest(live, sent):
+        # Fingerprints are enough to compare, so no secret is decrypted.
+        fingerprint = compute_fingerprint(app.account_id, token_request.client_secret)
+        for stored in app.secrets.values_list("fingerprint", flat=True):
+            if hmac.compare_digest(stored, fingerprint):
                 return app
     raise UnauthenticatedError(
         "client_id must be the id of an OAuth app here, and client_secret that app's secret.",
@@ -192,18 +198,18 @@ def _authenticated(exchange: TokenRequest) -> OAuthApp:
     )
 
 
-def _check(row: PendingGrant, exchange: TokenRequest) -> None:
-    """What must fit the request that the code was made for (RFC 6749 §4.1.3, RFC 7636 §4.6)."""
-    if exchange.redirect_uri is not None and exchange.redirect_uri != row.return_to:
-        _invalid_grant("redirect_uri is not the one that the code was sent to.")
-    if row.challenge and exchange.code_verifier is None:
-        _invalid_grant("code_verifier is missing: the code was asked for with a challenge.")
-    # A verifier without a challenge: somebody took the challenge away (RFC 9700 §4.8.2).
-    if exchange.code_verifier is not None and not verify_code_challenge(
-        exchange.code_verifier, row.challenge
-    ):
-        _invalid_grant("code_verifier does not fit the code.")
+def _check_token_request(row: PendingGrant, token_request: TokenRequest) -> None:
+    """Compare with the request that the code was made for (RFC 6749 §4.1.3, RFC 7636 §4.6)."""
+    redirect_uri, code_verifier = token_request.redirect_uri, token_request.code_verifier
+    if redirect_uri is not None and redirect_uri != row.return_to:
+        _raise_invalid_grant("redirect_uri is not the one that the code was sent to.")
+    if code_verifier is None:
+        if row.challenge:
+            _raise_invalid_grant("code_verifier is missing: the flow began with a code_challenge.")
+    # A verifier without a challenge means that an attacker removed the challenge (RFC 9700 §4.8.2).
+    elif not verify_code_challenge(code_verifier, row.challenge):
+        _raise_invalid_grant("code_verifier does not match the code_challenge.")
 
 
-def _invalid_grant(detail: str) -> NoReturn:
+def _raise_invalid_grant(detail: str) -> NoReturn:
     raise BadRequestError(detail, extra={"error": "invalid_grant"})

@@ -1,10 +1,11 @@
-"""The shapes of the API's calls."""
+"""Requests and responses of the connect API."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 import orjson
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from common.api.serializers import (
@@ -31,7 +32,7 @@ ADDRESS_LENGTH: Final = 2048
 
 
 class StateField(serializers.JSONField):
-    """Any JSON of at most 5 kB; null and "" are states, too."""
+    """Any JSON of at most 5 kB, including null and ""."""
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
         if data is serializers.empty:
@@ -39,7 +40,7 @@ class StateField(serializers.JSONField):
         try:
             size = len(orjson.dumps(data))
         except TypeError:
-            # What Python reads and no other reader must: a lone surrogate, 2^64, 300 levels.
+            # Python parses a lone surrogate, 2^64 and 300 levels, which other parsers reject.
             raise serializers.ValidationError(
                 "must be JSON of Unicode text, of integers under 2^64 and of fewer than 255 levels"
             ) from None
@@ -58,12 +59,12 @@ class SecondsField(serializers.IntegerField):
 
 
 class StartAuthSerializer(StrictSerializer):
-    """The documented body, and what some kinds need beside it."""
+    """The documented body, and fields that some kinds need in addition."""
 
     oauth_app_id = StrictUUIDField()
     credential_kind = StrictCharField(max_length=64)
     redirect_url = StrictCharField(
-        max_length=ADDRESS_LENGTH, help_text="Exactly one of the OAuth app's redirect_uris."
+        max_length=ADDRESS_LENGTH, help_text="Must be exactly one of the OAuth app's redirect_uris."
     )
     state = StateField(required=False)
     scopes = LabelListField(max_items=100, required=False)
@@ -90,7 +91,7 @@ class ExchangeSerializer(StrictSerializer):
 
 class ExchangedCredentialSerializer(serializers.Serializer[Any]):
     oauth_app_id = serializers.CharField()
-    properties = serializers.DictField(help_text="With the tokens as they are.")
+    properties = serializers.DictField(help_text="With the real tokens.")
 
 
 class ExchangedSerializer(serializers.Serializer[Any]):
@@ -101,7 +102,7 @@ class ExchangedSerializer(serializers.Serializer[Any]):
 class ConnectLinkCreateSerializer(StrictSerializer):
     oauth_app_id = StrictUUIDField(required=False, help_text="For kinds that connect by OAuth.")
     kind = StrictCharField(
-        max_length=64, required=False, help_text="May be left out where the app has only one."
+        max_length=64, required=False, help_text="May be left out if the app has only one."
     )
     name = StrictCharField(max_length=MAX_NAME_LENGTH, required=False)
     owner_email = EmailField(max_length=254, required=False)
@@ -114,10 +115,10 @@ class ConnectLinkCreateSerializer(StrictSerializer):
     return_to = StrictCharField(
         max_length=ADDRESS_LENGTH,
         required=False,
-        help_text="Exactly one of the app's redirect_uris, or of the account's return_urls.",
+        help_text="Must be exactly one of the app's redirect_uris, or of the account's return_urls.",
     )
     expires_in = SecondsField(required=False, default=DEFAULT_LINK_SECONDS)
-    credential_id = StrictUUIDField(required=False, help_text="Give this credential a new grant.")
+    credential_id = StrictUUIDField(required=False, help_text="Reconnect this credential.")
 
 
 class FailureSerializer(serializers.Serializer[Any]):
@@ -127,7 +128,7 @@ class FailureSerializer(serializers.Serializer[Any]):
 
 
 class ConnectLinkSerializer(serializers.Serializer[ConnectLink]):
-    """A connect link. Its address is in the answer to its creation alone."""
+    """A connect link. Its URL is only in the response to its creation."""
 
     id = serializers.UUIDField()
     url = serializers.CharField(allow_null=True, help_text="Shown once.")
@@ -142,8 +143,10 @@ class ConnectLinkSerializer(serializers.Serializer[ConnectLink]):
     scopes = serializers.ListField(child=serializers.CharField())
     return_to = serializers.CharField(allow_null=True)
     reconnects = serializers.UUIDField(allow_null=True)
-    credential_id = serializers.UUIDField(allow_null=True, help_text="Once it is completed.")
-    failure = FailureSerializer(allow_null=True, help_text="Why the last try did not work.")
+    credential_id = serializers.UUIDField(
+        allow_null=True, help_text="Set when the link is completed."
+    )
+    failure = FailureSerializer(allow_null=True, help_text="Why the last try failed.")
     notes = serializers.ListField(child=serializers.CharField())
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
@@ -153,7 +156,7 @@ class ConnectLinkSerializer(serializers.Serializer[ConnectLink]):
         return {
             "id": str(instance.id),
             "url": self.context.get("url"),
-            "status": "expired" if getattr(instance, "late", False) else instance.status,
+            "status": "expired" if getattr(instance, "is_late", False) else instance.status,
             "kind": instance.kind,
             "oauth_app_id": instance.oauth_app_id and str(instance.oauth_app_id),
             "name": instance.name or None,
@@ -176,14 +179,15 @@ class ConnectLinkSerializer(serializers.Serializer[ConnectLink]):
 class AppSettingsSerializer(StrictSerializer):
     completes_itself = StrictBooleanField(
         required=False,
-        help_text="Store what links bring without /complete: docs/connect.md says what that risks.",
+        help_text="Store the credentials of links without /complete; docs/connect.md explains the risk.",
     )
     short_callback = StrictBooleanField(
-        required=False, help_text="The provider has the redirect URI without the app's id."
+        required=False, help_text="The redirect URI at the provider has no app id."
     )
 
 
-class ShownAppSettingsSerializer(serializers.Serializer[Any]):
+@extend_schema_serializer(component_name="ShownAppSettings")
+class AppSettingsResponseSerializer(serializers.Serializer[Any]):
     completes_itself = serializers.BooleanField()
     short_callback = serializers.BooleanField()
     callback_url = serializers.CharField(help_text="The redirect URI to register at the provider.")
@@ -192,10 +196,13 @@ class ShownAppSettingsSerializer(serializers.Serializer[Any]):
 class AccountSettingsSerializer(StrictSerializer):
     completes_itself = StrictBooleanField(required=False)
     return_urls = LabelListField(
-        max_items=50, required=False, help_text="Where links without an OAuth app may return to."
+        max_items=50,
+        required=False,
+        help_text="Addresses to which links without an OAuth app may return.",
     )
 
 
-class ShownAccountSettingsSerializer(serializers.Serializer[Any]):
+@extend_schema_serializer(component_name="ShownAccountSettings")
+class AccountSettingsResponseSerializer(serializers.Serializer[Any]):
     return_urls = serializers.ListField(child=serializers.CharField())
     completes_itself = serializers.BooleanField()

@@ -1,4 +1,4 @@
-"""What a company chose for connecting, of one OAuth app or of the account."""
+"""The settings of connecting, of one OAuth app or of the account."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DEFAULTS: Final = ConnectSettings()
 
 
 def get_account_settings(account_id: uuid.UUID) -> ConnectSettings:
-    """The account's own choices, for links without an OAuth app."""
+    """Return the settings for links without an OAuth app."""
     rows = ConnectSettings.objects.filter(account_id=account_id, oauth_app=None)
     return rows.first() or _DEFAULTS
 
@@ -42,34 +42,42 @@ def get_connect_settings(account_id: uuid.UUID, app: OAuthApp | None) -> Connect
 
 
 def get_return_urls(account_id: uuid.UUID, app: OAuthApp | None) -> list[str]:
-    """Where the company lets people be sent back to, at this moment."""
-    found: list[str] = app.redirect_uris if app else get_account_settings(account_id).return_urls
-    return found
+    """Return the addresses to which the company currently lets users be sent back."""
+    urls: list[str] = app.redirect_uris if app else get_account_settings(account_id).return_urls
+    return urls
 
 
 def settings_update(
     *, account_id: uuid.UUID, app: OAuthApp | None, actor: Actor, changes: SettingsChanges
 ) -> ConnectSettings:
-    """Apply what differs, with an event. Raises Invalid for what this app or the account cannot have."""
+    """Store the changes of the app, or of the account if `app` is None, and record an event.
+
+    Raises InvalidInputError for a setting that this app or the account cannot have.
+    """
     check_redirect_uris(changes.get("return_urls", []))
     if changes.get("short_callback") and app is not None:
-        _check_one_issuer(app)
+        _check_has_one_issuer(app)
     with transaction.atomic():
-        # Made first where there is none: of two who choose for the first time, one waits.
+        # The row is created first, so that concurrent first updates wait for each other's lock.
         ConnectSettings.objects.bulk_create(
             [ConnectSettings(account_id=account_id, oauth_app=app)], ignore_conflicts=True
         )
         rows = ConnectSettings.objects.select_for_update()
         row = rows.get(account_id=account_id, oauth_app=app)
-        differing = [name for name, value in changes.items() if getattr(row, name) != value]
-        for name, value in changes.items():
-            setattr(row, name, value)
-        if differing:
+        changed = [name for name, value in changes.items() if getattr(row, name) != value]
+        if changed:
+            for name, value in changes.items():
+                setattr(row, name, value)
             row.updated_at = DbNow()
             row.save()
-            target, id = ("oauth_app", app.id) if app else ("account", account_id)
-            changed = [f"connect.{name}" for name in differing]
-            record_event(actor, EventTarget(target, account_id, id), f"{target}.updated", changed)
+            target = (
+                EventTarget("oauth_app", account_id, app.id)
+                if app
+                else EventTarget("account", account_id, account_id)
+            )
+            record_event(
+                actor, target, f"{target.type}.updated", [f"connect.{name}" for name in changed]
+            )
     return row
 
 
@@ -91,11 +99,12 @@ def uses_short_callback(app: OAuthApp) -> bool:
     return get_app_settings(app).short_callback
 
 
-def _check_one_issuer(app: OAuthApp) -> None:
-    """One redirect URI for several issuers would let one answer for another (RFC 9700 §4.4)."""
+def _check_has_one_issuer(app: OAuthApp) -> None:
+    # Behind one shared redirect URI, one issuer's response could pass for another's (RFC 9700 §4.4).
     oauth = get_provider(app.provider).oauth
     if oauth is None or "{" in f"{oauth.authorize_url}{oauth.token_url}":
         raise InvalidInputError.for_field(
             "short_callback",
-            f"{app.provider} has an issuer for each customer, so each app has its own",
+            f"{app.provider} has a separate issuer for each customer,"
+            " so each app needs its own redirect URI",
         )

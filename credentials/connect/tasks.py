@@ -1,6 +1,6 @@
-"""What lapses: the worker's source for grants that nobody took, attempts and links that nobody finished.
+"""The worker's task that expires pending grants, connect links and authorization attempts.
 
-Nothing here waits for a provider: giving a grant back leaves a note for the revocations' source.
+It waits for no provider: the revocation of a grant is another task.
 """
 
 from __future__ import annotations
@@ -23,36 +23,34 @@ from vault.sealing import SecretUnavailableError
 
 ACTOR: Final = Actor(name="worker")
 ATTEMPT_RETENTION: Final = dt.timedelta(days=90)
-"""How long attempts that had an outcome are kept for staff to look at."""
+"""How long staff can look at attempts that had an outcome."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExpiredRow:
-    """One row whose time is over. Whoever changes it first has it: nothing is leased."""
+    """An expired grant or link. It needs no lease: the conditional UPDATE that ends it decides."""
 
     table: str
     id: uuid.UUID
 
 
 class ExpireTask:
-    """A source of the worker (config/worker)."""
+    """A task of the worker (config/worker/tasks.py)."""
 
     name = "connect"
 
     def claim(self, owner: str, limit: int) -> list[ExpiredRow]:
-        """At most `limit` rows that are over. Attempts end here at once, many in one statement."""
+        """Return at most `limit` expired grants and links. Ends all expired attempts."""
         attempts_expire(retention=ATTEMPT_RETENTION)
-        late = {"expires_at__lte": DbNow()}
-        grants = PendingGrant.objects.filter(**late).order_by("expires_at")
-        links = ConnectLink.objects.filter(status__in=ACTIVE_STATUSES, **late).order_by(
-            "expires_at"
-        )
-        found = [ExpiredRow("grant", id) for id in grants.values_list("id", flat=True)[:limit]]
-        rest = limit - len(found)
-        return found + [ExpiredRow("link", id) for id in links.values_list("id", flat=True)[:rest]]
+        grants = PendingGrant.objects.filter(expires_at__lte=DbNow())
+        links = ConnectLink.objects.filter(status__in=ACTIVE_STATUSES, expires_at__lte=DbNow())
+        grant_ids = grants.order_by("expires_at").values_list("id", flat=True)[:limit]
+        rows = [ExpiredRow("grant", id) for id in grant_ids]
+        link_ids = links.order_by("expires_at").values_list("id", flat=True)[: limit - len(rows)]
+        return rows + [ExpiredRow("link", id) for id in link_ids]
 
     def run(self, claim: ExpiredRow) -> None:
-        """End it. A grant whose seal does not open waits for its key, an hour at a time for a week."""
+        """Expire the row; a grant whose key is missing is tried again every hour for a week."""
         if claim.table == "link":
             link_expire(id=claim.id, actor=ACTOR)
             return
@@ -62,16 +60,17 @@ class ExpireTask:
             grant_reschedule(id=claim.id)
 
     def next_due(self) -> dt.datetime | None:
-        """When the next row is over, at the earliest; None while nothing is under way."""
+        """Return when the next row expires, never a time in the past; None without any row."""
         rows = (
             PendingGrant.objects.all(),
             ConnectLink.objects.filter(status__in=ACTIVE_STATUSES),
             Attempt.objects.filter(status__in=[Attempt.Status.READY, Attempt.Status.WAITING]),
         )
         times = [each.aggregate(first=Min("expires_at"))["first"] for each in rows]
+        # Expired attempts are deleted later, and nothing else would wake the worker for it.
         expired = Attempt.objects.filter(status=Attempt.Status.EXPIRED)
-        last = expired.aggregate(first=Min("expires_at"))["first"]
-        times.append(last and last + EXPIRED_RETENTION)
+        first = expired.aggregate(first=Min("expires_at"))["first"]
+        times.append(first and first + EXPIRED_RETENTION)
         known = [time for time in times if time is not None]
         return max(min(known), db_now()) if known else None
 

@@ -1,4 +1,4 @@
-"""What is handed to browsers and providers, and what of it is kept: its SHA-256 alone."""
+"""Random tokens for browsers and providers, of which only the SHA-256 is stored; PKCE challenges."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ _VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}", re.ASCII)
 
 
 def generate_token() -> str:
-    """256 random bits, as 43 characters that a URL takes as they are."""
+    """Return 256 random bits as 43 characters that need no escaping in a URL."""
     return secrets.token_urlsafe(32)
 
 
 def hash_token(token: str) -> bytes:
-    """What is stored of a token: so many random bits need no slower hash (ASVS 5.0, 6.5.2)."""
+    """Return what is stored of a token."""
+    # 256 random bits cannot be guessed, so a slow hash would add nothing (ASVS 5.0, 6.5.2).
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
@@ -28,8 +29,8 @@ def is_token(value: str) -> bool:
 
 
 def verify_code_challenge(verifier: str, challenge: str) -> bool:
-    """Whether `challenge` is the S256 of `verifier` (RFC 7636 §4.6)."""
+    """Return whether `challenge` is the S256 of `verifier` (RFC 7636 §4.6)."""
     if not _VERIFIER.fullmatch(verifier):
         return False
-    found = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=")
-    return hmac.compare_digest(found, challenge.encode())
+    expected = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=")
+    return hmac.compare_digest(expected, challenge.encode())

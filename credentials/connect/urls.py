@@ -4,7 +4,7 @@ from credentials.connect import views
 
 _LINKS = views.ConnectLinkViewSet
 
-# Before the rooms' own: `credentials/start-auth` would be read as a credential's id.
+# These must come before the URLs of credentials, which would read `start-auth` as an id.
 urlpatterns = [
     path("credentials/start-auth", views.StartAuthView.as_view()),
     path("connect-links", _LINKS.as_view({"get": "list", "post": "create"})),

@@ -1,4 +1,4 @@
-"""How the pages are served: never cached, never framed, without script, telling no other site of us."""
+"""The decorator of browser pages: security headers, no caching, and errors rendered as pages."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ logger = structlog.get_logger(__name__)
 
 View = Callable[..., HttpResponse]
 
-# No form here leads elsewhere: Chromium would hold every redirect after it to `form-action`, those
-# of the provider's own login included. So Continue is a link, and `back` goes on by itself.
+# `form-action` also limits the redirects after a form in Chromium, including those of the provider's
+# login. So Continue is a link and no form, and the result page goes on by itself.
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self';"
     " base-uri 'none'; frame-ancestors 'none'"
@@ -30,52 +30,53 @@ CONTENT_SECURITY_POLICY: Final = (
 
 
 def connect_page(*methods: str) -> Callable[[View], View]:
-    """A view for browsers: what it raises as Refusal or Problem becomes a page that says why."""
+    """Decorate a view for browsers: ConnectError and ServiceError become a page with the reason."""
 
     def decorate(view: View) -> View:
         @functools.wraps(view)
-        def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if request.method not in methods:
                 return add_security_headers(HttpResponseNotAllowed(methods))
             try:
                 response = view(request, *args, **kwargs)
-            except ConnectError as refusal:
-                response = render_error(request, refusal)
-            except ServiceError as problem:
-                response = render_error(request, ConnectError("bad_request", problem.detail))
+            except ConnectError as error:
+                response = render_error(request, error)
+            except ServiceError as error:
+                response = render_error(request, ConnectError("bad_request", error.detail))
             return add_security_headers(response)
 
-        return shown
+        return wrapper
 
     return decorate
 
 
-def render_error(request: HttpRequest, refusal: ConnectError) -> HttpResponse:
-    """The page of a refusal, with the id under which staff find it."""
-    logger.info("connect page", code=refusal.code, status=refusal.message.status)
+def render_error(request: HttpRequest, error: ConnectError) -> HttpResponse:
+    """Render the error's page. It shows the request id, by which staff find the log entry."""
+    message = error.message
+    logger.info("connect page", code=error.code, status=message.status)
     context = {
-        "title": refusal.message.title,
-        "advice": refusal.message.advice,
-        "detail": refusal.detail,
-        "back": refusal.return_url,
-        "again": refusal.retry_url,
+        "title": message.title,
+        "advice": message.advice,
+        "detail": error.detail,
+        "return_url": error.return_url,
+        "retry_url": error.retry_url,
         "request_id": getattr(request, "request_id", ""),
     }
-    response = render(request, "connect/failed.html", context, status=refusal.message.status)
-    if refusal.message.retry_after is not None:
-        response["Retry-After"] = str(refusal.message.retry_after)
+    response = render(request, "connect/failed.html", context, status=message.status)
+    if message.retry_after is not None:
+        response["Retry-After"] = str(message.retry_after)
     return response
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """Django's hook for a form that did not come from its own page, or from one that is too old."""
+    """Render the page for a failed CSRF check (Django's CSRF_FAILURE_VIEW)."""
     if not request.path.startswith("/connect/"):
         return django_csrf_failure(request, reason)
     return add_security_headers(render_error(request, ConnectError("form_stale")))
 
 
 def add_security_headers(response: HttpResponse) -> HttpResponse:
-    # Django would log the address of a refusal, and in these addresses are tokens.
+    # Django would log the URL of an error response, and these URLs contain tokens.
     response._has_been_logged = True  # type: ignore[attr-defined]
     response["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     response.setdefault("Referrer-Policy", "no-referrer")
@@ -85,10 +86,10 @@ def add_security_headers(response: HttpResponse) -> HttpResponse:
 
 
 def redirect_see_other(url: str) -> HttpResponse:
-    """303: whatever came, the next is a GET (RFC 9110 §15.4.4)."""
+    """Return a 303, after which the browser always sends a GET (RFC 9110 §15.4.4)."""
     return HttpResponse(status=303, headers={"Location": url})
 
 
 def build_anonymous_actor(request: HttpRequest) -> Actor:
-    """Somebody in a browser, whom we know by nothing but the flow."""
+    """Return the actor of a browser, of which only the flow is known."""
     return build_actor(request, "browser")

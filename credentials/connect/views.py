@@ -1,4 +1,4 @@
-"""The API of connecting: the documented calls, connect links, and what a company chose."""
+"""The connect API: the documented calls, connect links, and settings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from common.scopes import (
     OAUTH_APPS_WRITE,
     PUBLIC,
 )
-from credentials.connect import links, settings
 from credentials.connect.authorization_attempts import attempt_prepare
 from credentials.connect.errors import ConnectError
 from credentials.connect.filters import ConnectLinkFilter
@@ -39,19 +38,26 @@ from credentials.connect.flow_request import (
     validate_return_url,
 )
 from credentials.connect.link_request import LinkRequest
+from credentials.connect.links import ACTIVE_STATUSES, link_complete, link_create, link_withdraw
 from credentials.connect.models import ConnectLink
 from credentials.connect.pending_grants import TokenRequest, grant_exchange
 from credentials.connect.serializers import (
+    AccountSettingsResponseSerializer,
     AccountSettingsSerializer,
+    AppSettingsResponseSerializer,
     AppSettingsSerializer,
     ConnectLinkCreateSerializer,
     ConnectLinkSerializer,
     ExchangedSerializer,
     ExchangeSerializer,
-    ShownAccountSettingsSerializer,
-    ShownAppSettingsSerializer,
     StartAuthSerializer,
     StartedSerializer,
+)
+from credentials.connect.settings import (
+    SettingsChanges,
+    represent_account_settings,
+    represent_app_settings,
+    settings_update,
 )
 from oauth_apps.models import OAuthApp
 
@@ -61,55 +67,58 @@ class StartAuthView(ApiView):
 
     @extend_schema(request=StartAuthSerializer, responses=StartedSerializer)
     def post(self, request: Request) -> Response:
-        """An address that starts the flow for one user: it works once, for five minutes."""
-        sent = StartAuthSerializer(data=read_object(request)).validate_data()
-        who = get_principal(request)
-        app = get_oauth_app(who.account_id, sent["oauth_app_id"])
-        kind = resolve_oauth_kind(app, sent["credential_kind"], field="credential_kind")
-        external_id = sent.get("external_id", "")
+        """Create a URL that starts the flow for one user. It works once, for five minutes."""
+        values = StartAuthSerializer(data=read_object(request)).validate_data()
+        principal = get_principal(request)
+        app = get_oauth_app(principal.account_id, values["oauth_app_id"])
+        kind = resolve_oauth_kind(app, values["credential_kind"], field="credential_kind")
+        external_id = values.get("external_id", "")
         require_account_identity(kind, external_id)
-        draft = FlowRequest(
+        return_to = validate_return_url(
+            values["redirect_url"], app.redirect_uris, field="redirect_url"
+        )
+        flow_request = FlowRequest(
             app=app,
             kind=kind,
-            scopes=resolve_scopes(app, sent.get("scopes")),
-            return_to=validate_return_url(
-                sent["redirect_url"], app.redirect_uris, field="redirect_url"
-            ),
+            scopes=resolve_scopes(app, values.get("scopes")),
+            return_to=return_to,
             external_id=external_id,
-            properties=validate_flow_properties(kind, sent.get("properties", {})),
+            properties=validate_flow_properties(kind, values.get("properties", {})),
         )
         try:
-            url = attempt_prepare(flow_request=draft, state=sent.get("state"), actor=who.actor)
-        except ConnectError as refusal:
-            raise InvalidInputError.for_field("oauth_app_id", refusal.detail) from None
+            url = attempt_prepare(
+                flow_request=flow_request, state=values.get("state"), actor=principal.actor
+            )
+        except ConnectError as error:
+            raise InvalidInputError.for_field("oauth_app_id", error.detail) from None
         return Response({"start_url": url})
 
 
 class TokenView(ApiView):
-    """Authenticated by the provider's client secret, as documented: no token of ours is needed."""
+    """The token endpoint of the documented flows, authenticated by the provider's client secret."""
 
     scopes = {"POST": PUBLIC}
     authentication_classes = []
 
     @extend_schema(request=ExchangeSerializer, responses=ExchangedSerializer)
     def post(self, request: Request) -> Response:
-        """Exchange a code for a credential to import. The tokens are shown here alone, once."""
-        sent = ExchangeSerializer(data=read_object(request)).validate_data()
-        client_id = parse_uuid(sent["client_id"])
+        """Exchange a code for a credential to import. Only this response has the real tokens."""
+        values = ExchangeSerializer(data=read_object(request)).validate_data()
+        client_id = parse_uuid(values["client_id"])
         if client_id is None:
             raise UnauthenticatedError(
                 "client_id must be the id of an OAuth app here.", extra={"error": "invalid_client"}
             )
-        exchange = TokenRequest(
+        token_request = TokenRequest(
             client_id=client_id,
-            client_secret=sent["client_secret"],
-            code=sent["code"],
-            redirect_uri=sent.get("redirect_uri"),
-            code_verifier=sent.get("code_verifier"),
+            client_secret=values["client_secret"],
+            code=values["code"],
+            redirect_uri=values.get("redirect_uri"),
+            code_verifier=values.get("code_verifier"),
         )
-        credential, state = grant_exchange(
-            token_request=exchange, actor=build_actor(request, f"oauth_app:{client_id}")
-        )
+        # The caller has an app's secret and no token of ours, so the app is the actor.
+        actor = build_actor(request, f"oauth_app:{client_id}")
+        credential, state = grant_exchange(token_request=token_request, actor=actor)
         return Response(
             {"credential": credential, "state": state}, headers={"Cache-Control": "no-store"}
         )
@@ -126,51 +135,53 @@ class ConnectLinkViewSet(
     filterset_class = ConnectLinkFilter
 
     def get_queryset(self) -> QuerySet[ConnectLink]:
-        late = Q(status__in=links.ACTIVE_STATUSES, expires_at__lte=DbNow())
+        # The worker marks links as expired a little later than they expire.
+        is_late = Q(status__in=ACTIVE_STATUSES, expires_at__lte=DbNow())
         return (
             super()
             .get_queryset()
-            .annotate(late=ExpressionWrapper(late, output_field=BooleanField()))
+            .annotate(is_late=ExpressionWrapper(is_late, output_field=BooleanField()))
         )
 
     def list(self, request: Request) -> Response:
-        """Connect links, newest first."""
+        """List connect links, newest first."""
         return super().list(request)
 
     @idempotent()
     @extend_schema(request=ConnectLinkCreateSerializer, responses={201: ConnectLinkSerializer})
     def create(self, request: Request) -> Response:
-        """Make a link. Its `url` is in this answer alone."""
-        sent = ConnectLinkCreateSerializer(data=read_object(request)).validate_data()
-        who = get_principal(request)
-        try:
-            id, url = links.link_create(
-                account_id=who.account_id, link_request=LinkRequest(**sent), actor=who.actor
-            )
-        except ConnectError as refusal:
-            raise InvalidInputError.for_field("oauth_app_id", refusal.detail) from None
-        return self._answer(id, status=201, url=url)
+        """Create a link. Its `url` is only in this response."""
+        values = ConnectLinkCreateSerializer(data=read_object(request)).validate_data()
+        principal = get_principal(request)
+        id, url = link_create(
+            account_id=principal.account_id,
+            link_request=LinkRequest(**values),
+            actor=principal.actor,
+        )
+        return self._build_response(id, status=201, url=url)
 
     @extend_schema(responses=ConnectLinkSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
-        return self._answer(parse_path_id(pk))
+        return self._build_response(parse_path_id(pk))
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
-        """Cancel the link; a grant that is pending is revoked."""
-        who = get_principal(request)
-        links.link_withdraw(account_id=who.account_id, id=parse_path_id(pk), actor=who.actor)
+        """Cancel the link. If a grant is pending, it is revoked."""
+        principal = get_principal(request)
+        link_withdraw(account_id=principal.account_id, id=parse_path_id(pk), actor=principal.actor)
         return Response(status=204)
 
     @extend_schema(request=None, responses=ConnectLinkSerializer)
     def complete(self, request: Request, pk: str) -> Response:
-        """Store the credential that is pending, once the company knows who came back."""
-        id, who = self.require_id(pk), get_principal(request)
+        """Store the pending credential. First check that the right person came back."""
+        id, principal = self.require_id(pk), get_principal(request)
         reject_body(request)
-        links.link_complete(account_id=who.account_id, id=id, actor=who.actor)
-        return self._answer(id)
+        link_complete(account_id=principal.account_id, id=id, actor=principal.actor)
+        return self._build_response(id)
 
-    def _answer(self, id: uuid.UUID, *, status: int = 200, url: str | None = None) -> Response:
+    def _build_response(
+        self, id: uuid.UUID, *, status: int = 200, url: str | None = None
+    ) -> Response:
         context = {**self.get_serializer_context(), "url": url}
         return Response(
             ConnectLinkSerializer(self.get_row(id), context=context).data, status=status
@@ -180,23 +191,25 @@ class ConnectLinkViewSet(
 class AppSettingsView(ApiView):
     scopes = {"GET": OAUTH_APPS_READ, "PATCH": OAUTH_APPS_WRITE}
 
-    @extend_schema(responses=ShownAppSettingsSerializer)
+    @extend_schema(responses=AppSettingsResponseSerializer)
     def get(self, request: Request, pk: str) -> Response:
-        """How the app connects, and the redirect URI to register for it."""
-        return Response(settings.represent_app_settings(self._app(pk)))
+        """Return the settings of the app, and the redirect URI to register for it."""
+        return Response(represent_app_settings(self._get_app(pk)))
 
-    @extend_schema(request=AppSettingsSerializer, responses=ShownAppSettingsSerializer)
+    @extend_schema(request=AppSettingsSerializer, responses=AppSettingsResponseSerializer)
     def patch(self, request: Request, pk: str) -> Response:
-        app = self._app(pk)
-        sent = AppSettingsSerializer(data=read_object(request)).validate_data()
-        who = get_principal(request)
-        changes = cast(settings.SettingsChanges, sent)
-        settings.settings_update(
-            account_id=who.account_id, app=app, actor=who.actor, changes=changes
+        app = self._get_app(pk)
+        values = AppSettingsSerializer(data=read_object(request)).validate_data()
+        principal = get_principal(request)
+        settings_update(
+            account_id=principal.account_id,
+            app=app,
+            actor=principal.actor,
+            changes=cast(SettingsChanges, values),
         )
-        return Response(settings.represent_app_settings(app))
+        return Response(represent_app_settings(app))
 
-    def _app(self, pk: str) -> OAuthApp:
+    def _get_app(self, pk: str) -> OAuthApp:
         rows = OAuthApp.objects.filter(account_id=get_principal(self.request).account_id)
         return get_row(rows, parse_path_id(pk))
 
@@ -204,17 +217,19 @@ class AppSettingsView(ApiView):
 class AccountSettingsView(ApiView):
     scopes = {"GET": OAUTH_APPS_READ, "PATCH": OAUTH_APPS_WRITE}
 
-    @extend_schema(responses=ShownAccountSettingsSerializer)
+    @extend_schema(responses=AccountSettingsResponseSerializer)
     def get(self, request: Request) -> Response:
-        """What holds for links without an OAuth app."""
-        return Response(settings.represent_account_settings(get_principal(request).account_id))
+        """Return the settings for links without an OAuth app."""
+        return Response(represent_account_settings(get_principal(request).account_id))
 
-    @extend_schema(request=AccountSettingsSerializer, responses=ShownAccountSettingsSerializer)
+    @extend_schema(request=AccountSettingsSerializer, responses=AccountSettingsResponseSerializer)
     def patch(self, request: Request) -> Response:
-        sent = AccountSettingsSerializer(data=read_object(request)).validate_data()
-        who = get_principal(request)
-        changes = cast(settings.SettingsChanges, sent)
-        settings.settings_update(
-            account_id=who.account_id, app=None, actor=who.actor, changes=changes
+        values = AccountSettingsSerializer(data=read_object(request)).validate_data()
+        principal = get_principal(request)
+        settings_update(
+            account_id=principal.account_id,
+            app=None,
+            actor=principal.actor,
+            changes=cast(SettingsChanges, values),
         )
-        return Response(settings.represent_account_settings(who.account_id))
+        return Response(represent_account_settings(principal.account_id))

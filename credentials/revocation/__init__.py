@@ -1,1 +1,1 @@
-"""Revoke grants at the provider: policy, schedule, the worker's task."""
+"""Revocation of grants at the provider: the policy, the schedule and the task of the worker."""

@@ -1,4 +1,4 @@
-"""Which credentials their providers can be told to end."""
+"""The credentials that can be revoked at their provider."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from typing import Final
 
 from providers.registry import get_registry
 
+# The refresh token comes first: revoking it ends the grant, and at most providers its access tokens.
 TOKEN_FIELDS: Final = ("refresh_token", "access_token")
-"""The refresh token first: ending it ends the grant, at most providers with all its access tokens."""
 
 
 def can_revoke(kind_name: str) -> bool:
-    """Whether it is a grant (no key or password of the user's own) whose provider has a call for it."""
+    """Return whether the kind is a grant whose provider has a call to revoke it.
+
+    A key or password of the user's own cannot be revoked.
+    """
     kind = get_registry().get_kind(kind_name)
     provider = get_registry().get_provider(kind.provider) if kind else None
     if kind is None or provider is None or provider.oauth is None or not kind.needs_app:

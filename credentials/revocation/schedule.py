@@ -1,4 +1,4 @@
-"""Giving back what was obtained and is not to be used: a note for the worker, as DELETE leaves one."""
+"""Scheduling of a revocation, which the worker performs at the provider."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def schedule_revocation(
     target_id: uuid.UUID,
     skip_if_connected: bool = True,
 ) -> bool:
-    """Within the caller's transaction: have the grant in `body` revoked; whether that was noted.
+    """Schedule the revocation of the grant in an import body, in the caller's transaction.
 
-    With `spare_held`, not where the account has a credential of the same upstream account: many
-    providers end all grants of a user with one of them, and that one is wanted. Nobody holds the
-    new one any more.
+    `skip_if_connected` keeps a grant whose upstream account has a credential. Returns whether the
+    revocation was scheduled.
     """
     properties = dict(body["properties"])
     secrets = {n: properties[n] for n in kind.secret_fields if isinstance(properties.get(n), str)}
     if not secrets or not can_revoke(kind.name):
         return False
-    if skip_if_connected and _held(account_id, body):
+    # Many providers revoke all grants of a user at once, and so the credential's as well.
+    if skip_if_connected and _is_connected(account_id, body):
         return False
     row = Revocation(
         id=uuid7(),
@@ -50,9 +50,10 @@ def schedule_revocation(
     return True
 
 
-def _held(account_id: uuid.UUID, body: Mapping[str, Any]) -> bool:
+def _is_connected(account_id: uuid.UUID, body: Mapping[str, Any]) -> bool:
     try:
         item = validate_item(dict(body), account_id=account_id)
     except ServiceError:
-        return False  # It does not even say whose it is.
+        # The body may lack the very property that says which upstream account it is.
+        return False
     return Credential.objects.filter(account_id=account_id, identity=item.identity).exists()
