@@ -49,7 +49,7 @@ class PropertiesForm(forms.Form):
             self.add_error(None, error.detail)
 
 
-class WordsField(forms.CharField):
+class WordsField(forms.Field):
     """A list of words, separated by spaces or commas."""
 
     def to_python(self, value: Any) -> list[str]:

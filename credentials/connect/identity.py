@@ -110,10 +110,10 @@ def _add_properties(
         if value is _MISSING or value is None or value == "":
             continue
         value = _convert_value(fields.get(name, {"type": "string"}), value)
-        if name in properties and name not in kind.secret_fields:
-            # The company set it beforehand. Hosts, which most of these are, ignore the case.
-            if str(properties[name]).casefold() != str(value).casefold():
-                raise ConnectError("account_mismatch")
+        # The company may have set it beforehand. Most of these are hosts, which ignore the case.
+        is_set = name in properties and name not in kind.secret_fields
+        if is_set and str(properties[name]).casefold() != str(value).casefold():
+            raise ConnectError("account_mismatch")
         properties[name] = value
 
 

@@ -174,7 +174,7 @@ def _revoke_grant(row: PendingGrant, code: str, verb: str, actor: Actor) -> None
 def _get_target(row: PendingGrant) -> EventTarget:
     if row.link_id:
         return EventTarget("connect_link", row.account_id, row.link_id)
-    # An attempt is deleted before its grant if the app is.
+    # The attempt may have been deleted since.
     return EventTarget("authorization_attempt", row.account_id, row.attempt_id or row.id)
 
 

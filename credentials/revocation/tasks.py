@@ -1,7 +1,7 @@
-"""Telling providers that deleted credentials are no longer wanted: a source of the worker's.
+"""The worker's task that revokes the grants of deleted credentials at their providers.
 
-RFC 7009 or the provider's own call (`oauth_apps.protocol.revoke`). It is tried for seven days, ever
-less often; then, or once it is done, the sealed values are cleared.
+It uses RFC 7009 or the provider's own call (`oauth_apps.protocol.revoke_token`). It tries for seven
+days, less and less often; then, or once it has succeeded, the stored tokens are cleared.
 """
 
 from __future__ import annotations
@@ -23,20 +23,18 @@ from events.services import EventTarget, record_event
 from oauth_apps import protocol
 from oauth_apps.client_config import build_oauth_client
 from oauth_apps.protocol import AppError, OAuth2Error, OAuthClient, UserError
-from vault.sealing import Place, SealedValue, SecretUnavailableError, seal, unseal
+from vault.sealing import Place, SecretUnavailableError, seal, unseal
 from vault.secret import Secret
 
 TOKEN_RETENTION: Final = dt.timedelta(days=7)
+# Longer than the calls for two tokens, of at most 12 s each.
 LEASE: Final = dt.timedelta(seconds=60)
-"""Longer than the calls for two tokens, of at most 12 s each."""
-
 FIRST_RETRY: Final = dt.timedelta(minutes=1)
 LAST_RETRY: Final = dt.timedelta(hours=6)
 ACTOR: Final = Actor(name="worker:revocations")
 
-# No later try would go better.
-_HOPELESS: Final = frozenset({"not_supported", "no_oauth", "no_app", "unsupported_token_type"})
-_OTHER_TOKEN_MAY_DO: Final = frozenset({"unsupported_token_type"})
+# Errors that another try cannot change.
+_PERMANENT: Final = frozenset({"not_supported", "no_oauth", "no_app", "unsupported_token_type"})
 
 name = "revocations"
 
@@ -54,71 +52,68 @@ def claim(owner: str, limit: int) -> list[Lease[Revocation]]:
 
 
 def run(claim: Lease[Revocation]) -> None:
-    """Tell the provider, and write down what came of it."""
+    """Revoke the grant at the provider and store the outcome."""
     row = claim.filter_rows().select_related("oauth_app").first()
     if row is None:
         return
     if row.sealed is None:
-        _end(row, claim, "")
+        # The credential had nothing to revoke, so there is no outcome to record.
+        _finish(claim)
         return
     try:
-        tokens = _tokens(row, row.sealed)
+        values: dict[str, Any] = unseal(Place.of(row, "sealed"), row.sealed)
     except SecretUnavailableError:
-        _end(row, claim, "The stored tokens cannot be opened.")
+        _finish_and_record(row, claim, "The stored tokens cannot be decrypted.")
         return
+    tokens = {name: Secret(values[name]) for name in TOKEN_FIELDS if values.get(name)}
     if not tokens:
-        _end(row, claim, "It holds no token that could be revoked.")
+        _finish_and_record(row, claim, "There is no token that could be revoked.")
         return
     try:
-        client = _client(row)
-        _revoke(row, claim, client, tokens)
+        if row.oauth_app is None:
+            raise AppError("no_app", "The OAuth app was deleted.", sent=False)
+        client = build_oauth_client(row.oauth_app, row.properties)
+        if client.oauth.revocation is not None and client.oauth.revocation.auth == "bearer":
+            _revoke_by_bearer(row, claim, client, tokens)
+        else:
+            _revoke_all(client, tokens)
     except OAuth2Error as error:
-        _put_off(row, claim, error)
-        return
-    _end(row, claim, None)
+        _reschedule(row, claim, error)
+    else:
+        _finish_and_record(row, claim, None)
 
 
 def next_due() -> dt.datetime | None:
-    """When the next one is to be tried; None where there is none."""
-    waiting = Revocation.objects.filter(done_at=None)
-    found: dt.datetime | None = waiting.aggregate(at=Min("next_at"))["at"]
-    return found
+    """Return when the next revocation is due, or None if there is none."""
+    due_at: dt.datetime | None = Revocation.objects.filter(done_at=None).aggregate(
+        at=Min("next_at")
+    )["at"]
+    return due_at
 
 
-def _tokens(row: Revocation, sealed: SealedValue) -> dict[str, Secret]:
-    values: dict[str, Any] = unseal(Place.of(row, "sealed"), sealed)
-    return {name: Secret(values[name]) for name in TOKEN_FIELDS if values.get(name)}
-
-
-def _revoke(
-    row: Revocation, claim: Lease[Revocation], client: OAuthClient, tokens: Mapping[str, Secret]
-) -> None:
-    """End all tokens. Raises ProtocolError for the last that could not be."""
-    own_call = client.oauth.revocation
-    if own_call is not None and own_call.auth == "bearer":
-        _revoke_by_itself(row, claim, client, tokens)
-        return
-    failure: OAuth2Error | None = None
+def _revoke_all(client: OAuthClient, tokens: Mapping[str, Secret]) -> None:
+    """Revoke each token. Raises OAuth2Error for the last one if it failed."""
+    error: OAuth2Error | None = None
     for hint, token in tokens.items():
+        error = None
         try:
             protocol.revoke_token(client, token=token, hint=hint)
-        except OAuth2Error as error:
-            failure = error
-            if error.code not in _OTHER_TOKEN_MAY_DO:
+        except OAuth2Error as problem:
+            # A provider that cannot revoke this type of token may be able to revoke the other.
+            if problem.code != "unsupported_token_type":
                 raise
-        else:
-            failure = None
-    if failure is not None:
-        raise failure
+            error = problem
+    if error is not None:
+        raise error
 
 
-def _revoke_by_itself(
+def _revoke_by_bearer(
     row: Revocation, claim: Lease[Revocation], client: OAuthClient, tokens: Mapping[str, Secret]
 ) -> None:
-    """Where the access token itself authorizes its end. One that has expired is made new for it."""
-    if access := tokens.get("access_token"):
+    """Revoke the access token by a call that it authorizes itself; refresh it if it has expired."""
+    if access_token := tokens.get("access_token"):
         try:
-            protocol.revoke_token(client, token=access, hint="access_token")
+            protocol.revoke_token(client, token=access_token, hint="access_token")
             return
         except OAuth2Error as error:
             if error.code != "invalid_token" or "refresh_token" not in tokens:
@@ -126,45 +121,41 @@ def _revoke_by_itself(
     try:
         fresh = protocol.refresh_tokens(client, refresh_token=tokens["refresh_token"])
     except UserError:
-        return  # The grant has ended already.
-    # The refresh token may be used up by this: what replaced it is needed if the next call fails.
-    kept = {"access_token": fresh.access_token.expose()}
-    kept["refresh_token"] = (fresh.refresh_token or tokens["refresh_token"]).expose()
-    claim.filter_rows().update(sealed=seal(Place.of(row, "sealed"), kept))
+        # The grant has already ended.
+        return
+    # The old refresh token may no longer work: if the next call fails, these are needed.
+    secrets = {
+        "access_token": fresh.access_token.expose(),
+        "refresh_token": (fresh.refresh_token or tokens["refresh_token"]).expose(),
+    }
+    claim.filter_rows().update(sealed=seal(Place.of(row, "sealed"), secrets))
     protocol.revoke_token(client, token=fresh.access_token, hint="access_token")
 
 
-def _client(row: Revocation) -> OAuthClient:
-    if row.oauth_app is None:
-        raise AppError("no_app", "The OAuth app is gone.", sent=False)
-    return build_oauth_client(row.oauth_app, row.properties)
-
-
-def _put_off(row: Revocation, claim: Lease[Revocation], error: OAuth2Error) -> None:
+def _reschedule(row: Revocation, claim: Lease[Revocation], error: OAuth2Error) -> None:
+    """Try again later, or give up after TOKEN_RETENTION or a permanent error."""
     now = db_now()
-    if error.code in _HOPELESS or now - row.created_at >= TOKEN_RETENTION:
-        _end(row, claim, error.detail)
+    if error.code in _PERMANENT or now - row.created_at >= TOKEN_RETENTION:
+        _finish_and_record(row, claim, error.detail)
         return
-    wait = get_backoff(row.attempts, first=FIRST_RETRY, longest=LAST_RETRY)
-    wait = max(wait, dt.timedelta(seconds=error.retry_after or 0))
+    delay = get_backoff(row.attempts, first=FIRST_RETRY, longest=LAST_RETRY)
+    delay = max(delay, dt.timedelta(seconds=error.retry_after or 0))
     claim.settle(
-        # Never beyond the day when the tokens are cleared.
-        next_at=min(now + wait, row.created_at + TOKEN_RETENTION),
+        # The last try is on time to clear the tokens.
+        next_at=min(now + delay, row.created_at + TOKEN_RETENTION),
         lease_until=None,
         last_error=error.detail[:200],
     )
 
 
-def _end(row: Revocation, claim: Lease[Revocation], failure: str | None) -> None:
-    """Clear the tokens, for good; None: the provider has ended them. "": there was nothing to end."""
+def _finish(claim: Lease[Revocation], error: str = "") -> bool:
+    """Clear the tokens for good. Return whether the lease was still ours."""
+    return claim.settle(sealed=None, done_at=DbNow(), lease_until=None, last_error=error[:200])
+
+
+def _finish_and_record(row: Revocation, claim: Lease[Revocation], error: str | None) -> None:
+    """Clear the tokens and record the outcome; `error` is None if the provider revoked them."""
     with transaction.atomic():
-        ended = claim.settle(
-            sealed=None,
-            done_at=DbNow(),
-            lease_until=None,
-            last_error=(failure or "")[:200],
-        )
-        if not ended or failure == "":
-            return
-        verb = "credential.revoked" if failure is None else "credential.revocation_failed"
-        record_event(ACTOR, EventTarget("credential", row.account_id, row.credential_id), verb)
+        if _finish(claim, error or ""):
+            verb = "credential.revoked" if error is None else "credential.revocation_failed"
+            record_event(ACTOR, EventTarget("credential", row.account_id, row.credential_id), verb)

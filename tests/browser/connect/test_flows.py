@@ -84,7 +84,7 @@ def test_a_hosted_link_and_then_its_reconnect(people, apps, company, api):
     eve.goto(again["url"])
     eve.get_by_role("link", name="Continue to Alpha").click()
     agree(eve, "eve")
-    assert get_heading(eve) == "This is another account"
+    assert get_heading(eve) == "This is a different account"
     assert not PendingGrant.objects.exists()
     eve.context.clear_cookies(name="sessionid")
     eve.get_by_role("link", name="Try again").click()
@@ -129,7 +129,7 @@ def test_going_back_to_the_callback_connects_nothing_twice(page, site, apps, com
     agree(page)
     (callback,) = [url for url in seen if "/callback/" in url]
     page.goto(callback)
-    assert get_heading(page) == "This step was done already"
+    assert get_heading(page) == "This step is already done"
     assert AuthorizationAttempt.objects.count() == 1
 
 
@@ -180,6 +180,6 @@ def test_mix_up_of_two_real_servers(page, site, apps, company, servers):
     assert turned != page.url
     page.goto(turned.replace(beta.client_id, f"{beta.client_id}-wide"))
     agree(page)
-    assert get_heading(page) == "This answer came to the wrong address"
+    assert get_heading(page) == "The response came to the wrong address"
     assert company.visits == []
     assert (servers[0].tokens(), servers[1].tokens()) == before

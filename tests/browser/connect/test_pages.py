@@ -111,5 +111,5 @@ def test_each_field_has_a_label_and_each_page_one_heading(people, links):
 def test_a_failed_page_says_what_to_do(people, site):
     page = people(**PHONE)
     page.goto(f"{site}/connect/{'x' * 43}")
-    assert get_heading(page) == "There is no such link"
-    assert page.get_by_text("Ask whoever sent you here for a new link.").is_visible()
+    assert get_heading(page) == "This link does not exist"
+    assert page.get_by_text("Ask the company that sent you here for a new link.").is_visible()

@@ -45,7 +45,7 @@ class TestReconnect:
         alpha.user = "eve"
         answer = connect_by_link(browser, link, alpha)
         assert answer.status_code == 400
-        assert b"another account" in answer.content
+        assert b"different account" in answer.content
         assert not PendingGrant.objects.exists()
         assert Revocation.objects.get().properties["workspace"] == "ws-eve"
         assert fetch_link(api, link)["failure"]["code"] == "account_mismatch"

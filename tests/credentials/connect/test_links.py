@@ -120,8 +120,8 @@ def test_fewer_scopes_than_asked_for_are_noted(api, browser, make_link, alpha):
     link = make_link()
     connect_by_link(browser, link, alpha)
     assert fetch_link(api, link)["notes"] == [
-        "Not given, though asked for: write.",
-        "Given without being asked for: extra.",
+        "Requested but not granted: write.",
+        "Granted but not requested: extra.",
     ]
 
 

@@ -143,7 +143,7 @@ def test_a_flow_that_breaks_tells_nothing(browser, app, alpha, monkeypatch, line
     def break_down(*_: Any, **__: Any) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(sys.modules["credentials.connect.callback"], "_hold", break_down)
+    monkeypatch.setattr(sys.modules["credentials.connect.callback"], "_store_grant", break_down)
     page = browser.open(alpha.approve(start_flow(browser, app)))
     assert page.status_code == 500
     for where in (page.content, lines.text.encode()):

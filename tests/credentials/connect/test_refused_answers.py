@@ -60,7 +60,7 @@ def test_a_state_works_once(browser, app, alpha):
     assert browser.open(address).status_code == 303
     answer = browser.open(address)
     assert answer.status_code == 400
-    assert b"done already" in answer.content
+    assert b"already done" in answer.content
     assert len(alpha.token_calls) == 1
     assert list_failure_codes() == ["state_used"]
 

@@ -94,7 +94,7 @@ def test_an_app_that_is_deleted_during_the_exchange(api, browser, app, alpha, mo
     monkeypatch.setattr(callback, "exchange_code", deleted_meanwhile)
     answer = browser.open(address)
     assert answer.status_code == 400
-    assert b"OAuth app is gone" in answer.content
+    assert b"OAuth app was deleted" in answer.content
     assert not PendingGrant.objects.exists()
 
 
