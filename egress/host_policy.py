@@ -1,4 +1,4 @@
-"""Which host names may be contacted, before anything is resolved."""
+"""Policy for host names, applied before anything is resolved."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Final
 
 _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 
-# Names that mean "here": of this machine (RFC 6761), its network (RFC 6762, RFC 8375, ICANN's `internal`), its cluster. Their
-# addresses would be refused too; the name says so without asking a resolver that may answer anything.
+# Names of this machine (RFC 6761), its network (RFC 6762, RFC 8375, ICANN's `internal`) and its
+# cluster. Their addresses would be rejected too, but a resolver may return any address for them.
 _LOCAL: Final = ("localhost", "localdomain", "local", "internal", "home.arpa", "svc")
-# Metadata services that have names outside of those (Tencent, Equinix); they are not always link-local.
+# Metadata services with other names (Tencent, Equinix); their addresses are not always link-local.
 _METADATA: Final = (
     "metadata.tencentyun.com",
     "metadata.packet.net",
@@ -20,23 +20,28 @@ _DENIED: Final = (*_LOCAL, *_METADATA)
 
 
 def find_public_host_error(name: str) -> str | None:
-    """Why `name` is no public DNS name, or None.
+    """Return why `name` is not a public DNS name, or None if it is one.
 
-    Lower case, two labels or more of letters, digits and inner hyphens (RFC 1123 §2.1), at most 253. An internationalised name is
-    written in ASCII (`xn--…`, RFC 5891): the resolver reads other alphabets' digits (①②⑦) as an IP address. No top-level domain
-    starts with a digit, so every spelling of an address (0x7f.1, 0177.0.0.1, 2130706433) fails on its last label.
+    It must be lower case, with two or more labels of letters, digits and inner hyphens (RFC 1123
+    §2.1), 253 characters at most. An internationalised name is written in ASCII (`xn--…`, RFC 5891),
+    because the resolver reads the digits of other alphabets (①②⑦) as an IP address.
     """
-    if fault := find_host_name_error(name):
-        return fault
+    if error := find_host_name_error(name):
+        return error
+    # No top-level domain starts with a digit, so this rejects every spelling of an IPv4 address:
+    # 0x7f.1, 0177.0.0.1, 2130706433.
     if "." not in name or name.rpartition(".")[2][0].isdigit():
         return "must be a DNS name such as api.example.com, not an IP address"
     if any(name == denied or name.endswith(f".{denied}") for denied in _DENIED):
-        return "must not be a name of this network"
+        return "must not be a name of the local network"
     return None
 
 
 def find_host_name_error(name: str) -> str | None:
-    """Like `host_fault`, but a name of any network: what EGRESS_ALLOW may open."""
+    """Return why `name` is not a host name that EGRESS_ALLOW may contain, or None.
+
+    Unlike a public name, it may have one label and belong to the local network.
+    """
     if not name.isascii():
         return "must be in ASCII; write an internationalised name as xn--…"
     if name.endswith("."):

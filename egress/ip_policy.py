@@ -1,7 +1,7 @@
-"""Which IP addresses may be contacted.
+"""Policy for IP addresses, from the IANA special-purpose registries (RFC 6890).
 
-Not `ipaddress.is_global`: it calls 64:ff9b::a9fe:a9fe, ::127.0.0.1 and multicast global, and its answers differ between
-releases of Python (CVE-2024-4032). The tables follow the IANA special-purpose registries (RFC 6890).
+`ipaddress.is_global` is not used: it calls 64:ff9b::a9fe:a9fe, ::127.0.0.1 and multicast global, and
+its results differ between releases of Python (CVE-2024-4032).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Final
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-REASON: Final = "leads to an address that is not public"
+REASON: Final = "resolves to an address that is not public"
 
 
 def _networks(*texts: str) -> tuple[Network, ...]:
@@ -46,7 +46,7 @@ _DENIED: Final = _networks(
     "203.0.113.0/24",  # documentation
     "224.0.0.0/4",  # multicast
     "240.0.0.0/4",  # reserved, and broadcast
-    "168.63.129.16/32",  # the host of an Azure machine: a public address that is none
+    "168.63.129.16/32",  # the host of an Azure machine, in a public range
     "2001::/23",  # protocol assignments, Teredo, ORCHID
     "2001:db8::/32",  # documentation
     "2002::/16",  # 6to4
@@ -54,7 +54,8 @@ _DENIED: Final = _networks(
 )
 _UNICAST: Final = IPv6Network("2000::/3")
 
-# What no operator opens on purpose: a name that was opened may still be made to lead here.
+# Never allowed, not even for a target in EGRESS_ALLOW: whoever controls the DNS of that name could
+# make it resolve to these.
 _NEVER: Final = _networks(
     "0.0.0.0/8",
     "100.100.100.200/32",
@@ -78,53 +79,46 @@ _ISATAP: Final = frozenset({0x00005EFE, 0x02005EFE})
 
 
 def find_address_error(address: Address | str, *, allowed: bool = False) -> str | None:
-    """Why `address` may not be contacted, or None.
+    """Return why `address` may not be contacted, or None if it may.
 
-    With `opened` (an operator allowed the target), only link-local, multicast, reserved and
-    metadata addresses are refused. An address that carries another one is judged by both.
+    With `allowed` (the operator allows the target), only link-local, multicast, reserved and
+    metadata addresses are rejected. An address that embeds another one is checked with both.
     """
     try:
         address = ip_address(address)
     except ValueError:
-        return "leads to something that is no IP address"
+        return "resolves to something that is not an IP address"
     if getattr(address, "scope_id", None):
-        return REASON  # A zone (fe80::1%eth0) is this machine's business.
-    denied = _denied_when_opened if allowed else _denied
-    return REASON if any(denied(reached) for reached in reached_by(address)) else None
+        return REASON  # Only this machine knows what a zone (fe80::1%eth0) means.
+    for destination in find_destinations(address):
+        if any(destination in network for network in (_NEVER if allowed else _DENIED)):
+            return REASON
+        # All IPv6 addresses outside of 2000::/3 are reserved.
+        if not allowed and destination.version == 6 and destination not in _UNICAST:
+            return REASON
+    return None
 
 
-def reached_by(address: Address) -> Iterator[Address]:
-    """The addresses at which a packet to `address` may come out, by every way of wrapping IPv4."""
+def find_destinations(address: Address) -> Iterator[Address]:
+    """Yield the addresses that a packet to `address` may reach, for every way to embed IPv4."""
     if isinstance(address, IPv4Address):
         yield address
         return
-    last = IPv4Address(int(address) & 0xFFFF_FFFF)
-    if address in _MAPPED or address in _NAT64 or _is_compatible(address):
-        yield last
+    embedded = IPv4Address(int(address) & 0xFFFF_FFFF)
+    # :: and ::1 are in the compatible range, but embed nothing (RFC 4291 §2.5.5.1).
+    is_compatible = address in _COMPATIBLE and int(address) > 1
+    if address in _MAPPED or address in _NAT64 or is_compatible:
+        yield embedded
         return
     if address in _LOCAL_NAT64:
-        # RFC 8215 leaves open where the operator puts the IPv4 address. Where all but the last
-        # 32 bits are zero, every other reading is in 0.0.0.0/8; where not, none can be trusted.
-        yield last if not int(address) >> 32 & 0xFFFF_FFFF_FFFF else address
+        # The operator chooses the position of the IPv4 address (RFC 8215). If all but the last 32
+        # bits are zero, every other position gives an address in 0.0.0.0/8. Otherwise no position
+        # can be trusted.
+        yield embedded if not int(address) >> 32 & 0xFFFF_FFFF_FFFF else address
         return
     yield address
     if address.sixtofour:
         yield address.sixtofour
     yield from address.teredo or ()
     if int(address) >> 32 & 0xFFFF_FFFF in _ISATAP:
-        yield last
-
-
-def _is_compatible(address: IPv6Address) -> bool:
-    # :: and ::1 are addresses of their own (RFC 4291 §2.5.5.1).
-    return address in _COMPATIBLE and int(address) > 1
-
-
-def _denied(address: Address) -> bool:
-    if isinstance(address, IPv6Address) and address not in _UNICAST:
-        return True
-    return any(address in network for network in _DENIED)
-
-
-def _denied_when_opened(address: Address) -> bool:
-    return any(address in network for network in _NEVER)
+        yield embedded

@@ -1,4 +1,4 @@
-"""A URL, read strictly: what any two parsers could take for different places is refused, not repaired."""
+"""Strict parsing of URLs: a URL that two parsers could read differently is rejected, not repaired."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from egress.host_policy import find_public_host_error
 
 MAX_URL_LENGTH: Final = 8_192
 
-_ODD: Final = re.compile(r"[^\x21-\x7e]|[\\\"<>]")
+_UNSAFE: Final = re.compile(r"[^\x21-\x7e]|[\\\"<>]")
 _PARTS: Final = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?]*)(?P<target>.*)", re.ASCII
 )
@@ -22,7 +22,7 @@ _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """Where a request goes. `host` is lower case; `target` (path and query) is as it was written."""
+    """A parsed URL. `host` is lower case; `target` (path and query) is unchanged."""
 
     scheme: str
     host: str
@@ -30,7 +30,7 @@ class Url:
     target: str
 
     def __repr__(self) -> str:
-        return f"<Url {self.origin}>"  # A query may hold a key.
+        return f"<Url {self.origin}>"  # The query may contain a key.
 
     @property
     def origin(self) -> str:
@@ -38,30 +38,21 @@ class Url:
 
     @property
     def authority(self) -> str:
-        """What belongs into Host: the port only where it is not the scheme's own."""
-        ours = self.port == _DEFAULT_PORTS[self.scheme]
-        return self.host if ours else f"{self.host}:{self.port}"
+        """The value of the Host header: it has the port unless it is the scheme's default."""
+        is_default = self.port == _DEFAULT_PORTS[self.scheme]
+        return self.host if is_default else f"{self.host}:{self.port}"
 
 
 def parse_url(url: str, *, field: str = "url", allowed: AllowedTargets = frozenset()) -> Url:
-    """The parts of `url`: https on port 443 of a DNS name, or a target in `allow`.
+    """Return the parts of `url`: https on port 443 of a public name, or a target in `allowed`.
 
-    No user, fragment, IP address, space, control character, backslash or other character that
-    parsers read differently; nothing is decoded, removed or put right. Raises Invalid for `field`
-    with a reason that holds no part of the URL.
+    It must not have a user, fragment, IP address, space, control character, backslash or other
+    character that parsers read differently; nothing is decoded, removed or corrected. Raises
+    InvalidInputError for `field`, with a reason that repeats no part of the URL.
     """
-    found, port = _split(url, field)
-    scheme, host = found["scheme"], found["host"]
-    if (host, port) not in allowed:
-        _hold(scheme, host, port, field)
-    target = found["target"]
-    return Url(scheme, host, port, target if target.startswith("/") else f"/{target}")
-
-
-def _split(url: str, field: str) -> tuple[dict[str, str], int]:
     if len(url) > MAX_URL_LENGTH:
         raise InvalidInputError.for_field(field, f"must have at most {MAX_URL_LENGTH} characters")
-    if _ODD.search(url):
+    if _UNSAFE.search(url):
         raise InvalidInputError.for_field(
             field, 'must be visible ASCII without \\ " < >; percent-encode the rest'
         )
@@ -78,15 +69,18 @@ def _split(url: str, field: str) -> tuple[dict[str, str], int]:
     authority = _AUTHORITY.fullmatch(parts["authority"])
     if authority is None or not authority["host"]:
         raise InvalidInputError.for_field(field, "must have a host, and no port or one of digits")
-    port = int(authority["port"] or _DEFAULT_PORTS[scheme])
-    return {"scheme": scheme, "host": authority["host"].lower(), "target": parts["target"]}, port
+    host, port = authority["host"].lower(), int(authority["port"] or _DEFAULT_PORTS[scheme])
+    if (host, port) not in allowed:
+        _check_public(scheme, host, port, field)
+    target = parts["target"]
+    return Url(scheme, host, port, target if target.startswith("/") else f"/{target}")
 
 
-def _hold(scheme: str, host: str, port: int, field: str) -> None:
-    """What is not opened by the operator is https on 443 of a public name."""
+def _check_public(scheme: str, host: str, port: int, field: str) -> None:
+    """Raise InvalidInputError unless it is https on port 443 of a public name."""
     if scheme != "https":
         raise InvalidInputError.for_field(field, "must begin with https://")
-    if fault := find_public_host_error(host):
-        raise InvalidInputError.for_field(field, f"the host {fault}")
+    if error := find_public_host_error(host):
+        raise InvalidInputError.for_field(field, f"the host {error}")
     if port != 443:
         raise InvalidInputError.for_field(field, "must not have a port other than 443")
