@@ -153,6 +153,6 @@ def test_every_ipv6_address_that_passes_is_unicast_or_wraps_ipv4(v6):
 @given(st.text())
 def test_no_text_raises(text):
     fault = find_address_error(text)
-    assert fault is None or fault.startswith("leads to")
+    assert fault is None or fault.startswith("resolves to")
     if fault is None:
         ip_address(text)

@@ -39,7 +39,7 @@ def test_all_of_them_in_order_and_once():
 def test_one_bad_answer_refuses_all(answers):
     with pytest.raises(BlockedByPolicyError) as refused:
         addresses(*answers)
-    assert str(refused.value).startswith("api.example.com: leads to")
+    assert str(refused.value).startswith("api.example.com: resolves to")
     assert all(answer not in str(refused.value) for answer in answers)
 
 
@@ -153,7 +153,7 @@ def test_aliases_are_judged_by_where_the_last_one_leads(monkeypatch, answers):
         ]
 
     monkeypatch.setattr(socket, "getaddrinfo", ask)
-    with pytest.raises(BlockedByPolicyError, match=r"^api\.example\.com: leads to"):
+    with pytest.raises(BlockedByPolicyError, match=r"^api\.example\.com: resolves to"):
         Resolver().resolve("api.example.com", timeout=1)
 
 

@@ -1,4 +1,4 @@
-"""What a system check of the provider files can find: the check's id, where, and what is wrong."""
+"""The ids of the system check's messages, and the shape of one finding."""
 
 from __future__ import annotations
 
@@ -14,4 +14,4 @@ FILE_NAME: Final = "providers.E007"
 RULE: Final = "providers.E008"
 
 FileError = tuple[str, str, str]
-"""The check's id, the path of the field in the file, and what is wrong with it."""
+"""The check's id, the path of the field in the file, and what is wrong with the field."""

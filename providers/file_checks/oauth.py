@@ -1,0 +1,22 @@
+"""Rules for the `oauth` part of a provider file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from providers import quirks
+from providers.file_checks.findings import RULE, UNKNOWN_FIELD, FileError
+
+
+def find_oauth_errors(oauth: Mapping[str, Any] | None) -> Iterator[FileError]:
+    if oauth is None:
+        return
+    for quirk in oauth["quirks"]:
+        if quirk not in quirks.NAMES:
+            yield UNKNOWN_FIELD, "oauth.quirks", f"names {quirk}, which quirks.py does not have"
+    revocation = oauth["revocation"]
+    if revocation and oauth["revocation_url"]:
+        yield RULE, "oauth.revocation", "excludes revocation_url: one of the two is enough"
+    if revocation and revocation["token_field"] is None and revocation["auth"] != "bearer":
+        yield RULE, "oauth.revocation.token_field", "is required unless auth is bearer"
