@@ -1,1 +1,1 @@
-"""Which providers there are, as data: one file each in `data/`, read once and checked at start-up."""
+"""Providers and their kinds of credential, described by the files in `data/`."""

@@ -1,4 +1,4 @@
-"""The one provider that no file describes: where its requests go is a row (`CustomProvider`)."""
+"""The provider `custom`, which has no file: each row of `CustomProvider` has its base URL."""
 
 from __future__ import annotations
 
@@ -42,4 +42,4 @@ CUSTOM: Final[Mapping[str, Any]] = {
         }
     },
 }
-"""It has the shape of a data file."""
+"""The document, in the shape of a data file."""

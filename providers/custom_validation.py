@@ -1,9 +1,9 @@
-"""What a custom service may be: the rules that keep an account's key on the host it was given for."""
+"""Validation of custom providers: an account's key must only go to the host it was given for."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any, Final
 
 from common import text
@@ -15,110 +15,96 @@ AllowedTargets = frozenset[tuple[str, int]]
 MAX_RATE: Final = 1_000_000
 MAX_BLOCKED: Final = 100
 
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 _BASE_URL: Final = re.compile(
     r"https://([A-Za-z0-9.-]+)(?::443)?((?:/[A-Za-z0-9._~-]+)*)/?", re.ASCII
 )
-_OPENED: Final = re.compile(
+_ALLOWED_BASE_URL: Final = re.compile(
     r"https?://([A-Za-z0-9.-]+):([1-9][0-9]{0,4})((?:/[A-Za-z0-9._~-]+)*)/?", re.ASCII
 )
-_HEADER: Final = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
-_PREFIX: Final = re.compile(r"[ -~]{0,32}", re.ASCII)
-_BLOCKED: Final = re.compile(r"(?:\*|[A-Z]{1,16}) /[!-~]{0,255}", re.ASCII)
+_BLOCKED_ENDPOINT: Final = re.compile(r"(?:\*|[A-Z]{1,16}) /[!-~]{0,255}", re.ASCII)
+_TEXT_FIELDS: Final = {
+    "name": (
+        re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII),
+        "must start with a letter or digit, then a-z, 0-9, _ and -, at most 63",
+    ),
+    "auth_header": (
+        re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII),
+        "must be a header's name: letters, digits and hyphens",
+    ),
+    "prefix": (
+        re.compile(r"[ -~]{0,32}", re.ASCII),
+        "must be at most 32 printable ASCII characters",
+    ),
+}
 
-# They say where a request goes and where it ends: an account that could name one of them could
-# smuggle a second request or reach another host.
-_RESERVED: Final = {
+# These headers decide where a request goes and where it ends. An account that could set one could
+# smuggle a second request, or reach another host.
+_RESERVED_HEADERS: Final = {
     *("connection", "content-length", "content-type", "cookie", "expect", "host", "keep-alive"),
     *("proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
 }
 
 
 def validate_custom_provider(
-    *, opened: AllowedTargets = frozenset(), **given: Any
+    fields: Mapping[str, Any], *, allowed_targets: AllowedTargets = frozenset()
 ) -> dict[str, Any]:
-    """The fields of a custom provider as they are stored, or Invalid with all faults at once.
+    """Return the fields of a custom provider as they are stored.
 
-    `opened` are targets (host, port) that `base_url` may name although they are not public.
+    `allowed_targets` are pairs of host and port that `base_url` may name although they are not
+    public. Raises InvalidInputError with all errors at once.
     """
-    if _is_opened(given.get("base_url"), opened):
-        stored = validate_custom_provider(
-            **{name: value for name, value in given.items() if name != "base_url"}
-        )
-        return {**stored, "base_url": given["base_url"].rstrip("/")}
-    faults = {name: [fault] for name, value in given.items() if (fault := _FAULTS[name](value))}
-    if faults:
-        raise InvalidInputError.for_fields(faults)
-    stored = dict(given)
-    if "base_url" in given:
-        stored["base_url"] = _canonical_url(given["base_url"])
-    if "blocked_endpoints" in given:
-        stored["blocked_endpoints"] = list(given["blocked_endpoints"])
-    return stored
+    values, errors = dict(fields), {}
+    for name, value in fields.items():
+        if name == "base_url" and _is_allowed_target(value, allowed_targets):
+            values[name] = value.rstrip("/")
+        elif error := _find_error(name, value):
+            errors[name] = [error]
+        elif name == "base_url" and (match := _BASE_URL.fullmatch(value)):
+            values[name] = f"https://{match[1].lower()}{match[2]}"
+        elif name == "blocked_endpoints":
+            values[name] = list(value)
+    if errors:
+        raise InvalidInputError.for_fields(errors)
+    return values
 
 
-def _name_fault(value: Any) -> str | None:
-    if isinstance(value, str) and _NAME.fullmatch(value):
-        return None
-    return "must start with a letter or digit, then a-z, 0-9, _ and -, at most 63"
-
-
-def _base_url_fault(value: Any) -> str | None:
-    found = _BASE_URL.fullmatch(value) if isinstance(value, str) and len(value) <= 200 else None
-    if found is None or {".", ".."} & set(found[2].split("/")):
-        return "must be an https URL without user, port, query or fragment, at most 200 characters"
-    return find_host_error(found[1])
-
-
-def _is_opened(value: Any, opened: AllowedTargets) -> bool:
-    found = _OPENED.fullmatch(value) if isinstance(value, str) and len(value) <= 200 else None
-    if found is None or {".", ".."} & set(found[3].split("/")):
-        return False
-    return (found[1].lower(), int(found[2])) in opened
-
-
-def _canonical_url(value: str) -> str:
-    found = _BASE_URL.fullmatch(value)
-    assert found is not None  # noqa: S101  `_base_url_fault` has matched it
-    return f"https://{found[1].lower()}{found[2]}"
-
-
-def _header_fault(value: Any) -> str | None:
-    if not isinstance(value, str) or not _HEADER.fullmatch(value):
-        return "must be a header's name: letters, digits and hyphens"
-    return "is a header that is not the caller's to set" if value.lower() in _RESERVED else None
-
-
-def _prefix_fault(value: Any) -> str | None:
-    if isinstance(value, str) and _PREFIX.fullmatch(value):
-        return None
-    return "must be at most 32 printable ASCII characters"
-
-
-def _blocked_fault(value: Any) -> str | None:
-    if not isinstance(value, list | tuple) or len(value) > MAX_BLOCKED:
-        return f"must be an array of at most {MAX_BLOCKED} strings"
-    for item in value:
-        if (
-            not isinstance(item, str)
-            or text.find_encoding_error(item)
-            or not _BLOCKED.fullmatch(item)
-        ):
-            return "must hold METHOD /path strings, such as DELETE /v1/*"
+def _find_error(name: str, value: Any) -> str | None:
+    if name == "base_url":
+        return _find_base_url_error(value)
+    if name == "blocked_endpoints":
+        return _find_blocked_endpoints_error(value)
+    if name == "rate_limit":
+        if type(value) is int and 0 <= value <= MAX_RATE:
+            return None
+        return f"must be an integer from 0 to {MAX_RATE}"
+    pattern, reason = _TEXT_FIELDS[name]
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        return reason
+    if name == "auth_header" and value.lower() in _RESERVED_HEADERS:
+        return "is a header that is not the caller's to set"
     return None
 
 
-def _rate_fault(value: Any) -> str | None:
-    if type(value) is int and 0 <= value <= MAX_RATE:
-        return None
-    return f"must be an integer from 0 to {MAX_RATE}"
+def _find_base_url_error(value: Any) -> str | None:
+    match = _BASE_URL.fullmatch(value) if isinstance(value, str) and len(value) <= 200 else None
+    if match is None or {".", ".."} & set(match[2].split("/")):
+        return "must be an https URL without user, port, query or fragment, at most 200 characters"
+    return find_host_error(match[1])
 
 
-_FAULTS: Final[dict[str, Callable[[Any], str | None]]] = {
-    "name": _name_fault,
-    "base_url": _base_url_fault,
-    "auth_header": _header_fault,
-    "prefix": _prefix_fault,
-    "blocked_endpoints": _blocked_fault,
-    "rate_limit": _rate_fault,
-}
+def _find_blocked_endpoints_error(value: Any) -> str | None:
+    if not isinstance(value, list | tuple) or len(value) > MAX_BLOCKED:
+        return f"must be an array of at most {MAX_BLOCKED} strings"
+    for item in value:
+        is_text = isinstance(item, str) and not text.find_encoding_error(item)
+        if not is_text or not _BLOCKED_ENDPOINT.fullmatch(item):
+            return "must contain METHOD /path strings, such as DELETE /v1/*"
+    return None
+
+
+def _is_allowed_target(value: Any, allowed_targets: AllowedTargets) -> bool:
+    is_short = isinstance(value, str) and len(value) <= 200
+    match = _ALLOWED_BASE_URL.fullmatch(value) if is_short else None
+    if match is None or {".", ".."} & set(match[3].split("/")):
+        return False
+    return (match[1].lower(), int(match[2])) in allowed_targets

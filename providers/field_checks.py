@@ -1,4 +1,4 @@
-"""One function per field, made once from its JSON Schema: why a value does not fit, or None."""
+"""Compilation of a field's JSON Schema into one function that returns why a value is not valid."""
 
 from __future__ import annotations
 
@@ -9,51 +9,52 @@ from typing import Any
 from common import text
 from providers import formats
 
-Fault = str | None
-FieldCheck = Callable[[Any], Fault]
+Reason = str | None
+FieldCheck = Callable[[Any], Reason]
 
 
 def build_field_check(part: Mapping[str, Any], *, secret: bool) -> FieldCheck:
-    """The function for one field of a kind's schema."""
+    """Return the check of one field of a kind's schema."""
     if secret:
-        return _secret_check(part)
-    return {
-        "string": _string_check,
-        "integer": _integer_check,
-        "boolean": _boolean_check,
-        "array": _array_check,
-    }[part["type"]](part)
+        return _build_secret_check(part)
+    if part["type"] == "integer":
+        return _build_integer_check(part)
+    if part["type"] == "array":
+        return _build_array_check(part)
+    if part["type"] == "boolean":
+        return lambda value: None if isinstance(value, bool) else "must be true or false"
+    return _build_string_check(part)
 
 
 def build_choice_check(names: tuple[str, ...]) -> FieldCheck:
-    """For `kind`: its own name or an alias."""
+    """Return the check of `kind`, which is the kind's own name or an alias."""
     return lambda value: None if value in names else f"must be {names[0]}"
 
 
-def _secret_check(part: Mapping[str, Any]) -> FieldCheck:
-    longest, rules = part["maxLength"], _rules(part)
+def _build_secret_check(part: Mapping[str, Any]) -> FieldCheck:
+    longest, rules = part["maxLength"], _build_string_rules(part)
 
-    def check(value: Any) -> Fault:
+    def check(value: Any) -> Reason:
         if not isinstance(value, str):
             return "must be a string"
-        if fault := text.find_secret_error(value, max_length=longest):
-            return fault
+        if error := text.find_secret_error(value, max_length=longest):
+            return error
         if not value.strip("*"):
             return "is the mask, not the secret"
-        return _first(rules, value)
+        return _apply(rules, value)
 
     return check
 
 
-def _string_check(part: Mapping[str, Any]) -> FieldCheck:
-    longest, rules = part["maxLength"], _rules(part)
+def _build_string_check(part: Mapping[str, Any]) -> FieldCheck:
+    longest, rules = part["maxLength"], _build_string_rules(part)
 
-    def check(value: Any) -> Fault:
+    def check(value: Any) -> Reason:
         if not isinstance(value, str):
             return "must be a string"
-        if fault := text.find_label_error(value, max_length=longest) or _first(rules, value):
-            return fault
-        # NFC may be longer than what was sent, and what is stored must keep to the limit.
+        if error := text.find_label_error(value, max_length=longest) or _apply(rules, value):
+            return error
+        # NFC may be longer than what was sent, and the limit holds for what is stored.
         if not value.isascii() and len(text.normalize_text(value)) > longest:
             return f"must have at most {longest} characters"
         return None
@@ -61,17 +62,18 @@ def _string_check(part: Mapping[str, Any]) -> FieldCheck:
     return check
 
 
-def _rules(part: Mapping[str, Any]) -> list[Callable[[str], Fault]]:
-    rules: list[Callable[[str], Fault]] = []
+def _build_string_rules(part: Mapping[str, Any]) -> list[Callable[[str], Reason]]:
+    rules: list[Callable[[str], Reason]] = []
     if (shortest := part["minLength"]) > 1:
         rules.append(
             lambda v: None if len(v) >= shortest else f"must have at least {shortest} characters"
         )
     if "enum" in part:
-        allowed, listed = frozenset(part["enum"]), ", ".join(part["enum"])
-        rules.append(lambda v: None if v in allowed else f"must be one of {listed}")
+        allowed, names = frozenset(part["enum"]), ", ".join(part["enum"])
+        rules.append(lambda v: None if v in allowed else f"must be one of {names}")
     if "pattern" in part:
-        # JSON Schema's ^ and $ are the string's ends; Python's $ also stands before a last newline.
+        # In JSON Schema, ^ and $ are the ends of the string. In Python, $ also matches before a
+        # last newline, so fullmatch replaces them.
         pattern = re.compile(part["pattern"][1:-1], re.ASCII)
         rules.append(lambda v: None if pattern.fullmatch(v) else f"must match {part['pattern']}")
     if "format" in part:
@@ -82,37 +84,35 @@ def _rules(part: Mapping[str, Any]) -> list[Callable[[str], Fault]]:
     return rules
 
 
-def _integer_check(part: Mapping[str, Any]) -> FieldCheck:
-    least, most = part["minimum"], part["maximum"]
+def _build_integer_check(part: Mapping[str, Any]) -> FieldCheck:
+    minimum, maximum = part["minimum"], part["maximum"]
 
-    def check(value: Any) -> Fault:
-        if type(value) is not int:
+    def check(value: Any) -> Reason:
+        if type(value) is not int:  # bool is a subclass of int.
             return "must be an integer"
-        return None if least <= value <= most else f"must lie between {least} and {most}"
+        if minimum <= value <= maximum:
+            return None
+        return f"must be between {minimum} and {maximum}"
 
     return check
 
 
-def _boolean_check(part: Mapping[str, Any]) -> FieldCheck:
-    return lambda value: None if isinstance(value, bool) else "must be true or false"
+def _build_array_check(part: Mapping[str, Any]) -> FieldCheck:
+    check_item, longest = _build_string_check(part["items"]), part["maxItems"]
 
-
-def _array_check(part: Mapping[str, Any]) -> FieldCheck:
-    each, most = _string_check(part["items"]), part["maxItems"]
-
-    def check(value: Any) -> Fault:
+    def check(value: Any) -> Reason:
         if not isinstance(value, list):
             return "must be an array of strings"
-        if len(value) > most:
-            return f"must have at most {most} items"
-        faults = (f"item {at} {fault}" for at, item in enumerate(value) if (fault := each(item)))
-        return next(faults, None)
+        if len(value) > longest:
+            return f"must have at most {longest} items"
+        errors = ((index, check_item(item)) for index, item in enumerate(value))
+        return next((f"item {index} {error}" for index, error in errors if error), None)
 
     return check
 
 
-def _first(rules: list[Callable[[str], Fault]], value: str) -> Fault:
+def _apply(rules: list[Callable[[str], Reason]], value: str) -> Reason:
     for rule in rules:
-        if fault := rule(value):
-            return fault
+        if error := rule(value):
+            return error
     return None

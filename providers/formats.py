@@ -1,6 +1,7 @@
-"""The formats of strings in properties and configuration: why a value is not one, or None.
+"""The formats of strings in properties and configuration.
 
-Reasons are whole sentences without the value: it may be a secret that was put in the wrong field.
+Each function returns why a value does not have the format, or None if it does. A reason never
+repeats the value, which may be a secret that was put into the wrong field.
 """
 
 from __future__ import annotations
@@ -21,21 +22,21 @@ _DATE_TIME: Final = re.compile(
 
 
 def find_dns_label_error(value: str) -> str | None:
-    """One DNS label: letters, digits and inner hyphens, at most 63 (RFC 1123 §2.1)."""
+    """Return why `value` is not one DNS label of at most 63 characters (RFC 1123 §2.1), or None."""
     if _LABEL.fullmatch(value):
         return None
     return "must be one DNS label: letters, digits and inner hyphens, at most 63"
 
 
 def find_path_segment_error(value: str) -> str | None:
-    """One segment of a URL's path that no reader takes for anything else."""
+    """Return why `value` is not one segment of a path that every parser reads alike, or None."""
     if _SEGMENT.fullmatch(value):
         return None
     return "must be letters, digits, hyphens and underscores, at most 63"
 
 
 def find_host_error(value: str) -> str | None:
-    """A DNS name of two labels or more. The last has a letter, so that no IP address passes."""
+    """Return why `value` is not a DNS name of two or more labels, or None."""
     labels = value.split(".")
     if len(value) > 253 or len(labels) < 2 or any(find_dns_label_error(label) for label in labels):
         return "must be a DNS name such as acme.example.com"
@@ -46,27 +47,27 @@ def find_host_error(value: str) -> str | None:
 
 
 def find_origin_error(value: str) -> str | None:
-    """An https address with a host alone: no user, no other port, no path, query or fragment."""
-    found = _ORIGIN.fullmatch(value)
-    if found is None:
+    """Return why `value` is not an https origin on the default port, or None."""
+    match = _ORIGIN.fullmatch(value)
+    if match is None:
         return "must be an https address with a host alone, such as https://acme.example.com"
-    return find_host_error(found[1])
+    return find_host_error(match[1])
 
 
-def email_fault(value: str) -> str | None:
-    """An address as people have them: no quotes, no comments, no address literals."""
-    found = _EMAIL.fullmatch(value)
-    if found is None or len(value) > 254 or find_host_error(found[1]):
+def find_email_error(value: str) -> str | None:
+    """Return why `value` is not an e-mail address without quotes, comments or literals, or None."""
+    match = _EMAIL.fullmatch(value)
+    if match is None or len(value) > 254 or find_host_error(match[1]):
         return "must be an e-mail address"
     return None
 
 
-def date_time_fault(value: str) -> str | None:
-    """RFC 3339 with its offset, on the calendar, in years 1 to 9999 once it is in UTC."""
+def find_date_time_error(value: str) -> str | None:
+    """Return why `value` is not a date and time of RFC 3339 in the years 1 to 9999 (UTC), or None."""
     if not _DATE_TIME.fullmatch(value):
         return "must be a date and time with its offset, such as 2026-11-21T09:30:00Z"
     try:
-        # More than six digits of a second are RFC 3339, but not Python's before rounding.
+        # RFC 3339 allows more than six digits of a second, Python does not.
         dt.datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", value)).astimezone(dt.UTC)
     except (ValueError, OverflowError):
         return "must be a date and time that the calendar has"
@@ -74,13 +75,13 @@ def date_time_fault(value: str) -> str | None:
 
 
 def get_host(value: str) -> str:
-    """The host in an address or a bare host name: lower case, no port, no trailing dot."""
+    """Return the host of a URL, or a bare host name, in lower case, without port and final dot."""
     netloc = urlsplit(value).netloc if "://" in value else value
     return netloc.rpartition("@")[2].partition(":")[0].rstrip(".").lower()
 
 
 def find_domain_error(value: str, domains: tuple[str, ...]) -> str | None:
-    """Why the host of `value` is none of `domains` nor below one, or None."""
+    """Return why the host of `value` is not one of `domains` or a subdomain of one, or None."""
     host = get_host(value)
     if any(host == domain or host.endswith(f".{domain}") for domain in domains):
         return None
@@ -88,9 +89,9 @@ def find_domain_error(value: str, domains: tuple[str, ...]) -> str | None:
 
 
 FORMATS: Final[Mapping[str, Callable[[str], str | None]]] = {
-    "date-time": date_time_fault,
+    "date-time": find_date_time_error,
     "uri": find_origin_error,
-    "email": email_fault,
+    "email": find_email_error,
     "host": find_host_error,
     "label": find_dns_label_error,
     "segment": find_path_segment_error,

@@ -1,7 +1,7 @@
-"""The JSON Schema (2020-12) of a kind's properties, made of the fields that its data file declares.
+"""The JSON Schema (2020-12) of a kind's properties, built from the fields in its data file.
 
-What every kind shares is written here once: `kind`, the optional `name`, the default limits, and
-that nothing unknown is accepted.
+It adds what all kinds share: `kind`, the optional `name`, the default limits, and the rejection of
+unknown fields.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _NAME: Final = {"type": "string", "description": "What people call this credenti
 
 
 def build_kind_schema(name: str, item: Mapping[str, Any]) -> dict[str, Any]:
-    """The whole schema, with every limit that `properties.clean` enforces written out."""
+    """Return the schema, with every limit that `properties.validate_properties` applies."""
     secret = set(item["secret"])
     fields = {"name": _NAME, **item["properties"]}
-    properties = {field: _bounded(part, field in secret) for field, part in fields.items()}
+    properties = {field: _add_limits(part, field in secret) for field, part in fields.items()}
     return {
         "type": "object",
         "title": item["title"],
@@ -32,11 +32,11 @@ def build_kind_schema(name: str, item: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _bounded(part: Mapping[str, Any], secret: bool) -> dict[str, Any]:
+def _add_limits(part: Mapping[str, Any], secret: bool) -> dict[str, Any]:
     if part["type"] == "integer":
         return {"minimum": -MAX_INTEGER, "maximum": MAX_INTEGER, **part}
     if part["type"] == "array":
-        return {"maxItems": ARRAY_LENGTH, **part, "items": _bounded(part["items"], secret=False)}
+        return {"maxItems": ARRAY_LENGTH, **part, "items": _add_limits(part["items"], secret=False)}
     if part["type"] == "string":
         longest = SECRET_LENGTH if secret else LABEL_LENGTH
         bounded = {"minLength": 1, "maxLength": longest, **part}

@@ -1,4 +1,4 @@
-"""What a provider and a kind of credential are: plain objects, made from the files in `data/`."""
+"""Providers and kinds of credential as plain objects, built from the files in `data/`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a fact was read, and on which day."""
+    """The page that states a fact, and the day on which it was read."""
 
     url: str
     read: str
@@ -17,11 +17,12 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What the provider lets through: `requests` in any `seconds`, or `at_once` under way.
+    """A rate limit: `requests` in any `seconds`, or `at_once` concurrent requests.
 
-    Neither: its page gives no number that holds for everyone, and `note` says what it depends on.
-    `per` is what it counts by: credential | account | app | address | resource; `kinds` are those
-    that it is for, all where there are none. The proxy keeps to it where `enforced`.
+    If it has neither, the provider states no number that is the same for all customers, and `note`
+    says what the limit depends on. `per` is what is counted: credential | account | app | address |
+    resource. `kinds` are the kinds that it applies to; none means all. The proxy applies it if
+    `enforced`.
     """
 
     per: str
@@ -36,9 +37,9 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A part of a URL that differs per customer: one DNS label, or one path segment.
+    """A part of a URL that differs per customer: one DNS label or one path segment.
 
-    It is taken from the credential's property of that name where the kind has one, else from the
+    Its value is the credential's property of that name if the kind has one, otherwise it is in the
     OAuth app's config.
     """
 
@@ -50,10 +51,10 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """How a request is authenticated: header | query | basic | signed.
+    """The authentication of a request: header | query | basic | signed.
 
-    `values` are templates over the credential's properties and, for kinds that refresh,
-    `{access_token}`. `scheme` names the signing algorithm where requests are signed.
+    `values` are templates with the credential's properties and, for kinds that refresh,
+    `{access_token}`. `scheme` names the algorithm of signed requests.
     """
 
     place: str
@@ -63,7 +64,7 @@ class Auth:
 
 @dataclass(frozen=True, slots=True)
 class IdentityPart:
-    """One property that says which upstream account a credential is for.
+    """One property that identifies the upstream account of a credential.
 
     `form`: text (exact, as ids are), label (a DNS label: any case), host (of a URL), integer.
     """
@@ -74,7 +75,10 @@ class IdentityPart:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The request that tells a live credential from a dead one by its status; else nothing is said."""
+    """A request whose status shows that a credential works (`ok`) or not (`dead`).
+
+    Any other status says nothing about the credential.
+    """
 
     method: str
     path: str
@@ -105,7 +109,7 @@ class ResponseRule:
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """What the provider says of its tokens; None: it says nothing that was found."""
+    """Facts about the provider's tokens; None means that its documentation does not say."""
 
     rotates: bool | None
     grace_seconds: int | None
@@ -117,11 +121,11 @@ class Refresh:
 
 @dataclass(frozen=True, slots=True)
 class RevocationCall:
-    """The provider's own call that ends a token, where it is not RFC 7009's.
+    """A provider's own call that revokes a token, instead of that of RFC 7009.
 
-    `auth`: client (as at the token endpoint), bearer (the token itself), none. The token stands in
-    `token_field`, beside `token_type_hint` where `hint`: in the query of GET and DELETE, else in a
-    body of the OAuth's `token_format`. None: the bearer header alone has it.
+    `auth`: client (as at the token endpoint), bearer (the token itself), none. The token is in
+    `token_field`, with `token_type_hint` if `hint`: in the query of GET and DELETE, otherwise in a
+    body of the OAuth's `token_format`. If `token_field` is None, only the bearer header has it.
     """
 
     method: str
@@ -134,11 +138,12 @@ class RevocationCall:
 
 @dataclass(frozen=True, slots=True)
 class OAuth:
-    """The provider's authorization server. URLs may hold `{variables}`; None: none, or not found.
+    """The provider's authorization server.
 
-    `revocation_url` is an endpoint as RFC 7009 has it, `revocation` any other call. `refresh_url`
-    is where refresh goes if not to `token_url`. `quirks` names functions of `quirks.py`. `iss`:
-    whether authorization answers carry RFC 9207's `iss`.
+    URLs may contain `{variables}`; None means that there is none, or that it is not documented.
+    `revocation_url` is an endpoint of RFC 7009, `revocation` any other call. `refresh_url` replaces
+    `token_url` for refreshes. `quirks` names functions of `quirks.py`. `iss` is True if authorization
+    responses have the `iss` of RFC 9207.
     """
 
     authorize_url: str | None
@@ -163,10 +168,11 @@ class OAuth:
 
 @dataclass(frozen=True, slots=True)
 class PropertySource:
-    """Where a property is found after a connection: token | callback | id_token | call | config.
+    """The source of a property after a connection: token | callback | id_token | call | config.
 
-    `at` is a JSON pointer (RFC 6901) into the token answer, the id_token's claims or the call's
-    answer; a parameter's name of the callback; a variable's name of the OAuth app's config.
+    `at` is a JSON pointer (RFC 6901) into the token response, the claims of the id_token or the
+    call's response; or the name of a parameter of the callback; or the name of a variable in the
+    OAuth app's config.
     """
 
     place: str
@@ -175,10 +181,10 @@ class PropertySource:
 
 @dataclass(frozen=True, slots=True)
 class IdentityCall:
-    """The request after the exchange whose answer says, or whose success proves, whose grant it is.
+    """A request after the code exchange that identifies, or verifies, the owner of the grant.
 
-    It goes to `path` on the API's base URL, or to `url`, authenticated as the kind's requests are,
-    or by `headers` alone where these have an Authorization: templates as in `Auth.values`.
+    It goes to `path` on the API's base URL, or to `url`. It is authenticated as the kind's other
+    requests, unless `headers`, which are templates as in `Auth.values`, have an Authorization.
     """
 
     method: str
@@ -190,17 +196,17 @@ class IdentityCall:
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """How a connection fills the kind's identity and required properties.
+    """The sources of the kind's identity and required properties in a connection.
 
     The flow itself fills access_token, refresh_token and expires_at. `name` and `owner_email` are
-    the credential's own; all other names are the kind's properties.
+    fields of the credential; all other names are properties of the kind.
     """
 
     properties: Mapping[str, PropertySource]
     call: IdentityCall | None
 
     def get_unverified_fields(self, identity: Iterable[IdentityPart]) -> list[str]:
-        """The identity's fields that the callback says: the user can change them, `call` proves them."""
+        """Return the identity fields that come from the callback, which the user can change."""
         fields = [part.field for part in identity if part.field in self.properties]
         return [field for field in fields if self.properties[field].place == "callback"]
 
@@ -209,7 +215,8 @@ class Connect:
 class Kind:
     """One kind of credential. `schema` is the JSON Schema of its properties, `kind` included.
 
-    `connect` None: nothing says whose grant a connection got, so its caller names `external_id`.
+    If `connect` is None, nothing identifies the grant of a connection: its caller must give an
+    `external_id`.
     """
 
     name: str
@@ -232,22 +239,22 @@ class Kind:
 
     @property
     def refreshes(self) -> bool:
-        """Whether Latchkey gets access tokens for it, by `grant`."""
+        """True if Latchkey requests access tokens for it, by `grant`."""
         return self.grant is not None
 
     @property
     def needs_app(self) -> bool:
-        """Whether a credential of it is nothing without the OAuth app that it was issued to."""
+        """True if a credential of this kind is useless without the OAuth app it was issued to."""
         return self.mechanism in {"oauth2", "app"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Provider:
-    """One provider. `base_url` is None for `custom` alone, whose rows each have their own.
+    """One provider.
 
-    `paths` names what the proxy lets through in paths to it, and refuses elsewhere;
-    `links_in_answers`: it makes addresses below the base URL in JSON answers its own. `limits` None:
-    none was found.
+    `base_url` is None for `custom` only, whose rows have one each. `paths` names what the proxy
+    allows in paths to this provider and rejects in others. If `links_in_answers`, the proxy rewrites
+    URLs below the base URL in JSON responses to its own. `limits` None: none is documented.
     """
 
     slug: str
@@ -264,11 +271,14 @@ class Provider:
     limits: tuple[Limit, ...] | None = None
 
     def get_enforced_limits(self, kind: str) -> list[Limit]:
-        """The limits that the proxy keeps to with credentials of this kind."""
-        meant = (each for each in self.limits or () if not each.kinds or kind in each.kinds)
-        return [each for each in meant if each.enforced]
+        """Return the limits that the proxy applies to credentials of this kind."""
+        return [
+            limit
+            for limit in self.limits or ()
+            if limit.enforced and (not limit.kinds or kind in limit.kinds)
+        ]
 
     @property
     def posted_kind(self) -> Kind | None:
-        """The kind that a key posted alone becomes, if there is one."""
+        """The kind of a key that is posted without any other property, or None."""
         return next((kind for kind in self.kinds.values() if kind.posted_key), None)

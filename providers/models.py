@@ -7,11 +7,11 @@ from common.db.ids import uuid7
 
 
 class CustomProvider(models.Model):
-    """A service of one account's own, `custom.<name>`; its credentials are of the kind `custom_key`.
+    """A service that one account registered, `custom.<name>`, for credentials of kind `custom_key`.
 
-    Requests go to `base_url` with the key behind `prefix` in the header `auth_header`.
-    `blocked_endpoints` are `METHOD /path`, where `*` is any run of characters; `rate_limit` is
-    requests per hour, 0 for none.
+    Requests go to `base_url` with `prefix` and the key in the header `auth_header`.
+    `blocked_endpoints` are `METHOD /path`, in which `*` matches any characters; `rate_limit` is the
+    number of requests per hour, 0 for no limit.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

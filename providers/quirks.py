@@ -1,7 +1,8 @@
-"""Where a provider departs from OAuth 2.0 in more than names: pure functions, one file names them.
+"""Quirks: pure functions for providers that differ from OAuth 2.0 in more than names.
 
-A provider file's `oauth.quirks` lists names of the three tables below; each table is one moment of
-the protocol. A function takes what the standard would send or got, and returns it changed.
+A provider file's `oauth.quirks` lists names of the three tables below, one for each step of the
+protocol. A function receives what the standard would send, or what was received, and returns it
+changed.
 """
 
 from __future__ import annotations
@@ -25,23 +26,24 @@ _SLACK_ERRORS: Final = {
 }
 
 
-def normalize_slack_response(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Slack's answer has status 200 even when refused, and a user's own token inside `authed_user`.
+def normalize_slack_response(response: Mapping[str, Any]) -> dict[str, Any]:
+    """Return Slack's token response in the shape of RFC 6749.
 
-    Its `ok: false` errors take the names of RFC 6749 §5.2 where they mean the same; a bot's token,
-    if there is one, stays the token. `token_type` says whose it is; it is used as a bearer token.
-    https://docs.slack.dev/reference/methods/oauth.v2.access
+    Its errors have status 200 and `ok: false`; they get the names of §5.2 if there is one with the
+    same meaning. A user's token is inside `authed_user`; a bot's token, if there is one, stays the
+    token. https://docs.slack.dev/reference/methods/oauth.v2.access
     """
-    if answer.get("ok") is False:
-        error = str(answer.get("error"))
+    if response.get("ok") is False:
+        error = str(response.get("error"))
         return {"error": _SLACK_ERRORS.get(error, error)}
-    user = answer.get("authed_user")
-    own = user if isinstance(user, Mapping) and "access_token" not in answer else {}
-    return {**answer, **own, "token_type": "Bearer"}
+    user = response.get("authed_user")
+    own = user if isinstance(user, Mapping) and "access_token" not in response else {}
+    # Slack's `token_type` says who owns the token; all are used as bearer tokens.
+    return {**response, **own, "token_type": "Bearer"}
 
 
 def add_basecamp_type(fields: Parameters, headers: Parameters) -> TokenRequest:
-    """Basecamp names the flow in `type`, which is another for a refresh than for a code.
+    """Return a refresh request with the `type` that Basecamp requires in it.
 
     https://github.com/basecamp/api/blob/master/sections/authentication.md
     """
@@ -51,16 +53,16 @@ def add_basecamp_type(fields: Parameters, headers: Parameters) -> TokenRequest:
 
 
 AUTHORIZATION_REQUEST: Final[Mapping[str, Callable[[Parameters], dict[str, str]]]] = {}
-"""Changes the parameters of the authorization request."""
+"""Functions that change the parameters of the authorization request."""
 
 TOKEN_REQUEST: Final[Mapping[str, Callable[[Parameters, Parameters], TokenRequest]]] = {
     "basecamp_refresh": add_basecamp_type,
 }
-"""Changes the fields and the headers of a request to the token endpoint."""
+"""Functions that change the fields and headers of a request to the token endpoint."""
 
 TOKEN_RESPONSE: Final[Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]] = {
     "slack_answer": normalize_slack_response,
 }
-"""Changes the token endpoint's decoded answer to the shape of RFC 6749 §5.1 or §5.2."""
+"""Functions that change a decoded token response to the shape of RFC 6749 §5.1 or §5.2."""
 
 NAMES: Final = frozenset({*AUTHORIZATION_REQUEST, *TOKEN_REQUEST, *TOKEN_RESPONSE})

@@ -1,7 +1,7 @@
-"""The providers and their kinds of credential, read once per process from the files in `data/`.
+"""The registry of providers and kinds, read once per process from the files in `data/`.
 
-Reading builds plain objects and checks nothing: whether the files are right is decided at start-up
-by the system check (`checks.py`), with `schema.json` and the rules that a schema cannot say.
+Reading builds plain objects and validates nothing: the system check (`file_checks`) does, at the
+start.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from providers.kinds import (
 
 DATA_DIR: Final = Path(__file__).parent / "data"
 
-# What a file that `schema.json` refuses makes of `build_provider`.
-BROKEN: Final = (KeyError, TypeError, AttributeError, ValueError)
+# The errors that `build_provider` raises for a file that does not match `schema.json`.
+_MALFORMED_FILE_ERRORS: Final = (KeyError, TypeError, AttributeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,18 +53,18 @@ class Registry:
         return self.kinds.get(name_or_alias)
 
     def get_provider(self, slug: str) -> Provider | None:
-        """The provider of that slug; every `custom.<name>` is the one provider `custom`."""
+        """Return the provider of a slug; every `custom.<name>` is the provider `custom`."""
         return self.providers.get("custom" if slug.startswith("custom.") else slug)
 
 
 @functools.cache
 def get_registry() -> Registry:
-    """The registry of this process: our files, then those of PROVIDERS_DIR."""
+    """Return the registry of this process: the built-in files, then those of PROVIDERS_DIR."""
     return load_registry(list_data_files())
 
 
 def list_data_files() -> list[Path]:
-    """All provider files. Raises ImproperlyConfigured if PROVIDERS_DIR is not a directory."""
+    """Return all provider files. Raises ImproperlyConfigured if PROVIDERS_DIR is not a directory."""
     extra = getattr(settings, "PROVIDERS_DIR", "")
     if extra and not Path(extra).is_dir():
         raise ImproperlyConfigured("PROVIDERS_DIR is not a directory.")
@@ -73,24 +73,30 @@ def list_data_files() -> list[Path]:
 
 
 def load_registry(files: Iterable[Path]) -> Registry:
-    """The registry of these files and `custom`. Raises ImproperlyConfigured naming a broken file."""
+    """Return the registry of these files and `custom`.
+
+    Raises ImproperlyConfigured, which names the wrong file.
+    """
     providers: dict[str, Provider] = {"custom": build_provider(CUSTOM)}
     kinds: dict[str, Kind] = dict(providers["custom"].kinds)
     for path in files:
-        provider = _read(path)
+        try:
+            provider = build_provider(orjson.loads(path.read_bytes()))
+        except (*_MALFORMED_FILE_ERRORS, OSError) as error:
+            raise ImproperlyConfigured(f"{path}: {type(error).__name__}: {error}") from error
         if provider.slug in providers:
-            raise ImproperlyConfigured(f"{path}: the slug {provider.slug} is taken.")
+            raise ImproperlyConfigured(f"{path}: the slug {provider.slug} is in use already.")
         providers[provider.slug] = provider
         for kind in provider.kinds.values():
             for name in (kind.name, *kind.aliases):
                 if kinds.setdefault(name, kind) is not kind:
-                    raise ImproperlyConfigured(f"{path}: the kind {name} is taken.")
+                    raise ImproperlyConfigured(f"{path}: the kind {name} is in use already.")
     return Registry(providers=providers, kinds=kinds)
 
 
 def build_provider(document: Mapping[str, Any]) -> Provider:
-    """The provider that a data file describes; a file that `schema.json` accepts never fails here."""
-    auth = _auth(document["api"]["auth"])
+    """Return the provider that a data file describes. It never fails if the file matches the schema."""
+    auth = _build_auth(document["api"]["auth"])
     slug = document["slug"]
     kinds = document["kinds"].items()
     return Provider(
@@ -101,16 +107,16 @@ def build_provider(document: Mapping[str, Any]) -> Provider:
         base_url=document["api"]["base_url"],
         auth=auth,
         variables={name: Variable(**item) for name, item in document["variables"].items()},
-        oauth=_oauth(document["oauth"]),
+        oauth=_build_oauth(document["oauth"]),
         kinds={name: build_kind(slug, name, item, inherited=auth) for name, item in kinds},
         paths=tuple(document["api"].get("paths", ())),
         links_in_answers=document["api"].get("links_in_answers", False),
-        limits=_limits(document["api"].get("limits")),
+        limits=_build_limits(document["api"].get("limits")),
     )
 
 
 def build_kind(slug: str, name: str, item: Mapping[str, Any], *, inherited: Auth | None) -> Kind:
-    """The kind that an entry of a data file's `kinds` describes."""
+    """Return the kind that an entry of a data file's `kinds` describes."""
     return Kind(
         name=name,
         provider=slug,
@@ -125,27 +131,20 @@ def build_kind(slug: str, name: str, item: Mapping[str, Any], *, inherited: Auth
         rotates=item["rotates"],
         grant=item["grant"],
         posted_key=item.get("posted_key"),
-        auth=_auth(item["auth"]) if "auth" in item else inherited,
-        probe=_probe(item["probe"]),
+        auth=_build_auth(item["auth"]) if "auth" in item else inherited,
+        probe=_build_probe(item["probe"]),
         example=item["example"],
-        connect=_connect(item.get("connect")),
+        connect=_build_connect(item.get("connect")),
     )
 
 
-def _read(path: Path) -> Provider:
-    try:
-        return build_provider(orjson.loads(path.read_bytes()))
-    except (*BROKEN, OSError) as error:
-        raise ImproperlyConfigured(f"{path}: {type(error).__name__}: {error}") from error
-
-
-def _auth(item: Mapping[str, Any] | None) -> Auth | None:
+def _build_auth(item: Mapping[str, Any] | None) -> Auth | None:
     if item is None:
         return None
     return Auth(place=item["in"], values=item.get("values", {}), scheme=item.get("scheme"))
 
 
-def _limits(items: Iterable[Mapping[str, Any]] | None) -> tuple[Limit, ...] | None:
+def _build_limits(items: Iterable[Mapping[str, Any]] | None) -> tuple[Limit, ...] | None:
     if items is None:
         return None
     return tuple(
@@ -154,19 +153,20 @@ def _limits(items: Iterable[Mapping[str, Any]] | None) -> tuple[Limit, ...] | No
     )
 
 
-def _oauth(item: Mapping[str, Any] | None) -> OAuth | None:
+def _build_oauth(item: Mapping[str, Any] | None) -> OAuth | None:
     if item is None:
         return None
-    made = {
+    call = item["revocation"]
+    built = {
         "default_scopes": tuple(item["default_scopes"]),
-        "refresh": _refresh(item["refresh"]),
+        "refresh": _build_refresh(item["refresh"]),
         "quirks": tuple(item["quirks"]),
-        "revocation": _revocation(item["revocation"]),
+        "revocation": RevocationCall(**{**call, "ok": tuple(call["ok"])}) if call else None,
     }
-    return OAuth(**{**item, **made})
+    return OAuth(**{**item, **built})
 
 
-def _refresh(item: Mapping[str, Any]) -> Refresh:
+def _build_refresh(item: Mapping[str, Any]) -> Refresh:
     rules = (
         ResponseRule(
             meaning=rule["meaning"],
@@ -182,24 +182,19 @@ def _refresh(item: Mapping[str, Any]) -> Refresh:
     return Refresh(**{**item, "responses": tuple(rules)})
 
 
-def _revocation(item: Mapping[str, Any] | None) -> RevocationCall | None:
+def _build_connect(item: Mapping[str, Any] | None) -> Connect | None:
     if item is None:
         return None
-    return RevocationCall(**{**item, "ok": tuple(item["ok"])})
-
-
-def _connect(item: Mapping[str, Any] | None) -> Connect | None:
-    if item is None:
-        return None
-    found = item["properties"].items()
-    call = item["call"]
+    sources, call = item["properties"].items(), item["call"]
     return Connect(
-        properties={name: PropertySource(place=part["in"], at=part["at"]) for name, part in found},
+        properties={
+            name: PropertySource(place=part["in"], at=part["at"]) for name, part in sources
+        },
         call=IdentityCall(**call) if call else None,
     )
 
 
-def _probe(item: Mapping[str, Any] | None) -> Probe | None:
+def _build_probe(item: Mapping[str, Any] | None) -> Probe | None:
     if item is None:
         return None
     return Probe(**{**item, "ok": tuple(item["ok"]), "dead": tuple(item["dead"])})

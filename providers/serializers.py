@@ -1,4 +1,4 @@
-"""What `GET /v1/providers` shows of a provider: all that a caller needs to import or to connect."""
+"""The representation of providers in `GET /v1/providers`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from providers.kinds import Kind, OAuth, Provider
 
 @functools.cache
 def serialize_provider(provider: Provider) -> dict[str, Any]:
-    """The provider as JSON values. Made once: callers share it, and must not change it."""
+    """Return the provider as JSON values, which all callers share and must not change."""
     document = {
         "slug": provider.slug,
         "name": provider.name,
@@ -22,15 +22,15 @@ def serialize_provider(provider: Provider) -> dict[str, Any]:
         "variables": {name: asdict(item) for name, item in provider.variables.items()},
         "limits": None if provider.limits is None else [asdict(each) for each in provider.limits],
         "oauth": _serialize_oauth(provider.oauth) if provider.oauth else None,
-        "kinds": [_kind_document(kind) for kind in provider.kinds.values()],
+        "kinds": [_serialize_kind(kind) for kind in provider.kinds.values()],
         "sources": [asdict(source) for source in provider.sources],
     }
-    # Through JSON, so that nothing in it is the registry's own.
+    # Encoded and decoded, so that no object of the registry is in it.
     plain: dict[str, Any] = orjson.loads(orjson.dumps(document))
     return plain
 
 
-def _kind_document(kind: Kind) -> dict[str, Any]:
+def _serialize_kind(kind: Kind) -> dict[str, Any]:
     return {
         "kind": kind.name,
         "title": kind.title,

@@ -1,6 +1,6 @@
-"""Custom providers: the only writers of their rows.
+"""The writers of custom providers.
 
-This room is a leaf and knows no events: whoever calls these records what was done.
+This package is a leaf and cannot record events; the callers (`credentials.services`) do.
 """
 
 from __future__ import annotations
@@ -26,41 +26,50 @@ def custom_provider_create(
     prefix: str = "Bearer ",
     blocked_endpoints: Sequence[str] = (),
     rate_limit: int = 100,
-    opened: AllowedTargets = frozenset(),
+    allowed_targets: AllowedTargets = frozenset(),
 ) -> CustomProvider:
-    """A new `custom.<name>` of the account. Raises Invalid, or Conflict where the name is taken.
+    """Register `custom.<name>` in the account.
 
-    `opened`: see `custom.checked`.
+    `allowed_targets` are as in `validate_custom_provider`. Raises InvalidInputError, or
+    ConflictError if the account has a custom provider of that name.
     """
-    fields = validate_custom_provider(
-        opened=opened,
-        name=name,
-        base_url=base_url,
-        auth_header=auth_header,
-        prefix=prefix,
-        blocked_endpoints=blocked_endpoints,
-        rate_limit=rate_limit,
-    )
+    fields = {
+        "name": name,
+        "base_url": base_url,
+        "auth_header": auth_header,
+        "prefix": prefix,
+        "blocked_endpoints": blocked_endpoints,
+        "rate_limit": rate_limit,
+    }
+    values = validate_custom_provider(fields, allowed_targets=allowed_targets)
     try:
         with transaction.atomic():
-            return CustomProvider.objects.create(account_id=account_id, **fields)
+            return CustomProvider.objects.create(account_id=account_id, **values)
     except IntegrityError:
-        raise ConflictError(f"There is a custom.{name} in this account already.") from None
+        raise ConflictError(f"This account has a custom.{name} already.") from None
 
 
-def custom_provider_update(*, account_id: uuid.UUID, name: str, **changes: Any) -> CustomProvider:
-    """Change any of base_url, auth_header, prefix, blocked_endpoints, rate_limit; never the name.
+def custom_provider_update(
+    *,
+    account_id: uuid.UUID,
+    name: str,
+    allowed_targets: AllowedTargets = frozenset(),
+    **changes: Any,
+) -> CustomProvider:
+    """Change any of base_url, auth_header, prefix, blocked_endpoints and rate_limit.
 
-    `opened` as in `custom_provider_create`. Raises Invalid, or NotFound.
+    `allowed_targets` are as in `validate_custom_provider`. Raises InvalidInputError or
+    NotFoundError.
     """
+    values = validate_custom_provider(changes, allowed_targets=allowed_targets)
     rows = CustomProvider.objects.filter(account_id=account_id, name=name)
-    if not rows.update(**validate_custom_provider(**changes), updated_at=DbNow()):
+    if not rows.update(**values, updated_at=DbNow()):
         raise NotFoundError
     return rows.get()
 
 
 def find_custom_provider_slugs(*, account_id: uuid.UUID, slugs: Iterable[str]) -> frozenset[str]:
-    """Those of `slugs` (`custom.<name>`) that are registered in the account."""
+    """Return those of `slugs` (`custom.<name>`) that are registered in the account."""
     names = [slug.removeprefix("custom.") for slug in slugs]
     rows = CustomProvider.objects.filter(account_id=account_id, name__in=names)
     return frozenset(row.slug for row in rows)

@@ -1,4 +1,4 @@
-"""A provider's URLs with a customer's values in them. The file says the domain; nothing else can."""
+"""URL templates: a provider's URLs with the values of a customer. The file alone decides the domain."""
 
 from __future__ import annotations
 
@@ -23,41 +23,36 @@ def expand_url_template(
     properties: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> str:
-    """The URL that `template` is for one credential, or for one OAuth app before there is one.
+    """Return the URL of `template` for one credential, or for an OAuth app without one.
 
-    `{name}` is the property in `shown` where the kind has it, else the variable in `config`. Both
-    are checked again, as a row may be older than the rule, and the host is held to the template's
-    own. Raises Invalid naming what is absent or not safe.
+    `{name}` is the property if the kind has it, otherwise the variable in `config`. Raises
+    InvalidInputError naming the value that is missing or not safe.
     """
-    values = resolve_url_variables(provider, dict(config or {}))
+    # The values were validated when they were stored, but a row may be older than a rule.
+    variables = resolve_url_variables(provider, dict(config or {}))
 
-    def value(found: re.Match[str]) -> str:
-        name = found[1]
+    def get_value(match: re.Match[str]) -> str:
+        name = match[1]
         if kind and name in kind.schema["properties"]:
-            return _property(kind, name, properties or {})
-        if name not in values:
+            return _get_property(kind, name, properties or {})
+        if name not in variables:
             raise InvalidInputError.for_field(f"config.{name}", "is required")
-        return values[name]
+        return variables[name]
 
-    url = PLACEHOLDER.sub(value, template)
-    _hold(url, template)
+    url = PLACEHOLDER.sub(get_value, template)
+    # The host must end as the template's does behind its last variable, and be a valid host.
+    ending = template.removeprefix("https://").partition("/")[0].rpartition("}")[2].lower()
+    if find_origin_error("/".join(url.split("/", 3)[:3])) or not get_host(url).endswith(ending):
+        raise InvalidInputError("The address does not lead to the provider.")
     return url
 
 
-def _property(kind: Kind, name: str, shown: Mapping[str, Any]) -> str:
-    value = shown.get(name)
+def _get_property(kind: Kind, name: str, properties: Mapping[str, Any]) -> str:
+    value = properties.get(name)
     if value is None:
         raise InvalidInputError.for_field(f"properties.{name}", "is required")
-    if fault := find_field_error(kind, name, value):
-        raise InvalidInputError.for_field(f"properties.{name}", fault)
+    if error := find_field_error(kind, name, value):
+        raise InvalidInputError.for_field(f"properties.{name}", error)
     if kind.schema["properties"][name].get("format") == "uri":
         return f"https://{get_host(value)}"
     return str(value)
-
-
-def _hold(url: str, template: str) -> None:
-    """The host must end as the template's does after its last variable, and be a host at all."""
-    host = template.removeprefix("https://").partition("/")[0]
-    origin = "/".join(url.split("/", 3)[:3])
-    if find_origin_error(origin) or not get_host(url).endswith(host.rpartition("}")[2].lower()):
-        raise InvalidInputError("The address does not lead to the provider.")

@@ -13,7 +13,7 @@ from providers.serializers import serialize_provider
 
 
 class ProviderListView(ApiView):
-    """The providers that this server knows, with their kinds, schemas and OAuth facts."""
+    """The providers that this server supports, with their kinds, schemas and OAuth facts."""
 
     scopes = {"GET": ANY}
 
@@ -28,7 +28,7 @@ class ProviderView(ApiView):
 
     @extend_schema(responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, slug: str) -> Response:
-        """One provider."""
+        """Return one provider."""
         provider = get_registry().providers.get(slug)
         if provider is None:
             raise NotFoundError()

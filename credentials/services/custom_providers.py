@@ -44,7 +44,11 @@ def custom_provider_create(
     """Create a custom provider. Raises InvalidInputError, or ConflictError if the name is in use."""
     with transaction.atomic():
         row = services.custom_provider_create(
-            account_id=account_id, name=name, base_url=base_url, opened=allowed_targets(), **options
+            account_id=account_id,
+            name=name,
+            base_url=base_url,
+            allowed_targets=allowed_targets(),
+            **options,
         )
         fields = sorted(["base_url", "name", *options])
         target = EventTarget("custom_provider", row.account_id, row.id)
@@ -63,7 +67,7 @@ def custom_provider_update(
         rows = CustomProvider.objects.select_for_update()
         before = rows.filter(account_id=account_id, name=name).first()
         row = services.custom_provider_update(
-            account_id=account_id, name=name, opened=allowed_targets(), **changes
+            account_id=account_id, name=name, allowed_targets=allowed_targets(), **changes
         )
         changed = [field for field in changes if getattr(before, field) != getattr(row, field)]
         if changed:

@@ -186,5 +186,5 @@ def test_a_folder_that_is_not_there_is_a_fault(folder, settings):
 def test_a_second_provider_or_kind_of_one_name_stops_the_registry(tmp_path, document):
     path = tmp_path / "acme.json"
     path.write_text(json.dumps(document))
-    with pytest.raises(ImproperlyConfigured, match="is taken"):
+    with pytest.raises(ImproperlyConfigured, match="is in use already"):
         load_registry([*sorted(DATA_DIR.glob("*.json")), path])

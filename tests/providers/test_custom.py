@@ -67,7 +67,7 @@ WRONG = [
 @pytest.mark.parametrize(("field", "value"), WRONG)
 def test_wrong_fields_are_refused(field, value):
     with pytest.raises(InvalidInputError) as raised:
-        validate_custom_provider(**{field: value})
+        validate_custom_provider({field: value})
     assert list(raised.value.fields) == [field]
 
 
@@ -80,7 +80,7 @@ def test_wrong_fields_are_refused(field, value):
     ],
 )
 def test_base_urls_are_stored_in_one_spelling(given, stored):
-    assert validate_custom_provider(base_url=given) == {"base_url": stored}
+    assert validate_custom_provider({"base_url": given}) == {"base_url": stored}
 
 
 def test_good_fields_are_stored_as_they_are():
@@ -91,7 +91,7 @@ def test_good_fields_are_stored_as_they_are():
         "blocked_endpoints": ["DELETE /v1/*", "* /admin"],
         "rate_limit": 0,
     }
-    assert validate_custom_provider(**fields) == fields
+    assert validate_custom_provider(fields) == fields
 
 
 @pytest.mark.parametrize(
