@@ -2,7 +2,7 @@
 # make run       start a demo: server on PORT=8000, proxy on PROXY_PORT=8001, SQLite and a key in var/
 # make test      run the fast tests on SQLite; ARGS="-k name" selects some
 # make test-all  run every test on SQLite and on a temporary PostgreSQL
-# make check     run the linters, the type checker and the deployment checks
+# make check     run the type checker (make types), the linters and the deployment checks (make lint)
 # make bench     measure list, import and proxy on a million rows; ARGS="--refresh 10000" measures the worker
 # make schema    write docs/openapi.json from the code
 # make lock      write requirements.lock from pyproject.toml (needs uv)
@@ -19,7 +19,7 @@ STRICT := DEBUG=0 PUBLIC_URL=https://latchkey.example ALLOWED_HOSTS=latchkey.exa
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(JOBS)
 
-.PHONY: help setup run test test-all check bench lock schema
+.PHONY: help setup run test test-all check types lint bench lock schema
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -53,10 +53,14 @@ test-all: setup
 	@echo "== PostgreSQL"
 	@tools/with-postgres $(PYTEST) $(ARGS)
 
-check: setup var/vault.keys
+check: types lint
+
+types: setup
+	$(BIN)/mypy .
+
+lint: setup var/vault.keys
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy .
 	$(BIN)/codespell
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python tools/check_lock.py
