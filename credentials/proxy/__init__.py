@@ -1,15 +1,16 @@
-"""Use without seeing: a caller's request goes on with a credential on it, and the answer comes back.
+"""Use of a credential without seeing it: a request is forwarded with the credential on it.
 
-What holds for every request:
+For every request:
 
-- The credential goes to the host of its provider's data and to no other; the caller chooses a path
-  below it, which is taken byte for byte or refused (`target.py`).
-- The caller's token is in one header and goes no further; nor do their cookies and what proxies in
-  front have noted (`tokens.py`, `headers.py`).
-- Before a byte of the answer goes to the caller, `last_used_at` and the event are committed. No
-  transaction, and no database connection, is held while a body moves.
-- Bodies move in pieces, both ways. An answer that breaks off looks broken to the caller (`relay.py`).
-- What the credential was put on may come back in the answer; it is masked (`redaction.py`).
+- The credential is sent to the host of its provider's API and to no other. The caller chooses a path
+  below the provider's base URL, which is kept byte for byte or rejected (`target.py`).
+- The caller's token is in one header and is not forwarded; neither are cookies and the headers of
+  other proxies (`caller_token.py`, `headers.py`).
+- `last_used_at` and the event are committed before the caller receives any of the response. No
+  transaction and no database connection is open while a body is transferred.
+- Bodies are streamed in both directions. The caller can see if a response broke off
+  (`response_stream.py`).
+- A secret that the provider sends back is masked (`redaction.py`).
 
-It is an application of its own (`app.py`) on a server of its own: `manage.py serve_proxy`.
+The WSGI application (`wsgi.py`) runs on a server of its own: `manage.py serve_proxy`.
 """

@@ -1,4 +1,4 @@
-"""Custom services of the proxy, as staff define them."""
+"""The staff pages of custom services."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CHANGEABLE: Final = ("base_url", "auth_header", "prefix", "blocked_endpoints", 
 
 
 class CustomProviderForm(ServiceForm[CustomProvider]):
-    # Django strips what is typed; the space at the end of `Bearer ` is part of it.
+    # By default Django strips the input, but the space at the end of `Bearer ` is part of it.
     prefix = forms.CharField(  # type: ignore[assignment] # a field; Django's forms have a prefix too
         max_length=32, strip=False, required=False, initial="Bearer "
     )
@@ -48,7 +48,7 @@ class CustomProviderAdmin(EventHistoryMixin, ServiceAdmin[CustomProvider]):
     def has_delete_permission(
         self, request: HttpRequest, obj: CustomProvider | None = None
     ) -> bool:
-        """Its credentials would be left without a place to go."""
+        """Return False: the credentials of a deleted service could not be used."""
         return False
 
     def get_readonly_fields(
@@ -60,11 +60,13 @@ class CustomProviderAdmin(EventHistoryMixin, ServiceAdmin[CustomProvider]):
         self, request: HttpRequest, obj: CustomProvider, form: Any, change: bool
     ) -> None:
         values = {name: form.cleaned_data[name] for name in _CHANGEABLE}
-        who = get_staff_actor(request)
+        actor = get_staff_actor(request)
         if change:
-            custom_provider_update(account_id=obj.account_id, actor=who, name=obj.name, **values)
+            custom_provider_update(account_id=obj.account_id, actor=actor, name=obj.name, **values)
         else:
             account, name = form.cleaned_data["account"], form.cleaned_data["name"]
-            made = custom_provider_create(account_id=account.pk, actor=who, name=name, **values)
-            obj.pk = made.pk
+            created = custom_provider_create(
+                account_id=account.pk, actor=actor, name=name, **values
+            )
+            obj.pk = created.pk
         obj.refresh_from_db()

@@ -12,7 +12,7 @@ from accounts.authentication import BearerAuthentication
 from common.actors import Principal
 from common.errors import BadRequestError, ForbiddenError, UnauthenticatedError
 from common.scopes import CREDENTIALS_USE
-from credentials.proxy.connection import Environ
+from credentials.proxy.headers import Environ
 
 _TOKEN: Final = re.compile(r"lk_(?:sess_)?[0-9A-Za-z]{36}(?![0-9A-Za-z])", re.ASCII)
 _BASIC: Final = re.compile(r"Basic ([A-Za-z0-9+/_-]+=*)", re.ASCII | re.IGNORECASE)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from credentials.proxy.disconnect_watcher import DisconnectWatcher
-from credentials.proxy.headers import HeaderList
+from credentials.proxy.headers import Environ, HeaderList
 from egress.sockets import reset_connection
-
-Environ = Mapping[str, Any]
-"""A WSGI environ, as PEP 3333 describes it."""
 
 CALLER_TIMEOUT: Final = 120
 """Seconds that a caller may take for each piece that they send or read."""

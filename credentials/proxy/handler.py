@@ -16,7 +16,7 @@ from credentials.health.evidence import Evidence
 from credentials.health.services import record_evidence
 from credentials.proxy import audit, headers, limits, metrics, policy, provider_limits, signing
 from credentials.proxy.caller_token import CallerToken, check_token_header
-from credentials.proxy.connection import CallerConnection, Environ
+from credentials.proxy.connection import CallerConnection
 from credentials.proxy.errors import (
     AuditWriteError,
     BadGatewayError,
@@ -62,7 +62,7 @@ class ProxyRequest:
 
     method: str
     target: RequestTarget
-    environ: Environ
+    environ: headers.Environ
     token: CallerToken
     principal: Principal
     origin: str

@@ -7,10 +7,10 @@ from credentials.models import Credential
 
 
 class CredentialPolicy(models.Model):
-    """What may be done with a credential through the proxy; null: no restriction of that sort.
+    """The requests that the proxy allows with a credential. Null: no restriction of that kind.
 
-    `methods` and `paths` are lists; a path pattern may hold `*`, any run of characters.
-    `rate_requests` in `rate_seconds` over all processes; `concurrency` in each process.
+    `methods` and `paths` are lists. In a path pattern `*` matches any characters.
+    `rate_requests` in `rate_seconds` applies to all processes together, `concurrency` to each one.
     """
 
     credential = models.OneToOneField(
@@ -31,9 +31,9 @@ class CredentialPolicy(models.Model):
 
 
 class Window(models.Model):
-    """How many requests a credential made of late, for a limit of its provider over so many seconds.
+    """The recent requests of a credential, for its provider's limit over `seconds`.
 
-    `used_N` counts the newest ninth of a window whose number ends in N; `slot` is the newest of all.
+    `used_N` counts the newest ninth of the interval whose number ends in N. `slot` is the newest ninth.
     """
 
     pk = models.CompositePrimaryKey("credential_id", "seconds")
@@ -56,10 +56,10 @@ class Window(models.Model):
 
 
 class Allowance(models.Model):
-    """How much of its rate a credential has used, as moments in seconds since 1970.
+    """The part of its rate that a credential has used, as times in seconds since 1970.
 
     `spent_until`: when all that was used is earned again (the generic cell rate algorithm).
-    `held_until`: the provider said that nothing is to be sent before (Retry-After).
+    `held_until`: the end of the pause that the provider asked for (Retry-After).
     """
 
     credential = models.OneToOneField(

@@ -1,4 +1,4 @@
-"""A credential's policy: what may be done with it through the proxy, and how often."""
+"""A credential's policy: which requests the proxy allows with it, and how many."""
 
 from __future__ import annotations
 
@@ -31,10 +31,11 @@ NO_POLICY: Final[dict[str, Any]] = {
     "rate_limit": None,
     "concurrency": None,
 }
-"""The policy of a credential that has none."""
+"""The document of a credential that has no policy."""
 
 
 def serialize_policy(policy: CredentialPolicy | None) -> dict[str, Any]:
+    """Return the policy as the API has it."""
     if policy is None:
         return dict(NO_POLICY)
     rate = None
@@ -49,7 +50,10 @@ def serialize_policy(policy: CredentialPolicy | None) -> dict[str, Any]:
 
 
 def policy_read(*, account_id: uuid.UUID, id: uuid.UUID) -> dict[str, Any]:
-    """`methods paths rate_limit {requests, seconds} concurrency`, each null for none. Or NotFound."""
+    """Return methods, paths, rate_limit {requests, seconds} and concurrency; null: no restriction.
+
+    Raises NotFoundError.
+    """
     rows = Credential.objects.filter(account_id=account_id, id=id)
     row = rows.select_related("proxy_policy").only("id", "proxy_policy").first()
     if row is None:
@@ -65,31 +69,31 @@ def policy_set(
     policy: dict[str, Any],
     expected: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Replace the policy; what `policy` leaves out is null. Writes nothing where it is the same.
+    """Replace the policy, and record the event if it differs. Keys that `policy` lacks become null.
 
-    `policy` is checked (serializers.PolicySerializer). Raises NotFound, or PreconditionFailed where
-    it is no longer the one that was `seen`.
+    `policy` was validated (PolicySerializer). Raises NotFoundError, or PreconditionFailedError if
+    the stored policy is not the `expected` one.
     """
-    wanted = {**NO_POLICY, **policy}
+    new = {**NO_POLICY, **policy}
     with transaction.atomic():
         rows = Credential.objects.select_for_update(no_key=True)
         if not rows.filter(account_id=account_id, id=id).exists():
             raise NotFoundError()
-        held = serialize_policy(CredentialPolicy.objects.filter(credential_id=id).first())
-        if expected is not None and expected != held:
+        stored = serialize_policy(CredentialPolicy.objects.filter(credential_id=id).first())
+        if expected is not None and expected != stored:
             raise PreconditionFailedError(
-                "The policy has changed since you opened it; open it again."
+                "The policy has changed since you opened it. Open it again."
             )
-        changed = sorted(name for name in NO_POLICY if held[name] != wanted[name])
+        changed = sorted(name for name in NO_POLICY if stored[name] != new[name])
         if changed:
-            _write(id, wanted)
+            _write_policy(id, new)
             target = EventTarget("credential", account_id, id)
             record_event(actor, target, "credential.policy_updated", changed)
-    return wanted
+    return new
 
 
 def check_policy(policy: Policy | None, method: str, path: str) -> None:
-    """Raise Forbidden for what the policy does not allow."""
+    """Raise ForbiddenError for a request that the policy does not allow."""
     if policy is None:
         return
     if policy.methods is not None and method not in policy.methods:
@@ -101,16 +105,16 @@ def check_policy(policy: Policy | None, method: str, path: str) -> None:
 _CODE: Final = {"code": "not_allowed"}
 
 
-def _write(id: uuid.UUID, wanted: dict[str, Any]) -> None:
-    rate = wanted["rate_limit"] or {}
+def _write_policy(id: uuid.UUID, policy: dict[str, Any]) -> None:
+    rate = policy["rate_limit"] or {}
     CredentialPolicy.objects.update_or_create(
         credential_id=id,
         defaults={
-            "methods": wanted["methods"],
-            "paths": wanted["paths"],
+            "methods": policy["methods"],
+            "paths": policy["paths"],
             "rate_requests": rate.get("requests"),
             "rate_seconds": rate.get("seconds"),
-            "concurrency": wanted["concurrency"],
+            "concurrency": policy["concurrency"],
             "updated_at": DbNow(),
         },
     )

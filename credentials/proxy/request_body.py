@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 
 from common.concurrency import release_connection
 from common.errors import BadRequestError
-from credentials.proxy.connection import Environ
 from credentials.proxy.errors import ClientDisconnectedError
+from credentials.proxy.headers import Environ
 
 MAX_BUFFERED_BYTES: Final = 64 * 1024
 """A request with a larger body, or one in chunks, is not sent again after a 401."""

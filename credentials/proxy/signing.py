@@ -1,4 +1,4 @@
-"""Requests that are signed instead of carrying a key."""
+"""Signatures of requests, for providers that take no key in a header."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ KEY_HEADERS: Final[Mapping[str, frozenset[str]]] = {
 }
 
 # https://developers.binance.com/docs/binance-spot-api-docs/rest-api/request-security and
-# …/market-data-endpoints, read 2026-11-21: these take no signature and refuse parameters they do not know.
-_PUBLIC: Final = re.compile(
+# …/market-data-endpoints, read 2026-11-21: these take no signature and reject unknown parameters.
+_PUBLIC_PATH: Final = re.compile(
     r"/api/v3/(?:ping|time|exchangeInfo|depth|trades|historicalTrades|aggTrades|klines|uiKlines"
     r"|avgPrice|ticker(?:/[A-Za-z0-9]+)?)"
 )
-_OURS: Final = frozenset({"timestamp", "signature"})
-_FORM: Final = "application/x-www-form-urlencoded"
+_SIGNATURE_PARAMETERS: Final = frozenset({"timestamp", "signature"})
+_FORM_TYPE: Final = "application/x-www-form-urlencoded"
 
 
 class SignedRequest(NamedTuple):
-    """A request's headers for the signature, and its query. `drop_body`: the query has it."""
+    """The headers and the query of a signed request. `drop_body`: the body moved to the query."""
 
     headers: tuple[tuple[str, str], ...]
     query: str | None
@@ -44,36 +44,41 @@ class SignedRequest(NamedTuple):
 
 
 def is_public_endpoint(scheme: str | None, method: str, path: str) -> bool:
-    """Whether the request is one that takes no credential, so that none is opened for it."""
-    return scheme == BINANCE and method == "GET" and bool(_PUBLIC.fullmatch(path))
+    """Return whether the request needs no credential, so that none is decrypted for it."""
+    return scheme == BINANCE and method == "GET" and bool(_PUBLIC_PATH.fullmatch(path))
 
 
 def sign_binance_request(
-    opened: Mapping[str, str], query: str | None, body: object, content_type: str
+    secrets: Mapping[str, str], query: str | None, body: object, content_type: str
 ) -> SignedRequest:
-    """All parameters in the query, with our time and the HMAC over them, in place of the caller's.
+    """Return the query with all parameters, our time and the HMAC over them.
 
-    A form is moved to the query, where it may stand as well; any other body, or one too large to be
-    held, is BadRequest. So is a parameter that is there twice.
+    Time and signature of the caller are replaced. A form moves to the query, which Binance reads as
+    well. Raises BadRequestError for any other body, for one that is too large to be buffered, and
+    for a parameter that is given twice.
     """
-    pairs = _pairs(query or "")
+    pairs = _parse_query(query or "")
     if body:
-        if not isinstance(body, bytes) or content_type.partition(";")[0].strip().lower() != _FORM:
+        if (
+            not isinstance(body, bytes)
+            or content_type.partition(";")[0].strip().lower() != _FORM_TYPE
+        ):
             raise BadRequestError(
-                "Signed requests take their parameters in the query or in a form."
+                "A signed request must have its parameters in the query or in a form."
             )
-        pairs += _pairs(body.decode("latin-1"))
+        pairs += _parse_query(body.decode("latin-1"))
     names = [name for name, _ in pairs]
     if len(set(names)) != len(names):
-        raise BadRequestError("A signed request has a parameter twice.")
-    kept = tuple(pair for pair in pairs if pair[0] not in _OURS)
-    moment = int(db_now().timestamp() * 1000)
-    made = sign_binance(opened, kept, timestamp_ms=moment)
-    return SignedRequest(made.headers, urlencode(made.query), drop_body=bool(body))
+        raise BadRequestError("A parameter of a signed request is given twice.")
+    kept = tuple(pair for pair in pairs if pair[0] not in _SIGNATURE_PARAMETERS)
+    # Binance rejects a time that is too far from its own, so the caller's clock is not used.
+    timestamp = int(db_now().timestamp() * 1000)
+    auth = sign_binance(secrets, kept, timestamp_ms=timestamp)
+    return SignedRequest(auth.headers, urlencode(auth.query), drop_body=bool(body))
 
 
 class OAuth1Keys(NamedTuple):
-    """The four values of a token-based request, and the realm that it names."""
+    """The four keys of a token-based request, and its realm."""
 
     consumer_key: str
     consumer_secret: str
@@ -90,9 +95,9 @@ def sign_oauth1_request(
     nonce: str | None = None,
     timestamp: int | None = None,
 ) -> SignedRequest:
-    """RFC 5849's Authorization header with HMAC-SHA256, for a `url` with its query.
+    """Return RFC 5849's Authorization header with HMAC-SHA256. `url` includes the query.
 
-    Parameters of a form body are not signed: such a body is not sent by these APIs.
+    Parameters of a form body are not signed, because these APIs take no such body.
     https://docs.oracle.com/en/cloud/saas/netsuite/ns-online-help/section_1534941295.html, read 2026-11-21.
     """
     base, _, query = url.partition("?")
@@ -104,9 +109,11 @@ def sign_oauth1_request(
         "oauth_token": keys.token,
         "oauth_version": "1.0",
     }
-    given = [*fields.items(), *_pairs(query)]
-    normal = "&".join(f"{n}={v}" for n, v in sorted((_escape(n), _escape(v)) for n, v in given))
-    text = "&".join(_escape(part) for part in (method.upper(), base, normal))
+    parameters = sorted(
+        (_escape(name), _escape(value)) for name, value in [*fields.items(), *_parse_query(query)]
+    )
+    normalized = "&".join(f"{name}={value}" for name, value in parameters)
+    text = "&".join(_escape(part) for part in (method.upper(), base, normalized))
     key = f"{_escape(keys.consumer_secret)}&{_escape(keys.token_secret)}"
     digest = hmac.new(key.encode(), text.encode(), hashlib.sha256).digest()
     fields["oauth_signature"] = base64.b64encode(digest).decode()
@@ -116,10 +123,10 @@ def sign_oauth1_request(
 
 
 def build_oauth1_keys(
-    properties: Mapping[str, object], opened: Mapping[str, str], client_id: str, client_secret: str
+    properties: Mapping[str, object], secrets: Mapping[str, str], client_id: str, client_secret: str
 ) -> OAuth1Keys:
-    """NetSuite's: its realm is the account in upper case with underscores. Raises Conflict."""
-    values = {**{name: str(value) for name, value in properties.items()}, **opened}
+    """Return the keys of NetSuite. Raises ConflictError if one is missing."""
+    values = {**{name: str(value) for name, value in properties.items()}, **secrets}
     if not client_id or not client_secret:
         raise ConflictError(
             "The credential has no OAuth app with a secret, which its requests need."
@@ -129,11 +136,12 @@ def build_oauth1_keys(
         consumer_secret=client_secret,
         token=fill_template("{token_id}", values),
         token_secret=fill_template("{token_secret}", values),
+        # NetSuite's realm is the account id in upper case with underscores.
         realm=fill_template("{account}", values).replace("-", "_").upper(),
     )
 
 
-def _pairs(query: str) -> list[tuple[str, str]]:
+def _parse_query(query: str) -> list[tuple[str, str]]:
     return parse_qsl(query, keep_blank_values=True, separator="&")
 
 

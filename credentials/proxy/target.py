@@ -1,6 +1,6 @@
-"""The request target as it came over the wire: which credential, and which path of its provider.
+"""The request target as it was received: which credential, and which path of its provider.
 
-It is kept byte for byte, so what two servers could read in two ways is refused instead of repaired.
+It is kept byte for byte. A target that two servers could read in different ways is rejected, not repaired.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ ENCODED_BACKSLASH: Final = "encoded_backslash"
 ENCODED_DOT: Final = "encoded_dot"
 EMPTY_SEGMENT: Final = "empty_segment"
 
-_VISIBLE: Final = re.compile(r"[!$-;=?-\[\]-~]*")  # without " # < > \
-_FORM: Final = re.compile(
+_ALLOWED_CHARACTERS: Final = re.compile(r"[!$-;=?-\[\]-~]*")  # visible ASCII without " # < > \
+_TARGET: Final = re.compile(
     r"(?P<prefix>/v1/proxy/credential/(?P<id>[^/?]+)|/proxy/(?P<service>[^/?]+))"
     r"(?P<path>/[^?]*)?(?:\?(?P<query>.*))?"
 )
-_BROKEN: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_CONTROL: Final = re.compile(r"%(?:25)*(?:[01][0-9a-f]|7f)", re.IGNORECASE)
-# A dot, slash or backslash to decoders that take more bytes for one than UTF-8 allows (RFC 3629 §3).
+_BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_CONTROL_CHARACTER: Final = re.compile(r"%(?:25)*(?:[01][0-9a-f]|7f)", re.IGNORECASE)
+# Some decoders read a dot, slash or backslash in more bytes than UTF-8 allows (RFC 3629 §3).
 _OVERLONG: Final = re.compile(r"%(?:25)*(?:c0%(?:25)*a[ef]|c1%(?:25)*9c)", re.IGNORECASE)
-# Also as they look when encoded twice: the provider may decode twice.
+# Encoded once or more often: the provider may decode twice.
 _ENCODED: Final = {
     ENCODED_SLASH: re.compile(r"%(?:25)*2f", re.IGNORECASE),
     ENCODED_BACKSLASH: re.compile(r"%(?:25)*5c", re.IGNORECASE),
@@ -38,7 +38,7 @@ _ENCODED: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestTarget:
-    """`prefix` is the part that is ours, as it was written; one of `id` and `service` is named."""
+    """The parts of a target. `prefix` is the proxy's own part. Either `id` or `service` is set."""
 
     prefix: str
     id: str | None
@@ -48,34 +48,34 @@ class RequestTarget:
 
 
 def parse_target(raw: str) -> RequestTarget:
-    """The parts of a request target. Raises BadRequest, TargetTooLong, or NotFound."""
+    """Return the parts of a target. Raises BadRequestError, UriTooLongError or NotFoundError."""
     if len(raw) > MAX_LENGTH:
         raise UriTooLongError(f"The request target must be at most {MAX_LENGTH} bytes.")
     if not raw.startswith("/") or raw.startswith("//"):
         raise BadRequestError("The request target must be a path on this server.")
-    if not _VISIBLE.fullmatch(raw):
+    if not _ALLOWED_CHARACTERS.fullmatch(raw):
         raise BadRequestError('The request target must be visible ASCII without \\ " < > #.')
-    found = _FORM.fullmatch(raw)
-    if found is None:
+    match = _TARGET.fullmatch(raw)
+    if match is None:
         raise NotFoundError()
     return RequestTarget(
-        prefix=found["prefix"],
-        id=found["id"],
-        service=found["service"],
-        path=found["path"] or "",
-        query=found["query"],
+        prefix=match["prefix"],
+        id=match["id"],
+        service=match["service"],
+        path=match["path"] or "",
+        query=match["query"],
     )
 
 
 def check_path(path: str, allowed: frozenset[str] = frozenset()) -> None:
-    """Raise BadRequest for a path that servers do not all read alike.
+    """Raise BadRequestError for a path that servers could read in different ways.
 
-    `allowed` are the exceptions that a provider's file makes (`api.paths`). Dot segments are never
-    allowed, however they are written.
+    `allowed` are the exceptions in a provider's file (`api.paths`). Dot segments are never allowed,
+    in any encoding.
     """
-    if _BROKEN.search(path):
+    if _BROKEN_ESCAPE.search(path):
         raise BadRequestError("The path has a broken percent-escape.")
-    if _CONTROL.search(path):
+    if _CONTROL_CHARACTER.search(path):
         raise BadRequestError("The path has an encoded control character.")
     for name, pattern in _ENCODED.items():
         if name not in allowed and pattern.search(path):
@@ -89,17 +89,16 @@ def check_path(path: str, allowed: frozenset[str] = frozenset()) -> None:
 
 
 def has_dot_segment(path: str) -> bool:
-    """Whether a segment of `path` is `.` or `..`, however it is written."""
-    return any(_is_dots(segment) for segment in re.split(r"[/\\]", decode_fully(path)))
+    """Return whether a segment of `path` is `.` or `..`, in any encoding."""
+    # Some servers cut parameters off a segment before they look at its dots (`..;x`).
+    return any(
+        segment.partition(";")[0] in {".", ".."}
+        for segment in re.split(r"[/\\]", decode_fully(path))
+    )
 
 
 def decode_fully(path: str) -> str:
-    """`path` without any percent-encoding, however often it was encoded."""
+    """Return `path` without any percent-encoding, also if it was encoded several times."""
     while (plain := unquote(path)) != path:
         path = plain
     return path
-
-
-def _is_dots(segment: str) -> bool:
-    # Some servers cut parameters off a segment before they look at its dots (`..;x`).
-    return segment.partition(";")[0] in {".", ".."}

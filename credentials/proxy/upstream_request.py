@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 from common.errors import BadRequestError, ConflictError, UriTooLongError
 from credentials.core.request_auth import RequestAuth
 from credentials.proxy import headers, signing
-from credentials.proxy.connection import Environ
+from credentials.proxy.headers import Environ
 from credentials.proxy.request_body import RequestBody
 from credentials.proxy.resolve import DecryptedSecrets, ResolvedCredential, build_authentication
 from credentials.proxy.target import RequestTarget

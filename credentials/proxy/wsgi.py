@@ -21,10 +21,11 @@ from django.http.request import split_domain_port, validate_host
 from common.concurrency import release_connection
 from common.errors import BadRequestError, ForbiddenError, ServiceError
 from credentials.proxy import caller_token, metrics
-from credentials.proxy.connection import CallerConnection, Environ, ErrorResponse
+from credentials.proxy.connection import CallerConnection, ErrorResponse
 from credentials.proxy.disconnect_watcher import DisconnectWatcher
 from credentials.proxy.errors import ClientDisconnectedError
 from credentials.proxy.handler import ProxyHandler, ProxyRequest, ProxyResponse
+from credentials.proxy.headers import Environ
 from credentials.proxy.target import parse_target
 from egress import Client
 
