@@ -12,7 +12,7 @@ from django.test import Client
 from tests.api import ApiClient
 from tests.factories import make_credential, make_stripe_body
 from tests.project.routes import Route, list_routes
-from tests.project.test_bad_inputs import find_shape_error
+from tests.project.test_bad_inputs import check_shape
 from tests.project.world import World, snapshot_database
 
 MERGE = "application/merge-patch+json"
@@ -38,7 +38,7 @@ def refusal(world: World, route: Route, body: bytes = b"{}", **more: Any) -> int
     path, api = at(world, route), ApiClient(world.token)
     before = snapshot_database()
     answer = api.send(route.method, path, body, **more)
-    find_shape_error(path, answer)
+    check_shape(path, answer)
     assert snapshot_database() == before
     status: int = answer.status_code
     return status
@@ -56,7 +56,7 @@ def test_a_length_that_is_none_is_no_server_error(world, length):
         "/v1/credentials", b"{}", headers={"Content-Length": length}
     )
     assert 400 <= answer.status_code < 500
-    find_shape_error("/v1/credentials", answer)
+    check_shape("/v1/credentials", answer)
 
 
 @each(WRITING)
@@ -102,7 +102,7 @@ def test_head_is_get_without_the_body(world, route):
 def test_a_slash_at_the_end_is_404(world, route):
     answer = ApiClient(world.token).send(route.method, at(world, route) + "/", route.build_body())
     assert answer.status_code == 404
-    find_shape_error(route.path, answer)
+    check_shape(route.path, answer)
 
 
 @pytest.mark.parametrize("debug", [False, True])
@@ -116,7 +116,7 @@ def test_an_unknown_path_is_404_in_its_apis_shape(world, settings, path, token, 
         answer = ApiClient(world.token if token else None).send(method, path, {})
         assert answer.status_code == 404
         assert "json" in answer["Content-Type"]
-        find_shape_error(path, answer)
+        check_shape(path, answer)
 
 
 @pytest.mark.parametrize("debug", [False, True])
@@ -126,7 +126,7 @@ def test_a_host_that_is_not_ours_is_400_in_its_apis_shape(world, settings, path,
     answer = ApiClient(world.token).get(path, headers={"Host": "evil.example"})
     assert answer.status_code == 400
     assert "json" in answer["Content-Type"]
-    find_shape_error(path, answer)
+    check_shape(path, answer)
     assert b"evil.example" not in answer.content
 
 
@@ -194,7 +194,7 @@ def test_a_database_that_is_down_is_503(world, monkeypatch, route, error):
         answer = api.send(route.method, path, route.build_body())
     assert answer.status_code == 503
     assert int(answer["Retry-After"]) >= 1
-    find_shape_error(path, answer)
+    check_shape(path, answer)
     assert b"hush" not in answer.content
     assert b"internal" not in answer.content
 
