@@ -1,8 +1,9 @@
-"""Every route and verb asks for its token and its scope; what is not offered is 405."""
+"""Every route needs a token with its scope; other methods are 405."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.core.checks import run_checks
@@ -14,6 +15,7 @@ from common.api.views import ApiView
 from common.scopes import ALL, ANY, PUBLIC
 from tests.api import ApiClient
 from tests.factories import make_token
+from tests.project.cases import collect_failures
 from tests.project.routes import KINDS, Route, list_allowed_methods, list_paths, list_routes
 from tests.project.world import World, snapshot_database
 
@@ -72,123 +74,144 @@ GUARDED = [route for route in list_routes() if route.scope != PUBLIC]
 SCOPED = [route for route in GUARDED if route.scope != ANY]
 
 
-def each(found: list[Route]):
-    return pytest.mark.parametrize("route", found, ids=lambda route: route.name)
+@pytest.fixture
+def world(db: None) -> World:
+    """A world with an object of each kind, and with its token."""
+    world = World()
+    world.get_ids()
+    world.token  # noqa: B018 - created before the first case
+    return world
 
 
-def send(world: World, route: Route, token: str | None, method: str | None = None):
+def send(world: World, route: Route, token: str | None, method: str | None = None) -> Any:
+    """Send the route's sample request, which must store nothing."""
     path = route.build_path(**world.get_ids())
     before = snapshot_database()
-    answer = ApiClient(token).send(method or route.method, path, route.build_body())
+    response = ApiClient(token).send(method or route.method, path, route.build_body())
     assert snapshot_database() == before
-    return answer
+    return response
 
 
-@each(list_routes())
-def test_a_route_has_the_documented_scope(route):
-    assert DOCUMENTED[route.name] == route.scope
+def make_token_without(world: World, scope: str) -> str:
+    return make_token(world.account, *(other for other in ALL if other != scope))
+
+
+def test_each_route_has_its_documented_scope():
+    assert {route.name: route.scope for route in list_routes()} == DOCUMENTED
 
 
 def test_only_logging_in_is_public():
     assert {route.name for route in list_routes() if route.scope == PUBLIC} == PUBLIC_ROUTES
 
 
-@each(GUARDED)
-def test_without_a_token_it_is_401(db, route):
-    world = World()
-    token = make_token(world.account)
-    answer = send(world, route, None)
-    assert answer.status_code == 401
-    assert answer["WWW-Authenticate"] == 'Bearer realm="latchkey"'
-    assert token not in answer.content.decode()
+def test_a_request_without_a_token_is_401(world):
+    with collect_failures() as case:
+        for route in GUARDED:
+            with case(route.name):
+                response = send(world, route, None)
+                assert response.status_code == 401
+                assert response["WWW-Authenticate"] == 'Bearer realm="latchkey"'
+                assert world.token not in response.content.decode()
 
 
-@each([route for route in GUARDED if route.method == "GET"])
-def test_head_without_a_token_is_401(db, route):
-    assert send(World(), route, None, "HEAD").status_code == 401
+def test_head_without_a_token_is_401(world):
+    with collect_failures() as case:
+        for route in GUARDED:
+            if route.method == "GET":
+                with case(route.name):
+                    assert send(world, route, None, "HEAD").status_code == 401
 
 
-@each(SCOPED)
-def test_all_scopes_but_its_own_are_403_that_names_it(db, route):
-    world = World()
-    token = make_token(world.account, *(scope for scope in ALL if scope != route.scope))
-    answer = send(world, route, token)
-    assert answer.status_code == 403
-    assert route.scope in answer.content.decode()
-    if route.path.startswith("/v1"):
-        assert answer.json()["missing_scope"] == route.scope
+def test_a_token_without_the_scope_is_403_naming_it(world):
+    with collect_failures() as case:
+        for route in SCOPED:
+            with case(route.name):
+                response = send(world, route, make_token_without(world, route.scope))
+                assert response.status_code == 403
+                assert route.scope in response.content.decode()
+                if route.path.startswith("/v1"):
+                    assert response.json()["missing_scope"] == route.scope
 
 
-@each([route for route in SCOPED if route.method == "GET"])
-def test_head_needs_the_scope_of_get(db, route):
-    world = World()
-    token = make_token(world.account, *(scope for scope in ALL if scope != route.scope))
-    assert send(world, route, token, "HEAD").status_code == 403
+def test_head_needs_the_scope_of_get(world):
+    with collect_failures() as case:
+        for route in SCOPED:
+            if route.method == "GET":
+                with case(route.name):
+                    token = make_token_without(world, route.scope)
+                    assert send(world, route, token, "HEAD").status_code == 403
 
 
-@each(GUARDED)
-def test_its_own_scope_is_enough(db, route):
-    world = World()
-    token = make_token(world.account, route.scope if route.scope != ANY else ALL[0])
-    path = route.build_path(**world.get_ids())
-    assert ApiClient(token).send(route.method, path, route.build_body()).status_code not in {
-        401,
-        403,
-    }
+def test_a_token_with_the_scope_alone_is_enough(world):
+    with collect_failures() as case:
+        for route in GUARDED:
+            with case(route.name):
+                token = make_token(world.account, route.scope if route.scope != ANY else ALL[0])
+                path = route.build_path(**world.get_ids())
+                response = ApiClient(token).send(route.method, path, route.build_body())
+                assert response.status_code not in {401, 403}
 
 
-def test_secrets_in_full_need_the_scope_to_reveal_as_well(db):
-    world = World()
-    token = make_token(world.account, *(scope for scope in ALL if scope != "credentials:reveal"))
+def test_secrets_in_full_need_the_scope_to_reveal_as_well(world):
+    token = make_token_without(world, "credentials:reveal")
     for path in ("/v1/oauth-apps", f"/v1/oauth-apps/{world.app.id}"):
-        answer = ApiClient(token).get(f"{path}?truncate_secrets=false")
-        assert (answer.status_code, answer.json()["missing_scope"]) == (403, "credentials:reveal")
+        response = ApiClient(token).get(f"{path}?truncate_secrets=false")
+        assert response.status_code == 403
+        assert response.json()["missing_scope"] == "credentials:reveal"
 
 
-NOT_OFFERED = [
-    (path, verb)
+NOT_ALLOWED = [
+    (path, method)
     for path in list_paths()
-    for verb in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
-    if verb not in list_allowed_methods(path)
+    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
+    if method not in list_allowed_methods(path)
 ]
 
 
-@pytest.mark.parametrize(("path", "verb"), NOT_OFFERED)
-def test_what_is_not_offered_is_405(db, path, verb):
-    world = World()
-    at = Route(verb, path, "").build_path(**world.get_ids())
-    answer = ApiClient(world.token).send(verb, at)
-    assert answer.status_code == 405
-    assert answer["Allow"]
+def test_other_methods_are_405(world):
+    ids = world.get_ids()
+    with collect_failures() as case:
+        for path, method in NOT_ALLOWED:
+            with case(f"{method} {path}"):
+                at = Route(method, path, "").build_path(**ids)
+                response = ApiClient(world.token).send(method, at)
+                assert response.status_code == 405
+                assert response["Allow"]
 
 
-@pytest.mark.parametrize("path", list_paths())
-def test_405_says_what_is_offered_and_nothing_else(db, path):
-    world = World()
-    at = Route("PUT", path, "").build_path(**world.get_ids())
-    answer = ApiClient(world.token).send("PUT", at)
-    assert {name.strip() for name in answer["Allow"].split(",")} == list_allowed_methods(path)
+def test_405_names_the_allowed_methods(world):
+    ids = world.get_ids()
+    with collect_failures() as case:
+        for path in list_paths():
+            if "PUT" not in list_allowed_methods(path):
+                with case(path):
+                    at = Route("PUT", path, "").build_path(**ids)
+                    response = ApiClient(world.token).send("PUT", at)
+                    allowed = {name.strip() for name in response["Allow"].split(",")}
+                    assert allowed == list_allowed_methods(path)
 
 
-@pytest.mark.parametrize(("path", "verb"), NOT_OFFERED)
-def test_what_is_not_offered_is_no_server_error_without_a_token(db, path, verb):
-    answer = ApiClient().send(verb, Route(verb, path, "").build_path(**dict.fromkeys(KINDS, "x")))
-    assert answer.status_code in {401, 405}
+def test_other_methods_without_a_token_are_no_server_error(db):
+    with collect_failures() as case:
+        for path, method in NOT_ALLOWED:
+            with case(f"{method} {path}"):
+                at = Route(method, path, "").build_path(**dict.fromkeys(KINDS, "x"))
+                assert ApiClient().send(method, at).status_code in {401, 405}
 
 
-class Unstated(ApiView):
+class WithoutScopes(ApiView):
     def get(self, request):
         return Response({})
 
 
-class Misspelt(ApiView):
+class WithMisspeltScope(ApiView):
     scopes = {"GET": "credentials:raed"}
 
     def get(self, request):
         return Response({})
 
 
-class HalfStated(ViewSet):
+class WithOneScopeOfTwo(ViewSet):
     scopes = {"GET": "credentials:read"}
 
     def list(self, request):
@@ -199,25 +222,25 @@ class HalfStated(ViewSet):
 
 
 VIEWS = {
-    "none": (Unstated.as_view(), ["GET"]),
-    "an unknown one": (Misspelt.as_view(), ["GET"]),
-    "one of two": (HalfStated.as_view({"get": "list", "post": "create"}), ["POST"]),
+    "none": (WithoutScopes.as_view(), ["GET"]),
+    "an unknown one": (WithMisspeltScope.as_view(), ["GET"]),
+    "one of two": (WithOneScopeOfTwo.as_view({"get": "list", "post": "create"}), ["POST"]),
 }
 
 
 @pytest.mark.parametrize("case", VIEWS)
-def test_a_view_that_states_no_scope_does_not_start(monkeypatch, case):
+def test_a_view_without_a_valid_scope_fails_the_check(monkeypatch, case):
     from django.urls import path
 
     view, missing = VIEWS[case]
     patterns = [path("v1/new", view)]
     monkeypatch.setattr(checks, "get_resolver", lambda: SimpleNamespace(url_patterns=patterns))
-    found = checks.check_scopes()
-    assert [error.id for error in found] == ["accounts.E001"] * len(missing)
-    assert all(f" {verb} " in error.msg for verb, error in zip(missing, found, strict=True))
+    errors = checks.check_scopes()
+    assert [error.id for error in errors] == ["accounts.E001"] * len(missing)
+    assert all(f" {verb} " in error.msg for verb, error in zip(missing, errors, strict=True))
 
 
-def test_the_check_runs_at_start_and_finds_nothing():
+def test_the_check_is_registered_and_passes():
     from django.core.checks.registry import registry
 
     names = {f"{c.__module__}.{getattr(c, '__name__', None)}" for c in registry.get_checks()}

@@ -1,4 +1,4 @@
-"""Another account's object answers like one that never was: on every route, with every verb."""
+"""Another account's object is like an unknown one: on every route, with every method."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tests.factories import (
     make_stripe_body,
     make_token,
 )
+from tests.project.cases import collect_failures
 from tests.project.routes import (
     BODIES,
     KINDS,
@@ -32,7 +33,7 @@ from tests.project.world import World, snapshot_database
 UNKNOWN = "01989aa0-0000-7000-8000-000000000000"
 WITH_ID = [path for path in list_paths() if "{" in path and "{slug}" not in path]
 MERGE = "application/merge-patch+json"
-SENT: dict[str, dict[str, Any]] = {
+REQUESTS: dict[str, dict[str, Any]] = {
     "nothing": {},
     "a wrong body": {"body": {"nope": 1}},
     "a broken body": {"body": b"{"},
@@ -46,103 +47,116 @@ SENT: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def world(db) -> World:
-    return World()
+def world(db: None) -> World:
+    """Two accounts, each with an object of each kind."""
+    world = World()
+    world.get_ids()
+    world.get_other_ids()
+    world.token  # noqa: B018 - created before the first case
+    return world
 
 
-def seen(answer: Any) -> tuple[int, dict[str, str], Any]:
-    """All that a caller can tell two answers apart by."""
-    headers = {k: v for k, v in answer.headers.items() if k not in {"X-Request-Id", "Date"}}
-    body = json.loads(answer.content) if answer.content else None
+def describe(response: Any) -> tuple[int, dict[str, str], Any]:
+    """Return everything by which a caller could distinguish two responses."""
+    headers = {k: v for k, v in response.headers.items() if k not in {"X-Request-Id", "Date"}}
+    body = json.loads(response.content) if response.content else None
     if isinstance(body, dict):
         body.pop("request_id", None)
     headers.pop("Content-Length", None) if body is None else None
-    return answer.status_code, headers, body
+    return response.status_code, headers, body
 
 
-def both(world: World, path: str, method: str, query: str = "", **sent: Any) -> tuple[Any, Any]:
-    """The answers for another account's id and for one that never was."""
+def send_both(
+    world: World, path: str, method: str, query: str = "", **request: Any
+) -> tuple[Any, Any]:
+    """Return the responses for another account's id and for an id that does not exist."""
     route = Route(method, path, "")
     foreign = route.build_path(**world.get_other_ids())
     unknown = route.build_path(**dict.fromkeys(KINDS, UNKNOWN))
     api = ApiClient(world.token)
     before = snapshot_database()
-    answers = tuple(api.send(method, at + query, **sent) for at in (foreign, unknown))
+    responses = tuple(api.send(method, at + query, **request) for at in (foreign, unknown))
     assert snapshot_database() == before
-    return answers[0], answers[1]
+    return responses[0], responses[1]
+
+
+def test_every_route_with_an_id_has_a_sample():
+    assert set(WITH_ID) <= set(OBJECTS)
+
+
+def test_every_route_that_takes_a_body_has_a_sample():
+    names = {route.name for route in list_routes() if route.method not in {"GET", "DELETE"}}
+    assert names <= set(BODIES)
+
+
+def test_no_sample_is_of_a_route_that_was_removed():
+    assert set(BODIES) <= {route.name for route in list_routes()}
 
 
 @pytest.mark.parametrize("path", WITH_ID)
-def test_every_route_with_an_id_has_a_sample(path):
-    assert path in OBJECTS
+def test_a_foreign_id_responds_like_an_unknown_one(world, path):
+    with collect_failures() as case:
+        for method in (*VERBS, "HEAD", "OPTIONS", "TRACE", "PROPFIND"):
+            status = 404 if method in list_allowed_methods(path) else 405
+            for name, request in REQUESTS.items():
+                with case(f"{method} with {name}"):
+                    foreign, unknown = send_both(world, path, method, **request)
+                    assert describe(foreign) == describe(unknown)
+                    assert foreign.status_code == status
 
 
-@pytest.mark.parametrize("route", list_routes(), ids=lambda route: route.name)
-def test_every_route_that_takes_a_body_has_a_sample(route):
-    assert route.method in {"GET", "DELETE"} or route.name in BODIES
-
-
-@pytest.mark.parametrize("name", BODIES)
-def test_no_sample_is_of_a_route_that_is_gone(name):
-    assert name in {route.name for route in list_routes()}
-
-
-@pytest.mark.parametrize("method", [*VERBS, "HEAD", "OPTIONS", "TRACE", "PROPFIND"])
-@pytest.mark.parametrize("path", WITH_ID)
-def test_a_foreign_id_answers_like_an_unknown_one(world, path, method):
-    """Whatever is sent: nothing is stored, so one world serves for all."""
-    code = 404 if method in list_allowed_methods(path) else 405
-    for name, sent in SENT.items():
-        foreign, unknown = both(world, path, method, **sent)
-        assert seen(foreign) == seen(unknown), name
-        assert foreign.status_code == code, name
-
-
-@pytest.mark.parametrize("path", WITH_ID)
-def test_a_valid_body_makes_no_difference(world, path):
-    for route in list_routes():
-        if route.path == path:
-            foreign, unknown = both(world, path, route.method, body=route.build_body())
-            assert foreign.status_code == 404
-            assert seen(foreign) == seen(unknown)
+def test_a_foreign_id_with_a_valid_body_responds_like_an_unknown_one(world):
+    with collect_failures() as case:
+        for route in list_routes():
+            if route.path in WITH_ID:
+                with case(route.name):
+                    body = route.build_body()
+                    foreign, unknown = send_both(world, route.path, route.method, body=body)
+                    assert foreign.status_code == 404
+                    assert describe(foreign) == describe(unknown)
 
 
 @pytest.mark.parametrize("query", ["?nope=1", "?truncate_secrets=false", "?truncate_secrets=x"])
-@pytest.mark.parametrize("path", WITH_ID)
-def test_a_query_makes_no_difference(world, path, query):
-    for method in sorted(list_allowed_methods(path)):
-        assert len({str(seen(answer)) for answer in both(world, path, method, query)}) == 1
+def test_a_foreign_id_with_a_query_responds_like_an_unknown_one(world, query):
+    with collect_failures() as case:
+        for path in WITH_ID:
+            for method in sorted(list_allowed_methods(path)):
+                with case(f"{method} {path}"):
+                    foreign, unknown = send_both(world, path, method, query)
+                    assert describe(foreign) == describe(unknown)
 
 
-@pytest.mark.parametrize("path", WITH_ID)
-def test_without_a_token_both_are_401(world, path):
-    for method in sorted(list_allowed_methods(path)):
-        headers = {"Authorization": ""}
-        foreign, unknown = both(world, path, method, headers=headers)
-        assert foreign.status_code == 401
-        assert seen(foreign) == seen(unknown)
+def test_without_a_token_a_foreign_id_responds_like_an_unknown_one(world):
+    with collect_failures() as case:
+        for path in WITH_ID:
+            for method in sorted(list_allowed_methods(path)):
+                with case(f"{method} {path}"):
+                    headers = {"Authorization": ""}
+                    foreign, unknown = send_both(world, path, method, headers=headers)
+                    assert foreign.status_code == 401
+                    assert describe(foreign) == describe(unknown)
 
 
-def importing(world: World, path: str, body: dict[str, Any]) -> Any:
-    sent = [body] if path.endswith("import") else body
-    return seen(ApiClient(world.token).post(path, sent))
+def import_body(world: World, path: str, body: dict[str, Any]) -> Any:
+    return describe(ApiClient(world.token).post(path, [body] if path.endswith("import") else body))
 
 
 @pytest.mark.parametrize("path", ["/v1/credentials", "/v1/credentials/import"])
-@pytest.mark.parametrize("kind", [make_stripe_body, make_linear_body])
-def test_a_foreign_app_in_a_body_is_like_an_unknown_one(world, path, kind):
-    app = make_app(world.other, "linear" if kind is make_linear_body else "stripe")
-    body = make_linear_body(app) if kind is make_linear_body else make_stripe_body()
-    foreign = importing(world, path, {**body, "oauth_app_id": str(app.id)})
-    assert foreign == importing(world, path, {**body, "oauth_app_id": UNKNOWN})
+@pytest.mark.parametrize("make_body", [make_stripe_body, make_linear_body])
+def test_a_foreign_app_in_a_body_responds_like_an_unknown_one(db, path, make_body):
+    world = World()
+    app = make_app(world.other, "linear" if make_body is make_linear_body else "stripe")
+    body = make_linear_body(app) if make_body is make_linear_body else make_stripe_body()
+    foreign = import_body(world, path, {**body, "oauth_app_id": str(app.id)})
+    assert foreign == import_body(world, path, {**body, "oauth_app_id": UNKNOWN})
     assert not Credential.objects.filter(account=world.account).exists()
 
 
-def test_an_app_of_another_provider_and_account_is_like_an_unknown_one(world):
+def test_a_foreign_app_of_another_provider_responds_like_an_unknown_one(world):
     app = make_app(world.other, "github")
     body = make_stripe_body()
-    foreign = importing(world, "/v1/credentials", {**body, "oauth_app_id": str(app.id)})
-    assert foreign == importing(world, "/v1/credentials", {**body, "oauth_app_id": UNKNOWN})
+    foreign = import_body(world, "/v1/credentials", {**body, "oauth_app_id": str(app.id)})
+    assert foreign == import_body(world, "/v1/credentials", {**body, "oauth_app_id": UNKNOWN})
 
 
 @pytest.mark.parametrize(
@@ -162,35 +176,39 @@ def test_an_app_of_another_provider_and_account_is_like_an_unknown_one(world):
         "/api/credentials",
     ],
 )
-def test_a_filter_finds_nothing_of_another_account(world, query):
+def test_a_filter_finds_nothing_of_another_account(db, query):
+    world = World()
     body = make_stripe_body(metadata={"whose": "other"}, oauth_app_id=str(world.other_app.id))
     credential = make_credential(world.other, body)
-    answer = ApiClient(world.token).get(
+    response = ApiClient(world.token).get(
         query.format(app=world.other_app.id, credential=credential.id)
     )
-    assert answer.status_code == 200
-    document = answer.json()
+    assert response.status_code == 200
+    document = response.json()
     assert (document if isinstance(document, list) else document["data"]) == []
 
 
-def test_a_cursor_of_another_account_is_none(world):
+def test_a_cursor_of_another_account_is_400(db):
+    world = World()
     for _ in range(2):
         make_credential(world.other)
     page = ApiClient(make_token(world.other)).get("/v1/credentials?limit=1").json()
-    answer = ApiClient(world.token).get(f"/v1/credentials?cursor={page['next_cursor']}")
-    assert answer.status_code == 400
+    response = ApiClient(world.token).get(f"/v1/credentials?cursor={page['next_cursor']}")
+    assert response.status_code == 400
 
 
-def test_one_upstream_account_in_two_accounts_is_two_rows(world):
+def test_one_upstream_account_in_two_accounts_is_two_rows(db):
+    world = World()
     body = make_stripe_body("sk_live_shared", external_id="acct_1")
-    ours = ApiClient(world.token).post("/v1/credentials", body)
-    theirs = ApiClient(make_token(world.other)).post("/v1/credentials", body)
-    assert [a["Latchkey-Import"] for a in (ours, theirs)] == ["created", "created"]
+    first = ApiClient(world.token).post("/v1/credentials", body)
+    second = ApiClient(make_token(world.other)).post("/v1/credentials", body)
+    assert [response["Latchkey-Import"] for response in (first, second)] == ["created", "created"]
     rows = Credential.objects.values_list("identity", "fingerprints")
     assert len({(bytes(identity), str(prints)) for identity, prints in rows}) == 2
 
 
-def test_one_client_id_in_two_accounts_is_two_apps(world):
+def test_one_client_id_in_two_accounts_is_two_apps(db):
+    world = World()
     body = {"provider": "stripe", "name": "n", "client_id": "same", "client_secret": "s"}
     make_app(world.other, "stripe", client_id="same")
     assert ApiClient(world.token).post("/v1/oauth-apps", body).status_code == 200
