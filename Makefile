@@ -1,7 +1,7 @@
 # make setup     install the packages of requirements.lock into .venv
 # make run       start a demo: server on PORT=8000, proxy on PROXY_PORT=8001, SQLite and a key in var/
 # make test      run the fast tests on SQLite; ARGS="-k name" selects some
-# make test-all  run every test on SQLite and on a temporary PostgreSQL
+# make test-all  run every test on SQLite, and those that use the database on a temporary PostgreSQL
 # make check     run the type checker (make types), the linters and the deployment checks (make lint)
 # make bench     measure list, import and proxy on a million rows; ARGS="--refresh 10000" measures the worker
 # make schema    write docs/openapi.json from the code
@@ -51,7 +51,7 @@ test-all: setup
 	@echo "== SQLite"
 	@$(PYTEST) $(ARGS)
 	@echo "== PostgreSQL"
-	@tools/with-postgres $(PYTEST) $(ARGS)
+	@tools/with-postgres $(PYTEST) --uses-database $(ARGS)
 
 check: types lint
 

@@ -61,3 +61,24 @@ def django_db_setup(django_db_setup: None, django_db_keepdb: bool, django_db_blo
     if not django_db_keepdb:
         with django_db_blocker.unblock():
             save_template()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--uses-database",
+        action="store_true",
+        help="run only the tests that use the database: the others are the same on each",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--uses-database"):
+        rest = [item for item in items if not _uses_database(item)]
+        config.hook.pytest_deselected(items=rest)
+        items[:] = [item for item in items if _uses_database(item)]
+
+
+def _uses_database(item: pytest.Item) -> bool:
+    fixtures = {"db", "transactional_db", "live_server"} & set(getattr(item, "fixturenames", ()))
+    marks = [item.get_closest_marker(name) for name in ("django_db", "both_databases")]
+    return bool(fixtures) or any(marks)

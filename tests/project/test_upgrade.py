@@ -22,6 +22,8 @@ import pytest
 
 from tests.project import upgrade
 
+pytestmark = [pytest.mark.processes, pytest.mark.both_databases]
+
 ROOT = Path(__file__).parents[2]
 SERVER = os.environ.get("TEST_DATABASE_URL", "")
 VENDOR = "postgresql" if SERVER.startswith("postgres") else "sqlite"
