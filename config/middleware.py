@@ -67,7 +67,7 @@ class StrictTargetMiddleware:
                 request.get_host()
                 # Not redirected: the token has crossed the network by then (ASVS 5.0, 4.1.2).
                 if settings.SECURE_SSL_REDIRECT and not request.is_secure():
-                    raise ForbiddenError("The API answers over https alone.")
+                    raise ForbiddenError("The API is available over https only.")
             except DisallowedHost:
                 unknown_host = BadRequestError("The Host is not one of ours.")
                 return build_problem_response(request, unknown_host.status, unknown_host)

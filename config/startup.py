@@ -49,5 +49,5 @@ def verify_startup() -> None:
         # The driver's text names host and reason; the password is in neither.
         reason = " ".join(str(error).split())[:300]
         raise ImproperlyConfigured(
-            f"DATABASE_URL: the database does not answer ({reason}); start it or correct the address."
+            f"DATABASE_URL: the database is unavailable ({reason}); start it or correct the address."
         ) from None

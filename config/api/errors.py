@@ -112,7 +112,7 @@ _FRAMEWORK_ERRORS: list[tuple[tuple[type[Exception], ...], ServiceError]] = [
     ((IntegrityError,), ConflictError("Another change came first. Read again and retry.")),
     (
         (OperationalError, InterfaceError),
-        ServiceUnavailableError("The database does not answer. Try again shortly.", retry_after=2),
+        ServiceUnavailableError("The database is unavailable. Try again shortly.", retry_after=2),
     ),
 ]
 

@@ -237,5 +237,5 @@ def test_a_page_says_that_the_database_is_unavailable(db, monkeypatch, path):
         response = client.get(path)
     assert response.status_code == 503
     assert response["Retry-After"] == "2"
-    assert b"The database does not response." in response.content
+    assert b"The database is unavailable." in response.content
     assert b"hush" not in response.content

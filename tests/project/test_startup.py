@@ -70,7 +70,7 @@ def test_a_database_that_does_not_answer_refuses_in_one_line():
     url = "postgresql://u:canary@127.0.0.1:1/x"
     done = manage("serve", DATABASE_URL=url, VAULT_KEYS=f"k1:{KEY}")
     assert done.returncode == 2
-    assert done.stderr.startswith("latchkey: DATABASE_URL: the database does not answer")
+    assert done.stderr.startswith("latchkey: DATABASE_URL: the database is unavailable")
     assert done.stderr.count("\n") == 1
     assert "canary" not in done.stderr
 
