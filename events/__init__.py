@@ -1,1 +1,1 @@
-"""The append-only trail: who did what to which object, when; names of keys, never values."""
+"""The append-only audit log: who did what to which object and when. It names fields, never values."""

@@ -1,4 +1,4 @@
-"""The trail, to be read; and the part of it that another room's page shows of one object."""
+"""The admin's list of events, and the events of one object on the pages of other packages."""
 
 from __future__ import annotations
 
@@ -25,79 +25,75 @@ VERB_SAMPLE_SIZE: Final = 5_000
 MAX_HISTORY_EVENTS: Final = 500
 
 ActorNamer = Callable[[set[str]], Mapping[str, str]]
-"""The names, by id, of those of the ids that it knows, in one query."""
+"""A function that returns the names of those of the ids that exist, with one query."""
 
-_NAMERS: Final[dict[str, ActorNamer]] = {}
+_ACTOR_NAMERS: Final[dict[str, ActorNamer]] = {}
 
 
 def render_recent_events(account_id: uuid.UUID, target_id: uuid.UUID) -> SafeString:
-    """The last events of one object, as a table."""
-    events = _events(account_id, target_id)[:RECENT_EVENT_COUNT]
+    """Return the last events of one object as an HTML table."""
+    events = _select_events(account_id, target_id)[:RECENT_EVENT_COUNT]
     return render_to_string("admin/latchkey/events.html", {"events": add_display_names(events)})
 
 
 def add_display_names(events: Iterable[Event]) -> list[Event]:
-    """The events, each with its actor as people know it in `actor_name`, and `said`: what changed.
+    """Return the events with `actor_name`, for people, and `summary`: what changed.
 
-    Users go by their names; the actors that another room names keep their ids beside the name.
+    Users have their user names. Actors of a registered type have their name and their id.
     """
     rows = list(events)
-    names = _actor_names({row.actor for row in rows})
+    ids: dict[str, set[str]] = {}
+    for row in rows:
+        actor_type, _, id = row.actor.partition(":")
+        ids.setdefault(actor_type, set()).add(id)
+    users = User.objects.filter(pk__in=[id for id in ids.get("user", ()) if id.isdecimal()])
+    names = {f"user:{pk}": name for pk, name in users.values_list("pk", "username")}
+    for actor_type in ids.keys() & _ACTOR_NAMERS.keys():
+        for id, name in _ACTOR_NAMERS[actor_type](ids[actor_type]).items():
+            names[f"{actor_type}:{id}"] = f"“{name}” {actor_type}:{id}"
     for row in rows:
         row.actor_name = names.get(row.actor, row.actor)  # type: ignore[attr-defined]
-        row.said = format_change(row.changed, row.detail)  # type: ignore[attr-defined]
+        row.summary = format_change(row.changed, row.detail)  # type: ignore[attr-defined]
     return rows
 
 
-def register_actor_namer(sort: str, namer: ActorNamer) -> None:
-    """Have `namer` name the actors `sort:id`, for a room above this one."""
-    _NAMERS[sort] = namer
+def register_actor_namer(actor_type: str, namer: ActorNamer) -> None:
+    """Let `namer` name the actors `actor_type:id`. For packages that this one may not import."""
+    _ACTOR_NAMERS[actor_type] = namer
 
 
-def _actor_names(actors: set[str]) -> dict[str, str]:
-    ids: dict[str, set[str]] = {}
-    for actor in actors:
-        sort, _, id = actor.partition(":")
-        ids.setdefault(sort, set()).add(id)
-    users = User.objects.filter(pk__in=[id for id in ids.get("user", ()) if id.isdecimal()])
-    names = {f"user:{pk}": name for pk, name in users.values_list("pk", "username")}
-    for sort in ids.keys() & _NAMERS.keys():
-        found = _NAMERS[sort](ids[sort])
-        names |= {f"{sort}:{id}": f"“{name}” {sort}:{id}" for id, name in found.items()}
-    return names
-
-
-def _events(account_id: uuid.UUID, target_id: uuid.UUID) -> QuerySet[Event]:
+def _select_events(account_id: uuid.UUID, target_id: uuid.UUID) -> QuerySet[Event]:
     return Event.objects.filter(account_id=account_id, target_id=target_id).order_by("-id")
 
 
 class EventHistoryMixin:
-    """For a ModelAdmin whose rows have an account: an object's History page shows its events."""
+    """The History page of an object: its events. For a ModelAdmin whose rows belong to an account."""
 
     object_history_template: Any = "admin/latchkey/history.html"
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> Any:
-        found = self.get_object(request, object_id)  # type: ignore[attr-defined]
-        more: dict[str, Any] = {"title": f"History of {found}"}
-        if found is not None:
-            # An account is its own.
-            account_id = getattr(found, "account_id", found.pk)
-            events = _events(account_id, found.pk)[:MAX_HISTORY_EVENTS]
-            more |= {"events": add_display_names(events), "most": MAX_HISTORY_EVENTS}
-        return super().history_view(request, object_id, {**more, **(extra_context or {})})  # type: ignore[misc]
+        row = self.get_object(request, object_id)  # type: ignore[attr-defined]
+        context: dict[str, Any] = {"title": f"History of {row}"}
+        if row is not None:
+            # An account has no account_id: its events are stored under its own id.
+            account_id = getattr(row, "account_id", row.pk)
+            events = _select_events(account_id, row.pk)[:MAX_HISTORY_EVENTS]
+            context |= {"events": add_display_names(events), "most": MAX_HISTORY_EVENTS}
+        return super().history_view(request, object_id, {**context, **(extra_context or {})})  # type: ignore[misc]
 
 
 class VerbFilter(admin.SimpleListFilter):
-    """Offers the verbs that occurred lately: to find every verb, the whole table would be read."""
+    """A menu of the verbs of recent events."""
 
     title = "verb"
     parameter_name = "verb"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        lately = Event.objects.order_by("-id").values_list("verb", flat=True)[:VERB_SAMPLE_SIZE]
-        return [(verb, verb) for verb in sorted({get_current_verb(stored) for stored in lately})]
+        # To find every verb, the whole table would have to be read.
+        recent = Event.objects.order_by("-id").values_list("verb", flat=True)[:VERB_SAMPLE_SIZE]
+        return [(verb, verb) for verb in sorted({get_current_verb(stored) for stored in recent})]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
         verb = self.value()
@@ -110,7 +106,7 @@ class EventAdmin(ServiceAdmin[Event]):
         "id", "time", "account", "actor", "verb", "target_type", "target_id", "changed", "detail",
         "ip", "request_id",
     )  # fmt: skip
-    list_display = ("when", "verb", "actor", "target_type", "target_id", "said", "ip")
+    list_display = ("when", "verb", "actor", "target_type", "target_id", "details", "ip")
     list_filter = (AccountFilter, VerbFilter)
     search_fields = ("actor",)
     search_help_text = "An actor (user:1), or the id of an object or a request."
@@ -123,7 +119,7 @@ class EventAdmin(ServiceAdmin[Event]):
         return f"{event.time:%Y-%m-%d %H:%M:%S}"
 
     @admin.display(description="details")
-    def said(self, event: Event) -> str:
+    def details(self, event: Event) -> str:
         return format_change(event.changed, event.detail)
 
     def get_search_results(
@@ -133,8 +129,8 @@ class EventAdmin(ServiceAdmin[Event]):
         if not term:
             return queryset, False
         if id := parse_id(term):
-            found = Q(target_id=id) | Q(pk=id) | Q(request_id=id.hex)
-            return queryset.filter(found), False
+            matches = Q(target_id=id) | Q(pk=id) | Q(request_id=id.hex)
+            return queryset.filter(matches), False
         return queryset.filter(actor=term), False
 
     def has_add_permission(self, request: HttpRequest) -> bool:

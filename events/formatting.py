@@ -1,4 +1,4 @@
-"""An event's fields and detail as a page shows them. Plain text: whoever renders it escapes it."""
+"""Events as text for pages. The text is plain: templates escape it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any
 
 
 def format_change(changed: Sequence[str], detail: Any) -> str:
-    """`secret: “A ticket”`, `GET /v1/charges/*: 200, 35 ms` or `name, metadata`; "" for neither."""
-    return ": ".join(part for part in (", ".join(map(str, changed)), _detail(detail)) if part)
+    """Return an event's changed fields and detail as text, or "" if it has neither.
 
-
-def _detail(detail: Any) -> str:
+    For example `name, metadata`, `secret: “A ticket”` or `GET /v1/charges/*: 200, 35 ms`.
+    """
     match detail:
         case None:
-            return ""
+            text = ""
         case {"method": method, "path": path, "status": status, "ms": ms}:
-            return f"{method} {path}: {status}, {ms} ms"
+            text = f"{method} {path}: {status}, {ms} ms"
         case {"reason": reason}:
-            return f"“{reason}”"
+            text = f"“{reason}”"
         case dict():
-            return ", ".join(f"{name} {value}" for name, value in detail.items())
+            text = ", ".join(f"{name} {value}" for name, value in detail.items())
         case _:
-            return str(detail)
+            text = str(detail)
+    return ": ".join(part for part in (", ".join(map(str, changed)), text) if part)

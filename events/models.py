@@ -8,11 +8,10 @@ from events.sequence import NextPosition
 
 
 class Event(models.Model):
-    """One thing that happened. Rows are inserted and never changed: see docs/running.md for grants.
+    """One entry of the audit log. Rows are inserted and never changed: see docs/running.md for grants.
 
-    `changed` holds names of fields, and never a value; `detail` the facts of a use (method, status
-    and so on; no content) or the reason of a reveal, null for other verbs. The target may be gone, so it is no foreign key;
-    the account stays as long as its events.
+    `changed` has names of fields, and never a value. `detail` has the facts of a use (method, status
+    and so on, but no content) or the reason of a reveal, and is null for other verbs.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -22,6 +21,7 @@ class Event(models.Model):
     verb = models.CharField(max_length=64)
     actor = models.CharField(max_length=160)
     target_type = models.CharField(max_length=32)
+    # Not a foreign key: the target may be deleted. An account with events cannot be.
     target_id = models.UUIDField()
     changed = models.JSONField(default=list)
     detail = models.JSONField(null=True)
@@ -29,7 +29,7 @@ class Event(models.Model):
     request_id = models.CharField(max_length=64, default="")
     time = models.DateTimeField(db_default=DbNow())
     position = models.BigIntegerField(null=True, editable=False, db_default=NextPosition())
-    """Its place in the order of all accounts' events; null says that no service of ours wrote it."""
+    """The event's place in the order of all accounts' events. Null if Latchkey did not write it."""
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["position"], name="event_position")]
@@ -44,12 +44,12 @@ class Event(models.Model):
         return f"{self.verb} {self.target_id}"
 
 
-class EventSeal(models.Model):
-    """A batch of events that can no longer be changed unnoticed. Rows are inserted and never changed.
+class EventCheckpoint(models.Model):
+    """A batch of events, any change of which can be found. Rows are inserted and never changed.
 
-    It stands for the events with positions over the seal before's `upto`, up to its own: `count` of
-    them. `digest` is an HMAC over the seal before and the batch. `mark_position` says how far the
-    next batch may go once all transactions older than `mark_xact` have ended.
+    The batch has the events with positions after the `upto` of the checkpoint before, up to its own:
+    `count` of them. `digest` is an HMAC over the checkpoint before and the batch. `mark_position` says
+    how far the next batch may go once all transactions older than `mark_xact` have ended.
     """
 
     number = models.BigIntegerField(primary_key=True)
@@ -59,6 +59,10 @@ class EventSeal(models.Model):
     mark_position = models.BigIntegerField()
     mark_xact = models.BigIntegerField()
     sealed_at = models.DateTimeField(db_default=DbNow())
+
+    class Meta:
+        # The name from before the model was renamed: operators' grants name it (docs/running.md).
+        db_table = "events_eventseal"
 
     def __str__(self) -> str:
         return str(self.number)

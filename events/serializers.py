@@ -14,10 +14,10 @@ class TargetSerializer(serializers.Serializer[Any]):
 
 
 class EventSerializer(serializers.Serializer[Event]):
-    """One row of the trail. `changed` names fields, never values; `ip` is null for commands.
+    """One entry of the audit log. `changed` names fields, never values; `ip` is null for commands.
 
-    `detail` is null but for uses through the proxy (method, path as a pattern, status and so on) and
-    for reveals (the `reason` that was given).
+    `detail` is null except for uses through the proxy (method, path as a pattern, status and so on)
+    and for reveals (the `reason` that was given).
     """
 
     id = serializers.UUIDField()

@@ -1,4 +1,4 @@
-"""Checking the trail against its seals."""
+"""Comparing the audit log with its checkpoints."""
 
 from __future__ import annotations
 
@@ -9,92 +9,90 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from events.hash_chain import INITIAL_DIGEST, compute_digest, select_batch
-from events.models import Event, EventSeal
+from events.models import Event, EventCheckpoint
 
+# Transactions commit in another order than they began, so times may go back by as much as one lasts.
 MAX_BACKDATING: Final = dt.timedelta(minutes=10)
-"""How far the time of an event may lie before that of an event that was written before it."""
+_HIGHEST_POSITION: Final = 2**63 - 1
 
 
 @dataclass(slots=True)
 class VerificationReport:
-    """`faults` are sentences. `unsealed` events came after the newest seal: nothing tells about them yet."""
+    """The result of a verification. `errors` are sentences.
+
+    `uncovered_events` came after the newest checkpoint, so a change of them cannot be found yet.
+    `latest_checkpoint` is `NUMBER:DIGEST`, to be kept elsewhere and passed as `known` later.
+    """
 
     checkpoints: int = 0
     covered_events: int = 0
     uncovered_events: int = 0
     latest_checkpoint: str = ""
-    """The newest seal as `NUMBER:DIGEST`, to be written down elsewhere."""
     errors: list[str] = field(default_factory=list)
 
 
 def verify_events(*, known: str | None = None) -> VerificationReport:
-    """Compare every event with its seal, and every seal with the one before.
+    """Compare every event with its checkpoint, and every checkpoint with the one before.
 
-    `known` is a `last` of an earlier time: the seal must still be there.
+    `known` is the `latest_checkpoint` of an earlier report: that checkpoint must still exist.
     """
-    found, before, latest = (
-        VerificationReport(),
-        EventSeal(number=0, upto=0, digest=INITIAL_DIGEST),
-        None,
-    )
-    digests: dict[int, str] = {}
-    for seal in EventSeal.objects.order_by("number").iterator():
-        found.errors += _gap(before, seal)
-        events = list(select_batch(before.upto, seal.upto))
-        found.errors += _differences(before, seal, events)
-        latest = _check_times(events, latest, found)
-        found.checkpoints += 1
-        found.covered_events += len(events)
-        digests[seal.number] = format_checkpoint(seal)
-        before = seal
-    found.latest_checkpoint = digests.get(before.number, "")
-    if known is not None and known not in digests.values():
-        found.errors.append(f"The seal {known} is not there any more.")
-    _look_at_rest(before.upto, latest, found)
-    return found
+    report = VerificationReport()
+    before = EventCheckpoint(number=0, upto=0, digest=INITIAL_DIGEST)
+    newest_time: dt.datetime | None = None
+    is_known = known is None
+    for checkpoint in EventCheckpoint.objects.order_by("number").iterator():
+        events = list(select_batch(before.upto, checkpoint.upto))
+        report.errors += _compare(before, checkpoint, events)
+        newest_time = _check_times(events, newest_time, report)
+        report.checkpoints += 1
+        report.covered_events += len(events)
+        report.latest_checkpoint = format_checkpoint(checkpoint)
+        is_known = is_known or report.latest_checkpoint == known
+        before = checkpoint
+    if not is_known:
+        report.errors.append(f"The checkpoint {known} does not exist any more.")
+    uncovered = select_batch(before.upto, _HIGHEST_POSITION)
+    _check_times(uncovered.iterator(chunk_size=2_000), newest_time, report)
+    report.uncovered_events = uncovered.count()
+    if unnumbered := Event.objects.filter(position=None).count():
+        report.errors.append(
+            f"{unnumbered} events have no position: they were not written by Latchkey."
+        )
+    return report
 
 
-def format_checkpoint(seal: EventSeal) -> str:
-    return f"{seal.number}:{bytes(seal.digest).hex()}"
+def format_checkpoint(checkpoint: EventCheckpoint) -> str:
+    """Return `NUMBER:DIGEST`, the digest in hexadecimal."""
+    return f"{checkpoint.number}:{bytes(checkpoint.digest).hex()}"
 
 
-def _gap(before: EventSeal, seal: EventSeal) -> Iterator[str]:
-    if seal.number != before.number + 1:
-        yield f"Between seal {before.number} and seal {seal.number}, seals are missing."
-
-
-def _differences(
-    before: EventSeal, seal: EventSeal, events: list[tuple[Any, ...]]
+def _compare(
+    before: EventCheckpoint, checkpoint: EventCheckpoint, events: list[tuple[Any, ...]]
 ) -> Iterator[str]:
-    where = f"Seal {seal.number} (positions {before.upto + 1} to {seal.upto})"
-    digest, count = compute_digest(bytes(before.digest), seal.number, seal.upto, events)
-    if count < seal.count:
-        yield f"{where}: of {seal.count} events {seal.count - count} are missing."
-    elif count > seal.count:
-        yield f"{where}: {count - seal.count} events were put in."
-    elif not hmac.compare_digest(digest, bytes(seal.digest)):
-        yield f"{where}: an event or the seal was changed, or events were moved."
+    """Yield a sentence for each difference between a checkpoint, the one before and its events."""
+    number, upto = checkpoint.number, checkpoint.upto
+    if number != before.number + 1:
+        yield f"Between checkpoint {before.number} and checkpoint {number}, checkpoints are missing."
+    subject = f"Checkpoint {number} (positions {before.upto + 1} to {upto})"
+    digest, count = compute_digest(bytes(before.digest), number, upto, events)
+    if count < checkpoint.count:
+        yield f"{subject}: of {checkpoint.count} events {checkpoint.count - count} are missing."
+    elif count > checkpoint.count:
+        yield f"{subject}: {count - checkpoint.count} events were inserted."
+    elif not hmac.compare_digest(digest, bytes(checkpoint.digest)):
+        yield f"{subject}: an event or the checkpoint was changed, or events were moved."
 
 
 def _check_times(
-    events: Iterable[tuple[Any, ...]], latest: dt.datetime | None, found: VerificationReport
+    events: Iterable[tuple[Any, ...]], newest_time: dt.datetime | None, report: VerificationReport
 ) -> dt.datetime | None:
-    """The latest time so far. An event that is much older than one before it was not written then."""
+    """Report events that are much older than an event before them. Return the newest time so far."""
     for event in events:
         id, time = event[1], event[-1]
-        if latest is not None and time < latest - MAX_BACKDATING:
-            found.errors.append(
+        if newest_time is not None and time < newest_time - MAX_BACKDATING:
+            report.errors.append(
                 f"Event {id} says {time:%Y-%m-%d %H:%M:%S}, but was written after"
-                f" {latest:%Y-%m-%d %H:%M:%S}; or the database's clock was set back."
+                f" {newest_time:%Y-%m-%d %H:%M:%S}, unless the database's clock was set back."
             )
-        latest = time if latest is None else max(latest, time)
-    return latest
-
-
-def _look_at_rest(upto: int, latest: dt.datetime | None, found: VerificationReport) -> None:
-    highest = 2**63 - 1
-    rest = select_batch(upto, highest)
-    _check_times(rest.iterator(chunk_size=2_000), latest, found)
-    found.uncovered_events = rest.count()
-    if strays := Event.objects.filter(position=None).count():
-        found.errors.append(f"{strays} events have no position: no service of ours wrote them.")
+        newest_time = time if newest_time is None else max(newest_time, time)
+    return newest_time

@@ -11,11 +11,11 @@ from events.verbs import FORMER_VERBS
 from tests.factories import TESTER, make_account, make_credential, make_stripe_body
 
 
-def test_shows_who_did_what(api):
+def test_event_has_actor_verb_target_and_request(api):
     id = api.post("/v1/credentials", make_stripe_body()).json()["id"]
-    answer = api.get(f"/v1/events?target={id}").json()["data"]
-    assert len(answer) == 1
-    event = answer[0]
+    events = api.get(f"/v1/events?target={id}").json()["data"]
+    assert len(events) == 1
+    event = events[0]
     assert (event["verb"], event["target"]) == (
         "credential.created",
         {"type": "credential", "id": id},
@@ -26,7 +26,7 @@ def test_shows_who_did_what(api):
     assert event["time"].endswith("Z")
 
 
-def test_filters_by_verb_and_actor(api, account):
+def test_filter_by_verb_and_actor(api, account):
     make_credential(account)
     assert len(api.get("/v1/events?verb=credential.created&actor=tester").json()["data"]) == 1
     assert api.get("/v1/events?verb=credential.deleted").json()["data"] == []
@@ -44,14 +44,14 @@ def test_filter_by_a_renamed_verb_finds_stored_events_with_the_former_word(
     assert len(api.get(f"/v1/events?verb={former}").json()["data"]) == 1
 
 
-def test_filters_by_time(api, account):
+def test_filter_by_time(api, account):
     make_credential(account)
-    moment = api.get("/v1/events?verb=credential.created").json()["data"][0]["time"]
-    assert api.get(f"/v1/events?verb=credential.created&after={moment}").json()["data"] == []
-    assert api.get(f"/v1/events?before={moment}&verb=credential.created").json()["data"] == []
+    time = api.get("/v1/events?verb=credential.created").json()["data"][0]["time"]
+    assert api.get(f"/v1/events?verb=credential.created&after={time}").json()["data"] == []
+    assert api.get(f"/v1/events?before={time}&verb=credential.created").json()["data"] == []
 
 
-def test_pages_newest_first(api, account):
+def test_list_is_newest_first(api, account):
     for _ in range(3):
         make_credential(account)
     page = api.get("/v1/events?limit=2&verb=credential.created").json()
@@ -60,7 +60,7 @@ def test_pages_newest_first(api, account):
     assert page["next_cursor"]
 
 
-def test_another_accounts_events_are_not_there(stranger, account):
+def test_list_has_no_events_of_another_account(stranger, account):
     make_credential(account)
     actors = {event["actor"] for event in stranger.get("/v1/events").json()["data"]}
     assert all("credential" not in e["verb"] for e in stranger.get("/v1/events").json()["data"])
@@ -68,7 +68,7 @@ def test_another_accounts_events_are_not_there(stranger, account):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_event_goes_with_its_transaction():
+def test_event_is_rolled_back_with_its_transaction():
     account = make_account()
     before = Event.objects.count()
     with transaction.atomic():

@@ -1,4 +1,4 @@
-"""The service's role, with the grants that docs/running.md gives it, can do all and change no event."""
+"""With the grants of docs/running.md, the service's role works but cannot change an event."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ pytestmark = [
 ]
 
 
-def documented() -> list[str]:
+def read_documented_grants() -> list[str]:
     return re.findall(r"^    ((?:GRANT|REVOKE) .*;)$", DOCUMENT.read_text(), re.MULTILINE)
 
 
 @pytest.fixture
-def as_service(db):
+def as_service_role(db):
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user"
         )
         if not cursor.fetchone()[0]:
-            pytest.skip("the tests' role may make no other")
+            pytest.skip("the role of the tests may not create roles")
         cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [ROLE])
         if cursor.fetchone() is None:
             cursor.execute(f"CREATE ROLE {ROLE} NOLOGIN")
-        for statement in documented():
+        for statement in read_documented_grants():
             cursor.execute(statement)
         cursor.execute(f"SET LOCAL ROLE {ROLE}")
 
 
-def test_the_document_has_the_grants():
-    assert len(documented()) == 3
+def test_document_has_three_grants():
+    assert len(read_documented_grants()) == 3
 
 
-@pytest.mark.usefixtures("as_service")
-def test_everything_works():
+@pytest.mark.usefixtures("as_service_role")
+def test_service_role_can_write_and_verify():
     account = make_account()
     api = ApiClient(make_token(account))
-    made = api.post("/v1/credentials", make_stripe_body()).json()
-    path = f"/v1/credentials/{made['id']}"
+    created = api.post("/v1/credentials", make_stripe_body()).json()
+    path = f"/v1/credentials/{created['id']}"
     assert api.patch(path, {"name": "New"}).status_code == 200
     assert api.delete(path).status_code == 204
     verbs = [event["verb"] for event in api.get("/v1/events").json()["data"]]
@@ -61,7 +61,7 @@ def test_everything_works():
     call_command("verify_events")
 
 
-@pytest.mark.usefixtures("as_service")
+@pytest.mark.usefixtures("as_service_role")
 @pytest.mark.parametrize(
     "statement",
     [
@@ -73,7 +73,7 @@ def test_everything_works():
         "ALTER TABLE events_event ADD COLUMN x int",
     ],
 )
-def test_it_can_change_no_event_and_no_seal(statement):
+def test_service_role_cannot_change_events_or_checkpoints(statement):
     make_account()
     with (
         pytest.raises(ProgrammingError, match=r"permission denied|must be owner"),

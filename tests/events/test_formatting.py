@@ -1,4 +1,4 @@
-"""What a page says of an event's fields and detail."""
+"""Events as text for pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from events.formatting import format_change
 
 
 @pytest.mark.parametrize(
-    ("changed", "detail", "said"),
+    ("changed", "detail", "text"),
     [
         ([], None, ""),
         (["name", "metadata"], None, "name, metadata"),
@@ -21,5 +21,5 @@ from events.formatting import format_change
     ],
     ids=["neither", "changed", "use", "reveal", "other", "foreign"],
 )
-def test_it_is_said_in_words(changed: list[str], detail: Any, said: str) -> None:
-    assert format_change(changed, detail) == said
+def test_format_change(changed: list[str], detail: Any, text: str) -> None:
+    assert format_change(changed, detail) == text
