@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import json
 import zlib
+from collections.abc import Callable
 from typing import Any, Final
 
+from django.contrib import admin
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -14,6 +16,21 @@ from django.utils.timesince import timesince
 
 MARK_COLOURS: Final = 8
 EMPTY_VALUE: Final = SafeString('<span class="lk-none">–</span>')
+
+
+def display_column(
+    description: str, render: Callable[[Any], str], attribute: str | None = None
+) -> Callable[[Any, Any], str]:
+    """Return a method of a ModelAdmin that renders an attribute of a row, or the row itself.
+
+    It stands in `list_display` or `readonly_fields` under the name that it is assigned to.
+    """
+
+    @admin.display(description=description)
+    def column(model_admin: Any, row: Any) -> str:
+        return render(getattr(row, attribute) if attribute else row)
+
+    return column
 
 
 def format_badge(status: str) -> SafeString:

@@ -1,4 +1,4 @@
-"""Credentials as staff see them: no page but the reveal opens a seal or reads a sealed column."""
+"""Pages for staff. None but the reveal decrypts a secret or reads a sealed column."""
 
 from credentials.admin.credential import CredentialAdmin
 from credentials.admin.oauth_app import ConnectedOAuthAppAdmin

@@ -1,12 +1,11 @@
-"""What is done to the chosen rows of the list. Each says what became of each row."""
+"""Actions on the selected rows of the list, with one message for each row."""
 
 from __future__ import annotations
 
 import csv
 import io
-import uuid
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
 
 from django.contrib import admin, messages
 from django.core.exceptions import BadRequest
@@ -24,85 +23,92 @@ from credentials.refresh import get_fresh_token
 from credentials.revocation.policy import can_revoke
 from credentials.services.export import EXPORT_COLUMNS, format_row
 
-AT_ONCE: Final = 10
-"""A provider may take 12 s to answer, and the page waits. For many, the worker does what is due."""
+if TYPE_CHECKING:
+    from credentials.admin.credential import CredentialAdmin
 
-EXPORTED: Final = 1000
-"""The command exports them all; the page, what is chosen on it."""
+MAX_PROVIDER_CALLS: Final = 10
+"""A provider can take 12 s to respond, and the page waits. The worker does what is due anyway."""
+
+MAX_EXPORTED: Final = 1000
+"""The page exports the selected rows only; the command `export_credentials` exports all."""
+
+RowAction = Callable[[Credential, Actor], str]
+"""Changes a row, and returns what happened to it as the end of a sentence."""
 
 
 @admin.action(permissions=["use"], description="Check now: ask the provider")
-def check_now(page: Any, request: HttpRequest, queryset: QuerySet[Credential]) -> None:
-    def check(row: Credential, who: Actor) -> str:
-        credential_check(account_id=row.account_id, id=row.pk, actor=who)
+def check_now(
+    model_admin: CredentialAdmin, request: HttpRequest, queryset: QuerySet[Credential]
+) -> None:
+    def check(row: Credential, actor: Actor) -> str:
+        credential_check(account_id=row.account_id, id=row.pk, actor=actor)
         row.refresh_from_db(fields=["health"])
         notes = " ".join(row.health["notes"])
         return f"{row.health['status']}. {notes}".strip()
 
-    _each(page, request, queryset, check)
+    rows = model_admin.limit_selection(request, queryset, MAX_PROVIDER_CALLS)
+    apply_to_rows(model_admin, request, rows, check)
 
 
 @admin.action(permissions=["use"], description="Refresh now: get a new access token")
-def refresh_now(page: Any, request: HttpRequest, queryset: QuerySet[Credential]) -> None:
-    def refresh(row: Credential, who: Actor) -> str:
-        fresh = get_fresh_token(account_id=row.account_id, id=row.pk, actor=who, force=True)
-        until = f", good until {fresh.expires_at:%Y-%m-%d %H:%M} UTC" if fresh.expires_at else ""
+def refresh_now(
+    model_admin: CredentialAdmin, request: HttpRequest, queryset: QuerySet[Credential]
+) -> None:
+    def refresh(row: Credential, actor: Actor) -> str:
+        token = get_fresh_token(account_id=row.account_id, id=row.pk, actor=actor, force=True)
+        until = f", valid until {token.expires_at:%Y-%m-%d %H:%M} UTC" if token.expires_at else ""
         return f"refreshed{until}."
 
-    _each(page, request, queryset, refresh)
+    rows = model_admin.limit_selection(request, queryset, MAX_PROVIDER_CALLS)
+    apply_to_rows(model_admin, request, rows, refresh)
 
 
 @admin.action(permissions=["export"], description="Export selected as CSV, without secrets")
 def export_selected(
-    page: Any, request: HttpRequest, queryset: QuerySet[Credential]
+    model_admin: CredentialAdmin, request: HttpRequest, queryset: QuerySet[Credential]
 ) -> HttpResponse:
-    ids = list(queryset.values_list("pk", flat=True)[:EXPORTED])
-    response = HttpResponse(_csv(ids), content_type="text/csv; charset=utf-8")
+    ids = list(queryset.values_list("pk", flat=True)[:MAX_EXPORTED])
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(EXPORT_COLUMNS)
+    for row in queries.fetch_filtered(Credential.objects.filter(pk__in=ids), len(ids)):
+        writer.writerow(format_row(row.document))
+    response = HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = 'attachment; filename="credentials.csv"'
     return response
 
 
-_ON_ONE: Final = {"check_now": check_now, "refresh_now": refresh_now}
-
-
-def run_action(page: Any, request: HttpRequest, row: Credential) -> HttpResponse:
-    """Do to `row` what was posted as `action`, and go back to its page. Or 405; or BadRequest."""
+def run_action(request: HttpRequest, model_admin: CredentialAdmin, row: Credential) -> HttpResponse:
+    """Run the posted `action` on one credential, from its own page, and return to that page."""
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
-    action = _ON_ONE.get(request.POST.get("action", ""))
+    actions = {"check_now": check_now, "refresh_now": refresh_now}
+    action = actions.get(request.POST.get("action", ""))
     if action is None:
-        raise BadRequest("This page knows no such action.")
-    action(page, request, Credential.objects.filter(pk=row.pk))
+        raise BadRequest("This page has no such action.")
+    action(model_admin, request, Credential.objects.filter(pk=row.pk))
     return redirect("admin:credentials_credential_change", row.pk)
 
 
+def apply_to_rows(
+    model_admin: CredentialAdmin,
+    request: HttpRequest,
+    rows: Iterable[Credential],
+    action: RowAction,
+) -> None:
+    """Run `action` on each row, and display its result or its error."""
+    actor = get_staff_actor(request)
+    for row in rows:
+        try:
+            model_admin.message_user(request, f"{row}: {action(row, actor)}", messages.SUCCESS)
+        except ServiceError as error:
+            other_id = error.extra.get("id")
+            suffix = f" ({other_id})" if other_id else ""
+            model_admin.message_user(request, f"{row}: {error.detail}{suffix}", messages.ERROR)
+
+
 def describe_deletion(row: Credential) -> str:
-    """What deleting it will do at its provider."""
+    """Return what happens at the provider if the credential is deleted."""
     if can_revoke(row.kind):
         return "its access is revoked at the provider, too"
-    return (
-        "its provider takes no revocation, so the secret stays valid there until it is ended there"
-    )
-
-
-def _each(
-    page: Any,
-    request: HttpRequest,
-    queryset: QuerySet[Credential],
-    do: Callable[[Credential, Actor], str],
-) -> None:
-    who = get_staff_actor(request)
-    for row in page.limit_selection(request, queryset, AT_ONCE):
-        try:
-            page.message_user(request, f"{row}: {do(row, who)}", messages.SUCCESS)
-        except ServiceError as problem:
-            page.message_user(request, f"{row}: {problem.detail}", messages.ERROR)
-
-
-def _csv(ids: list[uuid.UUID]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(EXPORT_COLUMNS)
-    for shown in queries.fetch_filtered(Credential.objects.filter(pk__in=ids), len(ids)):
-        writer.writerow(format_row(shown.document))
-    return text.getvalue()
+    return "its provider cannot revoke it here, so the secret stays valid until you end it there"

@@ -1,164 +1,156 @@
-"""What is done to the chosen rows after a page has asked how. Each says what became of each row."""
+"""Actions on the selected rows of the list that first display a page with a form."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 
 from common.actors import Actor
 from common.admin.forms import StrictJSONField
-from common.admin.model_admin import get_staff_actor
 from common.errors import ServiceError
+from credentials.admin.actions import apply_to_rows
+from credentials.admin.views import render_page
 from credentials.api.serializers import CredentialMergeSerializer
 from credentials.models import Credential
-from credentials.services.change_app import credential_change_app
-from credentials.services.crud import credential_update
-from credentials.services.mark_reauth import credential_mark_for_reconnection
+from credentials.services import (
+    credential_change_app,
+    credential_mark_for_reconnection,
+    credential_update,
+)
 from oauth_apps.models import OAuthApp
 
-AT_MOST: Final = 50
-"""What a page of the list shows: a line is said of each."""
+if TYPE_CHECKING:
+    from credentials.admin.credential import CredentialAdmin
 
-RowAction = Callable[[Credential, Actor], str]
+MAX_BULK_ROWS: Final = 50
+"""The rows of one page of the list: each gets a message."""
+
+Rows = list[Credential]
 
 
-class ReconnectForm(forms.Form):
-    """Nothing is asked but whether."""
+class BulkForm(forms.Form):
+    """The form of a bulk action. Its page lists the rows below `lead`."""
+
+    title: ClassVar[str]
+    lead: ClassVar[str]
+
+    def __init__(self, rows: Rows, data: Any = None) -> None:
+        super().__init__(data)
+
+    @classmethod
+    def check_rows(cls, rows: Rows) -> str:
+        """Return why the action is impossible for this selection, or ""."""
+        return ""
+
+    def apply(self, row: Credential, actor: Actor) -> str:
+        """Change one row, and return what happened to it."""
+        raise NotImplementedError
 
 
-class ChangeAppForm(forms.Form):
+class ReconnectForm(BulkForm):
+    title = "Mark for reconnection"
+    lead = (
+        "These credentials are not refreshed or used any more until their owners connect them again."
+        " Owners with a known address get an e-mail."
+    )
+
+    def apply(self, row: Credential, actor: Actor) -> str:
+        marked = credential_mark_for_reconnection(account_id=row.account_id, id=row.pk, actor=actor)
+        return "marked for reconnection." if marked else "is waiting for reconnection already."
+
+
+class ChangeAppForm(BulkForm):
+    title = "Move to another OAuth app"
+    lead = (
+        "A grant belongs to the OAuth client that it was issued to. If the provider rejects it for the"
+        " other client, the owner has to connect the credential again."
+    )
     oauth_app = forms.ModelChoiceField(OAuthApp.objects.none(), label="OAuth app")
 
+    def __init__(self, rows: Rows, data: Any = None) -> None:
+        super().__init__(rows, data)
+        field = cast("forms.ModelChoiceField[OAuthApp]", self.fields["oauth_app"])
+        field.queryset = OAuthApp.objects.filter(
+            account_id=rows[0].account_id, provider=rows[0].provider
+        ).order_by("name", "id")
 
-class MetadataForm(forms.Form):
+    @classmethod
+    def check_rows(cls, rows: Rows) -> str:
+        if len({(row.account_id, row.provider) for row in rows}) > 1:
+            return "Select credentials of one account and one provider; nothing was done."
+        return ""
+
+    def apply(self, row: Credential, actor: Actor) -> str:
+        app = self.cleaned_data["oauth_app"]
+        moved = credential_change_app(
+            account_id=row.account_id, id=row.pk, actor=actor, oauth_app_id=app.pk
+        )
+        return f"moved to {app}." if moved else f"belongs to {app} already."
+
+
+class MetadataForm(BulkForm):
+    title = "Edit metadata"
+    lead = "Each credential gets the same change. One that would break a rule keeps its metadata."
     patch = StrictJSONField(
         rows=6,
         label="Merge into the metadata",
-        help_text='As a merge patch (RFC 7396): {"team": "ops", "old": null} sets team and takes'
-        " old away; what is not named stays.",
+        help_text='A merge patch (RFC 7396): {"team": "ops", "old": null} sets team and removes old;'
+        " other names stay.",
     )
 
     def clean_patch(self) -> dict[str, Any]:
         patch = self.cleaned_data["patch"]
         try:
-            sent = CredentialMergeSerializer(data={"metadata": patch}).validate_data()
-        except ServiceError as problem:
-            reasons = [reason for found in problem.fields.values() for reason in found]
-            raise forms.ValidationError(reasons or problem.detail) from None
-        checked: dict[str, Any] = sent["metadata"]
-        return checked
+            changes = CredentialMergeSerializer(data={"metadata": patch}).validate_data()
+        except ServiceError as error:
+            reasons = [reason for each in error.fields.values() for reason in each]
+            raise forms.ValidationError(reasons or error.detail) from None
+        return cast(dict[str, Any], changes["metadata"])
 
-
-@admin.action(permissions=["change"], description="Mark for reconnection")
-def mark_for_reconnection(
-    page: Any, request: HttpRequest, queryset: QuerySet[Credential]
-) -> HttpResponse | None:
-    def mark(row: Credential, who: Actor) -> str:
-        done = credential_mark_for_reconnection(account_id=row.account_id, id=row.pk, actor=who)
-        return "marked for reconnection." if done else "waits for reconnection already."
-
-    rows = page.limit_selection(request, queryset, AT_MOST)
-    form = ReconnectForm(request.POST)
-    lead = (
-        "They are refreshed and used no more until their owners connect them again. Owners whose"
-        " address is known get a mail."
-    )
-    return _asked(page, request, rows, form, mark, "Mark for reconnection", lead)
-
-
-@admin.action(permissions=["change"], description="Move to another OAuth app")
-def move_to_app(
-    page: Any, request: HttpRequest, queryset: QuerySet[Credential]
-) -> HttpResponse | None:
-    rows = page.limit_selection(request, queryset, AT_MOST)
-    if len({(row.account_id, row.provider) for row in rows}) > 1:
-        text = "Select credentials of one account and one provider; nothing was done."
-        page.message_user(request, text, messages.ERROR)
-        return None
-    form = ChangeAppForm(request.POST if "apply" in request.POST else None)
-    field: Any = form.fields["oauth_app"]
-    if rows:
-        first = rows[0]
-        field.queryset = OAuthApp.objects.filter(
-            account_id=first.account_id, provider=first.provider
-        ).order_by("name", "id")
-
-    def move(row: Credential, who: Actor) -> str:
-        app = form.cleaned_data["oauth_app"]
-        which: Any = {"account_id": row.account_id, "id": row.pk, "actor": who}
-        done = credential_change_app(**which, oauth_app_id=app.pk)
-        return f"moved to {app}." if done else f"is of {app} already."
-
-    lead = (
-        "A grant is bound to the client that got it: where the provider refuses the other client,"
-        " the credential has to be connected again."
-    )
-    return _asked(page, request, rows, form, move, "Move to another OAuth app", lead)
-
-
-@admin.action(permissions=["change"], description="Edit metadata of selected")
-def edit_metadata(
-    page: Any, request: HttpRequest, queryset: QuerySet[Credential]
-) -> HttpResponse | None:
-    form = MetadataForm(request.POST if "apply" in request.POST else None)
-
-    def edit(row: Credential, who: Actor) -> str:
+    def apply(self, row: Credential, actor: Actor) -> str:
         before = row.revision
-        # The service puts the merged object in the place of the patch, so each row gets its own.
         credential_update(
             account_id=row.account_id,
             id=row.pk,
-            actor=who,
-            changes={"metadata": form.cleaned_data["patch"]},
+            actor=actor,
+            changes={"metadata": self.cleaned_data["patch"]},
             merge=True,
         )
         row.refresh_from_db(fields=["revision"])
         return "metadata edited." if row.revision != before else "has this metadata already."
 
-    rows = page.limit_selection(request, queryset, AT_MOST)
-    lead = "The same change is made to each. A row that would then break a rule stays as it is."
-    return _asked(page, request, rows, form, edit, "Edit metadata", lead)
+
+def _build_action(
+    form_class: type[BulkForm], description: str
+) -> Callable[[CredentialAdmin, HttpRequest, QuerySet[Credential]], HttpResponse | None]:
+    """Return an action that displays the form, and applies it once the form is submitted."""
+
+    @admin.action(permissions=["change"], description=description)
+    def run(
+        model_admin: CredentialAdmin, request: HttpRequest, queryset: QuerySet[Credential]
+    ) -> HttpResponse | None:
+        rows = model_admin.limit_selection(request, queryset, MAX_BULK_ROWS)
+        if not rows:
+            return None
+        if text := form_class.check_rows(rows):
+            model_admin.message_user(request, text, messages.ERROR)
+            return None
+        is_submitted = "apply" in request.POST
+        form = form_class(rows, request.POST if is_submitted else None)
+        if is_submitted and form.is_valid():
+            apply_to_rows(model_admin, request, rows, form.apply)
+            return None
+        context = {"lead": form.lead, "rows": rows, "form": form, "action": request.POST["action"]}
+        return render_page(model_admin, request, "bulk", form.title, **context)
+
+    return run
 
 
-def _asked(
-    page: Any,
-    request: HttpRequest,
-    rows: list[Credential],
-    form: forms.Form,
-    do: RowAction,
-    title: str,
-    lead: str,
-) -> HttpResponse | None:
-    """The page that asks, or, once it was answered, what became of each row above the list."""
-    if not rows:
-        return None
-    if "apply" in request.POST and form.is_valid():
-        _do_each(page, request, rows, do)
-        return None
-    context = {
-        **page.admin_site.each_context(request),
-        "title": title,
-        "opts": page.opts,
-        "lead": lead,
-        "rows": rows,
-        "form": form,
-        "action": request.POST["action"],
-    }
-    return TemplateResponse(request, "admin/credentials/credential/bulk.html", context)
-
-
-def _do_each(page: Any, request: HttpRequest, rows: list[Credential], do: RowAction) -> None:
-    who = get_staff_actor(request)
-    for row in rows:
-        try:
-            page.message_user(request, f"{row}: {do(row, who)}", messages.SUCCESS)
-        except ServiceError as problem:
-            other = problem.extra.get("id")
-            also = f" ({other})" if other else ""
-            page.message_user(request, f"{row}: {problem.detail}{also}", messages.ERROR)
+mark_for_reconnection = _build_action(ReconnectForm, "Mark for reconnection")
+move_to_app = _build_action(ChangeAppForm, "Move to another OAuth app")
+edit_metadata = _build_action(MetadataForm, "Edit metadata of selected")

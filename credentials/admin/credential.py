@@ -1,6 +1,8 @@
+"""The admin of credentials: their list, their pages, and the forms to add and change them."""
+
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, cast
 
 from django.contrib import admin, messages
@@ -8,14 +10,15 @@ from django.contrib.admin.utils import flatten
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from accounts.models import Account
 from common.admin.filters import AccountFilter, HealthFilter
 from common.admin.formatting import (
     EMPTY_VALUE,
+    display_column,
     format_badge,
     format_health,
     format_json,
@@ -25,7 +28,7 @@ from common.admin.formatting import (
 )
 from common.admin.model_admin import ServiceAdmin, get_staff_actor, read_form_etags
 from common.admin.pagination import KeysetChangeList
-from credentials.admin import formatting
+from common.http import AdminRequest
 from credentials.admin.actions import (
     check_now,
     describe_deletion,
@@ -41,6 +44,7 @@ from credentials.admin.filters import (
     LastUsedFilter,
     MetadataFilter,
 )
+from credentials.admin.formatting import render_health_changes, render_refresh_state
 from credentials.admin.forms import (
     PROPERTY_PREFIX,
     CredentialAddForm,
@@ -51,29 +55,42 @@ from credentials.admin.leaked_secret import leaked_secret_page
 from credentials.admin.policy import policy_page, render_policy
 from credentials.admin.reveal import reveal_page
 from credentials.admin.search import search_credentials
+from credentials.admin.views import build_credential_view, render_page
 from credentials.api.serializers import CredentialUpdateSerializer
 from credentials.models import Credential
-from credentials.services.crud import (
+from credentials.services import (
     CredentialChanges,
     credential_delete,
     credential_import,
+    credential_rotate,
     credential_update,
+    credential_update_properties,
 )
-from credentials.services.properties import credential_update_properties
-from credentials.services.rotate import credential_rotate
 from events.admin import EventHistoryMixin, render_recent_events
 from oauth_apps.admin import ProviderFilter
+from providers.kinds import Kind
 from providers.registry import get_registry
 
-_EDITED: Final = ("name", "owner_email", "metadata")
+_EDITABLE: Final = ("name", "owner_email", "metadata")
 _FACTS: Final = (
     ("id", "external_id"),
     ("account", "app"),
     ("provider_name", "kind"),
     ("created", "updated"),
-    ("expires_exactly", "obtained"),
-    ("last_used", "refreshing"),
+    ("expires_minute", "obtained"),
+    ("last_used", "refresh"),
 )
+
+
+class AddRequest(AdminRequest):
+    """A request of the second step of adding a credential.
+
+    `account` and `kind` come from the first step; `import_result` goes to the response.
+    """
+
+    account: Account
+    kind: Kind
+    import_result: str
 
 
 @admin.register(Credential)
@@ -86,20 +103,21 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
     )  # fmt: skip
     change_list_template = "admin/credentials/credential/change_list.html"
     list_display = (
-        "title", "status", "of_provider", "account", "app", "last_used", "expires",
+        "title", "status", "provider_and_kind", "account", "app", "last_used", "expires",
     )  # fmt: skip
     list_filter = (
-        HealthFilter, AccountFilter, ProviderFilter, KindFilter, AppFilter, ExpiryFilter, LastUsedFilter,
-        MetadataFilter,
+        HealthFilter, AccountFilter, ProviderFilter, KindFilter, AppFilter, ExpiryFilter,
+        LastUsedFilter, MetadataFilter,
     )  # fmt: skip
     list_select_related = ("account", "oauth_app", "use")
     readonly_fields = (
-        *flatten(_FACTS), "masked", "health_now", "health_before", "latest", "policy",
+        *flatten(_FACTS), "properties_json", "health_report", "health_history", "recent_events",
+        "policy",
     )  # fmt: skip
     search_fields = ("name", "owner_email", "external_id")
     search_help_text = (
-        "A part of the name, the owner's address or the external id; a whole id, or what the provider"
-        " calls the account."
+        "A part of the name, the owner's address or the external id; a whole id, or the provider's own"
+        " id of the account."
     )
 
     check_now = check_now
@@ -109,38 +127,39 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
     edit_metadata = edit_metadata
     export_selected = export_selected
 
-    @admin.display(description="name")
-    def title(self, credential: Credential) -> str:
-        return str(credential)
-
-    @admin.display(description="provider")
-    def of_provider(self, credential: Credential) -> SafeString:
-        name = self.provider_name(credential)
-        return format_html('{}<span class="lk-sub">{}</span>', name, credential.kind)
+    title = display_column("name", str)
+    status = display_column("health", format_badge, "health_status")
+    expires = display_column("expires", format_relative_time, "expires_at")
+    expires_minute = display_column("expires (UTC)", format_minute, "expires_at")
+    obtained = display_column("obtained (UTC)", format_minute, "obtained_at")
+    created = display_column("created (UTC)", format_minute, "created_at")
+    updated = display_column("updated (UTC)", format_minute, "updated_at")
+    refresh = display_column("refresh", render_refresh_state)
+    properties_json = display_column("properties", format_json, "properties")
+    health_report = display_column("health", format_health, "health")
+    health_history = display_column("history", render_health_changes)
+    policy = display_column("policy", render_policy)
 
     @admin.display(description="provider")
     def provider_name(self, credential: Credential) -> SafeString:
-        found = get_registry().get_provider(credential.provider)
-        known = found is not None and found.slug == credential.provider
-        return format_provider(
-            credential.provider, found.name if found and known else credential.provider
-        )
+        provider = get_registry().get_provider(credential.provider)
+        # All custom providers share one entry of the registry, which has another slug.
+        is_exact = provider is not None and provider.slug == credential.provider
+        name = provider.name if provider and is_exact else credential.provider
+        return format_provider(credential.provider, name)
 
-    @admin.display(description="health")
-    def status(self, credential: Credential) -> SafeString:
-        return format_badge(credential.health_status)
+    @admin.display(description="provider")
+    def provider_and_kind(self, credential: Credential) -> SafeString:
+        name = self.provider_name(credential)
+        return format_html('{}<span class="lk-sub">{}</span>', name, credential.kind)
 
     @admin.display(description="OAuth app")
     def app(self, credential: Credential) -> SafeString:
-        found = credential.oauth_app
-        if found is None:
+        app = credential.oauth_app
+        if app is None:
             return EMPTY_VALUE
-        page = reverse("admin:oauth_apps_oauthapp_change", args=[found.pk])
-        return format_html('<a href="{}">{}</a>', page, found)
-
-    @admin.display(description="expires")
-    def expires(self, credential: Credential) -> SafeString:
-        return format_relative_time(credential.expires_at)
+        page = reverse("admin:oauth_apps_oauthapp_change", args=[app.pk])
+        return format_html('<a href="{}">{}</a>', page, app)
 
     @admin.display(description="last used")
     def last_used(self, credential: Credential) -> SafeString:
@@ -149,44 +168,8 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
         except ObjectDoesNotExist:
             return SafeString('<span class="lk-none">never</span>')
 
-    @admin.display(description="expires (UTC)")
-    def expires_exactly(self, credential: Credential) -> SafeString:
-        return format_minute(credential.expires_at)
-
-    @admin.display(description="obtained (UTC)")
-    def obtained(self, credential: Credential) -> SafeString:
-        return format_minute(credential.obtained_at)
-
-    @admin.display(description="created (UTC)")
-    def created(self, credential: Credential) -> SafeString:
-        return format_minute(credential.created_at)
-
-    @admin.display(description="updated (UTC)")
-    def updated(self, credential: Credential) -> SafeString:
-        return format_minute(credential.updated_at)
-
-    @admin.display(description="refresh")
-    def refreshing(self, credential: Credential) -> SafeString:
-        return formatting.render_refresh_state(credential)
-
-    @admin.display(description="properties")
-    def masked(self, credential: Credential) -> SafeString:
-        return format_json(credential.properties)
-
-    @admin.display(description="health")
-    def health_now(self, credential: Credential) -> SafeString:
-        return format_health(credential.health)
-
-    @admin.display(description="history")
-    def health_before(self, credential: Credential) -> SafeString:
-        return formatting.render_health_changes(credential)
-
-    @admin.display(description="policy")
-    def policy(self, credential: Credential) -> SafeString:
-        return render_policy(credential)
-
     @admin.display(description="events")
-    def latest(self, credential: Credential) -> SafeString:
+    def recent_events(self, credential: Credential) -> SafeString:
         return render_recent_events(credential.account_id, credential.pk)
 
     def has_use_permission(self, request: HttpRequest) -> bool:
@@ -202,23 +185,21 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
         return request.user.has_perm("credentials.reveal_credential")
 
     def get_urls(self) -> list[URLPattern]:
-        page = self.admin_site.admin_view(self.reveal_view)
+        find = self.admin_site.admin_view(partial(leaked_secret_page, model_admin=self))
+        pages = (
+            ("reveal", reveal_page, "reveal"),
+            ("policy", policy_page, "change"),
+            ("act", run_action, "use"),
+        )
         return [
-            path(
-                "find-secret/",
-                self.admin_site.admin_view(self.leak_view),
-                name="credentials_credential_find",
-            ),
-            path("<path:object_id>/reveal/", page, name="credentials_credential_reveal"),
-            path(
-                "<path:object_id>/policy/",
-                self.admin_site.admin_view(self.policy_view),
-                name="credentials_credential_policy",
-            ),
-            path(
-                "<path:object_id>/act/",
-                self.admin_site.admin_view(self.act_view),
-                name="credentials_credential_act",
+            path("find-secret/", find, name="credentials_credential_find"),
+            *(
+                path(
+                    f"<path:object_id>/{name}/",
+                    build_credential_view(self, page, permission=permission),
+                    name=f"credentials_credential_{name}",
+                )
+                for name, page, permission in pages
             ),
             *super().get_urls(),
         ]
@@ -227,14 +208,16 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
         return KeysetChangeList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Credential]:
-        hidden = ("secrets", "previous", "fingerprints", "identity")
-        return super().get_queryset(request).defer(*hidden)
+        # No page reads a sealed column or a keyed hash; a reveal fetches the row again.
+        return (
+            super().get_queryset(request).defer("secrets", "previous", "fingerprints", "identity")
+        )
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Credential], search_term: str
     ) -> tuple[QuerySet[Credential], bool]:
-        found = self.filter_by_id(queryset, search_term)
-        return (search_credentials(queryset, search_term) if found is None else found), False
+        row = self.filter_by_id(queryset, search_term)
+        return (search_credentials(queryset, search_term) if row is None else row), False
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: Credential | None = None
@@ -242,79 +225,77 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
         return tuple(self.readonly_fields) if obj else ()
 
     def get_form(
-        self, request: Any, obj: Credential | None = None, change: bool = False, **kwargs: Any
+        self,
+        request: HttpRequest,
+        obj: Credential | None = None,
+        change: bool = False,
+        **kwargs: Any,
     ) -> Any:
-        kwargs["fields"] = [
-            n for n in kwargs.get("fields") or () if not n.startswith(PROPERTY_PREFIX)
-        ] or None
+        # Django builds the class from the model's fields; the form adds property fields by itself.
+        fields = kwargs.get("fields") or ()
+        kwargs["fields"] = [n for n in fields if not n.startswith(PROPERTY_PREFIX)] or None
         form = super().get_form(request, obj, change, **kwargs)
         if obj is None:
-            form.kind, form.account = request.chosen["kind"], request.chosen["account"]
+            add_request = cast(AddRequest, request)
+            form.kind, form.account = add_request.kind, add_request.account
         return form
 
-    def get_fieldsets(self, request: Any, obj: Credential | None = None) -> Any:
+    def get_fieldsets(self, request: HttpRequest, obj: Credential | None = None) -> Any:
         if obj is None:
-            return self._add_fieldsets(request)
+            return self._build_add_fieldsets(request)
         if not self.has_change_permission(request, obj):
-            first = [(None, {"fields": _EDITED}), ("Properties", _wide("masked"))]
+            fields = [
+                (None, {"fields": _EDITABLE}),
+                ("Properties", _wide("properties_json")),
+            ]
         else:
-            boxes = self._boxes(request, obj)
-            first = [
-                (None, {"fields": (*_EDITED, "revision")}),
-                *([("Properties", {"fields": boxes})] if boxes else []),
-                ("As the API shows it", _wide("masked", "collapse")),
+            form = CredentialForm(instance=obj)
+            names = form.property_field_names()
+            if form.kind and not self.has_rotate_permission(request):
+                secrets = {PROPERTY_PREFIX + name for name in form.kind.secret_fields}
+                names = [name for name in names if name not in secrets]
+            fields = [
+                (None, {"fields": (*_EDITABLE, "revision")}),
+                *([("Properties", {"fields": names})] if names else []),
+                ("As the API shows it", _wide("properties_json", "collapse")),
             ]
         return [
-            ("Health", _wide("health_now")),
+            ("Health", _wide("health_report")),
             ("Facts", {"fields": _FACTS, "classes": ("lk-facts",)}),
-            *first,
+            *fields,
             ("Policy for the proxy", _wide("policy")),
-            ("Health until now", _wide("health_before")),
-            ("Latest events", _wide("latest")),
+            ("Health until now", _wide("health_history")),
+            ("Latest events", _wide("recent_events")),
         ]
 
-    def _boxes(self, request: HttpRequest, obj: Credential) -> list[str]:
-        form = CredentialForm(instance=obj)
-        if self.has_rotate_permission(request) or form.kind is None:
-            return form.property_field_names()
-        secret = {PROPERTY_PREFIX + name for name in form.kind.secret_fields}
-        return [name for name in form.property_field_names() if name not in secret]
-
-    def _add_fieldsets(self, request: Any) -> Any:
-        form = self.get_form(
-            request, None, fields=["oauth_app", "name", "owner_email", "external_id"]
-        )
-        made = form()
-        app = ["oauth_app"] if "oauth_app" in made.fields else []
-        rest = ("name", "owner_email", "external_id", "metadata")
-        title = request.chosen["kind"].title
+    def _build_add_fieldsets(self, request: HttpRequest) -> Any:
+        names = ["oauth_app", "name", "owner_email", "external_id"]
+        form = self.get_form(request, None, fields=names)()
+        # The form removes the field if the kind needs no app and the account has none.
+        app = ["oauth_app"] if "oauth_app" in form.fields else []
         return [
-            (title, {"fields": [*app, *made.property_field_names()]}),
-            ("About it", {"fields": rest}),
+            (form.kind.title, {"fields": [*app, *form.property_field_names()]}),
+            ("About it", {"fields": ("name", "owner_email", "external_id", "metadata")}),
         ]
 
     def add_view(
-        self, request: Any, form_url: str = "", extra_context: dict[str, Any] | None = None
+        self,
+        request: HttpRequest,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
     ) -> Any:
+        """Render the choice of account and kind first, then the form of that kind."""
         if not self.has_add_permission(request):
             raise PermissionDenied
         choice = KindChoiceForm(request.GET if "kind" in request.GET else None)
         if not choice.is_valid():
-            return self._choose(request, choice)
-        kind = get_registry().kinds[choice.cleaned_data["kind"]]
-        request.chosen = {"account": choice.cleaned_data["account"], "kind": kind}
-        provider = get_registry().providers[kind.provider].name
-        title = f"Add a credential of {provider} to {request.chosen['account']}"
+            return render_page(self, request, "choose", "Add a credential", form=choice)
+        add_request = cast(AddRequest, request)
+        add_request.account = choice.cleaned_data["account"]
+        add_request.kind = get_registry().kinds[choice.cleaned_data["kind"]]
+        provider = get_registry().providers[add_request.kind.provider].name
+        title = f"Add a credential of {provider} to {add_request.account}"
         return super().add_view(request, form_url, {**(extra_context or {}), "title": title})
-
-    def _choose(self, request: HttpRequest, choice: KindChoiceForm) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Add a credential",
-            "opts": self.opts,
-            "form": choice,
-        }
-        return TemplateResponse(request, "admin/credentials/credential/choose.html", context)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -328,77 +309,63 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
             context["may_change"] = self.has_change_permission(request)
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def leak_view(self, request: HttpRequest) -> HttpResponse:
-        if not self.has_reveal_permission(request):
-            raise PermissionDenied
-        return leaked_secret_page(request, self.admin_site.each_context(request))
-
-    def reveal_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return self._of_one(request, object_id, self.has_reveal_permission(request), reveal_page)
-
-    def policy_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return self._of_one(request, object_id, self.has_change_permission(request), policy_page)
-
-    def act_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """An action of the list, on the credential that is looked at."""
-
-        def act(request: HttpRequest, found: Credential, _: Any) -> HttpResponse:
-            return run_action(self, request, found)
-
-        return self._of_one(request, object_id, self.has_use_permission(request), act)
-
-    def _of_one(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        allowed: bool,
-        page: Callable[[HttpRequest, Credential, dict[str, Any]], HttpResponse],
-    ) -> HttpResponse:
-        if not allowed:
-            raise PermissionDenied
-        found = self.get_object(request, object_id)
-        if found is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
-        return page(request, found, self.admin_site.each_context(request))
-
-    def save_model(self, request: Any, obj: Credential, form: Any, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Credential, form: Any, change: bool) -> None:
         if change:
             self._update(request, obj, form)
         else:
-            account = request.chosen["account"]
+            add_request = cast(AddRequest, request)
             outcome = credential_import(
-                account_id=account.pk, actor=get_staff_actor(request), body=form.import_body()
+                account_id=add_request.account.pk,
+                actor=get_staff_actor(request),
+                body=form.import_body(),
             )
-            obj.pk, request.outcome = outcome.id, outcome.result
+            obj.pk, add_request.import_result = outcome.id, outcome.result
         obj.refresh_from_db(fields=["name", "properties"])
 
     def _update(self, request: HttpRequest, obj: Credential, form: CredentialForm) -> None:
-        """In the one transaction of the page; the first of them holds the row's lock for the others."""
-        values = {name: form.cleaned_data[name] for name in _EDITED}
+        """Save the fields, the secrets and the other properties, each by its service.
+
+        All run in the transaction of the page. The first one locks the row and checks the revision
+        that the form was rendered from.
+        """
+        values = {name: form.cleaned_data[name] for name in _EDITABLE}
         if not values["name"]:
             del values["name"]
-        sent = CredentialUpdateSerializer(data=values).validate_data()
-        sent.setdefault("name", "")
-        which: Any = {"account_id": obj.account_id, "id": obj.pk, "actor": get_staff_actor(request)}
+        changes = CredentialUpdateSerializer(data=values).validate_data()
+        # The API has no empty name; here it means that the credential has none.
+        changes.setdefault("name", "")
+        actor = get_staff_actor(request)
         credential_update(
-            **which, changes=cast(CredentialChanges, sent), if_match=read_form_etags(form)
+            account_id=obj.account_id,
+            id=obj.pk,
+            actor=actor,
+            changes=cast(CredentialChanges, changes),
+            if_match=read_form_etags(form),
         )
-        others, secrets = form.changed_properties(), form.new_secrets()
+        properties, secrets = form.changed_properties(), form.new_secrets()
         if secrets:
             if not self.has_rotate_permission(request):
                 raise PermissionDenied
-            # A new token's end, or a new key's id, comes with it.
-            with_them = {name: value for name, value in others.items() if value is not None}
-            credential_rotate(**which, properties={**with_them, **secrets})
-            others = {name: value for name, value in others.items() if value is None}
-        if others:
-            credential_update_properties(**which, properties=others)
+            # What belongs to a new secret comes with it: the end of a token, the id of a key.
+            belonging = {name: value for name, value in properties.items() if value is not None}
+            credential_rotate(
+                account_id=obj.account_id,
+                id=obj.pk,
+                actor=actor,
+                properties={**belonging, **secrets},
+            )
+            properties = {name: value for name, value in properties.items() if value is None}
+        if properties:
+            credential_update_properties(
+                account_id=obj.account_id, id=obj.pk, actor=actor, properties=properties
+            )
 
     def response_add(
-        self, request: Any, obj: Credential, post_url_continue: str | None = None
+        self, request: HttpRequest, obj: Credential, post_url_continue: str | None = None
     ) -> HttpResponse:
-        if request.outcome != "created":
-            text = f"This upstream account was there already: its credential is {request.outcome}."
+        result = cast(AddRequest, request).import_result
+        if result != "created":
+            text = f"This upstream account already had a credential, which is {result}."
             self.message_user(request, text, messages.WARNING)
             return self.response_post_save_add(request, obj)
         return super().response_add(request, obj, post_url_continue)
@@ -409,7 +376,7 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
-        """Each row with what the worker will tell its provider once it is gone."""
+        """Return each row with what its deletion means at the provider."""
         _, counts, missing, protected = super().get_deleted_objects(objs, request)
         rows = [format_html("{} ({}): {}", row, row.kind, describe_deletion(row)) for row in objs]
         return rows, counts, missing, protected

@@ -1,4 +1,4 @@
-"""What the list of credentials is narrowed by."""
+"""Filters of the list of credentials."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from credentials.models import Credential
 from oauth_apps.models import OAuthApp
 from providers.registry import get_registry
 
-APPS_OFFERED: Final = 100
+MAX_APPS_OFFERED: Final = 100
 
 
 class KindFilter(MenuFilter):
-    """Offers the kinds of the provider that is filtered by, or of all."""
+    """A menu of the kinds of the selected provider, or of all providers."""
 
     title = "kind"
     parameter_name = "kind"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        chosen = get_registry().get_provider(request.GET.get("provider", ""))
-        providers = [chosen] if chosen else get_registry().providers.values()
+        selected = get_registry().get_provider(request.GET.get("provider", ""))
+        providers = [selected] if selected else get_registry().providers.values()
         return sorted((name, name) for provider in providers for name in provider.kinds)
 
     def queryset(
@@ -37,7 +37,7 @@ class KindFilter(MenuFilter):
 
 
 class AppFilter(MenuFilter):
-    """Offers the newest apps of the account and the provider that are filtered by."""
+    """A menu of the newest apps of the selected account and provider."""
 
     title = "OAuth app"
     parameter_name = "oauth_app"
@@ -49,7 +49,7 @@ class AppFilter(MenuFilter):
         if account := request.GET.get("account"):
             id = parse_uuid(account)
             apps = apps.filter(Q(account_id=id) if id else Q(account__slug=account))
-        return [(str(app.pk), f"{app.name} ({app.account})") for app in apps[:APPS_OFFERED]]
+        return [(str(app.pk), f"{app.name} ({app.account})") for app in apps[:MAX_APPS_OFFERED]]
 
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[Credential]
@@ -87,11 +87,11 @@ class LastUsedFilter(DateRangeFilter):
 
 
 class MetadataFilter(TextInputFilter):
-    """One key and its value, by the API's rule: the metadata contains `{key: value}`."""
+    """Inputs for one key and its value. As in the API, the metadata must contain `{key: value}`."""
 
     title = "metadata"
     inputs = {"metadata_key": "key", "metadata_value": "value"}
-    help = 'JSON or plain text: 42 is the number, "42" the text.'
+    help = 'JSON or plain text: 42 is the number, "42" is the text.'
 
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[Credential]
@@ -100,20 +100,20 @@ class MetadataFilter(TextInputFilter):
         if not key and not value:
             return queryset
         if not (key and value):
-            # Half a filter must not show more than the whole one would.
+            # Half a filter must not match more rows than the whole filter.
             messages.warning(request, "Metadata: type both a key and a value.")
             return queryset.none()
         try:
-            sought = strict_json.check_metadata({key: _value(value)})
+            pair = strict_json.check_metadata({key: _parse_value(value)})
         except ServiceError as problem:
             messages.warning(request, f"Metadata: {problem.detail}")
             return queryset.none()
-        return queryset.filter(metadata__jsoncontains=sought)
+        return queryset.filter(metadata__jsoncontains=pair)
 
 
-def _value(typed: str) -> Any:
-    """What was typed as JSON if it is that, else as the text that it is."""
+def _parse_value(text: str) -> Any:
+    """Return `text` parsed as JSON, or as it is if it is not JSON."""
     try:
-        return strict_json.loads(typed)
+        return strict_json.loads(text)
     except ServiceError:
-        return typed
+        return text

@@ -1,51 +1,57 @@
-"""The forms of a credential: what its kind's schema names, each in a box of its own."""
+"""Forms to add and change a credential, with one field for each property of its kind."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final, cast
 
 from django import forms
+from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
+from django.utils.text import capfirst
 
 from accounts.models import Account
 from common.admin.forms import LinesField, ServiceForm, StrictJSONField, secret_input
 from common.errors import ServiceError
 from credentials.models import Credential
+from credentials.services.properties import find_identity_properties
+from oauth_apps.models import OAuthApp
 from providers.kinds import Kind
 from providers.registry import get_registry
 
-PROPERTY_PREFIX = "p-"
-"""What the names of the boxes of properties start with."""
+PROPERTY_PREFIX: Final = "p-"
+"""The names of property fields begin with this, so that none collides with another field."""
 
-_FIRST = ("name", "owner_email", "external_id", "metadata")
+_ACRONYMS: Final = frozenset({"id", "url", "api", "sid", "uuid", "uri"})
 
 
 class KindChoiceForm(forms.Form):
-    """Step one of adding: whose it is, and what kind of credential."""
+    """The first step of adding a credential: its account and its kind."""
 
     account = forms.ModelChoiceField(Account.objects.all())
-    kind = forms.ChoiceField(help_text="What you have in hand: a key, a password, an OAuth grant.")
+    kind = forms.ChoiceField(help_text="What you have: a key, a password, an OAuth grant.")
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        providers = sorted(get_registry().providers.values(), key=lambda found: found.name.lower())
+    def __init__(self, data: Any = None) -> None:
+        super().__init__(data)
+        providers = sorted(get_registry().providers.values(), key=lambda each: each.name.lower())
         groups = [
             (p.name, [(kind.name, f"{p.name}: {kind.title}") for kind in p.kinds.values()])
             for p in providers
         ]
-        self.fields["kind"].choices = [("", "---------"), *groups]  # type: ignore[attr-defined]
+        choice = cast(forms.ChoiceField, self.fields["kind"])
+        choice.choices = [("", "---------"), *groups]
 
 
-class _Boxes(ServiceForm[Credential]):
-    """A form with a box for each property of a kind."""
+class KindPropertiesForm(ServiceForm[Credential]):
+    """A form with a field for each property of a kind."""
 
-    def add_boxes(self, kind: Kind, *, required: bool) -> None:
-        needed, parts = kind.schema["required"], kind.schema["properties"]
-        for name in sorted(parts, key=lambda name: name not in needed):
+    def add_property_fields(self, kind: Kind, *, required: bool) -> None:
+        """Add the fields, the required ones first. With `required`, those must be filled in."""
+        needed, schemas = kind.schema["required"], kind.schema["properties"]
+        for name in sorted(schemas, key=lambda name: name not in needed):
             if name in {"kind", "name"}:
                 continue
             secret = name in kind.secret_fields
-            field = build_property_field(name, parts[name], secret=secret)
+            field = build_property_field(name, schemas[name], secret=secret)
             field.required = required and name in needed
             self.fields[PROPERTY_PREFIX + name] = field
 
@@ -53,29 +59,29 @@ class _Boxes(ServiceForm[Credential]):
         return [name for name in self.fields if name.startswith(PROPERTY_PREFIX)]
 
     def submitted_properties(self) -> dict[str, Any]:
-        """The properties that were typed; None for an empty box."""
-        cleaned = self.cleaned_data
+        """Return the properties that were submitted, with None for an empty field."""
+        values = self.cleaned_data
         return {
-            name.removeprefix(PROPERTY_PREFIX): None if cleaned[name] in ("", []) else cleaned[name]
+            name.removeprefix(PROPERTY_PREFIX): None if values[name] in ("", []) else values[name]
             for name in self.property_field_names()
-            if name in cleaned
+            if name in values
         }
 
-    def _add_service_error(self, problem: ServiceError) -> None:
-        """What is said of a property stands at its box."""
+    def _add_service_error(self, error: ServiceError) -> None:
+        """Display errors of `properties.<name>` at the field of that property."""
         others = {}
-        for path, reasons in problem.fields.items():
+        for path, reasons in error.fields.items():
             name = PROPERTY_PREFIX + path.removeprefix("properties.").partition(".")[0]
             if path.startswith("properties.") and name in self.fields:
-                self.add_error(name, [reason[:1].upper() + reason[1:] for reason in reasons])
+                self.add_error(name, [capfirst(reason) for reason in reasons])
             else:
                 others[path] = reasons
-        if others or not problem.fields:
-            super()._add_service_error(ServiceError(problem.detail, fields=others))
+        if others or not error.fields:
+            super()._add_service_error(ServiceError(error.detail, fields=others))
 
 
-class CredentialForm(_Boxes):
-    """A blank secret keeps the one that is held; any other box says what is to be."""
+class CredentialForm(KindPropertiesForm):
+    """The form to change a credential. An empty secret keeps the stored one."""
 
     kind: Kind | None
 
@@ -89,43 +95,48 @@ class CredentialForm(_Boxes):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.kind = get_registry().get_kind(self.instance.kind)
-        if self.kind:
-            self.add_boxes(self.kind, required=False)
-        fixed = identity_property_names(self.kind, self.instance) if self.kind else set()
+        if self.kind is None:
+            return
+        self.add_property_fields(self.kind, required=False)
+        fixed = find_identity_properties(self.kind, self.instance)
         for name in self.property_field_names():
-            prop, field = name.removeprefix(PROPERTY_PREFIX), self.fields[name]
-            if self.kind and prop in self.kind.secret_fields:
-                held = "Leave blank to keep" if prop in self.instance.properties else "None is held"
-                field.help_text = f"{held}. {field.help_text}".strip()
+            property_name, field = name.removeprefix(PROPERTY_PREFIX), self.fields[name]
+            if property_name in self.kind.secret_fields:
+                is_stored = property_name in self.instance.properties
+                hint = "Leave blank to keep it." if is_stored else "None is stored."
+                field.help_text = f"{hint} {field.help_text}".strip()
                 continue
-            self.initial[name] = self.instance.properties.get(prop)
-            if prop in fixed:
+            self.initial[name] = self.instance.properties.get(property_name)
+            if property_name in fixed:
                 field.disabled = True
-                field.help_text = "Says which upstream account this is, so it stays."
+                field.help_text = "Identifies the upstream account, so it cannot be changed."
 
     def new_secrets(self) -> dict[str, Any]:
+        """Return the secrets that were filled in."""
         names = self.kind.secret_fields if self.kind else ()
-        return {
-            n: value
-            for n, value in self.submitted_properties().items()
-            if n in names and value is not None
-        }
-
-    def changed_properties(self) -> dict[str, Any]:
-        """The changed properties that are no secrets."""
-        secret = self.kind.secret_fields if self.kind else ()
-        held: Mapping[str, Any] = self.instance.properties
         return {
             name: value
             for name, value in self.submitted_properties().items()
-            if name not in secret
+            if name in names and value is not None
+        }
+
+    def changed_properties(self) -> dict[str, Any]:
+        """Return the properties that are not secret and differ from the stored ones."""
+        secret_names = self.kind.secret_fields if self.kind else ()
+        return {
+            name: value
+            for name, value in self.submitted_properties().items()
+            if name not in secret_names
             and PROPERTY_PREFIX + name in self.data
-            and value != held.get(name)
+            and value != self.instance.properties.get(name)
         }
 
 
-class CredentialAddForm(_Boxes):
-    """One import body. What is left empty is absent, so that an import over a row keeps it."""
+class CredentialAddForm(KindPropertiesForm):
+    """The form of one import body.
+
+    An empty field is left out of the body, so that importing over a credential keeps its value.
+    """
 
     metadata = StrictJSONField(required=False, rows=5)
 
@@ -139,63 +150,55 @@ class CredentialAddForm(_Boxes):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.add_boxes(self.kind, required=True)
-        if "oauth_app" in self.fields:
-            self._offer_apps(self.kind)
+        self.add_property_fields(self.kind, required=True)
         self.fields[
             "external_id"
-        ].help_text = "Which upstream account this is, for kinds whose properties do not say."
-
-    def _offer_apps(self, kind: Kind) -> None:
-        app: Any = self.fields["oauth_app"]
-        app.required = kind.needs_app
-        app.queryset = app.queryset.filter(account=self.account, provider=kind.provider)
-        for what in ("add", "change", "delete", "view"):
-            setattr(app.widget, f"can_{what}_related", False)
-        if not kind.needs_app and not app.queryset.exists():
+        ].help_text = "Identifies the upstream account, for kinds whose properties do not."
+        if "oauth_app" not in self.fields:
+            return
+        app = cast("forms.ModelChoiceField[OAuthApp]", self.fields["oauth_app"])
+        app.required = self.kind.needs_app
+        app.queryset = OAuthApp.objects.filter(account=self.account, provider=self.kind.provider)
+        widget = cast(RelatedFieldWidgetWrapper, app.widget)
+        widget.can_add_related = widget.can_change_related = False
+        widget.can_delete_related = widget.can_view_related = False
+        if not self.kind.needs_app and not app.queryset.exists():
             del self.fields["oauth_app"]
 
     def import_body(self) -> dict[str, Any]:
+        """Return the submitted values as the body of an import."""
         body = {
             name: self.cleaned_data[name]
-            for name in _FIRST
+            for name in ("name", "owner_email", "external_id", "metadata")
             if self.cleaned_data.get(name) not in ("", None)
         }
         if app := self.cleaned_data.get("oauth_app"):
             body["oauth_app_id"] = str(app.pk)
-        given = {
+        properties = {
             name: value for name, value in self.submitted_properties().items() if value is not None
         }
-        return {**body, "properties": {"kind": self.kind.name, **given}}
+        return {**body, "properties": {"kind": self.kind.name, **properties}}
 
 
-def identity_property_names(kind: Kind, row: Credential) -> set[str]:
-    """What tells its upstream account: another value would be another credential."""
-    return {"provider"} if row.external_id else {"provider", *(p.field for p in kind.identity)}
-
-
-def build_property_field(name: str, part: Mapping[str, Any], *, secret: bool) -> forms.Field:
-    """A box that carries what is typed. What is right is `providers.properties.validate_properties`'s to say."""
-    common: dict[str, Any] = {"label": _label(name), "help_text": part.get("description", "")}
-    if "enum" in part:
-        choices = [("", "---------"), *((value, value) for value in part["enum"])]
-        return forms.ChoiceField(choices=choices, **common)
-    if part["type"] == "boolean":
-        return forms.NullBooleanField(**common)
-    if part["type"] == "integer":
-        return forms.IntegerField(**common)
-    if part["type"] == "array":
-        common["help_text"] = f"One on each line. {common['help_text']}".strip()
-        return LinesField(**common)
+def build_property_field(name: str, schema: Mapping[str, Any], *, secret: bool) -> forms.Field:
+    """Return a form field for a property. The service validates its value, not the field."""
+    words = [word.upper() if word in _ACRONYMS else word for word in name.split("_")]
+    options: dict[str, Any] = {
+        "label": capfirst(" ".join(words)),
+        "help_text": schema.get("description", ""),
+    }
+    if "enum" in schema:
+        choices = [("", "---------"), *((value, value) for value in schema["enum"])]
+        return forms.ChoiceField(choices=choices, **options)
+    if schema["type"] == "boolean":
+        return forms.NullBooleanField(**options)
+    if schema["type"] == "integer":
+        return forms.IntegerField(**options)
+    if schema["type"] == "array":
+        options["help_text"] = f"One on each line. {options['help_text']}".strip()
+        return LinesField(**options)
     if secret:
-        return forms.CharField(strip=False, widget=secret_input(), **common)
-    if part.get("format") == "date-time":
-        common["help_text"] = f"Like 2026-11-21T09:30:00Z. {common['help_text']}".strip()
-    return forms.CharField(widget=forms.TextInput(attrs={"class": "vTextField"}), **common)
-
-
-def _label(name: str) -> str:
-    words = name.replace("_", " ")
-    for short in ("id", "url", "api", "sid", "uuid", "uri"):
-        words = " ".join(word.upper() if word == short else word for word in words.split())
-    return words[:1].upper() + words[1:]
+        return forms.CharField(strip=False, widget=secret_input(), **options)
+    if schema.get("format") == "date-time":
+        options["help_text"] = f"Like 2026-11-21T09:30:00Z. {options['help_text']}".strip()
+    return forms.CharField(widget=forms.TextInput(attrs={"class": "vTextField"}), **options)

@@ -1,12 +1,12 @@
-"""One secret on one page, for 30 seconds, to somebody who has just proved again who they are."""
+"""The page that reveals one secret for 30 seconds, after the user has authenticated again."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from django import forms
+from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
@@ -17,9 +17,17 @@ from common.admin.forms import CodeInput
 from common.admin.model_admin import get_staff_actor
 from common.errors import ServiceError
 from common.text import find_label_error
+from credentials.admin.views import render_page
 from credentials.models import Credential
-from credentials.services.reveal import MAX_REASON_LENGTH, MAX_REVEALS_PER_HOUR, credential_reveal
+from credentials.services.reveal import (
+    MAX_REASON_LENGTH,
+    MAX_REVEALS_PER_HOUR,
+    credential_reveal,
+)
 from providers.properties import MASK
+
+if TYPE_CHECKING:
+    from credentials.admin.credential import CredentialAdmin
 
 DISPLAY_SECONDS: Final = 30
 
@@ -27,7 +35,8 @@ DISPLAY_SECONDS: Final = 30
 class RevealForm(forms.Form):
     secret = forms.ChoiceField(label="Which secret")
     reason = forms.CharField(
-        max_length=MAX_REASON_LENGTH, help_text="Why you need to see it. It is kept with your name."
+        max_length=MAX_REASON_LENGTH,
+        help_text="Why you need the secret. The reason is kept with your name.",
     )
     password = forms.CharField(
         strip=False,
@@ -40,58 +49,72 @@ class RevealForm(forms.Form):
         widget=CodeInput(inputmode="numeric"),
     )
 
-    def __init__(self, user: Any, names: list[str], *args: Any) -> None:
-        super().__init__(*args)
-        self.fields["secret"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]
+    def __init__(self, user: User, names: list[str], data: Any = None) -> None:
+        super().__init__(data)
+        choice = cast(forms.ChoiceField, self.fields["secret"])
+        choice.choices = [(name, name) for name in names]
         if not user_has_device(user):
             del self.fields["otp"]
 
     def clean_reason(self) -> str:
         reason: str = self.cleaned_data["reason"]
-        if fault := find_label_error(reason, max_length=MAX_REASON_LENGTH):
-            raise forms.ValidationError(fault)
+        if error := find_label_error(reason, max_length=MAX_REASON_LENGTH):
+            raise forms.ValidationError(error)
         return reason
 
 
 @never_cache
 @sensitive_post_parameters()
-@sensitive_variables("values")
-def reveal_page(request: HttpRequest, row: Credential, context: dict[str, Any]) -> HttpResponse:
-    """The form, or the secret that it asked for. The event is committed before the secret is sent."""
+@sensitive_variables("values", "properties", "secret")
+def reveal_page(
+    request: HttpRequest, model_admin: CredentialAdmin, row: Credential
+) -> HttpResponse:
+    """Render the form, or the secret once the form is valid and the user has authenticated.
+
+    The event is committed before the secret is rendered. A wrong password or code locks the user
+    out as it does at the login.
+    """
     names = [name for name, value in row.properties.items() if value == MASK]
-    form = RevealForm(request.user, names, request.POST or None)
-    page = {**context, "title": f"Reveal a secret of {row}", "opts": row._meta, "row": row}
+    title = f"Reveal a secret of {row}"
+    # Only staff reach an admin view, so the user is not anonymous.
+    form = RevealForm(cast(User, request.user), names, request.POST or None)
     if request.method == "POST" and form.is_valid():
+        values = form.cleaned_data
         try:
-            shown = _revealed(request, row, form.cleaned_data)
-        except ServiceError as problem:
-            form.add_error(None, problem.detail)
+            reauthenticate(request, password=values["password"], otp=values.get("otp"))
+            properties = credential_reveal(
+                account_id=row.account_id,
+                id=row.pk,
+                actor=get_staff_actor(request),
+                reason=values["reason"],
+                secret_name=values["secret"],
+            )
+        except ServiceError as error:
+            form.add_error(None, error.detail)
         else:
+            secret = properties[values["secret"]]
             address = reverse("admin:credentials_credential_change", args=[row.pk])
-            found = {**page, **shown, "seconds": DISPLAY_SECONDS, "address": address}
-            response = TemplateResponse(
-                request, "admin/credentials/credential/revealed.html", found
+            response: HttpResponse = render_page(
+                model_admin,
+                request,
+                "revealed",
+                title,
+                row=row,
+                name=values["secret"],
+                value=secret,
+                seconds=DISPLAY_SECONDS,
+                address=address,
             )
             response["Refresh"] = f"{DISPLAY_SECONDS}; url={address}"
             return response
-    limits = {
-        "form": form,
-        "names": names,
-        "an_hour": MAX_REVEALS_PER_HOUR,
-        "seconds": DISPLAY_SECONDS,
-    }
-    return TemplateResponse(request, "admin/credentials/credential/reveal.html", {**page, **limits})
-
-
-def _revealed(request: HttpRequest, row: Credential, typed: dict[str, Any]) -> dict[str, Any]:
-    """Raises Problem: wrong password or code (which locks out as a login does), too many, unopenable."""
-    reauthenticate(request, password=typed["password"], otp=typed.get("otp"))
-    name = typed["secret"]
-    values = credential_reveal(
-        account_id=row.account_id,
-        id=row.pk,
-        actor=get_staff_actor(request),
-        reason=typed["reason"],
-        secret_name=name,
+    return render_page(
+        model_admin,
+        request,
+        "reveal",
+        title,
+        row=row,
+        form=form,
+        names=names,
+        max_per_hour=MAX_REVEALS_PER_HOUR,
+        seconds=DISPLAY_SECONDS,
     )
-    return {"name": name, "value": values[name]}

@@ -1,7 +1,6 @@
-"""One box finds a credential by its name, its owner, its id, or what its provider calls it.
+"""Search credentials by name, owner, external id, or a property that identifies the upstream account.
 
-A part of the name, of the owner's address or of the external id will do (trigrams, on PostgreSQL);
-an identity in the properties has to be the whole value.
+The first three match by any part (trigrams, on PostgreSQL); a property matches by its whole value.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from credentials.models import Credential
 from providers.registry import get_registry
 
 MAX_IDENTITY_MATCHES: Final = 1000
-"""How many that have the typed identity are shown: more of one upstream account there are not."""
+"""More credentials than any upstream account has."""
 
 MAX_QUERY_LENGTH: Final = 300
 
 
 class SearchText(Func):
-    """What is searched by parts. Migration 0005 has an index on this very expression."""
+    """The text that is searched by parts. Migration 0005 indexes this exact expression."""
 
     template = (
         "lower(coalesce(nullif(credentials_credential.name, ''),"
@@ -37,50 +36,50 @@ class SearchText(Func):
     output_field = TextField()
 
 
-def search_credentials(queryset: QuerySet[Credential], typed: str) -> QuerySet[Credential]:
-    """The rows of `queryset` that match."""
-    typed = typed.strip()[:MAX_QUERY_LENGTH]
-    if not typed:
+def search_credentials(queryset: QuerySet[Credential], text: str) -> QuerySet[Credential]:
+    """Return the rows of `queryset` that match `text`."""
+    text = text.strip()[:MAX_QUERY_LENGTH]
+    if not text:
         return queryset
-    queryset = queryset.alias(searched=SearchText())
-    return queryset.filter(Q(searched__contains=typed.lower()) | Q(pk__in=_identified(typed)))
+    queryset = queryset.alias(search_text=SearchText())
+    return queryset.filter(
+        Q(search_text__contains=text.lower()) | Q(pk__in=_find_by_identity(text))
+    )
 
 
-def _identified(typed: str) -> list[uuid.UUID]:
-    """The ids of the newest rows that have `typed` in an identity field.
-
-    A question of its own, answered from the index: joined to the list's, the planner would rather
-    walk all rows in the list's order, for a value that none of them has.
-    """
-    conditions = functools.reduce(operator.or_, _conditions(typed))
+def _find_by_identity(text: str) -> list[uuid.UUID]:
+    """Return the ids of the newest rows that have `text` in a property of their identity."""
+    conditions = functools.reduce(operator.or_, _build_conditions(text))
     compiler = Credential.objects.filter(conditions).query.get_compiler(connection=connection)
     where, params = compiler.compile(compiler.query.where)
+    # A statement of its own: as a part of the list's query, the planner would scan all rows in the
+    # list's order for a value that no row has.
     sql = (
-        f"WITH found AS {dialect.materialized_sql()} (SELECT id FROM credentials_credential WHERE {where})"  # noqa: S608
-        f" SELECT id FROM found ORDER BY id DESC LIMIT {MAX_IDENTITY_MATCHES}"
+        f"WITH matches AS {dialect.materialized_sql()} (SELECT id FROM credentials_credential WHERE {where})"  # noqa: S608
+        f" SELECT id FROM matches ORDER BY id DESC LIMIT {MAX_IDENTITY_MATCHES}"
     )
     with force_custom_plan(), connection.cursor() as cursor:
         cursor.execute(sql, params)
         return [id if isinstance(id, uuid.UUID) else uuid.UUID(id) for (id,) in cursor.fetchall()]
 
 
-def _conditions(typed: str) -> list[Q]:
-    # SQLite has no index for containment: there, one look at each field is the quicker way.
+def _build_conditions(text: str) -> list[Q]:
+    # SQLite has no index for JSON containment, and comparing each field is the faster scan.
     contains = "properties__jsoncontains" if dialect.is_postgresql() else None
     conditions = []
     for field, form in sorted(identity_fields()):
-        values: list[Any] = [typed]
+        values: list[Any] = [text]
         if form == "integer":
-            values = [int(typed)] if typed.isascii() and typed.isdigit() and len(typed) < 16 else []
+            values = [int(text)] if text.isascii() and text.isdigit() and len(text) < 16 else []
         elif form == "host":
-            values = [typed, f"https://{typed}"]
+            values = [text, f"https://{text}"]
         for value in values:
-            sought = {contains: {field: value}} if contains else {f"properties__{field}": value}
-            conditions.append(Q(**sought))
+            lookup = {contains: {field: value}} if contains else {f"properties__{field}": value}
+            conditions.append(Q(**lookup))
     return conditions
 
 
 def identity_fields() -> set[tuple[str, str]]:
-    """The properties by which providers tell their accounts apart, each with its form."""
+    """Return the properties that identify upstream accounts, each with its form."""
     kinds = get_registry().kinds.values()
     return {(part.field, part.form) for kind in kinds for part in kind.identity}

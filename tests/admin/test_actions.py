@@ -82,7 +82,7 @@ def test_a_refresh_of_what_does_not_refresh_says_so(browser: Client, account: Ac
 def test_no_more_than_a_page_can_wait_for(
     browser: Client, account: Account, monkeypatch: pytest.MonkeyPatch, action: str
 ) -> None:
-    monkeypatch.setattr("credentials.admin.actions.AT_ONCE", 1)
+    monkeypatch.setattr("credentials.admin.actions.MAX_PROVIDER_CALLS", 1)
     rows = [make_credential(account) for _ in range(2)]
     assert "Select at most 1 at once; nothing was done." in text(act(browser, action, *rows))
 
@@ -127,7 +127,7 @@ def test_deleting_says_what_is_revoked(browser: Client, account: Account) -> Non
     key = make_credential(account)
     grant = make_credential(account, make_linear_body(make_app(account)))
     shown = text(act(browser, "delete_selected", key, grant))
-    assert "the secret stays valid there" in shown
+    assert "the secret stays valid until you end it there" in shown
     assert "its access is revoked at the provider, too" in shown
 
 
@@ -153,4 +153,4 @@ def test_the_page_names_the_app_and_the_state_of_refresh(browser: Client, accoun
     Credential.objects.filter(pk=row.pk).update(refresh_state="needs_reauth")
     shown = text(browser.get(address(Credential, "change", row.pk)))
     assert "Our Linear app" in shown
-    assert "The provider refuses the grant: the owner has to connect again." in shown
+    assert "The provider rejects the grant: the owner has to connect again." in shown

@@ -85,7 +85,7 @@ def test_no_more_than_a_page_of_the_list(
     monkeypatch: pytest.MonkeyPatch,
     action: str,
 ) -> None:
-    monkeypatch.setattr(bulk, "AT_MOST", 1)
+    monkeypatch.setattr(bulk, "MAX_BULK_ROWS", 1)
     rows = [grant(account, app, f"org-{number}") for number in range(2)]
     said = act(browser, action, *rows, patch="{}", oauth_app=app.pk)
     assert "Select at most 1 at once; nothing was done." in said
@@ -126,7 +126,7 @@ def test_marking_ends_the_grant_and_tells(
     assert "marked for reconnection by staff" in row.health["notes"][0]
     shown = text(browser.get(address(Credential, "change", row.pk)))
     assert "Marked here for reconnection: the owner has to connect again." in shown
-    assert "The provider refuses the grant" not in shown
+    assert "The provider rejects the grant" not in shown
     assert row.secrets is not None
     assert verbs(row) == ["credential.needs_reauth", "credential.health_changed"]
     actors = Event.objects.filter(verb="credential.needs_reauth").values_list("actor", flat=True)
@@ -151,7 +151,7 @@ def test_each_row_has_its_line(browser: Client, account: Account, app: OAuthApp)
     act(browser, "mark_for_reconnection", one)
     said = act(browser, "mark_for_reconnection", key, one, two)
     assert "Key: Credentials of the kind stripe_key are not connected by their owner" in said
-    assert "One: waits for reconnection already." in said
+    assert "One: is waiting for reconnection already." in said
     assert "Two: marked for reconnection." in said
     assert verbs(one).count("credential.needs_reauth") == 1
 
@@ -224,7 +224,7 @@ def test_moving_to_where_it_is_changes_nothing(
     browser: Client, account: Account, app: OAuthApp
 ) -> None:
     row = grant(account, app, name="Ours")
-    assert "Ours: is of Old app already." in act(browser, "move_to_app", row, oauth_app=app.pk)
+    assert "Ours: belongs to Old app already." in act(browser, "move_to_app", row, oauth_app=app.pk)
     assert verbs(row) == []
 
 

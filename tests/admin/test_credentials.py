@@ -86,7 +86,7 @@ def test_adding_what_is_there_says_so(browser: Client, account: Account) -> None
     make_credential(account, {"properties": {"kind": "stripe_key", "secret": SECRET}})
     response = _add(browser, account)
     shown = text(browser.get(response["Location"]))
-    assert "was there already: its credential is unchanged" in shown
+    assert "already had a credential, which is unchanged" in shown
     assert Credential.objects.count() == 1
 
 

@@ -32,7 +32,7 @@ def test_the_redirect_uri_to_register_is_shown_whole(browser: Client, account: A
     wanted = f"{settings.PUBLIC_URL}/link/oauth2/callback/linear/{app.pk}"
     said = shown(browser, app)
     assert f'<code class="lk-token">{wanted}</code>' in said
-    assert "Register it at the provider." in said
+    assert "Register this redirect URI at the provider." in said
 
 
 def test_the_short_form_is_shown_where_it_was_chosen(browser: Client, account: Account) -> None:
@@ -67,7 +67,7 @@ def test_the_dependents_are_counted_and_lead_to_their_list(
 def test_they_are_counted_no_further_than_a_page_can_wait(
     browser: Client, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page, "COUNTED", 1)
+    monkeypatch.setattr(page, "MAX_COUNT", 1)
     app = make_app(account)
     grants(account, app, 3)
     assert "more than 1</a>" in shown(browser, app)
@@ -80,7 +80,7 @@ def test_an_unused_one_says_what_goes_with_it(browser: Client, account: Account)
         said = shown(browser, app, what)
         assert "It can be deleted: no credential depends on it." in said
         assert "Without it 1 open connect link stops working." in said
-        assert "The provider is told nothing" in said
+        assert "The provider is not notified" in said
 
 
 def test_one_that_is_needed_stays_whatever_is_posted(browser: Client, account: Account) -> None:

@@ -103,9 +103,9 @@ def test_saving_never_lifts_what_allows_nothing(
 
 
 def test_no_request_can_be_allowed_and_some_again(operator: Client, row: Credential) -> None:
-    save(operator, row, paths="/v1/*", nothing="on")
+    save(operator, row, paths="/v1/*", block_all="on")
     assert held(row) == {**NO_POLICY, "methods": [], "paths": ["/v1/*"]}
-    operator.post(page(row), {"paths": "/v1/*", "seen": seen(operator, row)})
+    operator.post(page(row), {"paths": "/v1/*", "expected": seen(operator, row)})
     assert held(row) == {**NO_POLICY, "paths": ["/v1/*"]}
 
 
@@ -125,9 +125,9 @@ def test_no_request_can_be_allowed_and_some_again(operator: Client, row: Credent
         ({"rate_requests": "x", "rate_seconds": "1"}, "rate_requests", "whole number"),
         ({"concurrency": "9" * 5000}, "concurrency", "whole number"),
         ({"concurrency": "-1"}, "concurrency", "greater than or equal"),
-        ({"nothing": "on", "methods": "GET", "paths": "/"}, "nothing", "untick"),
-        ({"seen": "{"}, "__all__", "open it again"),
-        ({"seen": ""}, "__all__", "open it again"),
+        ({"block_all": "on", "methods": "GET", "paths": "/"}, "block_all", "untick"),
+        ({"expected": "{"}, "__all__", "Open it again"),
+        ({"expected": ""}, "__all__", "Open it again"),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 20 else None,
 )
@@ -142,7 +142,7 @@ def test_what_is_no_policy_is_said_beside_its_box(
 def test_what_somebody_changed_since_is_not_undone(operator: Client, row: Credential) -> None:
     before = seen(operator, row)
     give(row, methods=["GET"])
-    response = operator.post(page(row), {"methods": "", "seen": before})
+    response = operator.post(page(row), {"methods": "", "expected": before})
     assert "has changed since you opened it" in text(response)
     assert held(row)["methods"] == ["GET"]
 
@@ -162,7 +162,7 @@ def test_the_credentials_page_shows_it(staff_client: Any, row: Credential, group
 def test_a_viewer_may_not_edit(staff_client: Any, row: Credential) -> None:
     viewer = staff_client("Viewer")
     assert viewer.get(page(row)).status_code == 403
-    assert viewer.post(page(row), {"methods": "GET", "seen": "{}"}).status_code == 403
+    assert viewer.post(page(row), {"methods": "GET", "expected": "{}"}).status_code == 403
     assert held(row) == NO_POLICY
 
 
@@ -182,7 +182,7 @@ def test_a_credential_that_is_not_there(operator: Client, row: Credential) -> No
 
 
 def seen(browser: Client, row: Credential) -> str:
-    value: str = browser.get(page(row)).context["form"]["seen"].value()
+    value: str = browser.get(page(row)).context["form"]["expected"].value()
     return value
 
 

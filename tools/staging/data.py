@@ -24,7 +24,7 @@ FAVOURITES = {
 REFUSED = Evidence(
     source="refresh",
     verdict="rejected",
-    note="The provider refuses the grant: the owner has to connect again.",
+    note="The provider rejects the grant: the owner has to connect again.",
     code="invalid_grant",
 )
 DEAD = Evidence(

@@ -64,7 +64,7 @@ def test_deleting_says_what_is_revoked(page: Any, rows: list[Credential]) -> Non
     choose_all(page, "Delete selected credentials")
     said = page.inner_text("main")
     assert "Two (linear_oauth2): its access is revoked at the provider, too" in said
-    assert "One (stripe_key): its provider takes no revocation" in said
+    assert "One (stripe_key): its provider cannot revoke it here" in said
     press(page, "Yes, I’m sure")
     assert "Deleted 2 credentials." in page.inner_text(".messagelist")
     assert "There are no credentials yet." in page.inner_text("main")
