@@ -15,8 +15,7 @@ from common.datetimes import format_rfc3339
 from common.scopes import CREDENTIALS_USE
 from credentials.api.responses import credential_response, find_credential_id
 from credentials.api.serializers import CredentialSerializer
-from credentials.refresh.issue_token import token_issue
-from credentials.refresh.services import get_fresh_token
+from credentials.refresh.services import get_fresh_token, token_issue
 
 NO_STORE = {"Cache-Control": "no-store"}
 

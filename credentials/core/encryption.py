@@ -37,5 +37,18 @@ def encrypt_secrets(
     return seal(_place(account_id, id), dict(secrets)) if secrets else None
 
 
+def decrypt_previous_grant(row: Credential) -> dict[str, str]:
+    """Return the grant before the last refresh, {} if none is kept. Raise SecretUnavailableError."""
+    if row.previous is None:
+        return {}
+    grant: dict[str, str] = unseal(Place.of(row, "previous"), row.previous)
+    return grant
+
+
+def encrypt_previous_grant(row: Credential, refresh_token: str) -> SealedValue:
+    """Return the ciphertext of a grant that a refresh has just replaced."""
+    return seal(Place.of(row, "previous"), {"refresh_token": refresh_token})
+
+
 def _place(account_id: uuid.UUID, id: uuid.UUID) -> Place:
     return Place(TABLE, "secrets", str(account_id), str(id))

@@ -1,4 +1,4 @@
-"""The OAuth apps of what a worker claims, read once in a while instead of for every grant."""
+"""The OAuth apps of claimed grants, read once a second instead of once for every grant."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from credentials.refresh.types import RefreshClaim
 from oauth_apps.models import OAuthApp
 
 CACHE_SECONDS: Final = 1.0
-"""Seconds. A change of an app counts for claims after it, as if they had been made that much before."""
+"""A change of an app takes effect at most this much later."""
 
 
 class AppCache:
-    """Apps as they were at most KNOWN_FOR ago, with their sealed secrets. One thread's own."""
+    """Apps as they were at most CACHE_SECONDS ago, with their encrypted secrets. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._known: dict[uuid.UUID, OAuthApp] = {}
-        self._until = 0.0
+        self._apps: dict[uuid.UUID, OAuthApp] = {}
+        self._expires = 0.0
 
     def attach_apps(self, claims: Sequence[RefreshClaim]) -> None:
-        """Give each claim's row its app, so that nothing asks the database for it before the call."""
-        if time.monotonic() >= self._until:
-            self._known, self._until = {}, time.monotonic() + CACHE_SECONDS
+        """Set the app of each claim's row, so that the call needs no query for it."""
+        if time.monotonic() >= self._expires:
+            self._apps, self._expires = {}, time.monotonic() + CACHE_SECONDS
         ids = {claim.row.oauth_app_id for claim in claims if claim.row.oauth_app_id is not None}
-        if new := ids - self._known.keys():
+        if missing := ids - self._apps.keys():
             apps = OAuthApp.objects.select_related("refresh_pause").prefetch_related("secrets")
-            self._known.update((app.id, app) for app in apps.filter(id__in=new))
+            self._apps.update((app.id, app) for app in apps.filter(id__in=missing))
         for row in (claim.row for claim in claims):
-            if row.oauth_app_id in self._known:
-                row.oauth_app = self._known[row.oauth_app_id]
+            if row.oauth_app_id in self._apps:
+                row.oauth_app = self._apps[row.oauth_app_id]

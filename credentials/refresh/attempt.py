@@ -1,24 +1,20 @@
-"""One attempt: from a claim to its outcome. The call runs without a transaction or a connection."""
+"""One attempt to refresh a claimed grant. The call runs without a transaction or a connection."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from django.db import DatabaseError, InterfaceError
 
-from credentials.core.encryption import decrypt_secrets
+from credentials.core.encryption import decrypt_previous_grant, decrypt_secrets
 from credentials.refresh import outcomes, spool
 from credentials.refresh.circuit_breaker import ProviderBusyError, circuit_breaker
 from credentials.refresh.errors import AppPausedError, NeedsReauthError, ProviderUnavailableError
 from credentials.refresh.lease import extend_lease
 from credentials.refresh.token_update import build_token_update
-from credentials.refresh.types import (
-    AccessToken,
-    RefreshClaim,
-    decrypt_previous_grant,
-)
+from credentials.refresh.types import AccessToken, RefreshClaim
 from oauth_apps import protocol
 from oauth_apps.client_config import build_oauth_client, get_token_host
 from oauth_apps.protocol import (
@@ -34,99 +30,101 @@ from vault.sealing import SecretUnavailableError
 
 log = structlog.get_logger(__name__)
 
-# The provider's, or the way to it: not answers that refuse one request.
-_SILENCE: Final = frozenset(
+# Failures of the provider or of the network, which count for the circuit breaker. Others reject one
+# request and show that the provider is there.
+_NO_RESPONSE: Final = frozenset(
     {"timeout", "connection_lost", "unreachable", "server_error", "temporarily_unavailable"}
 )
 
 
 def run_attempt(claim: RefreshClaim) -> AccessToken | None:
-    """The new token, stored; None where the row went another way meanwhile: look again.
+    """Refresh the grant, store the outcome and return the new token.
 
-    Raises Conflict (`needs_reauth`), SecretUnavailable, or Unavailable with Retry-After, each after
-    its outcome is written. Whatever happens, the lease ends.
+    Returns None if the row has changed in the meantime: read it again. Raises NeedsReauthError,
+    SecretUnavailableError, AppPausedError or ProviderUnavailableError after the outcome is stored.
     """
     try:
-        held = decrypt_secrets(claim.row)
+        secrets = decrypt_secrets(claim.row)
     except SecretUnavailableError:
         outcomes.store_undecryptable(claim)
         raise
     try:
-        tokens = _ask(claim, held)
+        tokens = call_with_previous(claim, secrets)
     except ProviderBusyError as busy:
         outcomes.reschedule_claim(claim, busy.retry_after)
         raise ProviderUnavailableError(busy.retry_after) from None
     except OAuth2Error as error:
-        return _settle(claim, error)
-    return _keep(claim, tokens, held)
-
-
-def _ask(claim: RefreshClaim, held: Mapping[str, str]) -> TokenResponse:
-    try:
-        client = _client(claim)
-        app, host = f"app:{claim.row.oauth_app_id}", f"host:{get_token_host(client)}"
-        with circuit_breaker.slot(app, host):
-            return _counted(claim, client, held, (app, host))
-    except (OAuth2Error, ProviderBusyError):
-        raise
-    except (DatabaseError, InterfaceError) as error:
-        # Only before a call is anything read from it.
-        raise TransientError("database_away", "The database did not answer.", sent=False) from error
-    except Exception as error:
-        # A fault of ours must not leave the row to a lease that runs out, again and again.
+        return _store_error(claim, error)
+    except (DatabaseError, InterfaceError):
+        # The app's secrets are read before the call, and nothing after it.
+        detail = "The database did not respond."
+        return _store_error(claim, TransientError("database_away", detail, sent=False))
+    except Exception:
+        # Otherwise a bug would leave the row to a lease that expires, again and again.
         log.exception("refresh.fault", id=str(claim.row.id))
-        raise TransientError("internal", "The refresh failed for a reason of our own.") from error
-
-
-def _counted(
-    claim: RefreshClaim, client: OAuthClient, held: Mapping[str, str], keys: tuple[str, str]
-) -> TokenResponse:
+        detail = "The refresh failed because of an internal error."
+        return _store_error(claim, TransientError("internal", detail))
+    update = build_token_update(claim, tokens, secrets)
     try:
-        tokens = _call_or_previous(claim, client, held)
-    except OAuth2Error as error:
-        if error.code in _SILENCE:
-            circuit_breaker.record_failure(*keys)
-        else:
-            circuit_breaker.record_response(*keys)
-        raise
-    circuit_breaker.record_response(*keys)
-    return tokens
+        stored = outcomes.store_success(claim, update)
+    except Exception as error:
+        # Whatever went wrong: the provider may have ended the grant that this response replaces.
+        log.error("refresh.not_stored", id=str(claim.row.id), error=type(error).__name__)
+        spool.write_spool_file(claim, update)
+        raise ProviderUnavailableError(1) from None
+    return update.to_access_token() if stored else None
 
 
-def _call_or_previous(
-    claim: RefreshClaim, client: OAuthClient, held: Mapping[str, str]
-) -> TokenResponse:
-    """With the grant that is held, or with the one before it where the provider still honours that."""
-    try:
-        return call_provider(claim, client, held)
-    except UserError as error:
-        previous = _previous(claim) if error.code == "invalid_grant" else {}
-        if not previous or not extend_lease(claim):
+def call_with_previous(claim: RefreshClaim, secrets: Mapping[str, str]) -> TokenResponse:
+    """Call the provider with the stored grant, then with the previous one if that is rejected.
+
+    Raises OAuth2Error, or ProviderBusyError if no slot is free.
+    """
+    app = claim.row.oauth_app
+    if app is None:
+        raise AppError("no_app", "The credential has no OAuth app.", sent=False)
+    client = build_oauth_client(app, claim.row.properties)
+    keys = f"app:{app.id}", f"host:{get_token_host(client)}"
+    with circuit_breaker.slot(*keys):
+        try:
+            try:
+                tokens = call_provider(claim, client, secrets)
+            except UserError as rejection:
+                previous = _get_previous_grant(claim) if rejection.code == "invalid_grant" else {}
+                # The second call needs a whole lease of its own.
+                if not previous or not extend_lease(claim):
+                    raise
+                log.info("refresh.previous_grant", id=str(claim.row.id))
+                try:
+                    tokens = call_provider(claim, client, {**secrets, **previous})
+                except UserError:
+                    raise rejection from None
+        except OAuth2Error as error:
+            if error.code in _NO_RESPONSE:
+                circuit_breaker.record_failure(*keys)
+            else:
+                circuit_breaker.record_response(*keys)
             raise
-        refusal = error
-    log.info("refresh.previous_grant", id=str(claim.row.id))
-    try:
-        return call_provider(claim, client, {**held, **previous})
-    except UserError:
-        raise refusal from None
+        circuit_breaker.record_response(*keys)
+        return tokens
 
 
 def call_provider(
     claim: RefreshClaim, client: OAuthClient, secrets: Mapping[str, str]
 ) -> TokenResponse:
-    """The one request."""
+    """Send the one request. Raises OAuth2Error."""
     kind = get_registry().kinds[claim.row.kind]
     return protocol.request_access_token(client, kind, {**claim.row.properties, **secrets})
 
 
-def _previous(claim: RefreshClaim) -> Mapping[str, Any]:
-    """The grant before, if the provider says that a replaced one still works for some time."""
+def _get_previous_grant(claim: RefreshClaim) -> Mapping[str, str]:
+    """Return the grant before this one while its provider still accepts it, otherwise {}."""
     row = claim.row
     provider = get_registry().get_provider(row.provider)
-    grace = provider.oauth.refresh.grace_seconds if provider and provider.oauth else None
-    if not grace or row.refresh_last_at is None:
+    grace_seconds = provider.oauth.refresh.grace_seconds if provider and provider.oauth else None
+    if not grace_seconds or row.refresh_last_at is None:
         return {}
-    if (claim.claimed_at - row.refresh_last_at).total_seconds() > grace:
+    if (claim.claimed_at - row.refresh_last_at).total_seconds() > grace_seconds:
         return {}
     try:
         return decrypt_previous_grant(row)
@@ -134,29 +132,8 @@ def _previous(claim: RefreshClaim) -> Mapping[str, Any]:
         return {}
 
 
-def _client(claim: RefreshClaim) -> OAuthClient:
-    app = claim.row.oauth_app
-    if app is None:
-        raise AppError("no_app", "The credential has no OAuth app.", sent=False)
-    return build_oauth_client(app, claim.row.properties)
-
-
-def _keep(
-    claim: RefreshClaim, tokens: TokenResponse, held: Mapping[str, str]
-) -> AccessToken | None:
-    new = build_token_update(claim, tokens, held)
-    try:
-        stored = outcomes.store_success(claim, new)
-    except Exception as error:
-        # Whatever it is: the grant that this answer succeeds may be dead already.
-        log.error("refresh.not_stored", id=str(claim.row.id), error=type(error).__name__)
-        spool.write_spool_file(claim, new)
-        raise ProviderUnavailableError(1) from None
-    return new.to_access_token() if stored else None
-
-
-def _settle(claim: RefreshClaim, error: OAuth2Error) -> AccessToken | None:
-    """Write what the error means, and raise it in the caller's words; None if it no longer counts."""
+def _store_error(claim: RefreshClaim, error: OAuth2Error) -> AccessToken | None:
+    """Store the outcome and raise it as the caller's error. Return None if the row has changed."""
     if isinstance(error, UserError):
         if error.code == "missing_token":
             outcomes.store_missing_refresh_token(claim)

@@ -1,7 +1,7 @@
-"""How many calls of this process one OAuth app and one host may have at once, and when they rest.
+"""Limits on the calls of this process to one OAuth app and one host.
 
-A bulkhead keeps a provider that hangs from taking every thread; a breaker keeps everybody from
-waiting for one that is down. Both are this process's own: what is shared is in the rows.
+A bulkhead keeps a provider that hangs from occupying every thread. A circuit breaker keeps callers
+from waiting for one that is down. Other processes have their own: what is shared is in the rows.
 """
 
 from __future__ import annotations
@@ -19,92 +19,93 @@ MAX_CALLS_PER_HOST: Final = 32
 
 FAILURES_TO_OPEN: Final = 10
 OPEN_SECONDS: Final = 30.0
-"""Seconds until one call may try whether it is over."""
+"""The time until one call may test whether the provider is back."""
 
 
 class ProviderBusyError(Exception):
-    """Not now: `retry_after` seconds until it is worth another look."""
+    """No call may start now. Try again after `retry_after` seconds."""
 
     def __init__(self, retry_after: float) -> None:
-        super().__init__("The provider has enough to do, or rests.")
+        super().__init__("The provider has as many calls as it may have, or its circuit is open.")
         self.retry_after = retry_after
 
 
 @dataclass
-class _Gate:
+class _Circuit:
     running: int = 0
     failures: int = 0
-    shut_until: float = 0.0
+    open_until: float = 0.0
 
 
 class CircuitBreaker:
-    """One gate for each key. `clock` is monotonic seconds."""
+    """One circuit for each key. `clock` returns monotonic seconds. Thread-safe."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._gates: dict[str, _Gate] = {}
+        self._circuits: dict[str, _Circuit] = {}
 
     @contextlib.contextmanager
     def slot(self, app: str, host: str) -> Iterator[None]:
-        """Room for one call, while the block lasts. Raises Busy where there is none."""
-        keys = ((app, MAX_CALLS_PER_APP), (host, MAX_CALLS_PER_HOST))
+        """Occupy one slot of the app and one of the host. Raise ProviderBusyError if none is free."""
+        limits = {app: MAX_CALLS_PER_APP, host: MAX_CALLS_PER_HOST}
         with self._lock:
-            for key, most in keys:
-                self._check(key, most)
-            for key, _ in keys:
-                self._gate(key).running += 1
+            for key, limit in limits.items():
+                self._require_free_slot(key, limit)
+            for key in limits:
+                self._circuits.setdefault(key, _Circuit()).running += 1
         try:
             yield
         finally:
             with self._lock:
-                for key, _ in keys:
-                    self._leave(key)
+                for key in limits:
+                    circuit = self._circuits[key]
+                    circuit.running -= 1
+                    if not circuit.running and not circuit.failures:
+                        del self._circuits[key]
 
-    def count_free_slots(self, key: str, most: int) -> int:
-        """How many more calls may start under this key now."""
+    def count_free_slots(self, key: str, limit: int) -> int:
+        """Return how many more calls may start now."""
         with self._lock:
-            gate = self._gates.get(key)
-            if gate is None:
-                return most
-            if gate.shut_until > self._clock():
+            circuit = self._circuits.get(key)
+            if circuit is None:
+                return limit
+            if circuit.open_until > self._clock():
                 return 0
-            return max((1 if gate.failures >= FAILURES_TO_OPEN else most) - gate.running, 0)
+            return max(_get_limit(circuit, limit) - circuit.running, 0)
 
     def record_response(self, *keys: str) -> None:
-        """An answer came, whatever it says: the failures in a row are over."""
+        """Close the circuits: the provider responded, even if only with an error."""
         with self._lock:
             for key in keys:
-                self._gate(key).failures = 0
+                self._circuits.setdefault(key, _Circuit()).failures = 0
 
     def record_failure(self, *keys: str) -> None:
-        """None came. After ten in a row the gate shuts; then a single failure shuts it again."""
+        """Record a failed call. Ten consecutive failures open the circuit.
+
+        In the half-open state one failure opens it again.
+        """
         with self._lock:
             for key in keys:
-                gate = self._gate(key)
-                gate.failures += 1
-                if gate.failures >= FAILURES_TO_OPEN:
-                    gate.shut_until = self._clock() + OPEN_SECONDS
+                circuit = self._circuits.setdefault(key, _Circuit())
+                circuit.failures += 1
+                if circuit.failures >= FAILURES_TO_OPEN:
+                    circuit.open_until = self._clock() + OPEN_SECONDS
 
-    def _check(self, key: str, most: int) -> None:
-        gate = self._gates.get(key)
-        if gate is None:
+    def _require_free_slot(self, key: str, limit: int) -> None:
+        circuit = self._circuits.get(key)
+        if circuit is None:
             return
-        rest = gate.shut_until - self._clock()
+        rest = circuit.open_until - self._clock()
         if rest > 0:
             raise ProviderBusyError(rest)
-        half_open = gate.failures >= FAILURES_TO_OPEN
-        if gate.running >= (1 if half_open else most):
+        if circuit.running >= _get_limit(circuit, limit):
             raise ProviderBusyError(1.0)
 
-    def _gate(self, key: str) -> _Gate:
-        return self._gates.setdefault(key, _Gate())
 
-    def _leave(self, key: str) -> None:
-        gate = self._gates[key]
-        gate.running -= 1
-        if not gate.running and not gate.failures:
-            del self._gates[key]
+def _get_limit(circuit: _Circuit, limit: int) -> int:
+    # Half-open: a single call tests whether the provider is back.
+    return 1 if circuit.failures >= FAILURES_TO_OPEN else limit
 
 
 circuit_breaker = CircuitBreaker()

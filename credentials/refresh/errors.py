@@ -1,49 +1,64 @@
-"""What a caller is told instead of a token."""
+"""Errors that a caller gets instead of a token."""
 
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from common.errors import ConflictError, ServiceUnavailableError
 
-MAX_RETRY_AFTER = 3600
+MAX_RETRY_AFTER: Final = 3600
 
 
-def NeedsReauthError() -> ConflictError:
-    return ConflictError(
-        "The provider refuses this grant, or it ended: connect the account again, or import a newer"
-        " grant.",
-        extra={"code": "needs_reauth"},
-    )
+class NeedsReauthError(ConflictError):
+    """409 needs_reauth: the grant has ended, and only another one helps."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The provider rejects this grant, or it has expired. Connect the account again, or import"
+            " a newer grant.",
+            extra={"code": "needs_reauth"},
+        )
 
 
-def NotRefreshableError(kind: str) -> ConflictError:
-    return ConflictError(
-        f"{kind} has no access token that is refreshed: use it by the proxy, or reveal it.",
-        extra={"code": "not_refreshable"},
-    )
+class NotRefreshableError(ConflictError):
+    """409 not_refreshable: credentials of this kind have no access token."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(
+            f"{kind} has no access token to refresh. Use it through the proxy, or reveal it.",
+            extra={"code": "not_refreshable"},
+        )
 
 
-def AppPausedError(detail: str) -> ServiceUnavailableError:
-    return ServiceUnavailableError(
-        f"The OAuth app needs a correction before this grant can be refreshed: {detail}",
-        extra={"code": "app_paused"},
-        retry_after=MAX_RETRY_AFTER,
-    )
+class AppPausedError(ServiceUnavailableError):
+    """503 app_paused: the provider rejects the OAuth app. `detail` says why."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            f"The OAuth app must be corrected before this grant can be refreshed: {detail}",
+            extra={"code": "app_paused"},
+            retry_after=MAX_RETRY_AFTER,
+        )
 
 
-def ProviderUnavailableError(retry_after: float) -> ServiceUnavailableError:
-    """`retry_after` in seconds, rounded up: whole and at least 1."""
-    return ServiceUnavailableError(
-        "The provider gives no new access token at the moment. Try again.",
-        extra={"code": "provider_unavailable"},
-        retry_after=min(max(math.ceil(retry_after), 1), MAX_RETRY_AFTER),
-    )
+class ProviderUnavailableError(ServiceUnavailableError):
+    """503 provider_unavailable: try again after `retry_after` seconds, rounded up to at least 1."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(
+            "The provider does not issue a new access token at the moment. Try again.",
+            extra={"code": "provider_unavailable"},
+            retry_after=min(max(math.ceil(retry_after), 1), MAX_RETRY_AFTER),
+        )
 
 
-def RefreshInProgressError() -> ServiceUnavailableError:
-    return ServiceUnavailableError(
-        "Another caller is refreshing this grant, and its provider is slow. Try again.",
-        extra={"code": "refresh_in_progress"},
-        retry_after=1,
-    )
+class RefreshInProgressError(ServiceUnavailableError):
+    """503 refresh_in_progress: another process has the lease, and the provider is slow."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Another caller is refreshing this grant, and its provider is slow. Try again.",
+            extra={"code": "refresh_in_progress"},
+            retry_after=1,
+        )

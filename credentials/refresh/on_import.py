@@ -1,4 +1,4 @@
-"""What an import means for a grant's life: a new grant starts anew, an unchanged one goes on."""
+"""The refresh state that an import gives to a grant: a new grant starts again, an unchanged one goes on."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ ON_CONFLICT_SET: Final = f"generation = {TABLE}.generation + excluded.generation
     f"{name} = CASE WHEN excluded.generation > 0 THEN {value} ELSE {TABLE}.{name} END"
     for name, value in _NEW_GRANT.items()
 )
-"""The SET of an upsert whose `generation` is 1 where the import brings other secrets, else 0.
+"""The SET of an upsert whose `generation` is 1 if the import brings other secrets, otherwise 0.
 
-What is under way with the old grant finds another generation, and so writes nothing.
+A refresh that is running with the old grant finds another generation and stores nothing.
 """
 
 
@@ -38,22 +38,22 @@ def compute_first_refresh_at(
     obtained_at: dt.datetime | None,
     now: dt.datetime,
 ) -> dt.datetime | None:
-    """When a grant that was just imported is refreshed for the first time; None: never by itself.
+    """Return when a new grant is refreshed for the first time, None if the worker never does so.
 
-    `secrets` are the names of those it has. At once where there is no access token, or where
-    nobody said how long it lives: a refresh tells.
+    `secrets` are the names of the secret fields that it has.
     """
     if not kind.refreshes or (kind.grant == "refresh_token" and "refresh_token" not in secrets):
         return None
+    # Without an access token or its expiry, a refresh brings both.
     if kind.secret_fields and ("access_token" not in secrets or expires_at is None):
         return now
     if expires_at is None:
-        return None  # Its tokens are made when they are asked for (a GitHub installation's).
-    lifetime = (expires_at - obtained_at).total_seconds() if obtained_at else _lifetime(kind)
+        return None  # Its tokens are requested when they are needed (a GitHub installation's).
+    if obtained_at:
+        lifetime: float | None = (expires_at - obtained_at).total_seconds()
+    else:
+        provider = get_registry().get_provider(kind.provider)
+        oauth = provider.oauth if provider else None
+        lifetime = oauth.refresh.access_token_seconds if oauth else None
     remaining = (expires_at - now).total_seconds()
     return now + dt.timedelta(seconds=compute_first_refresh_delay(remaining, lifetime))
-
-
-def _lifetime(kind: Kind) -> float | None:
-    provider = get_registry().get_provider(kind.provider)
-    return provider.oauth.refresh.access_token_seconds if provider and provider.oauth else None

@@ -1,4 +1,4 @@
-"""Tokens that came for a grant which is no longer ours to keep: they are revoked, not forgotten."""
+"""Tokens that arrived for a grant which is no longer stored. They are revoked, not forgotten."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from vault.sealing import Place, seal
 
 
 def schedule_orphan_revocation(
-    claim: RefreshClaim, renewal: TokenUpdate, *, successor: Credential | None
+    claim: RefreshClaim, update: TokenUpdate, *, successor: Credential | None
 ) -> None:
-    """Note for the worker that these tokens are to be ended; in the caller's transaction.
+    """Schedule the revocation of the new tokens, in the caller's transaction.
 
-    Not where another refresh was first: its grant is of the same family, which a revocation would
-    end. Nor where the provider honours a replaced token for a while and an import came meanwhile:
-    what was imported may be a sibling of what we got.
+    `successor` is the credential as it is now, None if it was deleted. Nothing is scheduled if the
+    provider has no call for it, or if revoking might end the grant of `successor`.
     """
     row = claim.row
     provider = get_registry().get_provider(row.provider)
     oauth = provider.oauth if provider else None
     if oauth is None or not (oauth.revocation_url or oauth.revocation):
         return
+    # Another refresh's grant is of the same family. So may an imported one be, if the provider
+    # accepts a replaced token for a while.
     if successor is not None and (successor.refresh_last_at or oauth.refresh.grace_seconds):
         return
     revocation = Revocation(
@@ -32,12 +33,5 @@ def schedule_orphan_revocation(
         kind=row.properties["kind"],
         properties=row.properties,
     )
-    revocation.sealed = seal(Place.of(revocation, "sealed"), _tokens(renewal))
+    revocation.sealed = seal(Place.of(revocation, "sealed"), update.get_new_secrets())
     revocation.save(force_insert=True)
-
-
-def _tokens(renewal: TokenUpdate) -> dict[str, str]:
-    tokens = {"access_token": renewal.access_token.expose()}
-    if renewal.refresh_token is not None:
-        tokens["refresh_token"] = renewal.refresh_token.expose()
-    return tokens

@@ -1,32 +1,39 @@
-"""What an attempt came to, written once: each compares generation and owner with the claim's.
+"""Outcomes of an attempt. Each is written once, if generation and owner are still the claim's.
 
-Every function here but `store` runs one transaction of its own and answers whether it still counted.
+Every function but `store_token_update` runs its own transaction and returns False if the grant was
+replaced or deleted in the meantime; nothing is written then.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, Final
+import functools
+import time
+from collections.abc import Callable
+from typing import Any, Concatenate, Final, ParamSpec
 
 import structlog
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F
 
+from common.backoff import get_backoff
+from common.concurrency import sleep
 from common.db.clock import DbNow
 from credentials.core.grant_state import ENDED_GRANT, NO_LEASE, PAUSED
+from credentials.health.evidence import Evidence, Source, Verdict
 from credentials.health.queries import lock_with_probe_state, update_row
-from credentials.health.services import evaluate_evidence
+from credentials.health.services import evaluate_evidence, record_app_evidence, record_evidence
 from credentials.models import AppPause, Credential
-from credentials.refresh import orphaned_tokens, schedule
-from credentials.refresh.commit_retry import commit_with_retry
-from credentials.refresh.health_events import REFRESH_ACCEPTED, record_app_health, record_health
-from credentials.refresh.lease import filter_claimed, release_lease
+from credentials.refresh import schedule
+from credentials.refresh.lease import LEASE_DURATION, filter_claimed, release_lease
+from credentials.refresh.orphaned_tokens import schedule_orphan_revocation
 from credentials.refresh.token_update import TokenUpdate, build_refresh_columns, is_stored
 from credentials.refresh.types import RefreshClaim
 from events.services import EventTarget, NewEvent, record_event
 from oauth_apps.protocol import OAuth2Error
 from webhooks.changes import record_changes
 
+P = ParamSpec("P")
 log = structlog.get_logger(__name__)
 
 REVOKED: Final = "revoked_or_expired"
@@ -34,129 +41,163 @@ RESPONSE_LOST: Final = "rotation_response_lost"
 EXHAUSTED: Final = "refresh_exhausted"
 UNDECRYPTABLE: Final = "undecryptable"
 
-_KNOWN: Final[dict[str, Any]] = {"refresh_unknowns": F("refresh_unknowns") - 1}
-"""The attempt certainly changed nothing at the provider."""
+LEASE_MARGIN: Final = 2.0
+"""Seconds before the lease's end at which no write is started any more."""
+
+_FIRST_COMMIT_DELAY: Final = 0.1
+_LONGEST_COMMIT_DELAY: Final = 1.0
+
+# The attempt certainly changed nothing at the provider.
+_OUTCOME_KNOWN: Final[dict[str, Any]] = {"refresh_unknowns": F("refresh_unknowns") - 1}
 
 
-def store_success(claim: RefreshClaim, renewal: TokenUpdate) -> bool:
-    """Store the new grant; False where the row went another way and the answer was thrown away.
+def _retry_commit(
+    write: Callable[Concatenate[RefreshClaim, P], bool],
+) -> Callable[Concatenate[RefreshClaim, P], bool]:
+    """Run `write` in a transaction, again on a new connection until the lease is about to end.
 
-    Raises OperationalError or InterfaceError where the database does not take it in time. What
-    fails beside the grant (events, health, webhooks) does not keep it from being stored.
+    `write` must recognise what it wrote before: a COMMIT may work although its response is lost.
+    The function raises the last OperationalError or InterfaceError.
+    """
+
+    @functools.wraps(write)
+    def write_durably(claim: RefreshClaim, /, *args: P.args, **kwargs: P.kwargs) -> bool:
+        end = claim.start_seconds + LEASE_DURATION.total_seconds() - LEASE_MARGIN
+        failures = 0
+        while True:
+            try:
+                with transaction.atomic():
+                    return write(claim, *args, **kwargs)
+            except (OperationalError, InterfaceError) as error:
+                failures += 1
+                delay = get_backoff(
+                    failures, first=_FIRST_COMMIT_DELAY, longest=_LONGEST_COMMIT_DELAY
+                )
+                if connection.in_atomic_block or time.monotonic() + delay > end:
+                    raise
+                id = str(claim.row.id)
+                log.warning("refresh.commit_failed", id=id, error=type(error).__name__)
+                sleep(delay)
+
+    return write_durably
+
+
+def store_success(claim: RefreshClaim, update: TokenUpdate) -> bool:
+    """Store the new grant.
+
+    Raises OperationalError or InterfaceError if the database does not accept it in time.
     """
     try:
-        return commit_with_retry(claim, lambda: store_token_update(claim, renewal))
+        return _store_durably(claim, update)
     except (OperationalError, InterfaceError):
         raise
     except Exception:
+        # A bug in events, health or webhooks must not cost the grant.
         log.exception("refresh.side_effect_failed", id=str(claim.row.id))
-        return commit_with_retry(claim, lambda: store_token_update(claim, renewal, bare=True))
+        return _store_durably(claim, update, bare=True)
 
 
+@_retry_commit
 def store_rejection(claim: RefreshClaim, error: OAuth2Error) -> bool:
-    """The provider refuses the grant: final, and told once."""
-    code = _refusal_code(claim, error)
-    values = {**ENDED_GRANT, "refresh_error": code}
-
-    def write() -> bool:
-        if not _leave(claim, **values):
-            return False
-        target = EventTarget("credential", claim.row.account_id, claim.row.id)
-        record_event(claim.actor, target, "credential.needs_reauth")
-        record_health(claim, "rejected", note=_REASONS.get(code, error.detail), code=code)
-        return True
-
-    return commit_with_retry(claim, write)
+    """End the grant, which the provider rejects, and notify once."""
+    code, note = error.code[:64], error.detail
+    if error.code == "invalid_grant":
+        code = RESPONSE_LOST if claim.may_have_succeeded_before else REVOKED
+        note = _REJECTION_NOTES[code]
+    if not _settle_claim(claim, **{**ENDED_GRANT, "refresh_error": code}):
+        return False
+    target = EventTarget("credential", claim.row.account_id, claim.row.id)
+    record_event(claim.actor, target, "credential.needs_reauth")
+    _record_health(claim, "rejected", note=note, code=code)
+    return True
 
 
+@_retry_commit
 def store_app_rejection(claim: RefreshClaim, error: OAuth2Error) -> bool:
-    """The provider refuses the OAuth app: it is paused, and its credentials are left as they are."""
-
-    def write() -> bool:
-        if not _leave(claim, **_KNOWN):
-            return False
-        app = claim.row.oauth_app
-        if app is not None:
-            until = DbNow() + dt.timedelta(seconds=schedule.compute_pause())
-            pause = {"revision": app.revision, "until": until, "code": error.code[:64]}
-            AppPause.objects.update_or_create(oauth_app_id=app.id, defaults=pause)
-            record_app_health(claim, "app", note=error.detail, code=error.code)
-        return True
-
-    return commit_with_retry(claim, write)
+    """Pause the OAuth app, which the provider rejects. Its credentials stay as they are."""
+    if not _settle_claim(claim, **_OUTCOME_KNOWN):
+        return False
+    app = claim.row.oauth_app
+    if app is not None:
+        until = DbNow() + dt.timedelta(seconds=schedule.compute_pause())
+        pause = {"revision": app.revision, "until": until, "code": error.code[:64]}
+        AppPause.objects.update_or_create(oauth_app_id=app.id, defaults=pause)
+        _record_app_health(claim, "app", note=error.detail, code=error.code)
+    return True
 
 
+@_retry_commit
 def store_failure(claim: RefreshClaim, error: OAuth2Error) -> bool:
-    """Nobody's fault: try again, ever less often. Never touches the grant."""
+    """Reschedule the refresh after an outage. Never changes the grant."""
     row = claim.row
     since = row.refresh_failing_since or claim.claimed_at
     failing_for = (claim.claimed_at - since).total_seconds()
-    exhausted = failing_for >= schedule.EXHAUSTED_AFTER
-    code = EXHAUSTED if exhausted else error.code[:64]
-    wait = schedule.compute_retry_delay(
+    code = EXHAUSTED if failing_for >= schedule.EXHAUSTED_AFTER else error.code[:64]
+    delay = schedule.compute_retry_delay(
         row.refresh_failures + 1, failing_for=failing_for, retry_after=error.retry_after
     )
-    values = {
-        "refresh_failures": F("refresh_failures") + 1,
-        "refresh_failing_since": since,
-        "refresh_error": code,
-        "refresh_next_at": DbNow() + dt.timedelta(seconds=wait),
-        **(_KNOWN if _changed_nothing(error) else {}),
-    }
-
-    def write() -> bool:
-        if not _leave(claim, **values):
-            return False
-        record_health(claim, "unavailable", note=error.detail, code=code)
-        return True
-
-    return commit_with_retry(claim, write)
+    changed_nothing = not error.sent or error.code in {"rate_limited", "invalid_request"}
+    if not _settle_claim(
+        claim,
+        refresh_failures=F("refresh_failures") + 1,
+        refresh_failing_since=since,
+        refresh_error=code,
+        refresh_next_at=DbNow() + dt.timedelta(seconds=delay),
+        **(_OUTCOME_KNOWN if changed_nothing else {}),
+    ):
+        return False
+    _record_health(claim, "unavailable", note=error.detail, code=code)
+    return True
 
 
+@_retry_commit
 def store_undecryptable(claim: RefreshClaim) -> bool:
-    """The seal does not open: paused until another key or another import heals it."""
-    values = {
-        "refresh_state": PAUSED,
-        "refresh_error": UNDECRYPTABLE,
-        "refresh_next_at": DbNow() + dt.timedelta(seconds=schedule.compute_pause()),
-        **_KNOWN,
-    }
-
-    def write() -> bool:
-        if not _leave(claim, **values):
-            return False
-        note = "The stored secret cannot be opened with the keys of this server."
-        record_health(claim, "rejected", note=note, code=UNDECRYPTABLE, source="seal")
-        return True
-
-    return commit_with_retry(claim, write)
+    """Pause the grant, which cannot be decrypted, until the key is back or an import replaces it."""
+    if not _settle_claim(
+        claim,
+        refresh_state=PAUSED,
+        refresh_error=UNDECRYPTABLE,
+        refresh_next_at=DbNow() + dt.timedelta(seconds=schedule.compute_pause()),
+        **_OUTCOME_KNOWN,
+    ):
+        return False
+    note = "The stored secret cannot be decrypted with the keys of this server."
+    _record_health(claim, "rejected", note=note, code=UNDECRYPTABLE, source="seal")
+    return True
 
 
+@_retry_commit
 def store_missing_refresh_token(claim: RefreshClaim) -> bool:
-    """There is nothing to refresh it with: it is used until it ends."""
-    return commit_with_retry(claim, lambda: _leave(claim, refresh_next_at=None, **_KNOWN))
+    """Stop refreshing a grant without a refresh token: it is used until it expires."""
+    return _settle_claim(claim, refresh_next_at=None, **_OUTCOME_KNOWN)
 
 
 def reschedule_claim(claim: RefreshClaim, seconds: float) -> bool:
-    """It is not this grant's turn (its app or host is busy): free it, and come back then."""
-    at = DbNow() + dt.timedelta(seconds=seconds)
-    return _leave(claim, refresh_next_at=at, **_KNOWN)
+    """Release the grant, whose app or host has no free slot, and try again in `seconds`."""
+    next_at = DbNow() + dt.timedelta(seconds=seconds)
+    return _settle_claim(claim, refresh_next_at=next_at, **_OUTCOME_KNOWN)
 
 
-def store_token_update(claim: RefreshClaim, renewal: TokenUpdate, *, bare: bool = False) -> bool:
-    """Within the caller's transaction: the new grant, if the old one is still what the row holds.
+@_retry_commit
+def _store_durably(claim: RefreshClaim, update: TokenUpdate, *, bare: bool = False) -> bool:
+    return store_token_update(claim, update, bare=bare)
 
-    What an import changed meanwhile beside the grant stays: all else is taken from the row as it
-    is now. `bare` leaves health and webhooks out.
+
+def store_token_update(claim: RefreshClaim, update: TokenUpdate, *, bare: bool = False) -> bool:
+    """Store the new grant in the caller's transaction, if the row still has the grant before it.
+
+    `bare` leaves out health and webhooks.
     """
-    found = lock_with_probe_state(claim.row.account_id, claim.row.id)
-    if found is None or found.row.generation != claim.generation:
-        return _settle_conflict(claim, renewal)
-    row = found.row
+    # Read again: an import may have changed other columns in the meantime, and these stay.
+    locked = lock_with_probe_state(claim.row.account_id, claim.row.id)
+    if locked is None or locked.row.generation != claim.generation:
+        return _settle_conflict(claim, update)
+    row = locked.row
     if row.lease_owner != claim.owner:
-        # Ours took too long, but the grant is still the one we used: ours is its only successor.
+        # The lease has expired, but the grant is still the one that was used: this is its only
+        # successor.
         log.warning("refresh.lost_lease", id=str(row.id))
-    values = build_refresh_columns(row, renewal, found.now)
+    values = build_refresh_columns(row, update, locked.now)
     for name, value in values.items():
         setattr(row, name, value)
     if bare:
@@ -164,57 +205,66 @@ def store_token_update(claim: RefreshClaim, renewal: TokenUpdate, *, bare: bool 
         target = EventTarget("credential", row.account_id, row.id)
         record_event(claim.actor, target, "credential.refreshed")
         return True
-    effect = evaluate_evidence(found, REFRESH_ACCEPTED)
+    evidence = Evidence(source="refresh", verdict="ok", note="", code="")
+    effect = evaluate_evidence(locked, evidence)
     update_row(Credential, row.id, {**values, **effect.columns})
     events = [NewEvent("credential.refreshed", row.id), *effect.events]
     record_changes(claim.actor, row.account_id, "credential", events)
-    _lift_pause(claim)
+    app = claim.row.oauth_app
+    if app is not None and hasattr(app, "refresh_pause"):
+        AppPause.objects.filter(oauth_app_id=app.id).delete()
+    if app is not None and app.health.get("status") != "ok":
+        _record_app_health(claim, "ok")
     return True
 
 
-def _settle_conflict(claim: RefreshClaim, renewal: TokenUpdate) -> bool:
-    """The row is of another generation, or gone. True where that generation is this very answer."""
-    now = Credential.objects.filter(id=claim.row.id).first()
-    if now is not None and is_stored(now, renewal):
+def _settle_conflict(claim: RefreshClaim, update: TokenUpdate) -> bool:
+    """Discard the response for a grant that is gone. Return True if it is already stored."""
+    row = Credential.objects.filter(id=claim.row.id).first()
+    if row is not None and is_stored(row, update):
         return True
-    if now is not None:
+    if row is not None:
         release_lease(claim)
-    log.warning("refresh.superseded", id=str(claim.row.id), deleted=now is None)
-    orphaned_tokens.schedule_orphan_revocation(claim, renewal, successor=now)
+    log.warning("refresh.superseded", id=str(claim.row.id), deleted=row is None)
+    schedule_orphan_revocation(claim, update, successor=row)
     return False
 
 
-def _leave(claim: RefreshClaim, **values: Any) -> bool:
+def _settle_claim(claim: RefreshClaim, **values: Any) -> bool:
+    """End the lease and write `values`, if the grant is still the claim's."""
     if filter_claimed(claim).update(**{**NO_LEASE, **values}):
         return True
     release_lease(claim)
     return False
 
 
-def _lift_pause(claim: RefreshClaim) -> None:
-    app = claim.row.oauth_app
-    if app is None:
-        return
-    if hasattr(app, "refresh_pause"):
-        AppPause.objects.filter(oauth_app_id=app.id).delete()
-    if app.health.get("status") != "ok":
-        record_app_health(claim, "ok")
+def _record_health(
+    claim: RefreshClaim, verdict: Verdict, *, note: str, code: str, source: Source = "refresh"
+) -> None:
+    record_evidence(
+        account_id=claim.row.account_id,
+        credential_id=claim.row.id,
+        evidence=Evidence(source=source, verdict=verdict, note=note, code=code),
+        actor=claim.actor,
+    )
 
 
-def _refusal_code(claim: RefreshClaim, error: OAuth2Error) -> str:
-    if error.code != "invalid_grant":
-        return error.code[:64]
-    return RESPONSE_LOST if claim.may_have_succeeded_before else REVOKED
+def _record_app_health(
+    claim: RefreshClaim, verdict: Verdict, *, note: str = "", code: str = ""
+) -> None:
+    if claim.row.oauth_app_id is not None:
+        record_app_evidence(
+            account_id=claim.row.account_id,
+            app_id=claim.row.oauth_app_id,
+            evidence=Evidence(source="refresh", verdict=verdict, note=note, code=code),
+            actor=claim.actor,
+        )
 
 
-def _changed_nothing(error: OAuth2Error) -> bool:
-    return not error.sent or error.code in {"rate_limited", "invalid_request"}
-
-
-_REASONS: Final = {
-    REVOKED: "The provider refuses the grant: it is revoked or expired. Connect it again.",
+_REJECTION_NOTES: Final = {
+    REVOKED: "The provider rejects the grant: it is revoked or expired. Connect it again.",
     RESPONSE_LOST: (
-        "An earlier answer of the provider, with the grant's successor, never arrived, and it"
-        " refuses the one that is held. Connect it again."
+        "An earlier response of the provider, with the next grant, never arrived, and it rejects the"
+        " stored one. Connect it again."
     ),
 }

@@ -1,4 +1,4 @@
-"""A provider's answer as the columns of the row it belongs to."""
+"""A provider's token response as columns of the credential that it belongs to."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.datetimes import format_rfc3339
-from credentials.core.encryption import encrypt_secrets
+from credentials.core.encryption import encrypt_previous_grant, encrypt_secrets
 from credentials.core.grant_state import NEW_GRANT, NO_LEASE, add_refreshed
 from credentials.models import Credential
 from credentials.refresh import schedule
 from credentials.refresh.types import AccessToken, RefreshClaim
 from oauth_apps.protocol import TokenResponse
-from providers.kinds import Kind
 from providers.properties import MASK
 from providers.registry import get_registry
-from vault.sealing import Place, SealedValue, seal
 from vault.secret import Secret
 from vault.services import compute_fingerprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class TokenUpdate:
-    """New tokens, and the secrets of the row they go beside. `refresh_token` None: it stays."""
+    """New tokens, and the secrets of the row that they are stored with.
+
+    `refresh_token` is None if the old one stays. `next_refresh_in` is in seconds.
+    """
 
     secrets: Mapping[str, str]
     access_token: Secret
@@ -39,20 +40,26 @@ class TokenUpdate:
             expires_at=self.expires_at,
         )
 
+    def get_new_secrets(self) -> dict[str, str]:
+        """Return the tokens that the provider sent, by the names of their fields."""
+        secrets = {"access_token": self.access_token.expose()}
+        if self.refresh_token is not None:
+            secrets["refresh_token"] = self.refresh_token.expose()
+        return secrets
+
 
 def build_token_update(
-    claim: RefreshClaim, tokens: TokenResponse, held: Mapping[str, str]
+    claim: RefreshClaim, tokens: TokenResponse, secrets: Mapping[str, str]
 ) -> TokenUpdate:
-    """What is to be stored of `tokens`. Lifetimes count from the claim, which was before the answer.
-
-    Where the provider does not say how long a token lives, its file may (`access_token_seconds`).
-    """
+    """Return what is to be stored of `tokens` beside `secrets`."""
     provider = get_registry().get_provider(claim.row.provider)
     facts = provider.oauth.refresh if provider and provider.oauth else None
+    # If the response does not state a lifetime, the provider's file may.
     expires_in = tokens.expires_in or (facts.access_token_seconds if facts else None)
+    # Counted from the claim, which was before the response: rather too early than too late.
     expires_at = claim.claimed_at + dt.timedelta(seconds=expires_in) if expires_in else None
     return TokenUpdate(
-        secrets=held,
+        secrets=secrets,
         access_token=tokens.access_token,
         refresh_token=tokens.refresh_token,
         expires_at=expires_at,
@@ -64,71 +71,45 @@ def build_token_update(
     )
 
 
-def build_refresh_columns(
-    row: Credential, renewal: TokenUpdate, now: dt.datetime
-) -> dict[str, Any]:
-    """Every column that a successful refresh writes into `row`; `now` is the database's time.
-
-    Not its revision: that is of what people edit, and no refresh makes their If-Match fail.
-    """
-    news = _news(renewal)
-    next_in = renewal.next_refresh_in
+def build_refresh_columns(row: Credential, update: TokenUpdate, now: dt.datetime) -> dict[str, Any]:
+    """Return every column that a successful refresh writes. `now` is the database's time."""
+    new_secrets = update.get_new_secrets()
+    fingerprints = dict(row.fingerprints)
+    for name, value in new_secrets.items():
+        fingerprint = compute_fingerprint(row.account_id, value)
+        fingerprints[name] = add_refreshed(fingerprints.get(name, ()), fingerprint)
+    replaced = update.secrets.get("refresh_token")
+    is_replaced = replaced is not None and new_secrets.get("refresh_token", replaced) != replaced
+    next_in = update.next_refresh_in
+    # Not `revision`, the version of what people edit: a refresh must not fail their If-Match.
     return {
         **NEW_GRANT,
         **NO_LEASE,
         "generation": row.generation + 1,
-        "secrets": encrypt_secrets(row.account_id, row.id, {**renewal.secrets, **news}),
-        "previous": _previous(row, renewal),
-        "fingerprints": _fingerprints(row, news),
-        "properties": _properties(row, renewal, news),
-        "expires_at": renewal.expires_at,
+        "secrets": encrypt_secrets(row.account_id, row.id, {**update.secrets, **new_secrets}),
+        "previous": encrypt_previous_grant(row, replaced) if replaced and is_replaced else None,
+        "fingerprints": fingerprints,
+        "properties": _build_properties(row, update),
+        "expires_at": update.expires_at,
         "refresh_last_at": now,
         "refresh_next_at": None if next_in is None else now + dt.timedelta(seconds=next_in),
         "updated_at": now,
     }
 
 
-def is_stored(row: Credential, renewal: TokenUpdate) -> bool:
-    """Whether the row holds this very answer: after a COMMIT whose own answer was lost."""
+def is_stored(row: Credential, update: TokenUpdate) -> bool:
+    """Return True if the row has this very token: a COMMIT may work although its response is lost."""
     current = row.fingerprints.get("access_token", [""])[0]
-    return bool(current == compute_fingerprint(row.account_id, renewal.access_token.expose()))
+    return bool(current == compute_fingerprint(row.account_id, update.access_token.expose()))
 
 
-def _news(renewal: TokenUpdate) -> dict[str, str]:
-    news = {"access_token": renewal.access_token.expose()}
-    if renewal.refresh_token is not None:
-        news["refresh_token"] = renewal.refresh_token.expose()
-    return news
-
-
-def _previous(row: Credential, renewal: TokenUpdate) -> SealedValue | None:
-    before = renewal.secrets.get("refresh_token")
-    if before is None or renewal.refresh_token in (None, Secret(before)):
-        return None
-    return seal(Place.of(row, "previous"), {"refresh_token": before})
-
-
-def _fingerprints(row: Credential, news: Mapping[str, str]) -> dict[str, list[str]]:
-    prints = dict(row.fingerprints)
-    for name, value in news.items():
-        new = compute_fingerprint(row.account_id, value)
-        prints[name] = add_refreshed(prints.get(name, ()), new)
-    return prints
-
-
-def _properties(row: Credential, renewal: TokenUpdate, news: Mapping[str, str]) -> dict[str, Any]:
-    """What is shown: asterisks for the tokens that the kind has, and the new expiry."""
-    known = _kind(row).schema["properties"]
-    properties = {**row.properties, **{name: MASK for name in news if name in known}}
-    if "expires_at" in known:
+def _build_properties(row: Credential, update: TokenUpdate) -> dict[str, Any]:
+    """Return the public properties: the mask for the kind's tokens, and the new expiry."""
+    fields = get_registry().kinds[row.kind].schema["properties"]
+    masks = {name: MASK for name in update.get_new_secrets() if name in fields}
+    properties = {**row.properties, **masks}
+    if "expires_at" in fields:
         properties.pop("expires_at", None)
-        if renewal.expires_at is not None:
-            properties["expires_at"] = format_rfc3339(renewal.expires_at)
+        if update.expires_at is not None:
+            properties["expires_at"] = format_rfc3339(update.expires_at)
     return properties
-
-
-def _kind(row: Credential) -> Kind:
-    kind = get_registry().get_kind(row.kind)
-    if kind is None:
-        raise LookupError(f"{row.kind} is no kind of the provider files")
-    return kind

@@ -172,8 +172,8 @@ def crash_at(point: str | None) -> None:
             die()
         return stored
 
-    def dying_succeeded(claim: Any, renewal: Any) -> bool:
-        stored = succeeded(claim, renewal)
+    def dying_succeeded(claim: Any, update: Any) -> bool:
+        stored = succeeded(claim, update)
         if point == "after_commit":
             die()
         return stored

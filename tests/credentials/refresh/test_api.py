@@ -51,10 +51,10 @@ def test_a_refused_token_is_no_use(provider, grant, api):
 def test_a_token_whose_trail_cannot_be_written_stays_here(provider, grant, api, monkeypatch):
     row = grant()
 
-    def full(**_: object) -> None:
+    def full(*_: object) -> None:
         raise OperationalError("the disk is full")
 
-    monkeypatch.setattr("credentials.refresh.issue_token.record_event", full)
+    monkeypatch.setattr("credentials.refresh.services.record_event", full)
     answer = api.post(f"/v1/credentials/{row.id}/token")
     assert answer.status_code == 503
     assert "access_token" not in answer.json()

@@ -1,0 +1,90 @@
+"""The rules for when a stored token may be used and when it may be refreshed. No input or output."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+from django.db.models import Q
+
+from common.db.clock import DbNow
+from credentials.core.grant_state import NEEDS_REAUTH, is_app_paused
+from credentials.models import Credential
+from credentials.refresh.errors import (
+    AppPausedError,
+    NeedsReauthError,
+    NotRefreshableError,
+    ProviderUnavailableError,
+)
+from providers.registry import get_registry
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """A credential's token at the time `now`, for a caller who needs it for `min_seconds`."""
+
+    row: Credential
+    now: dt.datetime
+    min_seconds: int
+
+    def is_fresh(self, *, first_generation: int) -> bool:
+        """Return True if the stored token can be used as it is.
+
+        `first_generation` is the generation that the caller read first.
+        """
+        row = self.row
+        if row.refresh_state == NEEDS_REAUTH or "access_token" not in row.fingerprints:
+            return False
+        if row.expires_at is None:
+            # Imported without an expiry: the first refresh may tell it.
+            untried = row.refresh_last_at is None and not row.refresh_failures
+            return not (untried and self.is_refreshable())
+        remaining = (row.expires_at - self.now).total_seconds()
+        # A token that another caller refreshed in the meantime cannot be made any fresher.
+        return remaining > (0 if row.generation > first_generation else self._needed_seconds())
+
+    def is_refreshable(self) -> bool:
+        """Return True if the kind refreshes and the credential has what a refresh needs."""
+        kind = get_registry().get_kind(self.row.kind)
+        if kind is None or not kind.refreshes:
+            return False
+        return kind.grant != "refresh_token" or "refresh_token" in self.row.fingerprints
+
+    def is_refreshed_within(self, seconds: int) -> bool:
+        """Return True if the last refresh is less than `seconds` ago."""
+        last = self.row.refresh_last_at
+        return last is not None and (self.now - last).total_seconds() < seconds
+
+    def build_stale_filter(self) -> Q:
+        """Return the condition under which a claim still finds the token too old."""
+        end = DbNow() + dt.timedelta(seconds=self._needed_seconds())
+        return (
+            Q(expires_at__isnull=True)
+            | Q(expires_at__lte=end)
+            | ~Q(fingerprints__has_key="access_token")
+        )
+
+    def require_refreshable(self) -> None:
+        """Raise NotRefreshableError or NeedsReauthError if waiting will not bring a token."""
+        kind = get_registry().get_kind(self.row.kind)
+        if kind is None or not kind.refreshes:
+            raise NotRefreshableError(self.row.kind)
+        if self.row.refresh_state == NEEDS_REAUTH or not self.is_refreshable():
+            raise NeedsReauthError()
+
+    def require_not_deferred(self) -> None:
+        """Raise AppPausedError or ProviderUnavailableError until the next attempt is due."""
+        row = self.row
+        if is_app_paused(row.oauth_app, self.now):
+            raise AppPausedError("its provider rejects it.")
+        if row.refresh_failures and row.refresh_next_at:
+            delay = (row.refresh_next_at - self.now).total_seconds()
+            if delay > 0:
+                raise ProviderUnavailableError(delay)
+
+    def _needed_seconds(self) -> float:
+        """Return `min_seconds`, but at most half of the token's whole lifetime."""
+        row = self.row
+        if row.refresh_last_at is None or row.expires_at is None:
+            return self.min_seconds
+        return min(self.min_seconds, (row.expires_at - row.refresh_last_at).total_seconds() / 2)
