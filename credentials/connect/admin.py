@@ -30,12 +30,12 @@ _CREATE_FIELDS = (
 _LINK_FIELDS = (
     "id", "account", "kind", "oauth_app", "status_badge", "failure_text", "notes_text", "name",
     "owner_email", "external_id", "properties_json", "requested_scopes", "return_to", "reconnects",
-    "credential_id", "creator", "created", "updated", "expires",
+    "credential_id", "creator", "creation_time", "update_time", "expiry_time",
 )  # fmt: skip
 _ATTEMPT_FIELDS = (
     "id", "account", "oauth_app", "kind", "flow", "link", "status_badge", "failure_text",
-    "requested_scopes", "callback", "return_to", "external_id", "creator", "created", "updated",
-    "expires",
+    "requested_scopes", "callback", "return_to", "external_id", "creator", "creation_time", "update_time",
+    "expiry_time",
 )  # fmt: skip
 _COLOURS = {"completed": "ok", "granted": "ok", "failed": "error", "pending": "warn"}
 
@@ -87,15 +87,15 @@ class FlowDisplayMixin:
         return str(row.created_by)
 
     @admin.display(description="created (UTC)")
-    def created(self, row: Any) -> str:
+    def creation_time(self, row: Any) -> str:
         return format_minute(row.created_at)
 
     @admin.display(description="updated (UTC)")
-    def updated(self, row: Any) -> str:
+    def update_time(self, row: Any) -> str:
         return format_minute(row.updated_at)
 
     @admin.display(description="expires (UTC)")
-    def expires(self, row: Any) -> str:
+    def expiry_time(self, row: Any) -> str:
         return format_minute(row.expires_at)
 
     @admin.display(description="events")
@@ -112,8 +112,8 @@ class ConnectLinkAdmin(FlowDisplayMixin, EventHistoryMixin, ServiceAdmin[Connect
         "status_badge",
         "failure_text",
         "account",
-        "created",
-        "expires",
+        "creation_time",
+        "expiry_time",
     )
     list_filter = (AccountFilter, StatusFilter)
     list_select_related = ("account",)
@@ -188,7 +188,7 @@ class AuthorizationAttemptAdmin(
     fields = (*_ATTEMPT_FIELDS, "latest")
     readonly_fields = fields
     list_display = (
-        "created",
+        "creation_time",
         "kind",
         "flow",
         "status_badge",

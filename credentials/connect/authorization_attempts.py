@@ -94,7 +94,16 @@ def attempt_begin(
     """
     row = _build_row(flow_request, Attempt.Flow.LINK if link else Attempt.Flow.AUTHORIZE, actor)
     if link is None:
-        _check_rate_limit(row)
+        # Attempts that ended count too, or sending an error to the callback would reset the limit.
+        # Concurrent requests may exceed it by a few, which is harmless.
+        recent = Attempt.objects.filter(
+            account_id=row.account_id,
+            id__gte=get_first_uuid7_at(db_now() - dt.timedelta(minutes=1)),
+            oauth_app=row.oauth_app,
+            flow=Attempt.Flow.AUTHORIZE,
+        )
+        if recent[:MAX_ATTEMPTS_PER_MINUTE].count() == MAX_ATTEMPTS_PER_MINUTE:
+            raise ConnectError("too_many")
     redirect = _build_redirect(row)
     row.link, row.status = link, Status.WAITING
     row.state_digest, row.browser_digest = hash_token(redirect.state), hash_token(browser_id)
@@ -105,7 +114,7 @@ def attempt_begin(
     return redirect.url
 
 
-def attempt_start_prepared(*, token: str, browser_id: str, actor: Actor) -> str:
+def attempt_begin_by_token(*, token: str, browser_id: str, actor: Actor) -> str:
     """Begin a prepared attempt in the first browser that opens it; return the provider's URL.
 
     Raises ConnectError (start_expired, start_used).
@@ -213,19 +222,6 @@ def _build_redirect(row: Attempt) -> _Redirect:
     except OAuth2Error as error:
         raise ConnectError("app_rejected", error.detail) from None
     return _Redirect(url=url, state=state, verifier=verifier)
-
-
-def _check_rate_limit(row: Attempt) -> None:
-    """Raise ConnectError if the app has begun too many attempts; concurrent ones may exceed it."""
-    # Attempts that ended count too, or sending an error to the callback would reset the limit.
-    recent = Attempt.objects.filter(
-        account_id=row.account_id,
-        id__gte=get_first_uuid7_at(db_now() - dt.timedelta(minutes=1)),
-        oauth_app=row.oauth_app,
-        flow=Attempt.Flow.AUTHORIZE,
-    )
-    if recent[:MAX_ATTEMPTS_PER_MINUTE].count() == MAX_ATTEMPTS_PER_MINUTE:
-        raise ConnectError("too_many")
 
 
 def _build_row(flow_request: FlowRequest, flow: str, actor: Actor) -> Attempt:

@@ -53,8 +53,8 @@ def collect_properties(
         documents["id_token"] = validate_id_token(client, tokens)
     _add_properties(kind, sources, documents, properties)
     if kind.connect.call is not None:
-        # The callback passes through the user's browser, where it can be changed. The account that
-        # it names counts only if the provider accepts the new token for that very account.
+        # The user can change the callback's parameters in the browser. The account in them counts
+        # only if the provider accepts the new token for that very account.
         unverified = kind.connect.get_unverified_fields(kind.identity)
         for name in unverified:
             if name not in properties or find_field_error(kind, name, properties[name]):

@@ -17,8 +17,8 @@ from credentials.connect.authorization_attempts import (
     AuthorizationResponse,
     ClaimedAttempt,
     attempt_begin,
+    attempt_begin_by_token,
     attempt_claim,
-    attempt_start_prepared,
 )
 from credentials.connect.browser_binding import (
     get_or_generate_browser_id,
@@ -96,7 +96,7 @@ def start(request: HttpRequest, token: str) -> HttpResponse:
     """Begin the attempt that `start-auth` prepared, once."""
     browser_id = get_or_generate_browser_id(request)
     actor = build_anonymous_actor(request)
-    url = attempt_start_prepared(token=token, browser_id=browser_id, actor=actor)
+    url = attempt_begin_by_token(token=token, browser_id=browser_id, actor=actor)
     response = redirect_see_other(url)
     set_browser_cookie(response, browser_id)
     return response

@@ -87,7 +87,12 @@ def grant_exchange(*, token_request: TokenRequest, actor: Actor) -> tuple[dict[s
         if is_replayed:
             _revoke_grant(row, "replayed", "connect.replayed", actor)
         else:
-            value = _claim_grant(row, token_request, actor)
+            _check_token_request(row, token_request)
+            waiting = PendingGrant.objects.filter(id=row.id, status=Status.WAITING)
+            if not waiting.filter(expires_at__gt=DbNow()).update(status=Status.EXCHANGED):
+                _raise_invalid_grant("The code is unknown, expired, or another app's.")
+            value = unseal(Place.of(row, "sealed"), row.sealed)
+            record_event(actor, _get_target(row), "connect.exchanged")
     # Raised outside of the transaction, which would otherwise undo the revocation.
     if is_replayed:
         _raise_invalid_grant("The code was used before. The grant is revoked.")
@@ -133,18 +138,6 @@ def grant_reschedule(*, id: uuid.UUID) -> None:
 def grant_discard(*, row: PendingGrant, code: str, actor: Actor) -> None:
     """Revoke a grant that the company does not want, in the caller's transaction."""
     _revoke_grant(row, code, "connect.discarded", actor)
-
-
-def _claim_grant(row: PendingGrant, token_request: TokenRequest, actor: Actor) -> Any:
-    """Mark the code as used, and return the decrypted grant."""
-    _check_token_request(row, token_request)
-    is_claimed = PendingGrant.objects.filter(
-        id=row.id, status=Status.WAITING, expires_at__gt=DbNow()
-    ).update(status=Status.EXCHANGED)
-    if not is_claimed:
-        _raise_invalid_grant("The code is unknown, expired, or another app's.")
-    record_event(actor, _get_target(row), "connect.exchanged")
-    return unseal(Place.of(row, "sealed"), row.sealed)
 
 
 def _revoke_grant(row: PendingGrant, code: str, verb: str, actor: Actor) -> None:

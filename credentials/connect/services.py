@@ -2,10 +2,10 @@
 
 from credentials.connect.authorization_attempts import (
     attempt_begin,
+    attempt_begin_by_token,
     attempt_claim,
     attempt_fail,
     attempt_prepare,
-    attempt_start_prepared,
     attempts_expire,
 )
 from credentials.connect.links import (
@@ -29,10 +29,10 @@ from credentials.connect.settings import settings_update
 
 __all__ = [
     "attempt_begin",
+    "attempt_begin_by_token",
     "attempt_claim",
     "attempt_fail",
     "attempt_prepare",
-    "attempt_start_prepared",
     "attempts_expire",
     "grant_discard",
     "grant_exchange",

@@ -56,7 +56,14 @@ def settings_update(
     """
     check_redirect_uris(changes.get("return_urls", []))
     if changes.get("short_callback") and app is not None:
-        _check_has_one_issuer(app)
+        # Behind a shared redirect URI, one issuer's response could pass for another's (RFC 9700 §4.4).
+        oauth = get_provider(app.provider).oauth
+        if oauth is None or "{" in f"{oauth.authorize_url}{oauth.token_url}":
+            raise InvalidInputError.for_field(
+                "short_callback",
+                f"{app.provider} has a separate issuer for each customer,"
+                " so each app needs its own redirect URI",
+            )
     with transaction.atomic():
         # The row is created first, so that concurrent first updates wait for each other's lock.
         ConnectSettings.objects.bulk_create(
@@ -97,14 +104,3 @@ def represent_account_settings(account_id: uuid.UUID) -> dict[str, Any]:
 
 def uses_short_callback(app: OAuthApp) -> bool:
     return get_app_settings(app).short_callback
-
-
-def _check_has_one_issuer(app: OAuthApp) -> None:
-    # Behind one shared redirect URI, one issuer's response could pass for another's (RFC 9700 §4.4).
-    oauth = get_provider(app.provider).oauth
-    if oauth is None or "{" in f"{oauth.authorize_url}{oauth.token_url}":
-        raise InvalidInputError.for_field(
-            "short_callback",
-            f"{app.provider} has a separate issuer for each customer,"
-            " so each app needs its own redirect URI",
-        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from common.db.ids import uuid7
@@ -35,8 +36,13 @@ def schedule_revocation(
     if not secrets or not can_revoke(kind.name):
         return False
     # Many providers revoke all grants of a user at once, and so the credential's as well.
-    if skip_if_connected and _is_connected(account_id, body):
-        return False
+    if skip_if_connected:
+        # The body may lack the very property that says which upstream account it is.
+        with suppress(ServiceError):
+            item = validate_item(dict(body), account_id=account_id)
+            rows = Credential.objects.filter(account_id=account_id, identity=item.identity)
+            if rows.exists():
+                return False
     row = Revocation(
         id=uuid7(),
         account_id=account_id,
@@ -48,12 +54,3 @@ def schedule_revocation(
     row.sealed = seal(Place.of(row, "sealed"), secrets)
     row.save(force_insert=True)
     return True
-
-
-def _is_connected(account_id: uuid.UUID, body: Mapping[str, Any]) -> bool:
-    try:
-        item = validate_item(dict(body), account_id=account_id)
-    except ServiceError:
-        # The body may lack the very property that says which upstream account it is.
-        return False
-    return Credential.objects.filter(account_id=account_id, identity=item.identity).exists()

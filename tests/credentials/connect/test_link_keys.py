@@ -57,7 +57,7 @@ class TestKeys:
         assert answer.status_code == 422
         assert_is_page(answer)
         text = answer.content.decode()
-        assert "This is not right yet" in text
+        assert "Please check your entries" in text
         assert "k-secret-1" not in text
         assert 'aria-invalid="true"' in text
         assert not PendingGrant.objects.exists()
