@@ -56,8 +56,8 @@ class Real:
 
     def ask(self, path: str, body: Any = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
-        with urlopen(Request(self.url + path, data)) as answer:  # noqa: S310 - on loopback
-            found: dict[str, Any] = json.load(answer)
+        with urlopen(Request(self.url + path, data)) as response:  # noqa: S310 - on loopback
+            found: dict[str, Any] = json.load(response)
             return found
 
     def stop(self) -> None:

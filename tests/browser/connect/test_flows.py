@@ -32,9 +32,9 @@ def documented(site: str, app: Any, company: Any, **more: Any) -> str:
 
 def make_link(api: Any, app: Any, company: Any, **more: Any) -> dict[str, Any]:
     sent = {"oauth_app_id": str(app.id), "kind": KINDS[app.provider], "return_to": company.address}
-    answer = api.post("/v1/connect-links", {**sent, **more})
-    assert answer.status_code == 201, answer.content
-    link: dict[str, Any] = answer.json()
+    response = api.post("/v1/connect-links", {**sent, **more})
+    assert response.status_code == 201, response.content
+    link: dict[str, Any] = response.json()
     return link
 
 
@@ -46,9 +46,9 @@ def test_authorize_to_an_imported_credential(page, site, apps, company, api, whi
     assert get_heading(page) == "Welcome back"
     back = company.last()
     assert back["state"] == "company-state"
-    answer = exchange_code_at_api(app, back["code"])
-    assert answer.status_code == 200, answer.content
-    credential = answer.json()["credential"]
+    response = exchange_code_at_api(app, back["code"])
+    assert response.status_code == 200, response.content
+    credential = response.json()["credential"]
     assert credential["properties"]["user"] == "ann"
     assert api.post("/v1/credentials", credential).status_code == 200
 
@@ -64,12 +64,12 @@ def test_start_auth_to_an_imported_credential(page, site, apps, company, api, wh
     }
     page.goto(api.post("/v1/credentials/start-auth", sent).json()["start_url"])
     agree(page)
-    answer = exchange_code_at_api(app, company.last()["code"])
-    assert answer.json()["state"] == {"user": 7}
-    assert api.post("/v1/credentials", answer.json()["credential"]).status_code == 200
+    response = exchange_code_at_api(app, company.last()["code"])
+    assert response.json()["state"] == {"user": 7}
+    assert api.post("/v1/credentials", response.json()["credential"]).status_code == 200
 
 
-def test_a_hosted_link_and_then_its_reconnect(people, apps, company, api):
+def test_link_is_completed_and_reconnected(people, apps, company, api):
     link = make_link(api, apps[0], company)
     page = people()
     page.goto(link["url"])
@@ -97,7 +97,7 @@ def test_a_hosted_link_and_then_its_reconnect(people, apps, company, api):
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["django-oauth-toolkit", "Authlib"])
-def test_the_user_says_no(page, site, apps, company, which):
+def test_user_denies_access(page, site, apps, company, which):
     page.goto(documented(site, apps[which], company))
     agree(page, button="Cancel")
     assert get_heading(page) == "You did not give access"
@@ -106,7 +106,7 @@ def test_the_user_says_no(page, site, apps, company, which):
     assert list_event_verbs()[-1] == "connect.denied"
 
 
-def test_cancel_on_our_page_goes_back_at_once(page, apps, company, api):
+def test_cancel_redirects_to_company(page, apps, company, api):
     link = make_link(api, apps[0], company)
     page.goto(link["url"])
     page.get_by_role("button", name="Cancel").click()
@@ -114,7 +114,7 @@ def test_cancel_on_our_page_goes_back_at_once(page, apps, company, api):
     assert company.last() == {"connect_link": link["id"], "status": "cancelled"}
 
 
-def test_a_code_from_the_browsers_history_is_worth_nothing(page, site, apps, company):
+def test_used_code_is_rejected(page, site, apps, company):
     page.goto(documented(site, apps[0], company))
     agree(page)
     code = company.last()["code"]
@@ -122,7 +122,7 @@ def test_a_code_from_the_browsers_history_is_worth_nothing(page, site, apps, com
     assert exchange_code_at_api(apps[0], code).json()["error"] == "invalid_grant"
 
 
-def test_going_back_to_the_callback_connects_nothing_twice(page, site, apps, company):
+def test_callback_works_once(page, site, apps, company):
     seen: list[str] = []
     page.on("request", lambda request: seen.append(request.url))
     page.goto(documented(site, apps[0], company))
@@ -146,7 +146,7 @@ def test_session_fixation_across_two_browsers(people, site, apps, company, serve
     assert not PendingGrant.objects.exists()
 
 
-def test_a_link_in_a_second_browser(people, apps, company, api):
+def test_link_rejects_second_browser(people, apps, company, api):
     link = make_link(api, apps[0], company)
     first, second = people(), people()
     first.goto(link["url"])
@@ -156,7 +156,7 @@ def test_a_link_in_a_second_browser(people, apps, company, api):
     log_in(first)
 
 
-def test_a_stripped_challenge_is_refused_by_a_server_that_wants_one(page, site, apps, company):
+def test_server_rejects_missing_code_challenge(page, site, apps, company):
     """PKCE downgrade at a real server: without a challenge, it gives no code."""
     page.goto(documented(site, apps[0], company))
     stripped = re.sub(r"%26code_challenge(_method)?%3D[A-Za-z0-9_-]*", "", page.url)
@@ -170,7 +170,7 @@ def test_a_stripped_challenge_is_refused_by_a_server_that_wants_one(page, site, 
 
 
 def test_mix_up_of_two_real_servers(page, site, apps, company, servers):
-    """One server's answer, sent to the callback of the other's app."""
+    """One server's response, sent to the callback of the other's app."""
     alpha, beta = apps
     other = f"{site}/link/oauth2/callback/alpha/{alpha.id}"
     servers[1].register(beta, other, name=f"{beta.client_id}-wide")

@@ -45,7 +45,7 @@ CONTRASTS = """() => [...document.querySelectorAll("main *, footer")]
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["asks", "form"])
-def test_every_word_stands_out(people, links, name, scheme):
+def test_text_has_sufficient_contrast(people, links, name, scheme):
     page = people(java_script_enabled=True, color_scheme=scheme)
     page.goto(links[name])
     if name == "form":
@@ -58,7 +58,7 @@ def test_every_word_stands_out(people, links, name, scheme):
 
 
 @pytest.mark.parametrize("name", ["asks", "form"])
-def test_nothing_is_cut_off_at_375_pixels(people, links, name):
+def test_page_fits_375_pixels(people, links, name):
     page = people(java_script_enabled=True, **PHONE)
     page.goto(links[name])
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
@@ -67,7 +67,7 @@ def test_nothing_is_cut_off_at_375_pixels(people, links, name):
 
 
 @pytest.mark.parametrize("name", ["asks", "form"])
-def test_nothing_runs_and_nothing_is_blocked(people, links, name):
+def test_page_has_no_script_and_no_csp_violation(people, links, name):
     said: list[Any] = []
     page = people(java_script_enabled=True)
     page.on("console", lambda message: said.append(message.text))
@@ -77,7 +77,7 @@ def test_nothing_runs_and_nothing_is_blocked(people, links, name):
     assert page.locator("main").evaluate("e => getComputedStyle(e).borderRadius") == "8px"
 
 
-def test_a_key_by_keyboard_alone(people, links, company, api):
+def test_form_works_by_keyboard(people, links, company, api):
     page = people()
     page.goto(links["form"])
     page.get_by_label("Key").focus()
@@ -90,7 +90,7 @@ def test_a_key_by_keyboard_alone(people, links, company, api):
     assert done.status_code == 200
 
 
-def test_a_wrong_form_leads_to_the_field(people, links):
+def test_form_error_links_to_field(people, links):
     page = people()
     page.goto(links["form"])
     page.get_by_role("button", name="Connect").click()
@@ -99,7 +99,7 @@ def test_a_wrong_form_leads_to_the_field(people, links):
     assert page.get_by_role("alert").count() == 1
 
 
-def test_each_field_has_a_label_and_each_page_one_heading(people, links):
+def test_fields_have_labels_and_page_one_heading(people, links):
     page = people()
     page.goto(links["form"])
     assert page.locator("h1").count() == 1
@@ -108,7 +108,7 @@ def test_each_field_has_a_label_and_each_page_one_heading(people, links):
     assert page.locator("html").get_attribute("lang") == "en-gb"
 
 
-def test_a_failed_page_says_what_to_do(people, site):
+def test_error_page_has_advice(people, site):
     page = people(**PHONE)
     page.goto(f"{site}/connect/{'x' * 43}")
     assert get_heading(page) == "This link does not exist"

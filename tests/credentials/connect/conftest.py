@@ -94,15 +94,15 @@ def make_link(api: ApiClient, app: OAuthApp) -> Callable[..., dict[str, Any]]:
     def make(**more: Any) -> dict[str, Any]:
         sent = {"oauth_app_id": str(app.id), "kind": "alpha_oauth2", "return_to": RETURN, **more}
         body = {name: value for name, value in sent.items() if value is not None}
-        answer = api.post("/v1/connect-links", body)
-        assert answer.status_code == 201, answer.content
-        link: dict[str, Any] = answer.json()
+        response = api.post("/v1/connect-links", body)
+        assert response.status_code == 201, response.content
+        link: dict[str, Any] = response.json()
         return link
 
     return make
 
 
 @pytest.fixture
-def nothing_counted() -> None:
+def reset_counters() -> None:
     """What earlier tests' strays and starts were counted with is forgotten."""
     cache.clear()

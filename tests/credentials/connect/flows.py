@@ -32,12 +32,12 @@ class Browser:
 
     def follow_redirects(self, address: str) -> Any:
         """Open an address of ours, and go on as long as we send it on to ourselves."""
-        answer = self.open(address)
+        response = self.open(address)
         for _ in range(3):
-            if answer.status_code != 303 or not answer["Location"].startswith("/"):
-                return answer
-            answer = self.open(answer["Location"])
-        return answer
+            if response.status_code != 303 or not response["Location"].startswith("/"):
+                return response
+            response = self.open(response["Location"])
+        return response
 
 
 def build_authorize_url(app: OAuthApp, **more: Any) -> str:
@@ -53,18 +53,18 @@ def build_authorize_url(app: OAuthApp, **more: Any) -> str:
 
 def start_flow(browser: Browser, app: OAuthApp, **more: Any) -> str:
     """Start the documented flow; the provider's address."""
-    answer = browser.open(build_authorize_url(app, **more))
-    assert answer.status_code == 303, answer.content
-    return str(answer["Location"])
+    response = browser.open(build_authorize_url(app, **more))
+    assert response.status_code == 303, response.content
+    return str(response["Location"])
 
 
 def approve_and_get_code(
     browser: Browser, app: OAuthApp, server: AuthorizationServer, **more: Any
 ) -> str:
     """The whole documented flow up to the code that the company gets."""
-    answer = browser.open(server.approve(start_flow(browser, app, **more)))
-    assert answer.status_code == 303, answer.content
-    return parse_query(answer["Location"])["code"]
+    response = browser.open(server.approve(start_flow(browser, app, **more)))
+    assert response.status_code == 303, response.content
+    return parse_query(response["Location"])["code"]
 
 
 def build_callback_path(app: OAuthApp, **sent: str) -> str:
@@ -86,9 +86,9 @@ def parse_query(address: str) -> dict[str, str]:
 def press_continue(browser: Browser, link: dict[str, Any]) -> str:
     """Open a connect link and press Continue; the provider's address."""
     assert browser.follow_redirects(link["url"]).status_code == 200
-    answer = browser.open(f"{link['url']}/continue")
-    assert answer.status_code == 303, answer.content
-    return str(answer["Location"])
+    response = browser.open(f"{link['url']}/continue")
+    assert response.status_code == 303, response.content
+    return str(response["Location"])
 
 
 def connect_by_link(browser: Browser, link: dict[str, Any], server: AuthorizationServer) -> Any:
@@ -128,12 +128,12 @@ def is_nothing_connected() -> bool:
     return not Credential.objects.exists() and not PendingGrant.objects.exists()
 
 
-def assert_is_page(answer: Any) -> None:
+def assert_is_page(response: Any) -> None:
     """A page of ours: whole, strict, kept nowhere, and without a secret in it."""
-    assert answer["Content-Type"].startswith("text/html")
-    assert b"<h1>" in answer.content
-    assert b"<script" not in answer.content
-    assert "default-src 'none'" in answer["Content-Security-Policy"]
-    has_form = b"<form" in answer.content
-    assert answer["Referrer-Policy"] == ("same-origin" if has_form else "no-referrer")
-    assert "no-store" in answer["Cache-Control"]
+    assert response["Content-Type"].startswith("text/html")
+    assert b"<h1>" in response.content
+    assert b"<script" not in response.content
+    assert "default-src 'none'" in response["Content-Security-Policy"]
+    has_form = b"<form" in response.content
+    assert response["Referrer-Policy"] == ("same-origin" if has_form else "no-referrer")
+    assert "no-store" in response["Cache-Control"]

@@ -30,7 +30,7 @@ class AuthorizationServer:
         self.user = "ann"
         self.granted_scope: str | None = None
         self.without: set[str] = set()
-        self.token_answer: Answer | None = None
+        self.token_response: Answer | None = None
         self.checks_pkce = True
         self.codes: dict[str, dict[str, str]] = {}
         self.tokens: dict[str, str] = {}
@@ -55,21 +55,21 @@ class AuthorizationServer:
     def approve(self, address: str, **more: str | None) -> str:
         """What a browser is sent back to, once its user agreed to what `address` asks for.
 
-        `more` changes the answer's parameters; None leaves one out.
+        `more` changes the response's parameters; None leaves one out.
         """
         asked = {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
         assert address.startswith(f"{self.url}/authorize?"), address
         assert asked["response_type"] == "code"
         code = f"code-{self.port}-{next(self._numbers)}"
         self.codes[code] = {**asked, "user": self.user}
-        answer = {"code": code, "state": asked["state"], "iss": self.url, **more}
-        sent = {name: value for name, value in answer.items() if value is not None}
+        response = {"code": code, "state": asked["state"], "iss": self.url, **more}
+        sent = {name: value for name, value in response.items() if value is not None}
         return f"{asked['redirect_uri']}?{urlencode(sent)}"
 
     def exchange(self, sent: dict[str, str]) -> Answer:
         self.token_calls.append(sent)
-        if self.token_answer is not None:
-            return self.token_answer
+        if self.token_response is not None:
+            return self.token_response
         asked = self.codes.pop(sent.get("code", ""), None)
         if asked is None or asked["redirect_uri"] != sent.get("redirect_uri"):
             return 400, {"error": "invalid_grant"}
@@ -83,7 +83,7 @@ class AuthorizationServer:
         number = next(self._numbers)
         access, refresh = f"access-{asked['user']}-{number}", f"refresh-{asked['user']}-{number}"
         self.tokens[access] = asked["user"]
-        answer = {
+        response = {
             "access_token": access,
             "refresh_token": refresh,
             "expires_in": 3600,
@@ -91,8 +91,8 @@ class AuthorizationServer:
             "workspace": {"id": f"ws-{asked['user']}", "name": asked["user"].title()},
         }
         if self.granted_scope is not None:
-            answer["scope"] = self.granted_scope
-        return {name: value for name, value in answer.items() if name not in self.without}
+            response["scope"] = self.granted_scope
+        return {name: value for name, value in response.items() if name not in self.without}
 
     def whoami(self, authorization: str) -> Answer:
         self.whoami_calls += 1
@@ -150,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def build_provider_file(slug: str, url: str, **oauth: Any) -> dict[str, Any]:
-    """A provider whose grants carry their workspace in the token answer, and its file's way to say so."""
+    """A provider whose grants carry their workspace in the token response, and its file's way to say so."""
     said = {"issuer": url, "default_scopes": ["read", "write"], "iss": True, **oauth}
     return {
         **provider_document(slug, slug.title(), url, **said),

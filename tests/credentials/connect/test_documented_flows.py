@@ -38,7 +38,7 @@ def test_authorize_sends_the_user_to_the_provider(browser, app, alpha):
     assert asked["state"] != "company-state"
 
 
-def test_the_cookie_that_binds_the_browser_is_for_nobody_else(browser, app):
+def test_browser_cookie_is_http_only_and_lax(browser, app):
     start_flow(browser, app)
     cookie = browser.client.cookies["connect"]
     assert cookie["httponly"]
@@ -47,29 +47,29 @@ def test_the_cookie_that_binds_the_browser_is_for_nobody_else(browser, app):
     assert cookie["path"] == "/"
 
 
-def test_with_tls_the_cookie_is_bound_to_this_host(browser, app, settings):
+def test_browser_cookie_has_host_prefix_with_tls(browser, app, settings):
     settings.SESSION_COOKIE_SECURE = True
     start_flow(browser, app)
     assert browser.client.cookies["__Host-connect"]["secure"]
 
 
-def test_the_callback_sends_the_user_back_with_a_code_and_the_state(browser, app, alpha):
-    answer = browser.open(alpha.approve(start_flow(browser, app)))
-    assert answer.status_code == 303
-    assert answer["Location"].startswith(f"{RETURN}?")
-    assert answer["Referrer-Policy"] == "no-referrer"
-    assert "no-store" in answer["Cache-Control"]
-    back = parse_query(answer["Location"])
+def test_callback_redirects_with_code_and_state(browser, app, alpha):
+    response = browser.open(alpha.approve(start_flow(browser, app)))
+    assert response.status_code == 303
+    assert response["Location"].startswith(f"{RETURN}?")
+    assert response["Referrer-Policy"] == "no-referrer"
+    assert "no-store" in response["Cache-Control"]
+    back = parse_query(response["Location"])
     assert back["state"] == "company-state"
     assert set(back) == {"code", "state"}
     assert not Credential.objects.exists()
 
 
-def test_the_code_is_exchanged_for_a_credential_with_its_tokens(browser, app, alpha):
-    answer = exchange_code_at_api(app, approve_and_get_code(browser, app, alpha))
-    assert answer.status_code == 200, answer.content
-    assert answer["Cache-Control"] == "no-store"
-    document = answer.json()
+def test_code_is_exchanged_for_credential_with_tokens(browser, app, alpha):
+    response = exchange_code_at_api(app, approve_and_get_code(browser, app, alpha))
+    assert response.status_code == 200, response.content
+    assert response["Cache-Control"] == "no-store"
+    document = response.json()
     assert set(document) == {"credential", "state"}
     assert document["state"] == "company-state"
     assert document["credential"]["oauth_app_id"] == str(app.id)
@@ -83,17 +83,17 @@ def test_the_code_is_exchanged_for_a_credential_with_its_tokens(browser, app, al
     assert properties["expires_at"].endswith("Z")
 
 
-def test_what_was_exchanged_is_imported_unchanged(browser, app, alpha, api):
+def test_exchanged_credential_is_imported_unchanged(browser, app, alpha, api):
     credential = exchange_code_at_api(app, approve_and_get_code(browser, app, alpha)).json()[
         "credential"
     ]
-    answer = api.post("/v1/credentials", credential)
-    assert answer.status_code == 200, answer.content
-    assert answer["Latchkey-Import"] == "created"
-    assert answer.json()["properties"]["access_token"] == "**********"
+    response = api.post("/v1/credentials", credential)
+    assert response.status_code == 200, response.content
+    assert response["Latchkey-Import"] == "created"
+    assert response.json()["properties"]["access_token"] == "**********"
 
 
-def test_the_same_account_connected_twice_is_one_credential(browser, app, alpha, api):
+def test_connecting_account_twice_updates_credential(browser, app, alpha, api):
     for expected in ("created", "updated"):
         credential = exchange_code_at_api(app, approve_and_get_code(browser, app, alpha)).json()[
             "credential"
@@ -102,7 +102,7 @@ def test_the_same_account_connected_twice_is_one_credential(browser, app, alpha,
     assert Credential.objects.count() == 1
 
 
-def test_a_whole_flow_leaves_its_trail(browser, app, alpha, api):
+def test_flow_records_its_events(browser, app, alpha, api):
     api.post(
         "/v1/credentials",
         exchange_code_at_api(app, approve_and_get_code(browser, app, alpha)).json()["credential"],
@@ -114,14 +114,14 @@ def test_a_whole_flow_leaves_its_trail(browser, app, alpha, api):
     ]
 
 
-def test_an_attempt_keeps_no_secret_once_it_is_over(browser, app, alpha):
+def test_granted_attempt_has_no_ciphertext(browser, app, alpha):
     approve_and_get_code(browser, app, alpha)
     attempt = AuthorizationAttempt.objects.get()
     assert attempt.status == "granted"
     assert attempt.sealed is None
 
 
-def test_identity_by_a_call_and_an_owner_that_is_no_property(browser, app, alpha, api):
+def test_call_provides_identity_and_owner_email(browser, app, alpha, api):
     code = approve_and_get_code(browser, app, alpha, kind="alpha_called_oauth2")
     credential = exchange_code_at_api(app, code).json()["credential"]
     assert alpha.whoami_calls == 1
@@ -130,7 +130,7 @@ def test_identity_by_a_call_and_an_owner_that_is_no_property(browser, app, alpha
     assert api.post("/v1/credentials", credential).status_code == 200
 
 
-def test_a_kind_without_identity_needs_the_companys_own(browser, app, alpha, api):
+def test_kind_without_identity_uses_external_id(browser, app, alpha, api):
     kind = "alpha_silent_oauth2"
     code = approve_and_get_code(browser, app, alpha, kind=kind, external_id="customer-1")
     credential = exchange_code_at_api(app, code).json()["credential"]
@@ -138,7 +138,7 @@ def test_a_kind_without_identity_needs_the_companys_own(browser, app, alpha, api
     assert api.post("/v1/credentials", credential).json()["external_id"] == "customer-1"
 
 
-def test_a_token_that_never_ends_goes_by_its_kinds_own_name(browser, app, alpha, api):
+def test_permanent_token_gets_property_name_of_kind(browser, app, alpha, api):
     """As Stripe's `secret`: it says by itself which account it is."""
     credential = exchange_code_at_api(
         app, approve_and_get_code(browser, app, alpha, kind="alpha_plain_oauth2")
@@ -149,17 +149,17 @@ def test_a_token_that_never_ends_goes_by_its_kinds_own_name(browser, app, alpha,
     assert api.post("/v1/credentials", credential["credential"]).status_code == 200
 
 
-def test_the_companys_own_pkce_is_kept(browser, app, alpha):
+def test_company_code_challenge_is_verified(browser, app, alpha):
     sent = {"code_challenge": CHALLENGE, "code_challenge_method": "S256"}
     code = approve_and_get_code(browser, app, alpha, **sent)
     assert exchange_code_at_api(app, code, code_verifier=VERIFIER).status_code == 200
 
 
-def test_scope_may_ask_for_less(browser, app):
+def test_scope_can_request_fewer_scopes(browser, app):
     assert parse_query(start_flow(browser, app, scope="read"))["scope"] == "read"
 
 
-def test_the_documented_callback_without_the_id(browser, app, alpha, api):
+def test_short_callback_has_no_app_id(browser, app, alpha, api):
     path = f"/v1/oauth-apps/{app.id}/connect-settings"
     shown = api.patch(path, {"short_callback": True}).json()
     assert shown["callback_url"] == "http://testserver/link/oauth2/callback/alpha"
@@ -178,23 +178,23 @@ def start(api: ApiClient, app, **more):
     return api.post("/v1/credentials/start-auth", sent)
 
 
-def test_start_auth_answers_with_an_address_alone(api, app):
-    answer = start(api, app)
-    assert answer.status_code == 200, answer.content
-    assert set(answer.json()) == {"start_url"}
-    assert answer.json()["start_url"].startswith("http://testserver/link/oauth2/start/")
+def test_start_auth_returns_only_start_url(api, app):
+    response = start(api, app)
+    assert response.status_code == 200, response.content
+    assert set(response.json()) == {"start_url"}
+    assert response.json()["start_url"].startswith("http://testserver/link/oauth2/start/")
 
 
 @pytest.mark.parametrize("state", ["text", {"user": 7, "deep": [1, None]}, 7, True])
-def test_start_auth_brings_any_state_back(api, app, alpha, browser, state):
+def test_start_auth_returns_any_json_state(api, app, alpha, browser, state):
     url = start(api, app, state=state).json()["start_url"]
     back = browser.open(alpha.approve(browser.open(url)["Location"]))
-    answer = exchange_code_at_api(app, parse_query(back["Location"])["code"])
-    assert answer.status_code == 200
-    assert answer.json()["state"] == state
+    response = exchange_code_at_api(app, parse_query(back["Location"])["code"])
+    assert response.status_code == 200
+    assert response.json()["state"] == state
 
 
-def test_a_state_too_long_for_an_address_comes_with_the_exchange_alone(api, app, alpha, browser):
+def test_long_state_is_only_in_token_response(api, app, alpha, browser):
     state = {"long": "x" * 4000}
     url = start(api, app, state=state).json()["start_url"]
     back = parse_query(browser.open(alpha.approve(browser.open(url)["Location"]))["Location"])
@@ -202,7 +202,7 @@ def test_a_state_too_long_for_an_address_comes_with_the_exchange_alone(api, app,
     assert exchange_code_at_api(app, back["code"]).json()["state"] == state
 
 
-def test_a_start_url_works_once(api, app, browser):
+def test_start_url_works_once(api, app, browser):
     url = start(api, app).json()["start_url"]
     assert browser.open(url).status_code == 303
     again = browser.open(url)
@@ -211,21 +211,21 @@ def test_a_start_url_works_once(api, app, browser):
     assert list_event_verbs()[-1] == "connect.refused"
 
 
-def test_a_start_url_is_nobody_elses_after_its_first_browser(api, app, browser):
+def test_start_url_rejects_second_browser(api, app, browser):
     url = start(api, app).json()["start_url"]
     browser.open(url)
     assert Browser().open(url).status_code == 400
 
 
-def test_a_start_url_ends_after_five_minutes(api, app, browser, settings):
+def test_start_url_expires_after_five_minutes(api, app, browser, settings):
     url = start(api, app).json()["start_url"]
     settings.CLOCK_SHIFT_SECONDS = 5 * 60 + 1
-    answer = browser.open(url)
-    assert answer.status_code == 400
-    assert b"expired" in answer.content
+    response = browser.open(url)
+    assert response.status_code == 400
+    assert b"expired" in response.content
 
 
-def test_looking_at_a_start_url_does_not_use_it_up(api, app, browser):
+def test_head_request_does_not_use_start_url(api, app, browser):
     url = start(api, app).json()["start_url"].removeprefix("http://testserver")
     assert browser.client.head(url).status_code == 405
     assert browser.open(url).status_code == 303
@@ -255,39 +255,39 @@ def test_looking_at_a_start_url_does_not_use_it_up(api, app, browser):
         ("nope", 1),
     ],
 )
-def test_start_auth_names_what_is_wrong(api, app, field, value):
-    answer = start(api, app, **{field: value})
-    assert answer.status_code == 422
-    assert any(name.startswith(field) for name in answer.json()["validation_errors"])
+def test_start_auth_names_invalid_field(api, app, field, value):
+    response = start(api, app, **{field: value})
+    assert response.status_code == 422
+    assert any(name.startswith(field) for name in response.json()["validation_errors"])
     assert not AuthorizationAttempt.objects.exists()
 
 
 @pytest.mark.parametrize("field", ["oauth_app_id", "credential_kind", "redirect_url"])
-def test_start_auth_needs_its_fields(api, app, field):
+def test_start_auth_names_missing_field(api, app, field):
     sent = {
         "oauth_app_id": str(app.id),
         "credential_kind": "alpha_oauth2",
         "redirect_url": RETURN,
     }
     del sent[field]
-    answer = api.post("/v1/credentials/start-auth", sent)
-    assert answer.status_code == 422
-    assert field in answer.json()["validation_errors"]
+    response = api.post("/v1/credentials/start-auth", sent)
+    assert response.status_code == 422
+    assert field in response.json()["validation_errors"]
 
 
-def test_a_kind_that_nothing_identifies_is_not_started(api, app):
-    answer = start(api, app, credential_kind="alpha_silent_oauth2")
-    assert answer.status_code == 422
-    assert "external_id" in answer.json()["validation_errors"]
+def test_start_auth_requires_external_id_without_identity(api, app):
+    response = start(api, app, credential_kind="alpha_silent_oauth2")
+    assert response.status_code == 422
+    assert "external_id" in response.json()["validation_errors"]
 
 
-def test_start_auth_needs_the_scope_to_write(account, app):
-    answer = start(ApiClient(make_token(account, "credentials:read")), app)
-    assert answer.status_code == 403
-    assert answer.json()["missing_scope"] == "credentials:write"
+def test_start_auth_requires_write_scope(account, app):
+    response = start(ApiClient(make_token(account, "credentials:read")), app)
+    assert response.status_code == 403
+    assert response.json()["missing_scope"] == "credentials:write"
 
 
-def test_another_accounts_app_is_not_there(stranger, app):
-    answer = start(stranger, app)
-    assert answer.status_code == 422
-    assert "oauth_app_id" in answer.json()["validation_errors"]
+def test_app_of_another_account_is_not_found(stranger, app):
+    response = start(stranger, app)
+    assert response.status_code == 422
+    assert "oauth_app_id" in response.json()["validation_errors"]

@@ -27,25 +27,25 @@ class TestReconnect:
         found: dict[str, Any] = api.get(f"/v1/credentials/{id}").json()
         return found
 
-    def test_the_same_account_gets_a_new_grant(self, api, browser, make_link, alpha, credential):
+    def test_same_account_gets_new_grant(self, api, browser, make_link, alpha, credential):
         link = make_link(credential_id=credential["id"])
         assert connect_by_link(browser, link, alpha).status_code == 303
         assert complete_link(api, link).json()["credential_id"] == credential["id"]
         row = Credential.objects.get()
         assert row.revision == 2
 
-    def test_the_page_says_so(self, browser, make_link, credential):
+    def test_page_asks_for_same_account(self, browser, make_link, credential):
         page = browser.follow_redirects(make_link(credential_id=credential["id"])["url"])
         assert b"same account as before" in page.content
 
-    def test_another_account_is_refused_and_given_back(
+    def test_different_account_is_rejected_and_revoked(
         self, api, browser, make_link, alpha, credential
     ):
         link = make_link(credential_id=credential["id"])
         alpha.user = "eve"
-        answer = connect_by_link(browser, link, alpha)
-        assert answer.status_code == 400
-        assert b"different account" in answer.content
+        response = connect_by_link(browser, link, alpha)
+        assert response.status_code == 400
+        assert b"different account" in response.content
         assert not PendingGrant.objects.exists()
         assert Revocation.objects.get().properties["workspace"] == "ws-eve"
         assert fetch_link(api, link)["failure"]["code"] == "account_mismatch"
@@ -53,7 +53,7 @@ class TestReconnect:
         alpha.user = "ann"
         assert connect_by_link(browser, link, alpha).status_code == 303
 
-    def test_an_account_that_is_connected_elsewhere_keeps_its_grant(
+    def test_rejected_grant_of_connected_account_is_not_revoked(
         self, api, browser, make_link, alpha, credential
     ):
         alpha.user = "eve"
@@ -64,9 +64,7 @@ class TestReconnect:
         assert connect_by_link(browser, link, alpha).status_code == 400
         assert not Revocation.objects.exists()
 
-    def test_the_companys_own_id_does_not_make_another_account_the_same(
-        self, api, browser, make_link, alpha
-    ):
+    def test_external_id_does_not_allow_different_account(self, api, browser, make_link, alpha):
         first = make_link(external_id="customer-1")
         connect_by_link(browser, first, alpha)
         id = complete_link(api, first).json()["credential_id"]
@@ -74,7 +72,7 @@ class TestReconnect:
         assert connect_by_link(browser, make_link(credential_id=id), alpha).status_code == 400
         assert list_failure_codes() == ["account_mismatch"]
 
-    def test_a_credential_that_is_gone_is_not_made_anew(
+    def test_deleted_credential_is_not_created_again(
         self, api, browser, make_link, alpha, credential
     ):
         link = make_link(credential_id=credential["id"])
@@ -83,15 +81,15 @@ class TestReconnect:
         assert complete_link(api, link).status_code == 409
         assert not Credential.objects.exists()
 
-    def test_the_app_and_kind_are_the_credentials(self, api, account, credential):
-        answer = api.post("/v1/connect-links", {"credential_id": credential["id"]})
-        assert answer.status_code == 201
-        assert answer.json()["kind"] == "alpha_oauth2"
+    def test_app_and_kind_come_from_credential(self, api, account, credential):
+        response = api.post("/v1/connect-links", {"credential_id": credential["id"]})
+        assert response.status_code == 201
+        assert response.json()["kind"] == "alpha_oauth2"
         other = make_app(account, "alpha", redirect_uris=[RETURN])
         sent = {"credential_id": credential["id"], "oauth_app_id": str(other.id)}
-        answer = api.post("/v1/connect-links", sent)
-        assert "oauth_app_id" in answer.json()["validation_errors"]
+        response = api.post("/v1/connect-links", sent)
+        assert "oauth_app_id" in response.json()["validation_errors"]
 
-    def test_another_accounts_credential_is_not_there(self, stranger, credential):
-        answer = stranger.post("/v1/connect-links", {"credential_id": credential["id"]})
-        assert answer.status_code == 422
+    def test_credential_of_another_account_is_not_found(self, stranger, credential):
+        response = stranger.post("/v1/connect-links", {"credential_id": credential["id"]})
+        assert response.status_code == 422

@@ -20,7 +20,7 @@ from tests.credentials.connect.flows import (
 from tests.factories import make_app, make_token
 
 
-def test_a_link_is_made_and_its_address_is_shown_once(api, make_link):
+def test_create_returns_url_once(api, make_link):
     link = make_link(name="Ann", owner_email="ann@acme.example", metadata={"plan": "pro"})
     assert link["status"] == "open"
     assert link["url"].startswith("http://testserver/connect/")
@@ -30,22 +30,22 @@ def test_a_link_is_made_and_its_address_is_shown_once(api, make_link):
     assert api.get("/v1/connect-links").json()["data"] == [again]
 
 
-def test_the_page_says_who_asks_for_what(browser, make_link):
-    answer = browser.follow_redirects(make_link()["url"])
-    assert answer.status_code == 200
-    assert_is_page(answer)
-    text = answer.content.decode()
+def test_page_names_company_and_scopes(browser, make_link):
+    response = browser.follow_redirects(make_link()["url"])
+    assert response.status_code == 200
+    assert_is_page(response)
+    text = response.content.decode()
     assert "Connect Alpha to Acme" in text
     assert "<code>read</code>" in text
     assert "Continue to Alpha" in text
     assert "Cancel" in text
 
 
-def test_a_whole_link(api, browser, make_link, alpha):
+def test_link_from_creation_to_credential(api, browser, make_link, alpha):
     link = make_link(name="Ann", owner_email="ann@acme.example", metadata={"plan": "pro"})
-    answer = connect_by_link(browser, link, alpha)
-    assert answer.status_code == 303
-    assert answer["Location"] == f"{RETURN}?connect_link={link['id']}&status=pending"
+    response = connect_by_link(browser, link, alpha)
+    assert response.status_code == 303
+    assert response["Location"] == f"{RETURN}?connect_link={link['id']}&status=pending"
     assert api.get("/v1/credentials").json()["data"] == []
     done = complete_link(api, link)
     assert done.status_code == 200, done.content
@@ -65,7 +65,7 @@ def test_a_whole_link(api, browser, make_link, alpha):
     ]
 
 
-def test_completing_twice_is_completing_once(api, browser, make_link, alpha):
+def test_complete_is_idempotent(api, browser, make_link, alpha):
     link = make_link()
     connect_by_link(browser, link, alpha)
     assert complete_link(api, link).json() == complete_link(api, link).json()
@@ -73,17 +73,17 @@ def test_completing_twice_is_completing_once(api, browser, make_link, alpha):
     assert not PendingGrant.objects.exists()
 
 
-def test_nothing_is_completed_before_it_is_pending(api, browser, make_link):
+def test_complete_rejects_link_that_is_not_pending(api, browser, make_link):
     link = make_link()
     assert complete_link(api, link).status_code == 409
     press_continue(browser, link)
-    answer = complete_link(api, link)
-    assert answer.status_code == 409
-    assert answer.json()["link_status"] == "opened"
+    response = complete_link(api, link)
+    assert response.status_code == 409
+    assert response.json()["link_status"] == "opened"
     assert not Credential.objects.exists()
 
 
-def test_nothing_is_completed_after_ten_minutes(api, browser, make_link, alpha, settings):
+def test_complete_rejects_expired_grant(api, browser, make_link, alpha, settings):
     link = make_link()
     connect_by_link(browser, link, alpha)
     settings.CLOCK_SHIFT_SECONDS = 601
@@ -91,7 +91,7 @@ def test_nothing_is_completed_after_ten_minutes(api, browser, make_link, alpha, 
     assert not Credential.objects.exists()
 
 
-def test_another_account_completes_nothing(stranger, browser, make_link, alpha):
+def test_link_of_another_account_is_not_found(stranger, browser, make_link, alpha):
     link = make_link()
     connect_by_link(browser, link, alpha)
     assert complete_link(stranger, link).status_code == 404
@@ -101,21 +101,21 @@ def test_another_account_completes_nothing(stranger, browser, make_link, alpha):
 
 
 @pytest.mark.parametrize("scope", ["credentials:read", "credentials:use", "oauth_apps:write"])
-def test_completing_needs_the_scope_to_write(account, browser, make_link, alpha, scope):
+def test_complete_requires_write_scope(account, browser, make_link, alpha, scope):
     link = make_link()
     connect_by_link(browser, link, alpha)
     assert complete_link(ApiClient(make_token(account, scope)), link).status_code == 403
 
 
-def test_without_return_to_the_person_stays_with_us(browser, make_link, alpha):
-    answer = connect_by_link(browser, make_link(return_to=None), alpha)
-    page = browser.open(answer["Location"])
+def test_result_page_without_return_to(browser, make_link, alpha):
+    response = connect_by_link(browser, make_link(return_to=None), alpha)
+    page = browser.open(response["Location"])
     assert page.status_code == 200
     assert b"Alpha is connected" in page.content
     assert "Refresh" not in page
 
 
-def test_fewer_scopes_than_asked_for_are_noted(api, browser, make_link, alpha):
+def test_notes_list_scope_differences(api, browser, make_link, alpha):
     alpha.granted_scope = "read extra"
     link = make_link()
     connect_by_link(browser, link, alpha)
@@ -125,17 +125,17 @@ def test_fewer_scopes_than_asked_for_are_noted(api, browser, make_link, alpha):
     ]
 
 
-def test_a_link_may_ask_for_less(browser, make_link):
+def test_link_can_request_fewer_scopes(browser, make_link):
     assert parse_query(press_continue(browser, make_link(scopes=["read"])))["scope"] == "read"
 
 
-def test_completing_by_itself_is_chosen_per_app(api, app, browser, make_link, alpha):
+def test_app_setting_completes_links(api, app, browser, make_link, alpha):
     path = f"/v1/oauth-apps/{app.id}/connect-settings"
     assert api.get(path).json()["completes_itself"] is False
     assert api.patch(path, {"completes_itself": True}).status_code == 200
     link = make_link()
-    answer = connect_by_link(browser, link, alpha)
-    assert parse_query(answer["Location"])["status"] == "completed"
+    response = connect_by_link(browser, link, alpha)
+    assert parse_query(response["Location"])["status"] == "completed"
     assert fetch_link(api, link)["credential_id"] == str(Credential.objects.get().id)
 
 
@@ -167,16 +167,16 @@ def test_completing_by_itself_is_chosen_per_app(api, app, browser, make_link, al
     ],
     ids=lambda value: str(value)[:60] if isinstance(value, dict) else None,
 )
-def test_a_wrong_link_is_named(api, app, sent, field):
+def test_create_names_invalid_field(api, app, sent, field):
     body = {"oauth_app_id": str(app.id), "kind": "alpha_oauth2", **sent}
     body = {name: value for name, value in body.items() if value is not None}
-    answer = api.post("/v1/connect-links", body)
-    assert answer.status_code == 422, answer.content
-    assert field in answer.json()["validation_errors"]
+    response = api.post("/v1/connect-links", body)
+    assert response.status_code == 422, response.content
+    assert field in response.json()["validation_errors"]
     assert not ConnectLink.objects.exists()
 
 
-def test_a_request_that_is_sent_again_is_one_link(api, app):
+def test_idempotent_create_returns_same_link(api, app):
     sent = {"oauth_app_id": str(app.id), "kind": "alpha_oauth2"}
     first, again = (
         api.post("/v1/connect-links", sent, headers={"Idempotency-Key": "k"}) for _ in range(2)
@@ -186,9 +186,9 @@ def test_a_request_that_is_sent_again_is_one_link(api, app):
     assert ConnectLink.objects.count() == 1
 
 
-def test_the_short_callback_is_not_for_providers_with_many_issuers(api, account):
+def test_short_callback_requires_single_issuer(api, account):
     app = make_app(account, "salesforce")
     path = f"/v1/oauth-apps/{app.id}/connect-settings"
-    answer = api.patch(path, {"short_callback": True})
-    assert answer.status_code == 422
-    assert "short_callback" in answer.json()["validation_errors"]
+    response = api.patch(path, {"short_callback": True})
+    assert response.status_code == 422
+    assert "short_callback" in response.json()["validation_errors"]

@@ -9,7 +9,7 @@ from tests.api import ApiClient
 from tests.factories import make_token
 
 
-def test_an_app_shows_the_redirect_uri_to_register(api, app):
+def test_app_settings_have_redirect_uri(api, app):
     shown = api.get(f"/v1/oauth-apps/{app.id}/connect-settings").json()
     assert shown == {
         "completes_itself": False,
@@ -18,43 +18,43 @@ def test_an_app_shows_the_redirect_uri_to_register(api, app):
     }
 
 
-def test_an_account_starts_with_no_return_urls(api):
+def test_account_settings_have_no_return_urls_by_default(api):
     assert api.get("/v1/connect-settings").json() == {"return_urls": [], "completes_itself": False}
 
 
 @pytest.mark.parametrize("field", ["completes_itself", "short_callback"])
 @pytest.mark.parametrize("value", [None, 1, "true", []])
-def test_a_choice_is_true_or_false(api, app, field, value):
-    answer = api.patch(f"/v1/oauth-apps/{app.id}/connect-settings", {field: value})
-    assert answer.status_code == 422
-    assert field in answer.json()["validation_errors"]
+def test_settings_must_be_booleans(api, app, field, value):
+    response = api.patch(f"/v1/oauth-apps/{app.id}/connect-settings", {field: value})
+    assert response.status_code == 422
+    assert field in response.json()["validation_errors"]
 
 
-def test_what_is_left_out_stays(api):
+def test_patch_keeps_omitted_settings(api):
     api.patch("/v1/connect-settings", {"return_urls": ["https://acme.example/a"]})
     shown = api.patch("/v1/connect-settings", {"completes_itself": True}).json()
     assert shown == {"return_urls": ["https://acme.example/a"], "completes_itself": True}
 
 
-def test_a_change_is_an_event_and_none_is_none(api, account):
+def test_only_a_change_is_recorded(api, account):
     for _ in range(2):
         api.patch("/v1/connect-settings", {"completes_itself": True})
     events = Event.objects.filter(target_id=account.id, verb="account.updated")
     assert [event.changed for event in events] == [["connect.completes_itself"]]
 
 
-def test_one_accounts_choice_is_no_others(api, stranger):
+def test_settings_are_separate_per_account(api, stranger):
     api.patch("/v1/connect-settings", {"completes_itself": True})
     assert stranger.get("/v1/connect-settings").json()["completes_itself"] is False
 
 
 @pytest.mark.parametrize("scope", ["credentials:write", "oauth_apps:read"])
-def test_choosing_needs_the_scope_to_write_apps(account, scope):
+def test_patch_requires_scope_for_apps(account, scope):
     api = ApiClient(make_token(account, scope))
     assert api.patch("/v1/connect-settings", {"completes_itself": True}).status_code == 403
 
 
-def test_another_accounts_app_is_not_there(stranger, app):
+def test_app_of_another_account_is_not_found(stranger, app):
     path = f"/v1/oauth-apps/{app.id}/connect-settings"
     assert stranger.get(path).status_code == 404
     assert stranger.patch(path, {"completes_itself": True}).status_code == 404

@@ -16,7 +16,7 @@ RENAMED_CODES = [
 
 
 @pytest.mark.parametrize(("former", "code"), RENAMED_CODES)
-def test_api_and_admin_show_the_code_of_today(api, admin_client, account, former, code):
+def test_api_and_admin_show_current_code(api, admin_client, account, former, code):
     link = make_link(account)
     failure = {"code": former, "detail": "It failed.", "time": "2026-11-01T00:00:00Z"}
     ConnectLink.objects.filter(id=link.id).update(failure=failure)

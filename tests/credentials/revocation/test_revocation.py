@@ -37,12 +37,12 @@ def told(gitlab) -> list[str]:
     return [parse_qs(request.body.decode())["token"][0] for request in gitlab.requests]
 
 
-def test_both_tokens_are_revoked_the_refresh_token_first(deleted, gitlab):
+def test_refresh_token_is_revoked_first(deleted, gitlab):
     work()
     assert told(gitlab) == ["glrt-first", "glat-first"]
 
 
-def test_what_is_revoked_is_cleared_and_on_the_record(deleted, gitlab):
+def test_revoked_tokens_are_cleared_and_recorded(deleted, gitlab):
     work()
     row = Revocation.objects.get()
     assert row.sealed is None
@@ -51,13 +51,13 @@ def test_what_is_revoked_is_cleared_and_on_the_record(deleted, gitlab):
     assert work() == 0
 
 
-def test_a_token_that_is_dead_already_is_as_good(deleted, gitlab):
+def test_invalid_token_counts_as_revoked(deleted, gitlab):
     gitlab.say(400, error="invalid_token")
     work()
     assert Revocation.objects.get().done_at is not None
 
 
-def test_a_provider_in_trouble_is_told_later_and_ever_later(deleted, gitlab, settings):
+def test_unavailable_provider_is_retried_with_backoff(deleted, gitlab, settings):
     gitlab.say(503)
     assert work() == 1
     assert work() == 0
@@ -71,7 +71,7 @@ def test_a_provider_in_trouble_is_told_later_and_ever_later(deleted, gitlab, set
     assert Revocation.objects.get().sealed is None
 
 
-def test_its_own_wish_is_respected(deleted, gitlab, settings):
+def test_retry_after_is_applied(deleted, gitlab, settings):
     gitlab.say(429, headers=("Retry-After: 600",))
     work()
     settings.CLOCK_SHIFT_SECONDS = 500
@@ -80,7 +80,7 @@ def test_its_own_wish_is_respected(deleted, gitlab, settings):
     assert work() == 1
 
 
-def test_after_seven_days_the_tokens_are_cleared_all_the_same(deleted, gitlab, settings):
+def test_tokens_are_cleared_after_seven_days(deleted, gitlab, settings):
     gitlab.say(503)
     settings.CLOCK_SHIFT_SECONDS = 6 * DAY + 23 * 3600
     work()
@@ -93,14 +93,14 @@ def test_after_seven_days_the_tokens_are_cleared_all_the_same(deleted, gitlab, s
     assert Event.objects.filter(verb="credential.revocation_failed").exists()
 
 
-def test_an_app_that_is_refused_is_tried_again(deleted, gitlab):
+def test_rejected_app_is_retried(deleted, gitlab):
     gitlab.say(401, error="invalid_client")
     work()
     row = Revocation.objects.get()
     assert (row.done_at, row.attempts) == (None, 1)
 
 
-def test_without_its_app_nothing_can_be_told(deleted, gitlab):
+def test_deleted_app_ends_revocation(deleted, gitlab):
     OAuthApp.objects.all().delete()
     work()
     row = Revocation.objects.get()
@@ -108,7 +108,7 @@ def test_without_its_app_nothing_can_be_told(deleted, gitlab):
     assert gitlab.requests == []
 
 
-def test_a_key_is_none_of_it(api, account, gitlab):
+def test_key_is_not_revoked(api, account, gitlab):
     row = make_credential(account, make_stripe_body())
     api.delete(f"/v1/credentials/{row.id}")
     work()
@@ -116,7 +116,7 @@ def test_a_key_is_none_of_it(api, account, gitlab):
     assert not Event.objects.filter(verb__startswith="credential.revoked").exists()
 
 
-def test_a_personal_token_is_not_sent_to_the_oauth_endpoint(api, account, gitlab):
+def test_personal_token_is_not_sent_to_revocation_endpoint(api, account, gitlab):
     row = make_credential(account, {"properties": {"kind": "gitlab_key", "key": "glpat-1"}})
     api.delete(f"/v1/credentials/{row.id}")
     assert Revocation.objects.get().sealed is None
@@ -124,25 +124,25 @@ def test_a_personal_token_is_not_sent_to_the_oauth_endpoint(api, account, gitlab
     assert gitlab.requests == []
 
 
-def test_a_row_that_does_not_open_is_closed(deleted, gitlab):
+def test_unreadable_tokens_end_revocation(deleted, gitlab):
     Revocation.objects.update(sealed=SealedValue(b"\x00damaged"))
     work()
     assert Revocation.objects.get().done_at is not None
     assert gitlab.requests == []
 
 
-def test_one_worker_has_it_at_a_time(deleted):
+def test_revocation_is_claimed_once(deleted):
     assert len(tasks.claim("me", 10)) == 1
     assert tasks.claim("you", 10) == []
 
 
-def test_a_dead_workers_is_anothers_after_its_lease(deleted, gitlab, settings):
+def test_expired_lease_is_claimed_again(deleted, gitlab, settings):
     tasks.claim("dead", 10)
     settings.CLOCK_SHIFT_SECONDS = 61
     assert work() == 1
 
 
-def test_who_lost_it_writes_nothing(deleted, gitlab, settings):
+def test_lost_lease_writes_nothing(deleted, gitlab, settings):
     (late,) = tasks.claim("late", 10)
     settings.CLOCK_SHIFT_SECONDS = 61
     tasks.claim("me", 10)
@@ -150,7 +150,7 @@ def test_who_lost_it_writes_nothing(deleted, gitlab, settings):
     assert Revocation.objects.get().done_at is None
 
 
-def test_the_worker_knows_when_it_is_due(deleted, gitlab):
+def test_next_due(deleted, gitlab):
     assert tasks.next_due() is not None
     work()
     assert tasks.next_due() is None
@@ -177,19 +177,19 @@ class TestByItself:
         ended = [r for r in dropbox.requests if r.target == "/2/auth/token/revoke"]
         return [request.headers["authorization"] for request in ended]
 
-    def test_the_access_token_is_sent(self, deleted, dropbox):
+    def test_access_token_is_revoked(self, deleted, dropbox):
         work()
         assert self.bearers(dropbox) == ["Bearer sl.first"]
         assert Revocation.objects.get().done_at is not None
 
-    def test_an_expired_one_is_made_new_for_it(self, deleted, dropbox):
+    def test_expired_access_token_is_refreshed_first(self, deleted, dropbox):
         dropbox.say(401, 200, path="/2/auth/token/revoke")
         dropbox.say(200, path="/oauth2/token", access_token="sl.new", token_type="bearer")
         work()
         assert self.bearers(dropbox) == ["Bearer sl.first", "Bearer sl.new"]
         assert Revocation.objects.get().done_at is not None
 
-    def test_what_was_made_new_is_kept_for_the_next_try(self, deleted, dropbox, settings):
+    def test_refreshed_token_is_stored_for_next_try(self, deleted, dropbox, settings):
         dropbox.say(401, 503, 200, path="/2/auth/token/revoke")
         dropbox.say(200, path="/oauth2/token", access_token="sl.new", token_type="bearer")
         work()
@@ -198,7 +198,7 @@ class TestByItself:
         assert self.bearers(dropbox)[-1] == "Bearer sl.new"
         assert Revocation.objects.get().sealed is None
 
-    def test_a_grant_that_has_ended_is_as_good(self, deleted, dropbox):
+    def test_ended_grant_counts_as_revoked(self, deleted, dropbox):
         dropbox.say(401, path="/2/auth/token/revoke")
         dropbox.say(400, path="/oauth2/token", error="invalid_grant")
         work()

@@ -17,19 +17,19 @@ from tests.credentials.connect.flows import (
     start_flow,
 )
 
-pytestmark = pytest.mark.usefixtures("nothing_counted")
+pytestmark = pytest.mark.usefixtures("reset_counters")
 
 
-def test_the_user_says_no(browser, app, alpha):
+def test_user_denies_access(browser, app, alpha):
     address = start_flow(browser, app)
     state = parse_query(address)["state"]
     sent = {"state": state, "error": "access_denied", "error_description": "<script>x</script>"}
-    answer = browser.open(build_callback_path(app, **sent, iss=alpha.url))
-    assert answer.status_code == 400
-    assert_is_page(answer)
-    assert b"You did not give access" in answer.content
+    response = browser.open(build_callback_path(app, **sent, iss=alpha.url))
+    assert response.status_code == 400
+    assert_is_page(response)
+    assert b"You did not give access" in response.content
     back = f"{RETURN}?error=access_denied&amp;state=company-state"
-    assert back.encode() in answer.content
+    assert back.encode() in response.content
     assert list_event_verbs()[-1] == "connect.denied"
     assert get_failure_code() == "access_denied"
     assert is_nothing_connected()
@@ -45,19 +45,19 @@ def test_the_user_says_no(browser, app, alpha):
     ],
     ids=["scope", "outage", "markup", "long"],
 )
-def test_the_provider_says_no(browser, app, alpha, error, told):
+def test_provider_error_is_passed_on(browser, app, alpha, error, told):
     state = parse_query(start_flow(browser, app))["state"]
-    answer = browser.open(build_callback_path(app, state=state, error=error, iss=alpha.url))
-    assert answer.status_code in {400, 503}
-    assert f"{RETURN}?error={told}&amp;state=company-state".encode() in answer.content
-    assert error == told or error.encode() not in answer.content.replace(told.encode(), b"")
+    response = browser.open(build_callback_path(app, state=state, error=error, iss=alpha.url))
+    assert response.status_code in {400, 503}
+    assert f"{RETURN}?error={told}&amp;state=company-state".encode() in response.content
+    assert error == told or error.encode() not in response.content.replace(told.encode(), b"")
     assert list_event_verbs()[-1] == "connect.failed"
     assert is_nothing_connected()
 
 
-def test_an_error_beside_a_code_wins(browser, app, alpha):
-    answer = browser.open(alpha.approve(start_flow(browser, app), error="access_denied"))
-    assert answer.status_code == 400
+def test_error_takes_precedence_over_code(browser, app, alpha):
+    response = browser.open(alpha.approve(start_flow(browser, app), error="access_denied"))
+    assert response.status_code == 400
     assert not alpha.token_calls
 
 
@@ -74,47 +74,47 @@ def test_an_error_beside_a_code_wins(browser, app, alpha):
         (200, {"access_token": ""}, "provider_unavailable"),
     ],
 )
-def test_an_exchange_that_brings_nothing(browser, app, alpha, status, document, code):
-    alpha.token_answer = (status, document)
-    answer = browser.open(alpha.approve(start_flow(browser, app)))
-    assert answer.status_code in {400, 503}
-    assert_is_page(answer)
+def test_failed_exchange_connects_nothing(browser, app, alpha, status, document, code):
+    alpha.token_response = (status, document)
+    response = browser.open(alpha.approve(start_flow(browser, app)))
+    assert response.status_code in {400, 503}
+    assert_is_page(response)
     assert code is None or list_failure_codes() == [code]
     assert is_nothing_connected()
     assert not Revocation.objects.exists()
 
 
-def test_a_provider_that_is_down(browser, app, alpha, settings):
+def test_unreachable_provider_fails_attempt(browser, app, alpha, settings):
     address = alpha.approve(start_flow(browser, app))
     settings.EGRESS_ALLOW = ""
-    answer = browser.open(address)
-    assert answer.status_code in {400, 503}
+    response = browser.open(address)
+    assert response.status_code in {400, 503}
     assert list_event_verbs()[-1] == "connect.failed"
 
 
 @pytest.mark.parametrize("lost", ["workspace", "refresh_token"])
-def test_a_grant_that_does_not_say_whose_it_is_is_given_back(browser, app, alpha, lost):
+def test_incomplete_grant_is_revoked(browser, app, alpha, lost):
     alpha.without = {lost}
-    answer = browser.open(alpha.approve(start_flow(browser, app)))
-    assert answer.status_code == 400
-    assert lost.encode() in answer.content
+    response = browser.open(alpha.approve(start_flow(browser, app)))
+    assert response.status_code == 400
+    assert lost.encode() in response.content
     assert list_failure_codes() == ["answer_incomplete"]
     assert is_nothing_connected()
     assert Revocation.objects.get().kind == "alpha_oauth2"
 
 
-def test_a_verifier_that_was_taken_away_is_missed_by_the_provider(browser, app, alpha):
+def test_provider_rejects_exchange_after_pkce_downgrade(browser, app, alpha):
     """PKCE downgrade: the challenge is stripped on the way, so that a stolen code would do."""
     address = start_flow(browser, app)
     challenge = parse_query(address)["code_challenge"]
     stripped = address.replace(f"&code_challenge={challenge}&code_challenge_method=S256", "")
     assert "code_challenge" not in stripped
-    answer = browser.open(alpha.approve(stripped))
-    assert answer.status_code == 400
+    response = browser.open(alpha.approve(stripped))
+    assert response.status_code == 400
     assert is_nothing_connected()
 
 
-def test_the_verifier_of_one_attempt_is_no_others(browser, app, alpha):
+def test_verifier_is_bound_to_attempt(browser, app, alpha):
     first, second = start_flow(browser, app), start_flow(browser, app)
     assert parse_query(first)["code_challenge"] != parse_query(second)["code_challenge"]
     injected = alpha.approve(first).replace(

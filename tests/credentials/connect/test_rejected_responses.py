@@ -1,4 +1,4 @@
-"""What may come back beside the provider's answer: refused, and nothing connected."""
+"""What may come back beside the provider's response: refused, and nothing connected."""
 
 from __future__ import annotations
 
@@ -20,52 +20,52 @@ from tests.credentials.connect.flows import (
 )
 from tests.factories import make_app
 
-pytestmark = pytest.mark.usefixtures("nothing_counted")
+pytestmark = pytest.mark.usefixtures("reset_counters")
 
 
 @pytest.mark.parametrize("name", ["state", "code"])
 @pytest.mark.parametrize("value", [None, ""], ids=["absent", "empty"])
-def test_the_callback_needs_state_and_code(browser, app, alpha, name, value):
-    answer = browser.open(alpha.approve(start_flow(browser, app), **{name: value}))
-    assert answer.status_code == 400
-    assert_is_page(answer)
+def test_callback_requires_state_and_code(browser, app, alpha, name, value):
+    response = browser.open(alpha.approve(start_flow(browser, app), **{name: value}))
+    assert response.status_code == 400
+    assert_is_page(response)
     assert is_nothing_connected()
     assert list_event_verbs()[-1] in {"connect.refused", "connect.failed"}
 
 
 @pytest.mark.parametrize("name", ["state", "code", "iss", "error", "error_description", "realmId"])
-def test_the_callback_refuses_a_parameter_twice(browser, app, alpha, name):
+def test_callback_rejects_repeated_parameter(browser, app, alpha, name):
     address = alpha.approve(start_flow(browser, app))
     value = parse_query(address).get(name, "x")
     twice = f"{address}&{name}={quote(value)}"
-    answer = browser.open(twice if name in parse_query(address) else f"{twice}&{name}=y")
-    assert answer.status_code == 400
+    response = browser.open(twice if name in parse_query(address) else f"{twice}&{name}=y")
+    assert response.status_code == 400
     assert is_nothing_connected()
     assert list_event_verbs()[-1] == "connect.refused"
     assert not alpha.token_calls
 
 
 @pytest.mark.parametrize("state", ["x", "s" * 43, "../..", "%00", "s" * 4097, "' OR 1=1 --"])
-def test_a_state_that_nobody_made(browser, app, alpha, state):
+def test_unknown_state_is_rejected(browser, app, alpha, state):
     start_flow(browser, app)
-    answer = browser.open(build_callback_path(app, state=state, code="code-1"))
-    assert answer.status_code == 400
-    assert_is_page(answer)
-    assert state.encode() not in answer.content or state == "x"
+    response = browser.open(build_callback_path(app, state=state, code="code-1"))
+    assert response.status_code == 400
+    assert_is_page(response)
+    assert state.encode() not in response.content or state == "x"
     assert list_event_verbs()[-1] == "connect.refused"
 
 
-def test_a_state_works_once(browser, app, alpha):
+def test_state_works_once(browser, app, alpha):
     address = alpha.approve(start_flow(browser, app))
     assert browser.open(address).status_code == 303
-    answer = browser.open(address)
-    assert answer.status_code == 400
-    assert b"already done" in answer.content
+    response = browser.open(address)
+    assert response.status_code == 400
+    assert b"already done" in response.content
     assert len(alpha.token_calls) == 1
     assert list_failure_codes() == ["state_used"]
 
 
-def test_a_state_works_once_even_if_the_first_answer_was_wrong(browser, app, alpha):
+def test_wrong_code_uses_up_state(browser, app, alpha):
     address = alpha.approve(start_flow(browser, app))
     wrong = address.replace("code=code", "code=stolen")
     assert browser.open(wrong).status_code == 400
@@ -73,67 +73,67 @@ def test_a_state_works_once_even_if_the_first_answer_was_wrong(browser, app, alp
     assert is_nothing_connected()
 
 
-def test_a_state_ends_after_ten_minutes(browser, app, alpha, settings):
+def test_state_expires_after_ten_minutes(browser, app, alpha, settings):
     address = alpha.approve(start_flow(browser, app))
     settings.CLOCK_SHIFT_SECONDS = 601
-    answer = browser.open(address)
-    assert answer.status_code == 400
-    assert b"took too long" in answer.content
+    response = browser.open(address)
+    assert response.status_code == 400
+    assert b"took too long" in response.content
     assert list_failure_codes() == ["state_expired"]
     assert not alpha.token_calls
 
 
 @pytest.mark.parametrize("has_cookie", [False, True], ids=["fresh", "another's"])
-def test_a_state_is_for_the_browser_that_began(browser, app, alpha, has_cookie):
+def test_state_is_bound_to_browser(browser, app, alpha, has_cookie):
     """Session fixation: one starts, another finishes."""
     victim = Browser()
     if has_cookie:
         start_flow(victim, app)
-    answer = victim.open(alpha.approve(start_flow(browser, app)))
-    assert answer.status_code == 403
-    assert_is_page(answer)
+    response = victim.open(alpha.approve(start_flow(browser, app)))
+    assert response.status_code == 403
+    assert_is_page(response)
     assert not alpha.token_calls
     assert is_nothing_connected()
     assert list_failure_codes() == ["other_browser"]
 
 
 @pytest.mark.parametrize("cookie", ["", "x", "c" * 43, "c" * 5000])
-def test_a_cookie_that_we_did_not_make_is_none(browser, app, alpha, cookie):
+def test_malformed_cookie_is_rejected(browser, app, alpha, cookie):
     address = alpha.approve(start_flow(browser, app))
     browser.client.cookies["connect"] = cookie
     assert browser.open(address).status_code == 403
 
 
-def test_a_cookie_that_was_planted_is_replaced(browser, app):
+def test_malformed_cookie_is_replaced_at_start(browser, app):
     browser.client.cookies["connect"] = "planted"
     start_flow(browser, app)
     assert len(browser.client.cookies["connect"].value) == 43
 
 
 @pytest.mark.parametrize("iss", ["https://evil.example", "", "null", "ISS/", "http://127.0.0.1"])
-def test_an_answer_of_another_issuer(browser, app, alpha, iss):
-    answer = browser.open(
+def test_wrong_iss_is_rejected(browser, app, alpha, iss):
+    response = browser.open(
         alpha.approve(start_flow(browser, app), iss=iss.replace("ISS", alpha.url))
     )
-    assert answer.status_code == 400
+    assert response.status_code == 400
     assert not alpha.token_calls
     assert is_nothing_connected()
 
 
-def test_an_issuer_may_not_be_left_out_where_the_provider_sends_it(browser, app, alpha):
-    answer = browser.open(alpha.approve(start_flow(browser, app), iss=None))
-    assert answer.status_code == 400
+def test_missing_iss_is_rejected_if_provider_sends_it(browser, app, alpha):
+    response = browser.open(alpha.approve(start_flow(browser, app), iss=None))
+    assert response.status_code == 400
     assert list_failure_codes() == ["wrong_issuer"]
 
 
-def test_an_issuer_may_be_left_out_where_nothing_says_that_it_is_sent(browser, app, alpha, says):
+def test_missing_iss_is_accepted_if_unspecified(browser, app, alpha, says):
     says(iss=None)
     assert browser.open(alpha.approve(start_flow(browser, app), iss=None)).status_code == 303
     wrong = alpha.approve(start_flow(browser, app), iss="https://evil.example")
     assert browser.open(wrong).status_code == 400
 
 
-def test_an_issuer_that_no_file_has_is_held_to_the_providers_own_host(browser, app, alpha, says):
+def test_iss_is_compared_with_origin_without_known_issuer(browser, app, alpha, says):
     says(iss=None, issuer=None)
     assert browser.open(alpha.approve(start_flow(browser, app))).status_code == 303
     wrong = alpha.approve(start_flow(browser, app), iss="https://evil.example")
@@ -148,10 +148,8 @@ PARTS = ("state", "callback", "iss", "code")
     [set(pair) for size in (1, 2, 3) for pair in itertools.combinations(PARTS, size)],
     ids=lambda parts: "+".join(part for part in PARTS if part in parts),
 )
-def test_no_part_of_one_servers_answer_passes_for_the_others(
-    browser, app, other_app, alpha, beta, swapped
-):
-    """Mix-up: two attempts of one browser, and an answer made of parts of both."""
+def test_response_mixed_from_two_servers_is_rejected(browser, app, other_app, alpha, beta, swapped):
+    """Mix-up: two attempts of one browser, and an response made of parts of both."""
     at_alpha = alpha.approve(start_flow(browser, app))
     at_beta = beta.approve(start_flow(browser, other_app))
     sent = parse_query(at_alpha)
@@ -159,35 +157,35 @@ def test_no_part_of_one_servers_answer_passes_for_the_others(
         if name in swapped:
             sent[name] = parse_query(at_beta)[name]
     path = (at_beta if "callback" in swapped else at_alpha).partition("?")[0]
-    answer = browser.open(f"{path}?" + "&".join(f"{n}={quote(v)}" for n, v in sent.items()))
-    assert answer.status_code == 400
-    assert_is_page(answer)
+    response = browser.open(f"{path}?" + "&".join(f"{n}={quote(v)}" for n, v in sent.items()))
+    assert response.status_code == 400
+    assert_is_page(response)
     assert is_nothing_connected()
     assert list_event_verbs()[-1] in {"connect.refused", "connect.failed"}
     taken = alpha.token_calls + beta.token_calls
     assert bool(taken) == (swapped in ({"code"}, {"state", "callback", "iss"}))
 
 
-def test_an_answer_with_nothing_swapped_passes(browser, app, other_app, alpha, beta):
+def test_two_flows_in_one_browser_succeed(browser, app, other_app, alpha, beta):
     at_alpha, at_beta = start_flow(browser, app), start_flow(browser, other_app)
     assert browser.open(beta.approve(at_beta)).status_code == 303
     assert browser.open(alpha.approve(at_alpha)).status_code == 303
 
 
-def test_the_callback_of_another_app_at_the_same_provider(browser, app, account, alpha):
+def test_callback_of_another_app_is_rejected(browser, app, account, alpha):
     second = make_app(account, "alpha", redirect_uris=[RETURN])
     address = alpha.approve(start_flow(browser, app)).replace(str(app.id), str(second.id))
     assert browser.open(address).status_code == 400
     assert list_failure_codes() == ["wrong_callback"]
 
 
-def test_the_short_callback_is_for_apps_that_chose_it(browser, app, alpha):
+def test_short_callback_is_rejected_unless_enabled(browser, app, alpha):
     address = alpha.approve(start_flow(browser, app)).replace(f"/{app.id}", "")
     assert browser.open(address).status_code == 400
     assert list_failure_codes() == ["wrong_callback"]
 
 
-def test_strays_do_not_fill_the_trail(browser, app):
+def test_unmatched_responses_record_limited_events(browser, app):
     for _ in range(70):
         browser.open(build_callback_path(app, state="x", code="y"))
     assert len(list_failure_codes()) == 60

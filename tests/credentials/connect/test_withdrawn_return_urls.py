@@ -14,7 +14,7 @@ from tests.credentials.connect.flows import (
     start_flow,
 )
 
-pytestmark = pytest.mark.usefixtures("nothing_counted")
+pytestmark = pytest.mark.usefixtures("reset_counters")
 
 
 @pytest.fixture
@@ -22,29 +22,29 @@ def withdraw(app):
     return lambda: OAuthApp.objects.filter(id=app.id).update(redirect_uris=[])
 
 
-def test_a_code_goes_nowhere(browser, app, alpha, withdraw):
+def test_withdrawn_redirect_uri_gets_no_code(browser, app, alpha, withdraw):
     address = alpha.approve(start_flow(browser, app))
     withdraw()
-    answer = browser.open(address)
-    assert answer.status_code == 400
-    assert_is_page(answer)
-    assert RETURN.encode() not in answer.content
+    response = browser.open(address)
+    assert response.status_code == 400
+    assert_is_page(response)
+    assert RETURN.encode() not in response.content
     assert get_failure_code() == "redirect_refused"
     assert is_nothing_connected()
     assert not alpha.token_calls
 
 
-def test_a_refusal_offers_no_way_there(browser, app, alpha, withdraw):
+def test_error_page_has_no_link_to_withdrawn_url(browser, app, alpha, withdraw):
     address = alpha.approve(start_flow(browser, app), code=None, error="access_denied")
     withdraw()
     assert RETURN.encode() not in browser.open(address).content
 
 
-def test_a_link_ends_on_a_page_of_ours(browser, make_link, alpha, withdraw):
+def test_link_with_withdrawn_url_ends_on_our_page(browser, make_link, alpha, withdraw):
     made = make_link(return_to=RETURN)
     withdraw()
-    answer = connect_by_link(browser, made, alpha)
-    assert answer["Location"].startswith("/")
-    answer = browser.open(answer["Location"])
-    assert RETURN.encode() not in answer.content
-    assert_is_page(answer)
+    response = connect_by_link(browser, made, alpha)
+    assert response["Location"].startswith("/")
+    response = browser.open(response["Location"])
+    assert RETURN.encode() not in response.content
+    assert_is_page(response)

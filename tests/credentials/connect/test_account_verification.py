@@ -22,7 +22,7 @@ from tests.credentials.connect.flows import (
     parse_query,
     start_flow,
 )
-from tests.credentials.connect.test_lapses import sweep
+from tests.credentials.connect.test_expiry import sweep
 from tests.threads import run_concurrently, wait_for_lock_wait
 from vault.sealing import Place, unseal
 
@@ -34,8 +34,8 @@ def typed(api: ApiClient, token: str, **more: Any) -> dict[str, Any]:
     link: dict[str, Any] = api.post("/v1/connect-links", {"kind": "twilio_password", **more}).json()
     browser = Browser()
     browser.follow_redirects(link["url"])
-    answer = browser.post(link["url"], {"account_sid": SID, "auth_token": token})
-    assert answer.status_code == 303, answer.content
+    response = browser.post(link["url"], {"account_sid": SID, "auth_token": token})
+    assert response.status_code == 303, response.content
     return link
 
 
@@ -49,42 +49,42 @@ def secret() -> str:
 def bobs(api) -> dict[str, Any]:
     properties = {"kind": "twilio_password", "account_sid": SID, "auth_token": "b" * 32}
     body = {"name": "Bob", "owner_email": "bob@b.example", "metadata": {"customer": 1}}
-    answer = api.post("/v1/credentials", {**body, "properties": properties})
-    assert answer.status_code == 200, answer.content
-    found: dict[str, Any] = answer.json()
+    response = api.post("/v1/credentials", {**body, "properties": properties})
+    assert response.status_code == 200, response.content
+    found: dict[str, Any] = response.json()
     return found
 
 
 class TestTyped:
-    def test_another_secret_replaces_nothing(self, api, bobs):
+    def test_entered_secret_does_not_replace_another(self, api, bobs):
         link = typed(api, "e" * 32, name="Eve", owner_email="eve@e.example", metadata={"n": 2})
-        answer = complete_link(api, link)
-        assert answer.status_code == 409
-        assert answer.json()["credential_id"] == bobs["id"]
-        assert "credential_id" in answer.json()["detail"]
+        response = complete_link(api, link)
+        assert response.status_code == 409
+        assert response.json()["credential_id"] == bobs["id"]
+        assert "credential_id" in response.json()["detail"]
         assert api.get(f"/v1/credentials/{bobs['id']}").json() == bobs
         assert secret() == "b" * 32
         assert fetch_link(api, link)["status"] == "pending"
         assert complete_link(api, link).status_code == 409
 
-    def test_the_same_secret_is_the_same_account(self, api, bobs):
+    def test_same_secret_updates_credential(self, api, bobs):
         link = typed(api, "b" * 32, name="Robert")
         assert complete_link(api, link).json()["credential_id"] == bobs["id"]
         assert api.get(f"/v1/credentials/{bobs['id']}").json()["name"] == "Robert"
 
-    def test_the_company_replaces_it_by_naming_the_credential(self, api, bobs):
+    def test_credential_id_allows_replacing_secret(self, api, bobs):
         link = typed(api, "n" * 32, credential_id=bobs["id"])
         assert complete_link(api, link).json()["credential_id"] == bobs["id"]
         assert secret() == "n" * 32
 
-    def test_the_company_replaces_it_by_its_own_id_of_the_customer(self, api):
+    def test_external_id_allows_replacing_secret(self, api):
         for token in ("a" * 32, "n" * 32):
             assert (
                 complete_link(api, typed(api, token, external_id="customer-1")).status_code == 200
             )
         assert secret() == "n" * 32
 
-    def test_what_is_pending_lapses(self, api, bobs, settings):
+    def test_pending_grant_expires(self, api, bobs, settings):
         link = typed(api, "e" * 32)
         complete_link(api, link)
         settings.CLOCK_SHIFT_SECONDS = 601
@@ -93,19 +93,19 @@ class TestTyped:
         assert not PendingGrant.objects.exists()
         assert secret() == "b" * 32
 
-    def test_what_is_pending_can_be_withdrawn(self, api, bobs):
+    def test_pending_grant_can_be_withdrawn(self, api, bobs):
         link = typed(api, "e" * 32)
         complete_link(api, link)
         assert api.delete(f"/v1/connect-links/{link['id']}").status_code == 204
         assert not PendingGrant.objects.exists()
 
-    def test_it_completes_once_the_credential_is_gone(self, api, bobs):
+    def test_link_completes_after_credential_is_deleted(self, api, bobs):
         link = typed(api, "e" * 32)
         complete_link(api, link)
         api.delete(f"/v1/credentials/{bobs['id']}")
         assert complete_link(api, link).status_code == 200
 
-    def test_nor_does_a_link_that_completes_itself(self, api, bobs):
+    def test_link_that_completes_itself_does_not_replace_secret(self, api, bobs):
         api.patch("/v1/connect-settings", {"completes_itself": True})
         link = typed(api, "e" * 32, name="Eve")
         assert api.get(f"/v1/credentials/{bobs['id']}").json() == bobs
@@ -117,18 +117,18 @@ class TestTyped:
         api.delete(f"/v1/credentials/{bobs['id']}")
         assert complete_link(api, link).json()["failure"] is None
 
-    def test_the_person_is_not_told_of_the_credential(self, api, bobs):
+    def test_page_does_not_reveal_existing_credential(self, api, bobs):
         api.patch("/v1/connect-settings", {"completes_itself": True})
         link = api.post("/v1/connect-links", {"kind": "twilio_password"}).json()
         browser = Browser()
         browser.follow_redirects(link["url"])
-        answer = browser.post(link["url"], {"account_sid": SID, "auth_token": "e" * 32})
-        page = browser.open(answer["Location"]).content.decode()
+        response = browser.post(link["url"], {"account_sid": SID, "auth_token": "e" * 32})
+        page = browser.open(response["Location"]).content.decode()
         assert "ten minutes to confirm" in page
         assert bobs["id"] not in page
 
     @pytest.mark.django_db(transaction=True)
-    def test_of_many_who_type_one_account_at_once_one_gets_it(self, api):
+    def test_concurrent_links_for_one_account_complete_once(self, api):
         links = [typed(api, f"{number}" * 32) for number in range(8)]
         found = run_concurrently(lambda number: complete_link(api, links[number]).status_code, 8)
         assert sorted(found) == [200] + [409] * 7
@@ -137,7 +137,7 @@ class TestTyped:
 
     @pytest.mark.django_db(transaction=True)
     @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has one writer")
-    def test_an_import_that_comes_between_is_not_replaced(self, api):
+    def test_complete_does_not_replace_concurrent_import(self, api):
         """Its row is not to be seen when `complete` looks, and there when it writes."""
         link = typed(api, "e" * 32)
         properties = {"kind": "twilio_password", "account_sid": SID, "auth_token": "b" * 32}
@@ -165,21 +165,19 @@ class TestNamedByTheCallback:
     def back(self, browser: Browser, app: Any, alpha: Any, **more: Any) -> Any:
         return browser.open(alpha.approve(start_flow(browser, app, kind=self.KIND), **more))
 
-    def test_the_account_that_the_token_opens(self, browser, app, alpha):
-        answer = self.back(browser, app, alpha, companyId="co-ann")
-        assert answer.status_code == 303, answer.content
-        body = exchange_code_at_api(app, parse_query(answer["Location"])["code"]).json()
+    def test_account_confirmed_by_provider_is_connected(self, browser, app, alpha):
+        response = self.back(browser, app, alpha, companyId="co-ann")
+        assert response.status_code == 303, response.content
+        body = exchange_code_at_api(app, parse_query(response["Location"])["code"]).json()
         assert body["credential"]["properties"]["company"] == "co-ann"
         assert alpha.company_calls == ["co-ann"]
 
-    def test_another_customers_account_is_refused_and_the_grant_given_back(
-        self, browser, app, alpha
-    ):
+    def test_unconfirmed_account_is_rejected_and_revoked(self, browser, app, alpha):
         alpha.user = "eve"
-        answer = self.back(browser, app, alpha, companyId="co-ann")
-        assert answer.status_code == 400
-        assert_is_page(answer)
-        assert b"does not confirm that this is your account" in answer.content
+        response = self.back(browser, app, alpha, companyId="co-ann")
+        assert response.status_code == 400
+        assert_is_page(response)
+        assert b"does not confirm that this is your account" in response.content
         assert get_failure_code() == "account_unverified"
         assert not PendingGrant.objects.exists()
         held = Revocation.objects.get()
@@ -199,7 +197,7 @@ class TestNamedByTheCallback:
             (500, "provider_unavailable"),
         ],
     )
-    def test_only_success_proves_it(self, browser, app, alpha, status, code):
+    def test_only_successful_call_confirms_account(self, browser, app, alpha, status, code):
         alpha.company_status = status
         self.back(browser, app, alpha, companyId="co-ann")
         assert get_failure_code() == code
@@ -207,14 +205,14 @@ class TestNamedByTheCallback:
         assert Revocation.objects.count() == 1
 
     @pytest.mark.parametrize("named", [None, "co-ann/../co-eve", "CO-ANN", "co%2Dann", "x" * 21])
-    def test_what_is_no_account_is_not_asked_about(self, browser, app, alpha, named):
+    def test_malformed_account_id_is_not_requested(self, browser, app, alpha, named):
         more = {} if named is None else {"companyId": named}
         assert self.back(browser, app, alpha, **more).status_code == 400
         assert get_failure_code() == "answer_incomplete"
         assert alpha.company_calls == []
         assert Revocation.objects.count() == 1
 
-    def test_by_a_link_as_well(self, api, browser, make_link, alpha):
+    def test_unconfirmed_account_fails_link(self, api, browser, make_link, alpha):
         link = make_link(kind=self.KIND)
         browser.follow_redirects(link["url"])
         address = browser.open(f"{link['url']}/continue")["Location"]

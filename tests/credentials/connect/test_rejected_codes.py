@@ -13,28 +13,28 @@ from tests.credentials.connect.flows import (
 )
 from tests.credentials.connect.test_documented_flows import CHALLENGE as OURS
 
-pytestmark = pytest.mark.usefixtures("nothing_counted")
+pytestmark = pytest.mark.usefixtures("reset_counters")
 
 
-def test_a_code_works_once_and_its_second_use_gives_the_grant_back(browser, app, alpha):
+def test_second_use_of_code_revokes_grant(browser, app, alpha):
     code = approve_and_get_code(browser, app, alpha)
     assert exchange_code_at_api(app, code).status_code == 200
-    answer = exchange_code_at_api(app, code)
-    assert answer.status_code == 400
-    assert answer.json()["error"] == "invalid_grant"
+    response = exchange_code_at_api(app, code)
+    assert response.status_code == 400
+    assert response.json()["error"] == "invalid_grant"
     assert Revocation.objects.get().kind == "alpha_oauth2"
     assert list_failure_codes() == ["replayed"]
     assert exchange_code_at_api(app, code).status_code == 400
 
 
-def test_a_second_use_ends_even_what_was_imported(browser, app, alpha, api):
+def test_second_use_of_code_revokes_imported_grant(browser, app, alpha, api):
     code = approve_and_get_code(browser, app, alpha)
     api.post("/v1/credentials", exchange_code_at_api(app, code).json()["credential"])
     exchange_code_at_api(app, code)
     assert Revocation.objects.count() == 1
 
 
-def test_a_code_ends_after_ten_minutes(browser, app, alpha, settings):
+def test_code_expires_after_ten_minutes(browser, app, alpha, settings):
     code = approve_and_get_code(browser, app, alpha)
     settings.CLOCK_SHIFT_SECONDS = 601
     assert exchange_code_at_api(app, code).json()["error"] == "invalid_grant"
@@ -42,11 +42,11 @@ def test_a_code_ends_after_ten_minutes(browser, app, alpha, settings):
 
 @pytest.mark.parametrize("name", ["code", "client_id", "client_secret"])
 @pytest.mark.parametrize("value", [None, ""], ids=["absent", "empty"])
-def test_the_exchange_needs_its_fields(browser, app, alpha, name, value):
+def test_exchange_names_missing_field(browser, app, alpha, name, value):
     code = approve_and_get_code(browser, app, alpha)
-    answer = exchange_code_at_api(app, code, **{name: value})
-    assert answer.status_code == 422
-    assert name in answer.json()["validation_errors"]
+    response = exchange_code_at_api(app, code, **{name: value})
+    assert response.status_code == 422
+    assert name in response.json()["validation_errors"]
     assert exchange_code_at_api(app, code).status_code == 200
 
 
@@ -64,16 +64,16 @@ def test_the_exchange_needs_its_fields(browser, app, alpha, name, value):
         ("nope", "x", 422, None),
     ],
 )
-def test_the_exchange_refuses_what_is_wrong(browser, app, alpha, name, value, status, error):
+def test_exchange_rejects_wrong_value(browser, app, alpha, name, value, status, error):
     code = approve_and_get_code(browser, app, alpha)
-    answer = exchange_code_at_api(app, code, **{name: value})
-    assert answer.status_code == status
-    assert answer.json().get("error") == error
-    assert value.encode() not in answer.content or name in {"grant_type", "nope"}
+    response = exchange_code_at_api(app, code, **{name: value})
+    assert response.status_code == status
+    assert response.json().get("error") == error
+    assert value.encode() not in response.content or name in {"grant_type", "nope"}
     assert exchange_code_at_api(app, code).status_code == 200
 
 
-def test_the_exchange_refuses_a_field_twice(browser, app, alpha):
+def test_exchange_rejects_repeated_field(browser, app, alpha):
     code = approve_and_get_code(browser, app, alpha)
     raw = (
         f'{{"code": "{code}", "code": "x", "client_id": "{app.id}", "client_secret": "app-secret"}}'
@@ -81,14 +81,14 @@ def test_the_exchange_refuses_a_field_twice(browser, app, alpha):
     assert ApiClient().post("/link/oauth2/token", raw.encode()).status_code == 400
 
 
-def test_a_code_is_its_own_apps(browser, app, other_app, alpha):
+def test_exchange_rejects_code_of_another_app(browser, app, other_app, alpha):
     code = approve_and_get_code(browser, app, alpha)
     assert exchange_code_at_api(other_app, code).json()["error"] == "invalid_grant"
     assert exchange_code_at_api(app, code).status_code == 200
 
 
 @pytest.mark.parametrize("verifier", [None, "w" * 43, "v" * 42, "v" * 44])
-def test_a_challenge_of_the_companys_is_held(browser, app, alpha, verifier):
+def test_exchange_rejects_wrong_code_verifier(browser, app, alpha, verifier):
     code = approve_and_get_code(
         browser, app, alpha, code_challenge=OURS, code_challenge_method="S256"
     )
@@ -97,5 +97,5 @@ def test_a_challenge_of_the_companys_is_held(browser, app, alpha, verifier):
     )
 
 
-def test_a_token_in_the_address_is_no_login(db):
+def test_exchange_does_not_allow_get(db):
     assert ApiClient().get("/link/oauth2/token?code=x").status_code == 405

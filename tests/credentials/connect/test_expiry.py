@@ -35,12 +35,12 @@ def sweep() -> int:
     return len(claims)
 
 
-def test_nothing_is_due_at_once(db):
+def test_task_has_nothing_due_without_rows(db):
     assert EXPIRE_TASK.next_due() is None
     assert sweep() == 0
 
 
-def test_a_code_that_nobody_exchanged_is_given_back(browser, app, alpha, settings):
+def test_unexchanged_grant_is_revoked(browser, app, alpha, settings):
     code = approve_and_get_code(browser, app, alpha)
     assert sweep() == 0
     settings.CLOCK_SHIFT_SECONDS = 601
@@ -57,9 +57,7 @@ def test_a_code_that_nobody_exchanged_is_given_back(browser, app, alpha, setting
     assert sweep() == 0
 
 
-def test_a_code_that_was_exchanged_is_forgotten_and_nothing_given_back(
-    browser, app, alpha, settings
-):
+def test_exchanged_grant_is_deleted_and_not_revoked(browser, app, alpha, settings):
     exchange_code_at_api(app, approve_and_get_code(browser, app, alpha))
     settings.CLOCK_SHIFT_SECONDS = 601
     sweep()
@@ -68,7 +66,7 @@ def test_a_code_that_was_exchanged_is_forgotten_and_nothing_given_back(
     assert AuthorizationAttempt.objects.get().status == "granted"
 
 
-def test_a_link_that_was_not_completed_is_given_back(browser, make_link, alpha, settings, api):
+def test_grant_of_uncompleted_link_is_revoked(browser, make_link, alpha, settings, api):
     link = make_link()
     browser.open(alpha.approve(press_continue(browser, link)))
     settings.CLOCK_SHIFT_SECONDS = 601
@@ -81,7 +79,7 @@ def test_a_link_that_was_not_completed_is_given_back(browser, make_link, alpha, 
     assert browser.follow_redirects(link["url"]).status_code == 410
 
 
-def test_links_and_attempts_end(browser, app, make_link, settings):
+def test_links_and_attempts_expire(browser, app, make_link, settings):
     make_link(expires_in=60)
     start_flow(browser, app)
     settings.CLOCK_SHIFT_SECONDS = 601
@@ -93,9 +91,7 @@ def test_links_and_attempts_end(browser, app, make_link, settings):
     assert "connect_link.expired" in list_event_verbs()
 
 
-def test_who_comes_back_after_the_sweep_is_told_that_it_took_too_long(
-    browser, app, alpha, settings
-):
+def test_late_callback_after_expiry_says_it_took_too_long(browser, app, alpha, settings):
     address = alpha.approve(start_flow(browser, app))
     settings.CLOCK_SHIFT_SECONDS = 601
     sweep()
@@ -104,7 +100,7 @@ def test_who_comes_back_after_the_sweep_is_told_that_it_took_too_long(
 
 
 @pytest.mark.parametrize("opened", [True, False])
-def test_whoever_never_came_back_is_forgotten_an_hour_later(api, browser, app, settings, opened):
+def test_expired_attempt_is_deleted_after_an_hour(api, browser, app, settings, opened):
     sent = {"oauth_app_id": str(app.id), "credential_kind": "alpha_oauth2"}
     sent["redirect_url"] = app.redirect_uris[0]
     url = api.post("/v1/credentials/start-auth", sent).json()["start_url"]
@@ -124,23 +120,23 @@ def test_whoever_never_came_back_is_forgotten_an_hour_later(api, browser, app, s
     assert b"has expired" in browser.open(url).content
 
 
-def test_setting_out_is_no_event(browser, app, make_link):
+def test_redirect_to_provider_records_no_event(browser, app, make_link):
     start_flow(browser, app)
     press_continue(browser, make_link())
     assert list_event_verbs() == ["connect_link.created", "connect_link.opened"]
 
 
-def test_an_app_sends_only_so_many_away_in_a_minute(
+def test_attempts_of_an_app_are_limited_per_minute(
     browser, app, account, alpha, make_link, settings, monkeypatch
 ):
     monkeypatch.setattr(authorization_attempts, "MAX_ATTEMPTS_PER_MINUTE", 2)
     browser.open(alpha.approve(start_flow(browser, app)))
     start_flow(browser, app)
-    answer = browser.open(build_authorize_url(app))
-    assert answer.status_code == 429
-    assert answer["Retry-After"] == "60"
-    assert b"Too many people" in answer.content
-    assert_is_page(answer)
+    response = browser.open(build_authorize_url(app))
+    assert response.status_code == 429
+    assert response["Retry-After"] == "60"
+    assert b"Too many people" in response.content
+    assert_is_page(response)
     assert AuthorizationAttempt.objects.count() == 2
     # Another app, and a link of the same, are not held back by it.
     start_flow(browser, make_app(account, "alpha", redirect_uris=app.redirect_uris))
@@ -149,7 +145,7 @@ def test_an_app_sends_only_so_many_away_in_a_minute(
     start_flow(browser, app)
 
 
-def test_old_attempts_are_forgotten(browser, app, alpha, settings):
+def test_old_attempts_are_deleted(browser, app, alpha, settings):
     browser.open(alpha.approve(start_flow(browser, app), error="access_denied", code=None))
     settings.CLOCK_SHIFT_SECONDS = 89 * 24 * 3600
     sweep()
@@ -159,7 +155,7 @@ def test_old_attempts_are_forgotten(browser, app, alpha, settings):
     assert not AuthorizationAttempt.objects.exists()
 
 
-def test_the_next_time_is_that_of_the_first(browser, app, make_link):
+def test_next_due_is_the_first_expiry(browser, app, make_link):
     make_link(expires_in=3600)
     start_flow(browser, app)
     due = EXPIRE_TASK.next_due()
@@ -167,7 +163,7 @@ def test_the_next_time_is_that_of_the_first(browser, app, make_link):
     assert dt.timedelta(minutes=9) < due - db_now() <= dt.timedelta(minutes=10)
 
 
-def test_a_grant_that_does_not_open_waits_for_its_key(browser, app, alpha, settings):
+def test_unreadable_grant_is_kept_for_a_week(browser, app, alpha, settings):
     approve_and_get_code(browser, app, alpha)
     PendingGrant.objects.update(sealed=SealedValue(b"\x00damaged"))
     settings.CLOCK_SHIFT_SECONDS = 601
@@ -180,7 +176,7 @@ def test_a_grant_that_does_not_open_waits_for_its_key(browser, app, alpha, setti
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_who_open_a_start_url_one_gets_on(api, app):
+def test_concurrent_starts_redirect_one_browser(api, app):
     sent = {"oauth_app_id": str(app.id), "credential_kind": "alpha_oauth2"}
     sent["redirect_url"] = app.redirect_uris[0]
     url = api.post("/v1/credentials/start-auth", sent).json()["start_url"]
@@ -189,7 +185,7 @@ def test_of_many_who_open_a_start_url_one_gets_on(api, app):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_who_bring_an_answer_one_gets_on(browser, app, alpha):
+def test_concurrent_callbacks_exchange_once(browser, app, alpha):
     address = alpha.approve(start_flow(browser, app))
     cookie = browser.client.cookies["connect"].value
 
@@ -204,7 +200,7 @@ def test_of_many_who_bring_an_answer_one_gets_on(browser, app, alpha):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_who_bring_a_code_at_most_one_gets_the_tokens(browser, app, alpha):
+def test_concurrent_exchanges_return_tokens_once(browser, app, alpha):
     code = approve_and_get_code(browser, app, alpha)
     found = run_concurrently(lambda _: exchange_code_at_api(app, code).status_code, 8)
     assert sorted(found) == [200] + [400] * 7
@@ -212,7 +208,7 @@ def test_of_many_who_bring_a_code_at_most_one_gets_the_tokens(browser, app, alph
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_browsers_one_owns_a_link(make_link):
+def test_concurrent_browsers_open_link_once(make_link):
     link = make_link()
     found = run_concurrently(lambda _: Browser().follow_redirects(link["url"]).status_code, 8)
     assert sorted(found) == [200] + [403] * 7

@@ -24,27 +24,27 @@ from tests.credentials.connect.flows import (
     press_continue,
     start_flow,
 )
-from tests.credentials.connect.test_lapses import sweep
+from tests.credentials.connect.test_expiry import sweep
 from tests.factories import TESTER
 from tests.threads import run_concurrently, wait_for_lock_wait
 from vault.sealing import SealedValue
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_choose_for_the_first_time(api, app):
+def test_concurrent_first_updates_of_app_settings(api, app):
     path = f"/v1/oauth-apps/{app.id}/connect-settings"
     found = run_concurrently(lambda _: api.patch(path, {"completes_itself": True}).status_code, 8)
     assert found == [200] * 8
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_choose_for_the_first_time_for_the_account(api):
+def test_concurrent_first_updates_of_account_settings(api):
     body = {"return_urls": ["https://acme.example/a"]}
     found = run_concurrently(lambda _: api.patch("/v1/connect-settings", body).status_code, 8)
     assert found == [200] * 8
 
 
-def test_a_second_tabs_failure_is_not_the_completed_links(api, browser, make_link, alpha):
+def test_failure_in_second_tab_does_not_change_completed_link(api, browser, make_link, alpha):
     link = make_link()
     first, second = press_continue(browser, link), press_continue(browser, link)
     browser.open(alpha.approve(first))
@@ -55,7 +55,7 @@ def test_a_second_tabs_failure_is_not_the_completed_links(api, browser, make_lin
 
 
 @pytest.mark.parametrize(("user", "revoked"), [("ann", 0), ("eve", 1)])
-def test_a_second_tab_does_not_end_the_grant_that_waits(browser, make_link, alpha, user, revoked):
+def test_second_tab_does_not_revoke_pending_grant(browser, make_link, alpha, user, revoked):
     link = make_link()
     first, second = press_continue(browser, link), press_continue(browser, link)
     browser.open(alpha.approve(first))
@@ -65,24 +65,24 @@ def test_a_second_tab_does_not_end_the_grant_that_waits(browser, make_link, alph
 
 
 @pytest.mark.parametrize("exchanged", [False, True])
-def test_an_app_with_a_grant_under_way_stays(api, browser, app, alpha, exchanged):
+def test_app_with_pending_grant_cannot_be_deleted(api, browser, app, alpha, exchanged):
     code = approve_and_get_code(browser, app, alpha)
     if exchanged:
         exchange_code_at_api(app, code)
-    answer = api.delete(f"/v1/oauth-apps/{app.id}")
-    assert answer.status_code == 409
-    assert "under way" in answer.json()["detail"]
-    assert answer["Retry-After"] == "600"
+    response = api.delete(f"/v1/oauth-apps/{app.id}")
+    assert response.status_code == 409
+    assert "under way" in response.json()["detail"]
+    assert response["Retry-After"] == "600"
 
 
-def test_whose_app_is_deleted_on_the_way_is_told_so(api, browser, app, alpha):
+def test_callback_fails_if_app_was_deleted(api, browser, app, alpha):
     address = alpha.approve(start_flow(browser, app))
     assert api.delete(f"/v1/oauth-apps/{app.id}").status_code == 204
     assert browser.open(address).status_code == 400
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_app_that_is_deleted_during_the_exchange(api, browser, app, alpha, monkeypatch):
+def test_callback_fails_if_app_is_deleted_during_exchange(api, browser, app, alpha, monkeypatch):
     address = alpha.approve(start_flow(browser, app))
     ask: Any = vars(callback)["exchange_code"]
 
@@ -92,13 +92,13 @@ def test_an_app_that_is_deleted_during_the_exchange(api, browser, app, alpha, mo
         return tokens
 
     monkeypatch.setattr(callback, "exchange_code", deleted_meanwhile)
-    answer = browser.open(address)
-    assert answer.status_code == 400
-    assert b"OAuth app was deleted" in answer.content
+    response = browser.open(address)
+    assert response.status_code == 400
+    assert b"OAuth app was deleted" in response.content
     assert not PendingGrant.objects.exists()
 
 
-def test_an_exchange_that_was_killed_is_said_to_have_been(browser, app, alpha, settings):
+def test_killed_exchange_is_marked_as_interrupted(browser, app, alpha, settings):
     start_flow(browser, app)
     AuthorizationAttempt.objects.update(status="returned", sealed=None)
     settings.CLOCK_SHIFT_SECONDS = 601
@@ -110,9 +110,7 @@ def test_an_exchange_that_was_killed_is_said_to_have_been(browser, app, alpha, s
     assert get_failure_code() == "interrupted"
 
 
-def test_a_key_that_comes_back_does_not_complete_a_link_late(
-    api, browser, make_link, alpha, settings
-):
+def test_restored_key_does_not_complete_expired_link(api, browser, make_link, alpha, settings):
     link = make_link()
     connect_by_link(browser, link, alpha)
     held = PendingGrant.objects.get().sealed
@@ -136,7 +134,7 @@ def pending_and_late(browser: Any, make_link: Any, alpha: Any, settings: Any) ->
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has one writer")
-def test_a_link_that_is_withdrawn_while_its_grant_lapses(pending_and_late):
+def test_link_is_withdrawn_while_its_grant_expires(pending_and_late):
     """Each locks the link, then the grant."""
     link, grant = pending_and_late, PendingGrant.objects.get()
     failed: list[Exception] = []

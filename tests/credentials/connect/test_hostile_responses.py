@@ -1,4 +1,4 @@
-"""The five ways in which an answer may lie, each with its status, its page and nothing connected."""
+"""The five ways in which an response may lie, each with its status, its page and nothing connected."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROWS = [json.loads(line) for line in FILE.read_text().splitlines()]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row["id"] for row in ROWS])
-def test_an_answer_that_lies(browser, app, alpha, row):
+def test_hostile_response_connects_nothing(browser, app, alpha, row):
     used, other = Browser(), Browser()
     done = alpha.approve(start_flow(used, app))
     used.open(done)
@@ -36,10 +36,10 @@ def test_an_answer_that_lies(browser, app, alpha, row):
     for name, value in named.items():
         sent = sent.replace(name, value)
     grants = PendingGrant.objects.count()
-    answer = browser.open(f"/link/oauth2/callback/alpha/{app.id}?{sent}")
-    assert answer.status_code == row["code"], row["why"]
-    assert_is_page(answer)
-    assert b"<script" not in answer.content
+    response = browser.open(f"/link/oauth2/callback/alpha/{app.id}?{sent}")
+    assert response.status_code == row["code"], row["why"]
+    assert_is_page(response)
+    assert b"<script" not in response.content
     assert not Credential.objects.exists()
     assert PendingGrant.objects.count() == grants
     assert list_event_verbs()[-1] in {"connect.refused", "connect.denied"}

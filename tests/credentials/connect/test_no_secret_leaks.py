@@ -32,16 +32,16 @@ def lines(caplog) -> Any:
 
 
 def tokens(**more: Any) -> tuple[int, dict[str, Any]]:
-    answer = {"access_token": ACCESS, "refresh_token": REFRESH, "token_type": "Bearer"}
-    return 200, {**answer, "workspace": {"id": "ws-1", "name": "One"}, **more}
+    response = {"access_token": ACCESS, "refresh_token": REFRESH, "token_type": "Bearer"}
+    return 200, {**response, "workspace": {"id": "ws-1", "name": "One"}, **more}
 
 
 def held_by(browser: Browser) -> list[tuple[str, str]]:
     return [("cookie", browser.client.cookies["connect"].value)]
 
 
-def test_nothing_stays_of_the_documented_flow(browser, app, alpha, api, lines):
-    alpha.token_answer = tokens()
+def test_documented_flow_leaks_no_secret(browser, app, alpha, api, lines):
+    alpha.token_response = tokens()
     address = start_flow(browser, app)
     sent = alpha.approve(address)
     back = browser.open(sent)
@@ -65,8 +65,8 @@ def test_nothing_stays_of_the_documented_flow(browser, app, alpha, api, lines):
     assert list(find_leaks(stored.content, secrets)) == []
 
 
-def test_nothing_stays_of_a_link(browser, make_link, alpha, api, lines):
-    alpha.token_answer = tokens()
+def test_link_leaks_no_secret(browser, make_link, alpha, api, lines):
+    alpha.token_response = tokens()
     link = make_link()
     page = browser.follow_redirects(link["url"])
     address = press_continue(browser, link)
@@ -75,14 +75,14 @@ def test_nothing_stays_of_a_link(browser, make_link, alpha, api, lines):
     shown = api.get(f"/v1/connect-links/{link['id']}")
     secrets = [("access", ACCESS), ("refresh", REFRESH), ("state", parse_query(address)["state"])]
     link_token = ("link", link["url"].rpartition("/")[2])
-    for answer in (page, back, done, shown):
-        assert list(find_leaks(answer.content, secrets)) == []
+    for response in (page, back, done, shown):
+        assert list(find_leaks(response.content, secrets)) == []
     for where in (dump_database(), shown.content, back["Location"].encode()):
         assert list(find_leaks(where, [*secrets, link_token, *held_by(browser)])) == []
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         (200, {"access_token": ACCESS, "refresh_token": REFRESH}),
         (400, {"error": "invalid_grant", "error_description": f"{ACCESS} {REFRESH}"}),
@@ -91,8 +91,8 @@ def test_nothing_stays_of_a_link(browser, make_link, alpha, api, lines):
     ],
     ids=["no identity", "refused", "broken", "wrong shape"],
 )
-def test_nothing_stays_of_an_exchange_that_failed(browser, app, alpha, lines, answer):
-    alpha.token_answer = answer
+def test_failed_exchange_leaks_no_secret(browser, app, alpha, lines, response):
+    alpha.token_response = response
     page = browser.open(alpha.approve(start_flow(browser, app)))
     assert page.status_code in {400, 503}
     secrets = [("access", ACCESS), ("refresh", REFRESH)]
@@ -100,7 +100,7 @@ def test_nothing_stays_of_an_exchange_that_failed(browser, app, alpha, lines, an
         assert list(find_leaks(where, secrets)) == []
 
 
-def test_nothing_stays_of_what_was_typed(browser, api, app, lines):
+def test_form_leaks_no_secret(browser, api, app, lines):
     link = api.post("/v1/connect-links", {"kind": "alpha_key"}).json()
     browser.follow_redirects(link["url"])
     wrong = browser.post(link["url"], {"key": TYPED, "region": "moon"})
@@ -111,7 +111,7 @@ def test_nothing_stays_of_what_was_typed(browser, api, app, lines):
         assert list(find_leaks(where, [("typed", TYPED)])) == []
 
 
-def test_no_address_with_a_token_is_logged(browser, make_link, api, app, lines):
+def test_urls_with_tokens_are_not_logged(browser, make_link, api, app, lines):
     link = make_link()["url"]
     browser.follow_redirects(link)
     other = Browser()
@@ -130,15 +130,15 @@ def test_no_address_with_a_token_is_logged(browser, make_link, api, app, lines):
     assert list(find_leaks(lines.text.encode(), secrets)) == []
 
 
-def test_what_waits_is_sealed(browser, app, alpha):
-    alpha.token_answer = tokens()
+def test_pending_grant_is_encrypted(browser, app, alpha):
+    alpha.token_response = tokens()
     approve_and_get_code(browser, app, alpha)
     assert list(find_leaks(dump_database(), [("access", ACCESS), ("refresh", REFRESH)])) == []
 
 
-def test_a_flow_that_breaks_tells_nothing(browser, app, alpha, monkeypatch, lines):
+def test_server_error_leaks_no_secret(browser, app, alpha, monkeypatch, lines):
     """What is in the frames of a traceback is not in what is logged of it."""
-    alpha.token_answer = tokens()
+    alpha.token_response = tokens()
 
     def break_down(*_: Any, **__: Any) -> None:
         raise RuntimeError("broken")
@@ -151,7 +151,7 @@ def test_a_flow_that_breaks_tells_nothing(browser, app, alpha, monkeypatch, line
 
 
 @pytest.mark.parametrize("line", ["Not Found: /connect/{}/", "Forbidden: /link/oauth2/start/{}"])
-def test_what_the_framework_logs_of_an_address_has_no_token(line):
+def test_log_redacts_tokens_in_paths(line):
     """A slash too many, or a form without a boundary, and Django logs the path."""
     token = generate_token()
     assert token not in redact(None, "", {"event": line.format(token)})["event"]

@@ -15,7 +15,7 @@ from tests.credentials.connect.flows import (
     parse_query,
 )
 
-pytestmark = pytest.mark.usefixtures("nothing_counted")
+pytestmark = pytest.mark.usefixtures("reset_counters")
 
 
 CHALLENGE = "c" * 43
@@ -23,11 +23,11 @@ CHALLENGE = "c" * 43
 
 @pytest.mark.parametrize("name", ["client_id", "redirect_uri", "state"])
 @pytest.mark.parametrize("value", [None, ""], ids=["absent", "empty"])
-def test_authorize_needs_its_parameters(browser, app, name, value):
-    answer = browser.open(build_authorize_url(app, **{name: value}))
-    assert answer.status_code == 400
-    assert_is_page(answer)
-    assert name.encode() in answer.content
+def test_authorize_names_missing_parameter(browser, app, name, value):
+    response = browser.open(build_authorize_url(app, **{name: value}))
+    assert response.status_code == 400
+    assert_is_page(response)
+    assert name.encode() in response.content
     assert not AuthorizationAttempt.objects.exists()
     assert name == "client_id" or list_failure_codes() == ["bad_request"]
 
@@ -60,26 +60,26 @@ def test_authorize_needs_its_parameters(browser, app, name, value):
         ("code_challenge_method", "plain"),
     ],
 )
-def test_authorize_refuses_what_is_wrong(browser, app, other_app, name, value):
-    answer = browser.open(build_authorize_url(app, **{name: value}))
-    assert answer.status_code == 400
+def test_authorize_rejects_invalid_parameter(browser, app, other_app, name, value):
+    response = browser.open(build_authorize_url(app, **{name: value}))
+    assert response.status_code == 400
     assert not AuthorizationAttempt.objects.exists()
 
 
 @pytest.mark.parametrize("challenge", ["", "short", "c" * 44, "c" * 42 + "="])
-def test_authorize_takes_no_challenge_but_s256(browser, app, challenge):
+def test_authorize_rejects_invalid_code_challenge(browser, app, challenge):
     for method in ("S256", "plain", ""):
         address = build_authorize_url(app, code_challenge=challenge, code_challenge_method=method)
         assert browser.open(address).status_code == 400
 
 
 @pytest.mark.parametrize("name", ["client_id", "redirect_uri", "state", "scope", "kind"])
-def test_authorize_refuses_a_parameter_twice(browser, app, name):
+def test_authorize_rejects_repeated_parameter(browser, app, name):
     address = build_authorize_url(app, scope="read")
     value = parse_query(address)[name]
     for second in (value, "other"):
-        answer = browser.open(f"{address}&{name}={quote(second)}")
-        assert answer.status_code == 400
+        response = browser.open(f"{address}&{name}={quote(second)}")
+        assert response.status_code == 400
     assert not AuthorizationAttempt.objects.exists()
 
 
@@ -115,27 +115,27 @@ OPEN_REDIRECTS = [
 
 
 @pytest.mark.parametrize("uri", OPEN_REDIRECTS)
-def test_no_redirect_but_to_an_address_that_is_registered(browser, app, uri):
-    answer = browser.open(build_authorize_url(app, redirect_uri=uri))
-    assert answer.status_code == 400
-    assert "Location" not in answer
-    assert b"evil.example" not in answer.content
+def test_authorize_rejects_unregistered_redirect_uri(browser, app, uri):
+    response = browser.open(build_authorize_url(app, redirect_uri=uri))
+    assert response.status_code == 400
+    assert "Location" not in response
+    assert b"evil.example" not in response.content
     assert list_failure_codes() == ["bad_request"]
 
 
 @pytest.mark.parametrize("uri", OPEN_REDIRECTS)
-def test_no_link_returns_to_an_address_that_is_not_registered(api, app, uri):
+def test_link_rejects_unregistered_return_to(api, app, uri):
     sent = {"oauth_app_id": str(app.id), "kind": "alpha_oauth2", "return_to": uri}
-    answer = api.post("/v1/connect-links", sent)
-    assert answer.status_code == 422
-    assert "return_to" in answer.json()["validation_errors"]
+    response = api.post("/v1/connect-links", sent)
+    assert response.status_code == 422
+    assert "return_to" in response.json()["validation_errors"]
 
 
 @pytest.mark.parametrize(
     "path", ["/link/oauth2/authorize", "/link/oauth2/callback/alpha", "/link/oauth2/start/x"]
 )
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD"])
-def test_pages_are_for_looking_at_alone(db, path, method):
+def test_pages_allow_only_get(db, path, method):
     client = Browser().client
     client.handler.enforce_csrf_checks = False
     assert client.generic(method, path).status_code == 405
