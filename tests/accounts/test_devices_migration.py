@@ -27,7 +27,7 @@ from tests.project.canaries import dump_database
 from vault.models import Canary, IndexKey
 from vault.services import clear_index_key_cache, verify_keyring
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 DEVICE = """
     id integer PRIMARY KEY, user_id integer NOT NULL REFERENCES auth_user (id),

@@ -17,7 +17,7 @@ from vault.services import clear_index_key_cache, get_index_key
 ROOT = Path(__file__).parents[2]
 PROCESSES = 2
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
 
 
 def process(user_id: int, code: str) -> subprocess.Popen[str]:

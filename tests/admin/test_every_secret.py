@@ -41,6 +41,8 @@ from tools.staging.rows import one_of_each
 from webhooks.outbox import enqueue
 from webhooks.services import endpoint_create, secret_rotate
 
+pytestmark = pytest.mark.slow
+
 CODE = "cnryCode41vbNmQw"
 KNOWN = {
     name: CANARIES[name]

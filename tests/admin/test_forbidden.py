@@ -24,6 +24,8 @@ from tests.factories import (
 )
 from tools.staging.rows import one_of_each
 
+pytestmark = pytest.mark.slow
+
 _OPERATORS = {
     "credential": {
         "check_now", "refresh_now", "mark_for_reconnection", "move_to_app", "edit_metadata",

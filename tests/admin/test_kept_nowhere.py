@@ -22,6 +22,8 @@ from tests.admin.pages import address, all_addresses, form_values, text
 from tests.factories import make_app, make_credential, make_stripe_body
 from tests.project.canaries import CANARIES, dump_database, find_leaks
 
+pytestmark = pytest.mark.slow
+
 KEYS = {name: CANARIES[name] for name in ("key", "newer key", "part one", "part two", "posted key")}
 OTHERS = {name: CANARIES[name] for name in ("client secret", "rotated secret", "rejected", "login")}
 TYPED = {**KEYS, **OTHERS, "code": "cnryCode41vbNmQw", "factor": AUTHENTICATOR_KEY.decode()}

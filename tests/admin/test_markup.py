@@ -12,6 +12,8 @@ from accounts.models import Account
 from tests.admin.pages import all_addresses
 from tools.staging.rows import one_of_each
 
+pytestmark = pytest.mark.slow
+
 TAG = "<img src=x onerror=y>"
 BREAKS_OUT = "\"'><svg onload=z>"
 RUNS = "javascript:alert(1)"

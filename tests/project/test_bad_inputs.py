@@ -14,6 +14,8 @@ from tests.project.builders import BODIES, QUERIES
 from tests.project.cases import collect_failures
 from tests.project.world import World, snapshot_database
 
+pytestmark = pytest.mark.slow
+
 ROWS = [
     json.loads(line)
     for line in (Path(__file__).parent.parent / "data/bad_inputs.jsonl").read_text().splitlines()

@@ -14,6 +14,8 @@ from tests.project.cases import collect_failures
 from tests.project.test_bad_inputs import ROWS
 from tests.project.world import World
 
+pytestmark = pytest.mark.slow
+
 IMPORT = "/v1/credentials/import"
 NDJSON = "application/x-ndjson"
 PLAIN = {"id", "call", "code", "why", "body"}

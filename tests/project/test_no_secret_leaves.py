@@ -22,7 +22,7 @@ from tests.project.routes import list_routes
 from tests.project.walk import Walk
 
 # The walk has a transaction of its own; this is what makes the database be there.
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 SECRETS = list(CANARIES.items())
 OURS = [h for h in logging.getLogger().handlers if type(h) is logging.StreamHandler]
 """What config.logging installed: its formatter redacts and writes JSON."""

@@ -19,7 +19,7 @@ from tests.fakes.fixtures import app, facts, grant, make_grant, provider, start,
 
 __all__ = ["app", "facts", "grant", "provider", "start"]
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
 
 APPS, GRANTS = 2, 12
 

@@ -16,6 +16,8 @@ from config import env
 from config.server_options import require_free_port
 from config.startup import verify_startup
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).parents[2]
 KEY = base64.b64encode(b"7" * 32).decode()
 OTHER = base64.b64encode(b"8" * 32).decode()

@@ -30,6 +30,8 @@ from tests.project.routes import (
 )
 from tests.project.world import World, snapshot_database
 
+pytestmark = pytest.mark.slow
+
 UNKNOWN = "01989aa0-0000-7000-8000-000000000000"
 WITH_ID = [path for path in list_paths() if "{" in path and "{slug}" not in path]
 MERGE = "application/merge-patch+json"

@@ -20,7 +20,7 @@ from webhooks.models import WebhookDelivery
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
 
 
 def database() -> str:

@@ -15,7 +15,7 @@ from django.db import connection
 from credentials.models import Credential
 from tests.fakes.fixtures import wait_until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
 
 
 @pytest.fixture(autouse=True)

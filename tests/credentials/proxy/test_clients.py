@@ -17,7 +17,7 @@ from tests.credentials.proxy.serving import ServerProcess
 from tests.credentials.proxy.upstream import UpstreamHandler, UpstreamServer
 from tests.factories import make_account, make_credential, make_token
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
 
 KEY = "real_key_0123456789abcdef"
 

@@ -29,6 +29,7 @@ from tests.fakes.fixtures import wait_until
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite is a file"),
+    pytest.mark.processes,
 ]
 
 

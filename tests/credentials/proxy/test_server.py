@@ -19,7 +19,7 @@ from tests.credentials.proxy.serving import ServerProcess
 from tests.credentials.proxy.wire import build_request, exchange, read_to_end
 from tests.factories import make_account, make_credential, make_token
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
 
 MIB = 1024 * 1024
 BIG = int(os.environ.get("PROXY_BODY_MIB", "64")) * MIB

@@ -20,6 +20,7 @@ from tests.factories import make_token
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(connection.vendor != "postgresql", reason="one writer at a time, on SQLite"),
+    pytest.mark.processes,
 ]
 
 CALLERS = 50

@@ -20,7 +20,7 @@ from tests.api import ApiClient
 from tests.factories import TESTER, make_token
 from tests.fakes.fixtures import wait_until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
 
 
 @pytest.fixture(autouse=True)

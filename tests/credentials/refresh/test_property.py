@@ -38,6 +38,8 @@ from tests.fakes.fixtures import register_provider
 from tests.fakes.grants import TokenFamily
 from tests.fakes.provider import TOKEN_LOSING_MODES
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = int(os.environ.get("REFRESH_EXAMPLES", "0"))
 REFUSING = ("invalid_grant", "error_200")
 FAULTS = (

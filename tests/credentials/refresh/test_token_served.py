@@ -14,6 +14,8 @@ from credentials.models import CredentialUse
 from tests.credentials.proxy.serving import ServerProcess
 from tests.factories import make_app, make_credential, make_stripe_body, make_token
 
+pytestmark = pytest.mark.processes
+
 FAR = "2099-01-01T00:00:00Z"
 PASSWORD = {
     "kind": "servicenow_password", "instance": "acme", "username": "ann", "password": "secret-word-1",
