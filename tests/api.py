@@ -1,4 +1,4 @@
-"""A caller of the API, over Django's test client: what a test sends is what the server gets."""
+"""A client of the API on top of Django's test client, which sends a body unchanged."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ class ApiClient:
         content_type: str = "application/json",
         headers: dict[str, str] | None = None,
     ) -> Any:
-        """`body`: bytes go as they are, None is no body, anything else becomes JSON."""
+        """Send a request: bytes are sent unchanged, None is no body, other values become JSON."""
         raw = (
             body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         )
-        sent = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        own_headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         return self.client.generic(
-            method, path, raw, content_type=content_type, headers={**sent, **(headers or {})}
+            method, path, raw, content_type=content_type, headers={**own_headers, **(headers or {})}
         )
 
-    def get(self, path: str, **more: Any) -> Any:
-        return self.send("GET", path, **more)
+    def get(self, path: str, **options: Any) -> Any:
+        return self.send("GET", path, **options)
 
-    def post(self, path: str, body: Any = None, **more: Any) -> Any:
-        return self.send("POST", path, body, **more)
+    def post(self, path: str, body: Any = None, **options: Any) -> Any:
+        return self.send("POST", path, body, **options)
 
-    def patch(self, path: str, body: Any = None, **more: Any) -> Any:
-        return self.send("PATCH", path, body, **more)
+    def patch(self, path: str, body: Any = None, **options: Any) -> Any:
+        return self.send("PATCH", path, body, **options)
 
-    def delete(self, path: str, **more: Any) -> Any:
-        return self.send("DELETE", path, **more)
+    def delete(self, path: str, **options: Any) -> Any:
+        return self.send("DELETE", path, **options)

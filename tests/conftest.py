@@ -13,17 +13,17 @@ from tests.factories import make_account, make_token
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _nobody_outside() -> Iterator[None]:
-    """No test asks for an address but this machine's: what the providers' files name is far away."""
-    ask = socket.getaddrinfo
+def _no_name_resolution() -> Iterator[None]:
+    """Resolve no host name but this machine's, so that no test reaches a provider."""
+    resolve = socket.getaddrinfo
 
-    def answer(host: Any, *more: Any, **options: Any) -> Any:
+    def resolve_local(host: Any, *args: Any, **options: Any) -> Any:
         if host in {None, "", "localhost", "127.0.0.1", "::1"}:
-            return ask(host, *more, **options)
-        raise socket.gaierror(socket.EAI_NONAME, "no test goes there")
+            return resolve(host, *args, **options)
+        raise socket.gaierror(socket.EAI_NONAME, "tests resolve no host names")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(socket, "getaddrinfo", answer)
+        patch.setattr(socket, "getaddrinfo", resolve_local)
         yield
 
 
@@ -39,13 +39,13 @@ def other_account(db: None) -> Account:
 
 @pytest.fixture
 def api(account: Account) -> ApiClient:
-    """A caller with every scope in `account`."""
+    """Return a client with every scope in `account`."""
     return ApiClient(make_token(account))
 
 
 @pytest.fixture
-def stranger(other_account: Account) -> ApiClient:
-    """A caller with every scope in another account."""
+def other_api(other_account: Account) -> ApiClient:
+    """Return a client with every scope in another account."""
     return ApiClient(make_token(other_account))
 
 

@@ -1,4 +1,4 @@
-"""Rows for tests, made by the services that make them in production."""
+"""Rows for tests, created by the services that create them in production."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def make_account(name: str | None = None) -> Account:
 
 
 def make_token(account: Account, *scopes: str, **more: Any) -> str:
-    _, held = token_create(
+    _, token = token_create(
         account_id=account.id, name="test", scopes=scopes or ALL, actor=TESTER, **more
     )
-    return held
+    return token
 
 
 def make_stripe_body(secret: str | None = None, **more: Any) -> dict[str, Any]:
-    """An import body of the simplest kind; a new upstream account unless `secret` says which."""
+    """Return an import body of the simplest kind, of a new upstream account unless `secret` is given."""
     properties = {
         "kind": "stripe_key",
         "name": "Choam Stripe",
@@ -51,7 +51,7 @@ def make_stripe_body(secret: str | None = None, **more: Any) -> dict[str, Any]:
 
 
 def make_linear_body(app: OAuthApp, **more: Any) -> dict[str, Any]:
-    """An import body of a kind with an identity of its own and tokens that are refreshed."""
+    """Return an import body of a kind with an identity and with tokens that are refreshed."""
     properties = {
         "kind": "linear_oauth2",
         "linear_org_id": "org-1",
@@ -81,7 +81,7 @@ def make_app(account: Account, provider: str = "linear", **more: Any) -> OAuthAp
 
 
 def make_endpoint_body(**more: Any) -> dict[str, Any]:
-    """An endpoint that nothing listens at; tests.settings allows its address."""
+    """Return the body of an endpoint without a listener. tests.settings allows its address."""
     return {"url": "http://127.0.0.1:9/hook", "events": list(EVENT_TYPES), **more}
 
 
@@ -91,7 +91,7 @@ def make_endpoint(account: Account, **more: Any) -> WebhookEndpoint:
 
 
 def make_link(account: Account, **more: Any) -> ConnectLink:
-    """A connect link with a form, unless `more` says otherwise."""
+    """Create a connect link with a form, unless `more` says otherwise."""
     wish = LinkRequest(**{"kind": "stripe_key", **more})
     id, _ = link_create(account_id=account.id, link_request=wish, actor=TESTER)
     return ConnectLink.objects.get(id=id)

@@ -1,4 +1,4 @@
-"""The production settings with cheap passwords and test keys; TEST_DATABASE_URL chooses the database."""
+"""The production settings with fast password hashing and test keys, on TEST_DATABASE_URL."""
 
 import base64
 import os
@@ -13,7 +13,7 @@ os.environ.update(
     VAULT_KEYS=f"t1:{base64.b64encode(b'1' * 32).decode()}",
     VAULT_KEYS_FILE="",
 )
-# Where webhook endpoints of samples are: nothing listens there, and no name is resolved.
+# The address of sample webhook endpoints: nothing listens there, and no name is resolved.
 os.environ.setdefault("EGRESS_ALLOW", "127.0.0.1:9")
 
 from config.settings import *  # noqa: E402, F403
@@ -21,7 +21,7 @@ from config.settings import DATABASES, VAR_DIR  # noqa: E402
 
 if _url.startswith("sqlite"):
     VAR_DIR.mkdir(exist_ok=True)
-    # A file, because threads and processes share it; without waiting for the disk.
+    # A file, because threads and processes share it. Nothing waits for the disk.
     DATABASES["default"]["TEST"] = {"NAME": str(VAR_DIR / "test.sqlite3")}
     DATABASES["default"]["OPTIONS"]["init_command"] = (
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;"

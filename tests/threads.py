@@ -1,4 +1,4 @@
-"""Many at once, over real connections and transactions: `django_db(transaction=True)`."""
+"""Concurrent threads with real connections and transactions: `django_db(transaction=True)`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ T = TypeVar("T")
 
 def run_concurrently(work: Callable[[int], T], count: int) -> list[T]:
     """Run `work(number)` in `count` threads that start together, each with its own connection."""
-    gate = threading.Barrier(count)
+    barrier = threading.Barrier(count)
 
     def run(number: int) -> T:
         try:
-            gate.wait(timeout=30)
+            barrier.wait(timeout=30)
             return work(number)
         finally:
             connection.close()
@@ -28,11 +28,11 @@ def run_concurrently(work: Callable[[int], T], count: int) -> list[T]:
 
 
 def wait_for_lock_wait() -> None:
-    """Return as soon as a connection waits for a lock. PostgreSQL only: SQLite does not tell."""
+    """Return as soon as a connection waits for a lock. PostgreSQL only: SQLite has no such view."""
     with connection.cursor() as cursor:
         for _ in range(1000):
             cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
             if cursor.fetchone()[0]:
                 return
             cursor.execute("SELECT pg_sleep(0.01)")
-    raise AssertionError("nobody waits")
+    raise AssertionError("no connection waits for a lock")

@@ -120,9 +120,9 @@ def test_keys_of_two_tokens_never_meet(api, account):
     assert second.content == first.content
 
 
-def test_keys_of_two_accounts_never_meet(api, stranger):
+def test_keys_of_two_accounts_never_meet(api, other_api):
     post_with_key(api, "/v1/credentials", make_stripe_body())
-    answer = post_with_key(stranger, "/v1/credentials", make_stripe_body())
+    answer = post_with_key(other_api, "/v1/credentials", make_stripe_body())
     assert (answer.status_code, is_replayed(answer)) == (200, False)
 
 

@@ -1,4 +1,4 @@
-"""Ids, times, merge patches, text."""
+"""Ids, datetimes, merge patches and text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_ids_are_version_7_and_strictly_increase():
     assert {(id.version, id.variant) for id in ids} == {(7, uuid.RFC_4122)}
 
 
-def test_an_id_holds_its_time_in_milliseconds():
+def test_an_id_contains_its_time_in_milliseconds():
     now = dt.datetime.now(dt.UTC).timestamp()
     assert abs((uuid7().int >> 80) / 1000 - now) < 1
 
@@ -37,7 +37,7 @@ def test_an_id_holds_its_time_in_milliseconds():
         1,
     ],
 )
-def test_an_id_has_one_spelling(value):
+def test_parse_uuid_accepts_the_canonical_form_only(value):
     assert parse_uuid(value) is None
 
 
@@ -55,13 +55,13 @@ def test_an_id_has_one_spelling(value):
         None,
     ],
 )
-def test_a_time_needs_date_time_and_offset(value):
+def test_parse_rfc3339_needs_date_time_and_offset(value):
     assert datetimes.parse_rfc3339(value) is None
 
 
-def test_a_time_is_read_into_utc_and_written_with_z():
-    moment = datetimes.parse_rfc3339("2024-01-01T01:00:00.5+01:00")
-    assert datetimes.format_rfc3339(moment) == "2024-01-01T00:00:00.500000Z"
+def test_a_time_is_parsed_into_utc_and_formatted_with_z():
+    time = datetimes.parse_rfc3339("2024-01-01T01:00:00.5+01:00")
+    assert datetimes.format_rfc3339(time) == "2024-01-01T00:00:00.500000Z"
 
 
 @pytest.mark.parametrize(
@@ -77,21 +77,21 @@ def test_a_time_is_read_into_utc_and_written_with_z():
         ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
     ],
 )
-def test_merges_as_the_rfcs_examples_say(target, patch, result):
+def test_merge_patch_follows_the_examples_of_rfc_7396(target, patch, result):
     assert merge_patch(target, patch) == result
 
 
 @pytest.mark.parametrize(
     "value", ["", "  ", "\u00a0", "a\r\nb", "\u202egpj.exe", "\x00", "\ud800", "x" * 9]
 )
-def test_what_is_no_label_has_a_reason(value):
+def test_an_invalid_label_has_a_reason(value):
     assert text.find_label_error(value, max_length=8)
 
 
 @pytest.mark.parametrize("value", ["=1+1", "{{7*7}}%s", "é", "名前", "👩‍💻"])
-def test_what_people_write_is_a_label(value):
+def test_a_name_in_any_script_is_a_valid_label(value):
     assert text.find_label_error(value, max_length=32) is None
 
 
-def test_one_name_typed_on_two_systems_is_one_name():
+def test_normalize_text_composes_characters():
     assert text.normalize_text("e\u0301") == "é"

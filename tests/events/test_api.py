@@ -60,10 +60,10 @@ def test_list_is_newest_first(api, account):
     assert page["next_cursor"]
 
 
-def test_list_has_no_events_of_another_account(stranger, account):
+def test_list_has_no_events_of_another_account(other_api, account):
     make_credential(account)
-    actors = {event["actor"] for event in stranger.get("/v1/events").json()["data"]}
-    assert all("credential" not in e["verb"] for e in stranger.get("/v1/events").json()["data"])
+    actors = {event["actor"] for event in other_api.get("/v1/events").json()["data"]}
+    assert all("credential" not in e["verb"] for e in other_api.get("/v1/events").json()["data"])
     assert actors == {"tester"}
 
 

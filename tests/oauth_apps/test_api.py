@@ -50,9 +50,9 @@ def test_the_same_client_again_is_409_with_its_id(api):
     assert (answer.status_code, answer.json()["id"]) == (409, id)
 
 
-def test_the_same_client_of_another_account_is_another_app(api, stranger):
+def test_the_same_client_of_another_account_is_another_app(api, other_api):
     assert api.post("/v1/oauth-apps", BODY).status_code == 200
-    assert stranger.post("/v1/oauth-apps", BODY).status_code == 200
+    assert other_api.post("/v1/oauth-apps", BODY).status_code == 200
 
 
 @pytest.mark.parametrize(

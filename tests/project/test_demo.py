@@ -1,4 +1,4 @@
-"""The demo's account: README's examples work on it, and it looks alive without a provider's word."""
+"""The demo account: README's examples work on it, and its history looks real."""
 
 from __future__ import annotations
 
@@ -25,39 +25,39 @@ def account(db: None) -> Account:
     return make_account("Demo")
 
 
-def some(account: Account, count: int) -> None:
+def make_credentials(account: Account, count: int) -> None:
     for number in range(count):
         body = make_stripe_body(name=f"Key {number}", owner_email="ann@example.com")
         make_credential(account, body)
 
 
-def lives(account: Account) -> list[tuple[str, bool]]:
+def list_health(account: Account) -> list[tuple[str, bool]]:
     rows = Credential.objects.filter(account=account).order_by("id")
     return [(row.health_status, row.expires_at is None) for row in rows]
 
 
-def test_it_has_every_status_ends_and_a_past(account):
-    some(account, 60)
+def test_the_history_has_every_status_and_expiry_times(account):
+    make_credentials(account, 60)
     simulate_history(account_id=account.id, actor=ACTOR)
     rows = Credential.objects.all()
     assert {row.health_status for row in rows} == {"ok", "warn", "error", "unknown"}
     assert rows.filter(expires_at__lt=timezone.now() + dt.timedelta(days=7)).exists()
-    made = list(rows.order_by("id").values_list("created_at", flat=True))
-    assert made == sorted(made)
-    assert made[-1] - made[0] > dt.timedelta(days=90)
+    times = list(rows.order_by("id").values_list("created_at", flat=True))
+    assert times == sorted(times)
+    assert times[-1] - times[0] > dt.timedelta(days=90)
 
 
-def test_it_is_the_same_each_time(account):
+def test_the_same_seed_gives_the_same_history(account):
     other = make_account("Other")
-    some(account, 30)
-    some(other, 30)
+    make_credentials(account, 30)
+    make_credentials(other, 30)
     for each in (account, other):
         simulate_history(account_id=each.id, actor=ACTOR)
-    assert lives(account) == lives(other)
+    assert list_health(account) == list_health(other)
 
 
-def test_no_note_claims_a_providers_word_and_nobody_is_written_to(account):
-    some(account, 60)
+def test_notes_name_no_provider_and_no_mail_is_sent(account):
+    make_credentials(account, 60)
     simulate_history(account_id=account.id, actor=ACTOR)
     for row in Credential.objects.exclude(health_status="unknown"):
         assert any(note.startswith("Sample data: ") for note in row.health["notes"])
@@ -65,7 +65,7 @@ def test_no_note_claims_a_providers_word_and_nobody_is_written_to(account):
     assert not NoticeMail.objects.exists()
 
 
-def test_a_connect_link_can_be_made_as_readme_prints_it(account, monkeypatch):
+def test_the_connect_link_of_readme_can_be_created(account, monkeypatch):
     monkeypatch.setattr("config.demo.PER_KIND", 0)
     import_sample_data(account_id=account.id, actor=ACTOR)
     api = ApiClient(make_token(account))

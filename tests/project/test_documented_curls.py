@@ -1,4 +1,4 @@
-"""The calls as the two documented APIs have them, by curl over a real connection: host and token changed."""
+"""The documented calls of the two APIs, by curl over a real connection, with our host and token."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TYPES: dict[str, Callable[[Any], bool]] = {
 
 @pytest.fixture
 def names(live_server):
-    """What stands for the documents' placeholders."""
+    """Yield the values of the documents' placeholders."""
     clear_index_key_cache()
     account = make_account("Acme")
     app = make_app(account, "stripe")
@@ -54,54 +54,54 @@ def names(live_server):
         "ID": str(make_credential(account, body).id),
         "SESSION": "",
     }
-    # The key goes with the database's rows.
+    # The cached key belongs to rows that are gone after the test.
     clear_index_key_cache()
 
 
 def curl(arguments: list[str], names: dict[str, str]) -> tuple[int, str, Any]:
-    """Status, content type and document of one call."""
+    """Return the status, the content type and the document of one call."""
     program = shutil.which("curl")
     assert program, "these tests need curl"
     filled = [re.sub(r"\$([A-Z]+)", lambda m: names[m[1]], argument) for argument in arguments]
-    shown = ["--silent", "--max-time", "20", "--write-out", r"\n%{http_code} %{content_type}"]
+    options = ["--silent", "--max-time", "20", "--write-out", r"\n%{http_code} %{content_type}"]
     done = subprocess.run(
-        [program, *shown, *filled], capture_output=True, text=True, check=True, timeout=30
+        [program, *options, *filled], capture_output=True, text=True, check=True, timeout=30
     )
     body, _, last = done.stdout.rpartition("\n")
     status, _, kind = last.partition(" ")
     return int(status), kind, json.loads(body)
 
 
-def check(path: str, shape: Any, value: Any) -> None:
-    """`value` has every field of `shape`, each of its type."""
+def check_fields(path: str, shape: Any, value: Any) -> None:
+    """Assert that `value` has every field of `shape`, each of its type."""
     if isinstance(shape, dict):
         assert isinstance(value, dict), path
         for name, part in shape.items():
             assert name in value, f"{path}.{name} is missing"
-            check(f"{path}.{name}", part, value[name])
+            check_fields(f"{path}.{name}", part, value[name])
     elif isinstance(shape, list):
         assert isinstance(value, list), path
         assert value, f"{path} is empty"
         for item in value:
-            check(f"{path}[]", shape[0], item)
+            check_fields(f"{path}[]", shape[0], item)
     else:
         assert TYPES[shape](value), f"{path} is {value!r}, no {shape}"
 
 
 @pytest.mark.parametrize("call", CALLS, ids=[call["name"] for call in CALLS])
-def test_a_documented_call_answers_as_documented(names, call):
+def test_a_documented_call_responds_as_documented(names, call):
     if "$SESSION" in str(call["curl"]):
-        names["SESSION"] = logged_in(names)
+        names["SESSION"] = log_in(names)
     status, kind, document = curl(call["curl"], names)
     assert (status, kind) == (call["status"], call["type"]), document
-    check("answer", call["answer"], document)
+    check_fields("response", call["answer"], document)
 
 
-def logged_in(names: dict[str, str]) -> str:
+def log_in(names: dict[str, str]) -> str:
     user = make_staff("Viewer", password="correct horse")
-    sent = json.dumps({"username": user.username, "password": "correct horse"})
+    body = json.dumps({"username": user.username, "password": "correct horse"})
     call = ["--url", "$HOST/api/auth/login", "--header", "Content-Type: application/json"]
-    status, _, document = curl([*call, "--data", sent], names)
+    status, _, document = curl([*call, "--data", body], names)
     assert status == 200, document
     return str(document["token"])
 
@@ -112,7 +112,7 @@ def test_the_documented_import_twice_is_one_credential(names):
     assert first == again
 
 
-def test_the_documented_update_changes_what_it_says(names):
+def test_the_documented_update_changes_the_metadata(names):
     (call,) = (call for call in CALLS if call["name"] == "update a credential")
     document = curl(call["curl"], names)[2]
     assert (document["id"], document["metadata"]) == (names["ID"], {"custom_property": 42})

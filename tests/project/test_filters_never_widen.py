@@ -1,4 +1,4 @@
-"""A filter whose value is nothing but space finds nothing, or is refused: never the whole list."""
+"""A filter of white space matches no row or is rejected, but never returns the whole list."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ BLANKS = ["%20", "+", "%09%0D%0A", "%E3%80%80"]
 
 @pytest.mark.parametrize("blank", BLANKS)
 @pytest.mark.parametrize(("path", "name"), TEXT_FILTERS)
-def test_a_blank_filter_finds_nothing(db, path, name, blank):
+def test_a_blank_filter_matches_nothing(db, path, name, blank):
     world = World()
     world.create_rows()
-    answer = ApiClient(world.token).get(f"{path}?{name}={blank}")
-    assert answer.status_code == 400 or answer.json()["data"] == []
+    response = ApiClient(world.token).get(f"{path}?{name}={blank}")
+    assert response.status_code == 400 or response.json()["data"] == []

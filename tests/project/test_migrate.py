@@ -1,3 +1,5 @@
+"""The migrate command."""
+
 from __future__ import annotations
 
 import pytest
@@ -7,16 +9,16 @@ from django.db import connection
 
 
 @pytest.mark.django_db
-def test_migrations_may_take_longer_than_a_request(monkeypatch):
+def test_migrations_have_no_statement_timeout(monkeypatch):
     if connection.vendor != "postgresql":
-        pytest.skip("SQLite has no limit of time")
-    seen = []
+        pytest.skip("SQLite has no statement timeout")
+    timeouts = []
 
-    def look(*args: object, **options: object) -> None:
+    def read_timeout(*args: object, **options: object) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SHOW statement_timeout")
-            seen.extend(cursor.fetchone())
+            timeouts.extend(cursor.fetchone())
 
-    monkeypatch.setattr(migrate.Command, "handle", look)
+    monkeypatch.setattr(migrate.Command, "handle", read_timeout)
     call_command("migrate", verbosity=0)
-    assert seen == ["0"]
+    assert timeouts == ["0"]

@@ -1,4 +1,4 @@
-"""Known secrets in every place that takes one; then none is in an answer, a log, a table or an export."""
+"""Known secrets in every place that takes one; then none is in an response, a log, a table or an export."""
 
 from __future__ import annotations
 
@@ -124,10 +124,12 @@ def test_the_search_looks_where_something_is(left, place, known):
 
 
 def test_a_secret_in_full_is_shown_to_who_may_see_it_alone(left):
-    answer = left["in full"]
-    assert answer.status_code == 200
-    assert {n for n, secret in SECRETS if any(find_leaks(answer.content, [(n, secret)]))} == {"pem"}
-    assert answer["Cache-Control"] == "no-store"
+    response = left["in full"]
+    assert response.status_code == 200
+    assert {n for n, secret in SECRETS if any(find_leaks(response.content, [(n, secret)]))} == {
+        "pem"
+    }
+    assert response["Cache-Control"] == "no-store"
 
 
 def test_the_walk_takes_every_route_that_writes(left):

@@ -1,4 +1,4 @@
-"""What only PostgreSQL does for us."""
+"""Connections and plans of PostgreSQL."""
 
 from __future__ import annotations
 
@@ -14,47 +14,45 @@ from credentials.core import queries
 from tests.api import ApiClient
 from tests.factories import make_credential
 
-pytestmark = pytest.mark.skipif(
-    connection.vendor != "postgresql", reason="is about PostgreSQL alone"
-)
+pytestmark = pytest.mark.skipif(connection.vendor != "postgresql", reason="tests PostgreSQL")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_connection_that_the_server_ended_is_not_used_again(api: ApiClient) -> None:
+def test_a_connection_that_the_server_closed_is_not_used_again(api: ApiClient) -> None:
     connection.ensure_connection()
-    held = connection.connection
+    closed = connection.connection
     connection.close()
-    with psycopg.connect(held.info.dsn, password=held.info.password) as other:
-        other.execute("SELECT pg_terminate_backend(%s, 5000)", [held.info.backend_pid])
-    assert has_ended(held)
+    with psycopg.connect(closed.info.dsn, password=closed.info.password) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [closed.info.backend_pid])
+    assert has_ended(closed)
     assert [api.get("/v1/credentials").status_code for _ in range(3)] == [200] * 3
 
 
-def test_an_idle_connection_lives(db: None) -> None:
+def test_an_idle_connection_has_not_ended(db: None) -> None:
     connection.ensure_connection()
     assert not has_ended(connection.connection)
 
 
-def test_a_server_that_says_nothing_is_given_up_in_ten_seconds(db: None) -> None:
-    """Where packets vanish; libpq counts in seconds, but for the first, which it has in milliseconds."""
+def test_a_silent_server_times_out_after_ten_seconds(db: None) -> None:
+    """Read the timeouts: the first is in milliseconds, the others are in seconds."""
     connection.ensure_connection()
-    given = connection.connection.info.get_parameters()
-    assert given["tcp_user_timeout"] == "10000"
-    idle, every, count = (int(given[f"keepalives_{n}"]) for n in ("idle", "interval", "count"))
+    parameters = connection.connection.info.get_parameters()
+    assert parameters["tcp_user_timeout"] == "10000"
+    idle, every, count = (int(parameters[f"keepalives_{n}"]) for n in ("idle", "interval", "count"))
     assert idle + every * count <= 11
 
 
-def test_a_list_without_filters_reads_one_index_in_its_order(account: Account) -> None:
+def test_an_unfiltered_list_reads_one_index_in_order(account: Account) -> None:
     make_credential(account)
-    seen: list[tuple[str, Any]] = []
+    statements: list[tuple[str, Any]] = []
 
-    def note(execute, sql, params, many, context):
-        seen.append((sql, params))
+    def capture(execute, sql, params, many, context):
+        statements.append((sql, params))
         return execute(sql, params, many, context)
 
-    with connection.execute_wrapper(note):
+    with connection.execute_wrapper(capture):
         queries.fetch_newest(account.id, 51)
-    ((sql, params),) = seen
+    ((sql, params),) = statements
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute("SET LOCAL enable_sort = off")

@@ -1,4 +1,4 @@
-"""How many statements a call takes: exactly, and however many rows there are."""
+"""The exact number of statements of a call, which does not depend on the number of rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.project.world import World
 from webhooks.outbox import enqueue
 
 BEARER = 1
-"""Finding the token; noting its use comes at most once a minute, and is made before counting."""
+"""Statements that authenticate. Another one updates last_used_at, once a minute, before the count."""
 
 LISTS = {
     "/v1/credentials": 1,
@@ -48,14 +48,14 @@ ONE = {"/v1/credentials/$ID": 1, "/v1/oauth-apps/$APP": 1}
 @pytest.fixture
 def world(db) -> World:
     world = World()
-    fill(world, 3)
-    # The first call notes the token's use, and opens the index key.
+    make_rows(world, 3)
+    # The first call updates the token's last_used_at and decrypts the index key.
     ApiClient(world.token).get("/v1/credentials?limit=1")
     return world
 
 
-def fill(world: World, count: int) -> None:
-    world.endpoint  # noqa: B018 - made before what it is told of
+def make_rows(world: World, count: int) -> None:
+    world.endpoint  # noqa: B018 - created before the events it subscribes to
     for _ in range(count):
         body = make_stripe_body(metadata={"a": 1}, oauth_app_id=str(world.app.id))
         make_credential(world.account, body)
@@ -66,11 +66,11 @@ def fill(world: World, count: int) -> None:
     world.create_rows()
 
 
-def statements(world: World, method: str, path: str, body: Any = None) -> list[str]:
+def capture_statements(world: World, method: str, path: str, body: Any = None) -> list[str]:
     with CaptureQueriesContext(connection) as captured:
-        answer = ApiClient(world.token).send(method, world.substitute(path), body)
-    assert answer.status_code == 200, answer.content
-    # The index key is remembered once it is committed, which a test's transaction never is.
+        response = ApiClient(world.token).send(method, world.substitute(path), body)
+    assert response.status_code == 200, response.content
+    # The index key is cached after a commit, which a test's transaction never has.
     return [
         query["sql"]
         for query in captured.captured_queries
@@ -80,61 +80,61 @@ def statements(world: World, method: str, path: str, body: Any = None) -> list[s
 
 
 @pytest.mark.parametrize(("path", "count"), (LISTS | NONE | ONE).items())
-def test_a_read_takes_this_many_statements(world, path, count):
-    assert len(statements(world, "GET", path)) == BEARER + count
+def test_a_read_has_its_number_of_statements(world, path, count):
+    assert len(capture_statements(world, "GET", path)) == BEARER + count
 
 
 @pytest.mark.parametrize("path", LISTS)
-def test_a_list_takes_the_same_however_many_rows_there_are(world, path):
-    few = statements(world, "GET", path)
-    fill(world, 12)
-    assert len(statements(world, "GET", path)) == len(few)
+def test_a_list_has_the_same_number_with_more_rows(world, path):
+    few = capture_statements(world, "GET", path)
+    make_rows(world, 12)
+    assert len(capture_statements(world, "GET", path)) == len(few)
 
 
 @pytest.mark.parametrize("path", LISTS)
-def test_a_list_counts_nothing_and_skips_nothing(world, path):
-    for sql in statements(world, "GET", path):
+def test_a_list_uses_neither_count_nor_offset(world, path):
+    for sql in capture_statements(world, "GET", path):
         assert "OFFSET" not in sql.upper()
         assert "COUNT(" not in sql.upper()
 
 
 @pytest.mark.parametrize("path", [path for path in LISTS if "?" not in path])
-def test_a_next_page_takes_what_the_first_took(world, path):
-    first = statements(world, "GET", f"{path}?limit=2")
-    answer = ApiClient(world.token).get(world.substitute(f"{path}?limit=2"))
-    follow = answer["Link"].partition("<")[2].partition(">")[0].removeprefix("http://testserver")
+def test_a_next_page_has_the_same_number(world, path):
+    first = capture_statements(world, "GET", f"{path}?limit=2")
+    response = ApiClient(world.token).get(world.substitute(f"{path}?limit=2"))
+    follow = response["Link"].partition("<")[2].partition(">")[0].removeprefix("http://testserver")
     assert "cursor=" in follow
-    second = statements(world, "GET", follow)
+    second = capture_statements(world, "GET", follow)
     assert len(second) == len(first)
     assert not any("OFFSET" in sql.upper() for sql in second)
 
 
-def test_an_import_of_what_is_there_reads_and_writes_nothing(world):
+def test_an_unchanged_import_writes_nothing(world):
     body = make_stripe_body("sk_live_again")
     ApiClient(world.token).post("/v1/credentials", body)
-    sent = statements(world, "POST", "/v1/credentials", body)
-    # The rows of the identity, a look at the clock, and the credential to answer with.
+    sent = capture_statements(world, "POST", "/v1/credentials", body)
+    # The rows of the identity, the clock, and the credential of the response.
     assert len(sent) == BEARER + 3
     assert not any(sql.startswith(("INSERT", "UPDATE", "DELETE")) for sql in sent)
 
 
-def test_an_import_with_an_app_looks_it_up_once(world):
+def test_an_import_with_an_app_reads_it_once(world):
     app = make_app(world.account)
     body = make_linear_body(app)
     ApiClient(world.token).post("/v1/credentials", body)
-    assert len(statements(world, "POST", "/v1/credentials", body)) == BEARER + 4
+    assert len(capture_statements(world, "POST", "/v1/credentials", body)) == BEARER + 4
 
 
 @pytest.mark.parametrize("count", [2, 30])
-def test_an_import_of_many_takes_the_same_statements_as_of_few(world, count):
+def test_a_bulk_import_has_the_same_number_for_any_size(world, count):
     bodies = [make_stripe_body() for _ in range(count)]
-    # The rows, former identities, two looks at the clock, inserts of rows and of events, the account's
+    # The rows, former identities, the clock twice, inserts of rows and of events, the account's
     # webhook endpoints, and one insert of deliveries.
-    assert len(statements(world, "POST", "/v1/credentials/import", bodies)) == BEARER + 8
+    assert len(capture_statements(world, "POST", "/v1/credentials/import", bodies)) == BEARER + 8
 
 
 @pytest.mark.parametrize("token", ["lk_" + "0" * 36, "nonsense", "lk_sess_" + "A" * 36])
-def test_a_token_with_a_wrong_checksum_costs_no_statement(db, token):
+def test_a_token_with_a_wrong_checksum_is_rejected_without_a_statement(db, token):
     with CaptureQueriesContext(connection) as captured:
         assert ApiClient(token).get("/v1/credentials").status_code == 401
     assert not captured.captured_queries

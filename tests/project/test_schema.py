@@ -1,4 +1,4 @@
-"""The committed OpenAPI document is what the code says."""
+"""The committed OpenAPI document is that of the code."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def schema() -> dict[str, Any]:
     return dict(json.loads(schema_document()))
 
 
-def test_the_committed_document_is_the_codes(schema):
+def test_the_committed_document_is_current(schema):
     assert json.loads(FILE.read_bytes()) == schema, "run `make schema` and commit docs/openapi.json"
 
 
-def test_is_openapi_3_1_and_public(db, schema):
-    answer = ApiClient().get("/openapi.json")
-    assert answer.status_code == 200
-    assert answer.json() == schema
+def test_the_document_is_public_openapi_3_1(db, schema):
+    response = ApiClient().get("/openapi.json")
+    assert response.status_code == 200
+    assert response.json() == schema
     assert schema["openapi"].startswith("3.1")
 
 
-def test_properties_are_told_apart_by_kind(schema):
+def test_kind_is_the_discriminator_of_properties(schema):
     properties = schema["components"]["schemas"]["CredentialProperties"]
     assert set(properties["discriminator"]["mapping"]) == {
         kind.name for kind in get_registry().kinds.values()
@@ -44,8 +44,8 @@ def test_the_metadata_filter_is_json_in_the_query(schema):
     assert metadata["content"] == {"application/json": {"schema": {"type": "object"}}}
 
 
-def test_the_docs_page_asks_no_other_host(db):
-    answer = ApiClient().get("/docs")
-    assert answer.status_code == 200
-    assert b"http://" not in answer.content.replace(b"http://testserver", b"")
-    assert b"https://" not in answer.content
+def test_the_docs_page_requests_no_other_host(db):
+    response = ApiClient().get("/docs")
+    assert response.status_code == 200
+    assert b"http://" not in response.content.replace(b"http://testserver", b"")
+    assert b"https://" not in response.content

@@ -1,4 +1,4 @@
-"""Reading, filtering and PATCH open no seal: a row that cannot be opened breaks nothing but its use."""
+"""Lists, reads and PATCH decrypt nothing: a row that cannot be decrypted breaks only its own use."""
 
 from __future__ import annotations
 
@@ -56,70 +56,67 @@ READS = [
 MERGE = "application/merge-patch+json"
 
 
-class Opened(BaseException):
-    """No handler of ours catches it, so that nobody can hide it."""
+class DecryptedError(BaseException):
+    """Raised by a decryption. As a BaseException, no handler catches it."""
 
 
 @pytest.fixture
 def world(db) -> World:
-    """A world of damaged seals."""
+    """Return a world whose ciphertexts are damaged."""
     world = World()
     app = make_app(world.account)
     make_credential(world.account, make_linear_body(app, metadata={"a": 1}))
     world.named["LINEAR"] = lambda: str(app.id)
     world.create_rows()
-    damage()
+    Credential.objects.update(secrets=SealedValue(b"\x00damaged"))
+    OAuthAppSecret.objects.update(sealed=SealedValue(b"\x00damaged"))
     return world
 
 
-def damage() -> None:
-    Credential.objects.update(secrets=SealedValue(b"\x00damaged"))
-    OAuthAppSecret.objects.update(sealed=SealedValue(b"\x00damaged"))
-
-
 @pytest.fixture
-def closed(world: World, monkeypatch) -> World:
-    """The same, where opening any seal fails the test, whoever imported the function by its name."""
-    world.token  # noqa: B018 - made before
-    opening = sealing.unseal
+def sealed_world(world: World, monkeypatch) -> World:
+    """Return the same world, in which any decryption raises DecryptedError."""
+    world.token  # noqa: B018 - created before
+    unseal = sealing.unseal
 
-    def refuse(*args: Any, **kwargs: Any) -> None:
-        raise Opened
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise DecryptedError
 
+    # Many modules imported the function by its name.
     patched = 0
     for module in list(sys.modules.values()):
-        if vars(module).get("unseal") is opening:
-            monkeypatch.setattr(module, "unseal", refuse)
+        if vars(module).get("unseal") is unseal:
+            monkeypatch.setattr(module, "unseal", fail)
             patched += 1
     assert patched >= 5
-    # The index key and the cursors' key are the vault's own; they were opened at start-up.
+    # The index key and the key of cursors are the vault's own, and were decrypted at the start.
     monkeypatch.setattr("vault.services._known_index_key", b"k" * 32)
     return world
 
 
 @pytest.mark.parametrize("path", READS)
-def test_reading_opens_no_seal(closed, path):
-    answer = ApiClient(closed.token).get(closed.substitute(path))
-    assert answer.status_code == 200
+def test_a_read_decrypts_nothing(sealed_world, path):
+    response = ApiClient(sealed_world.token).get(sealed_world.substitute(path))
+    assert response.status_code == 200
 
 
-def test_every_route_that_reads_is_here():
+def test_every_route_that_reads_is_listed():
     read = {re.sub(r"\$[A-Z]+", "{pk}", path.partition("?")[0]) for path in READS}
     read |= {"/v1/providers/{slug}", "/v1/webhook-endpoints/{endpoint_id}/deliveries"}
     assert {route.path for route in list_routes() if route.method == "GET"} <= read
 
 
-def test_a_next_page_opens_no_seal(closed):
-    api = ApiClient(closed.token)
+def test_a_next_page_decrypts_nothing(sealed_world):
+    api = ApiClient(sealed_world.token)
     cursor = api.get("/v1/credentials?limit=1").json()["next_cursor"]
     assert len(api.get(f"/v1/credentials?limit=1&cursor={cursor}").json()["data"]) == 1
 
 
 @pytest.mark.parametrize("kind", ["application/json", MERGE])
 @pytest.mark.parametrize("body", [{"name": "x"}, {"metadata": {"b": 2}}, {"owner_email": "a@b.cd"}])
-def test_patch_of_a_credential_opens_no_seal(closed, kind, body):
-    path = closed.substitute("/v1/credentials/$ID")
-    assert ApiClient(closed.token).patch(path, body, content_type=kind).status_code == 200
+def test_patch_of_a_credential_decrypts_nothing(sealed_world, kind, body):
+    path = sealed_world.substitute("/v1/credentials/$ID")
+    assert ApiClient(sealed_world.token).patch(path, body, content_type=kind).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -134,32 +131,36 @@ def test_patch_of_a_credential_opens_no_seal(closed, kind, body):
         {"drop_old_secret": True},
     ],
 )
-def test_patch_of_an_app_opens_no_seal(closed, body):
+def test_patch_of_an_app_decrypts_nothing(sealed_world, body):
     assert (
-        ApiClient(closed.token).patch(closed.substitute("/v1/oauth-apps/$APP"), body).status_code
+        ApiClient(sealed_world.token)
+        .patch(sealed_world.substitute("/v1/oauth-apps/$APP"), body)
+        .status_code
         == 200
     )
 
 
-def test_a_new_app_opens_no_seal(closed):
-    assert ApiClient(closed.token).post("/v1/oauth-apps", make_app_body()).status_code == 200
+def test_a_new_app_decrypts_nothing(sealed_world):
+    assert ApiClient(sealed_world.token).post("/v1/oauth-apps", make_app_body()).status_code == 200
 
 
 @pytest.mark.parametrize(
     "path", ["/v1/credentials/$ID", "/v1/oauth-apps/$APP", "/api/credentials/$ID"]
 )
-def test_a_row_that_does_not_open_is_deleted_all_the_same(world, path):
+def test_a_row_that_cannot_be_decrypted_can_be_deleted(world, path):
     assert ApiClient(world.token).delete(world.substitute(path)).status_code in {200, 204}
 
 
-def test_asking_for_a_secret_in_full_is_what_opens_it(closed):
-    with pytest.raises(Opened):
-        ApiClient(closed.token).get(closed.substitute("/v1/oauth-apps/$APP?truncate_secrets=false"))
+def test_truncate_secrets_false_decrypts(sealed_world):
+    with pytest.raises(DecryptedError):
+        ApiClient(sealed_world.token).get(
+            sealed_world.substitute("/v1/oauth-apps/$APP?truncate_secrets=false")
+        )
 
 
-def test_a_seal_that_does_not_open_stays_masked_and_hides_no_other(world):
-    answer = ApiClient(world.token).get(
+def test_a_secret_that_cannot_be_decrypted_stays_masked(world):
+    response = ApiClient(world.token).get(
         world.substitute("/v1/oauth-apps/$APP?truncate_secrets=false")
     )
-    assert answer.status_code == 200
-    assert answer.json()["client_secret"] == "**********"
+    assert response.status_code == 200
+    assert response.json()["client_secret"] == "**********"

@@ -1,4 +1,4 @@
-"""The shipped API server while a provider is silent, or clients are: everybody else is served."""
+"""The API server responds to others while a provider or a client is slow."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def serving(provider, account, settings) -> Iterator[ServerProcess]:
         yield served
 
 
-def test_lists_are_answered_while_a_provider_is_silent(serving, provider, account):
+def test_lists_respond_while_a_provider_is_silent(serving, provider, account):
     token = make_token(account)
     rows = [
         make_grant(account, make_app(account, "fake"), provider, f"u{one}{two}")
@@ -39,16 +39,16 @@ def test_lists_are_answered_while_a_provider_is_silent(serving, provider, accoun
     ]
     provider.mode = "hang"
     with ThreadPoolExecutor(len(rows)) as pool:
-        asked = [pool.submit(call, serving, "POST", f"{row.id}/token", token) for row in rows]
+        futures = [pool.submit(call, serving, "POST", f"{row.id}/token", token) for row in rows]
         wait_until(lambda: len(provider.calls) == len(rows))
-        status, found = call(serving, "GET", "?limit=1", token)
-        assert (status, len(found["data"])) == (200, 1)
-        assert not any(one.done() for one in asked)
+        status, document = call(serving, "GET", "?limit=1", token)
+        assert (status, len(document["data"])) == (200, 1)
+        assert not any(future.done() for future in futures)
         provider.stopping.set()
-        assert {one.result()[0] for one in asked} == {503}
+        assert {future.result()[0] for future in futures} == {503}
 
 
-def test_lists_are_answered_while_clients_send_slowly(serving, account):
+def test_lists_respond_while_clients_send_slowly(serving, account):
     token = make_token(account)
     head = (
         "POST /v1/credentials{} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
@@ -59,9 +59,10 @@ def test_lists_are_answered_while_clients_send_slowly(serving, account):
         path, length = ("", 1000) if number % 2 else ("/import", 1_000_000)
         sender.sendall(head.format(path, length).encode())
     for _ in range(5):
-        time.sleep(0.1)  # Until they have what they can get.
+        # Until the slow clients have all the threads that they can get.
+        time.sleep(0.1)
         assert call(serving, "GET", "", token)[0] == 200
-    assert all(quiet(sender) for sender in senders)
+    assert all(is_waiting(sender) for sender in senders)
     for sender in senders:
         sender.close()
 
@@ -71,12 +72,12 @@ def call(serving: ServerProcess, method: str, path: str, token: str) -> tuple[in
     separator = "" if path.startswith("?") or not path else "/"
     headers = {"Authorization": f"Bearer {token}"}
     connection.request(method, f"/v1/credentials{separator}{path}", headers=headers)
-    answer = connection.getresponse()
-    return answer.status, json.loads(answer.read())
+    response = connection.getresponse()
+    return response.status, json.loads(response.read())
 
 
-def quiet(sender: socket.socket) -> bool:
-    """Whether it still waits: it is neither answered nor hung up on."""
+def is_waiting(sender: socket.socket) -> bool:
+    """Return whether the server has neither responded nor disconnected."""
     sender.settimeout(0.01)
     try:
         sender.recv(1)

@@ -1,4 +1,4 @@
-"""A start that cannot go well fails with one line that says which variable and what to do."""
+"""A start with a bad configuration fails with one line that names the variable and what to do."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def manage(*args: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory) -> str:
-    """A migrated database, sealed with KEY under the id k1."""
+    """Return the URL of a migrated database that is encrypted with KEY under the id k1."""
     url = f"sqlite:///{tmp_path_factory.mktemp('db')}/db.sqlite3"
     code = (
         "from django.core.management import call_command; call_command('migrate', verbosity=0);"
@@ -59,7 +59,7 @@ def database(tmp_path_factory) -> str:
         (f"k2:{KEY}", "k1 is missing"),
     ],
 )
-def test_wrong_keys_refuse_to_start_in_one_line(database, keys, named):
+def test_wrong_keys_fail_in_one_line(database, keys, named):
     done = manage("serve", "--port", "1", DATABASE_URL=database, VAULT_KEYS=keys)
     assert done.returncode == 2
     assert named in done.stderr
@@ -68,7 +68,7 @@ def test_wrong_keys_refuse_to_start_in_one_line(database, keys, named):
     assert OTHER not in done.stderr
 
 
-def test_a_database_that_does_not_answer_refuses_in_one_line():
+def test_an_unavailable_database_fails_in_one_line():
     url = "postgresql://u:canary@127.0.0.1:1/x"
     done = manage("serve", DATABASE_URL=url, VAULT_KEYS=f"k1:{KEY}")
     assert done.returncode == 2
@@ -78,7 +78,7 @@ def test_a_database_that_does_not_answer_refuses_in_one_line():
 
 
 @pytest.mark.parametrize("command", ["serve", "serve_proxy"])
-def test_a_taken_port_refuses_in_one_line_even_where_it_could_be_shared(database, command):
+def test_a_port_in_use_fails_in_one_line_even_if_it_is_shared(database, command):
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         other.bind(("127.0.0.1", 0))
@@ -89,7 +89,7 @@ def test_a_taken_port_refuses_in_one_line_even_where_it_could_be_shared(database
     assert done.stderr == f"latchkey: Port {port} is taken; --port chooses another.\n"
 
 
-def test_a_port_that_was_just_left_is_free():
+def test_a_port_with_lingering_connections_is_free():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         client = socket.create_connection(("127.0.0.1", port))
@@ -101,7 +101,7 @@ def test_a_port_that_was_just_left_is_free():
         assert again.getsockname()[1] == port
 
 
-def test_an_address_of_another_machine_says_what_to_do():
+def test_an_address_of_another_machine_fails():
     with pytest.raises(ImproperlyConfigured, match=r"listen on 192\.0\.2\.9, port 8000"):
         require_free_port("192.0.2.9", 8000)
 
@@ -115,38 +115,38 @@ def test_production_has_no_defaults():
 @pytest.mark.parametrize(
     "url", ["", "postgres", "mysql://h/db", "postgresql://", "://", "sqlite://["]
 )
-def test_a_bad_database_url_says_the_form(url):
+def test_a_bad_database_url_explains_the_format(url):
     with pytest.raises(ImproperlyConfigured, match=r"DATABASE_URL.*write postgresql://"):
         env.parse_database_url(url)
 
 
 def test_a_bad_database_url_is_not_repeated():
-    with pytest.raises(ImproperlyConfigured) as refusal:
+    with pytest.raises(ImproperlyConfigured) as error:
         env.parse_database_url("nosuch://user:canary@host/db")
-    assert "canary" not in str(refusal.value)
+    assert "canary" not in str(error.value)
 
 
 @pytest.mark.parametrize("value", ["maybe", "2", "yess"])
-def test_an_odd_boolean_is_refused(monkeypatch, value):
+def test_an_invalid_boolean_is_rejected(monkeypatch, value):
     monkeypatch.setenv("DEBUG", value)
     with pytest.raises(ImproperlyConfigured, match="DEBUG must be 1 or 0"):
         env.read_boolean("DEBUG", default=False)
 
 
-def test_a_short_secret_key_is_refused(monkeypatch):
+def test_a_short_secret_key_is_rejected(monkeypatch):
     monkeypatch.setenv("SECRET_KEY", "short")
     with pytest.raises(ImproperlyConfigured, match="SECRET_KEY is too short"):
         env.read_secret_key(debug=True, folder=ROOT)
 
 
-def test_debug_keeps_one_secret_key_for_itself(monkeypatch, tmp_path):
+def test_debug_generates_one_secret_key_and_stores_it(monkeypatch, tmp_path):
     monkeypatch.delenv("SECRET_KEY", raising=False)
     first = env.read_secret_key(debug=True, folder=tmp_path)
     assert env.read_secret_key(debug=True, folder=tmp_path) == first
     assert (tmp_path / "secret.key").stat().st_mode & 0o077 == 0
 
 
-def test_an_unreadable_egress_allow_refuses_to_start(settings):
+def test_an_invalid_egress_allow_fails(settings):
     settings.EGRESS_ALLOW = "*.example.com"
     with pytest.raises(ImproperlyConfigured, match="EGRESS_ALLOW"):
         verify_startup()

@@ -235,7 +235,7 @@ def test_replay_takes_no_body(api, made, account):
     assert api.post(path, {"now": True}).status_code == 400
 
 
-def test_another_accounts_are_not_there(stranger, made, account):
+def test_another_accounts_are_not_there(other_api, made, account):
     enqueue(account, "credential.created")
     delivery = get_only_delivery().id
     for verb, path, body in [
@@ -246,8 +246,8 @@ def test_another_accounts_are_not_there(stranger, made, account):
         ("GET", "/deliveries", None),
         ("POST", f"/deliveries/{delivery}/replay", None),
     ]:
-        assert stranger.send(verb, at(made) + path, body).status_code == 404
-    assert stranger.get(PATH).json()["data"] == []
+        assert other_api.send(verb, at(made) + path, body).status_code == 404
+    assert other_api.get(PATH).json()["data"] == []
 
 
 def test_a_delivery_is_found_under_its_own_endpoint_alone(api, made, account, body):

@@ -1,4 +1,4 @@
-"""Workers as processes: they stop when told to, and live through a database that goes away."""
+"""Worker processes: they stop on a signal, and survive a restart of the database."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
 
 
 @pytest.fixture(autouse=True)
-def _postgresql_alone(db):
+def _skip_sqlite(db):
     if connection.vendor != "postgresql":
         pytest.skip("processes are tested on PostgreSQL")
 
 
-def refreshed() -> int:
+def count_refreshed() -> int:
     return Credential.objects.filter(generation=1).count()
 
 
 @contextmanager
-def database_away() -> Iterator[None]:
-    """Every connection but this test's own ends, and there is no new one while the block lasts."""
+def stop_database() -> Iterator[None]:
+    """End every connection but this test's own, and allow no new ones during the block."""
     name = connection.settings_dict["NAME"]
     connection.ensure_connection()
     own = connection.connection.info.backend_pid
-    elsewhere = {**connection.get_connection_params(), "dbname": "postgres", "autocommit": True}
-    elsewhere = {
+    params = {**connection.get_connection_params(), "dbname": "postgres", "autocommit": True}
+    params = {
         key: value
-        for key, value in elsewhere.items()
+        for key, value in params.items()
         if key not in {"context", "cursor_factory", "prepare_threshold"}
     }
-    with psycopg.connect(**elsewhere) as admin:
+    with psycopg.connect(**params) as admin:
         admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
         admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -53,7 +53,7 @@ def database_away() -> Iterator[None]:
             admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
 
 
-def test_sigterm_lets_what_runs_end_and_begins_nothing(grant, provider, start):
+def test_sigterm_lets_running_refreshes_end_and_starts_no_more(grant, provider, start):
     provider.delay = 1
     for number in range(20):
         grant(f"user-{number}")
@@ -61,18 +61,17 @@ def test_sigterm_lets_what_runs_end_and_begins_nothing(grant, provider, start):
     wait_until(lambda: len(provider.calls) == 4)
     process.process.send_signal(signal.SIGTERM)
     assert process.result() == "stopped"
-    assert (len(provider.calls), refreshed()) == (4, 4)
+    assert (len(provider.calls), count_refreshed()) == (4, 4)
     assert not Credential.objects.filter(lease_until__isnull=False).exists()
 
 
-def test_a_database_that_goes_away_under_load_costs_no_grant(grant, provider, start):
-    """As in a restart: every connection ends, and for two seconds there is no other."""
+def test_a_database_restart_under_load_loses_no_grant(grant, provider, start):
     provider.delay = 0.3
     rows = [grant(f"user-{number}") for number in range(40)]
     start("worker", concurrency=8)
-    wait_until(lambda: refreshed() >= 8)
-    with database_away():
+    wait_until(lambda: count_refreshed() >= 8)
+    with stop_database():
         time.sleep(2)
-    wait_until(lambda: refreshed() == len(rows), within=40)
+    wait_until(lambda: count_refreshed() == len(rows), within=40)
     assert provider.grants.reuses == []
     assert set(Counter(call["refresh_token"] for call in provider.calls).values()) == {1}

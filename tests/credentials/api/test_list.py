@@ -73,9 +73,9 @@ def test_a_cursor_is_bound_to_its_filters(api, five):
     assert "cursor" in answer.json()["validation_errors"]
 
 
-def test_a_cursor_is_bound_to_its_account(api, stranger, five):
+def test_a_cursor_is_bound_to_its_account(api, other_api, five):
     cursor = api.get("/v1/credentials?limit=2").json()["next_cursor"]
-    assert stranger.get(f"/v1/credentials?cursor={quote(cursor)}").status_code == 400
+    assert other_api.get(f"/v1/credentials?cursor={quote(cursor)}").status_code == 400
 
 
 @pytest.mark.parametrize("limit", ["0", "201", "-1", "abc", "1.0", "٢", "+5", "05"])
@@ -198,8 +198,8 @@ def test_filters_by_metadata(api, account, wanted, found):
     assert listed(api, f"?metadata={query}") == (["it"] if found else [])
 
 
-def test_shows_only_the_own_account(api, stranger, five):
-    assert listed(stranger) == []
+def test_shows_only_the_own_account(api, other_api, five):
+    assert listed(other_api) == []
 
 
 def test_a_token_needs_the_scope(account, five):

@@ -287,7 +287,7 @@ def test_start_auth_requires_write_scope(account, app):
     assert response.json()["missing_scope"] == "credentials:write"
 
 
-def test_app_of_another_account_is_not_found(stranger, app):
-    response = start(stranger, app)
+def test_app_of_another_account_is_not_found(other_api, app):
+    response = start(other_api, app)
     assert response.status_code == 422
     assert "oauth_app_id" in response.json()["validation_errors"]

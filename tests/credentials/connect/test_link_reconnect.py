@@ -90,6 +90,6 @@ class TestReconnect:
         response = api.post("/v1/connect-links", sent)
         assert "oauth_app_id" in response.json()["validation_errors"]
 
-    def test_credential_of_another_account_is_not_found(self, stranger, credential):
-        response = stranger.post("/v1/connect-links", {"credential_id": credential["id"]})
+    def test_credential_of_another_account_is_not_found(self, other_api, credential):
+        response = other_api.post("/v1/connect-links", {"credential_id": credential["id"]})
         assert response.status_code == 422

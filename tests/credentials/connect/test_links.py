@@ -91,13 +91,13 @@ def test_complete_rejects_expired_grant(api, browser, make_link, alpha, settings
     assert not Credential.objects.exists()
 
 
-def test_link_of_another_account_is_not_found(stranger, browser, make_link, alpha):
+def test_link_of_another_account_is_not_found(other_api, browser, make_link, alpha):
     link = make_link()
     connect_by_link(browser, link, alpha)
-    assert complete_link(stranger, link).status_code == 404
-    assert stranger.get(f"/v1/connect-links/{link['id']}").status_code == 404
-    assert stranger.delete(f"/v1/connect-links/{link['id']}").status_code == 404
-    assert stranger.get("/v1/connect-links").json()["data"] == []
+    assert complete_link(other_api, link).status_code == 404
+    assert other_api.get(f"/v1/connect-links/{link['id']}").status_code == 404
+    assert other_api.delete(f"/v1/connect-links/{link['id']}").status_code == 404
+    assert other_api.get("/v1/connect-links").json()["data"] == []
 
 
 @pytest.mark.parametrize("scope", ["credentials:read", "credentials:use", "oauth_apps:write"])

@@ -43,9 +43,9 @@ def test_only_a_change_is_recorded(api, account):
     assert [event.changed for event in events] == [["connect.completes_itself"]]
 
 
-def test_settings_are_separate_per_account(api, stranger):
+def test_settings_are_separate_per_account(api, other_api):
     api.patch("/v1/connect-settings", {"completes_itself": True})
-    assert stranger.get("/v1/connect-settings").json()["completes_itself"] is False
+    assert other_api.get("/v1/connect-settings").json()["completes_itself"] is False
 
 
 @pytest.mark.parametrize("scope", ["credentials:write", "oauth_apps:read"])
@@ -54,7 +54,7 @@ def test_patch_requires_scope_for_apps(account, scope):
     assert api.patch("/v1/connect-settings", {"completes_itself": True}).status_code == 403
 
 
-def test_app_of_another_account_is_not_found(stranger, app):
+def test_app_of_another_account_is_not_found(other_api, app):
     path = f"/v1/oauth-apps/{app.id}/connect-settings"
-    assert stranger.get(path).status_code == 404
-    assert stranger.patch(path, {"completes_itself": True}).status_code == 404
+    assert other_api.get(path).status_code == 404
+    assert other_api.patch(path, {"completes_itself": True}).status_code == 404

@@ -75,5 +75,5 @@ def test_the_history_is_listed_newest_first(api, key, stripe):
     assert api.get(f"{path}?cursor={first['next_cursor']}").json()["data"] == listed[1:]
 
 
-def test_the_history_of_another_account_is_not_there(stranger, key):
-    assert stranger.get(f"/v1/credentials/{key.id}/health-changes").status_code == 404
+def test_the_history_of_another_account_is_not_there(other_api, key):
+    assert other_api.get(f"/v1/credentials/{key.id}/health-changes").status_code == 404

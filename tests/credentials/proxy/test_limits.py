@@ -179,7 +179,7 @@ def test_what_is_no_policy_is_422(api, row, body, field):
     assert field in answer.json()["validation_errors"]
 
 
-def test_another_accounts_policy_is_not_there(stranger, row):
+def test_another_accounts_policy_is_not_there(other_api, row):
     url = f"/v1/credentials/{row.id}/policy"
-    assert stranger.get(url).status_code == 404
-    assert stranger.send("PUT", url, {}).status_code == 404
+    assert other_api.get(url).status_code == 404
+    assert other_api.send("PUT", url, {}).status_code == 404

@@ -121,8 +121,8 @@ def test_a_moved_grant_is_refreshed_by_its_new_app(account, grant, provider):
     provider.clients = {"the-other": "s"}
     client = Client(allow=frozenset({("127.0.0.1", provider.port)}))
     caller, path = Caller(client, make_token(account)), f"/v1/proxy/credential/{row.id}/me"
-    stranger = Caller(client, make_token(make_account()))
+    other_api = Caller(client, make_token(make_account()))
     assert caller.get(path).status == 503  # The first app is refused, which pauses it alone.
     credential_change_app(account_id=account.id, id=row.id, actor=TESTER, oauth_app_id=other.id)
-    assert (caller.get(path).status, stranger.get(path).status) == (200, 404)
+    assert (caller.get(path).status, other_api.get(path).status) == (200, 404)
     client.close()

@@ -139,9 +139,9 @@ def test_the_scope_is_use(account, provider, grant, call):
 
 
 @pytest.mark.parametrize("call", ["token", "refresh"])
-def test_another_accounts_is_not_there(provider, grant, stranger, call):
-    assert stranger.post(f"/v1/credentials/{grant().id}/{call}").status_code == 404
-    assert stranger.post(f"/v1/credentials/nonsense/{call}").status_code == 404
+def test_another_accounts_is_not_there(provider, grant, other_api, call):
+    assert other_api.post(f"/v1/credentials/{grant().id}/{call}").status_code == 404
+    assert other_api.post(f"/v1/credentials/nonsense/{call}").status_code == 404
     assert provider.calls == []
 
 

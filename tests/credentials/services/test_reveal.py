@@ -79,8 +79,8 @@ def test_needs_its_own_scope(account, path):
     assert answer.json()["missing_scope"] == "credentials:reveal"
 
 
-def test_another_accounts_is_not_there(stranger, path):
-    assert stranger.post(path, WHY).status_code == 404
+def test_another_accounts_is_not_there(other_api, path):
+    assert other_api.post(path, WHY).status_code == 404
 
 
 def test_ten_an_hour_for_a_token(api, account, path, settings):
