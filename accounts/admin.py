@@ -15,7 +15,7 @@ from accounts.admin_forms import AccountForm, ApiTokenForm
 from accounts.models import Account, ApiToken, Session
 from accounts.services import account_create, session_close, token_create, token_revoke
 from common.admin.filters import AccountFilter
-from common.admin.formatting import format_minute
+from common.admin.formatting import display_column, format_minute
 from common.admin.model_admin import ServiceAdmin, get_staff_actor
 from common.db.ids import parse_uuid
 from common.http import get_admin_request
@@ -40,9 +40,7 @@ class AccountAdmin(EventHistoryMixin, ServiceAdmin[Account]):
     search_fields = ("name", "slug")
     search_help_text = "Name, slug or id."
 
-    @admin.display(description="created (UTC)")
-    def created(self, account: Account) -> str:
-        return format_minute(account.created_at)
+    created = display_column("created (UTC)", format_minute, "created_at")
 
     def get_fields(self, request: HttpRequest, obj: Account | None = None) -> tuple[str, ...]:
         return ("name", "slug", "id", "created") if obj else ("name",)
@@ -72,21 +70,10 @@ class ApiTokenAdmin(EventHistoryMixin, ServiceAdmin[ApiToken]):
     def may(self, token: ApiToken) -> str:
         return ", ".join(token.scopes)
 
-    @admin.display(description="created (UTC)")
-    def created(self, token: ApiToken) -> str:
-        return format_minute(token.created_at)
-
-    @admin.display(description="expires (UTC)")
-    def expires(self, token: ApiToken) -> str:
-        return format_minute(token.expires_at)
-
-    @admin.display(description="last used")
-    def last_used(self, token: ApiToken) -> str:
-        return format_minute(token.last_used_at)
-
-    @admin.display(description="revoked")
-    def revoked(self, token: ApiToken) -> str:
-        return format_minute(token.revoked_at)
+    created = display_column("created (UTC)", format_minute, "created_at")
+    expires = display_column("expires (UTC)", format_minute, "expires_at")
+    last_used = display_column("last used", format_minute, "last_used_at")
+    revoked = display_column("revoked", format_minute, "revoked_at")
 
     @admin.action(permissions=["revoke"], description="Revoke selected API tokens")
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
@@ -151,17 +138,9 @@ class SessionAdmin(EventHistoryMixin, ServiceAdmin[Session]):
     search_fields = ("user__username",)
     search_help_text = "User name or id."
 
-    @admin.display(description="opened (UTC)")
-    def opened(self, session: Session) -> str:
-        return format_minute(session.created_at)
-
-    @admin.display(description="last used")
-    def last_used(self, session: Session) -> str:
-        return format_minute(session.last_used_at)
-
-    @admin.display(description="expires")
-    def expires(self, session: Session) -> str:
-        return format_minute(session.expires_at)
+    opened = display_column("opened (UTC)", format_minute, "created_at")
+    last_used = display_column("last used", format_minute, "last_used_at")
+    expires = display_column("expires", format_minute, "expires_at")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Session]:
         return super().get_queryset(request).defer("digest")

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 from accounts.otp_devices import Authenticator, RecoveryCodes
 from accounts.second_factor import count_recovery_codes, second_factor_remove
-from common.admin.formatting import format_minute
+from common.admin.formatting import display_column, format_minute
 from common.admin.model_admin import ServiceAdmin, get_staff_actor
 from common.errors import ConflictError
 
@@ -22,13 +22,8 @@ class DeviceAdmin(ServiceAdmin[Any]):
     search_fields = ("user__username", "user__email")
     search_help_text = "User name or e-mail address."
 
-    @admin.display(description="set up (UTC)")
-    def since(self, device: Any) -> str:
-        return format_minute(device.created_at)
-
-    @admin.display(description="last used")
-    def last_used(self, device: Any) -> str:
-        return format_minute(device.last_used_at)
+    since = display_column("set up (UTC)", format_minute, "created_at")
+    last_used = display_column("last used", format_minute, "last_used_at")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
 from common.admin.filters import AccountFilter, HealthFilter, MenuFilter
-from common.admin.formatting import format_badge, format_health, format_minute
+from common.admin.formatting import display_column, format_badge, format_health, format_minute
 from common.admin.model_admin import ServiceAdmin, get_staff_actor, read_form_etags
 from events.admin import EventHistoryMixin, render_recent_events
 from oauth_apps.admin_forms import OAuthAppAddForm, OAuthAppForm
@@ -63,21 +63,10 @@ class OAuthAppAdmin(EventHistoryMixin, ServiceAdmin[OAuthApp]):
     search_help_text = "Name, client id or id."
     sortable_by = ("name",)
 
-    @admin.display(description="health")
-    def status(self, app: OAuthApp) -> SafeString:
-        return format_badge(app.health_status)
-
-    @admin.display(description="created (UTC)")
-    def created(self, app: OAuthApp) -> str:
-        return format_minute(app.created_at)
-
-    @admin.display(description="updated (UTC)")
-    def updated(self, app: OAuthApp) -> str:
-        return format_minute(app.updated_at)
-
-    @admin.display(description="health")
-    def health_now(self, app: OAuthApp) -> SafeString:
-        return format_health(app.health)
+    status = display_column("health", format_badge, "health_status")
+    created = display_column("created (UTC)", format_minute, "created_at")
+    updated = display_column("updated (UTC)", format_minute, "updated_at")
+    health_now = display_column("health", format_health, "health")
 
     @admin.display(description="live secrets")
     def live_secrets(self, app: OAuthApp) -> SafeString:

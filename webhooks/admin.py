@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from common.admin.filters import AccountFilter
-from common.admin.formatting import format_json, format_minute
+from common.admin.formatting import display_column, format_json, format_minute
 from common.admin.model_admin import ServiceAdmin, get_staff_actor, parse_id, read_form_etags
 from common.errors import ServiceError
 from common.http import get_admin_request
@@ -55,25 +55,11 @@ class WebhookEndpointAdmin(EventHistoryMixin, ServiceAdmin[WebhookEndpoint]):
             return _badge("error", "disabled")
         return _badge("warn", "failing") if endpoint.failing_since else _badge("ok", "enabled")
 
-    @admin.display(description="created (UTC)")
-    def created(self, endpoint: WebhookEndpoint) -> str:
-        return format_minute(endpoint.created_at)
-
-    @admin.display(description="updated (UTC)")
-    def updated(self, endpoint: WebhookEndpoint) -> str:
-        return format_minute(endpoint.updated_at)
-
-    @admin.display(description="disabled (UTC)")
-    def disabled(self, endpoint: WebhookEndpoint) -> str:
-        return format_minute(endpoint.disabled_at)
-
-    @admin.display(description="failing since (UTC)")
-    def failing(self, endpoint: WebhookEndpoint) -> str:
-        return format_minute(endpoint.failing_since)
-
-    @admin.display(description="old secret until (UTC)")
-    def old_secret(self, endpoint: WebhookEndpoint) -> str:
-        return format_minute(endpoint.old_secret_until)
+    created = display_column("created (UTC)", format_minute, "created_at")
+    updated = display_column("updated (UTC)", format_minute, "updated_at")
+    disabled = display_column("disabled (UTC)", format_minute, "disabled_at")
+    failing = display_column("failing since (UTC)", format_minute, "failing_since")
+    old_secret = display_column("old secret until (UTC)", format_minute, "old_secret_until")
 
     @admin.display(description="events")
     def latest(self, endpoint: WebhookEndpoint) -> SafeString:
@@ -186,17 +172,9 @@ class WebhookDeliveryAdmin(EventHistoryMixin, ServiceAdmin[WebhookDelivery]):
     def status(self, delivery: WebhookDelivery) -> SafeString:
         return _badge(_COLOURS[delivery.state], delivery.state)
 
-    @admin.display(description="created (UTC)")
-    def created(self, delivery: WebhookDelivery) -> str:
-        return format_minute(delivery.created_at)
-
-    @admin.display(description="next try (UTC)")
-    def next_try(self, delivery: WebhookDelivery) -> str:
-        return format_minute(delivery.next_at)
-
-    @admin.display(description="delivered (UTC)")
-    def delivered(self, delivery: WebhookDelivery) -> str:
-        return format_minute(delivery.delivered_at)
+    created = display_column("created (UTC)", format_minute, "created_at")
+    next_try = display_column("next try (UTC)", format_minute, "next_at")
+    delivered = display_column("delivered (UTC)", format_minute, "delivered_at")
 
     @admin.display(description="payload")
     def payload(self, delivery: WebhookDelivery) -> SafeString:

@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from common.admin.filters import AccountFilter, MenuFilter
-from common.admin.formatting import format_json, format_minute
+from common.admin.formatting import display_column, format_json, format_minute
 from common.admin.model_admin import ServiceAdmin, get_staff_actor
 from common.http import get_admin_request
 from credentials.connect.admin_forms import ConnectLinkForm
@@ -82,21 +82,10 @@ class FlowDisplayMixin:
     def requested_scopes(self, row: Any) -> str:
         return ", ".join(row.scopes) or "-"
 
-    @admin.display(description="created by")
-    def creator(self, row: Any) -> str:
-        return str(row.created_by)
-
-    @admin.display(description="created (UTC)")
-    def creation_time(self, row: Any) -> str:
-        return format_minute(row.created_at)
-
-    @admin.display(description="updated (UTC)")
-    def update_time(self, row: Any) -> str:
-        return format_minute(row.updated_at)
-
-    @admin.display(description="expires (UTC)")
-    def expiry_time(self, row: Any) -> str:
-        return format_minute(row.expires_at)
+    creator = display_column("created by", str, "created_by")
+    creation_time = display_column("created (UTC)", format_minute, "created_at")
+    update_time = display_column("updated (UTC)", format_minute, "updated_at")
+    expiry_time = display_column("expires (UTC)", format_minute, "expires_at")
 
     @admin.display(description="events")
     def latest(self, row: Any) -> SafeString:
@@ -129,9 +118,7 @@ class ConnectLinkAdmin(FlowDisplayMixin, EventHistoryMixin, ServiceAdmin[Connect
     def notes_text(self, link: ConnectLink) -> str:
         return " ".join(link.notes) or "-"
 
-    @admin.display(description="properties")
-    def properties_json(self, link: ConnectLink) -> SafeString:
-        return format_json(link.properties)
+    properties_json = display_column("properties", format_json, "properties")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ConnectLink]:
         return super().get_queryset(request).defer("token_digest", "browser_digest")

@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from common.admin.filters import AccountFilter
-from common.admin.formatting import format_minute
+from common.admin.formatting import display_column, format_minute
 from common.admin.forms import LinesField, ServiceForm
 from common.admin.model_admin import ServiceAdmin, get_staff_actor
 from credentials.services.custom_providers import custom_provider_create, custom_provider_update
@@ -41,9 +41,7 @@ class CustomProviderAdmin(EventHistoryMixin, ServiceAdmin[CustomProvider]):
     list_select_related = ("account",)
     search_fields = ("name", "base_url")
 
-    @admin.display(description="updated (UTC)")
-    def updated(self, provider: CustomProvider) -> str:
-        return format_minute(provider.updated_at)
+    updated = display_column("updated (UTC)", format_minute, "updated_at")
 
     def has_delete_permission(
         self, request: HttpRequest, obj: CustomProvider | None = None
