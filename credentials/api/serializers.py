@@ -10,7 +10,7 @@ from typing import Any
 from rest_framework import serializers
 
 from common.api.serializers import EmailField, MetadataField, StrictCharField, StrictSerializer
-from credentials.imports.validation import MAX_NAME_LENGTH
+from credentials.imports.fields import FIELDS, MAX_NAME_LENGTH
 from oauth_apps.serializers import HealthSerializer
 
 
@@ -74,15 +74,10 @@ class CredentialSerializer(serializers.Serializer[Any]):
 
 
 class CredentialImportSerializer(serializers.Serializer[Any]):
-    """The body of an import. `credentials.imports.validation` validates it, many times faster."""
+    """The body of an import. Its fields are those that `credentials.imports.fields` validates."""
 
-    properties = serializers.DictField()
-    name = serializers.CharField(required=False, max_length=MAX_NAME_LENGTH)
-    oauth_app_id = serializers.UUIDField(required=False, allow_null=True)
-    metadata = serializers.DictField(required=False)
-    owner_email = serializers.EmailField(required=False, allow_null=True)
-    external_id = serializers.CharField(required=False, max_length=255)
-    obtained_at = serializers.DateTimeField(required=False)
+    def get_fields(self) -> dict[str, Any]:
+        return {name: field.build_serializer_field() for name, field in FIELDS.items()}
 
 
 class ImportFaultSerializer(serializers.Serializer[Any]):

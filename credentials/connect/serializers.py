@@ -25,7 +25,7 @@ from credentials.connect.link_request import (
     MIN_LINK_SECONDS,
 )
 from credentials.connect.models import ConnectLink
-from credentials.imports.validation import MAX_NAME_LENGTH
+from credentials.imports.fields import MAX_NAME_LENGTH
 
 STATE_BYTES: Final = 5 * 1024
 ADDRESS_LENGTH: Final = 2048

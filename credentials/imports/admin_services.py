@@ -115,7 +115,7 @@ def _run(
     faults: list[dict[str, Any]] = []
 
     def on_result(line: int, item: ImportItem, outcome: ImportOutcome) -> None:
-        if len(rows) < MAX_PREVIEW_ROWS and outcome.problem is None:
+        if len(rows) < MAX_PREVIEW_ROWS and outcome.error is None:
             rows.append(_row(line, item, outcome))
 
     result = import_lines(

@@ -1,4 +1,4 @@
-"""Lines into a report: chunk after chunk, each its own transaction, nothing held but one chunk."""
+"""Import of many lines with a report: chunk after chunk, each in its own transaction."""
 
 from __future__ import annotations
 
@@ -23,22 +23,28 @@ MAX_REPORTED_ERRORS: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class RejectedLine:
-    """Why a line was rejected: the first field that is wrong, if it is one, and never a value."""
+    """A line that was not stored: the first invalid field, if any, and the reason. Never a value."""
 
     line: int
     field: str | None
     reason: str
 
     @classmethod
-    def from_problem(cls, line: int, problem: ServiceError) -> RejectedLine:
-        for name, reasons in problem.fields.items():
+    def from_error(cls, line: int, error: ServiceError) -> RejectedLine:
+        for name, reasons in error.fields.items():
             return cls(line, name, reasons[0])
-        return cls(line, None, problem.detail)
+        return cls(line, None, error.detail)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"line": self.line, "field": self.field, "reason": self.reason}
 
 
 @dataclass(slots=True)
 class ImportReport:
-    """What an import did, or with `dry_run` would have done. `faults` holds the first MAX_FAULTS."""
+    """The result of an import, or with `dry_run` the result that it would have.
+
+    `rejected_lines` are the first MAX_REPORTED_ERRORS.
+    """
 
     dry_run: bool = False
     created: int = 0
@@ -52,23 +58,20 @@ class ImportReport:
         return self.created + self.updated + self.unchanged + self.rejected
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as the API answers it."""
+        """Return the report as the API has it."""
         return {
             "created": self.created,
             "updated": self.updated,
             "unchanged": self.unchanged,
             "rejected": self.rejected,
             "dry_run": self.dry_run,
-            "errors": [
-                {"line": fault.line, "field": fault.field, "reason": fault.reason}
-                for fault in self.rejected_lines
-            ],
+            "errors": [rejected.to_dict() for rejected in self.rejected_lines],
             "errors_truncated": self.rejected > len(self.rejected_lines),
         }
 
 
 class ImportRejectedError(Exception):
-    """An import that stores all or nothing had a rejected line: nothing was stored."""
+    """An import that stores all lines or none had a rejected line, so that none was stored."""
 
     def __init__(self, report: ImportReport) -> None:
         super().__init__(report)
@@ -81,42 +84,42 @@ def import_lines(
     account_id: uuid.UUID,
     actor: Actor,
     dry_run: bool = False,
-    on_rejected: Callable[[RejectedLine], None] = lambda fault: None,
+    on_rejected: Callable[[RejectedLine], None] = lambda rejected: None,
     on_chunk: Callable[[ImportReport], None] = lambda report: None,
     on_result: Callable[[int, ImportItem, ImportOutcome], None] = lambda line, item, outcome: None,
 ) -> ImportReport:
-    """Import each line by itself: what is wrong with one rejects it alone.
+    """Import each line by itself: an invalid line rejects only that line.
 
-    A chunk that is reported is committed. `on_fault` hears of every rejected line, in order of
-    chunks, `on_result` of what became of every line that could be read. Of two lines of one
-    upstream account the later is rejected: which of them is right is not for us to guess.
+    `on_chunk` is called after each chunk was committed, `on_rejected` for every rejected line, in
+    the order of chunks, and `on_result` for every line that is a valid item. If two lines are of one
+    upstream account the second is rejected: which one is right cannot be known.
     """
     report = ImportReport(dry_run=dry_run)
-    for items, faults in _ahead(
-        _Reader(vault.build_identity_function(account_id)).read, _chunks(lines)
-    ):
+    validator = _Validator(vault.build_identity_function(account_id))
+    for items, rejected_lines in _validate_ahead(validator, lines):
         outcomes = store_items(
             [item for _, item in items], account_id=account_id, actor=actor, dry_run=dry_run
         )
         for (line, item), outcome in zip(items, outcomes, strict=True):
             on_result(line, item, outcome)
-            if outcome.problem is not None:
-                faults.append(RejectedLine.from_problem(line, outcome.problem))
+            if outcome.error is not None:
+                rejected_lines.append(RejectedLine.from_error(line, outcome.error))
             else:
                 setattr(report, outcome.result, getattr(report, outcome.result) + 1)
-        _add_faults(report, faults, on_rejected)
+        for rejected in sorted(rejected_lines, key=lambda rejected: rejected.line):
+            report.rejected += 1
+            # The counter goes on, but a report of a million errors would fill the memory.
+            if len(report.rejected_lines) < MAX_REPORTED_ERRORS:
+                report.rejected_lines.append(rejected)
+            on_rejected(rejected)
         on_chunk(report)
     return report
-
-
-_Read = tuple[list[tuple[int, ImportItem]], list[RejectedLine]]
-"""The items of a chunk with their lines' numbers, and the lines that are none."""
 
 
 def import_all_or_none(
     lines: Iterable[ImportLine], *, account_id: uuid.UUID, actor: Actor, dry_run: bool = False
 ) -> ImportReport:
-    """Import all lines in one transaction, or raise Rejected with the report and store none."""
+    """Import all lines in one transaction. Raises ImportRejectedError with the report instead."""
     with transaction.atomic():
         report = import_lines(lines, account_id=account_id, actor=actor, dry_run=dry_run)
         if report.rejected:
@@ -124,58 +127,48 @@ def import_all_or_none(
     return report
 
 
-def _chunks(lines: Iterable[ImportLine]) -> Iterator[list[ImportLine]]:
+_ValidatedChunk = tuple[list[tuple[int, ImportItem]], list[RejectedLine]]
+"""The items of a chunk with the numbers of their lines, and the invalid lines."""
+
+
+def _validate_ahead(
+    validator: _Validator, lines: Iterable[ImportLine]
+) -> Iterator[_ValidatedChunk]:
+    """Yield each chunk in order, while the next one is validated in another thread."""
     source = iter(lines)
-    while chunk := list(itertools.islice(source, CHUNK_SIZE)):
-        yield chunk
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        next_chunk: Future[_ValidatedChunk] | None = None
+        while chunk := list(itertools.islice(source, CHUNK_SIZE)):
+            # The caller stores a chunk, which waits for the database, before it asks for the next.
+            current, next_chunk = next_chunk, executor.submit(validator.validate, chunk)
+            if current:
+                yield current.result()
+        if next_chunk:
+            yield next_chunk.result()
 
 
-def _ahead(
-    read: Callable[[list[ImportLine]], _Read], chunks: Iterator[list[ImportLine]]
-) -> Iterator[_Read]:
-    """Each chunk read, in order: the next one is checked while the database works on this one."""
-    with ThreadPoolExecutor(max_workers=1) as other:
-        coming: Future[_Read] | None = None
-        for chunk in chunks:
-            found, coming = coming, other.submit(read, chunk)
-            if found:
-                yield found.result()
-        if coming:
-            yield coming.result()
-
-
-class _Reader:
-    """Lines into items; it remembers which line had which identity first."""
+class _Validator:
+    """Validates lines, and remembers which line had an identity first."""
 
     def __init__(self, identify: IdentityFunction) -> None:
         self._identify = identify
-        self._seen: dict[bytes, int] = {}
+        self._first_lines: dict[bytes, int] = {}
 
-    def read(self, chunk: list[ImportLine]) -> _Read:
+    def validate(self, chunk: list[ImportLine]) -> _ValidatedChunk:
         items: list[tuple[int, ImportItem]] = []
-        faults: list[RejectedLine] = []
+        rejected_lines: list[RejectedLine] = []
         for line in chunk:
             try:
-                items.append((line.number, self._item(line)))
-            except ServiceError as problem:
-                faults.append(RejectedLine.from_problem(line.number, problem))
-        return items, faults
+                items.append((line.number, self._validate_line(line)))
+            except ServiceError as error:
+                rejected_lines.append(RejectedLine.from_error(line.number, error))
+        return items, rejected_lines
 
-    def _item(self, line: ImportLine) -> ImportItem:
+    def _validate_line(self, line: ImportLine) -> ImportItem:
         item = validate_body(line.read(), identify=self._identify)
-        earlier = self._seen.setdefault(item.identity, line.number)
-        if earlier != line.number:
+        first_line = self._first_lines.setdefault(item.identity, line.number)
+        if first_line != line.number:
             raise InvalidInputError.for_field(
-                "properties", f"is the same upstream account as line {earlier}"
+                "properties", f"is the same upstream account as line {first_line}"
             )
         return item
-
-
-def _add_faults(
-    report: ImportReport, faults: list[RejectedLine], on_fault: Callable[[RejectedLine], None]
-) -> None:
-    for fault in sorted(faults, key=lambda fault: fault.line):
-        report.rejected += 1
-        if len(report.rejected_lines) < MAX_REPORTED_ERRORS:
-            report.rejected_lines.append(fault)
-        on_fault(fault)

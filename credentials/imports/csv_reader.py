@@ -1,46 +1,51 @@
-"""CSV (RFC 4180) into import lines: the header names the fields, the kind's schema gives their types."""
+"""Import lines from CSV (RFC 4180): the header names the fields, the kind's schema has their types."""
 
 from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 from common import strict_json
 from common.errors import BadRequestError, ContentTooLargeError, InvalidInputError, ServiceError
+from credentials.imports.fields import FIELDS
 from credentials.imports.readers import MAX_LINE_BYTES, ImportLine
 from providers.registry import get_registry
 
-_PLAIN: Final = ("name", "oauth_app_id", "owner_email", "external_id", "obtained_at")
+TEXT_COLUMNS: Final = tuple(name for name, field in FIELDS.items() if field.is_text)
+"""The keys of an import body whose value is the text of a cell."""
+
 _INTEGER: Final = re.compile(r"-?[0-9]{1,18}", re.ASCII)
-_TRUTHS: Final = {"true": True, "false": False}
+_BOOLEANS: Final = {"true": True, "false": False}
 
 
 def read_csv(stream: Iterable[bytes]) -> Iterator[ImportLine]:
-    """The rows after the header, each with the number of its first line.
+    """Yield the rows after the header, each with the number of its first line.
 
-    Headers: `kind`, `name`, `oauth_app_id`, `owner_email`, `external_id`, `obtained_at`,
-    `properties.<field>`, and `metadata` (JSON) or `metadata.<key>` (strings). An empty cell is an
-    absent key. Raises BadRequest for a header without `kind`, or with another or a repeated name.
+    Columns: `kind`, TEXT_COLUMNS, `properties.<field>`, and `metadata` (JSON) or `metadata.<key>`
+    (strings). An empty cell is an absent key. Raises BadRequestError for a header without `kind`, or
+    with an unknown or a repeated name.
     """
-    reader = csv.reader(_text(stream), strict=True)
-    header = _header(reader)
+    reader = csv.reader(_decode_lines(stream), strict=True)
+    header = _read_header(reader)
     while True:
         number = reader.line_num + 1
         try:
             row = next(reader, None)
         except csv.Error as error:
-            # Where the next row starts is anybody's guess, so nothing after it is read.
-            yield ImportLine(number, _raiser(f"{error}; the lines from here on were not read"))
+            # It is not known where the next row starts, so nothing after this one is read.
+            reason = f"{error}; the lines from here on were not read"
+            yield ImportLine(number, partial(_raise_csv_error, reason))
             return
         if row is None:
             return
         if row:
-            yield ImportLine(number, _row_reader(header, row))
+            yield ImportLine(number, partial(_parse_row, header, row))
 
 
-def _text(stream: Iterable[bytes]) -> Iterator[str]:
+def _decode_lines(stream: Iterable[bytes]) -> Iterator[str]:
     for number, raw in enumerate(stream, 1):
         if len(raw) > MAX_LINE_BYTES:
             raise csv.Error(f"the line is longer than {MAX_LINE_BYTES // 1024} KiB")
@@ -51,7 +56,7 @@ def _text(stream: Iterable[bytes]) -> Iterator[str]:
             raise csv.Error("the line is not UTF-8") from None
 
 
-def _header(reader: Iterator[list[str]]) -> list[str]:
+def _read_header(reader: Iterator[list[str]]) -> list[str]:
     try:
         header = [name.strip() for name in next(reader, [])]
     except csv.Error as error:
@@ -59,11 +64,9 @@ def _header(reader: Iterator[list[str]]) -> list[str]:
     if "kind" not in header:
         raise BadRequestError("line 1: the header needs a column kind.")
     for name in header:
-        known = name in {"kind", "metadata", *_PLAIN} or name.partition(".")[0] in {
-            "properties",
-            "metadata",
-        }
-        if not known or name.endswith("."):
+        prefix = name.partition(".")[0]
+        is_known = name in {"kind", *TEXT_COLUMNS} or prefix in {"properties", "metadata"}
+        if not is_known or name.endswith("."):
             raise BadRequestError(f"line 1: unknown column {name[:64]!r}.")
     if len(set(header)) != len(header):
         raise BadRequestError("line 1: a column is there twice.")
@@ -72,61 +75,58 @@ def _header(reader: Iterator[list[str]]) -> list[str]:
     return header
 
 
-def _raiser(reason: str) -> Callable[[], Any]:
-    def read() -> Any:
-        raise BadRequestError(f"The CSV does not parse: {reason}.")
-
-    return read
+def _raise_csv_error(reason: str) -> Any:
+    raise BadRequestError(f"The CSV does not parse: {reason}.")
 
 
-def _row_reader(header: list[str], row: list[str]) -> Callable[[], Any]:
-    def read() -> Any:
-        if len(row) != len(header):
-            raise BadRequestError(f"The row has {len(row)} cells; the header has {len(header)}.")
-        if sum(map(len, row)) > MAX_LINE_BYTES:
-            raise ContentTooLargeError(f"The row is longer than {MAX_LINE_BYTES // 1024} KiB.")
-        return _body({name: cell for name, cell in zip(header, row, strict=True) if cell})
-
-    return read
-
-
-def _body(cells: dict[str, str]) -> dict[str, Any]:
-    body: dict[str, Any] = {name: cells[name] for name in _PLAIN if name in cells}
-    body["properties"] = _properties(cells)
+def _parse_row(header: list[str], row: list[str]) -> dict[str, Any]:
+    """Return the import body of a row."""
+    if len(row) != len(header):
+        raise BadRequestError(f"The row has {len(row)} cells; the header has {len(header)}.")
+    if sum(map(len, row)) > MAX_LINE_BYTES:
+        raise ContentTooLargeError(f"The row is longer than {MAX_LINE_BYTES // 1024} KiB.")
+    cells = {name: cell for name, cell in zip(header, row, strict=True) if cell}
+    body: dict[str, Any] = {name: cells[name] for name in TEXT_COLUMNS if name in cells}
+    body["properties"] = _parse_properties(cells)
     if "metadata" in cells:
-        body["metadata"] = _json("metadata", cells["metadata"])
-    keys = {n.removeprefix("metadata."): c for n, c in cells.items() if n.startswith("metadata.")}
-    if keys:
-        body["metadata"] = keys
+        body["metadata"] = _parse_json("metadata", cells["metadata"])
+    elif metadata := _select_prefixed(cells, "metadata."):
+        body["metadata"] = metadata
     return body
 
 
-def _properties(cells: dict[str, str]) -> dict[str, Any]:
+def _parse_properties(cells: Mapping[str, str]) -> dict[str, Any]:
     kind = get_registry().get_kind(cells.get("kind", ""))
-    types = (
-        {name: part.get("type") for name, part in kind.schema["properties"].items()} if kind else {}
-    )
-    found: dict[str, Any] = {"kind": cells["kind"]} if "kind" in cells else {}
-    for column, cell in cells.items():
-        if column.startswith("properties."):
-            name = column.removeprefix("properties.")
-            found[name] = _typed(column, types.get(name), cell)
-    return found
+    schemas = kind.schema["properties"] if kind else {}
+    properties: dict[str, Any] = {"kind": cells["kind"]} if "kind" in cells else {}
+    for name, cell in _select_prefixed(cells, "properties.").items():
+        json_type = schemas.get(name, {}).get("type")
+        properties[name] = _parse_cell(f"properties.{name}", json_type, cell)
+    return properties
 
 
-def _typed(column: str, kind: Any, cell: str) -> Any:
-    """The cell as its field's type; what does not fit stays text, which the kind's check refuses."""
-    if kind == "boolean":
-        return _TRUTHS.get(cell.lower(), cell)
-    if kind == "integer" and _INTEGER.fullmatch(cell):
+def _select_prefixed(cells: Mapping[str, str], prefix: str) -> dict[str, str]:
+    return {
+        name.removeprefix(prefix): cell for name, cell in cells.items() if name.startswith(prefix)
+    }
+
+
+def _parse_cell(column: str, json_type: str | None, cell: str) -> Any:
+    """Return the cell as its field's JSON type.
+
+    A cell that does not fit stays text, which the kind's schema rejects with its own reason.
+    """
+    if json_type == "boolean":
+        return _BOOLEANS.get(cell.lower(), cell)
+    if json_type == "integer" and _INTEGER.fullmatch(cell):
         return int(cell)
-    if kind == "array":
-        return _json(column, cell) if cell.startswith("[") else cell.split()
+    if json_type == "array":
+        return _parse_json(column, cell) if cell.startswith("[") else cell.split()
     return cell
 
 
-def _json(column: str, cell: str) -> Any:
+def _parse_json(column: str, cell: str) -> Any:
     try:
         return strict_json.loads(cell)
-    except ServiceError as problem:
-        raise InvalidInputError.for_field(column, problem.detail) from None
+    except ServiceError as error:
+        raise InvalidInputError.for_field(column, error.detail) from None

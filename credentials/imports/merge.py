@@ -1,4 +1,7 @@
-"""What an import changes in the row that is there: absent keys keep, refreshed tokens are not rolled back."""
+"""The changes that an import makes in a stored row.
+
+Absent keys keep the stored value, and tokens that were refreshed are not rolled back.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ MAX_CLOCK_SKEW: Final = dt.timedelta(minutes=5)
 
 
 class StoredCredential(NamedTuple):
-    """The columns of a credential that an import may change, in the order they are written."""
+    """The columns of a credential that an import reads and may change."""
 
     id: uuid.UUID
     identity: bytes
@@ -43,9 +46,9 @@ class StoredCredential(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PlannedWrite:
-    """A row to be written, and the names of what changed; none at all: it is as it was.
+    """A row to write, and the names of the fields that changed, if any.
 
-    `other_secrets`: it replaces a grant, so that what is under way with that one no longer counts.
+    `replaces_secrets`: it has another grant, so that a refresh of the former one no longer counts.
     """
 
     row: StoredCredential
@@ -55,17 +58,13 @@ class PlannedWrite:
 
 
 def plan_create(item: ImportItem, *, account_id: uuid.UUID, now: dt.datetime) -> PlannedWrite:
-    """A new row. Raises Invalid for the required secrets that `item` leaves out."""
-    _check_obtained(item, now)
+    """Return a new row. Raises InvalidInputError for the required secrets that `item` leaves out."""
+    _check_obtained_at(item, now)
     if item.missing_secrets:
         raise InvalidInputError.for_fields(
             {f"properties.{name}": ["is required"] for name in item.missing_secrets}
         )
     id = uuid7()
-    prints = {
-        name: start_history(compute_fingerprint(account_id, value))
-        for name, value in item.secrets.items()
-    }
     row = StoredCredential(
         id=id,
         identity=item.identity,
@@ -78,7 +77,10 @@ def plan_create(item: ImportItem, *, account_id: uuid.UUID, now: dt.datetime) ->
         metadata=item.metadata or {},
         health=build_unknown_health(now),
         secrets=encrypt_secrets(account_id, id, item.secrets),
-        fingerprints=prints,
+        fingerprints={
+            name: start_history(compute_fingerprint(account_id, value))
+            for name, value in item.secrets.items()
+        },
         obtained_at=item.obtained_at,
         expires_at=item.expires_at,
     )
@@ -93,127 +95,126 @@ def plan_update(
     now: dt.datetime,
     by_former_identity: bool = False,
 ) -> PlannedWrite:
-    """`row` with what `item` says. `former`: the row was found by an identity that it had before.
+    """Return `row` with the values of `item`.
 
-    Then its properties are as old as the secrets beside them, and only with a new secret do they
-    count.
+    `by_former_identity`: the row was found by an identity that it had before a rotation. The item's
+    properties are then as old as its secrets, and count only together with a new secret.
 
-    Raises Conflict for a body obtained before the one that is stored, and SecretUnavailable (409)
-    for a row that does not open, unless `item` has all its secrets: then they replace it.
+    Raises ConflictError for an item that was obtained before the stored one, and
+    SecretUnavailableError (409) for a row that cannot be decrypted, unless `item` has all its
+    secrets.
     """
-    _check_obtained(item, now)
+    _check_obtained_at(item, now)
     if item.obtained_at and row.obtained_at and item.obtained_at < row.obtained_at:
         stored = format_rfc3339(row.obtained_at)
         raise ConflictError(f"obtained_at: is older than what is stored ({stored}).")
-    news = _secret_news(item, row, account_id)
-    if by_former_identity and not news.changed:
-        item = _outdated(item, row)
+    diff = _compare_secrets(item, row, account_id)
+    if by_former_identity and not diff.changed:
+        # What goes with a secret that was rotated away is outdated, such as a key's id or its expiry.
+        labels = {
+            name: value for name, value in item.properties.items() if name in {"kind", "name"}
+        }
+        item = replace(item, properties=labels, expires_at=row.expires_at)
     secrets = row.secrets
-    prints = dict(row.fingerprints)
-    if news.changed:
-        secrets = _resealed(item, row, news, account_id)
-        prints |= {name: start_history(news.prints[name]) for name in news.changed}
-    properties = _properties(item, row, news)
+    fingerprints = dict(row.fingerprints)
+    if diff.changed:
+        secrets = _encrypt_merged(item, row, diff, account_id)
+        fingerprints |= {name: start_history(diff.fingerprints[name]) for name in diff.changed}
+    properties = _merge_properties(item, row, diff)
+    # An expiry of the row alone, such as one that a refresh has set, stays.
+    same_expiry = properties.get("expires_at") == row.properties.get("expires_at")
     merged = row._replace(
         oauth_app_id=None if item.clears_app else item.app_id or row.oauth_app_id,
         name=row.name if item.name is None else item.name,
         owner_email=row.owner_email if item.owner_email is None else item.owner_email,
         properties=properties,
         metadata=row.metadata if item.metadata is None else item.metadata,
-        health=build_unknown_health(now) if news.changed else row.health,
+        health=build_unknown_health(now) if diff.changed else row.health,
         secrets=secrets,
-        fingerprints=prints,
+        fingerprints=fingerprints,
         obtained_at=item.obtained_at or row.obtained_at,
-        expires_at=_expiry(item, row, properties),
+        expires_at=row.expires_at if same_expiry else item.expires_at,
     )
     return PlannedWrite(
         row=merged,
-        changed=_changed(row, merged, news),
+        changed=_list_changes(row, merged, diff),
         created=False,
-        replaces_secrets=bool(news.changed),
+        replaces_secrets=bool(diff.changed),
     )
 
 
-def _outdated(item: ImportItem, row: StoredCredential) -> ImportItem:
-    """`item` without what goes with a secret that was rotated away: a key's id, an expiry."""
-    labels = {name: value for name, value in item.properties.items() if name in {"kind", "name"}}
-    return replace(item, properties=labels, expires_at=row.expires_at)
-
-
-def _check_obtained(item: ImportItem, now: dt.datetime) -> None:
-    """A time to come would shut out every later import."""
+def _check_obtained_at(item: ImportItem, now: dt.datetime) -> None:
+    # A time in the future would reject all later imports as older.
     if item.obtained_at and item.obtained_at > now + MAX_CLOCK_SKEW:
         raise InvalidInputError.for_field("obtained_at", "lies in the future")
 
 
 @dataclass(frozen=True, slots=True)
-class _SecretNews:
-    """`changed`: given secrets that replace what is held; `stale`: given ones that a refresh replaced."""
+class _SecretDiff:
+    """The secret fields of an item, compared with those of a row.
 
-    prints: dict[str, str]
+    `changed` replace the stored ones. `outdated` were replaced by a refresh since the item was made.
+    """
+
+    fingerprints: dict[str, str]
     changed: list[str]
-    stale: list[str]
+    outdated: list[str]
 
 
-def _secret_news(item: ImportItem, row: StoredCredential, account_id: uuid.UUID) -> _SecretNews:
-    prints = {name: compute_fingerprint(account_id, value) for name, value in item.secrets.items()}
-    changed = [
-        name for name, print in prints.items() if print not in row.fingerprints.get(name, ())
-    ]
-    stale = [
-        name
-        for name, print in prints.items()
-        if name not in changed and print != row.fingerprints[name][0]
-    ]
+def _compare_secrets(item: ImportItem, row: StoredCredential, account_id: uuid.UUID) -> _SecretDiff:
+    fingerprints = {
+        name: compute_fingerprint(account_id, value) for name, value in item.secrets.items()
+    }
+    changed, outdated = [], []
+    for name, fingerprint in fingerprints.items():
+        history = row.fingerprints.get(name, [])
+        if fingerprint not in history:
+            changed.append(name)
+        elif fingerprint != history[0]:
+            outdated.append(name)
     if row.secrets and not changed and not can_decrypt(account_id, row.id, row.secrets):
-        # Nobody can read what is held. All secrets at once replace it; fewer are refused below.
-        return _SecretNews(prints, sorted(prints) or sorted(row.fingerprints), [])
-    return _SecretNews(prints, changed, stale)
+        # All secrets together replace what cannot be decrypted. Fewer are rejected when the rest is
+        # decrypted.
+        return _SecretDiff(fingerprints, sorted(fingerprints) or sorted(row.fingerprints), [])
+    return _SecretDiff(fingerprints, changed, outdated)
 
 
-def _resealed(
-    item: ImportItem, row: StoredCredential, news: _SecretNews, account_id: uuid.UUID
+def _encrypt_merged(
+    item: ImportItem, row: StoredCredential, diff: _SecretDiff, account_id: uuid.UUID
 ) -> SealedValue | None:
-    """The new secrets with those held that `item` leaves out, or has in an outdated version."""
-    given = {name: value for name, value in item.secrets.items() if name not in news.stale}
-    held: dict[str, str] = {}
-    if set(row.fingerprints) - set(given):
-        held = decrypt_ciphertext(account_id, row.id, row.secrets)
-    return encrypt_secrets(account_id, row.id, {**held, **given})
+    """Return the item's secrets with those of the row that it lacks, or has in an outdated version."""
+    new = {name: value for name, value in item.secrets.items() if name not in diff.outdated}
+    stored: dict[str, str] = {}
+    if set(row.fingerprints) - set(new):
+        stored = decrypt_ciphertext(account_id, row.id, row.secrets)
+    return encrypt_secrets(account_id, row.id, {**stored, **new})
 
 
-def _properties(item: ImportItem, row: StoredCredential, news: _SecretNews) -> dict[str, Any]:
-    """Stored properties under the given ones. A token's expiry comes and goes with the token."""
-    given = dict(item.properties)
+def _merge_properties(item: ImportItem, row: StoredCredential, diff: _SecretDiff) -> dict[str, Any]:
+    """Return the row's properties with those of the item."""
+    new = dict(item.properties)
     stored = dict(row.properties)
     token = "access_token" if "access_token" in row.fingerprints else None
-    renewed = token in news.changed if token else bool(news.changed)
-    if not renewed and ("expires_at" in stored or token in news.stale):
-        given.pop("expires_at", None)
-    if "access_token" in news.changed and "expires_at" not in given:
+    token_changed = token in diff.changed if token else bool(diff.changed)
+    # The expiry belongs to the token: it comes with a new one, and goes with the former one.
+    if not token_changed and ("expires_at" in stored or token in diff.outdated):
+        new.pop("expires_at", None)
+    if "access_token" in diff.changed and "expires_at" not in new:
         stored.pop("expires_at", None)
-    return {**stored, **given}
+    return {**stored, **new}
 
 
-def _expiry(
-    item: ImportItem, row: StoredCredential, properties: Mapping[str, Any]
-) -> dt.datetime | None:
-    if properties.get("expires_at") == row.properties.get("expires_at"):
-        return row.expires_at
-    return item.expires_at
-
-
-def _changed(row: StoredCredential, merged: StoredCredential, news: _SecretNews) -> list[str]:
-    plain = ("oauth_app_id", "name", "owner_email", "obtained_at")
-    names = [name for name in plain if getattr(row, name) != getattr(merged, name)]
+def _list_changes(row: StoredCredential, merged: StoredCredential, diff: _SecretDiff) -> list[str]:
+    """Return the names of the fields that changed, for the event."""
+    columns = ("oauth_app_id", "name", "owner_email", "obtained_at")
+    names = [name for name in columns if getattr(row, name) != getattr(merged, name)]
     if not is_equal(row.metadata, merged.metadata):
         names.append("metadata")
-    fields = sorted({*row.properties, *merged.properties})
     names += [
-        f"properties.{field}"
-        for field in fields
-        if field in news.changed
-        or (field in row.properties) != (field in merged.properties)
-        or not is_equal(row.properties[field], merged.properties[field])
+        f"properties.{name}"
+        for name in sorted({*row.properties, *merged.properties})
+        if name in diff.changed
+        or (name in row.properties) != (name in merged.properties)
+        or not is_equal(row.properties[name], merged.properties[name])
     ]
     return names

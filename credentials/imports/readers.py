@@ -1,9 +1,10 @@
-"""Where import lines come from: NDJSON and JSON arrays. Each line is parsed when it is its turn."""
+"""Import lines from NDJSON and JSON arrays. A line is parsed only when it is validated."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from common import strict_json
@@ -14,29 +15,30 @@ MAX_LINE_BYTES: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ImportLine:
-    """A line by its number, counted from 1, and what reads it: `body` raises Problem if it cannot."""
+    """A line with its number, which starts at 1. `read` parses it, or raises ServiceError."""
 
     number: int
     read: Callable[[], Any]
 
 
 def read_ndjson(stream: Iterable[bytes]) -> Iterator[ImportLine]:
-    """One JSON object a line (UTF-8, LF or CRLF); blank lines are passed over, but counted."""
+    """Yield the lines of NDJSON (UTF-8, LF or CRLF). Blank lines are skipped, but counted."""
     for number, raw in enumerate(stream, 1):
         if raw.strip() or len(raw) > MAX_LINE_BYTES:
-            yield ImportLine(number, _json_reader(raw))
+            yield ImportLine(number, partial(_parse_line, raw))
 
 
-def read_array(found: Iterable[Any]) -> Iterator[ImportLine]:
-    """The elements of a JSON array that the gate has read; "line" is then the element's place from 1."""
-    for number, body in enumerate(found, 1):
-        yield ImportLine(number, lambda body=body: body)  # type: ignore[misc]
+def read_array(bodies: Iterable[Any]) -> Iterator[ImportLine]:
+    """Yield the elements of a parsed JSON array. The number of a line is its position, from 1."""
+    for number, body in enumerate(bodies, 1):
+        yield ImportLine(number, partial(_return, body))
 
 
-def _json_reader(raw: bytes) -> Callable[[], Any]:
-    def read() -> Any:
-        if len(raw.rstrip(b"\r\n")) > MAX_LINE_BYTES:
-            raise ContentTooLargeError(f"The line is longer than {MAX_LINE_BYTES // 1024} KiB.")
-        return strict_json.loads(raw)
+def _parse_line(raw: bytes) -> Any:
+    if len(raw.rstrip(b"\r\n")) > MAX_LINE_BYTES:
+        raise ContentTooLargeError(f"The line is longer than {MAX_LINE_BYTES // 1024} KiB.")
+    return strict_json.loads(raw)
 
-    return read
+
+def _return(body: Any) -> Any:
+    return body

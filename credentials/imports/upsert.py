@@ -1,16 +1,20 @@
-"""Items into rows: one upstream account is one row, under any concurrency.
+"""Storing of items: one upstream account is one row, under any concurrency.
 
-Within one transaction: the rows of these identities are read and locked, each item is merged with
-its row, and what differs is written by one statement, which changes a row only if its id is the
-one that the new seal was made for. An item whose identity another process took meanwhile is not
-written by it: it goes round again and finds that row.
+Within one transaction:
+
+1. Lock the rows of the items' identities.
+2. Merge each item with its row.
+3. Write what differs in one statement. It updates a row only if its id is the one that the new
+   ciphertext was made for.
+4. Start again for the items that were not written, because another process created their row
+   concurrently. The next round finds it.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
@@ -78,9 +82,9 @@ _ON_CONFLICT: Final = (
     + f", {refresh.ON_CONFLICT_SET}, revision = {TABLE}.revision + 1 WHERE {TABLE}.id = excluded.id RETURNING id"
 )
 
-# A rotation that was committed since we looked has left its former identity as an alias: such a row
-# is not made again, but found in the next round. (SQLite lets one write at a time.)
-_UNLESS_FORMER: Final = (
+# A rotation that was committed after step 1 has left the former identity as an alias. Such a row must
+# not be created again; the next round finds it. (SQLite has one writer at a time.)
+_UNLESS_ALIAS: Final = (
     " AND NOT EXISTS (SELECT FROM credentials_credentialalias former"
     " WHERE former.account_id = given.account_id AND former.identity = given.identity) "
 )
@@ -88,30 +92,30 @@ _UNLESS_FORMER: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ImportOutcome:
-    """What became of one item: `id` is the row's, `problem` says why it was rejected."""
+    """The result of one item. `id` is the row's; `error` says why it was rejected."""
 
     result: Literal["created", "updated", "unchanged", "rejected"]
     id: uuid.UUID | None = None
-    problem: ServiceError | None = None
+    error: ServiceError | None = None
 
 
 class DifferentSecretError(ConflictError):
-    """409: the upstream account has a credential, and what holds for it is not what was given."""
+    """The upstream account has a credential with another secret (409)."""
 
     def __init__(self, id: uuid.UUID) -> None:
         super().__init__(
-            "There is a credential of this upstream account already, with another secret; nothing"
-            " proved that this one is its owner's. To replace its secret, make the link with"
-            " credential_id.",
+            "This upstream account already has a credential with another secret, and it is not"
+            " verified that the new one belongs to the same owner. To replace the secret, create the"
+            " link with credential_id.",
             extra={"credential_id": str(id)},
         )
 
 
 @dataclass(frozen=True, slots=True)
-class _Owned:
-    """What items may refer to: the account's OAuth apps with their providers, its custom services."""
+class _References:
+    """The rows that items refer to and that the account has: OAuth apps, custom services."""
 
-    apps: dict[uuid.UUID, str]
+    app_providers: dict[uuid.UUID, str]
     custom_providers: frozenset[str]
 
 
@@ -123,75 +127,93 @@ def store_items(
     dry_run: bool = False,
     identity_verified: bool = True,
 ) -> list[ImportOutcome]:
-    """Store at most CHUNK items of distinct identities in one transaction; outcomes in their order.
+    """Store at most CHUNK_SIZE items of distinct identities in one transaction.
 
-    With `dry_run`, the outcomes are those that would be, and nothing is written. Items whose identity
-    is not `proved` replace no secret: such a one is rejected with OtherSecrets.
+    Returns the outcomes in the order of the items. With `dry_run` nothing is written, and the
+    outcomes are those that there would be. Without `identity_verified` no secret is replaced: such
+    an item is rejected with DifferentSecretError.
     """
     for attempt in range(MAX_ATTEMPTS):
         try:
             with transaction.atomic():
-                found = _store(items, account_id, actor, dry_run, identity_verified)
-            return [found[item.identity] for item in items]
+                outcomes = _store_in_transaction(
+                    items, account_id, actor, dry_run=dry_run, identity_verified=identity_verified
+                )
+            return [outcomes[item.identity] for item in items]
         except (IntegrityError, OperationalError) as error:
-            # An app deleted meanwhile, or a deadlock: all is undone, so all of it runs again.
-            if attempt == MAX_ATTEMPTS - 1 or not _transient(error):
+            # An app was deleted concurrently, or there was a deadlock. All is rolled back.
+            if attempt == MAX_ATTEMPTS - 1 or not _is_transient(error):
                 raise
     raise AssertionError("the last attempt returned or raised")
 
 
-def _store(
-    items: Sequence[ImportItem], account_id: uuid.UUID, actor: Actor, dry_run: bool, proved: bool
+def _store_in_transaction(
+    items: Sequence[ImportItem],
+    account_id: uuid.UUID,
+    actor: Actor,
+    *,
+    dry_run: bool,
+    identity_verified: bool,
 ) -> dict[bytes, ImportOutcome]:
     outcomes: dict[bytes, ImportOutcome] = {}
-    owned = _Owned(_apps(account_id, items), _custom_providers(account_id, items))
-    # One order for all processes, so that none holds what another holding its next waits for.
+    references = _fetch_references(account_id, items)
+    # All processes lock in the same order, so that no two of them wait for each other.
     pending = sorted(items, key=lambda item: item.identity)
     while pending:
-        writes = _planned(pending, account_id, owned, outcomes, proved)
-        written = set() if dry_run else _written(list(writes.values()), account_id, actor)
+        writes = _plan_writes(
+            pending, account_id, references, outcomes, identity_verified=identity_verified
+        )
+        written_ids = set() if dry_run else _write_rows(list(writes.values()), account_id, actor)
         for identity, write in writes.items():
-            if dry_run or write.row.id in written:
+            if dry_run or write.row.id in written_ids:
                 result: Literal["created", "updated"] = "created" if write.created else "updated"
                 outcomes[identity] = ImportOutcome(result, write.row.id)
         pending = [item for item in pending if item.identity not in outcomes]
     return outcomes
 
 
-def _planned(
+def _plan_writes(
     items: Sequence[ImportItem],
     account_id: uuid.UUID,
-    owned: _Owned,
+    references: _References,
     outcomes: dict[bytes, ImportOutcome],
-    proved: bool,
+    *,
+    identity_verified: bool,
 ) -> dict[bytes, PlannedWrite]:
-    """What is to be written, by the items' identities; the outcomes of the others are settled here."""
-    rows = _locked_rows(account_id, [item.identity for item in items])
-    former = _formerly(account_id, [item.identity for item in items if item.identity not in rows])
+    """Return the writes by identity. Items that need none get their outcome here."""
+    rows = _lock_rows(account_id, [item.identity for item in items])
+    # After the lock, because it has waited for rotations in progress.
+    former_rows = _lock_rows_by_alias(
+        account_id, [item.identity for item in items if item.identity not in rows]
+    )
     now = db_now()
     writes: dict[bytes, PlannedWrite] = {}
-    seen: set[uuid.UUID] = set()
+    row_ids: set[uuid.UUID] = set()
     for item in items:
-        row = rows.get(item.identity) or former.get(item.identity)
+        row = rows.get(item.identity) or former_rows.get(item.identity)
         try:
-            _check_owned(item, owned)
+            _check_references(item, references)
             if row is None:
                 write = plan_create(item, account_id=account_id, now=now)
-            elif row.id in seen:
+            elif row.id in row_ids:
+                # Its current and its former identity are in the same chunk.
                 raise InvalidInputError.for_field(
                     "properties", "is the same upstream account as another line"
                 )
             else:
-                aged = item.identity in former
                 write = plan_update(
-                    item, row, account_id=account_id, now=now, by_former_identity=aged
+                    item,
+                    row,
+                    account_id=account_id,
+                    now=now,
+                    by_former_identity=item.identity in former_rows,
                 )
-                if write.replaces_secrets and not proved:
+                if write.replaces_secrets and not identity_verified:
                     raise DifferentSecretError(row.id)
-        except ServiceError as problem:
-            outcomes[item.identity] = ImportOutcome("rejected", problem=problem)
+        except ServiceError as error:
+            outcomes[item.identity] = ImportOutcome("rejected", error=error)
             continue
-        seen.add(write.row.id)
+        row_ids.add(write.row.id)
         if write.created or write.changed:
             writes[item.identity] = write
         else:
@@ -199,7 +221,7 @@ def _planned(
     return writes
 
 
-def _locked_rows(account_id: uuid.UUID, identities: list[bytes]) -> dict[bytes, StoredCredential]:
+def _lock_rows(account_id: uuid.UUID, identities: list[bytes]) -> dict[bytes, StoredCredential]:
     rows = (
         Credential.objects.filter(
             account_id=account_id, identity__in=bulk_insert.as_array(identities)
@@ -209,53 +231,53 @@ def _locked_rows(account_id: uuid.UUID, identities: list[bytes]) -> dict[bytes, 
         .values_list(*StoredCredential._fields)
     )
     stored = map(StoredCredential._make, rows)
-    # psycopg reads bytea as memoryview, which is no key.
+    # psycopg reads bytea as memoryview, which cannot be a key.
     return {bytes(row.identity): row._replace(identity=bytes(row.identity)) for row in stored}
 
 
-def _formerly(account_id: uuid.UUID, identities: list[bytes]) -> dict[bytes, StoredCredential]:
-    """The rows that had these identities before their secrets were rotated.
-
-    It is asked after `_locked_rows`, which has waited for a rotation under way.
-    """
+def _lock_rows_by_alias(
+    account_id: uuid.UUID, identities: list[bytes]
+) -> dict[bytes, StoredCredential]:
+    """Return the rows that had these identities before their secrets were rotated."""
     if not identities:
         return {}
     aliases = CredentialAlias.objects.filter(
         account_id=account_id, identity__in=bulk_insert.as_array(identities)
     )
-    found = {
-        bytes(old): bytes(new)
-        for old, new in aliases.values_list("identity", "credential__identity")
+    current_identities = {
+        bytes(former): bytes(current)
+        for former, current in aliases.values_list("identity", "credential__identity")
     }
-    rows = _locked_rows(account_id, sorted(set(found.values()))) if found else {}
-    return {old: rows[new] for old, new in found.items() if new in rows}
-
-
-def _apps(account_id: uuid.UUID, items: Iterable[ImportItem]) -> dict[uuid.UUID, str]:
-    """The provider of each OAuth app that `items` name: those of the account alone."""
-    wanted = {item.app_id for item in items if item.app_id}
-    if not wanted:
+    if not current_identities:
         return {}
-    found = OAuthApp.objects.filter(account_id=account_id, id__in=wanted)
-    return dict(found.values_list("id", "provider"))
+    rows = _lock_rows(account_id, sorted(set(current_identities.values())))
+    return {
+        former: rows[current] for former, current in current_identities.items() if current in rows
+    }
 
 
-def _custom_providers(account_id: uuid.UUID, items: Iterable[ImportItem]) -> frozenset[str]:
-    """Which custom services that `items` name are registered in the account."""
-    wanted = {item.provider for item in items if item.kind.provider == "custom"}
-    return (
-        find_custom_provider_slugs(account_id=account_id, slugs=wanted) if wanted else frozenset()
-    )
+def _fetch_references(account_id: uuid.UUID, items: Iterable[ImportItem]) -> _References:
+    app_ids = {item.app_id for item in items if item.app_id}
+    slugs = {item.provider for item in items if item.kind.provider == "custom"}
+    app_providers: dict[uuid.UUID, str] = {}
+    custom_providers: frozenset[str] = frozenset()
+    # Most imports refer to nothing, and need no query.
+    if app_ids:
+        apps = OAuthApp.objects.filter(account_id=account_id, id__in=app_ids)
+        app_providers = dict(apps.values_list("id", "provider"))
+    if slugs:
+        custom_providers = find_custom_provider_slugs(account_id=account_id, slugs=slugs)
+    return _References(app_providers, custom_providers)
 
 
-def _check_owned(item: ImportItem, owned: _Owned) -> None:
-    if item.kind.provider == "custom" and item.provider not in owned.custom_providers:
+def _check_references(item: ImportItem, references: _References) -> None:
+    if item.kind.provider == "custom" and item.provider not in references.custom_providers:
         raise InvalidInputError.for_field(
             "properties.provider", "unknown service; register it first"
         )
     if item.app_id is None:
         return
-    provider = owned.apps.get(item.app_id)
+    provider = references.app_providers.get(item.app_id)
     if provider is None:
         raise InvalidInputError.for_field("oauth_app_id", "there is no such OAuth app")
     if provider != item.provider:
@@ -264,21 +286,31 @@ def _check_owned(item: ImportItem, owned: _Owned) -> None:
         )
 
 
-def _written(writes: Sequence[PlannedWrite], account_id: uuid.UUID, actor: Actor) -> set[uuid.UUID]:
-    """Write rows and events; the ids that were written: the others lost a race."""
+def _write_rows(
+    writes: Sequence[PlannedWrite], account_id: uuid.UUID, actor: Actor
+) -> set[uuid.UUID]:
+    """Write rows and events. Returns the ids of the rows that were written.
+
+    The others were created by another process concurrently.
+    """
     if not writes:
         return set()
     now = db_now()
     values = [build_row_values(write, account_id, now) for write in writes]
-    unless = dialect.choose(postgresql=_UNLESS_FORMER, sqlite="")
-    returned = bulk_insert.insert_rows(TABLE, COLUMNS, values, suffix=unless + _ON_CONFLICT)
+    unless_alias = dialect.choose(postgresql=_UNLESS_ALIAS, sqlite="")
+    returned = bulk_insert.insert_rows(TABLE, COLUMNS, values, suffix=unless_alias + _ON_CONFLICT)
+    # SQLite returns text.
     ids = {id if isinstance(id, uuid.UUID) else uuid.UUID(id) for (id,) in returned}
-    if renewed := [w.row.id for w in writes if w.replaces_secrets and w.row.id in ids]:
-        health.reset_probe_states(account_id=account_id, ids=renewed)
+    written = [write for write in writes if write.row.id in ids]
+    if replaced := [write.row.id for write in written if write.replaces_secrets]:
+        health.reset_probe_states(account_id=account_id, ids=replaced)
     events = [
-        NewEvent("credential.created" if w.created else "credential.updated", w.row.id, w.changed)
-        for w in writes
-        if w.row.id in ids
+        NewEvent(
+            "credential.created" if write.created else "credential.updated",
+            write.row.id,
+            write.changed,
+        )
+        for write in written
     ]
     record_changes(actor, account_id, "credential", events)
     return ids
@@ -297,41 +329,39 @@ def build_row_values(
         name=row.name,
         owner_email=row.owner_email,
         external_id=row.external_id,
-        properties=_text(row.properties),
-        metadata=_text(row.metadata),
-        health=_text(row.health),
+        properties=_to_json(row.properties),
+        metadata=_to_json(row.metadata),
+        health=_to_json(row.health),
         secrets=row.secrets.blob if row.secrets else None,
-        fingerprints=_text(row.fingerprints),
+        fingerprints=_to_json(row.fingerprints),
         obtained_at=row.obtained_at,
         expires_at=row.expires_at,
         account_id=account_id,
-        # 1 begins another generation of the row that is there, see ON_CONFLICT_SET.
+        # In an update 1 starts another generation, see ON_CONFLICT_SET.
         generation=int(write.replaces_secrets),
-        refresh_next_at=_first_due(row, now),
+        refresh_next_at=refresh.compute_first_refresh_at(
+            get_registry().kinds[row.properties["kind"]],
+            row.fingerprints,
+            expires_at=row.expires_at,
+            obtained_at=row.obtained_at,
+            now=now,
+        ),
         revision=1,
         created_at=now,
         updated_at=now,
     )
 
 
-def _first_due(row: StoredCredential, now: dt.datetime) -> dt.datetime | None:
-    kind = get_registry().kinds[row.properties["kind"]]
-    return refresh.compute_first_refresh_at(
-        kind,
-        row.fingerprints,
-        expires_at=row.expires_at,
-        obtained_at=row.obtained_at,
-        now=now,
-    )
-
-
-def _text(value: Any) -> str:
+def _to_json(value: Mapping[str, Any]) -> str:
     return orjson.dumps(value).decode()
 
 
-def _transient(error: Exception) -> bool:
-    """Whether the same statements may well succeed now (SQLSTATE class 40, or a foreign key's race)."""
-    cause = getattr(error.__cause__, "sqlstate", None)
+def _is_transient(error: Exception) -> bool:
+    """Return whether the same statements may succeed now."""
+    # SQLSTATE class 40, or a foreign key to a row that was deleted concurrently.
+    sqlstate = getattr(error.__cause__, "sqlstate", None)
     return (
-        isinstance(error, IntegrityError) or cause in {"40P01", "40001"} or "locked" in str(error)
+        isinstance(error, IntegrityError)
+        or sqlstate in {"40P01", "40001"}
+        or "locked" in str(error)
     )

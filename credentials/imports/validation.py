@@ -1,4 +1,4 @@
-"""One import body, checked: what a POST, an import line, a CSV row and an admin form all become."""
+"""Validation of one import body: of a POST, an import line, a CSV row or an admin form."""
 
 from __future__ import annotations
 
@@ -7,29 +7,24 @@ import functools
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
-
-from common import datetimes, strict_json, text
-from common.db.ids import parse_uuid
+from common import datetimes, text
 from common.errors import InvalidInputError
+from credentials.imports.fields import FIELDS
 from providers.kinds import Kind
 from providers.properties import get_identity_values, validate_properties
 from providers.registry import get_registry
 from vault import services as vault
 
-MAX_NAME_LENGTH: Final = 200
-_UNLESS: Final = "is required to tell which upstream account this is, unless {} is given"
-
 
 @dataclass(frozen=True, slots=True)
 class ImportItem:
-    """A checked body. None in the optional fields: it was absent, so what is stored stays.
+    """A validated body. An optional field is None if it was absent; the stored value then stays.
 
-    `partial` lists the required secret fields that it leaves out: only a row that holds them
-    already can take it. An empty `owner_email`, or an `app_id` of NO_APP, clears.
+    `missing_secrets` are the required secret fields that it leaves out. Only a row that has them
+    already can be updated by it. An empty `owner_email` clears the stored one, and so does
+    `clears_app` with the OAuth app.
     """
 
     kind: Kind
@@ -49,32 +44,35 @@ class ImportItem:
 
 
 IdentityFunction = Callable[[Sequence[str]], bytes]
-"""What makes an identity of what says it (vault.services.build_identity_function)."""
+"""A function that computes an identity from its parts (vault.services.build_identity_function)."""
 
 
 def validate_item(body: Any, *, account_id: uuid.UUID) -> ImportItem:
-    """Check `body` as far as that goes without the account's rows. Raises Invalid with every fault."""
+    """Validate `body` as far as that is possible without the account's rows.
+
+    Raises InvalidInputError, which names every invalid field.
+    """
     return validate_body(body, identify=vault.build_identity_function(account_id))
 
 
 def validate_body(body: Any, *, identify: IdentityFunction) -> ImportItem:
-    """`read_item` without any question to the database, so that any thread may run it."""
+    """Validate like `validate_item`, but without a database query, so that any thread may do it."""
     if not isinstance(body, dict):
         raise InvalidInputError("The body must be a JSON object.")
-    fields = _checked(body)
-    kind = _kind(fields["properties"])
-    shown, secrets = validate_properties(kind, fields["properties"], partial=True)
-    partial = tuple(name for name in _required_secrets(kind) if name not in secrets)
+    fields = _read_fields(body)
+    kind = _get_kind(fields["properties"])
+    properties, secrets = validate_properties(kind, fields["properties"], partial=True)
+    missing_secrets = tuple(name for name in _get_required_secrets(kind) if name not in secrets)
     app_id, external_id = fields.get("oauth_app_id"), fields.get("external_id")
     if kind.needs_app and app_id is None:
         raise InvalidInputError.for_field("oauth_app_id", f"is required for {kind.name}")
-    parts = build_identity_parts(kind, shown, secrets, app_id, external_id)
+    parts = build_identity_parts(kind, properties, secrets, app_id, external_id)
     return ImportItem(
         kind=kind,
-        provider=shown["provider"] if kind.provider == "custom" else kind.provider,
-        properties=shown,
+        provider=properties["provider"] if kind.provider == "custom" else kind.provider,
+        properties=properties,
         secrets=secrets,
-        missing_secrets=partial,
+        missing_secrets=missing_secrets,
         identity=identify(parts),
         app_id=app_id,
         clears_app="oauth_app_id" in fields and app_id is None,
@@ -83,38 +81,36 @@ def validate_body(body: Any, *, identify: IdentityFunction) -> ImportItem:
         external_id=external_id,
         metadata=fields.get("metadata"),
         obtained_at=fields.get("obtained_at"),
-        expires_at=datetimes.parse_rfc3339(shown.get("expires_at")),
+        expires_at=datetimes.parse_rfc3339(properties.get("expires_at")),
     )
 
 
 @functools.cache
-def _required_secrets(kind: Kind) -> tuple[str, ...]:
+def _get_required_secrets(kind: Kind) -> tuple[str, ...]:
     return tuple(name for name in kind.schema["required"] if name in kind.secret_fields)
 
 
-def _checked(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The body's fields with our types. Raises Invalid naming each that is wrong or unknown."""
-    found: dict[str, Any] = {}
-    faults: dict[str, list[str]] = {}
-    for field, value in body.items():
-        read = _READERS.get(field)
-        if read is None:
-            faults[text.escape_name(field)] = ["unknown field"]
+def _read_fields(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of the body. Raises InvalidInputError, which names every invalid field."""
+    values: dict[str, Any] = {}
+    errors: dict[str, list[str]] = {}
+    for name, value in body.items():
+        field = FIELDS.get(name)
+        if field is None:
+            errors[text.escape_name(name)] = ["unknown field"]
             continue
         try:
-            found[field] = read(value)
-        except ValueError as fault:
-            faults[field] = [str(fault)]
+            values[name] = field.read(value)
+        except ValueError as error:
+            errors[name] = [str(error)]
     if "properties" not in body:
-        faults["properties"] = ["is required"]
-    if faults:
-        raise InvalidInputError.for_fields(faults)
-    return found
+        errors["properties"] = ["is required"]
+    if errors:
+        raise InvalidInputError.for_fields(errors)
+    return values
 
 
-def _kind(properties: Any) -> Kind:
-    if not isinstance(properties, dict):
-        raise InvalidInputError.for_field("properties", "must be an object")
+def _get_kind(properties: Mapping[str, Any]) -> Kind:
     name = properties.get("kind")
     if name is None:
         raise InvalidInputError.for_field("properties.kind", "is required")
@@ -133,10 +129,10 @@ def build_identity_parts(
     app_id: uuid.UUID | None,
     external_id: str | None,
 ) -> list[str]:
-    """What says which upstream account this is. Raises Invalid naming what would say it.
+    """Return what identifies the upstream account. Raises InvalidInputError if that is missing.
 
-    `external_id`, where given, says it alone: so that several grants of one upstream account (two
-    users of one Salesforce organisation) can be kept apart.
+    `external_id`, if it is given, identifies it alone. So several grants of one upstream account
+    (two users of one Salesforce organisation) can be stored as several credentials.
     """
     parts = [kind.name, str(app_id) if kind.needs_app else ""]
     if external_id:
@@ -144,87 +140,29 @@ def build_identity_parts(
     values = get_identity_values(kind, properties)
     if values is not None and not kind.identity_with_secret:
         return [*parts, "fields", *values]
+    # A secret that rotates identifies nothing: the next one would be another account.
     if kind.rotates or not secrets:
-        raise _unidentified(kind, properties)
-    given = [f"{name}={secrets[name]}" for name in sorted(secrets)]
-    return [*parts, "secrets", *(values or []), *given]
+        raise _build_missing_identity_error(kind, properties)
+    pairs = [f"{name}={secrets[name]}" for name in sorted(secrets)]
+    return [*parts, "secrets", *(values or []), *pairs]
 
 
-def _unidentified(kind: Kind, shown: Mapping[str, Any]) -> InvalidInputError:
-    """A secret where one is needed anyway; else what is missing, and `external_id` in its place."""
-    secrets = [] if kind.rotates else _required_secrets(kind)
-    if secrets:
+def _build_missing_identity_error(kind: Kind, properties: Mapping[str, Any]) -> InvalidInputError:
+    """Return the error that names the fields which identify the account, or `external_id` instead."""
+    if not kind.rotates and (secrets := _get_required_secrets(kind)):
+        # The secrets are required in any case, and identify the account.
         return InvalidInputError.for_fields(
             {f"properties.{name}": ["is required"] for name in secrets}
         )
-    parts = [part.field for part in kind.identity]
-    absent = [name for name in parts if shown.get(name) in (None, "")] or parts
+    fields = [part.field for part in kind.identity]
+    absent = [name for name in fields if properties.get(name) in (None, "")] or fields
     missing = [f"properties.{name}" for name in absent]
+    reason = "is required to tell which upstream account this is"
     if not missing:
-        reason = "is required to tell which upstream account this is"
         return InvalidInputError.for_fields({"external_id": [reason]})
-    faults = {name: [_UNLESS.format("external_id")] for name in missing}
     return InvalidInputError.for_fields(
-        {**faults, "external_id": [_UNLESS.format(" and ".join(missing))]}
+        {
+            **{name: [f"{reason}, unless external_id is given"] for name in missing},
+            "external_id": [f"{reason}, unless {' and '.join(missing)} is given"],
+        }
     )
-
-
-def _label(max_length: int) -> Callable[[Any], str]:
-    def read(value: Any) -> str:
-        if not isinstance(value, str):
-            raise ValueError("must be a string")
-        label = text.normalize_text(value)
-        if fault := text.find_label_error(label, max_length=max_length):
-            raise ValueError(fault)
-        return label
-
-    return read
-
-
-def parse_email(value: Any) -> str:
-    """An address; null or "" clears."""
-    if value is None or value == "":
-        return ""
-    email = _label(254)(value)
-    if not _is_email(email):
-        raise ValueError("must be an e-mail address")
-    return email
-
-
-@functools.lru_cache(maxsize=4096)
-def _is_email(value: str) -> bool:
-    """One owner often has many credentials, and the check takes longer than the rest of a line's."""
-    try:
-        validate_email(value)
-    except ValidationError:
-        return False
-    return True
-
-
-def _app_id(value: Any) -> uuid.UUID | None:
-    found = parse_uuid(value)
-    if value is not None and found is None:
-        raise ValueError("must be an id: a UUID in lower case with hyphens")
-    return found
-
-
-def _metadata(value: Any) -> dict[str, Any]:
-    return strict_json.check_metadata(value)
-
-
-def _moment(value: Any) -> dt.datetime:
-    found = datetimes.parse_rfc3339(value)
-    if found is None:
-        raise ValueError("must be a time like 2026-11-21T09:30:00Z, with its offset")
-    return found
-
-
-_READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "properties": lambda value: value,
-    "name": _label(MAX_NAME_LENGTH),
-    "oauth_app_id": _app_id,
-    "metadata": _metadata,
-    "owner_email": parse_email,
-    "external_id": _label(255),
-    "obtained_at": _moment,
-}

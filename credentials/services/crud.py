@@ -49,8 +49,8 @@ def credential_import(
     (outcome,) = store_items(
         [item], account_id=account_id, actor=actor, identity_verified=account_verified
     )
-    if outcome.problem is not None:
-        raise outcome.problem
+    if outcome.error is not None:
+        raise outcome.error
     return outcome
 
 

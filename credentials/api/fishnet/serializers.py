@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from common.api.serializers import StrictCharField, StrictSerializer
-from credentials.imports.validation import MAX_NAME_LENGTH
+from credentials.imports.fields import MAX_NAME_LENGTH
 
 
 class KeySerializer(StrictSerializer):

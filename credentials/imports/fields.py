@@ -1,0 +1,148 @@
+"""The keys of an import body: each has one definition, for its validation and its published schema."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from rest_framework import serializers
+
+from common import datetimes, strict_json, text
+from common.db.ids import parse_uuid
+
+if TYPE_CHECKING:
+    SerializerField = serializers.Field[Any, Any, Any, Any]
+
+MAX_NAME_LENGTH: Final = 200
+MAX_EMAIL_LENGTH: Final = 254
+MAX_EXTERNAL_ID_LENGTH: Final = 255
+
+
+class BodyField(ABC):
+    """One key of an import body."""
+
+    is_text: ClassVar[bool] = True
+    """Its value is a string, so that a CSV cell can have it."""
+
+    @abstractmethod
+    def read(self, value: Any) -> Any:
+        """Return the validated value. Raises ValueError with the reason."""
+
+    @abstractmethod
+    def build_serializer_field(self) -> SerializerField:
+        """Return the field that describes this one in the OpenAPI document."""
+
+
+class LabelField(BodyField):
+    """One line of text."""
+
+    def __init__(self, max_length: int) -> None:
+        self.max_length = max_length
+
+    def read(self, value: Any) -> str:
+        if not isinstance(value, str):
+            raise ValueError("must be a string")
+        label = text.normalize_text(value)
+        if error := text.find_label_error(label, max_length=self.max_length):
+            raise ValueError(error)
+        return label
+
+    def build_serializer_field(self) -> SerializerField:
+        return serializers.CharField(required=False, max_length=self.max_length)
+
+
+class EmailField(BodyField):
+    """An e-mail address. Null and "" both clear the stored one, and are read as ""."""
+
+    def read(self, value: Any) -> str:
+        if value is None or value == "":
+            return ""
+        email = LabelField(MAX_EMAIL_LENGTH).read(value)
+        if not _is_email(email):
+            raise ValueError("must be an e-mail address")
+        return email
+
+    def build_serializer_field(self) -> SerializerField:
+        return serializers.EmailField(
+            required=False, allow_null=True, allow_blank=True, max_length=MAX_EMAIL_LENGTH
+        )
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_email(value: str) -> bool:
+    # Cached, as an owner often has many credentials, and this takes longer than the rest of a line.
+    try:
+        validate_email(value)
+    except ValidationError:
+        return False
+    return True
+
+
+class AppIdField(BodyField):
+    """The id of an OAuth app. Null clears it."""
+
+    def read(self, value: Any) -> uuid.UUID | None:
+        app_id = parse_uuid(value)
+        if value is not None and app_id is None:
+            raise ValueError("must be an id: a UUID in lower case with hyphens")
+        return app_id
+
+    def build_serializer_field(self) -> SerializerField:
+        return serializers.UUIDField(required=False, allow_null=True)
+
+
+class TimestampField(BodyField):
+    """A time with its offset (RFC 3339)."""
+
+    def read(self, value: Any) -> dt.datetime:
+        timestamp = datetimes.parse_rfc3339(value)
+        if timestamp is None:
+            raise ValueError("must be a time like 2026-11-21T09:30:00Z, with its offset")
+        return timestamp
+
+    def build_serializer_field(self) -> SerializerField:
+        return serializers.DateTimeField(required=False)
+
+
+class MetadataField(BodyField):
+    """An object of the customer's own."""
+
+    is_text = False
+
+    def read(self, value: Any) -> dict[str, Any]:
+        return strict_json.check_metadata(value)
+
+    def build_serializer_field(self) -> SerializerField:
+        return serializers.DictField(required=False)
+
+
+class PropertiesField(BodyField):
+    """The properties of a kind, which are validated by the kind's schema."""
+
+    is_text = False
+
+    def read(self, value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise ValueError("must be an object")
+        return value
+
+    def build_serializer_field(self) -> SerializerField:
+        return serializers.DictField()
+
+
+FIELDS: Final[Mapping[str, BodyField]] = {
+    "properties": PropertiesField(),
+    "name": LabelField(MAX_NAME_LENGTH),
+    "oauth_app_id": AppIdField(),
+    "metadata": MetadataField(),
+    "owner_email": EmailField(),
+    "external_id": LabelField(MAX_EXTERNAL_ID_LENGTH),
+    "obtained_at": TimestampField(),
+}
+"""The keys that an import body may have, in the order of the published schema."""
