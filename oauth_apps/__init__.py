@@ -1,1 +1,4 @@
-"""OAuth apps: the client ids and secrets that a company registered at its providers."""
+"""OAuth apps: the clients that the customer registered at providers, and the OAuth 2 protocol.
+
+There is no authorization flow here: `credentials.connect` has it, because it creates credentials.
+"""

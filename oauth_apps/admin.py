@@ -1,4 +1,4 @@
-"""OAuth apps. Their secrets go in through a password box and never come out."""
+"""Admin pages of OAuth apps. Secrets can be entered, but are never displayed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ class ProviderFilter(MenuFilter):
     parameter_name = "provider"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(slug, found.name) for slug, found in sorted(get_registry().providers.items())]
+        return [
+            (slug, provider.name) for slug, provider in sorted(get_registry().providers.items())
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         slug = self.value()
@@ -70,8 +72,8 @@ class OAuthAppAdmin(EventHistoryMixin, ServiceAdmin[OAuthApp]):
 
     @admin.display(description="live secrets")
     def live_secrets(self, app: OAuthApp) -> SafeString:
-        added = app.secrets.order_by("-id").values_list("created_at", flat=True)
-        rows = ((MASK, format_minute(time), timesince(time, depth=1)) for time in added)
+        times = app.secrets.order_by("-id").values_list("created_at", flat=True)
+        rows = ((MASK, format_minute(time), timesince(time, depth=1)) for time in times)
         return format_html_join("", "<div><code>{}</code> added {} UTC ({} ago)</div>", rows)
 
     @admin.display(description="events")
@@ -102,22 +104,24 @@ class OAuthAppAdmin(EventHistoryMixin, ServiceAdmin[OAuthApp]):
             self._update(request, obj, form, values)
         else:
             account = values.pop("account")
-            sent = OAuthAppCreateSerializer(data=values).validate_data()
-            obj.pk = oauth_app_create(account_id=account.pk, actor=get_staff_actor(request), **sent)
+            fields = OAuthAppCreateSerializer(data=values).validate_data()
+            obj.pk = oauth_app_create(
+                account_id=account.pk, actor=get_staff_actor(request), **fields
+            )
         obj.refresh_from_db(fields=["name"])
 
     def _update(
         self, request: HttpRequest, obj: OAuthApp, form: Any, values: dict[str, Any]
     ) -> None:
         del values["revision"]
-        if not values["client_secret"]:
+        if not values["client_secret"]:  # Left blank: the secret stays.
             del values["client_secret"]
-        sent = OAuthAppUpdateSerializer(data=values).validate_data()
+        fields = OAuthAppUpdateSerializer(data=values).validate_data()
         oauth_app_update(
             account_id=obj.account_id,
             id=obj.pk,
             actor=get_staff_actor(request),
-            changes=cast(OAuthAppChanges, sent),
+            changes=cast(OAuthAppChanges, fields),
             if_match=read_form_etags(form),
         )
 

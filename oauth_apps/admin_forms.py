@@ -9,8 +9,8 @@ from oauth_apps.models import OAuthApp
 from providers.registry import get_registry
 
 
-def app_providers() -> list[tuple[str, str]]:
-    """The providers at which an OAuth app can be registered."""
+def list_app_providers() -> list[tuple[str, str]]:
+    """Return slug and name of the providers at which an OAuth app can be registered."""
     return [
         (slug, provider.name)
         for slug, provider in sorted(get_registry().providers.items())
@@ -23,14 +23,14 @@ class OAuthAppForm(ServiceForm[OAuthApp]):
         required=False,
         strip=False,
         widget=secret_input(),
-        help_text="Leave blank to keep. The one before stays valid until it is dropped.",
+        help_text="Leave blank to keep the current one. The former one stays valid until it is dropped.",
     )
     drop_old_secret = forms.BooleanField(
-        required=False, help_text="Forget the older of two live secrets."
+        required=False, help_text="Delete the older of two live secrets."
     )
     redirect_uris = LinesField(
         label="Redirect URIs",
-        help_text="Where people may be sent back to after connecting, one on each line.",
+        help_text="Addresses that people may return to after connecting, one on each line.",
     )
     scopes = LinesField(help_text="One on each line.")
     config = StrictJSONField(
@@ -46,9 +46,11 @@ class OAuthAppForm(ServiceForm[OAuthApp]):
 
 class OAuthAppAddForm(OAuthAppForm):
     drop_old_secret = None  # type: ignore[assignment]
-    provider = forms.ChoiceField(choices=app_providers)
+    provider = forms.ChoiceField(choices=list_app_providers)
     client_secret = forms.CharField(
-        strip=False, widget=secret_input(), help_text="Sealed at once, and never shown again."
+        strip=False,
+        widget=secret_input(),
+        help_text="It is encrypted at once, and never shown again.",
     )
 
     class Meta:

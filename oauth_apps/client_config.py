@@ -1,4 +1,4 @@
-"""An OAuth app as the protocol's client sees it: its opened secrets and the variables of its URLs."""
+"""The protocol's client of an OAuth app: its decrypted secrets and the variables of its URLs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from vault.secret import Secret
 
 
 def build_oauth_client(app: OAuthApp, properties: Mapping[str, Any] | None = None) -> OAuthClient:
-    """The client of `app`; `shown` are the properties of a credential that its URLs may name.
+    """Return the client of `app`. Its URLs may contain the `properties` of a credential.
 
-    Raises AppError as `authority_of` does, and `undecryptable` where no secret opens.
+    Raises AppError as `get_authorization_server` does, and with `undecryptable` if no secret can be
+    decrypted.
     """
     oauth, values = get_authorization_server(app)
     texts = {
@@ -29,35 +30,35 @@ def build_oauth_client(app: OAuthApp, properties: Mapping[str, Any] | None = Non
     return OAuthClient(
         oauth=oauth,
         client_id=app.client_id,
-        secrets=_secrets(app),
+        secrets=_decrypt_secrets(app),
         variables={**values, **texts},
     )
 
 
 def get_authorization_server(app: OAuthApp) -> tuple[OAuth, dict[str, str]]:
-    """The authorization server of `app`, and the values of its URLs' variables.
+    """Return the authorization server of `app`, and the values of its URLs' variables.
 
-    Raises AppError: `no_oauth` for a provider without one, `invalid_config` for variables that the
-    provider does not take.
+    Raises AppError: `no_oauth` for a provider without a server, `invalid_config` for variables that
+    the provider does not have.
     """
     provider = get_registry().get_provider(app.provider)
     if provider is None or provider.oauth is None:
         raise AppError("no_oauth", f"{app.provider} has no authorization server.", sent=False)
     try:
         values = resolve_url_variables(provider, app.config)
-    except InvalidInputError as fault:
-        raise AppError("invalid_config", fault.detail, sent=False) from None
+    except InvalidInputError as error:
+        raise AppError("invalid_config", error.detail, sent=False) from None
     return provider.oauth, values
 
 
 def get_token_host(client: OAuthClient) -> str:
-    """The host that refreshes go to. Raises AppError where its variables are not set."""
+    """Return the host of refresh requests. Raises AppError if its variables are not set."""
     oauth: OAuth = client.oauth
     return get_host(fill_url_template(oauth.refresh_url or oauth.token_url, client.variables))
 
 
 def get_fixed_token_host(provider_slug: str) -> str | None:
-    """The host that all refreshes at this provider go to; None where it differs per customer."""
+    """Return the host of all refresh requests at this provider; None if it differs per customer."""
     provider = get_registry().get_provider(provider_slug)
     if provider is None or provider.oauth is None:
         return None
@@ -65,18 +66,20 @@ def get_fixed_token_host(provider_slug: str) -> str | None:
     return None if "{" in "/".join(url.split("/", 3)[:3]) else get_host(url)
 
 
-def _secrets(app: OAuthApp) -> tuple[Secret, ...]:
-    """Newest first. One that does not open is left out as long as another does."""
-    # In Python, so that secrets which came with the app are not asked for again.
+def _decrypt_secrets(app: OAuthApp) -> tuple[Secret, ...]:
+    """Return the secrets, newest first, without those that cannot be decrypted if one can."""
+    # Sorted in Python, because prefetched secrets would be queried again otherwise.
     rows = sorted(app.secrets.all(), key=lambda row: (row.created_at, row.id), reverse=True)
-    opened = []
+    secrets = []
     for row in rows:
         try:
-            opened.append(Secret(unseal(Place.of(row, "sealed"), row.sealed)))
+            secrets.append(Secret(unseal(Place.of(row, "sealed"), row.sealed)))
         except SecretUnavailableError:
             continue
-    if rows and not opened:
+    if rows and not secrets:
         raise AppError(
-            "undecryptable", "The app's secret cannot be opened with the server's keys.", sent=False
+            "undecryptable",
+            "The app's secret cannot be decrypted with this server's keys.",
+            sent=False,
         )
-    return tuple(opened)
+    return tuple(secrets)

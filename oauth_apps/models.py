@@ -10,7 +10,7 @@ from vault.fields import SealedField
 
 
 class OAuthApp(models.Model):
-    """A client that the company registered at a provider. `provider` and `client_id` never change."""
+    """A client that the customer registered at a provider. `provider` and `client_id` never change."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     account = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
@@ -45,10 +45,10 @@ class OAuthApp(models.Model):
 
 
 class OAuthAppSecret(models.Model):
-    """One client secret. Two live while one replaces the other; the database's clock orders them.
+    """One client secret. During a rotation there are two; the database's clock orders them.
 
-    A row of its own, because a seal opens only in the row it was made for: replacing a secret then
-    never needs to open the one before.
+    Each is a row of its own, because a ciphertext is bound to its row: replacing a secret does not
+    need to decrypt the former one.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

@@ -21,7 +21,7 @@ from providers.properties import MASK
 class HealthSerializer(serializers.Serializer[Any]):
     status = serializers.ChoiceField(choices=health.STATUSES)
     notes = serializers.ListField(child=serializers.CharField())
-    time = serializers.DateTimeField(help_text="When this was found.")
+    time = serializers.DateTimeField(help_text="The time of the last evidence.")
 
 
 class OAuthAppCreateSerializer(StrictSerializer):
@@ -41,7 +41,7 @@ class OAuthAppUpdateSerializer(StrictSerializer):
         max_length=4096,
         secret=True,
         required=False,
-        help_text="Becomes the first; the one before stays second until `drop_old_secret`.",
+        help_text="Becomes the first secret; the former one stays valid as the second until `drop_old_secret`.",
     )
     redirect_uris = LabelListField(max_items=50, required=False)
     scopes = LabelListField(max_items=200, required=False)
@@ -51,7 +51,7 @@ class OAuthAppUpdateSerializer(StrictSerializer):
 
 
 class OAuthAppSerializer(serializers.Serializer[OAuthApp]):
-    """An OAuth app; its secret is masked."""
+    """An OAuth app, with its secret masked."""
 
     id = serializers.UUIDField()
     provider = serializers.CharField()

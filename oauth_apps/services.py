@@ -1,4 +1,4 @@
-"""The only writers of OAuth apps: the API, the admin and the commands all come through here."""
+"""The writers of OAuth apps, for the API, the admin and the commands."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _COLUMNS: Final = ("name", "redirect_uris", "scopes", "config", "metadata")
 
 
 class OAuthAppChanges(TypedDict, total=False):
-    """What may change. A new `client_secret` keeps the one before until `drop_old_secret`."""
+    """The fields that may change. The former `client_secret` is kept until `drop_old_secret`."""
 
     name: str
     client_secret: str
@@ -54,7 +54,8 @@ def oauth_app_create(
 ) -> uuid.UUID:
     """Register an app and return its id.
 
-    Raises Invalid, or Conflict with the other's id where (provider, client_id) is there already.
+    Raises InvalidInputError, or ConflictError with the id of the app that has the same provider and
+    client_id.
     """
     check_provider(provider)
     check_secret(client_secret)
@@ -77,7 +78,13 @@ def oauth_app_create(
             target = EventTarget("oauth_app", account_id, app.id)
             record_change(actor, target, "oauth_app.created")
     except IntegrityError:
-        raise _taken(account_id, provider, client_id) from None
+        other = OAuthApp.objects.filter(
+            account_id=account_id, provider=provider, client_id=client_id
+        ).first()
+        raise ConflictError(
+            "There is an OAuth app with this provider and client_id already.",
+            extra={"id": str(other.id)} if other else {},
+        ) from None
     return app.id
 
 
@@ -89,15 +96,16 @@ def oauth_app_update(
     changes: OAuthAppChanges,
     if_match: ETags | None = None,
 ) -> None:
-    """Apply what differs; nothing is written, and no event, where nothing does.
+    """Apply the changes that differ; write nothing, and record no event, if none does.
 
-    Raises NotFound, Invalid, or PreconditionFailed where `if_match` names other revisions.
+    Raises NotFoundError, InvalidInputError, or PreconditionFailedError if `if_match` has no matching
+    revision.
     """
     with transaction.atomic():
-        app = _locked(account_id, id, if_match)
+        app = _lock_app(account_id, id, if_match)
         if "config" in changes:
             changes = {**changes, "config": check_config(app.provider, changes["config"])}
-        changed = _differing(app, changes)
+        changed = _find_changes(app, changes)
         if not changed:
             return
         if "client_secret" in changed:
@@ -114,30 +122,31 @@ def oauth_app_update(
 def oauth_app_delete(
     *, account_id: uuid.UUID, id: uuid.UUID, actor: Actor, if_match: ETags | None = None
 ) -> None:
-    """Remove an app that no credential uses. Raises NotFound, or Conflict naming how many do.
+    """Delete an app that no credential uses.
 
-    Conflict also while a connection that is under way holds a grant of the app's.
+    Raises NotFoundError, or ConflictError with the number of credentials that use it, or while an
+    authorization flow has a grant of the app.
     """
     with transaction.atomic():
-        app = _locked(account_id, id, if_match)
+        app = _lock_app(account_id, id, if_match)
         if dependents := app.credentials.count():
             uses = "credential uses" if dependents == 1 else "credentials use"
             raise ConflictError(
-                f"{dependents} {uses} this OAuth app; move or delete first.",
+                f"{dependents} {uses} this OAuth app. Delete them or change their app first.",
                 extra={"credentials": dependents},
             )
         try:
             app.delete()
         except ProtectedError:
             raise ConflictError(
-                "A connection is under way with this OAuth app; try again in ten minutes.",
+                "A connection with this OAuth app is in progress. Try again in ten minutes.",
                 retry_after=600,
             ) from None
         record_change(actor, EventTarget("oauth_app", account_id, id), "oauth_app.deleted")
 
 
 def oauth_app_reveal_secret(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> str:
-    """The newest client secret, opened. The event is committed before it is returned."""
+    """Return the newest client secret, decrypted, after its event was committed."""
     with transaction.atomic():
         newest = OAuthAppSecret.objects.filter(account_id=account_id, app_id=id).order_by(
             "-created_at", "-id"
@@ -151,7 +160,7 @@ def oauth_app_reveal_secret(*, account_id: uuid.UUID, id: uuid.UUID, actor: Acto
     return secret
 
 
-def _locked(account_id: uuid.UUID, id: uuid.UUID, if_match: ETags | None) -> OAuthApp:
+def _lock_app(account_id: uuid.UUID, id: uuid.UUID, if_match: ETags | None) -> OAuthApp:
     app = OAuthApp.objects.select_for_update().filter(account_id=account_id, id=id).first()
     if app is None:
         raise NotFoundError()
@@ -159,21 +168,21 @@ def _locked(account_id: uuid.UUID, id: uuid.UUID, if_match: ETags | None) -> OAu
     return app
 
 
-def _differing(app: OAuthApp, changes: OAuthAppChanges) -> list[str]:
-    """The names of what would change. Raises Invalid for what may not."""
+def _find_changes(app: OAuthApp, changes: OAuthAppChanges) -> list[str]:
+    """Return the names of the fields that differ. Raises InvalidInputError."""
     check_redirect_uris(changes.get("redirect_uris", []))
-    differing: list[str] = []
-    differing += [n for n in _COLUMNS if n in changes and not is_equal(changes[n], getattr(app, n))]
+    names: list[str] = []
+    names += [n for n in _COLUMNS if n in changes and not is_equal(changes[n], getattr(app, n))]
     if (secret := changes.get("client_secret")) is not None:
         check_secret(secret)
         newest = (
             app.secrets.order_by("-created_at", "-id").values_list("fingerprint", flat=True).first()
         )
         if newest != compute_fingerprint(app.account_id, secret):
-            differing.append("client_secret")
-    if changes.get("drop_old_secret") and ("client_secret" in differing or app.secrets.count() > 1):
-        differing.append("old_client_secret")
-    return differing
+            names.append("client_secret")
+    if changes.get("drop_old_secret") and ("client_secret" in names or app.secrets.count() > 1):
+        names.append("old_client_secret")
+    return names
 
 
 def _add_secret(app_id: uuid.UUID, account_id: uuid.UUID, secret: str) -> None:
@@ -193,16 +202,6 @@ def _keep_newest(app_id: uuid.UUID, count: int) -> None:
     OAuthAppSecret.objects.filter(id__in=list(live.values_list("id", flat=True))[count:]).delete()
 
 
-def _taken(account_id: uuid.UUID, provider: str, client_id: str) -> ConflictError:
-    other = OAuthApp.objects.filter(
-        account_id=account_id, provider=provider, client_id=client_id
-    ).first()
-    extra = {"id": str(other.id)} if other else {}
-    return ConflictError(
-        "There is an OAuth app with this provider and client_id already.", extra=extra
-    )
-
-
 def oauth_app_upsert(
     *,
     account_id: uuid.UUID,
@@ -213,10 +212,10 @@ def oauth_app_upsert(
     dry_run: bool = False,
     **fields: Any,
 ) -> str:
-    """Register the app, or update the one with this provider and client_id: created|updated|unchanged.
+    """Register the app, or update the one with the same provider and client_id.
 
-    Fields that are absent keep what is stored; a secret that is live already is no change. A
-    `dry_run` writes nothing. Raises Invalid.
+    Return created, updated or unchanged. Missing fields keep what is stored; a secret that is one of
+    the stored ones is no change. A `dry_run` writes nothing. Raises InvalidInputError.
     """
     with transaction.atomic():
         try:
@@ -225,7 +224,8 @@ def oauth_app_upsert(
             )
             before, result = app.revision, "updated"
             changes = cast(OAuthAppChanges, fields)
-            if not _is_live(app, client_secret):
+            fingerprint = compute_fingerprint(account_id, client_secret)
+            if not app.secrets.filter(fingerprint=fingerprint).exists():
                 changes["client_secret"] = client_secret
             oauth_app_update(account_id=account_id, id=app.id, actor=actor, changes=changes)
             app.refresh_from_db(fields=["revision"])
@@ -243,7 +243,3 @@ def oauth_app_upsert(
             )
         transaction.set_rollback(dry_run)
     return result
-
-
-def _is_live(app: OAuthApp, secret: str) -> bool:
-    return app.secrets.filter(fingerprint=compute_fingerprint(app.account_id, secret)).exists()

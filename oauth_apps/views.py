@@ -32,23 +32,23 @@ TRUNCATE_PARAMETER = OpenApiParameter(
     "truncate_secrets",
     bool,
     default=True,
-    description="With `false`, secrets in full: it needs the scope credentials:reveal as well.",
+    description="With `false`, secrets are not masked; it requires the scope credentials:reveal too.",
 )
 
 
 @extend_schema_view(
     retrieve=extend_schema(parameters=[TRUNCATE_PARAMETER], responses=OAuthAppSerializer),
     partial_update=extend_schema(
-        description="Change what is sent; `provider` and `client_id` never change.",
+        description="Change the given fields; `provider` and `client_id` never change.",
         request=OAuthAppUpdateSerializer,
         responses=OAuthAppSerializer,
     ),
     destroy=extend_schema(
-        description="Remove an app that no credential uses.", responses={204: None}
+        description="Delete an app that no credential uses.", responses={204: None}
     ),
 )
 class OAuthAppViewSet(mixins.ListModelMixin, ServiceViewSet[OAuthApp]):
-    """The clients that the company registered at its providers."""
+    """The OAuth apps of the account: clients that the customer registered at providers."""
 
     scopes = {
         "GET": OAUTH_APPS_READ,
@@ -71,15 +71,17 @@ class OAuthAppViewSet(mixins.ListModelMixin, ServiceViewSet[OAuthApp]):
     @idempotent()
     @extend_schema(request=OAuthAppCreateSerializer, responses={200: OAuthAppSerializer})
     def create(self, request: Request) -> Response:
-        """Register an app. Its secret is sealed, and shown masked from then on."""
-        sent = OAuthAppCreateSerializer(data=read_object(request)).validate_data()
-        who = get_principal(request)
-        id = services.oauth_app_create(account_id=who.account_id, actor=who.actor, **sent)
+        """Register an app. Its secret is encrypted, and masked in every response."""
+        fields = OAuthAppCreateSerializer(data=read_object(request)).validate_data()
+        principal = get_principal(request)
+        id = services.oauth_app_create(
+            account_id=principal.account_id, actor=principal.actor, **fields
+        )
         return self.respond(id)
 
     @extend_schema(parameters=[TRUNCATE_PARAMETER])
     def list(self, request: Request) -> Response:
-        """OAuth apps, newest first."""
+        """List OAuth apps, newest first."""
         return super().list(request)
 
     def get_serializer_context(self) -> dict[str, Any]:
@@ -87,31 +89,31 @@ class OAuthAppViewSet(mixins.ListModelMixin, ServiceViewSet[OAuthApp]):
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
         serializer = super().get_serializer(*args, **kwargs)
-        if args and self._in_full():
+        if args and self._wants_secrets():
             rows = args[0] if kwargs.get("many") else [args[0]]
-            serializer.context["secrets"].update(self._opened(rows))
+            serializer.context["secrets"].update(self._reveal_secrets(rows))
         return serializer
 
-    def _opened(self, rows: Iterable[OAuthApp]) -> dict[uuid.UUID, str]:
-        who = get_principal(self.request)
-        opened = {}
+    def _reveal_secrets(self, rows: Iterable[OAuthApp]) -> dict[uuid.UUID, str]:
+        principal = get_principal(self.request)
+        secrets = {}
         for row in rows:
-            # One that does not open, or is gone meanwhile, stays masked and hides no other.
+            # A secret that cannot be decrypted, or was deleted by now, stays masked.
             with contextlib.suppress(SecretUnavailableError, NotFoundError):
-                opened[row.id] = services.oauth_app_reveal_secret(
-                    account_id=who.account_id, id=row.id, actor=who.actor
+                secrets[row.id] = services.oauth_app_reveal_secret(
+                    account_id=principal.account_id, id=row.id, actor=principal.actor
                 )
-        return opened
+        return secrets
 
-    def _in_full(self) -> bool:
-        """Whether secrets are asked for in full, which takes a scope of its own."""
-        in_full = not read_boolean(self.request, "truncate_secrets", default=True)
-        if in_full and CREDENTIALS_REVEAL not in get_principal(self.request).scopes:
+    def _wants_secrets(self) -> bool:
+        """Return whether secrets are requested in full. Raises ForbiddenError without the scope."""
+        wants_secrets = not read_boolean(self.request, "truncate_secrets", default=True)
+        if wants_secrets and CREDENTIALS_REVEAL not in get_principal(self.request).scopes:
             raise ForbiddenError(
-                f"truncate_secrets=false needs a token with the scope {CREDENTIALS_REVEAL} as well.",
+                f"truncate_secrets=false requires a token with the scope {CREDENTIALS_REVEAL} too.",
                 extra={"missing_scope": CREDENTIALS_REVEAL},
             )
-        return in_full
+        return wants_secrets
 
     def respond(self, id: uuid.UUID) -> Response:
         app = self.get_row(id)

@@ -1,12 +1,12 @@
-"""The OAuth 2.0 client: what is asked of a provider's authorization server, and what its answers mean.
+"""The OAuth 2.0 client: requests to authorization servers, and the meaning of their responses.
 
-No tables and no flow: callers bring a `Client`, tokens and codes, and keep what comes back. All calls
-go out by `egress.client`, so that none may be made within a database transaction; each ends within
-12 s, a second try with the older client secret included, and nothing else is tried twice.
+It has no tables and no flow: callers pass an `OAuthClient`, tokens and codes, and store the results.
+All requests go through `egress`, so none may be made in a database transaction. Each call ends within
+12 s, including the second attempt with the older client secret; nothing else is retried.
 
-Every function raises `ProtocolError` alone: `UserError` (the user must connect again), `AppError` (the
-OAuth app is wrong), `TransientError` (try again; nobody is to blame), or the class itself where the
-provider's file has no such call. No text of a provider is ever in one.
+Every function raises `OAuth2Error` only: `UserError` (the user must connect again), `AppError` (the
+OAuth app is wrong), `TransientError` (try again), or the class itself if the provider's file has no
+such call. Its text never quotes the provider.
 """
 
 from oauth_apps.protocol.authorize import build_authorization_url, generate_code_verifier

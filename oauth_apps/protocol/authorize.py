@@ -1,4 +1,4 @@
-"""The authorization request: where a user's browser is sent to (RFC 6749 §4.1.1, RFC 7636)."""
+"""The authorization request, which the user's browser makes (RFC 6749 §4.1.1, RFC 7636)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}", re.ASCII)
 
 
 def generate_code_verifier() -> Secret:
-    """A code verifier of 256 random bits (RFC 7636 §4.1); one for each attempt."""
+    """Return a code verifier of 256 random bits (RFC 7636 §4.1); use a new one for each attempt."""
     return Secret(secrets.token_urlsafe(32))
 
 
@@ -32,11 +32,11 @@ def build_authorization_url(
     scopes: Sequence[str],
     verifier: Secret | None,
 ) -> str:
-    """The URL that asks the user for a code. Nothing is sent.
+    """Return the URL that asks the user for a code. Nothing is sent.
 
-    `scopes` are taken as they are; () asks for none. The challenge is S256 of `verifier`, left out
-    for a provider whose file says that it takes none (`pkce: false`). Raises ProtocolError where
-    the provider has no authorization endpoint, AppError where its URL lacks a variable.
+    `scopes` are sent unchanged. The challenge is S256 of `verifier`, unless the provider's file says
+    that it accepts none (`pkce: false`). Raises OAuth2Error if the provider has no authorization
+    endpoint, AppError if a variable of its URL is missing.
     """
     oauth = client.oauth
     if oauth.authorize_url is None:
@@ -61,12 +61,12 @@ def build_authorization_url(
         if name in quirks.AUTHORIZATION_REQUEST:
             params = quirks.AUTHORIZATION_REQUEST[name](params)
     url = fill_url_template(oauth.authorize_url, client.variables)
-    # %20 and not +: all read it alike.
+    # All servers decode %20; some do not decode +.
     return f"{url}?{urlencode(params, quote_via=quote, safe='')}"
 
 
 def compute_code_challenge(verifier: Secret) -> str:
-    """S256 of `verifier` (RFC 7636 §4.2). Raises ValueError for what is no verifier."""
+    """Return S256 of `verifier` (RFC 7636 §4.2). Raises ValueError if it is not a verifier."""
     text = verifier.expose()
     if not _VERIFIER.fullmatch(text):
         raise ValueError("A code verifier has 43 to 128 unreserved characters.")

@@ -1,9 +1,8 @@
-"""How the app proves at the token endpoint that it is itself: one function for each method."""
+"""Client authentication at the token endpoint (RFC 6749 §2.3)."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import quote_plus
 
@@ -19,34 +18,22 @@ _ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer
 def build_client_authentication(
     method: str | None, *, client_id: str, secret: Secret | None, url: str
 ) -> tuple[Fields, Fields]:
-    """The fields and the headers that authenticate the app at `url`.
+    """Return the fields and the headers that authenticate the app at `url`.
 
-    Without a secret it is a public client, which names itself alone (RFC 6749 §3.2.1). A `method`
-    that was not found (None) is client_secret_post.
+    A `method` that is not documented (None) is client_secret_post. Raises KeyError for an unknown
+    one, which `schema.json` excludes.
     """
     if secret is None or method == "none":
+        # A public client only names itself (RFC 6749 §3.2.1).
         return ({"client_id": client_id} if client_id else {}), {}
-    return _METHODS[method or "client_secret_post"](client_id, secret, url)
-
-
-def _basic(client_id: str, secret: Secret, url: str) -> tuple[Fields, Fields]:
-    """Each is form-encoded first (RFC 6749 §2.3.1), so that a colon in the id splits nothing."""
-    pair = f"{quote_plus(client_id)}:{quote_plus(secret.expose())}".encode("ascii")
-    return {}, {"Authorization": f"Basic {base64.b64encode(pair).decode('ascii')}"}
-
-
-def _post(client_id: str, secret: Secret, url: str) -> tuple[Fields, Fields]:
+    if method == "client_secret_basic":
+        # Each part is form-encoded first (§2.3.1), so that a colon in the id splits nothing.
+        pair = f"{quote_plus(client_id)}:{quote_plus(secret.expose())}".encode("ascii")
+        return {}, {"Authorization": f"Basic {base64.b64encode(pair).decode('ascii')}"}
+    if method == "private_key_jwt":
+        assertion = sign_client_assertion(client_id=client_id, key=secret, audience=url)
+        fields = {"client_assertion_type": _ASSERTION_TYPE, "client_assertion": assertion.expose()}
+        return {"client_id": client_id, **fields}, {}
+    if method not in (None, "client_secret_post"):
+        raise KeyError(method)
     return {"client_id": client_id, "client_secret": secret.expose()}, {}
-
-
-def _private_key_jwt(client_id: str, secret: Secret, url: str) -> tuple[Fields, Fields]:
-    assertion = sign_client_assertion(client_id=client_id, key=secret, audience=url)
-    fields = {"client_assertion_type": _ASSERTION_TYPE, "client_assertion": assertion.expose()}
-    return {"client_id": client_id, **fields}, {}
-
-
-_METHODS: Final[Mapping[str, Callable[[str, Secret, str], tuple[Fields, Fields]]]] = {
-    "client_secret_basic": _basic,
-    "client_secret_post": _post,
-    "private_key_jwt": _private_key_jwt,
-}

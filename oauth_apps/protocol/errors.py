@@ -1,7 +1,7 @@
-"""Why there is no token: whose fault it is, decided by tables, in sentences of our own.
+"""The errors of the protocol: their codes, and whether the user or the app must act.
 
-A provider's `error_description` is never repeated, nor an `error` that the tables do not have: some
-echo the request, and with it a secret. `code` is one of the names below.
+A provider's `error_description` is never repeated, nor an `error` that is not in the tables: some
+providers echo the request, and with it a secret. `code` is one of the names below.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from typing import Any, Final
 
 
 class OAuth2Error(Exception):
-    """`detail` is a plain sentence, fit for tenants and logs, without a secret and a provider's words.
+    """There are no tokens.
 
-    `retry_after` is in seconds, at most an hour, where the provider said so. `sent` is False only
-    where no byte of any request can have left: then the grant is what it was before.
+    `detail` is a sentence for customers and logs, without a secret or a provider's words.
+    `retry_after` is in seconds, an hour at most, if the provider gave it. `sent` is False only if no
+    byte of any request can have left; then the grant has not changed.
     """
 
     def __init__(
@@ -28,15 +29,15 @@ class OAuth2Error(Exception):
 
 
 class UserError(OAuth2Error):
-    """The grant is gone or was refused; only its user can give it again. Final at once."""
+    """The grant has ended or was rejected. It is final: only the user can grant it again."""
 
 
 class AppError(OAuth2Error):
-    """The OAuth app or its configuration is wrong; says nothing about the user's grant."""
+    """The OAuth app or its configuration is wrong. It says nothing about the user's grant."""
 
 
 class TransientError(OAuth2Error):
-    """Nothing is known: try again. Blames neither the user nor the app."""
+    """The cause is unknown or temporary: try again. It blames neither the user nor the app."""
 
 
 ErrorMeaning = tuple[type[OAuth2Error], str]
@@ -51,7 +52,7 @@ MEANINGS: Final[Mapping[str, ErrorMeaning]] = {
     "unsupported_grant_type": (AppError, "The provider does not offer this grant to the app."),
     "unsupported_response_type": (AppError, "The provider does not offer codes to the app."),
     "invalid_scope": (AppError, "The provider does not grant these scopes to the app."),
-    "invalid_target": (AppError, "The provider does not know the resource or audience asked for."),
+    "invalid_target": (AppError, "The provider does not know the requested resource or audience."),
     "app_rejected": (AppError, "The provider says that the app or its configuration is wrong."),
     "app_suspended": (AppError, "The provider says that the app is suspended or deleted."),
     "invalid_request": (TransientError, "The provider calls the request malformed."),
@@ -60,20 +61,24 @@ MEANINGS: Final[Mapping[str, ErrorMeaning]] = {
     "server_error": (TransientError, "The provider had an error of its own."),
     "temporarily_unavailable": (TransientError, "The provider is unavailable for now."),
     "rate_limited": (TransientError, "The provider asks for fewer requests."),
-    "redirected": (TransientError, "The provider answered with a redirect, which is not followed."),
-    "unreadable_answer": (TransientError, "The provider's answer could not be read."),
-    "unknown_error": (TransientError, "The provider refused without a reason that is known."),
+    "redirected": (
+        TransientError,
+        "The provider responded with a redirect, which is not followed.",
+    ),
+    "unreadable_answer": (TransientError, "The provider's response could not be read."),
+    "unknown_error": (TransientError, "The provider rejected the request without a known reason."),
 }
-"""What each code means: RFC 6749 §4.1.2.1 and §5.2, RFC 7009 §2.2.1, RFC 8707 §2, and ours.
+"""The class and sentence of each code: RFC 6749 §4.1.2.1 and §5.2, RFC 7009 §2.2.1, RFC 8707 §2.
 
-`invalid_request` blames nobody: some providers say it of one user's token, some of the app, and to
-stop a whole app for one token would be the worse mistake.
+Codes without an RFC are Latchkey's own. `invalid_request` is a TransientError, because some
+providers mean one user's token with it and some the app, and pausing a whole app because of one
+token would be the worse mistake.
 """
 
-# Other words for the same. Each has its page:
+# Other names for these codes:
 # OpenID Connect Core §3.1.2.6 (login, consent, interaction), RFC 8628 §3.5 (slow_down),
 # https://docs.github.com/en/apps/oauth-apps/maintaining-oauth-apps (GitHub's), read 2026-11-21.
-_SAME: Final[Mapping[str, str]] = {
+_SYNONYMS: Final[Mapping[str, str]] = {
     "login_required": "interaction_required",
     "consent_required": "interaction_required",
     "account_selection_required": "interaction_required",
@@ -92,29 +97,27 @@ _SAME: Final[Mapping[str, str]] = {
 
 
 def build_error(code: str, *, retry_after: float | None = None, sent: bool = True) -> OAuth2Error:
-    """The error of one of our codes."""
+    """Return the error of a code in MEANINGS."""
     kind, detail = MEANINGS[code]
     return kind(code, detail, retry_after=retry_after, sent=sent)
 
 
 def build_response_error(error: Any, *, retry_after: float | None = None) -> OAuth2Error:
-    """The error that an answer's `error` means; unknown ones and what is no string blame nobody."""
+    """Return the error of a response's `error`; an unknown one is a TransientError."""
     return build_error(map_error_code(error) or "unknown_error", retry_after=retry_after)
 
 
 def map_error_code(error: Any) -> str | None:
-    """Our code for an answer's `error`, or for the object that some put in its place."""
-    names = error.values() if isinstance(error, dict) else (error,)
-    return next(filter(None, map(_known, names)), None)
-
-
-def _known(error: Any) -> str | None:
-    if not isinstance(error, str):
-        return None
-    code = _SAME.get(error.lower(), error.lower())
-    return code if code in MEANINGS else None
+    """Return the code of a response's `error`, or None if it is unknown."""
+    # Some providers send an object in place of the string.
+    for name in error.values() if isinstance(error, dict) else (error,):
+        if isinstance(name, str):
+            code = _SYNONYMS.get(name.lower(), name.lower())
+            if code in MEANINGS:
+                return code
+    return None
 
 
 def build_authorization_error(error: str) -> OAuth2Error:
-    """The error of an authorization answer, as the callback's `error` names it (RFC 6749 §4.1.2.1)."""
+    """Return the error of the callback's `error` (RFC 6749 §4.1.2.1)."""
     return build_response_error(error)

@@ -1,4 +1,4 @@
-"""A kind's `grant`: how its credentials get their access tokens, from the properties alone."""
+"""The grants of kinds: how an access token is requested from a credential's properties."""
 
 from __future__ import annotations
 
@@ -17,41 +17,37 @@ from vault.secret import Secret
 def request_access_token(
     client: OAuthClient, kind: Kind, properties: Mapping[str, Any]
 ) -> TokenResponse:
-    """An access token for a credential of `kind`, as its file's `grant` says.
+    """Request an access token for a credential of `kind`, by the `grant` of its file.
 
-    `properties` are the credential's, with real secrets (as str or Secret); those that are not
-    secret fill the URLs' variables, too. Raises ProtocolError: `not_supported` for a kind without
-    a grant, UserError `missing_token` where the refresh token is not there.
+    `properties` are the credential's, with the real secrets (str or Secret); those that are not
+    secret fill the URLs' variables too. Raises OAuth2Error: `not_supported` for a kind without a
+    grant, UserError `missing_token` if there is no refresh token.
     """
-    ask = GRANTS.get(kind.grant or "")
-    if ask is None:
-        raise OAuth2Error("not_supported", f"{kind.name} has no access tokens to get.", sent=False)
-    shown = {
+    request_token = GRANTS.get(kind.grant or "")
+    if request_token is None:
+        raise OAuth2Error(
+            "not_supported", f"{kind.name} has no access tokens to request.", sent=False
+        )
+    variables = {
         name: str(value)
         for name, value in properties.items()
         if name not in kind.secret_fields and type(value) in (str, int)
     }
-    return ask(replace(client, variables={**client.variables, **shown}), properties)
+    return request_token(replace(client, variables={**client.variables, **variables}), properties)
 
 
 def _refresh(client: OAuthClient, properties: Mapping[str, Any]) -> TokenResponse:
-    held = properties.get("refresh_token")
-    if not held:
+    token = properties.get("refresh_token")
+    if not token:
         raise UserError("missing_token", "There is no refresh token to use.", sent=False)
-    return refresh_tokens(client, refresh_token=held if isinstance(held, Secret) else Secret(held))
-
-
-def _client_credentials(client: OAuthClient, properties: Mapping[str, Any]) -> TokenResponse:
-    return request_client_credentials_token(client, scopes=())
-
-
-def _github_installation(client: OAuthClient, properties: Mapping[str, Any]) -> TokenResponse:
-    return request_installation_token(client)
+    return refresh_tokens(
+        client, refresh_token=token if isinstance(token, Secret) else Secret(token)
+    )
 
 
 GRANTS: Final[Mapping[str, Callable[[OAuthClient, Mapping[str, Any]], TokenResponse]]] = {
     "refresh_token": _refresh,
-    "client_credentials": _client_credentials,
-    "github_installation": _github_installation,
+    "client_credentials": lambda client, _: request_client_credentials_token(client, scopes=()),
+    "github_installation": lambda client, _: request_installation_token(client),
 }
-"""Every grant that a provider's file may name."""
+"""The grants that a provider's file may name."""

@@ -1,4 +1,4 @@
-"""Who the user is, by the ID token that came with the tokens (OpenID Connect Core 1.0)."""
+"""ID tokens (OpenID Connect Core 1.0), which say who authorized the app."""
 
 from __future__ import annotations
 
@@ -16,76 +16,74 @@ from oauth_apps.protocol.types import OAuthClient, TokenResponse
 from oauth_apps.protocol.urls import fill_url_template
 from vault.secret import Secret
 
-_SKEW: Final = 60
-_LONGEST: Final = 64 * 1024
+_CLOCK_SKEW: Final = 60
+_MAX_LENGTH: Final = 64 * 1024
 _PARTS: Final = re.compile(r"[A-Za-z0-9_-]+\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]*", re.ASCII)
 
 
 def validate_id_token(
     client: OAuthClient, tokens: TokenResponse, *, nonce: Secret | None = None
 ) -> Mapping[str, Any]:
-    """The claims of the answer's `id_token`, checked by §3.1.3.7.
+    """Return the claims of the token response's `id_token`, validated by §3.1.3.7.
 
-    Its signature is not: it came from the token endpoint itself over TLS, which that section
-    allows in its place (6.). So this takes an answer, and never an ID token from anywhere else.
-    `iss` must be the file's issuer exactly, or where that is not known, an https address on the
-    host of the token endpoint (Microsoft's differ by tenant). `aud` must name this client, `exp`
-    lie ahead, `sub` be there; `nonce` must be equal if one was sent. Raises TransientError
-    (invalid_id_token) saying which is wrong.
+    `iss` must be the issuer in the provider's file. If that is not known, it must be an https URL on
+    the host of the token endpoint (Microsoft's differ by tenant). `aud` must name this client, `exp`
+    be in the future, `sub` be present, and `nonce` be equal if one was sent. Raises TransientError
+    (invalid_id_token), which says what is wrong.
+
+    The signature is not verified. The token came from the token endpoint itself over TLS, and §3.1.3.7
+    allows that instead; so never pass an ID token from anywhere else.
     """
-    claims = _decoded(tokens.document.get("id_token"))
-    if not _is_from(client, claims.get("iss")):
-        raise _wrong("is not from the provider's issuer")
-    if not _is_for(client.client_id, claims):
-        raise _wrong("is for another client")
-    if not _ahead(claims.get("exp")):
-        raise _wrong("is expired")
-    if nonce is not None and not _same(claims.get("nonce"), nonce):
-        raise _wrong("belongs to another attempt")
+    claims = _decode_claims(tokens.document.get("id_token"))
+    expires_at: Any = claims.get("exp")
+    claimed_nonce = claims.get("nonce")
+    if not _is_from_issuer(client, claims.get("iss")):
+        raise _build_error("is not from the provider's issuer")
+    if not _is_for_client(client.client_id, claims):
+        raise _build_error("is for another client")
+    if type(expires_at) not in (int, float) or expires_at <= time.time() - _CLOCK_SKEW:
+        raise _build_error("is expired")
+    # Secret compares in constant time.
+    if nonce is not None and not (
+        isinstance(claimed_nonce, str) and Secret(claimed_nonce) == nonce
+    ):
+        raise _build_error("belongs to another attempt")
     if not isinstance(claims.get("sub"), str) or not claims["sub"]:
-        raise _wrong("names no user")
+        raise _build_error("names no user")
     return claims
 
 
-def _decoded(token: Any) -> dict[str, Any]:
-    found = _PARTS.fullmatch(token) if isinstance(token, str) and len(token) <= _LONGEST else None
+def _decode_claims(token: Any) -> dict[str, Any]:
+    is_short = isinstance(token, str) and len(token) <= _MAX_LENGTH
+    match = _PARTS.fullmatch(token) if is_short else None
     try:
-        claims = strict_json.loads(_base64url(found[1])) if found else None
+        claims = None
+        if match:
+            padding = "=" * (-len(match[1]) % 4)
+            claims = strict_json.loads(base64.urlsafe_b64decode(match[1] + padding))
     except (BadRequestError, binascii.Error):
-        claims = None  # Raised below: the parser's error holds the text.
+        pass  # Raised below, because the parser's error quotes the claims.
     if not isinstance(claims, dict):
-        raise _wrong("is missing or cannot be read")
+        raise _build_error("is missing or cannot be read")
     return claims
 
 
-def _base64url(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-
-
-def _is_from(client: OAuthClient, issuer: Any) -> bool:
+def _is_from_issuer(client: OAuthClient, issuer: Any) -> bool:
     if client.oauth.issuer is not None:
         return bool(issuer == fill_url_template(client.oauth.issuer, client.variables))
     host = fill_url_template(client.oauth.token_url, client.variables).split("/", 3)[2]
     return isinstance(issuer, str) and f"{issuer}/".startswith(f"https://{host}/")
 
 
-def _is_for(client_id: str, claims: Mapping[str, Any]) -> bool:
-    """`aud` is the client, or a list with it; then, and wherever it is, `azp` is the client, too."""
+def _is_for_client(client_id: str, claims: Mapping[str, Any]) -> bool:
     audience = claims.get("aud")
     if isinstance(audience, list):
-        named = client_id in audience and (len(audience) == 1 or "azp" in claims)
+        # With several audiences, `azp` must say which one the token was issued to.
+        is_named = client_id in audience and (len(audience) == 1 or "azp" in claims)
     else:
-        named = audience == client_id
-    return named and claims.get("azp", client_id) == client_id
+        is_named = audience == client_id
+    return is_named and claims.get("azp", client_id) == client_id
 
 
-def _ahead(expires: Any) -> bool:
-    return type(expires) in (int, float) and expires > time.time() - _SKEW
-
-
-def _same(claim: Any, nonce: Secret) -> bool:
-    return isinstance(claim, str) and Secret(claim) == nonce
-
-
-def _wrong(fault: str) -> TransientError:
-    return TransientError("invalid_id_token", f"The ID token in the answer {fault}.")
+def _build_error(reason: str) -> TransientError:
+    return TransientError("invalid_id_token", f"The ID token in the response {reason}.")

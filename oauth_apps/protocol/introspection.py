@@ -1,4 +1,4 @@
-"""Asking the provider whether a token is alive (RFC 7662)."""
+"""Token introspection (RFC 7662)."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ from vault.secret import Secret
 
 
 def introspect_token(client: OAuthClient, *, token: Secret) -> Mapping[str, Any]:
-    """The answer, whose `active` is a bool; False is the only statement about a dead token (§2.2).
+    """Return the response, whose `active` is a bool; False is all it says about a dead token (§2.2).
 
-    Everything else in it is as the provider sent it, and may name a person. Raises ProtocolError.
+    Its other members are as the provider sent them, and may name a person. Raises OAuth2Error.
     """
     if client.oauth.introspection_url is None:
         raise OAuth2Error("not_supported", "The provider has no introspection call.", sent=False)
     url = fill_url_template(client.oauth.introspection_url, client.variables)
 
-    def ask(secret: Secret | None, limits: Timeouts) -> dict[str, Any]:
+    def post_with_secret(secret: Secret | None, timeouts: Timeouts) -> dict[str, Any]:
         fields = {"token": token.expose()}
-        response = post_request(client, url, fields, secret=secret, timeouts=limits)
-        return parse_document(response)
+        return parse_document(post_request(client, url, fields, secret=secret, timeouts=timeouts))
 
-    document = try_secrets(client, ask)
+    document = try_secrets(client, post_with_secret)
     if not isinstance(document.get("active"), bool):
         raise build_error("unreadable_answer")
     return document

@@ -1,4 +1,4 @@
-"""What the authorization server said: tokens, or an error. Nothing that it can send gets past this."""
+"""Responses of the authorization server: tokens, or an error, whatever it sends."""
 
 from __future__ import annotations
 
@@ -97,11 +97,11 @@ def find_response_error(
     if success:
         name = document.get("error") if document else None
         return build_response_error(name, retry_after=retry_after) if name else None
-    code = _rejection_code(response.status, document or {}, refreshing=refresh is not None)
+    code = _find_rejection_code(response.status, document or {}, refreshing=refresh is not None)
     return build_error(code, retry_after=retry_after)
 
 
-def _rejection_code(status: int, document: Mapping[str, Any], *, refreshing: bool) -> str:
+def _find_rejection_code(status: int, document: Mapping[str, Any], *, refreshing: bool) -> str:
     code = find_error_code(document)
     # `unauthorized_client` and `invalid_request` are also said of a single refresh token, and only
     # the message tells which of the two is meant (Atlassian, Google, DeviantArt).
@@ -117,16 +117,16 @@ def read_tokens(document: Mapping[str, Any]) -> TokenResponse:
     Nothing else in the response is a reason to reject it: the provider may have replaced the grant
     by now, and these tokens are all that is left of it. A lifetime that is no number is unknown.
     """
-    access = _token(document.get("access_token"))
+    access = _parse_token(document.get("access_token"))
     refresh = document.get("refresh_token")
-    if access is None or (refresh and refresh is not True and _token(refresh) is None):
+    if access is None or (refresh and refresh is not True and _parse_token(refresh) is None):
         raise build_error("unreadable_answer")
     return TokenResponse(
         access_token=access,
-        refresh_token=_token(refresh),
-        expires_in=_lifetime(document),
-        refresh_expires_in=_refresh_lifetime(document),
-        scope=_scope(document.get("scope")),
+        refresh_token=_parse_token(refresh),
+        expires_in=_parse_lifetime(document),
+        refresh_expires_in=_parse_refresh_lifetime(document),
+        scope=_parse_scope(document.get("scope")),
         # All are used as bearer tokens: a response cannot be asked for again because of a label.
         token_type="Bearer",  # noqa: S106  a type, no token
         document=document,
@@ -134,7 +134,7 @@ def read_tokens(document: Mapping[str, Any]) -> TokenResponse:
 
 
 def get_retry_after(response: Response) -> float | None:
-    """The seconds that its Retry-After asks for, an hour at most; None where it asks for none."""
+    """Return the seconds in Retry-After, an hour at most, or None."""
     return parse_retry_after(response.headers, maximum=MAX_RETRY_AFTER)
 
 
@@ -142,45 +142,45 @@ _BY_STATUS: Final[Mapping[int, str]] = {429: "rate_limited", 503: "temporarily_u
 _BY_CLASS: Final[Mapping[int, str]] = {3: "redirected", 5: "server_error"}
 
 
-def _token(value: Any) -> Secret | None:
+def _parse_token(value: Any) -> Secret | None:
     content = value.strip() if isinstance(value, str) else ""
     if len(content) > MAX_TOKEN or not _TOKEN.fullmatch(content):
         return None
     return Secret(content)
 
 
-def _lifetime(document: Mapping[str, Any]) -> int | None:
+def _parse_lifetime(document: Mapping[str, Any]) -> int | None:
     """Return `expires_in`, or the seconds until `expires_at` or `expires_on`; None if unknown.
 
     GitHub and Square send a date, Strava a Unix time, Microsoft's v1 endpoint `expires_on`.
     """
-    seconds = _seconds(document.get("expires_in"))
+    seconds = _parse_seconds(document.get("expires_in"))
     for name in ("expires_at", "expires_on"):
-        if seconds is None and (ends_at := _timestamp(document.get(name))):
+        if seconds is None and (ends_at := _parse_timestamp(document.get(name))):
             seconds = int(ends_at - time.time())
-    return None if seconds is None else _clamped(seconds)
+    return None if seconds is None else _clamp(seconds)
 
 
-def _timestamp(value: Any) -> float | None:
+def _parse_timestamp(value: Any) -> float | None:
     if date := datetimes.parse_rfc3339(value):
         return date.timestamp()
-    seconds = _number(value)
+    seconds = _parse_number(value)
     return seconds if seconds is not None and _FIRST_UNIX_TIME < seconds < math.inf else None
 
 
-def _refresh_lifetime(document: Mapping[str, Any]) -> int | None:
-    """Keycloak says 0 of a refresh token that does not expire, so 0 is no lifetime."""
-    found = (_seconds(document.get(name)) for name in _REFRESH_EXPIRES)
-    seconds = next((each for each in found if each is not None), None)
-    return _clamped(seconds) if seconds is not None and seconds > 0 else None
+def _parse_refresh_lifetime(document: Mapping[str, Any]) -> int | None:
+    candidates = (_parse_seconds(document.get(name)) for name in _REFRESH_EXPIRES)
+    seconds = next((each for each in candidates if each is not None), None)
+    # Keycloak sends 0 for a refresh token that does not expire.
+    return _clamp(seconds) if seconds is not None and seconds > 0 else None
 
 
-def _seconds(value: Any) -> int | None:
-    seconds = _number(value)
+def _parse_seconds(value: Any) -> int | None:
+    seconds = _parse_number(value)
     return None if seconds is None else int(min(max(seconds, -1), MAX_LIFETIME_SECONDS))
 
 
-def _number(value: Any) -> float | None:
+def _parse_number(value: Any) -> float | None:
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         return float(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
@@ -189,11 +189,11 @@ def _number(value: Any) -> float | None:
     return float(value)
 
 
-def _clamped(seconds: int) -> int:
+def _clamp(seconds: int) -> int:
     return min(max(seconds, MIN_SECONDS), MAX_LIFETIME_SECONDS)
 
 
-def _scope(value: Any) -> str | None:
+def _parse_scope(value: Any) -> str | None:
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         value = " ".join(value)
     if not isinstance(value, str) or len(value) > MAX_TOKEN or not value.isprintable():

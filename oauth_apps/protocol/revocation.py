@@ -1,4 +1,4 @@
-"""Telling the provider that a token is no longer wanted: RFC 7009, or the provider's own call."""
+"""Token revocation: RFC 7009, or the provider's own call."""
 
 from __future__ import annotations
 
@@ -24,90 +24,86 @@ from providers.kinds import RevocationCall
 from vault.secret import Secret
 
 _OK: Final = (200, 204)
-# What some answer for a token that is dead already, where RFC 7009 §2.2 has 200.
+# Some providers return these for a token that is dead already; RFC 7009 §2.2 requires 200.
 _DEAD: Final = frozenset({"invalid_token", "invalid_grant"})
 
 
 def revoke_token(client: OAuthClient, *, token: Secret, hint: str | None) -> None:
-    """End `token` at the provider. `hint`: access_token or refresh_token, sent where it is understood.
+    """Revoke `token`. `hint` is access_token or refresh_token, and sent if the provider accepts it.
 
-    A token that the provider says is dead already is a success. Raises ProtocolError: with code
-    `not_supported` where the provider's file has no call, `invalid_token` where the token itself
-    authorizes its end and no longer can (then a refreshed one may).
+    A token that is dead already is a success. Raises OAuth2Error: with code `not_supported` if the
+    provider has no call, `invalid_token` if the token itself authorizes the call and no longer can
+    (then a refreshed one may).
     """
     if client.oauth.revocation is not None:
-        _own_call(client, client.oauth.revocation, token=token, hint=hint)
-    elif client.oauth.revocation_url is not None:
-        _rfc7009(client, client.oauth.revocation_url, token=token, hint=hint)
-    else:
+        _call_provider(client, client.oauth.revocation, token=token, hint=hint)
+        return
+    if client.oauth.revocation_url is None:
         raise OAuth2Error("not_supported", "The provider has no revocation call.", sent=False)
+    url = fill_url_template(client.oauth.revocation_url, client.variables)
+    fields = _build_fields("token", token, hint)
+
+    def post_with_secret(secret: Secret | None, timeouts: Timeouts) -> None:
+        response = post_request(client, url, fields, secret=secret, timeouts=timeouts)
+        _check_response(client, response, ok=_OK)
+
+    try_secrets(client, post_with_secret)
 
 
-def _rfc7009(client: OAuthClient, template: str, *, token: Secret, hint: str | None) -> None:
-    url = fill_url_template(template, client.variables)
-    fields = _fields("token", token, hint)
-
-    def ask(secret: Secret | None, limits: Timeouts) -> None:
-        response = post_request(client, url, fields, secret=secret, timeouts=limits)
-        _settle(client, response, ok=_OK)
-
-    try_secrets(client, ask)
-
-
-def _own_call(
+def _call_provider(
     client: OAuthClient, call: RevocationCall, *, token: Secret, hint: str | None
 ) -> None:
     url = fill_url_template(call.url, {**client.variables, "client_id": client.client_id})
-    fields = _fields(call.token_field, token, hint if call.hint else None)
+    fields = _build_fields(call.token_field, token, hint if call.hint else None)
 
-    def ask(secret: Secret | None, limits: Timeouts) -> None:
-        proof: Fields = {}
+    def send_with_secret(secret: Secret | None, timeouts: Timeouts) -> None:
+        auth_fields: Fields = {}
         headers: Fields = {}
         if call.auth == "client":
-            proof, headers = build_client_authentication(
+            auth_fields, headers = build_client_authentication(
                 client.oauth.client_auth, client_id=client.client_id, secret=secret, url=url
             )
         elif call.auth == "bearer":
             headers = {"Authorization": f"Bearer {token.expose()}"}
-        request = _request(client, call.method, url, {**fields, **proof}, headers)
-        _settle(client, send_request(request, limits), ok=call.ok, bearer=call.auth == "bearer")
+        request = _build_request(client, call.method, url, {**fields, **auth_fields}, headers)
+        response = send_request(request, timeouts)
+        _check_response(client, response, ok=call.ok, bearer=call.auth == "bearer")
 
     if call.auth == "client":
-        try_secrets(client, ask)
+        try_secrets(client, send_with_secret)
     else:
-        ask(None, TIMEOUTS)
+        send_with_secret(None, TIMEOUTS)
 
 
-def _request(
+def _build_request(
     client: OAuthClient, method: str, url: str, fields: Fields, headers: Fields
 ) -> Request:
-    """GET and DELETE have their fields in the query: bodies have no meaning there (RFC 9110 §9.3)."""
-    headers = {"Accept": "application/json", **headers}
-    if not fields:
-        return Request(method=method, url=url, headers=tuple(headers.items()))
-    if method in {"GET", "DELETE"}:
-        address = f"{url}?{urlencode(fields)}"
-        return Request(method=method, url=address, headers=tuple(headers.items()))
-    content_type, content = encode_body(fields, client.oauth.token_format)
-    headers = {**headers, "Content-Type": content_type}
-    return Request(method=method, url=url, headers=tuple(headers.items()), body=content)
+    headers, body = {"Accept": "application/json", **headers}, None
+    if fields and method in {"GET", "DELETE"}:
+        # A body has no meaning with these methods (RFC 9110 §9.3).
+        url = f"{url}?{urlencode(fields)}"
+    elif fields:
+        content_type, body = encode_body(fields, client.oauth.token_format)
+        headers["Content-Type"] = content_type
+    return Request(method=method, url=url, headers=tuple(headers.items()), body=body)
 
 
-def _fields(name: str | None, token: Secret, hint: str | None) -> dict[str, str]:
-    found = {name: token.expose()} if name else {}
-    return found | ({"token_type_hint": hint} if hint else {})
+def _build_fields(name: str | None, token: Secret, hint: str | None) -> dict[str, str]:
+    fields = {name: token.expose()} if name else {}
+    return fields | ({"token_type_hint": hint} if hint else {})
 
 
-def _settle(
+def _check_response(
     client: OAuthClient, response: Response, *, ok: Collection[int], bearer: bool = False
 ) -> None:
+    """Return if the token is revoked now; otherwise raise OAuth2Error."""
     error = find_response_error(response, decode_document(response, client.oauth))
-    success = response.status // 100 == 2
-    if response.status in ok and (error is None or not success):
+    is_success = response.status // 100 == 2
+    if response.status in ok and (error is None or not is_success):
         return
-    dead = error is not None and error.code in _DEAD
-    if dead and not bearer:
+    is_dead = error is not None and error.code in _DEAD
+    if is_dead and not bearer:
         return
-    if dead or (bearer and response.status == 401):
+    if is_dead or (bearer and response.status == 401):
         raise build_error("invalid_token")
     raise error or build_error("unknown_error")

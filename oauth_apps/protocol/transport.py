@@ -1,4 +1,4 @@
-"""Requests to the authorization server: their bodies, their limits, and what kept an answer away."""
+"""Requests to the authorization server: bodies, timeouts, and the errors of a missing response."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from vault.secret import Secret
 
 T = TypeVar("T")
 
+# A token has at most 16 KiB. The 12 s by default are shorter than a refresh's lease (20 s).
 TIMEOUTS: Final = Timeouts(max_body_bytes=256 * 1024)
-"""12 s and 256 KiB: tokens have at most 16 KiB each, and a refresh's lease is 20 s."""
 
 Fields = Mapping[str, str]
 RequestChange = Callable[[Fields, Fields], tuple[dict[str, str], dict[str, str]]]
-"""From fields and headers to fields and headers."""
+"""Returns the fields and headers of a request, changed."""
 
-# From the narrow to the wide: the first that fits tells.
+# From the narrow to the wide: the first match counts.
 _CODES: Final[tuple[tuple[type[EgressError], str], ...]] = (
     (EgressTimeoutError, "timeout"),
     (ResponseTooLargeError, "answer_too_large"),
@@ -51,13 +51,13 @@ _FORM: Final = "application/x-www-form-urlencoded"
 
 
 def send_request(request: Request, timeouts: Timeouts = TIMEOUTS) -> Response:
-    """The answer, whatever its status. Raises TransientError where there is none."""
+    """Return the response, whatever its status. Raises TransientError if there is none."""
     try:
         return egress.send(request, timeouts=timeouts)
     except EgressError as error:
-        failed = error
-    code = next(code for kind, code in _CODES if isinstance(failed, kind))
-    raise TransientError(code, f"{failed}.", sent=failed.sent)
+        failure = error
+    code = next(code for kind, code in _CODES if isinstance(failure, kind))
+    raise TransientError(code, f"{failure}.", sent=failure.sent)
 
 
 def post_request(
@@ -69,13 +69,12 @@ def post_request(
     timeouts: Timeouts,
     change: RequestChange | None = None,
 ) -> Response:
-    """POST `fields`, authenticated with `secret`; `change` has the last word on what is sent."""
-    method = client.oauth.client_auth
-    proof, proof_headers = build_client_authentication(
-        method, client_id=client.client_id, secret=secret, url=url
+    """POST `fields`, authenticated with `secret`; `change` may alter what is sent."""
+    auth_fields, auth_headers = build_client_authentication(
+        client.oauth.client_auth, client_id=client.client_id, secret=secret, url=url
     )
-    body: Fields = {**fields, **proof}
-    headers: Fields = {"Accept": _JSON, **proof_headers}
+    body: Fields = {**fields, **auth_fields}
+    headers: Fields = {"Accept": _JSON, **auth_headers}
     if change is not None:
         body, headers = change(body, headers)
     content_type, content = encode_body(body, client.oauth.token_format)
@@ -86,26 +85,27 @@ def post_request(
 
 
 def encode_body(fields: Fields, token_format: str) -> tuple[str, bytes]:
-    """The type and bytes of a body: a form (RFC 6749, appendix B), or JSON where documented so."""
+    """Return the type and bytes of a body: a form (RFC 6749, appendix B), or JSON if documented."""
     if token_format == "json":  # noqa: S105  a format, no password
         return _JSON, orjson.dumps(dict(fields))
     return _FORM, urlencode(fields).encode("ascii")
 
 
-def try_secrets(client: OAuthClient, ask: Callable[[Secret | None, Timeouts], T]) -> T:
-    """What `ask` returns with the newest secret, or with the one before it on `invalid_client`.
+def try_secrets(client: OAuthClient, call: Callable[[Secret | None, Timeouts], T]) -> T:
+    """Return what `call` returns with the newest secret, or after `invalid_client` with the second.
 
-    That answer says that nothing was done, so asking again is safe. Both share the time of one.
+    `invalid_client` means that nothing was done, so a second call is safe. The two share the time
+    of one.
     """
-    usable = () if client.oauth.client_auth == "none" else client.secrets
-    ends = time.monotonic() + TIMEOUTS.total
+    secrets = () if client.oauth.client_auth == "none" else client.secrets
+    deadline = time.monotonic() + TIMEOUTS.total
     try:
-        return ask(usable[0] if usable else None, TIMEOUTS)
+        return call(secrets[0] if secrets else None, TIMEOUTS)
     except AppError as error:
-        if error.code != "invalid_client" or len(usable) < 2:
+        if error.code != "invalid_client" or len(secrets) < 2:
             raise
     try:
-        return ask(usable[1], replace(TIMEOUTS, total=max(ends - time.monotonic(), 0)))
+        return call(secrets[1], replace(TIMEOUTS, total=max(deadline - time.monotonic(), 0)))
     except OAuth2Error as error:
-        error.sent = True  # The first was, whatever became of the second.
+        error.sent = True  # The first request was sent, whatever happened to the second.
         raise

@@ -1,4 +1,4 @@
-"""What goes in and what comes out. Neither shows anything when it is printed."""
+"""The client and the token response of the protocol. Neither shows a value in its repr."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from vault.secret import Secret
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class OAuthClient:
-    """An OAuth app as the protocol sees it.
+    """An OAuth app as the protocol needs it.
 
-    `secrets`: newest first, () for a public client; the second is tried once on `invalid_client`.
-    An app that signs (private_key_jwt, GitHub's) has its private key there, as PEM. `variables`
-    fill the `{variables}` of URLs: the app's config with its defaults, and the credential's
-    properties where there is one.
+    `secrets` are the newest first, () for a public client; the second is tried once after
+    `invalid_client`. For an app that signs (private_key_jwt, GitHub's), they are its private keys as
+    PEM. `variables` fill the `{variables}` of URLs: the app's config with its defaults, and the
+    properties of the credential, if there is one.
     """
 
     oauth: OAuth
@@ -28,12 +28,13 @@ class OAuthClient:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class TokenResponse:
-    """A token endpoint's answer, checked (RFC 6749 §5.1).
+    """A validated response of a token endpoint (RFC 6749 §5.1).
 
-    `refresh_token` None: the answer left it out, and the old one stays (§6). `expires_in` is in
-    seconds, at least 60 and at most 10 years; None: left out, or not a number. `refresh_expires_in`
-    likewise, None also where the provider says 0. `scope` is as the answer has it, a list joined
-    with spaces. `token_type` is always "Bearer": no other type is accepted. `document` is the whole answer, after the provider's quirks; it is secret.
+    `refresh_token` None: the response has none, and the old one stays valid (§6). `expires_in` is in
+    seconds, from 60 to 10 years; None if it is missing or not a number. `refresh_expires_in` is the
+    same, and also None if the provider says 0. `scope` is as in the response, a list joined with
+    spaces. `token_type` is always "Bearer". `document` is the whole response, after the provider's
+    quirks; it is secret.
     """
 
     access_token: Secret

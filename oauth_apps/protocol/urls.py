@@ -1,4 +1,4 @@
-"""The provider's URLs with the app's and the credential's values in them."""
+"""The provider's URLs, filled with the variables of an app or credential."""
 
 from __future__ import annotations
 
@@ -14,47 +14,42 @@ from providers.formats import (
     find_path_segment_error,
     get_host,
 )
+from providers.url_templates import PLACEHOLDER
 
-_VARIABLE: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}", re.ASCII)
 _AUTHORITY: Final = re.compile(r"https?://([^/?]*)", re.ASCII)
 
 
 def fill_url_template(template: str, variables: Mapping[str, str]) -> str:
-    """`template` with its `{variables}`: labels or host names in the host, one segment in the path.
+    """Return `template` with its `{variables}`: labels or names in the host, segments in the path.
 
-    The values were checked when they were stored; they are checked again here, and the host is
-    held to the template's own end: a value never chooses where a secret is sent to. Raises
-    AppError naming the variable.
+    Raises AppError naming the variable that is missing or not valid.
     """
-    found = _AUTHORITY.match(template)
-    host_ends = found.end() if found else 0
+    authority = _AUTHORITY.match(template)
+    host_end = authority.end() if authority else 0
 
-    def value(found: re.Match[str]) -> str:
-        return _value(found[1], variables, in_host=found.end() <= host_ends)
+    # The values were validated when they were stored. They are validated again, because a value
+    # must never choose where a secret is sent.
+    def get_value(match: re.Match[str]) -> str:
+        name, in_host = match[1], match.end() <= host_end
+        value = variables.get(name)
+        if value is None:
+            raise _build_config_error(name, "is not set")
+        if in_host and find_dns_label_error(value) and find_host_error(value):
+            raise _build_config_error(name, "is not part of a host name")
+        if not in_host and find_path_segment_error(value):
+            raise _build_config_error(name, "is not one segment of a path")
+        return value.lower() if in_host else value
 
-    url = _VARIABLE.sub(value, template)
-    if found and "{" in found[1]:
-        _hold(url, ending=found[1].rpartition("}")[2])
+    url = PLACEHOLDER.sub(get_value, template)
+    if authority and "{" in authority[1]:
+        ending = authority[1].rpartition("}")[2].lower()
+        origin = "/".join(url.split("/", 3)[:3])
+        if find_origin_error(origin) or not get_host(url).endswith(ending):
+            raise AppError(
+                "invalid_config", "The address does not lead to the provider.", sent=False
+            )
     return url
 
 
-def _value(name: str, variables: Mapping[str, str], *, in_host: bool) -> str:
-    value = variables.get(name)
-    if value is None:
-        raise _wrong(name, "is not set")
-    if in_host and find_dns_label_error(value) and find_host_error(value):
-        raise _wrong(name, "is not part of a host name")
-    if not in_host and find_path_segment_error(value):
-        raise _wrong(name, "is not one segment of a path")
-    return value.lower() if in_host else value
-
-
-def _hold(url: str, *, ending: str) -> None:
-    if find_origin_error("/".join(url.split("/", 3)[:3])) or not get_host(url).endswith(
-        ending.lower()
-    ):
-        raise AppError("invalid_config", "The address does not lead to the provider.", sent=False)
-
-
-def _wrong(name: str, fault: str) -> AppError:
-    return AppError("invalid_config", f"The value of {name} {fault}.", sent=False)
+def _build_config_error(name: str, reason: str) -> AppError:
+    return AppError("invalid_config", f"The value of {name} {reason}.", sent=False)

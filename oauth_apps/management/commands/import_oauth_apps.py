@@ -3,7 +3,6 @@ from __future__ import annotations
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -60,32 +59,31 @@ class Command(BaseCommand):
     ) -> Counter[str]:
         counts: Counter[str] = Counter()
         progress = Progress(self.stderr)
-        for number, raw in _lines(stream):
+        for number, raw in enumerate(read_bounded_lines(stream, MAX_LINE), 1):
+            if not raw.strip() and len(raw) <= MAX_LINE:  # A blank line.
+                continue
             try:
-                counts[_store(raw, account_id, dry_run=dry_run)] += 1
-            except ServiceError as problem:
+                counts[_store_line(raw, account_id, dry_run=dry_run)] += 1
+            except ServiceError as error:
                 counts["rejected"] += 1
-                field, reasons = next(iter(problem.fields.items()), (None, [problem.detail]))
+                field, reasons = next(iter(error.fields.items()), (None, [error.detail]))
                 report.write({"line": number, "field": field, "reason": reasons[0]})
-                self.stderr.write(f"line {number}: {problem.detail}")
+                self.stderr.write(f"line {number}: {error.detail}")
             progress.show(counts.total(), f"{counts['rejected']} rejected")
         progress.finish()
         return counts
 
 
-def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    for number, raw in enumerate(read_bounded_lines(stream, MAX_LINE), 1):
-        if raw.strip() or len(raw) > MAX_LINE:
-            yield number, raw
-
-
-def _store(raw: bytes, account_id: uuid.UUID, *, dry_run: bool) -> str:
+def _store_line(raw: bytes, account_id: uuid.UUID, *, dry_run: bool) -> str:
     if len(raw.rstrip(b"\r\n")) > MAX_LINE:
         raise BadRequestError(f"The line is longer than {MAX_LINE // 1024} KiB.")
     body = strict_json.loads(raw)
     if not isinstance(body, dict):
         raise BadRequestError("The line must be a JSON object.")
-    sent = OAuthAppCreateSerializer(data=body).validate_data()
+    fields = OAuthAppCreateSerializer(data=body).validate_data()
     return oauth_app_upsert(
-        account_id=account_id, actor=get_command_actor("import_oauth_apps"), dry_run=dry_run, **sent
+        account_id=account_id,
+        actor=get_command_actor("import_oauth_apps"),
+        dry_run=dry_run,
+        **fields,
     )
