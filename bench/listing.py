@@ -81,9 +81,9 @@ def _filtered(**parameters: str) -> str:
 def _check_same(served: Mapping[str, Served], token: str) -> None:
     bodies = {name: fetch(one, page.PATH, token) for name, one in served.items()}
     if len(set(bodies.values())) != 1:
-        sys.exit("bench: the three do not answer the same bytes, so nothing was measured")
+        sys.exit("bench: the three do not return the same bytes, so nothing was measured")
     (body,) = set(bodies.values())
-    print(f"All three answer the same {len(body):,} bytes.")
+    print(f"All three return the same {len(body):,} bytes.")
 
 
 def _interleaved(

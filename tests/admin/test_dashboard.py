@@ -140,7 +140,7 @@ def test_weeks_add_up(account: Account) -> None:
 def test_staff_see_what_they_may(staff_client: Any) -> None:
     shown = text(staff_client().get("/admin/"))
     assert "Broken" not in shown
-    assert "Lately" not in shown
+    assert "Latest events" not in shown
 
 
 @pytest.mark.parametrize(

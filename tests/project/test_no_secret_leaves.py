@@ -1,4 +1,4 @@
-"""Known secrets in every place that takes one; then none is in an response, a log, a table or an export."""
+"""Known secrets in every place that takes one: none is in a response, a log, a table or an export."""
 
 from __future__ import annotations
 

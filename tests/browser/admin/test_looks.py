@@ -29,4 +29,4 @@ def test_dark_is_dark_until_somebody_chooses_light(pages: Any, custodian: User) 
 def test_a_page_one_may_not_see_says_so(pages: Any, custodian: User) -> None:
     page = log_in(pages(), custodian)
     assert page.goto("/admin/auth/user/").status == 403
-    assert page.get_by_role("heading", name="You may not see this page.").is_visible()
+    assert page.get_by_role("heading", name="You may not view this page.").is_visible()

@@ -40,7 +40,7 @@ def test_setting_it_up_then_coming_in_by_a_recovery_code(
     press(page, "Turn it on")
     codes = page.locator("code.lk-token").all_inner_texts()
     assert len(codes) == 10
-    follow(page, "I have kept them")
+    follow(page, "I have saved them")
     assert "Your second factor is on." in page.inner_text("main")
     assert codes[0] not in page.content()
 
