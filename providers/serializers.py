@@ -52,6 +52,6 @@ def _serialize_kind(kind: Kind) -> dict[str, Any]:
 
 def _serialize_oauth(oauth: OAuth) -> dict[str, Any]:
     document = asdict(oauth)
-    # How Latchkey reads refused refreshes is of no use to callers.
+    # The rules for failed refreshes are internal.
     del document["refresh"]["responses"]
     return document

@@ -1,4 +1,4 @@
-"""Decide whose fault a refused refresh is: the grant's, the app's, or nobody's for now.
+"""Decide what a failed refresh means: a dead grant, an app error, or a temporary failure.
 
 A provider's file lists the responses that its vendor documents (`oauth.refresh.responses`); these
 decide first. Then come the status, the error code of RFC 6749 section 5.2 wherever the body has

@@ -104,7 +104,7 @@ def find_response_error(
 def _find_rejection_code(status: int, document: Mapping[str, Any], *, refreshing: bool) -> str:
     code = find_error_code(document)
     # `unauthorized_client` and `invalid_request` are also said of a single refresh token, and only
-    # the message tells which of the two is meant (Atlassian, Google, DeviantArt).
+    # the message says which of the two is meant (Atlassian, Google, DeviantArt).
     ambiguous = code in (None, "unauthorized_client", "invalid_request", "invalid_token")
     if refreshing and ambiguous and names_dead_token(status, document):
         return "invalid_grant"

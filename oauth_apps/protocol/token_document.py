@@ -25,7 +25,7 @@ _BYTE_ORDER_MARKS: Final[tuple[tuple[bytes, str], ...]] = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _FORM: Final = "application/x-www-form-urlencoded"
-# Python refuses integers of more than 4,300 digits; no number of a token response has more than 30.
+# Python rejects integers of more than 4,300 digits; no number of a token response has more than 30.
 _MAX_DIGITS: Final = 30
 _MAX_FIELDS: Final = 200
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from providers.file_checks.findings import RULE, UNKNOWN_FIELD, FileError
 from providers.file_checks.urls import find_url_errors, find_variable_names
 
-# The flow takes these from the token response without being told where they are.
+# The flow itself reads these from the token response.
 _FILLED_BY_FLOW: Final = frozenset({"access_token", "refresh_token", "expires_at"})
 # Columns of the credential instead of properties of its kind.
 _CREDENTIAL_FIELDS: Final = frozenset({"name", "owner_email"})
