@@ -1,4 +1,4 @@
-"""Taking a file from a form: in memory alone, and no more of it than is allowed."""
+"""The upload of an import file: in memory only, and up to a limit."""
 
 from __future__ import annotations
 
@@ -12,29 +12,33 @@ MAX_FILE_BYTES: Final = 5 * 1024 * 1024
 
 
 class BoundedUpload(FileUploadHandler):
-    """Keeps up to MAX_FILE bytes; of more, in one file or in many, nothing but that it was `too_large`."""
+    """Upload handler that keeps up to MAX_FILE_BYTES, in one file or in several.
+
+    If more is uploaded it keeps nothing, and sets `too_large`.
+    """
 
     too_large = False
-    _taken = 0
+    _received = 0
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         super().new_file(*args, **kwargs)
-        self._held = io.BytesIO()
+        self._buffer = io.BytesIO()
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
-        self._taken += len(raw_data)
-        if self._taken > MAX_FILE_BYTES:
+        self._received += len(raw_data)
+        if self._received > MAX_FILE_BYTES:
             self.too_large = True
-            self._held = io.BytesIO()
+            # The memory is free at once, and not only after the rest of the upload.
+            self._buffer = io.BytesIO()
             raise SkipFile
-        self._held.write(raw_data)
+        self._buffer.write(raw_data)
 
     def file_complete(self, file_size: int) -> InMemoryUploadedFile | None:
         if self.too_large:
             return None
-        self._held.seek(0)
+        self._buffer.seek(0)
         return InMemoryUploadedFile(
-            file=self._held,
+            file=self._buffer,
             field_name=self.field_name,
             name=self.file_name,
             content_type=self.content_type,

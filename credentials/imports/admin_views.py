@@ -1,8 +1,9 @@
-"""The pages of an import: upload, preview, outcome, and the refused lines to download."""
+"""The pages of an import: upload, preview, result, and the rejected lines to download."""
 
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from typing import Any
 
 import orjson
@@ -27,11 +28,12 @@ from credentials.imports.admin_services import (
     import_draft_run,
 )
 from credentials.imports.admin_upload import MAX_FILE_BYTES, BoundedUpload
+from credentials.imports.csv_reader import TEXT_COLUMNS
 from credentials.imports.models import ImportDraft
 from credentials.models import Credential
 from providers.registry import get_registry
 
-_WOULD = {
+_PREVIEW_LABELS = {
     "created": "would be created",
     "updated": "would be updated",
     "unchanged": "would stay unchanged",
@@ -46,55 +48,62 @@ class UploadForm(forms.Form):
         choices=[("", "by the file's ending"), ("ndjson", "NDJSON"), ("csv", "CSV")], required=False
     )
     file = forms.FileField(
-        help_text="NDJSON: each line is the body of a POST. CSV: columns kind, name, owner_email,"
-        " properties.<field>, metadata.<key>.",
+        help_text="NDJSON: each line is the body of a POST."
+        f" CSV: columns kind, {', '.join(TEXT_COLUMNS)}, properties.<field>, metadata.<key>.",
     )
 
 
 def import_urls() -> list[URLPattern]:
-    wrap = admin.site.admin_view
+    protect = admin.site.admin_view
     return [
         path("credentials/import/", upload_view, name="credentials_import"),
-        path("credentials/import/<uuid:id>/", wrap(draft_view), name="credentials_import_draft"),
+        path("credentials/import/<uuid:id>/", protect(draft_view), name="credentials_import_draft"),
         path(
             "credentials/import/<uuid:id>/refused.ndjson",
-            wrap(refused_view),
+            protect(rejected_lines_view),
             name="credentials_import_refused",
         ),
     ]
 
 
+# A CSRF check before this view would read the form before the limit for its file is in place.
 @csrf_exempt
 def upload_view(request: HttpRequest) -> HttpResponse:
-    """The token is checked within: to check it first would read the form before its file's limit."""
-    request.upload_handlers = [BoundedUpload(request)]
-    guarded: Any = admin.site.admin_view(csrf_protect(_upload))
-    response: HttpResponse = guarded(request)
-    return response
+    """Show the form, and store an uploaded file as a draft."""
+    handler = BoundedUpload(request)
+    request.upload_handlers = [handler]
+    view = admin.site.admin_view(csrf_protect(partial(_show_upload_form, handler)))
+    return view(request)
 
 
 @sensitive_variables("content")
-def _upload(request: HttpRequest) -> HttpResponse:
+def _show_upload_form(handler: BoundedUpload, request: HttpRequest) -> HttpResponse:
     _require_permission(request)
-    form = UploadForm(request.POST or None, request.FILES or None)
+    form = UploadForm()
     if request.method == "POST":
-        (handler,) = request.upload_handlers
         form = UploadForm(request.POST, request.FILES)
-        if getattr(handler, "too_large", False):
-            form.is_valid()
+        is_valid = form.is_valid()
+        if handler.too_large:
+            # The form found no file, which is not what was wrong.
             form.errors.pop("file", None)
-            form.add_error("file", _too_large(form.cleaned_data.get("account")))
-        elif form.is_valid():
+            account = form.cleaned_data.get("account")
+            command = _COMMAND.format(account=account.slug if account else "SLUG")
+            form.add_error(
+                "file",
+                f"The file has more than {MAX_FILE_BYTES // 1024**2} MiB. Import it on the server,"
+                f" line by line: {command}",
+            )
+        elif is_valid:
             try:
-                draft = _draft(request, form.cleaned_data)
-            except ServiceError as problem:
-                form.add_error("file", problem.detail)
+                draft = _create_draft(request, form.cleaned_data)
+            except ServiceError as error:
+                form.add_error("file", error.detail)
             else:
                 return HttpResponseRedirect(
                     reverse("admin:credentials_import_draft", args=[draft.pk])
                 )
     context = {
-        **_context(request, "Import credentials"),
+        **_build_context(request, "Import credentials"),
         "form": form,
         "mebibytes": MAX_FILE_BYTES // 1024**2,
         "lines": MAX_LINES,
@@ -103,60 +112,57 @@ def _upload(request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "admin/credentials/import/upload.html", context)
 
 
-def _draft(request: HttpRequest, typed: dict[str, Any]) -> ImportDraft:
-    file = typed["file"]
-    by_ending = "csv" if file.name.lower().endswith(".csv") else "ndjson"
+def _create_draft(request: HttpRequest, data: dict[str, Any]) -> ImportDraft:
+    file = data["file"]
+    format_by_ending = "csv" if file.name.lower().endswith(".csv") else "ndjson"
     return import_draft_create(
-        account_id=typed["account"].pk,
+        account_id=data["account"].pk,
         actor=get_staff_actor(request),
         filename=file.name,
-        format=typed["format"] or by_ending,
+        format=data["format"] or format_by_ending,
         content=file.read(),
     )
 
 
 def draft_view(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
-    """What the file would do; posted: do it. Afterwards, what it did."""
+    """Show what the file would do, or did. A POST imports or cancels it."""
     _require_permission(request)
     try:
         if request.method == "POST":
-            return _decided(request, id)
+            return _import_or_cancel(request, id)
         draft = import_draft_get(id=id, actor=get_staff_actor(request))
-    except NotFoundError as problem:
-        messages.warning(request, problem.detail)
+    except NotFoundError as error:
+        messages.warning(request, error.detail)
         return HttpResponseRedirect(reverse("admin:credentials_import"))
     title = {"shown": "Import: preview", "done": "Import: done"}.get(draft.state, "Import")
-    return TemplateResponse(
-        request,
-        "admin/credentials/import/draft.html",
-        {**_context(request, title), "draft": draft, **_shown(draft)},
-    )
+    context = {**_build_context(request, title), "draft": draft, **_build_report_context(draft)}
+    return TemplateResponse(request, "admin/credentials/import/draft.html", context)
 
 
-def _decided(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
+def _import_or_cancel(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
     if "cancel" in request.POST:
         import_draft_delete(id=id, actor=get_staff_actor(request))
-        messages.info(request, "Nothing was imported, and the file is forgotten.")
+        messages.info(request, "Nothing was imported, and the uploaded file was deleted.")
         return HttpResponseRedirect(reverse("admin:credentials_import"))
     try:
         import_draft_run(id=id, actor=get_staff_actor(request))
     except NotFoundError:
         raise
-    except ServiceError as problem:
-        messages.error(request, problem.detail)
+    except ServiceError as error:
+        messages.error(request, error.detail)
     return HttpResponseRedirect(reverse("admin:credentials_import_draft", args=[id]))
 
 
-def refused_view(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
-    """The refused lines as the command reports them: `{line, field, reason}`, never a value."""
+def rejected_lines_view(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
+    """Return the rejected lines as NDJSON, as the command reports them: never a value."""
     _require_permission(request)
     try:
         draft = import_draft_get(id=id, actor=get_staff_actor(request))
     except NotFoundError:
         raise Http404 from None
-    lines = b"".join(orjson.dumps(fault) + b"\n" for fault in draft.report["faults"])
+    lines = b"".join(orjson.dumps(rejected) + b"\n" for rejected in draft.report["faults"])
     response = HttpResponse(lines, content_type="application/x-ndjson")
-    response["Content-Disposition"] = 'attachment; filename="refused.ndjson"'
+    response["Content-Disposition"] = 'attachment; filename="rejected.ndjson"'
     return response
 
 
@@ -165,37 +171,25 @@ def _require_permission(request: HttpRequest) -> None:
         raise PermissionDenied
 
 
-def _context(request: HttpRequest, title: str) -> dict[str, Any]:
+def _build_context(request: HttpRequest, title: str) -> dict[str, Any]:
     return {**admin.site.each_context(request), "title": title, "opts": Credential._meta}
 
 
-def _shown(draft: ImportDraft) -> dict[str, Any]:
+def _build_report_context(draft: ImportDraft) -> dict[str, Any]:
     report = draft.report
-    said = {name: name if draft.state == "done" else would for name, would in _WOULD.items()}
-    counts = [(name, report[name], word) for name, word in said.items()]
-    writes = report["created"] + report["updated"]
-    rows = [
-        {**row, "mark": _mark(row["provider"]), "said": said[row["result"]]}
-        for row in report["rows"]
-    ]
-    accepted = report["lines"] - report["rejected"]
+    labels = {
+        result: result if draft.state == "done" else label
+        for result, label in _PREVIEW_LABELS.items()
+    }
+    rows = []
+    for row in report["rows"]:
+        provider = get_registry().get_provider(row["provider"])
+        mark = format_provider(row["provider"], provider.name if provider else row["provider"])
+        rows.append({**row, "mark": mark, "label": labels[row["result"]]})
     return {
         "report": report,
         "rows": rows,
-        "counts": counts,
-        "writes": writes,
-        "accepted": accepted,
+        "counts": [(result, report[result], label) for result, label in labels.items()],
+        "writes": report["created"] + report["updated"],
+        "accepted": report["lines"] - report["rejected"],
     }
-
-
-def _mark(slug: str) -> Any:
-    found = get_registry().get_provider(slug)
-    return format_provider(slug, found.name if found else slug)
-
-
-def _too_large(account: Account | None) -> str:
-    command = _COMMAND.format(account=account.slug if account else "SLUG")
-    return (
-        f"The file has more than {MAX_FILE_BYTES // 1024**2} MiB. Larger ones are imported on the server, line"
-        f" by line: {command}"
-    )

@@ -9,10 +9,10 @@ from vault.fields import SealedField
 
 
 class ImportDraft(models.Model):
-    """An uploaded file that waits for its uploader's yes; afterwards, what became of its lines.
+    """An uploaded file that waits for confirmation, and afterwards the report of its import.
 
-    `state`: shown | running | done. `content` is the file, gone once it was imported. `report` says
-    what would be done, then what was; it holds line numbers, names and reasons, and no secret.
+    `state`: shown | running | done. `content` is the file; it is deleted by the import. `report` is
+    the preview, and then the result. It has line numbers, names and reasons, and no secret.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
