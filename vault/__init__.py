@@ -1,1 +1,1 @@
-"""The only room that sees a key: keyring, sealing, the sealed field, index key, fingerprints."""
+"""The only package that sees a key: keyring, sealing, the sealed field, index key, fingerprints."""

@@ -1,8 +1,8 @@
-"""The two suites: how plaintext becomes the body of a seal, bound to bytes that are not in the body.
+"""The two suites: encryption of bytes, authenticated together with associated data.
 
 Suite 1 is AES-256-CBC and HMAC-SHA256, encrypt-then-MAC: 16 bytes of random vector, ciphertext, 32
 bytes of MAC. Suite 2 is AES-256-GCM: 12 bytes of random nonce, ciphertext, 16 bytes of tag; NIST
-SP 800-38D §8.3 allows 2^32 seals under one key.
+SP 800-38D §8.3 allows 2^32 encryptions under one key.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from __future__ import annotations
 import hmac
 import os
 import struct
-from collections.abc import Callable
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -27,79 +26,90 @@ _NONCE_BYTES: Final = 12
 
 
 class DecryptionError(Exception):
-    """A body that does not open with this key and these bound bytes."""
+    """The bytes were not encrypted with this key and this associated data."""
 
 
-class BoundSigner:
-    """The MAC of suite 1, for `FernetBytes`: HMAC-SHA256 over what is bound, then the payload.
+class Cipher(Protocol):
+    """A suite. `data` is authenticated with the plaintext, but is not part of what is returned."""
 
-    It has no timestamp: the age of a seal is nobody's business and proves nothing.
+    def encrypt(self, key: Key, data: bytes, plaintext: bytes) -> bytes: ...
+
+    def decrypt(self, key: Key, data: bytes, body: bytes) -> bytes:
+        """Return the plaintext. Raise DecryptionError for anything but what `encrypt` returned."""
+        ...
+
+
+class DataSigner:
+    """The MAC of suite 1, for `FernetBytes`: HMAC-SHA256 over the associated data, then the payload.
+
+    It has no timestamp, because the age of a ciphertext proves nothing.
     """
 
-    def __init__(self, keyed: HMAC, bound: bytes) -> None:
-        self._keyed = keyed
-        self._bound = struct.pack(">I", len(bound)) + bound
+    def __init__(self, mac: HMAC, data: bytes) -> None:
+        self._mac = mac
+        # The length in front keeps the data and the payload apart.
+        self._data = struct.pack(">I", len(data)) + data
 
     def sign(self, value: bytes) -> bytes:
-        return value + self._mac(value)
+        return value + self._compute_mac(value)
 
     def unsign(self, signed: bytes, ttl: object = None) -> bytes:
         value, mac = signed[:-_MAC_BYTES], signed[-_MAC_BYTES:]
-        if not hmac.compare_digest(mac, self._mac(value)):
+        if not hmac.compare_digest(mac, self._compute_mac(value)):
             raise InvalidToken
         return value
 
-    def _mac(self, value: bytes) -> bytes:
-        mac = self._keyed.copy()
-        mac.update(self._bound + value)
+    def _compute_mac(self, value: bytes) -> bytes:
+        mac = self._mac.copy()
+        mac.update(self._data + value)
         return mac.finalize()
 
 
-def _fernet(key: Key, bound: bytes) -> FernetBytes:
-    return FernetBytes(
-        derive_subkey(key, "seal/1/encryption"), signer=BoundSigner(_keyed(key), bound)
-    )
+class CbcHmacCipher:
+    """Suite 1: AES-256-CBC and HMAC-SHA256."""
+
+    def encrypt(self, key: Key, data: bytes, plaintext: bytes) -> bytes:
+        body: bytes = self._build_fernet(key, data).encrypt(plaintext)
+        return body
+
+    def decrypt(self, key: Key, data: bytes, body: bytes) -> bytes:
+        try:
+            plaintext: bytes = self._build_fernet(key, data).decrypt(body)
+        except (InvalidToken, ValueError):
+            raise DecryptionError from None
+        return plaintext
+
+    def _build_fernet(self, key: Key, data: bytes) -> FernetBytes:
+        signer = DataSigner(get_keyed_mac(key), data)
+        return FernetBytes(derive_subkey(key, "seal/1/encryption"), signer=signer)
 
 
+class GcmCipher:
+    """Suite 2: AES-256-GCM."""
+
+    def encrypt(self, key: Key, data: bytes, plaintext: bytes) -> bytes:
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + get_gcm(key).encrypt(nonce, plaintext, data)
+
+    def decrypt(self, key: Key, data: bytes, body: bytes) -> bytes:
+        try:
+            return get_gcm(key).decrypt(body[:_NONCE_BYTES], body[_NONCE_BYTES:], data)
+        except (InvalidTag, ValueError):
+            raise DecryptionError from None
+
+
+# A copy of a MAC that has read its key costs half of a new one.
 @lru_cache(maxsize=64)
-def _keyed(key: Key) -> HMAC:
-    """A MAC that has taken in its key and nothing else: copies of it cost half of a new one."""
+def get_keyed_mac(key: Key) -> HMAC:
+    """Return a MAC with the key's subkey, to be copied and never updated."""
     return HMAC(derive_subkey(key, "seal/1/mac"), SHA256())
 
 
 @lru_cache(maxsize=64)
-def _gcm(key: Key) -> AESGCM:
+def get_gcm(key: Key) -> AESGCM:
+    """Return the AES-GCM of the key's subkey."""
     return AESGCM(derive_subkey(key, "seal/2"))
 
 
-def _seal_1(key: Key, bound: bytes, plain: bytes) -> bytes:
-    body: bytes = _fernet(key, bound).encrypt(plain)
-    return body
-
-
-def _open_1(key: Key, bound: bytes, body: bytes) -> bytes:
-    try:
-        plain: bytes = _fernet(key, bound).decrypt(body)
-    except (InvalidToken, ValueError):
-        raise DecryptionError from None
-    return plain
-
-
-def _seal_2(key: Key, bound: bytes, plain: bytes) -> bytes:
-    nonce = os.urandom(_NONCE_BYTES)
-    return nonce + _gcm(key).encrypt(nonce, plain, bound)
-
-
-def _open_2(key: Key, bound: bytes, body: bytes) -> bytes:
-    try:
-        return _gcm(key).decrypt(body[:_NONCE_BYTES], body[_NONCE_BYTES:], bound)
-    except (InvalidTag, ValueError):
-        raise DecryptionError from None
-
-
-CipherFunction = Callable[[Key, bytes, bytes], bytes]
-"""Takes the key, what is bound, and the plaintext or the body."""
-
-SEALERS: Final[dict[int, CipherFunction]] = {1: _seal_1, 2: _seal_2}
-UNSEALERS: Final[dict[int, CipherFunction]] = {1: _open_1, 2: _open_2}
-"""These raise Shut for a body that is not exactly what the sealer made."""
+# The numbers are stored in the header of each ciphertext.
+CIPHERS: Final[dict[int, Cipher]] = {1: CbcHmacCipher(), 2: GcmCipher()}

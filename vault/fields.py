@@ -1,4 +1,4 @@
-"""The column that holds nothing but ciphertext."""
+"""The column for encrypted values."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from django.db.models.expressions import Combinable
     from django.db.models.lookups import Lookup, Transform
 
-# For the checker alone: what is set and what is read, each with or without None as `null` says.
+# For mypy only: the types that are set and read, with None if the column has `null`.
 _Set = TypeVar("_Set", contravariant=True)
 _Get = TypeVar("_Get", covariant=True)
 
 
 class SealedField(models.BinaryField[_Set, _Get]):
-    """Bytes in the database, `Sealed` in Python; reading a row never opens it.
+    """Bytes in the database, SealedValue in Python. Reading a row decrypts nothing.
 
-    Whatever is not `Sealed` or None raises TypeError on its way to SQL: by save(), update(),
-    bulk_create(), bulk_update(), an expression. Lookups but `isnull` raise FieldError.
+    Any value but a SealedValue or None raises TypeError on its way to SQL: by save(), update(),
+    bulk_create(), bulk_update() or an expression. All lookups except `isnull` raise FieldError.
     """
 
     if TYPE_CHECKING:
@@ -52,22 +52,22 @@ class SealedField(models.BinaryField[_Set, _Get]):
         return None if value is None else SealedValue(bytes(value))
 
     def get_prep_value(self, value: Any) -> SealedValue | None:
-        return _only_sealed(value)
+        return _require_sealed(value)
 
     def get_db_prep_value(
         self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False
     ) -> bytes | None:
         # Both drivers bind bytes as a blob.
-        sealed = _only_sealed(value)
+        sealed = _require_sealed(value)
         return None if sealed is None else sealed.blob
 
     def get_db_prep_save(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
         if hasattr(value, "as_sql"):
-            return _only_sealed_expression(value)
+            return _require_sealed_expression(value)
         return self.get_db_prep_value(value, connection)
 
     def to_python(self, value: Any) -> SealedValue | None:
-        """Also reads what `value_to_string` wrote, for loaddata. Raises ValidationError."""
+        """Return the value, also from the text that `value_to_string` returns. Raises ValidationError."""
         if value is None or isinstance(value, SealedValue):
             return value
         try:
@@ -79,14 +79,14 @@ class SealedField(models.BinaryField[_Set, _Get]):
         return sealed
 
     def value_to_string(self, obj: models.Model) -> str:
-        sealed = _only_sealed(self.value_from_object(obj))
+        sealed = _require_sealed(self.value_from_object(obj))
         return "" if sealed is None else base64.b64encode(sealed.blob).decode()
 
     def formfield(self, *args: Any, **kwargs: Any) -> None:
         return None
 
     def _check_row_id(self) -> Sequence[checks.CheckMessage]:
-        """The row's id is sealed in, so it must be known before the insert: no database sequence."""
+        # The place of a value contains the row's id, which a database sequence gives only with the insert.
         pk = self.model._meta.pk
         natural = isinstance(pk, models.CharField)
         if natural or (isinstance(pk, models.UUIDField) and pk.has_default()):
@@ -101,23 +101,23 @@ class SealedField(models.BinaryField[_Set, _Get]):
         ]
 
 
-def _only_sealed(value: Any) -> SealedValue | None:
+def _require_sealed(value: Any) -> SealedValue | None:
     if value is None or isinstance(value, SealedValue):
         return value
-    # Its type alone: the value may be the plaintext.
-    raise TypeError(f"A SealedField stores Sealed or None, not {type(value).__name__}.")
+    # The message has only the type, because the value may be the plaintext.
+    raise TypeError(f"A SealedField stores a SealedValue or None, not {type(value).__name__}.")
 
 
-def _only_sealed_expression(value: Any) -> Any:
-    """Only bulk_update()'s expression passes: a case whose every result is a Sealed or None."""
+def _require_sealed_expression(value: Any) -> Any:
+    """Raise TypeError for all but the expression of bulk_update(): a case of sealed values or None."""
     match value:
         case Cast():
-            _only_sealed_expression(value.get_source_expressions()[0])
+            _require_sealed_expression(value.get_source_expressions()[0])
         case Case():
             for part in value.get_source_expressions():
-                _only_sealed_expression(part.result if isinstance(part, When) else part)
+                _require_sealed_expression(part.result if isinstance(part, When) else part)
         case Value():
-            _only_sealed(value.value)
+            _require_sealed(value.value)
         case _:
-            raise TypeError("A SealedField is not set by an expression.")
+            raise TypeError("A SealedField cannot be set by an expression.")
     return value

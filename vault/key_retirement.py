@@ -1,8 +1,6 @@
-"""Going on without a key that is lost for good: what it sealed stays shut, the rest works."""
+"""Going on without a lost key: what it encrypted cannot be decrypted any more, the rest works."""
 
 from __future__ import annotations
-
-from django.db import transaction
 
 from common.db.clock import DbNow
 from common.errors import InvalidInputError
@@ -11,20 +9,20 @@ from vault.models import INDEX_KEY_ID, Canary, IndexKey
 
 
 def forget_key(key_id: str) -> None:
-    """Let processes start although rows are sealed with the key of this id. Nothing is deleted.
+    """Let processes start although rows are encrypted with the key of this id. Nothing is deleted.
 
-    Raises Invalid for an id that never sealed here, for a key that is still in the ring, and for
-    the one that the index key is sealed with: without that, no identity could be told again.
+    Raises InvalidInputError for an id that never encrypted anything here, for a key that is still in
+    the keyring, and for the key that the index key is encrypted with.
     """
     if get_keyring().get(key_id) is not None:
         raise InvalidInputError.for_field(
-            "ID", f"{key_id} is not lost: VAULT_KEYS has it; take it out first"
+            "ID", f"{key_id} is not lost: VAULT_KEYS has it; remove it there first"
         )
-    index = IndexKey.objects.filter(pk=INDEX_KEY_ID).first()
-    if index is not None and index.sealed.key_id == key_id:
+    index_key = IndexKey.objects.filter(pk=INDEX_KEY_ID).first()
+    # Without the index key, no stored fingerprint or identity could be compared again.
+    if index_key is not None and index_key.sealed.key_id == key_id:
         raise InvalidInputError.for_field(
             "ID", f"{key_id} seals the index key: only a backup of that key helps (docs/running.md)"
         )
-    with transaction.atomic():
-        if not Canary.objects.filter(key_id=key_id).update(forgotten_at=DbNow()):
-            raise InvalidInputError.for_field("ID", "no key of this id has sealed anything here")
+    if not Canary.objects.filter(key_id=key_id).update(forgotten_at=DbNow()):
+        raise InvalidInputError.for_field("ID", "no key of this id has sealed anything here")

@@ -1,4 +1,4 @@
-"""What is sealed where, and under which key: told by the headers, without opening anything."""
+"""Sealed columns, and the keys that their values are encrypted with, read without decrypting any."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from vault.keyring import ID_BYTES, get_keyring
 from vault.models import Canary
 from vault.sealing import pad_key_id, parse_key_id
 
-_KEY_ID_AT: Final = 3
-"""Where the key id starts in a blob, as SQL counts: from 1."""
+# The offset of the key id in a blob. SQL counts from 1.
+_KEY_ID_OFFSET: Final = 3
 
 
 class SealedColumn(NamedTuple):
@@ -31,21 +31,21 @@ class SealedColumn(NamedTuple):
         return f"{self.model._meta.db_table}.{field.column}"
 
     def select_sealed_rows(self) -> QuerySet[Any]:
-        """The rows that hold a seal, with their key id (padded, as in the blob) and blob beside."""
-        key_id = Substr(self.name, _KEY_ID_AT, ID_BYTES, output_field=BinaryField())
+        """Return the rows with a value, annotated with `vault_key_id` (padded) and `vault_blob`."""
+        key_id = Substr(self.name, _KEY_ID_OFFSET, ID_BYTES, output_field=BinaryField())
         blob = ExpressionWrapper(F(self.name), output_field=BinaryField())
-        held: QuerySet[Any] = self.model._base_manager.filter(**{f"{self.name}__isnull": False})
-        # SQLite says NULL, not empty, for a part of an empty blob.
-        held = held.annotate(vault_key_id=Coalesce(key_id, Value(b"")), vault_blob=blob)
-        return held.order_by("pk")
+        rows: QuerySet[Any] = self.model._base_manager.filter(**{f"{self.name}__isnull": False})
+        # SQLite returns NULL, not an empty blob, for a part of an empty blob.
+        rows = rows.annotate(vault_key_id=Coalesce(key_id, Value(b"")), vault_blob=blob)
+        return rows.order_by("pk")
 
     def select_stale_rows(self) -> QuerySet[Any]:
-        """The rows that are not under the primary key."""
+        """Return the rows that are not encrypted with the primary key."""
         return self.select_sealed_rows().exclude(vault_key_id=pad_key_id(get_keyring().primary.id))
 
 
 class KeyUsage(NamedTuple):
-    """How many seals of a column bear a key id; `?` stands for a header that names none."""
+    """The number of values of a column with a key id; `?` stands for a header without one."""
 
     column: SealedColumn
     key_id: str
@@ -53,19 +53,19 @@ class KeyUsage(NamedTuple):
 
 
 def list_sealed_columns() -> list[SealedColumn]:
-    """Every sealed column of every installed model, by table."""
-    found = [
+    """Return every sealed column of every installed model, by table."""
+    columns = [
         SealedColumn(model, field.name)
         for model in apps.get_models(include_auto_created=True)
         if not model._meta.proxy
         for field in model._meta.local_concrete_fields
         if isinstance(field, SealedField)
     ]
-    return sorted(found, key=str)
+    return sorted(columns, key=str)
 
 
 def count_rows_by_key() -> Iterator[KeyUsage]:
-    """How many seals each column has under each key id, read without opening any."""
+    """Yield the number of values that each column has under each key id."""
     for column in list_sealed_columns():
         counts: Counter[str] = Counter()
         headers = column.select_sealed_rows().order_by("vault_key_id").values_list("vault_key_id")
@@ -76,9 +76,10 @@ def count_rows_by_key() -> Iterator[KeyUsage]:
 
 
 def count_rows_of_key(key_id: str) -> int:
-    """How many seals need the key of this id; its canary, which only proves it, does not count."""
+    """Return the number of values that need the key of this id to be decrypted."""
     return sum(
-        tally.rows
-        for tally in count_rows_by_key()
-        if tally.key_id == key_id and tally.column.model is not Canary
+        usage.rows
+        for usage in count_rows_by_key()
+        # A canary only proves that its key is the right one, and goes with it.
+        if usage.key_id == key_id and usage.column.model is not Canary
     )

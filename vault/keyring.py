@@ -1,4 +1,4 @@
-"""The ring of keys: read from VAULT_KEYS or VAULT_KEYS_FILE, checked before any of them is used."""
+"""The keyring: read from VAULT_KEYS or VAULT_KEYS_FILE, and checked before any key is used."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import binascii
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -20,12 +20,12 @@ KEY_BYTES: Final = 32
 ID_BYTES: Final = 16
 ID_PATTERN: Final = re.compile(rf"[a-z0-9-]{{1,{ID_BYTES}}}", re.ASCII)
 
-_FORM: Final = "write id:base64, where base64 comes from: openssl rand -base64 32"
+_FORMAT_HINT: Final = "write id:base64, where base64 comes from: openssl rand -base64 32"
 
 
 @dataclass(frozen=True, eq=False)
 class Key:
-    """One key of the ring: its id and 32 bytes that are shown nowhere."""
+    """One key: its id and 32 bytes, which are in no representation."""
 
     id: str
     material: bytes = field(repr=False)
@@ -33,7 +33,7 @@ class Key:
 
 @dataclass(frozen=True, eq=False)
 class Keyring:
-    """Keys by id. The first seals, all open. `source` is the variable that they came from."""
+    """Keys by id. The primary, which is the first, encrypts; all decrypt. `source` is their variable."""
 
     source: str
     _keys: Mapping[str, Key] = field(repr=False)
@@ -44,49 +44,50 @@ class Keyring:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Every id, the primary's first."""
+        """All ids, the primary key's first."""
         return tuple(self._keys)
 
 
 def get_keyring() -> Keyring:
-    """The ring of this process, read once for each value of the two settings.
+    """Return the keyring of this process, read once for each value of the two settings.
 
     Raises ImproperlyConfigured: one sentence that names the variable and what to do, no key bytes.
     """
-    return _ring(settings.VAULT_KEYS, settings.VAULT_KEYS_FILE)
+    return _read_keyring(settings.VAULT_KEYS, settings.VAULT_KEYS_FILE)
 
 
 def derive_key(material: bytes, purpose: str) -> bytes:
-    """32 bytes by HKDF-SHA256 (RFC 5869), independent of every other purpose's."""
+    """Return 32 bytes by HKDF-SHA256 (RFC 5869), independent of those of every other purpose."""
     info = f"latchkey/{purpose}".encode()
     return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(material)
 
 
 @lru_cache(maxsize=64)
 def derive_subkey(key: Key, purpose: str) -> bytes:
-    """`derive` for a key of the ring, once per process."""
+    """Return `derive_key` for a key of the keyring, computed once per process."""
     return derive_key(key.material, purpose)
 
 
 @lru_cache(maxsize=8)
-def _ring(keys: str, file: str) -> Keyring:
+def _read_keyring(keys: str, file: str) -> Keyring:
     if keys.strip() and file.strip():
         raise ImproperlyConfigured(
-            "VAULT_KEYS and VAULT_KEYS_FILE are both set: unset one, so that it is plain which holds."
+            "VAULT_KEYS and VAULT_KEYS_FILE are both set: unset one of them."
         )
     if file.strip():
-        return _parse("VAULT_KEYS_FILE", _read(file.strip()))
+        return _parse_keyring("VAULT_KEYS_FILE", _read_file(file.strip()))
     if keys.strip():
-        return _parse("VAULT_KEYS", keys)
+        return _parse_keyring("VAULT_KEYS", keys)
     raise ImproperlyConfigured(
-        f"VAULT_KEYS is missing: {_FORM}; or name a file of such lines in VAULT_KEYS_FILE."
+        f"VAULT_KEYS is missing: {_FORMAT_HINT}; or name a file of such lines in VAULT_KEYS_FILE."
     )
 
 
-def _read(path: str) -> str:
-    """The file's text. Its mode is asked of the open file, so that it cannot be swapped between."""
+def _read_file(path: str) -> str:
+    """Return the file's text. Raises ImproperlyConfigured if other users can read the file."""
     try:
         with open(path, encoding="ascii") as file:
+            # The mode of the open file, so that the file cannot be replaced in between.
             mode = os.fstat(file.fileno()).st_mode
             content = file.read()
     except OSError as error:
@@ -95,7 +96,9 @@ def _read(path: str) -> str:
             " name a file that this process may read."
         ) from None
     except UnicodeDecodeError:
-        raise ImproperlyConfigured(f"VAULT_KEYS_FILE: {path} is not text: {_FORM}.") from None
+        raise ImproperlyConfigured(
+            f"VAULT_KEYS_FILE: {path} is not text: {_FORMAT_HINT}."
+        ) from None
     if mode & 0o077:
         raise ImproperlyConfigured(
             f"VAULT_KEYS_FILE: {path} is open to other users of this machine: chmod 600 {path}"
@@ -103,10 +106,12 @@ def _read(path: str) -> str:
     return content
 
 
-def _parse(source: str, content: str) -> Keyring:
+def _parse_keyring(source: str, content: str) -> Keyring:
     keys: dict[str, Key] = {}
-    for number, entry in enumerate(_entries(content), start=1):
-        key = _key(source, number, entry)
+    lines = (line.partition("#")[0] for line in content.splitlines())
+    entries = [entry.strip() for line in lines for entry in line.split(",") if entry.strip()]
+    for number, entry in enumerate(entries, start=1):
+        key = _parse_key(source, number, entry)
         if key.id in keys:
             raise ImproperlyConfigured(f"{source} has the id {key.id} twice: give each its own id.")
         for other in keys.values():
@@ -117,32 +122,23 @@ def _parse(source: str, content: str) -> Keyring:
                 )
         keys[key.id] = key
     if not keys:
-        raise ImproperlyConfigured(f"{source} has no key: {_FORM}.")
+        raise ImproperlyConfigured(f"{source} has no key: {_FORMAT_HINT}.")
     return Keyring(source, keys, next(iter(keys.values())))
 
 
-def _entries(content: str) -> Iterator[str]:
-    for line in content.splitlines():
-        for entry in line.partition("#")[0].split(","):
-            if entry.strip():
-                yield entry.strip()
-
-
-def _key(source: str, number: int, entry: str) -> Key:
+def _parse_key(source: str, number: int, entry: str) -> Key:
     key_id, _, encoded = entry.partition(":")
-    # An entry without a colon, or the wrong way round, is the key itself: only its place is named.
+    # Without a colon, or with the parts swapped, the id is the key itself, so only its place is named.
     if not ID_PATTERN.fullmatch(key_id):
         raise ImproperlyConfigured(
-            f"{source}, entry {number}: an id has 1 to {ID_BYTES} of a-z, 0-9 and -: {_FORM}."
+            f"{source}, entry {number}: an id has 1 to {ID_BYTES} of a-z, 0-9 and -: {_FORMAT_HINT}."
         )
-    return Key(key_id, _material(source, key_id, encoded.strip()))
-
-
-def _material(source: str, key_id: str, encoded: str) -> bytes:
     try:
-        material = base64.b64decode(encoded, validate=True)
+        material = base64.b64decode(encoded.strip(), validate=True)
     except (binascii.Error, ValueError):
-        raise ImproperlyConfigured(f"{source}: the key {key_id} is not base64: {_FORM}.") from None
+        raise ImproperlyConfigured(
+            f"{source}: the key {key_id} is not base64: {_FORMAT_HINT}."
+        ) from None
     if len(material) != KEY_BYTES:
         raise ImproperlyConfigured(
             f"{source}: the key {key_id} has {len(material)} bytes, not {KEY_BYTES}: make one with"
@@ -152,4 +148,4 @@ def _material(source: str, key_id: str, encoded: str) -> bytes:
         raise ImproperlyConfigured(
             f"{source}: the key {key_id} is all zeros: make one with openssl rand -base64 32"
         )
-    return material
+    return Key(key_id, material)

@@ -1,4 +1,4 @@
-"""The vault's own rows: proof that a key is the right one, and the key of the blind index."""
+"""The vault's own rows: proofs of its keys, and the key of fingerprints and identities."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ INDEX_KEY_ID: Final = uuid.UUID("00000000-0000-7000-8000-000000000001")
 
 
 class Canary(models.Model):
-    """A known value sealed under one key: if it opens, the key under this id is the right one."""
+    """A known value sealed with one key: if it can be decrypted, the key of this id is the right one."""
 
     key_id = models.CharField(primary_key=True, max_length=ID_BYTES)
     sealed = SealedField()
     forgotten_at = models.DateTimeField(null=True)
-    """Since when the key is known to be lost, and its rows are no reason not to start."""
+    """When the key was declared lost, so that its rows do not keep processes from starting."""
 
     class Meta:
         verbose_name_plural = "canaries"
@@ -29,7 +29,7 @@ class Canary(models.Model):
 
 
 class IndexKey(models.Model):
-    """The one random key of fingerprints and identities, sealed under the ring, never replaced."""
+    """The one random key of fingerprints and identities, sealed with the keyring, never replaced."""
 
     id = models.UUIDField(primary_key=True, default=INDEX_KEY_ID, editable=False)
     sealed = SealedField()

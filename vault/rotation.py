@@ -1,7 +1,7 @@
-"""Moving every seal of the database to the primary key while others read and write.
+"""Encrypting every sealed value again with the primary key, while other processes read and write.
 
-It goes through the sealed fields of all installed models, so a new one cannot be forgotten. It can
-stop anywhere and be started again: what is done is told by the key id in front of each blob.
+It goes through the sealed fields of all installed models, so none can be forgotten. It can stop
+anywhere and be started again: the key id in front of each blob says which rows are done.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from vault.services import verify_keyring
 
 BATCH_SIZE: Final = 500
 ProgressCallback = Callable[[int, int], None]
-"""Called with the rows looked at and the rows there were to look at."""
+"""A function that is called with the number of rows done and the number of all rows."""
 
 
 class UndecryptableValue(NamedTuple):
-    """A seal that does not open with the ring."""
+    """A value that cannot be decrypted with the keyring."""
 
     column: SealedColumn
     row_id: Any
@@ -41,7 +41,7 @@ class UndecryptableValue(NamedTuple):
 
 @dataclass(frozen=True)
 class RotationResult:
-    """`rotated` rows are under the primary key now; `remaining` still are not, among them `failed`."""
+    """The number of rows that were encrypted again, of those that were not, and the failed ones of these."""
 
     rotated: int
     remaining: int
@@ -49,9 +49,9 @@ class RotationResult:
 
 
 def iter_undecryptable(batch: int = BATCH_SIZE) -> Iterator[UndecryptableValue]:
-    """Open every seal of the database; those that do not open."""
+    """Decrypt every sealed value of the database, and yield those that cannot be decrypted."""
     for column in list_sealed_columns():
-        for rows in _batches(column, column.select_sealed_rows(), batch):
+        for rows in _iter_batches(column, column.select_sealed_rows(), batch):
             for row in rows:
                 try:
                     unseal(Place.of(row, column.name), getattr(row, column.name))
@@ -62,51 +62,47 @@ def iter_undecryptable(batch: int = BATCH_SIZE) -> Iterator[UndecryptableValue]:
 def rotate_keys(
     batch: int = BATCH_SIZE, on_progress: ProgressCallback = lambda seen, total: None
 ) -> RotationResult:
-    """Seal anew, under the primary key, whatever lies under another.
+    """Encrypt with the primary key every value that is encrypted with another.
 
-    A row that a writer changes meanwhile keeps the writer's value. A row that does not open stays
-    as it is and is reported. Raises ImproperlyConfigured when the ring does not fit the database.
+    A value that another process changes concurrently keeps that change. A value that cannot be
+    decrypted stays as it is and is reported. Raises ImproperlyConfigured if the keyring does not fit
+    the database.
     """
     verify_keyring()
-    # A canary is the proof of its own key; under another it would prove nothing.
-    work = [column for column in list_sealed_columns() if column.model is not Canary]
-    total = sum(column.select_stale_rows().count() for column in work)
+    # A canary proves its own key; encrypted with another it would prove nothing.
+    columns = [column for column in list_sealed_columns() if column.model is not Canary]
+    total = sum(column.select_stale_rows().count() for column in columns)
     rotated, seen, failed = 0, 0, list[UndecryptableValue]()
-    for column in work:
-        for rows in _batches(column, column.select_stale_rows(), batch):
-            moved, unopened = _rotate_batch(column, rows)
-            rotated, seen = rotated + moved, seen + len(rows)
-            failed += unopened
+    for column in columns:
+        for rows in _iter_batches(column, column.select_stale_rows(), batch):
+            # A short transaction, so that its row locks do not delay other writers.
+            with transaction.atomic():
+                for row in rows:
+                    try:
+                        rotated += _rotate_row(column, row)
+                    except SecretUnavailableError:
+                        failed.append(UndecryptableValue(column, row.pk))
+            seen += len(rows)
             on_progress(seen, total)
-    remaining = sum(column.select_stale_rows().count() for column in work)
+    remaining = sum(column.select_stale_rows().count() for column in columns)
     return RotationResult(rotated=rotated, remaining=remaining, failed=failed)
 
 
-def _batches(column: SealedColumn, queryset: QuerySet[Any], size: int) -> Iterator[list[Any]]:
-    """The rows in the order of their ids, `size` at a time, each batch a query of its own."""
-    needed = ["pk", column.name, *(["account_id"] if has_account(column.model) else [])]
-    queryset = queryset.only(*needed)
+def _iter_batches(column: SealedColumn, queryset: QuerySet[Any], size: int) -> Iterator[list[Any]]:
+    """Yield the rows in the order of their ids, `size` at a time, each batch by one query."""
+    # The columns that `Place.of` needs.
+    names = ["pk", column.name, *(["account_id"] if has_account(column.model) else [])]
+    queryset = queryset.only(*names)
     rows = list(queryset[:size])
     while rows:
         yield rows
         rows = list(queryset.filter(pk__gt=rows[-1].pk)[:size])
 
 
-def _rotate_batch(column: SealedColumn, rows: list[Any]) -> tuple[int, list[UndecryptableValue]]:
-    """One short transaction; how many rows moved, and which did not open."""
-    moved, unopened = 0, list[UndecryptableValue]()
-    with transaction.atomic():
-        for row in rows:
-            try:
-                moved += _rotate_row(column, row)
-            except SecretUnavailableError:
-                unopened.append(UndecryptableValue(column, row.pk))
-    return moved, unopened
-
-
 def _rotate_row(column: SealedColumn, row: Any) -> int:
-    """Compare and swap: the update finds the row only while it holds the blob that was opened."""
+    """Encrypt one value again. Return 0 if another process changed it first."""
     place, old = Place.of(row, column.name), getattr(row, column.name)
     new = seal(place, unseal(place, old))
+    # Compare and swap: the update finds the row only while it has the blob that was decrypted.
     unchanged = column.select_sealed_rows().filter(pk=row.pk, vault_blob=old.blob)
     return int(unchanged.update(**{column.name: new}))

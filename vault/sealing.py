@@ -1,7 +1,7 @@
-"""Sealing: JSON values to authenticated ciphertext that opens at one place of the database only.
+"""Sealing: encryption of JSON values, each for one place of the database.
 
 A blob is a header of 18 bytes (version, suite, key id in ASCII padded with zeros) and the body that
-the suite made. Every suite authenticates the header and the place along with the value.
+the suite made. Every suite authenticates the header and the place together with the value.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 
 from common.errors import ConflictError
-from vault.ciphers import SEALERS, UNSEALERS, DecryptionError
+from vault.ciphers import CIPHERS, DecryptionError
 from vault.keyring import ID_BYTES, ID_PATTERN, get_keyring
 
 if TYPE_CHECKING:
@@ -28,17 +28,19 @@ NO_ACCOUNT: Final = "-"
 
 
 class SecretUnavailableError(ConflictError):
-    """A seal that does not open: damaged, moved, or under a key (`missing`) that the ring lacks."""
+    """A value that cannot be decrypted: damaged, moved, or its key is not in the keyring."""
 
-    def __init__(self, missing: str | None = None) -> None:
-        detail = "The stored secret cannot be opened with the keys of this server."
-        super().__init__(f"{detail} The key {missing} is missing." if missing else detail)
-        self.missing = missing
+    def __init__(self, missing_key_id: str | None = None) -> None:
+        detail = "The stored secret cannot be decrypted with the keys of this server."
+        super().__init__(
+            f"{detail} The key {missing_key_id} is missing." if missing_key_id else detail
+        )
+        self.missing_key_id = missing_key_id
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a seal lies. A blob copied to any other place does not open there."""
+    """A column of a row. A blob that is copied to any other place cannot be decrypted there."""
 
     table: str
     column: str
@@ -47,16 +49,17 @@ class Place:
 
     @classmethod
     def of(cls, instance: models.Model, field_name: str) -> Place:
-        """The place of a field of a row, whose ids must be known already, else ValueError."""
-        site = _site(type(instance), field_name)
-        account = _id_text(instance, site.account) if site.account else NO_ACCOUNT
-        return cls(site.table, site.column, account, _id_text(instance, site.row))
+        """Return the place of a field of a row. Raises ValueError if the row has no ids yet."""
+        fields = _get_place_fields(type(instance), field_name)
+        account = _format_id(instance, fields.account) if fields.account else NO_ACCOUNT
+        return cls(fields.table, fields.column, account, _format_id(instance, fields.row))
 
     def associated_data(self) -> bytes:
-        """Each part behind its length: plain concatenation would let `a, bc` stand for `ab, c`."""
+        """Return the bytes that are authenticated with a value of this place."""
+        # The lengths keep the parts `a`, `bc` and `ab`, `c` apart.
         account, row = self.account_id.encode(), self.row_id.encode()
         return b"%b%b%b%b%b" % (
-            _column_data(self.table, self.column),
+            _encode_column(self.table, self.column),
             len(account).to_bytes(2),
             account,
             len(row).to_bytes(2),
@@ -66,52 +69,52 @@ class Place:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SealedValue:
-    """Ciphertext as it is stored. Any bytes may stand here: only opening tells whether they hold."""
+    """A blob as it is stored. It can be any bytes: only `unseal` finds whether they are valid."""
 
     blob: bytes
 
     @property
     def suite(self) -> int:
-        """The suite that the header states, 0 if it states none."""
+        """The suite in the header, or 0 if there is none."""
         return self.blob[1] if len(self.blob) > 1 else 0
 
     @property
     def key_id(self) -> str:
-        """The key id that the header states, `?` if it states none."""
+        """The key id in the header, or `?` if there is none."""
         return parse_key_id(self.blob[2:HEADER_BYTES])
 
     def __repr__(self) -> str:
-        return f"Sealed({self.key_id}, {len(self.blob)} bytes)"
+        return f"SealedValue({self.key_id}, {len(self.blob)} bytes)"
 
 
 def seal(place: Place, value: Any) -> SealedValue:
-    """Encrypt a JSON value under the primary key with the suite of VAULT_SUITE.
+    """Encrypt a JSON value with the primary key and the suite of VAULT_SUITE.
 
-    Raises TypeError for what is no JSON, ImproperlyConfigured for a wrong ring or suite.
+    Raises TypeError if `value` is not JSON, ImproperlyConfigured for a wrong keyring or suite.
     """
     suite, key = get_sealing_suite(), get_keyring().primary
-    header = _header(suite, key.id)
-    bound = header + place.associated_data()
-    return SealedValue(header + SEALERS[suite](key, bound, orjson.dumps(value)))
+    header = _build_header(suite, key.id)
+    data = header + place.associated_data()
+    return SealedValue(header + CIPHERS[suite].encrypt(key, data, orjson.dumps(value)))
 
 
 def unseal(place: Place, sealed: SealedValue) -> Any:
-    """The JSON value that was sealed for `place`. Raises SecretUnavailable for anything else."""
+    """Return the JSON value that was sealed for `place`. Raises SecretUnavailableError otherwise."""
     header, body = sealed.blob[:HEADER_BYTES], sealed.blob[HEADER_BYTES:]
-    opener = UNSEALERS.get(sealed.suite)
-    if opener is None or len(header) != HEADER_BYTES or header[0] != VERSION:
+    cipher = CIPHERS.get(sealed.suite)
+    if cipher is None or len(header) != HEADER_BYTES or header[0] != VERSION:
         raise SecretUnavailableError
     key = get_keyring().get(sealed.key_id)
     if key is None:
-        raise SecretUnavailableError(missing=sealed.key_id)
+        raise SecretUnavailableError(missing_key_id=sealed.key_id)
     try:
-        return orjson.loads(opener(key, header + place.associated_data(), body))
+        return orjson.loads(cipher.decrypt(key, header + place.associated_data(), body))
     except DecryptionError:
         raise SecretUnavailableError from None
 
 
 def can_unseal(place: Place, sealed: SealedValue) -> bool:
-    """Whether `sealed` would open at `place`; what is in it is looked at by nobody."""
+    """Return True if `sealed` can be decrypted at `place`. The value is discarded."""
     try:
         unseal(place, sealed)
     except SecretUnavailableError:
@@ -120,7 +123,7 @@ def can_unseal(place: Place, sealed: SealedValue) -> bool:
 
 
 def get_sealing_suite() -> int:
-    """The suite that seals. Raises ImproperlyConfigured unless VAULT_SUITE is 1 or 2."""
+    """Return the suite for new values. Raises ImproperlyConfigured unless VAULT_SUITE is 1 or 2."""
     try:
         return {"1": 1, "2": 2}[str(settings.VAULT_SUITE)]
     except KeyError:
@@ -128,23 +131,24 @@ def get_sealing_suite() -> int:
 
 
 def pad_key_id(key_id: str) -> bytes:
-    """The 16 bytes that stand for `key_id` in a header."""
+    """Return the 16 bytes of `key_id` in a header."""
     return key_id.encode("ascii").ljust(ID_BYTES, b"\0")
 
 
 @lru_cache(maxsize=256)
 def parse_key_id(padded: bytes) -> str:
-    """The key id of 16 bytes of a header, `?` if they hold none."""
-    found = padded.rstrip(b"\0").decode("ascii", "replace")
-    return found if len(padded) == ID_BYTES and ID_PATTERN.fullmatch(found) else "?"
+    """Return the key id in 16 bytes of a header, or `?` if they are not one."""
+    key_id = padded.rstrip(b"\0").decode("ascii", "replace")
+    return key_id if len(padded) == ID_BYTES and ID_PATTERN.fullmatch(key_id) else "?"
 
 
 def has_account(model: type[models.Model]) -> bool:
+    """Return True if the rows of `model` belong to an account, which is then part of their places."""
     return any(field.attname == "account_id" for field in model._meta.concrete_fields)
 
 
-class _Site(NamedTuple):
-    """What all rows of a model share of a place: two names, and the fields that hold the ids."""
+class _PlaceFields(NamedTuple):
+    """The parts of a place that all rows of a model share: two names and the fields with the ids."""
 
     table: str
     column: str
@@ -153,19 +157,19 @@ class _Site(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _site(model: type[models.Model], field_name: str) -> _Site:
+def _get_place_fields(model: type[models.Model], field_name: str) -> _PlaceFields:
     meta = model._meta
-    column = str(_field(model, field_name).column)
-    account = _field(model, "account_id") if has_account(model) else None
-    return _Site(meta.db_table, column, account, meta.pk)
+    column = str(_get_field(model, field_name).column)
+    account = _get_field(model, "account_id") if has_account(model) else None
+    return _PlaceFields(meta.db_table, column, account, meta.pk)
 
 
-def _field(model: type[models.Model], name: str) -> _AnyField:
+def _get_field(model: type[models.Model], name: str) -> _AnyField:
     return cast("_AnyField", model._meta.get_field(name))
 
 
-def _id_text(instance: models.Model, field: _AnyField) -> str:
-    """The one spelling of an id: a UUID given as upper-case text is the row that it will be."""
+def _format_id(instance: models.Model, field: _AnyField) -> str:
+    # An unsaved row can have its UUID as text in any spelling; the stored row has one.
     value = field.to_python(getattr(instance, field.attname))
     if value is None:
         raise ValueError(f"{field.attname} must be known before anything is sealed for the row.")
@@ -173,11 +177,11 @@ def _id_text(instance: models.Model, field: _AnyField) -> str:
 
 
 @lru_cache(maxsize=256)
-def _column_data(table: str, column: str) -> bytes:
+def _encode_column(table: str, column: str) -> bytes:
     parts = (b"latchkey/aad/1", table.encode(), column.encode())
     return b"".join(len(part).to_bytes(2) + part for part in parts)
 
 
 @lru_cache(maxsize=64)
-def _header(suite: int, key_id: str) -> bytes:
+def _build_header(suite: int, key_id: str) -> bytes:
     return bytes([VERSION, suite]) + pad_key_id(key_id)

@@ -1,4 +1,4 @@
-"""A string that gets into no log, page, traceback or pickle by accident."""
+"""A string that cannot get into a log, page, traceback or pickle by accident."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ MASK: Final = "**********"
 
 
 class Secret:
-    """Holds one secret string and shows a mask wherever Python would show the string.
+    """A secret string, with a mask as its representation everywhere. Only `expose()` returns it.
 
-    `expose()` alone gives it out. Pickling and hashing raise TypeError, as does every JSON encoder;
-    a copy is the object itself; `==` with another Secret takes constant time.
+    Pickling and hashing raise TypeError, as does every JSON encoder. A copy is the object itself.
+    `==` with another Secret takes constant time.
     """
 
     __slots__ = ("_value",)
 
     def __init__(self, value: str) -> None:
         if not isinstance(value, str):
-            raise TypeError("A Secret holds a str.")
+            raise TypeError("The value of a Secret is a str.")
         self._value = value
 
     def expose(self) -> str:
@@ -35,7 +35,7 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(_encoded(self._value), _encoded(other._value))
+        return hmac.compare_digest(_encode(self._value), _encode(other._value))
 
     def __copy__(self) -> Secret:
         return self
@@ -44,8 +44,8 @@ class Secret:
         return self
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        raise TypeError("A Secret is not pickled.")
+        raise TypeError("A Secret cannot be pickled.")
 
 
-def _encoded(value: str) -> bytes:
+def _encode(value: str) -> bytes:
     return value.encode("utf-8", "surrogatepass")

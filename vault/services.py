@@ -1,4 +1,4 @@
-"""What the other rooms ask of the vault: a checked ring, fingerprints, identities, signing keys."""
+"""What other packages need of the vault: the check of the keyring, fingerprints, identities, signing keys."""
 
 from __future__ import annotations
 
@@ -32,113 +32,105 @@ _known_index_key: bytes | None = None
 
 
 def verify_keyring() -> None:
-    """Prove at start-up that the ring fits the database; make what a new database lacks.
+    """Check at start-up that the keyring fits the database. Add what a new database lacks.
 
-    Raises ImproperlyConfigured when the database is not migrated, when a key of the ring is not the
-    one that the database was sealed with, when a row is sealed with a key that the ring lacks, and
-    when the index key does not open. A key that left the ring and that no row needs is forgotten.
-    Safe in any number of processes at once.
+    Raises ImproperlyConfigured if the database is not migrated, if a key of the keyring is not the one
+    that encrypted this database, if a row is encrypted with a key that the keyring lacks, or if the
+    index key cannot be decrypted. Any number of processes may call it concurrently.
     """
     keyring = get_keyring()
     get_sealing_suite()
-    _require_tables()
+    tables = set(connection.introspection.table_names())
+    if not {Canary._meta.db_table, IndexKey._meta.db_table} <= tables:
+        raise ImproperlyConfigured("The database is not migrated: run manage.py migrate.")
     for canary in Canary.objects.order_by("key_id"):
-        _check_or_retire(keyring, canary)
+        if keyring.get(canary.key_id) is not None:
+            _check_canary(keyring, canary)
+        elif canary.forgotten_at is None:
+            if rows := count_rows_of_key(canary.key_id):
+                raise ImproperlyConfigured(
+                    f"{keyring.source}: the key under id {canary.key_id} is missing, and {rows} rows"
+                    " are sealed with it: put it back, or run rotate_keys before retiring it. If it is"
+                    f" lost for good, manage.py forget_key {canary.key_id} goes on without those rows."
+                )
+            # The key left the keyring after a rotation, and no row needs it.
+            canary.delete()
     verify_primary_key()
 
 
 def verify_primary_key() -> None:
-    """Prove that the key that seals is the one of its id in this database, and that the index opens.
+    """Check that the primary key is the one of its id in this database, and the index key as well.
 
-    For a migration that seals: it comes before tables that `verify_ring` may want to count in.
-    Raises ImproperlyConfigured.
+    For a migration that encrypts: at that point some tables that `verify_keyring` counts in may not
+    exist yet. Raises ImproperlyConfigured.
     """
     get_index_key()
-    # Last: a start that is refused must leave no trace of its key.
-    _check_canary(get_keyring(), _planted_canary(get_keyring().primary.id))
+    # Last, so that a start that fails leaves no canary of its key behind.
+    keyring = get_keyring()
+    _check_canary(keyring, _get_or_create_canary(keyring.primary.id))
 
 
 def get_index_key() -> bytes:
-    """The 32 random bytes behind all fingerprints and identities, made at the first call ever.
+    """Return the 32 random bytes behind all fingerprints and identities. The first call makes them.
 
-    Remembered once the row that holds it is committed for sure: a key of a transaction that rolls
-    back would give rows identities that nobody finds again. Raises ImproperlyConfigured when it
-    does not open; it is then never replaced.
+    Raises ImproperlyConfigured if the stored index key cannot be decrypted. It is never replaced.
     """
     if _known_index_key is not None:
         return _known_index_key
-    key = _open_index_key(_stored_index_key() or _make_index_key())
-    # Outside of a transaction this happens at once.
-    transaction.on_commit(lambda: _remember_index_key(key))
+    key = _decrypt_index_key(_fetch_index_key() or _create_index_key())
+    # Cached only when its row is committed: with the key of a transaction that rolls back, rows would
+    # get identities that no later process computes. Outside of a transaction this happens at once.
+    transaction.on_commit(lambda: _cache_index_key(key))
     return key
 
 
 def clear_index_key_cache() -> None:
-    """Read the index key anew at the next call: for tests, whose database comes and goes."""
-    global _known_index_key
-    _known_index_key = None
+    """Let the next call read the index key again. For tests, whose database changes."""
+    _cache_index_key(None)
 
 
 def compute_fingerprint(account_id: uuid.UUID | str, value: str) -> str:
-    """22 characters of base64url that tell whether two secrets of one account are the same.
+    """Return 22 characters of base64url that are equal for equal secrets of one account.
 
     Equal secrets of two accounts have unrelated fingerprints.
     """
-    digest = _digest("fingerprint/1", str(account_id), _bytes(value))
+    digest = _compute_mac(
+        _get_keyed_mac(get_index_key(), "fingerprint/1", str(account_id)), _encode(value)
+    )
     return base64.urlsafe_b64encode(digest[:FINGERPRINT_BYTES]).rstrip(b"=").decode()
 
 
 def compute_identity(account_id: uuid.UUID | str, parts: Sequence[str]) -> bytes:
-    """32 bytes that stand for the sequence `parts` within one account."""
+    """Return 32 bytes that identify the sequence `parts` within one account."""
     return build_identity_function(account_id)(parts)
 
 
 def build_identity_function(account_id: uuid.UUID | str) -> Callable[[Sequence[str]], bytes]:
-    """`identity` for one account: what it returns asks no database, and any thread may call it."""
-    keyed = _keyed(get_index_key(), "identity/1", str(account_id))
+    """Return `compute_identity` for one account. It makes no query, and any thread may call it."""
+    keyed_mac = _get_keyed_mac(get_index_key(), "identity/1", str(account_id))
 
-    def identify(parts: Sequence[str]) -> bytes:
-        encoded = [_bytes(part) for part in parts]
-        return _mac(keyed, b"".join(len(part).to_bytes(4) + part for part in encoded))
+    def compute(parts: Sequence[str]) -> bytes:
+        encoded = [_encode(part) for part in parts]
+        # The lengths keep ("a", "bc") and ("ab", "c") apart.
+        return _compute_mac(keyed_mac, b"".join(len(part).to_bytes(4) + part for part in encoded))
 
-    return identify
+    return compute
 
 
 def get_signing_key(purpose: str) -> bytes:
-    """32 bytes for another room's signatures, unrelated to those of every other purpose."""
-    return _signing_key(get_index_key(), purpose)
+    """Return 32 bytes for signatures of one purpose, unrelated to those of every other purpose."""
+    return _derive_signing_key(get_index_key(), purpose)
 
 
-def _require_tables() -> None:
-    present = connection.introspection.table_names()
-    if not {Canary._meta.db_table, IndexKey._meta.db_table} <= set(present):
-        raise ImproperlyConfigured("The database is not migrated: run manage.py migrate.")
-
-
-def _planted_canary(key_id: str) -> Canary:
-    """The canary of this key, made where there is none; whoever comes second gets the first one's."""
-    found = Canary.objects.filter(key_id=key_id).first()
-    if found is not None:
-        return found
+def _get_or_create_canary(key_id: str) -> Canary:
+    existing = Canary.objects.filter(key_id=key_id).first()
+    if existing is not None:
+        return existing
     canary = Canary(key_id=key_id)
     canary.sealed = seal(Place.of(canary, "sealed"), key_id)
+    # If another process inserts it first, both use the one of that process.
     Canary.objects.bulk_create([canary], ignore_conflicts=True)
     return Canary.objects.get(key_id=key_id)
-
-
-def _check_or_retire(keyring: Keyring, canary: Canary) -> None:
-    if keyring.get(canary.key_id) is not None:
-        _check_canary(keyring, canary)
-    elif canary.forgotten_at is not None:
-        return
-    elif rows := count_rows_of_key(canary.key_id):
-        raise ImproperlyConfigured(
-            f"{keyring.source}: the key under id {canary.key_id} is missing, and {rows} rows are"
-            " sealed with it: put it back, or run rotate_keys before retiring it. If it is lost"
-            f" for good, manage.py forget_key {canary.key_id} goes on without those rows."
-        )
-    else:
-        canary.delete()
 
 
 def _check_canary(keyring: Keyring, canary: Canary) -> None:
@@ -152,54 +144,51 @@ def _check_canary(keyring: Keyring, canary: Canary) -> None:
         ) from None
 
 
-def _stored_index_key() -> SealedValue | None:
+def _fetch_index_key() -> SealedValue | None:
     row = IndexKey.objects.filter(pk=INDEX_KEY_ID).first()
     return row.sealed if row else None
 
 
-def _make_index_key() -> SealedValue:
-    """Store a new index key unless another process was faster; the one that is stored then."""
+def _create_index_key() -> SealedValue:
+    """Store a new index key, unless another process was first. Return the stored one."""
     row = IndexKey()
     row.sealed = seal(Place.of(row, "sealed"), secrets.token_hex(KEY_BYTES))
     IndexKey.objects.bulk_create([row], ignore_conflicts=True)
     return IndexKey.objects.get(pk=INDEX_KEY_ID).sealed
 
 
-def _open_index_key(sealed: SealedValue) -> bytes:
+def _decrypt_index_key(sealed: SealedValue) -> bytes:
     try:
         return bytes.fromhex(unseal(Place.of(IndexKey(), "sealed"), sealed))
     except SecretUnavailableError:
         raise ImproperlyConfigured(
-            f"{get_keyring().source}: the index key of this database does not open with the keys given:"
-            f" put the key under id {sealed.key_id} back as it was."
+            f"{get_keyring().source}: the index key of this database cannot be decrypted with the"
+            f" given keys: put the key under id {sealed.key_id} back as it was."
         ) from None
 
 
-def _remember_index_key(key: bytes) -> None:
+def _cache_index_key(key: bytes | None) -> None:
     global _known_index_key
     _known_index_key = key
 
 
-def _digest(purpose: str, account_id: str, message: bytes) -> bytes:
-    return _mac(_keyed(get_index_key(), purpose, account_id), message)
-
-
-def _mac(keyed: HMAC, message: bytes) -> bytes:
-    mac = keyed.copy()
+def _compute_mac(keyed_mac: HMAC, message: bytes) -> bytes:
+    mac = keyed_mac.copy()
     mac.update(message)
     return mac.finalize()
 
 
+# A copy of a MAC that has read its key costs half of a new one.
 @lru_cache(maxsize=1024)
-def _keyed(key: bytes, purpose: str, account_id: str) -> HMAC:
+def _get_keyed_mac(key: bytes, purpose: str, account_id: str) -> HMAC:
     return HMAC(derive_key(key, f"{purpose}/{account_id}"), SHA256())
 
 
 @lru_cache(maxsize=64)
-def _signing_key(key: bytes, purpose: str) -> bytes:
+def _derive_signing_key(key: bytes, purpose: str) -> bytes:
     return derive_key(key, f"signing/1/{purpose}")
 
 
-def _bytes(value: str) -> bytes:
-    # A search for a string that no row can hold finds nothing, instead of failing.
+def _encode(value: str) -> bytes:
+    # Strings with surrogates cannot be stored, but a search for one must find nothing, not fail.
     return value.encode("utf-8", "surrogatepass")

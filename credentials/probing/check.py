@@ -24,7 +24,7 @@ from providers.registry import get_registry
 from vault.sealing import SecretUnavailableError
 
 SHUT: Final = (
-    "The stored secret cannot be opened with the keys of this server:"
+    "The stored secret cannot be decrypted with the keys of this server:"
     " restore the key, or import it again."
 )
 OPENS: Final = "The stored secret can be opened again."

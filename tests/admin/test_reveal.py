@@ -160,7 +160,7 @@ def test_a_row_that_does_not_open_says_so(
         raise SecretUnavailableError()
 
     monkeypatch.setattr("credentials.services.reveal.unseal", refuse)
-    assert "cannot be opened" in text(ask(custodian, row))
+    assert "cannot be decrypted" in text(ask(custodian, row))
 
 
 def test_an_operator_may_not(row: Credential, staff_client: Any) -> None:

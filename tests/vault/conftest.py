@@ -29,8 +29,8 @@ def suite(request, settings) -> str:
 
 
 @pytest.fixture
-def ring_of(settings):
-    """Set the ring to the keys of these ids, the first being the primary."""
+def set_keyring(settings):
+    """A function that sets the keyring to the keys of these ids, the primary key first."""
 
     def use(*ids: str) -> None:
         settings.VAULT_KEYS = format_keys(*ids)
@@ -39,21 +39,21 @@ def ring_of(settings):
 
 
 @pytest.fixture
-def vault(_locker_table, db, ring_of, monkeypatch) -> None:
-    """An empty vault with the ring `k1`, and lockers that rotation knows."""
-    _empty(ring_of, monkeypatch)
+def vault(_locker_table, db, set_keyring, monkeypatch) -> None:
+    """An empty vault with the keyring `k1`, and a table of lockers that rotation covers."""
+    _reset_vault(set_keyring, monkeypatch)
 
 
 @pytest.fixture
-def committing_vault(_locker_table, transactional_db, ring_of, monkeypatch) -> None:
-    """The same for tests that really commit."""
-    _empty(ring_of, monkeypatch)
+def committing_vault(_locker_table, transactional_db, set_keyring, monkeypatch) -> None:
+    """The same for tests whose transactions commit."""
+    _reset_vault(set_keyring, monkeypatch)
 
 
-def _empty(ring_of, monkeypatch) -> None:
+def _reset_vault(set_keyring, monkeypatch) -> None:
     for model in (Canary, IndexKey, Locker):
         model._default_manager.all().delete()
-    ring_of("k1")
+    set_keyring("k1")
     monkeypatch.setattr(services, "_known_index_key", None)
     installed = [*apps.get_models(include_auto_created=True), Locker]
     monkeypatch.setattr(key_usage, "apps", SimpleNamespace(get_models=lambda **_: installed))

@@ -1,4 +1,4 @@
-"""A model with sealed columns for the tests alone: no registry of models ever sees it."""
+"""A model with sealed columns for tests, which is in no registry of models."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ with isolate_apps("vault"):
 
 
 def format_keys(*ids: str) -> str:
-    """A value of VAULT_KEYS: the bytes of a key follow from its id."""
+    """Return a value of VAULT_KEYS. The bytes of each key are derived from its id."""
     return ",".join(f"{key_id}:{b64encode(derive_test_key(key_id)).decode()}" for key_id in ids)
 
 
@@ -43,7 +43,7 @@ def derive_test_key(key_id: str) -> bytes:
 
 
 def make_locker(value: Any = "hunter2", **fields: Any) -> Locker:
-    """A stored row whose `secrets` hold `value`."""
+    """Store a row with `value` in `secrets`."""
     row = Locker(**fields)
     row.secrets = seal(Place.of(row, "secrets"), value)
     row.save()

@@ -20,7 +20,7 @@ class Terminal(StringIO):
 
 
 def run(*command: str, stderr: StringIO | None = None) -> tuple[int, str, str]:
-    """The exit code, standard output and standard error of a command."""
+    """Run a command and return its exit code, standard output and standard error."""
     stdout, stderr, code = StringIO(), stderr or StringIO(), 0
     try:
         call_command(*command, stdout=stdout, stderr=stderr, no_color=True)
@@ -30,11 +30,11 @@ def run(*command: str, stderr: StringIO | None = None) -> tuple[int, str, str]:
 
 
 @pytest.fixture
-def row(ring_of) -> Locker:
-    """A row under k1, in a ring whose primary is k2 now."""
+def row(set_keyring) -> Locker:
+    """A row sealed with k1, in a keyring whose primary key is k2 now."""
     verify_keyring()
     made = make_locker("hunter2")
-    ring_of("k2", "k1")
+    set_keyring("k2", "k1")
     return made
 
 
@@ -45,20 +45,20 @@ def damaged(row: Locker) -> Locker:
     return row
 
 
-def test_rotate_keys_ends_with_its_counts(row):
+def test_rotate_keys_prints_its_counts(row):
     assert run("rotate_keys") == (0, "rotated=2 remaining=0 failed=0\n", "")
 
 
-def test_rotate_keys_twice_is_no_error(row):
+def test_rotate_keys_can_run_twice(row):
     run("rotate_keys")
     assert run("rotate_keys", "--batch", "1") == (0, "rotated=0 remaining=0 failed=0\n", "")
 
 
-def test_rotate_keys_names_what_does_not_open(damaged):
+def test_rotate_keys_prints_undecryptable_values(damaged):
     code, out, err = run("rotate_keys")
     assert code == 1
     assert out == "rotated=1 remaining=1 failed=1\n"
-    assert err == f"does not open: vault_locker.secrets {damaged.pk}\n"
+    assert err == f"cannot be decrypted: vault_locker.secrets {damaged.pk}\n"
 
 
 def test_rotate_keys_shows_progress_on_a_terminal(row):
@@ -66,7 +66,7 @@ def test_rotate_keys_shows_progress_on_a_terminal(row):
 
 
 @pytest.mark.parametrize("batch", ["0", "-1", "x"])
-def test_rotate_keys_refuses_a_batch(batch):
+def test_rotate_keys_rejects_a_batch_size(batch):
     with pytest.raises(CommandError):
         run("rotate_keys", "--batch", batch)
 
@@ -77,65 +77,65 @@ def test_verify_keys_counts_by_key(row):
     assert {"vault_locker.secrets k1 1", "vault_indexkey.sealed k1 1"} <= set(out.splitlines())
 
 
-def test_verify_keys_lists_what_does_not_open(damaged):
+def test_verify_keys_prints_undecryptable_values(damaged):
     code, out, _ = run("verify_keys")
     assert code == 1
-    assert out.splitlines()[-1] == f"does not open: vault_locker.secrets {damaged.pk}"
+    assert out.splitlines()[-1] == f"cannot be decrypted: vault_locker.secrets {damaged.pk}"
 
 
-def test_verify_keys_tells_what_a_missing_key_shuts(row, ring_of):
-    ring_of("k2")
+def test_verify_keys_prints_values_of_a_missing_key(row, set_keyring):
+    set_keyring("k2")
     code, out, _ = run("verify_keys")
     assert code == 1
-    assert f"does not open: vault_locker.secrets {row.pk}" in out
+    assert f"cannot be decrypted: vault_locker.secrets {row.pk}" in out
 
 
 def test_verify_keys_says_that_nothing_is_sealed():
     assert run("verify_keys")[:2] == (0, "Nothing is sealed yet.\n")
 
 
-def test_verify_keys_shows_no_value(row):
+def test_verify_keys_prints_no_plaintext(row):
     assert "hunter2" not in "".join(run("verify_keys")[1:])
 
 
 @pytest.fixture
-def lost(row: Locker, ring_of) -> Locker:
-    """A row under k1, which no ring has any more; the index key has moved to k2."""
+def lost(row: Locker, set_keyring) -> Locker:
+    """A row sealed with k1, which is in no keyring any more; the index key is sealed with k2."""
     index = IndexKey.objects.get()
     verify_keyring()
     index.sealed = seal(Place.of(index, "sealed"), unseal(Place.of(index, "sealed"), index.sealed))
     index.save()
-    ring_of("k2")
+    set_keyring("k2")
     return row
 
 
-def test_a_missing_key_says_how_to_go_on_without_it(lost):
+def test_error_of_a_missing_key_names_forget_key(lost):
     with pytest.raises(ImproperlyConfigured, match="forget_key k1"):
         verify_keyring()
 
 
-def test_forget_key_lets_a_start_pass_and_counts_what_stays_shut(lost):
+def test_forget_key_lets_a_process_start_and_prints_counts(lost):
     code, out, err = run("forget_key", "k1")
     assert (code, out, err) == (0, "vault_locker.secrets 1\n", "")
     verify_keyring()
 
 
-def test_a_forgotten_key_that_is_found_opens_its_rows_again(lost, ring_of):
+def test_rows_of_a_forgotten_key_that_is_found_can_be_decrypted(lost, set_keyring):
     run("forget_key", "k1")
-    ring_of("k2", "k1")
+    set_keyring("k2", "k1")
     verify_keyring()
     assert run("verify_keys")[0] == 0
 
 
 @pytest.mark.parametrize("id", ["k2", "k9"])
-def test_forget_key_refuses_a_key_that_is_there_or_never_was(lost, id):
+def test_forget_key_rejects_a_present_or_unknown_key(lost, id):
     with pytest.raises(CommandError, match=id if id == "k2" else "no key of this id"):
         run("forget_key", id)
     with pytest.raises(ImproperlyConfigured):
         verify_keyring()
 
 
-def test_forget_key_refuses_the_key_of_the_index(row, ring_of):
-    ring_of("k2")
+def test_forget_key_rejects_the_key_of_the_index_key(row, set_keyring):
+    set_keyring("k2")
     with pytest.raises(CommandError, match="index key"):
         run("forget_key", "k1")

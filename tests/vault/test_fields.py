@@ -70,23 +70,23 @@ def stored() -> bytes:
         return bytes(cursor.fetchone()[0])
 
 
-def test_the_stored_bytes_hold_no_plaintext(suite):
+def test_stored_bytes_contain_no_plaintext(suite):
     make_locker(PLAIN)
     assert not [spelling for spelling in spellings(PLAIN.encode()) if spelling in stored()]
 
 
 @pytest.mark.parametrize("write", WRITES)
 @pytest.mark.parametrize("value", PLAINTEXTS, ids=lambda value: type(value).__name__)
-def test_no_write_takes_plaintext(write: Callable[[Any], None], value):
+def test_every_write_rejects_plaintext(write: Callable[[Any], None], value):
     make_locker()
-    with pytest.raises(TypeError) as refused:
+    with pytest.raises(TypeError) as caught:
         write(value)
-    assert PLAIN not in str(refused.value)
+    assert PLAIN not in str(caught.value)
 
 
 @pytest.mark.parametrize("write", WRITES)
 @pytest.mark.parametrize("expression", EXPRESSIONS, ids=lambda value: type(value).__name__)
-def test_no_write_takes_an_expression(write: Callable[[Any], None], expression):
+def test_every_write_rejects_an_expression(write: Callable[[Any], None], expression):
     make_locker()
     # Django itself refuses to insert a column that is not there yet: ValueError.
     with pytest.raises((TypeError, ValueError)):
@@ -94,20 +94,20 @@ def test_no_write_takes_an_expression(write: Callable[[Any], None], expression):
 
 
 @pytest.mark.parametrize("write", [update, save, bulk_update])
-def test_a_write_takes_a_seal(write: Callable[[Any], None]):
+def test_every_write_accepts_a_sealed_value(write: Callable[[Any], None]):
     row = make_locker("before")
     write(seal(Place.of(row, "secrets"), "after"))
     assert unseal_column(row) == "after"
 
 
 @pytest.mark.parametrize("write", [update, save, bulk_update])
-def test_a_write_takes_none(write: Callable[[Any], None]):
+def test_every_write_accepts_none(write: Callable[[Any], None]):
     make_locker()
     write(None)
     assert Locker.objects.get().secrets is None
 
 
-def test_bulk_create_takes_seals():
+def test_bulk_create_accepts_sealed_values():
     rows = [Locker() for _ in range(3)]
     for row in rows:
         row.secrets = seal(Place.of(row, "secrets"), str(row.pk))
@@ -118,17 +118,17 @@ def test_bulk_create_takes_seals():
 @pytest.mark.parametrize(
     "lookup", ["exact", "in", "contains", "startswith", "gt", "regex", "iexact"]
 )
-def test_a_lookup_is_refused(lookup):
+def test_lookup_is_rejected(lookup):
     with pytest.raises(FieldError):
         Locker.objects.filter(**{f"secrets__{lookup}": [PLAIN] if lookup == "in" else PLAIN})
 
 
-def test_a_filter_by_value_is_refused():
+def test_filter_by_value_is_rejected():
     with pytest.raises(FieldError):
         Locker.objects.filter(secrets=PLAIN)
 
 
-def test_a_path_into_the_value_is_refused():
+def test_path_into_the_value_is_rejected():
     with pytest.raises(FieldError):
         Locker.objects.filter(secrets__token=PLAIN)
 
@@ -138,14 +138,14 @@ def test_isnull_is_allowed():
     assert Locker.objects.get(secrets__isnull=False, spare__isnull=True) == row
 
 
-def test_reading_never_opens(monkeypatch):
+def test_reading_decrypts_nothing(monkeypatch):
     rows = [make_locker() for _ in range(3)]
     monkeypatch.setattr(sealing, "unseal", None)
-    monkeypatch.setattr(sealing, "UNSEALERS", None)
+    monkeypatch.setattr(sealing, "CIPHERS", None)
     assert [row.secrets for row in Locker.objects.order_by("pk")] == [row.secrets for row in rows]
 
 
-def test_saving_a_row_that_does_not_open_keeps_its_blob():
+def test_saving_an_undecryptable_row_keeps_its_blob():
     row = make_locker()
     Locker.objects.update(secrets=SealedValue(b"damaged"))
     fresh = Locker.objects.get(pk=row.pk)
@@ -154,29 +154,29 @@ def test_saving_a_row_that_does_not_open_keeps_its_blob():
     assert stored() == b"damaged"
 
 
-def test_values_are_sealed():
+def test_values_returns_sealed_values():
     make_locker(PLAIN)
     assert PLAIN not in repr(list(Locker.objects.values()))
 
 
-def test_a_pickled_row_holds_ciphertext_only():
+def test_pickled_row_contains_no_plaintext():
     sealed = make_locker(PLAIN).secrets
     assert PLAIN.encode() not in pickle.dumps(sealed)
 
 
-def test_a_dump_holds_the_ciphertext():
+def test_dumpdata_writes_the_ciphertext():
     make_locker(PLAIN)
     dumped = serializers.serialize("json", Locker.objects.all())
     assert not [form for form in spellings(PLAIN.encode()) if form.decode() in dumped]
 
 
-def test_a_dump_without_a_seal_has_null():
+def test_dumpdata_writes_null_without_a_value():
     make_locker()
     (dumped,) = json.loads(serializers.serialize("json", Locker.objects.all()))
     assert dumped["fields"]["spare"] is None
 
 
-def test_a_dump_loads_again(tmp_path):
+def test_loaddata_reads_what_dumpdata_wrote(tmp_path):
     verify_keyring()
     before = Canary.objects.get().sealed
     path = tmp_path / "dump.json"
@@ -187,13 +187,13 @@ def test_a_dump_loads_again(tmp_path):
 
 
 @pytest.mark.parametrize("value", [PLAIN, "", "AAAA", 7, {}])
-def test_a_load_takes_ciphertext_only(value):
-    with pytest.raises(ValidationError) as refused:
+def test_loaddata_rejects_plaintext(value):
+    with pytest.raises(ValidationError) as caught:
         SealedField().to_python(value)
-    assert PLAIN not in str(refused.value)
+    assert PLAIN not in str(caught.value)
 
 
-def test_no_form_shows_it():
+def test_field_has_no_form_field():
     assert modelform_factory(Locker, fields="__all__").base_fields.keys() == {
         "id",
         "account_id",
@@ -201,13 +201,13 @@ def test_no_form_shows_it():
     }
 
 
-def test_a_migration_can_write_it():
+def test_field_deconstructs_for_migrations():
     field = SealedField(null=True)
     _, path, args, kwargs = field.deconstruct()
     assert (path, list(args), kwargs) == ("vault.fields.SealedField", [], {"null": True})
 
 
-def faults(pk: models.Field[Any, Any]) -> list[str | None]:
+def list_check_ids(pk: models.Field[Any, Any]) -> list[str | None]:
     with isolate_apps("vault"):
 
         class Probe(models.Model):
@@ -231,8 +231,8 @@ def faults(pk: models.Field[Any, Any]) -> list[str | None]:
         lambda: models.IntegerField(primary_key=True, default=1),
     ],
 )
-def test_a_row_id_unknown_before_the_insert_is_a_fault(make):
-    assert faults(make()) == ["vault.E001"]
+def test_check_rejects_a_primary_key_that_the_database_assigns(make):
+    assert list_check_ids(make()) == ["vault.E001"]
 
 
 @pytest.mark.parametrize(
@@ -242,5 +242,5 @@ def test_a_row_id_unknown_before_the_insert_is_a_fault(make):
         lambda: models.CharField(primary_key=True, max_length=9),
     ],
 )
-def test_a_row_id_known_before_the_insert_is_no_fault(make):
-    assert faults(make()) == []
+def test_check_accepts_a_primary_key_known_before_the_insert(make):
+    assert list_check_ids(make()) == []

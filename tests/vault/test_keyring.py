@@ -18,11 +18,11 @@ def b64(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
 
 
-def refusal(settings, value: str = "", file: str = "") -> str:
+def get_keyring_error(settings, value: str = "", file: str = "") -> str:
     settings.VAULT_KEYS, settings.VAULT_KEYS_FILE = value, file
-    with pytest.raises(ImproperlyConfigured) as refused:
+    with pytest.raises(ImproperlyConfigured) as caught:
         get_keyring()
-    return str(refused.value)
+    return str(caught.value)
 
 
 REFUSED = {
@@ -51,68 +51,68 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_bad_ring_is_refused(settings, case):
+def test_invalid_keyring_is_rejected(settings, case):
     value, expected = REFUSED[case]
-    assert expected in refusal(settings, value)
+    assert expected in get_keyring_error(settings, value)
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_refusal_is_one_line_without_key_bytes(settings, case):
+def test_error_is_one_line_without_key_bytes(settings, case):
     value, _ = REFUSED[case]
-    sentence = refusal(settings, value)
+    sentence = get_keyring_error(settings, value)
     assert "\n" not in sentence
     for secret in (b64(derive_test_key("a")), b64(derive_test_key("k1")), b64(b"x" * 16)):
         assert secret[:12] not in sentence
 
 
-def test_both_variables_are_refused(settings):
-    assert "both set" in refusal(settings, format_keys("k1"), "/somewhere")
+def test_both_variables_are_rejected(settings):
+    assert "both set" in get_keyring_error(settings, format_keys("k1"), "/somewhere")
 
 
 @examples(max_examples=50, deadline=None)
 @given(st.text(max_size=80))
-def test_any_text_is_a_ring_or_refused(text):
+def test_any_text_is_a_keyring_or_rejected(text):
     with override_settings(VAULT_KEYS=text, VAULT_KEYS_FILE=""), suppress(ImproperlyConfigured):
         assert get_keyring().ids
 
 
-def test_the_first_key_is_the_primary(ring_of):
-    ring_of("new", "old")
+def test_the_first_key_is_the_primary(set_keyring):
+    set_keyring("new", "old")
     assert get_keyring().primary.id == "new"
 
 
-def test_every_key_is_found_by_its_id(ring_of):
-    ring_of("new", "old")
+def test_every_key_is_found_by_its_id(set_keyring):
+    set_keyring("new", "old")
     found = get_keyring().get("old")
     assert found is not None
     assert found.material == derive_test_key("old")
 
 
-def test_an_unknown_id_is_none(ring_of):
-    ring_of("k1")
+def test_an_unknown_id_is_none(set_keyring):
+    set_keyring("k1")
     assert get_keyring().get("k2") is None
 
 
-def test_the_ids_come_in_order(ring_of):
-    ring_of("c", "a", "b")
+def test_the_ids_come_in_order(set_keyring):
+    set_keyring("c", "a", "b")
     assert get_keyring().ids == ("c", "a", "b")
 
 
-def test_the_ring_is_read_once(ring_of):
-    ring_of("k1")
+def test_keyring_is_read_once(set_keyring):
+    set_keyring("k1")
     assert get_keyring() is get_keyring()
 
 
-def test_a_repr_shows_ids_only(ring_of):
-    ring_of("k1", "k2")
+def test_repr_has_ids_only(set_keyring):
+    set_keyring("k1", "k2")
     shown = repr(get_keyring()) + repr(get_keyring().get("k2"))
     assert "k1" in shown
     assert repr(derive_test_key("k1"))[2:10] not in shown
     assert b64(derive_test_key("k2")) not in shown
 
 
-def test_subkeys_of_two_purposes_differ(ring_of):
-    ring_of("k1")
+def test_subkeys_of_two_purposes_differ(set_keyring):
+    set_keyring("k1")
     key = get_keyring().primary
     assert len({key.material, derive_subkey(key, "a"), derive_subkey(key, "b")}) == 3
 
@@ -125,7 +125,7 @@ def file_of(tmp_path, content: str, mode: int = 0o600) -> str:
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o400])
-def test_a_private_file_is_read(settings, tmp_path, mode):
+def test_file_of_the_owner_only_is_read(settings, tmp_path, mode):
     settings.VAULT_KEYS = ""
     settings.VAULT_KEYS_FILE = file_of(tmp_path, format_keys("k1"), mode)
     assert get_keyring().ids == ("k1",)
@@ -139,29 +139,33 @@ def test_a_file_may_have_lines_commas_and_comments(settings, tmp_path):
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o644, 0o601])
-def test_a_file_open_to_others_is_refused(settings, tmp_path, mode):
+def test_file_readable_by_others_is_rejected(settings, tmp_path, mode):
     path = file_of(tmp_path, format_keys("k1"), mode)
-    assert f"chmod 600 {path}" in refusal(settings, file=path)
+    assert f"chmod 600 {path}" in get_keyring_error(settings, file=path)
 
 
 @pytest.mark.parametrize("content", ["", "# nothing\n"])
-def test_a_file_without_keys_is_refused(settings, tmp_path, content):
-    assert "VAULT_KEYS_FILE has no key" in refusal(settings, file=file_of(tmp_path, content))
+def test_file_without_keys_is_rejected(settings, tmp_path, content):
+    assert "VAULT_KEYS_FILE has no key" in get_keyring_error(
+        settings, file=file_of(tmp_path, content)
+    )
 
 
-def test_a_missing_file_is_refused(settings, tmp_path):
-    assert "cannot be read" in refusal(settings, file=str(tmp_path / "none"))
+def test_missing_file_is_rejected(settings, tmp_path):
+    assert "cannot be read" in get_keyring_error(settings, file=str(tmp_path / "none"))
 
 
-def test_a_folder_is_refused(settings, tmp_path):
-    assert "cannot be read" in refusal(settings, file=str(tmp_path))
+def test_folder_is_rejected(settings, tmp_path):
+    assert "cannot be read" in get_keyring_error(settings, file=str(tmp_path))
 
 
-def test_a_binary_file_is_refused(settings, tmp_path):
+def test_binary_file_is_rejected(settings, tmp_path):
     path = tmp_path / "raw"
     path.write_bytes(b"\xff" * 32)
-    assert "is not text" in refusal(settings, file=str(path))
+    assert "is not text" in get_keyring_error(settings, file=str(path))
 
 
 def test_a_bad_entry_of_a_file_names_the_file_variable(settings, tmp_path):
-    assert refusal(settings, file=file_of(tmp_path, "k1:AAAA")).startswith("VAULT_KEYS_FILE")
+    assert get_keyring_error(settings, file=file_of(tmp_path, "k1:AAAA")).startswith(
+        "VAULT_KEYS_FILE"
+    )

@@ -18,11 +18,11 @@ pytestmark = pytest.mark.usefixtures("vault")
 
 
 @pytest.fixture
-def rows(ring_of) -> list[Locker]:
-    """Five rows under k1, in a ring whose primary is k2 now."""
+def rows(set_keyring) -> list[Locker]:
+    """Five rows sealed with k1, in a keyring whose primary key is k2 now."""
     verify_keyring()
     made = [make_locker(f"secret {number}") for number in range(5)]
-    ring_of("k2", "k1")
+    set_keyring("k2", "k1")
     return made
 
 
@@ -34,53 +34,53 @@ def counts() -> dict[tuple[str, str], int]:
     return {(str(column), key_id): rows for column, key_id, rows in count_rows_by_key()}
 
 
-def ids(outcome: RotationResult) -> list[Any]:
-    return [unopened.row_id for unopened in outcome.failed]
+def ids(result: RotationResult) -> list[Any]:
+    return [unopened.row_id for unopened in result.failed]
 
 
 def canaries() -> set[str]:
     return set(Canary.objects.values_list("key_id", flat=True))
 
 
-def test_every_row_moves_to_the_primary(rows, suite):
+def test_rotation_encrypts_every_row_with_the_primary_key(rows, suite):
     rotate_keys()
     assert key_ids() == {"k2"}
 
 
-def test_every_value_stays(rows, suite):
+def test_rotation_changes_no_value(rows, suite):
     rotate_keys()
     assert [unseal_column(row) for row in rows] == [f"secret {number}" for number in range(5)]
 
 
-def test_the_outcome_counts_the_rows_and_the_index_key(rows):
+def test_result_counts_rows_and_index_key(rows):
     assert rotate_keys() == RotationResult(rotated=6, remaining=0, failed=[])
 
 
-def test_a_row_opens_without_the_old_key_afterwards(rows, ring_of):
+def test_rotated_row_needs_no_old_key(rows, set_keyring):
     rotate_keys()
-    ring_of("k2")
+    set_keyring("k2")
     assert unseal_column(rows[0]) == "secret 0"
 
 
-def test_every_column_of_a_row_moves(ring_of):
+def test_rotation_covers_every_column_of_a_row(set_keyring):
     row = make_locker("one")
     Locker.objects.update(spare=seal(Place.of(row, "spare"), "two"))
-    ring_of("k2", "k1")
+    set_keyring("k2", "k1")
     rotate_keys()
-    ring_of("k2")
+    set_keyring("k2")
     assert (unseal_column(row), unseal_column(row, "spare")) == ("one", "two")
 
 
-def test_rows_of_different_accounts_move(ring_of):
+def test_rotation_covers_every_account(set_keyring):
     mine, other = make_locker("mine"), make_locker("other", account_id=uuid.UUID(int=9))
-    ring_of("k2", "k1")
+    set_keyring("k2", "k1")
     rotate_keys()
     assert (unseal_column(mine), unseal_column(other)) == ("mine", "other")
 
 
-def test_a_row_without_a_seal_stays_without(ring_of):
+def test_row_without_a_value_stays_without(set_keyring):
     Locker.objects.create()
-    ring_of("k2", "k1")
+    set_keyring("k2", "k1")
     rotate_keys()
     assert Locker.objects.get().secrets is None
 
@@ -104,7 +104,7 @@ def test_a_second_run_writes_nothing(rows):
     assert list(Locker.objects.order_by("pk").values()) == before
 
 
-def test_nothing_else_of_a_row_is_written(rows):
+def test_rotation_writes_no_other_column(rows):
     before = list(Locker.objects.order_by("pk").values("pk", "account_id", "label", "spare"))
     rotate_keys()
     after = list(Locker.objects.order_by("pk").values("pk", "account_id", "label", "spare"))
@@ -117,8 +117,8 @@ def test_progress_reaches_the_total(rows):
     assert seen == [(1, 6), (3, 6), (5, 6), (6, 6)]
 
 
-def meanwhile(monkeypatch, action) -> None:
-    """Do `action` once, between the reading of the first row and its update."""
+def run_before_update(monkeypatch, action) -> None:
+    """Call `action` once, between the reading of the first row and its update."""
 
     def interrupted(place: Place, sealed: SealedValue) -> Any:
         monkeypatch.setattr(rotation, "unseal", unseal)
@@ -129,33 +129,35 @@ def meanwhile(monkeypatch, action) -> None:
 
 
 @pytest.fixture
-def row(ring_of) -> Locker:
-    """One row under k1, the index key being under the primary k2 already."""
-    ring_of("k1", "k2")
+def row(set_keyring) -> Locker:
+    """One row sealed with k1, while the index key is sealed with the primary key k2."""
+    set_keyring("k1", "k2")
     made = make_locker("old")
-    ring_of("k2", "k1")
+    set_keyring("k2", "k1")
     verify_keyring()
     return made
 
 
 def test_a_concurrent_writer_wins(row, monkeypatch):
     fresh = seal(Place.of(row, "secrets"), "new")
-    meanwhile(monkeypatch, lambda: Locker.objects.update(secrets=fresh))
+    run_before_update(monkeypatch, lambda: Locker.objects.update(secrets=fresh))
     assert rotate_keys().rotated == 0
     assert unseal_column(row) == "new"
 
 
-def test_a_concurrent_writer_with_the_old_ring_leaves_a_remaining_row(row, monkeypatch, ring_of):
-    ring_of("k1", "k2")
+def test_a_concurrent_writer_with_the_old_ring_leaves_a_remaining_row(
+    row, monkeypatch, set_keyring
+):
+    set_keyring("k1", "k2")
     fresh = seal(Place.of(row, "secrets"), "new")
-    ring_of("k2", "k1")
-    meanwhile(monkeypatch, lambda: Locker.objects.update(secrets=fresh))
+    set_keyring("k2", "k1")
+    run_before_update(monkeypatch, lambda: Locker.objects.update(secrets=fresh))
     assert rotate_keys().remaining == 1
     assert unseal_column(row) == "new"
 
 
 def test_a_concurrent_delete_wins(row, monkeypatch):
-    meanwhile(monkeypatch, lambda: Locker.objects.all().delete())
+    run_before_update(monkeypatch, lambda: Locker.objects.all().delete())
     assert rotate_keys() == RotationResult(rotated=0, remaining=0, failed=[])
     assert not Locker.objects.exists()
 
@@ -185,7 +187,7 @@ def store(row: Locker, sealed: SealedValue | None) -> None:
 
 
 def damage(row: Locker) -> SealedValue:
-    """Flip the last byte of what is stored."""
+    """Flip the last byte of the stored blob."""
     sealed = Locker.objects.get(pk=row.pk).secrets
     assert sealed
     damaged = flip_byte(sealed, -1)
@@ -193,14 +195,14 @@ def damage(row: Locker) -> SealedValue:
     return damaged
 
 
-def test_a_row_that_does_not_open_is_reported(rows):
+def test_undecryptable_row_is_reported(rows):
     damage(rows[2])
-    outcome = rotate_keys(batch=2)
-    assert ids(outcome) == [rows[2].pk]
-    assert (outcome.rotated, outcome.remaining) == (5, 1)
+    result = rotate_keys(batch=2)
+    assert ids(result) == [rows[2].pk]
+    assert (result.rotated, result.remaining) == (5, 1)
 
 
-def test_a_row_that_does_not_open_is_not_overwritten(rows):
+def test_undecryptable_row_is_not_overwritten(rows):
     damaged = damage(rows[2])
     rotate_keys()
     assert Locker.objects.get(pk=rows[2].pk).secrets == damaged
@@ -212,32 +214,32 @@ def test_a_blob_of_any_shape_is_reported(rows, blob):
     assert ids(rotate_keys()) == [rows[0].pk]
 
 
-def test_a_retired_key_may_leave_the_ring_and_is_forgotten(rows, ring_of):
+def test_retired_key_can_leave_the_keyring(rows, set_keyring):
     rotate_keys()
-    ring_of("k2")
+    set_keyring("k2")
     verify_keyring()
     assert canaries() == {"k2"}
 
 
-def test_a_row_written_under_the_old_key_after_the_rotation_keeps_it_needed(rows, ring_of):
+def test_row_written_with_the_old_key_after_the_rotation_still_needs_it(rows, set_keyring):
     rotate_keys()
-    ring_of("k1", "k2")
+    set_keyring("k1", "k2")
     late = Locker.objects.get(pk=rows[0].pk)
     store(late, seal(Place.of(late, "secrets"), "late"))
-    ring_of("k2")
+    set_keyring("k2")
     with pytest.raises(ImproperlyConfigured, match="k1 is missing, and 1 rows"):
         verify_keyring()
 
 
-def test_a_row_that_does_not_open_keeps_its_key_needed(rows, ring_of):
+def test_undecryptable_row_still_needs_its_key(rows, set_keyring):
     damage(rows[2])
     rotate_keys()
-    ring_of("k2")
+    set_keyring("k2")
     with pytest.raises(ImproperlyConfigured, match="k1 is missing"):
         verify_keyring()
 
 
-def test_a_wrong_ring_rotates_nothing(rows, settings):
+def test_wrong_keyring_rotates_nothing(rows, settings):
     settings.VAULT_KEYS = f"{format_keys('k2')},{format_keys('other').replace('other:', 'k1:')}"
     with pytest.raises(ImproperlyConfigured):
         rotate_keys()
@@ -250,28 +252,28 @@ def test_the_columns_come_from_the_installed_models():
     assert found == sorted(found)
 
 
-def test_the_census_counts_by_column_and_key(rows, ring_of):
+def test_count_rows_by_key_counts_per_column(rows, set_keyring):
     make_locker("under k2")
     expected = {("vault_locker.secrets", "k1"): 5, ("vault_locker.secrets", "k2"): 1}
     assert {key: rows for key, rows in counts().items() if "locker" in key[0]} == expected
 
 
-def test_the_census_counts_what_has_no_header(rows):
+def test_count_rows_by_key_counts_blobs_without_a_header(rows):
     store(rows[0], SealedValue(b""))
     store(rows[1], SealedValue(b"\x01\x01NONE" + bytes(60)))
     assert counts()["vault_locker.secrets", "?"] == 2
 
 
-def test_the_census_opens_nothing(rows, monkeypatch):
+def test_count_rows_by_key_decrypts_nothing(rows, monkeypatch):
     monkeypatch.setattr(rotation, "unseal", None)
     assert counts()
 
 
-def test_an_intact_database_has_nothing_unopenable(rows):
+def test_intact_database_has_no_undecryptable_value(rows):
     assert list(iter_undecryptable()) == []
 
 
-def test_what_does_not_open_is_found_under_the_primary_too(rows):
+def test_undecryptable_value_under_the_primary_key_is_found(rows):
     rotate_keys()
     damage(rows[4])
     assert [str(found) for found in iter_undecryptable(batch=2)] == [

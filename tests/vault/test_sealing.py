@@ -1,4 +1,4 @@
-"""The barrier tests: confidential, whole, in its place, unique."""
+"""A sealed value is confidential, authenticated, bound to its place, and unique."""
 
 from __future__ import annotations
 
@@ -43,30 +43,30 @@ both_suites = pytest.mark.parametrize("number", ["1", "2"])
 
 
 @pytest.fixture(autouse=True)
-def _ring(ring_of):
-    ring_of("k1", "k0")
+def _ring(set_keyring):
+    set_keyring("k1", "k0")
 
 
-def assert_shut(place: Place, sealed: SealedValue) -> SecretUnavailableError:
-    with pytest.raises(SecretUnavailableError) as refused:
+def assert_undecryptable(place: Place, sealed: SealedValue) -> SecretUnavailableError:
+    with pytest.raises(SecretUnavailableError) as caught:
         unseal(place, sealed)
-    return refused.value
+    return caught.value
 
 
 def spellings(plain: bytes) -> list[bytes]:
-    """The plaintext, its hex, and its base64 at each of the three alignments."""
+    """Return the plaintext, its hex, and its base64 at each of the three alignments."""
     shifted = [base64.b64encode(b"x" * n + plain)[4 : 4 * (len(plain) // 3)] for n in range(3)]
     return [plain, plain.hex().encode(), plain.hex().upper().encode(), *shifted]
 
 
-def test_what_was_sealed_opens(suite):
+def test_unseal_returns_the_sealed_value(suite):
     assert unseal(PLACE, seal(PLACE, {"token": PLAIN})) == {"token": PLAIN}
 
 
 @both_suites
 @examples(max_examples=40, deadline=None)
 @given(value=JSON)
-def test_any_json_comes_back(number, value):
+def test_any_json_value_is_returned(number, value):
     with override_settings(VAULT_SUITE=number, VAULT_KEYS=format_keys("k1")):
         assert unseal(PLACE, seal(PLACE, value)) == value
 
@@ -79,36 +79,36 @@ def test_the_plaintext_is_not_in_the_blob(suite):
 def test_every_flipped_byte_is_found(suite):
     sealed = seal(PLACE, PLAIN)
     for at in range(len(sealed.blob)):
-        assert_shut(PLACE, flip_byte(sealed, at))
+        assert_undecryptable(PLACE, flip_byte(sealed, at))
 
 
 def test_every_truncation_is_found(suite):
     blob = seal(PLACE, PLAIN).blob
     for length in range(len(blob)):
-        assert_shut(PLACE, SealedValue(blob[:length]))
+        assert_undecryptable(PLACE, SealedValue(blob[:length]))
 
 
 def test_an_appended_byte_is_found(suite):
-    assert_shut(PLACE, SealedValue(seal(PLACE, PLAIN).blob + b"\0"))
+    assert_undecryptable(PLACE, SealedValue(seal(PLACE, PLAIN).blob + b"\0"))
 
 
 @examples(max_examples=100, deadline=None)
 @given(st.binary(max_size=120))
-def test_arbitrary_bytes_do_not_open(blob):
-    assert_shut(PLACE, SealedValue(blob))
+def test_arbitrary_bytes_cannot_be_decrypted(blob):
+    assert_undecryptable(PLACE, SealedValue(blob))
 
 
 @both_suites
 @examples(max_examples=30, deadline=None)
 @given(body=st.binary(max_size=120))
-def test_an_arbitrary_body_does_not_open(number, body):
+def test_arbitrary_body_cannot_be_decrypted(number, body):
     with override_settings(VAULT_SUITE=number, VAULT_KEYS=format_keys("k1")):
-        assert_shut(PLACE, SealedValue(seal(PLACE, PLAIN).blob[:HEADER_BYTES] + body))
+        assert_undecryptable(PLACE, SealedValue(seal(PLACE, PLAIN).blob[:HEADER_BYTES] + body))
 
 
 @pytest.mark.parametrize("part", ["table", "column", "account_id", "row_id"])
-def test_a_moved_blob_does_not_open(suite, part):
-    assert_shut(dataclasses.replace(PLACE, **{part: "other"}), seal(PLACE, PLAIN))
+def test_moved_blob_cannot_be_decrypted(suite, part):
+    assert_undecryptable(dataclasses.replace(PLACE, **{part: "other"}), seal(PLACE, PLAIN))
 
 
 @examples(max_examples=100, deadline=None)
@@ -132,11 +132,11 @@ def test_the_length_of_every_part_is_associated():
 
 
 @pytest.mark.parametrize("blob", STORED_ONCE)
-def test_what_was_stored_once_opens_for_ever(blob):
+def test_blobs_of_former_versions_can_be_decrypted(blob):
     assert unseal(PLACE, SealedValue(base64.b64decode(blob))) == "kept"
 
 
-def test_a_thousand_seals_of_one_value_are_distinct(suite):
+def test_a_thousand_blobs_of_one_value_are_distinct(suite):
     assert len({seal(PLACE, PLAIN).blob for _ in range(1000)}) == 1000
 
 
@@ -145,76 +145,76 @@ def test_the_blob_names_its_key_and_suite(suite):
     assert (sealed.key_id, sealed.suite) == ("k1", int(suite))
 
 
-def test_a_blob_of_the_other_suite_still_opens(settings, suite):
+def test_blob_of_the_other_suite_can_be_decrypted(settings, suite):
     sealed = seal(PLACE, PLAIN)
     settings.VAULT_SUITE = {"1": "2", "2": "1"}[suite]
     assert unseal(PLACE, sealed) == PLAIN
 
 
-def test_a_header_of_the_other_suite_does_not_open(suite):
+def test_header_of_the_other_suite_is_rejected(suite):
     blob = bytearray(seal(PLACE, PLAIN).blob)
     blob[1] = 3 - blob[1]
-    assert_shut(PLACE, SealedValue(bytes(blob)))
+    assert_undecryptable(PLACE, SealedValue(bytes(blob)))
 
 
-def test_a_blob_of_another_key_of_the_ring_opens(ring_of, suite):
+def test_blob_of_another_key_of_the_keyring_can_be_decrypted(set_keyring, suite):
     sealed = seal(PLACE, PLAIN)
-    ring_of("k2", "k1")
+    set_keyring("k2", "k1")
     assert unseal(PLACE, sealed) == PLAIN
 
 
-def test_a_blob_relabelled_to_another_key_does_not_open(suite):
+def test_blob_relabelled_to_another_key_is_rejected(suite):
     blob = seal(PLACE, PLAIN).blob
-    assert_shut(PLACE, SealedValue(blob[:2] + b"k0" + blob[4:]))
+    assert_undecryptable(PLACE, SealedValue(blob[:2] + b"k0" + blob[4:]))
 
 
-def test_the_wrong_bytes_under_the_right_id_do_not_open(settings, suite):
+def test_wrong_key_under_the_right_id_is_rejected(settings, suite):
     sealed = seal(PLACE, PLAIN)
     settings.VAULT_KEYS = format_keys("other").replace("other:", "k1:")
-    assert_shut(PLACE, sealed)
+    assert_undecryptable(PLACE, sealed)
 
 
-def test_holds_tells_whether_a_seal_opens(suite):
+def test_can_unseal(suite):
     sealed = seal(PLACE, PLAIN)
     assert can_unseal(PLACE, sealed)
     assert not can_unseal(PLACE, flip_byte(sealed, -1))
 
 
-def test_a_missing_key_is_named(ring_of, suite):
+def test_a_missing_key_is_named(set_keyring, suite):
     sealed = seal(PLACE, PLAIN)
-    ring_of("k2")
-    refused = assert_shut(PLACE, sealed)
-    assert refused.missing == "k1"
-    assert refused.detail.endswith("The key k1 is missing.")
+    set_keyring("k2")
+    caught = assert_undecryptable(PLACE, sealed)
+    assert caught.missing_key_id == "k1"
+    assert caught.detail.endswith("The key k1 is missing.")
 
 
-def test_damage_says_what_it_is_without_a_cause(suite):
-    refused = assert_shut(PLACE, flip_byte(seal(PLACE, PLAIN), -1))
-    assert isinstance(refused, ConflictError)
-    assert refused.detail == "The stored secret cannot be opened with the keys of this server."
-    assert refused.__cause__ is None
-    assert refused.__suppress_context__
+def test_error_of_a_damaged_blob_has_no_cause(suite):
+    caught = assert_undecryptable(PLACE, flip_byte(seal(PLACE, PLAIN), -1))
+    assert isinstance(caught, ConflictError)
+    assert caught.detail == "The stored secret cannot be decrypted with the keys of this server."
+    assert caught.__cause__ is None
+    assert caught.__suppress_context__
 
 
 @pytest.mark.parametrize(
     "blob", [b"", b"\x01", b"\x01\x01", b"\x01\x01" + bytes(16), b"\x01\x02k1\0\0k1"]
 )
-def test_a_headless_blob_names_no_key(blob):
+def test_blob_without_a_header_has_no_key_id(blob):
     assert SealedValue(blob).key_id == "?"
 
 
-def test_a_sealed_shows_its_key_and_length():
+def test_repr_has_key_id_and_length():
     sealed = seal(PLACE, PLAIN)
-    assert repr(sealed) == f"Sealed(k1, {len(sealed.blob)} bytes)"
+    assert repr(sealed) == f"SealedValue(k1, {len(sealed.blob)} bytes)"
 
 
-def test_what_is_no_json_is_not_sealed(suite):
+def test_seal_rejects_a_value_that_is_not_json(suite):
     with pytest.raises(TypeError):
         seal(PLACE, object())
 
 
 @pytest.mark.parametrize("value", ["", "3", "AES", "1 "])
-def test_an_unknown_suite_is_refused(settings, value):
+def test_unknown_suite_is_rejected(settings, value):
     settings.VAULT_SUITE = value
     with pytest.raises(ImproperlyConfigured, match="VAULT_SUITE must be 1 or 2"):
         seal(PLACE, PLAIN)
@@ -230,7 +230,7 @@ def test_the_place_of_a_row_without_account_has_a_dash():
     assert Place.of(Canary(key_id="k1"), "sealed") == Place("vault_canary", "sealed", "-", "k1")
 
 
-def test_one_row_is_one_place_however_its_id_is_written():
+def test_place_does_not_depend_on_the_spelling_of_the_id():
     row, spelled = uuid.UUID(int=0xAB), str(uuid.UUID(int=0xAB)).upper()
     assert Place.of(Locker(id=row), "secrets") == Place.of(Locker(id=spelled), "secrets")
 

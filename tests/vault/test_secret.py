@@ -38,17 +38,17 @@ REFUSED: dict[str, Callable[[Secret], object]] = {
 
 
 @pytest.mark.parametrize("way", SHOWN)
-def test_it_shows_a_mask(way):
+def test_representation_is_a_mask(way):
     shown = SHOWN[way](Secret(PLAIN))
     assert MASK in shown
     assert PLAIN not in shown
 
 
 @pytest.mark.parametrize("way", REFUSED)
-def test_it_refuses(way):
-    with pytest.raises(TypeError) as refused:
+def test_operation_raises_type_error(way):
+    with pytest.raises(TypeError) as caught:
         REFUSED[way](Secret(PLAIN))
-    assert PLAIN not in str(refused.value)
+    assert PLAIN not in str(caught.value)
 
 
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
@@ -57,7 +57,7 @@ def test_a_copy_is_the_object_itself(duplicate):
     assert duplicate(secret) is secret
 
 
-def test_expose_gives_the_string():
+def test_expose_returns_the_string():
     assert Secret(PLAIN).expose() == PLAIN
 
 
@@ -69,11 +69,11 @@ def test_different_secrets_differ():
     assert Secret(PLAIN) != Secret(PLAIN + "x")
 
 
-def test_it_never_equals_its_string():
+def test_secret_does_not_equal_its_string():
     assert Secret(PLAIN) != PLAIN
 
 
-def test_a_traceback_with_locals_does_not_show_it():
+def test_traceback_with_locals_has_no_secret():
     def fail(secret: Secret) -> None:
         raise RuntimeError(f"cannot use {secret}")
 
@@ -88,6 +88,6 @@ def test_a_traceback_with_locals_does_not_show_it():
 
 
 @pytest.mark.parametrize("value", [b"bytes", None, 7])
-def test_it_holds_strings_only(value):
+def test_value_must_be_a_string(value):
     with pytest.raises(TypeError):
         Secret(value)

@@ -29,16 +29,16 @@ from vault.services import (
 ANNA, BERT = uuid.UUID(int=1), uuid.UUID(int=2)
 
 
-def refusal() -> str:
-    with pytest.raises(ImproperlyConfigured) as refused:
+def get_start_error() -> str:
+    with pytest.raises(ImproperlyConfigured) as caught:
         verify_keyring()
-    return str(refused.value)
+    return str(caught.value)
 
 
 @pytest.mark.usefixtures("vault")
 class TestRing:
-    def test_a_new_database_gets_a_canary_of_the_primary(self, ring_of):
-        ring_of("k2", "k1")
+    def test_a_new_database_gets_a_canary_of_the_primary(self, set_keyring):
+        set_keyring("k2", "k1")
         verify_keyring()
         assert [canary.key_id for canary in Canary.objects.all()] == ["k2"]
 
@@ -52,104 +52,104 @@ class TestRing:
         verify_keyring()
         assert before == (list(Canary.objects.values()), list(IndexKey.objects.values()))
 
-    def test_a_new_primary_gets_its_own_canary(self, ring_of):
+    def test_a_new_primary_gets_its_own_canary(self, set_keyring):
         verify_keyring()
-        ring_of("k2", "k1")
+        set_keyring("k2", "k1")
         verify_keyring()
         assert {canary.key_id for canary in Canary.objects.all()} == {"k1", "k2"}
 
-    def test_other_bytes_under_the_primary_id_are_refused(self, settings):
+    def test_another_key_under_the_primary_id_is_rejected(self, settings):
         verify_keyring()
         settings.VAULT_KEYS = format_keys("other").replace("other:", "k1:")
-        assert refusal().startswith(
+        assert get_start_error().startswith(
             "VAULT_KEYS: the key under id k1 is not the one this database was sealed with"
         )
 
-    def test_other_bytes_under_a_secondary_id_are_refused(self, settings):
+    def test_another_key_under_a_secondary_id_is_rejected(self, settings):
         verify_keyring()
         settings.VAULT_KEYS = f"{format_keys('k2')},{format_keys('other').replace('other:', 'k1:')}"
-        assert "the key under id k1 is not the one" in refusal()
+        assert "the key under id k1 is not the one" in get_start_error()
 
-    def test_a_missing_key_is_refused(self, ring_of):
+    def test_missing_key_is_rejected(self, set_keyring):
         verify_keyring()
-        ring_of("k2")
-        assert "id k1 is missing" in refusal()
+        set_keyring("k2")
+        assert "id k1 is missing" in get_start_error()
 
-    def test_a_missing_key_names_the_way_out(self, ring_of):
+    def test_error_of_a_missing_key_says_what_to_do(self, set_keyring):
         verify_keyring()
-        ring_of("k2")
-        assert "put it back, or run rotate_keys before retiring it" in refusal()
+        set_keyring("k2")
+        assert "put it back, or run rotate_keys before retiring it" in get_start_error()
 
-    def test_a_refusal_shows_no_key_bytes(self, settings):
+    def test_error_has_no_key_bytes(self, settings):
         verify_keyring()
         settings.VAULT_KEYS = format_keys("other").replace("other:", "k1:")
-        assert settings.VAULT_KEYS.partition(":")[2][:12] not in refusal()
+        assert settings.VAULT_KEYS.partition(":")[2][:12] not in get_start_error()
 
-    def test_a_damaged_canary_is_refused_and_kept(self):
+    def test_damaged_canary_is_rejected_and_kept(self):
         verify_keyring()
         damaged = flip_byte(Canary.objects.get().sealed, -1)
         Canary.objects.update(sealed=damaged)
-        refusal()
+        get_start_error()
         assert Canary.objects.get().sealed == damaged
 
-    def test_a_refused_start_leaves_no_trace(self, ring_of):
-        """Else one start with a wrong key would lock the right one out."""
+    def test_failed_start_stores_nothing(self, set_keyring):
+        # Otherwise one start with a wrong key would lock the right one out.
         verify_keyring()
-        ring_of("k9")
-        refusal()
+        set_keyring("k9")
+        get_start_error()
         assert [canary.key_id for canary in Canary.objects.all()] == ["k1"]
-        ring_of("k1")
+        set_keyring("k1")
         verify_keyring()
 
-    def test_a_canary_without_rows_is_no_reason_to_refuse(self, ring_of):
-        ring_of("k1", "k9")
+    def test_canary_without_rows_does_not_prevent_a_start(self, set_keyring):
+        set_keyring("k1", "k9")
         verify_keyring()
         canary = Canary(key_id="k9")
         canary.sealed = Canary.objects.get().sealed
         canary.save()
-        ring_of("k1")
+        set_keyring("k1")
         verify_keyring()
         assert [canary.key_id for canary in Canary.objects.all()] == ["k1"]
 
-    def test_a_wrong_suite_is_refused(self, settings):
+    def test_wrong_suite_is_rejected(self, settings):
         settings.VAULT_SUITE = "9"
-        assert "VAULT_SUITE" in refusal()
+        assert "VAULT_SUITE" in get_start_error()
 
-    def test_a_database_without_tables_is_refused(self, monkeypatch):
+    def test_database_without_tables_is_rejected(self, monkeypatch):
         monkeypatch.setattr(connection.introspection, "table_names", lambda: ["django_migrations"])
-        assert refusal() == "The database is not migrated: run manage.py migrate."
+        assert get_start_error() == "The database is not migrated: run manage.py migrate."
 
 
 @pytest.mark.usefixtures("vault")
 class TestIndexKey:
-    def test_it_has_32_random_bytes(self):
+    def test_index_key_has_32_random_bytes(self):
         assert len(get_index_key()) == 32
 
-    def test_it_stays(self):
+    def test_index_key_stays_the_same(self):
         assert get_index_key() == get_index_key()
 
-    def test_it_is_stored_sealed(self):
+    def test_index_key_is_stored_sealed(self):
         key = get_index_key()
         blob = IndexKey.objects.get().sealed.blob
         assert key not in blob
         assert key.hex().encode() not in blob
 
-    def test_it_is_remembered_once_committed(self, django_capture_on_commit_callbacks):
+    def test_index_key_is_cached_after_the_commit(self, django_capture_on_commit_callbacks):
         with django_capture_on_commit_callbacks(execute=True):
             key = get_index_key()
         assert services._known_index_key == key
 
-    def test_it_is_not_remembered_before_the_commit(self):
+    def test_index_key_is_not_cached_before_the_commit(self):
         get_index_key()
         assert services._known_index_key is None
 
-    def test_it_is_not_remembered_after_a_rollback(self, django_capture_on_commit_callbacks):
+    def test_index_key_is_not_cached_after_a_rollback(self, django_capture_on_commit_callbacks):
         with django_capture_on_commit_callbacks(execute=True), transaction.atomic():
             get_index_key()
             transaction.set_rollback(True)
         assert services._known_index_key is None
 
-    def test_a_remembered_key_needs_no_query(
+    def test_cached_index_key_needs_no_query(
         self, django_capture_on_commit_callbacks, django_assert_num_queries
     ):
         with django_capture_on_commit_callbacks(execute=True):
@@ -157,28 +157,30 @@ class TestIndexKey:
         with django_assert_num_queries(0):
             get_index_key()
 
-    def test_a_forgotten_key_is_read_again(self, django_capture_on_commit_callbacks):
+    def test_index_key_is_read_again_after_clearing_the_cache(
+        self, django_capture_on_commit_callbacks
+    ):
         with django_capture_on_commit_callbacks(execute=True):
             key = get_index_key()
         clear_index_key_cache()
         assert get_index_key() == key
 
-    def test_the_key_of_a_faster_process_holds(self, monkeypatch):
-        """Both saw no index key; the other process stored its own first."""
+    def test_index_key_of_a_faster_process_is_used(self, monkeypatch):
+        # Both found no index key, and the other process stored its own first.
         first = get_index_key()
-        monkeypatch.setattr(services, "_stored_index_key", lambda: None)
+        monkeypatch.setattr(services, "_fetch_index_key", lambda: None)
         assert get_index_key() == first
 
-    def test_a_key_that_does_not_open_is_refused(self, ring_of):
+    def test_undecryptable_index_key_is_rejected(self, set_keyring):
         get_index_key()
-        ring_of("k2")
+        set_keyring("k2")
         with pytest.raises(ImproperlyConfigured, match="put the key under id k1 back"):
             get_index_key()
 
-    def test_a_key_that_does_not_open_is_not_replaced(self, ring_of):
+    def test_undecryptable_index_key_is_not_replaced(self, set_keyring):
         get_index_key()
         before = IndexKey.objects.get().sealed
-        ring_of("k2")
+        set_keyring("k2")
         with pytest.raises(ImproperlyConfigured):
             get_index_key()
         assert IndexKey.objects.get().sealed == before
@@ -201,21 +203,21 @@ def test_a_key_whose_row_rolled_back_is_not_used(committing_vault):
 def test_many_threads_make_one_index_key(committing_vault):
     if connection.vendor == "sqlite":
         pytest.skip("SQLite's test database is in memory, where threads do not wait for each other")
-    found: list[bytes] = []
-    gate = threading.Barrier(5)
+    index_keys: list[bytes] = []
+    barrier = threading.Barrier(5)
 
-    def make() -> None:
-        gate.wait()
-        # Not index_key(): a thread that comes late would take what another remembered.
-        found.append(services._open_index_key(services._make_index_key()))
+    def create_index_key() -> None:
+        barrier.wait()
+        # Not get_index_key(): a late thread would use the key that another one cached.
+        index_keys.append(services._decrypt_index_key(services._create_index_key()))
         connections.close_all()
 
-    threads = [threading.Thread(target=make) for _ in range(5)]
+    threads = [threading.Thread(target=create_index_key) for _ in range(5)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == [get_index_key()] * 5
+    assert index_keys == [get_index_key()] * 5
 
 
 @pytest.mark.usefixtures("vault")

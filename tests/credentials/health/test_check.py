@@ -123,7 +123,7 @@ def test_a_row_that_does_not_open_is_an_error_with_its_own_note(api, key, stripe
     break_seal(key)
     health = check(api, key)
     assert health["status"] == "error"
-    assert "cannot be opened" in health["notes"][-1]
+    assert "cannot be decrypted" in health["notes"][-1]
     assert stripe.requests == []
 
 

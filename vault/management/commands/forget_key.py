@@ -14,13 +14,15 @@ from vault.key_usage import count_rows_by_key
 
 class Command(BaseCommand):
     help = (
-        "Go on without a key that is lost for good. What it sealed stays, shut: each such row"
-        " answers 409 when it is used, until an import with all its secrets heals it. Prints how"
-        " many rows that are. Should the key be found, put it back in VAULT_KEYS: they open again."
+        "Go on without a key that is lost for good. The values that it encrypted stay as they are:"
+        " using such a row returns 409 until all its secrets are imported again. Prints the number of"
+        " these rows. If you find the key, put it back in VAULT_KEYS: they can be decrypted again."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("id", metavar="ID", help="the lost key's id, as the refused start says")
+        parser.add_argument(
+            "id", metavar="ID", help="the lost key's id, from the error message at start"
+        )
 
     def handle(self, *args: Any, id: str, **options: Any) -> None:
         with raise_command_errors():

@@ -12,34 +12,34 @@ from vault import rotation
 
 class Command(BaseCommand):
     help = (
-        "Seal anew, under the first key of VAULT_KEYS, whatever lies under another. Safe to stop, to"
-        " repeat and to run while the service runs. Exit code 1 if anything remains."
+        "Encrypt with the first key of VAULT_KEYS every value that is encrypted with another. Safe to"
+        " stop, to repeat and to run while the service runs. Exit code 1 if any value remains."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             "--batch",
-            type=_positive,
+            type=_parse_positive,
             default=rotation.BATCH_SIZE,
             help="rows per transaction (default %(default)s)",
         )
 
     def handle(self, *args: Any, batch: int, **options: Any) -> None:
-        outcome = rotation.rotate_keys(batch=batch, on_progress=self._show)
-        for unopened in outcome.failed:
-            self.stderr.write(f"does not open: {unopened}")
+        result = rotation.rotate_keys(batch=batch, on_progress=self._print_progress)
+        for value in result.failed:
+            self.stderr.write(f"cannot be decrypted: {value}")
         self.stdout.write(
-            f"rotated={outcome.rotated} remaining={outcome.remaining} failed={len(outcome.failed)}"
+            f"rotated={result.rotated} remaining={result.remaining} failed={len(result.failed)}"
         )
-        if outcome.remaining or outcome.failed:
+        if result.remaining or result.failed:
             raise SystemExit(1)
 
-    def _show(self, seen: int, total: int) -> None:
+    def _print_progress(self, seen: int, total: int) -> None:
         if self.stderr.isatty():
             self.stderr.write(f"\r{seen}/{total}", ending="\n" if seen >= total else "")
 
 
-def _positive(text: str) -> int:
+def _parse_positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")

@@ -12,19 +12,19 @@ from vault.key_usage import count_rows_by_key
 
 class Command(BaseCommand):
     help = (
-        "Open every sealed value of the database. Prints how many lie under each key, then each one"
-        " that does not open. Exit code 1 if there is one. Changes nothing, shows no value."
+        "Decrypt every sealed value of the database. Prints how many are encrypted with each key, then"
+        " each one that cannot be decrypted. Exit code 1 if there is one. Changes nothing, prints no value."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        tallies = list(count_rows_by_key())
-        for column, key_id, rows in tallies:
+        usages = list(count_rows_by_key())
+        for column, key_id, rows in usages:
             self.stdout.write(f"{column} {key_id} {rows}")
-        if not tallies:
+        if not usages:
             self.stdout.write("Nothing is sealed yet.")
         failed = False
-        for unopened in rotation.iter_undecryptable():
-            self.stdout.write(f"does not open: {unopened}")
+        for value in rotation.iter_undecryptable():
+            self.stdout.write(f"cannot be decrypted: {value}")
             failed = True
         if failed:
             raise SystemExit(1)
