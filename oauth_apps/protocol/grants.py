@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -12,6 +12,9 @@ from oauth_apps.protocol.tokens import refresh_tokens, request_client_credential
 from oauth_apps.protocol.types import OAuthClient, TokenResponse
 from providers.kinds import Kind
 from vault.secret import Secret
+
+GRANTS: Final = frozenset({"refresh_token", "client_credentials", "github_installation"})
+"""The grants that a provider's file may name."""
 
 
 def request_access_token(
@@ -23,8 +26,7 @@ def request_access_token(
     secret fill the URLs' variables too. Raises OAuth2Error: `not_supported` for a kind without a
     grant, UserError `missing_token` if there is no refresh token.
     """
-    request_token = GRANTS.get(kind.grant or "")
-    if request_token is None:
+    if kind.grant not in GRANTS:
         raise OAuth2Error(
             "not_supported", f"{kind.name} has no access tokens to request.", sent=False
         )
@@ -33,21 +35,14 @@ def request_access_token(
         for name, value in properties.items()
         if name not in kind.secret_fields and type(value) in (str, int)
     }
-    return request_token(replace(client, variables={**client.variables, **variables}), properties)
-
-
-def _refresh(client: OAuthClient, properties: Mapping[str, Any]) -> TokenResponse:
+    client = replace(client, variables={**client.variables, **variables})
+    if kind.grant == "client_credentials":
+        return request_client_credentials_token(client, scopes=())
+    if kind.grant == "github_installation":
+        return request_installation_token(client)
     token = properties.get("refresh_token")
     if not token:
         raise UserError("missing_token", "There is no refresh token to use.", sent=False)
     return refresh_tokens(
         client, refresh_token=token if isinstance(token, Secret) else Secret(token)
     )
-
-
-GRANTS: Final[Mapping[str, Callable[[OAuthClient, Mapping[str, Any]], TokenResponse]]] = {
-    "refresh_token": _refresh,
-    "client_credentials": lambda client, _: request_client_credentials_token(client, scopes=()),
-    "github_installation": lambda client, _: request_installation_token(client),
-}
-"""The grants that a provider's file may name."""
