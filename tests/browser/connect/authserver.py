@@ -1,8 +1,8 @@
-"""Real authorization servers, each as a process of its own: `python -m … dot|authlib FOLDER`.
+"""Real authorization servers, each in its own process: `python -m … dot|authlib FOLDER`.
 
-`dot` is django-oauth-toolkit. `authlib` is Authlib's server on Django, for what the other lacks: it
-names no issuer in its answers and asks for no PKCE, as many providers do. Both have the users ann
-and eve, a login and a consent page, and `/whoami`. The first line on standard output is the port.
+`dot` is django-oauth-toolkit. `authlib` is Authlib's server on Django, which, like many providers,
+names no issuer in its responses and requires no PKCE. Both have the users ann and eve, a login page,
+a consent page, and `/whoami`. The first line on standard output is the port.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def log_in(request: HttpRequest) -> HttpResponse:
 
 @csrf_exempt
 def register(request: HttpRequest) -> HttpResponse:
-    """For the tests: a client with these redirect URIs."""
+    """Register a client with these redirect URIs."""
     made = json.loads(request.body)
     uris = " ".join(made["redirect_uris"])
     if LIBRARY == "dot":
@@ -125,7 +125,7 @@ def whoami(request: HttpRequest) -> HttpResponse:
 
 
 def live(request: HttpRequest) -> HttpResponse:
-    """For the tests: how many access tokens there are."""
+    """Return the number of access tokens."""
     if LIBRARY == "dot":
         from oauth2_provider.models import AccessToken as Token
     else:

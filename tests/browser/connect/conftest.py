@@ -28,8 +28,8 @@ pytest.importorskip("oauth2_provider")
 pytest.importorskip("authlib")
 
 
-class Real:
-    """A real authorization server in a process of its own."""
+class ServerProcess:
+    """A real authorization server in its own process."""
 
     def __init__(self, library: str, folder: Path) -> None:
         self.process = subprocess.Popen(
@@ -47,18 +47,18 @@ class Real:
         return f"http://127.0.0.1:{self.port}"
 
     def register(self, app: OAuthApp, *redirect_uris: str, name: str = "") -> None:
-        """A client with the app's secret, and its client id unless there is a `name`."""
+        """Register a client with the app's secret; its client id is `name`, or the app's if empty."""
         made = {"client_id": name or app.client_id, "client_secret": "app-secret"}
-        self.ask("/_register", {**made, "redirect_uris": redirect_uris})
+        self.call("/_register", {**made, "redirect_uris": redirect_uris})
 
     def tokens(self) -> int:
-        return int(self.ask("/_live")["tokens"])
+        return int(self.call("/_live")["tokens"])
 
-    def ask(self, path: str, body: Any = None) -> dict[str, Any]:
+    def call(self, path: str, body: Any = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
         with urlopen(Request(self.url + path, data)) as response:  # noqa: S310 - on loopback
-            found: dict[str, Any] = json.load(response)
-            return found
+            document: dict[str, Any] = json.load(response)
+            return document
 
     def stop(self) -> None:
         self.process.terminate()
@@ -68,7 +68,7 @@ class Real:
 
 
 class Company:
-    """The company's own site: it remembers every address that browsers come back to."""
+    """The company's own site, which stores every path that browsers open."""
 
     def __init__(self) -> None:
         self.visits: list[str] = []
@@ -99,9 +99,11 @@ class Company:
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Real, Real]]:
+def servers(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[ServerProcess, ServerProcess]]:
     folder = tmp_path_factory.mktemp("servers")
-    both = Real("dot", folder), Real("authlib", folder)
+    both = ServerProcess("dot", folder), ServerProcess("authlib", folder)
     yield both
     for each in both:
         each.stop()
@@ -116,16 +118,16 @@ def company() -> Iterator[Company]:
 
 @pytest.fixture
 def site(
-    servers: tuple[Real, Real], live_server: Any, settings: Any, tmp_path: Path
+    servers: tuple[ServerProcess, ServerProcess], live_server: Any, settings: Any, tmp_path: Path
 ) -> Iterator[str]:
-    """This service on `localhost`; servers and company are on 127.0.0.1, which is another site."""
+    """Run this service on `localhost`; the other servers are on 127.0.0.1, which is another site."""
     url = f"http://localhost:{live_server.thread.port}"
     dot, authlib = servers
     settings.PUBLIC_URL = url
     settings.CSRF_TRUSTED_ORIGINS = [url]
     settings.PROVIDERS_DIR = str(tmp_path)
     settings.EGRESS_ALLOW = f"127.0.0.1:{dot.port},127.0.0.1:{authlib.port}"
-    facts: dict[str, tuple[Real, dict[str, Any]]] = {
+    facts: dict[str, tuple[ServerProcess, dict[str, Any]]] = {
         "alpha": (dot, {"iss": True, "revocation_url": f"{dot.url}/revoke_token/"}),
         "beta": (authlib, {"iss": None, "issuer": None, "revocation_url": None}),
     }
@@ -153,7 +155,7 @@ def api(account: Account) -> ApiClient:
 
 @pytest.fixture
 def apps(
-    account: Account, servers: tuple[Real, Real], company: Company, site: str
+    account: Account, servers: tuple[ServerProcess, ServerProcess], company: Company, site: str
 ) -> tuple[OAuthApp, OAuthApp]:
     made = []
     for slug, server in zip(("alpha", "beta"), servers, strict=True):
@@ -170,7 +172,7 @@ def apps(
 
 @pytest.fixture
 def people(chromium: Any) -> Iterator[Callable[..., Any]]:
-    """Pages of browsers that share nothing: `people()` is one, without JavaScript by default."""
+    """Return a function that opens a page in a new browser, without JavaScript by default."""
     contexts = []
 
     def person(**more: Any) -> Any:
@@ -194,8 +196,8 @@ def log_in(page: Any, user: str = "ann") -> None:
     page.get_by_role("button", name="Log in").click()
 
 
-def agree(page: Any, user: str = "ann", *, button: str = "Authorize") -> None:
-    """At the provider: log in, then decide."""
+def approve(page: Any, user: str = "ann", *, button: str = "Authorize") -> None:
+    """Log in at the provider and press `button`."""
     log_in(page, user)
     page.locator(f"input[type=submit][value={button}]").click()
     page.wait_for_load_state()

@@ -1,4 +1,4 @@
-"""Whole flows in a real browser, without JavaScript, against real authorization servers."""
+"""Complete flows in a real browser, without JavaScript, with real authorization servers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from credentials.connect.models import AuthorizationAttempt, PendingGrant
 from credentials.models import Credential
 from tests.browser.conftest import CHROMIUM
-from tests.browser.connect.conftest import agree, get_heading, log_in
+from tests.browser.connect.conftest import approve, get_heading, log_in
 from tests.credentials.connect.flows import (
     build_authorize_url,
     exchange_code_at_api,
@@ -21,28 +21,28 @@ pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed"),
 ]
-# Both servers tell whose account it is by a call: what OAuth itself has no place for.
+# OAuth itself does not say whose account it is, so both servers have a call for it.
 KINDS = {"alpha": "alpha_called_oauth2", "beta": "beta_called_oauth2"}
 
 
-def documented(site: str, app: Any, company: Any, **more: Any) -> str:
-    sent = {"redirect_uri": company.address, "kind": KINDS[app.provider], **more}
-    return site + build_authorize_url(app, **sent)
+def build_authorize_address(site: str, app: Any, company: Any, **more: Any) -> str:
+    params = {"redirect_uri": company.address, "kind": KINDS[app.provider], **more}
+    return site + build_authorize_url(app, **params)
 
 
 def make_link(api: Any, app: Any, company: Any, **more: Any) -> dict[str, Any]:
-    sent = {"oauth_app_id": str(app.id), "kind": KINDS[app.provider], "return_to": company.address}
-    response = api.post("/v1/connect-links", {**sent, **more})
+    body = {"oauth_app_id": str(app.id), "kind": KINDS[app.provider], "return_to": company.address}
+    response = api.post("/v1/connect-links", {**body, **more})
     assert response.status_code == 201, response.content
     link: dict[str, Any] = response.json()
     return link
 
 
-@pytest.mark.parametrize("which", [0, 1], ids=["django-oauth-toolkit", "Authlib"])
-def test_authorize_to_an_imported_credential(page, site, apps, company, api, which):
-    app = apps[which]
-    page.goto(documented(site, app, company))
-    agree(page)
+@pytest.mark.parametrize("index", [0, 1], ids=["django-oauth-toolkit", "Authlib"])
+def test_authorize_to_an_imported_credential(page, site, apps, company, api, index):
+    app = apps[index]
+    page.goto(build_authorize_address(site, app, company))
+    approve(page)
     assert get_heading(page) == "Welcome back"
     back = company.last()
     assert back["state"] == "company-state"
@@ -53,17 +53,17 @@ def test_authorize_to_an_imported_credential(page, site, apps, company, api, whi
     assert api.post("/v1/credentials", credential).status_code == 200
 
 
-@pytest.mark.parametrize("which", [0, 1], ids=["django-oauth-toolkit", "Authlib"])
-def test_start_auth_to_an_imported_credential(page, site, apps, company, api, which):
-    app = apps[which]
-    sent = {
+@pytest.mark.parametrize("index", [0, 1], ids=["django-oauth-toolkit", "Authlib"])
+def test_start_auth_to_an_imported_credential(page, site, apps, company, api, index):
+    app = apps[index]
+    body = {
         "oauth_app_id": str(app.id),
         "credential_kind": KINDS[app.provider],
         "redirect_url": company.address,
         "state": {"user": 7},
     }
-    page.goto(api.post("/v1/credentials/start-auth", sent).json()["start_url"])
-    agree(page)
+    page.goto(api.post("/v1/credentials/start-auth", body).json()["start_url"])
+    approve(page)
     response = exchange_code_at_api(app, company.last()["code"])
     assert response.json()["state"] == {"user": 7}
     assert api.post("/v1/credentials", response.json()["credential"]).status_code == 200
@@ -75,31 +75,31 @@ def test_link_is_completed_and_reconnected(people, apps, company, api):
     page.goto(link["url"])
     assert get_heading(page) == "Connect Alpha to Acme"
     page.get_by_role("link", name="Continue to Alpha").click()
-    agree(page)
+    approve(page)
     assert company.last() == {"connect_link": link["id"], "status": "pending"}
-    done = api.post(f"/v1/connect-links/{link['id']}/complete").json()
+    completed = api.post(f"/v1/connect-links/{link['id']}/complete").json()
 
-    again = make_link(api, apps[0], company, credential_id=done["credential_id"])
+    again = make_link(api, apps[0], company, credential_id=completed["credential_id"])
     eve = people()
     eve.goto(again["url"])
     eve.get_by_role("link", name="Continue to Alpha").click()
-    agree(eve, "eve")
+    approve(eve, "eve")
     assert get_heading(eve) == "This is a different account"
     assert not PendingGrant.objects.exists()
     eve.context.clear_cookies(name="sessionid")
     eve.get_by_role("link", name="Try again").click()
     eve.get_by_role("link", name="Continue to Alpha").click()
-    agree(eve, "ann")
+    approve(eve, "ann")
     assert company.last()["status"] == "pending"
-    found = api.post(f"/v1/connect-links/{again['id']}/complete").json()
-    assert found["credential_id"] == done["credential_id"]
+    reconnected = api.post(f"/v1/connect-links/{again['id']}/complete").json()
+    assert reconnected["credential_id"] == completed["credential_id"]
     assert Credential.objects.count() == 1
 
 
-@pytest.mark.parametrize("which", [0, 1], ids=["django-oauth-toolkit", "Authlib"])
-def test_user_denies_access(page, site, apps, company, which):
-    page.goto(documented(site, apps[which], company))
-    agree(page, button="Cancel")
+@pytest.mark.parametrize("index", [0, 1], ids=["django-oauth-toolkit", "Authlib"])
+def test_user_denies_access(page, site, apps, company, index):
+    page.goto(build_authorize_address(site, apps[index], company))
+    approve(page, button="Cancel")
     assert get_heading(page) == "You did not give access"
     page.get_by_role("link", name="Go back").click()
     assert company.last() == {"error": "access_denied", "state": "company-state"}
@@ -115,31 +115,31 @@ def test_cancel_redirects_to_company(page, apps, company, api):
 
 
 def test_used_code_is_rejected(page, site, apps, company):
-    page.goto(documented(site, apps[0], company))
-    agree(page)
+    page.goto(build_authorize_address(site, apps[0], company))
+    approve(page)
     code = company.last()["code"]
     assert exchange_code_at_api(apps[0], code).status_code == 200
     assert exchange_code_at_api(apps[0], code).json()["error"] == "invalid_grant"
 
 
 def test_callback_works_once(page, site, apps, company):
-    seen: list[str] = []
-    page.on("request", lambda request: seen.append(request.url))
-    page.goto(documented(site, apps[0], company))
-    agree(page)
-    (callback,) = [url for url in seen if "/callback/" in url]
+    urls: list[str] = []
+    page.on("request", lambda request: urls.append(request.url))
+    page.goto(build_authorize_address(site, apps[0], company))
+    approve(page)
+    (callback,) = [url for url in urls if "/callback/" in url]
     page.goto(callback)
     assert get_heading(page) == "This step is already done"
     assert AuthorizationAttempt.objects.count() == 1
 
 
 def test_session_fixation_across_two_browsers(people, site, apps, company, servers):
-    """The attacker starts; the victim, lured to the provider, agrees and lands on our callback."""
+    """Test that a victim who approves an attacker's flow connects nothing."""
     attacker, victim = people(), people()
-    attacker.goto(documented(site, apps[0], company))
+    attacker.goto(build_authorize_address(site, apps[0], company))
     before = servers[0].tokens()
     victim.goto(attacker.url)
-    agree(victim, "eve")
+    approve(victim, "eve")
     assert get_heading(victim) == "This was started in another browser"
     assert servers[0].tokens() == before
     assert company.visits == []
@@ -157,8 +157,8 @@ def test_link_rejects_second_browser(people, apps, company, api):
 
 
 def test_server_rejects_missing_code_challenge(page, site, apps, company):
-    """PKCE downgrade at a real server: without a challenge, it gives no code."""
-    page.goto(documented(site, apps[0], company))
+    """Test a PKCE downgrade: without a challenge, the server issues no code."""
+    page.goto(build_authorize_address(site, apps[0], company))
     stripped = re.sub(r"%26code_challenge(_method)?%3D[A-Za-z0-9_-]*", "", page.url)
     assert len(stripped) < len(page.url) - 80
     page.goto(stripped)
@@ -170,16 +170,16 @@ def test_server_rejects_missing_code_challenge(page, site, apps, company):
 
 
 def test_mix_up_of_two_real_servers(page, site, apps, company, servers):
-    """One server's response, sent to the callback of the other's app."""
+    """Test the mix-up attack: one server's response at the callback of the other's app."""
     alpha, beta = apps
     other = f"{site}/link/oauth2/callback/alpha/{alpha.id}"
     servers[1].register(beta, other, name=f"{beta.client_id}-wide")
-    page.goto(documented(site, beta, company))
+    page.goto(build_authorize_address(site, beta, company))
     before = servers[0].tokens(), servers[1].tokens()
-    turned = page.url.replace(f"beta%252F{beta.id}", f"alpha%252F{alpha.id}")
-    assert turned != page.url
-    page.goto(turned.replace(beta.client_id, f"{beta.client_id}-wide"))
-    agree(page)
+    swapped = page.url.replace(f"beta%252F{beta.id}", f"alpha%252F{alpha.id}")
+    assert swapped != page.url
+    page.goto(swapped.replace(beta.client_id, f"{beta.client_id}-wide"))
+    approve(page)
     assert get_heading(page) == "The response came to the wrong address"
     assert company.visits == []
     assert (servers[0].tokens(), servers[1].tokens()) == before

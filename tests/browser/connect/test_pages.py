@@ -1,4 +1,4 @@
-"""What people see: readable, usable by keyboard, on a small screen, and with nothing that runs."""
+"""Accessibility of the pages: contrast, keyboard, small screens; and no scripts."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ PHONE = {"viewport": {"width": 375, "height": 667}}
 
 @pytest.fixture
 def links(api, apps, company) -> dict[str, str]:
-    """The addresses of a page that asks, and of one with a form."""
+    """Return the URLs of a link with a Continue button and of one with a form."""
     api.patch("/v1/connect-settings", {"return_urls": [company.address]})
-    sent = {"oauth_app_id": str(apps[0].id), "kind": "alpha_called_oauth2"}
-    asks = api.post("/v1/connect-links", sent).json()["url"]
-    sent = {"kind": "alpha_key", "return_to": company.address}
-    return {"asks": asks, "form": api.post("/v1/connect-links", sent).json()["url"]}
+    body = {"oauth_app_id": str(apps[0].id), "kind": "alpha_called_oauth2"}
+    asks = api.post("/v1/connect-links", body).json()["url"]
+    body = {"kind": "alpha_key", "return_to": company.address}
+    return {"asks": asks, "form": api.post("/v1/connect-links", body).json()["url"]}
 
 
 def luminance(colour: str) -> float:
@@ -50,9 +50,9 @@ def test_text_has_sufficient_contrast(people, links, name, scheme):
     page.goto(links[name])
     if name == "form":
         page.get_by_role("button", name="Connect").click()
-    found = page.evaluate(CONTRASTS)
-    assert len(found) > 5
-    for tag, text, under in found:
+    contrasts = page.evaluate(CONTRASTS)
+    assert len(contrasts) > 5
+    for tag, text, under in contrasts:
         light, dark = sorted((luminance(text), luminance(under)), reverse=True)
         assert (light + 0.05) / (dark + 0.05) >= 4.5, (tag, text, under)
 
@@ -68,12 +68,12 @@ def test_page_fits_375_pixels(people, links, name):
 
 @pytest.mark.parametrize("name", ["asks", "form"])
 def test_page_has_no_script_and_no_csp_violation(people, links, name):
-    said: list[Any] = []
+    messages: list[Any] = []
     page = people(java_script_enabled=True)
-    page.on("console", lambda message: said.append(message.text))
+    page.on("console", lambda message: messages.append(message.text))
     page.goto(links[name])
     assert page.locator("script").count() == 0
-    assert [text for text in said if "Content Security Policy" in text] == []
+    assert [text for text in messages if "Content Security Policy" in text] == []
     assert page.locator("main").evaluate("e => getComputedStyle(e).borderRadius") == "8px"
 
 
@@ -86,8 +86,8 @@ def test_form_works_by_keyboard(people, links, company, api):
     page.wait_for_url(f"{company.address}**")
     back = company.last()
     assert back["status"] == "pending"
-    done = api.post(f"/v1/connect-links/{back['connect_link']}/complete")
-    assert done.status_code == 200
+    completion = api.post(f"/v1/connect-links/{back['connect_link']}/complete")
+    assert completion.status_code == 200
 
 
 def test_form_error_links_to_field(people, links):

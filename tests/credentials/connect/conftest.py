@@ -19,46 +19,46 @@ from tests.factories import make_app
 
 
 @pytest.fixture(scope="module")
-def _authorities(
+def _running_servers(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[AuthorizationServer, AuthorizationServer]]:
-    """Once a module: reading all providers' files anew takes longer than most tests."""
+    """Start two servers once per module: reading the provider files takes longer than most tests."""
     folder = tmp_path_factory.mktemp("providers")
     with AuthorizationServer() as one, AuthorizationServer() as other:
         for slug, each in (("alpha", one), ("beta", other)):
             (folder / f"{slug}.json").write_text(json.dumps(build_provider_file(slug, each.url)))
-        opened = ",".join(f"127.0.0.1:{each.port}" for each in (one, other))
-        with override_settings(PROVIDERS_DIR=str(folder), EGRESS_ALLOW=opened):
+        allowed = ",".join(f"127.0.0.1:{each.port}" for each in (one, other))
+        with override_settings(PROVIDERS_DIR=str(folder), EGRESS_ALLOW=allowed):
             get_registry.cache_clear()
             yield one, other
     get_registry.cache_clear()
 
 
 @pytest.fixture
-def authorities(
-    _authorities: tuple[AuthorizationServer, AuthorizationServer],
+def servers(
+    _running_servers: tuple[AuthorizationServer, AuthorizationServer],
 ) -> tuple[AuthorizationServer, AuthorizationServer]:
-    """Two authorization servers, registered as the providers `alpha` and `beta`."""
-    for each in _authorities:
+    """Return two authorization servers, registered as the providers `alpha` and `beta`."""
+    for each in _running_servers:
         each.reset()
-    return _authorities
+    return _running_servers
 
 
 @pytest.fixture
-def alpha(authorities: Any) -> AuthorizationServer:
-    server: AuthorizationServer = authorities[0]
+def alpha(servers: Any) -> AuthorizationServer:
+    server: AuthorizationServer = servers[0]
     return server
 
 
 @pytest.fixture
-def beta(authorities: Any) -> AuthorizationServer:
-    server: AuthorizationServer = authorities[1]
+def beta(servers: Any) -> AuthorizationServer:
+    server: AuthorizationServer = servers[1]
     return server
 
 
 @pytest.fixture
-def says(alpha: AuthorizationServer, settings: Any) -> Iterator[Callable[..., None]]:
-    """Change what alpha's file says of its authorization server: `says(iss=None)`."""
+def change_oauth(alpha: AuthorizationServer, settings: Any) -> Iterator[Callable[..., None]]:
+    """Return a function that changes the OAuth section of alpha's file: `change_oauth(iss=None)`."""
     file = Path(settings.PROVIDERS_DIR, "alpha.json")
     before = file.read_text()
 
@@ -78,7 +78,7 @@ def app(account: Account, alpha: AuthorizationServer) -> OAuthApp:
 
 @pytest.fixture
 def other_app(account: Account, beta: AuthorizationServer) -> OAuthApp:
-    """At the other authorization server."""
+    """Create an app at the other authorization server."""
     return make_app(account, "beta", redirect_uris=[RETURN])
 
 
@@ -89,11 +89,16 @@ def browser() -> Browser:
 
 @pytest.fixture
 def make_link(api: ApiClient, app: OAuthApp) -> Callable[..., dict[str, Any]]:
-    """A connect link of the app, as the API answers it."""
+    """Return a function that creates a connect link of the app by the API."""
 
     def make(**more: Any) -> dict[str, Any]:
-        sent = {"oauth_app_id": str(app.id), "kind": "alpha_oauth2", "return_to": RETURN, **more}
-        body = {name: value for name, value in sent.items() if value is not None}
+        parameters = {
+            "oauth_app_id": str(app.id),
+            "kind": "alpha_oauth2",
+            "return_to": RETURN,
+            **more,
+        }
+        body = {name: value for name, value in parameters.items() if value is not None}
         response = api.post("/v1/connect-links", body)
         assert response.status_code == 201, response.content
         link: dict[str, Any] = response.json()
@@ -104,5 +109,5 @@ def make_link(api: ApiClient, app: OAuthApp) -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def reset_counters() -> None:
-    """What earlier tests' strays and starts were counted with is forgotten."""
+    """Clear the rate limits that earlier tests have used up."""
     cache.clear()

@@ -1,4 +1,4 @@
-"""What a browser and a company's backend do, step by step, over Django's test client."""
+"""The steps of a browser and of a company's backend, with Django's test client."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RETURN = "https://acme.example/connected"
 
 
 class Browser:
-    """One person's browser: it keeps cookies, and follows nothing by itself."""
+    """One person's browser. It keeps cookies, and does not follow redirects by itself."""
 
     def __init__(self) -> None:
         self.client = Client(raise_request_exception=False)
@@ -31,7 +31,7 @@ class Browser:
         return self.client.post(urlsplit(address).path, fields or {})
 
     def follow_redirects(self, address: str) -> Any:
-        """Open an address of ours, and go on as long as we send it on to ourselves."""
+        """Open a page and follow redirects to our own pages."""
         response = self.open(address)
         for _ in range(3):
             if response.status_code != 303 or not response["Location"].startswith("/"):
@@ -41,18 +41,18 @@ class Browser:
 
 
 def build_authorize_url(app: OAuthApp, **more: Any) -> str:
-    sent = {
+    params = {
         "client_id": str(app.id),
         "redirect_uri": RETURN,
         "state": "company-state",
         "kind": f"{app.provider}_oauth2",
         **more,
     }
-    return "/link/oauth2/authorize?" + urlencode({n: v for n, v in sent.items() if v is not None})
+    return "/link/oauth2/authorize?" + urlencode({n: v for n, v in params.items() if v is not None})
 
 
 def start_flow(browser: Browser, app: OAuthApp, **more: Any) -> str:
-    """Start the documented flow; the provider's address."""
+    """Start the documented flow; return the provider's URL."""
     response = browser.open(build_authorize_url(app, **more))
     assert response.status_code == 303, response.content
     return str(response["Location"])
@@ -61,21 +61,21 @@ def start_flow(browser: Browser, app: OAuthApp, **more: Any) -> str:
 def approve_and_get_code(
     browser: Browser, app: OAuthApp, server: AuthorizationServer, **more: Any
 ) -> str:
-    """The whole documented flow up to the code that the company gets."""
+    """Run the documented flow; return the code that the company gets."""
     response = browser.open(server.approve(start_flow(browser, app, **more)))
     assert response.status_code == 303, response.content
     return parse_query(response["Location"])["code"]
 
 
 def build_callback_path(app: OAuthApp, **sent: str) -> str:
-    """An address that a browser may come back from alpha to."""
+    """Return the path of alpha's callback with `params`."""
     pairs = "&".join(f"{name}={quote(value)}" for name, value in sent.items())
     return f"/link/oauth2/callback/alpha/{app.id}?{pairs}"
 
 
 def exchange_code_at_api(app: OAuthApp, code: str, /, **more: Any) -> Any:
-    sent = {"code": code, "client_id": str(app.id), "client_secret": "app-secret", **more}
-    body = {name: value for name, value in sent.items() if value is not None}
+    fields = {"code": code, "client_id": str(app.id), "client_secret": "app-secret", **more}
+    body = {name: value for name, value in fields.items() if value is not None}
     return ApiClient().post("/link/oauth2/token", body)
 
 
@@ -84,7 +84,7 @@ def parse_query(address: str) -> dict[str, str]:
 
 
 def press_continue(browser: Browser, link: dict[str, Any]) -> str:
-    """Open a connect link and press Continue; the provider's address."""
+    """Open a connect link and press Continue; return the provider's URL."""
     assert browser.follow_redirects(link["url"]).status_code == 200
     response = browser.open(f"{link['url']}/continue")
     assert response.status_code == 303, response.content
@@ -92,7 +92,7 @@ def press_continue(browser: Browser, link: dict[str, Any]) -> str:
 
 
 def connect_by_link(browser: Browser, link: dict[str, Any], server: AuthorizationServer) -> Any:
-    """Open, continue, agree: what the browser gets at the end."""
+    """Open a link, press Continue and approve; return the last response."""
     return browser.open(server.approve(press_continue(browser, link)))
 
 
@@ -106,20 +106,20 @@ def complete_link(api: ApiClient, link: dict[str, Any]) -> Any:
 
 
 def list_event_verbs() -> list[str]:
-    """The events so far, oldest first, of connecting and of what came of it."""
-    found = Event.objects.order_by("id").values_list("verb", flat=True)
-    return [verb for verb in found if verb.startswith(("connect", "credential."))]
+    """Return the verbs of events of connect and credentials, oldest first."""
+    verbs = Event.objects.order_by("id").values_list("verb", flat=True)
+    return [verb for verb in verbs if verb.startswith(("connect", "credential."))]
 
 
 def get_failure_code() -> str:
-    """Why the one attempt failed, as staff see it."""
+    """Return the code of the only attempt's failure."""
     failure = AuthorizationAttempt.objects.get().failure
     assert failure is not None
     return str(failure["code"])
 
 
 def list_failure_codes() -> list[str]:
-    """Why connections were refused or failed, as the events say it."""
+    """Return the codes of failures in the events, oldest first."""
     rows = Event.objects.order_by("id").filter(verb__startswith="connect.")
     return [code for changed in rows.values_list("changed", flat=True) for code in changed]
 
@@ -129,7 +129,7 @@ def is_nothing_connected() -> bool:
 
 
 def assert_is_page(response: Any) -> None:
-    """A page of ours: whole, strict, kept nowhere, and without a secret in it."""
+    """Assert that the response is a complete page with all security headers and without scripts."""
     assert response["Content-Type"].startswith("text/html")
     assert b"<h1>" in response.content
     assert b"<script" not in response.content

@@ -1,4 +1,4 @@
-"""An authorization server on loopback, strict as the standards, that does wrong only when it is told to."""
+"""An authorization server on loopback, which follows the standards unless a test changes it."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from tests.fakes.documents import provider_document
 
-Answer = tuple[int, dict[str, Any]]
+Response = tuple[int, dict[str, Any]]
 
 
 class AuthorizationServer:
-    """One issuer, with a user who is whoever `user` says. `refused` has codes that it never made."""
+    """One issuer, whose only user is `user`."""
 
     def __init__(self) -> None:
         self.reset()
         self._numbers = itertools.count(1)
         self._server = _Server(("127.0.0.1", 0), _Handler)
-        self._server.authority = self
+        self._server.authorization_server = self
         self.port: int = self._server.server_address[1]
 
     def reset(self) -> None:
         self.user = "ann"
         self.granted_scope: str | None = None
         self.without: set[str] = set()
-        self.token_response: Answer | None = None
+        self.token_response: Response | None = None
         self.checks_pkce = True
         self.codes: dict[str, dict[str, str]] = {}
         self.tokens: dict[str, str] = {}
@@ -53,54 +53,56 @@ class AuthorizationServer:
         self._server.server_close()
 
     def approve(self, address: str, **more: str | None) -> str:
-        """What a browser is sent back to, once its user agreed to what `address` asks for.
+        """Return the callback URL after the user has approved the request in `address`.
 
-        `more` changes the response's parameters; None leaves one out.
+        `more` changes the parameters of the response; None leaves one out.
         """
-        asked = {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
+        params = {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
         assert address.startswith(f"{self.url}/authorize?"), address
-        assert asked["response_type"] == "code"
+        assert params["response_type"] == "code"
         code = f"code-{self.port}-{next(self._numbers)}"
-        self.codes[code] = {**asked, "user": self.user}
-        response = {"code": code, "state": asked["state"], "iss": self.url, **more}
-        sent = {name: value for name, value in response.items() if value is not None}
-        return f"{asked['redirect_uri']}?{urlencode(sent)}"
+        self.codes[code] = {**params, "user": self.user}
+        response = {"code": code, "state": params["state"], "iss": self.url, **more}
+        response_params = {name: value for name, value in response.items() if value is not None}
+        return f"{params['redirect_uri']}?{urlencode(response_params)}"
 
-    def exchange(self, sent: dict[str, str]) -> Answer:
-        self.token_calls.append(sent)
+    def exchange(self, body: dict[str, str]) -> Response:
+        self.token_calls.append(body)
         if self.token_response is not None:
             return self.token_response
-        asked = self.codes.pop(sent.get("code", ""), None)
-        if asked is None or asked["redirect_uri"] != sent.get("redirect_uri"):
+        grant = self.codes.pop(body.get("code", ""), None)
+        if grant is None or grant["redirect_uri"] != body.get("redirect_uri"):
             return 400, {"error": "invalid_grant"}
-        if asked["client_id"] != sent.get("client_id") or sent.get("client_secret") != "app-secret":
+        if grant["client_id"] != body.get("client_id") or body.get("client_secret") != "app-secret":
             return 401, {"error": "invalid_client"}
-        if self.checks_pkce and _s256(sent.get("code_verifier", "")) != asked.get("code_challenge"):
+        if self.checks_pkce and _hash_s256(body.get("code_verifier", "")) != grant.get(
+            "code_challenge"
+        ):
             return 400, {"error": "invalid_grant"}
-        return 200, self._tokens(asked)
+        return 200, self._build_tokens(grant)
 
-    def _tokens(self, asked: dict[str, str]) -> dict[str, Any]:
+    def _build_tokens(self, grant: dict[str, str]) -> dict[str, Any]:
         number = next(self._numbers)
-        access, refresh = f"access-{asked['user']}-{number}", f"refresh-{asked['user']}-{number}"
-        self.tokens[access] = asked["user"]
+        access, refresh = f"access-{grant['user']}-{number}", f"refresh-{grant['user']}-{number}"
+        self.tokens[access] = grant["user"]
         response = {
             "access_token": access,
             "refresh_token": refresh,
             "expires_in": 3600,
             "token_type": "Bearer",
-            "workspace": {"id": f"ws-{asked['user']}", "name": asked["user"].title()},
+            "workspace": {"id": f"ws-{grant['user']}", "name": grant["user"].title()},
         }
         if self.granted_scope is not None:
             response["scope"] = self.granted_scope
         return {name: value for name, value in response.items() if name not in self.without}
 
-    def whoami(self, authorization: str) -> Answer:
+    def whoami(self, authorization: str) -> Response:
         self.whoami_calls += 1
         user = self.tokens.get(authorization.removeprefix("Bearer "))
         return (200, {"id": user, "mail": f"{user}@example.com"}) if user else (401, {})
 
-    def company(self, name: str, authorization: str) -> Answer:
-        """An account that its user's tokens alone open."""
+    def company(self, name: str, authorization: str) -> Response:
+        """Return a company's account, which only its own user's tokens can read."""
         self.company_calls.append(name)
         if self.company_status is not None:
             return self.company_status, {}
@@ -108,14 +110,14 @@ class AuthorizationServer:
         return (200, {"name": user}) if user and name == f"co-{user}" else (403, {})
 
 
-def _s256(verifier: str) -> str:
+def _hash_s256(verifier: str) -> str:
     digest = hashlib.sha256(verifier.encode()).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    authority: AuthorizationServer
+    authorization_server: AuthorizationServer
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -129,18 +131,18 @@ class _Handler(BaseHTTPRequestHandler):
         authorization = self.headers.get("Authorization", "")
         if self.path.startswith("/company/"):
             name = self.path.removeprefix("/company/")
-            return self._say(*self.server.authority.company(name, authorization))
-        return self._say(*self.server.authority.whoami(authorization))
+            return self._respond(*self.server.authorization_server.company(name, authorization))
+        return self._respond(*self.server.authorization_server.whoami(authorization))
 
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        sent = {name: values[0] for name, values in parse_qs(raw).items()}
+        body = {name: values[0] for name, values in parse_qs(raw).items()}
         if self.path == "/revoke":
-            self.server.authority.revoked.append(sent["token"])
-            return self._say(200, {})
-        return self._say(*self.server.authority.exchange(sent))
+            self.server.authorization_server.revoked.append(body["token"])
+            return self._respond(200, {})
+        return self._respond(*self.server.authorization_server.exchange(body))
 
-    def _say(self, status: int, document: dict[str, Any]) -> None:
+    def _respond(self, status: int, document: dict[str, Any]) -> None:
         body = json.dumps(document).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -150,27 +152,29 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def build_provider_file(slug: str, url: str, **oauth: Any) -> dict[str, Any]:
-    """A provider whose grants carry their workspace in the token response, and its file's way to say so."""
-    said = {"issuer": url, "default_scopes": ["read", "write"], "iss": True, **oauth}
+    """Return the file of a provider whose token response has the workspace."""
+    oauth_section = {"issuer": url, "default_scopes": ["read", "write"], "iss": True, **oauth}
     return {
-        **provider_document(slug, slug.title(), url, **said),
+        **provider_document(slug, slug.title(), url, **oauth_section),
         "kinds": {
-            f"{slug}_oauth2": _kind(
+            f"{slug}_oauth2": _build_kind(
                 "oauth2", ("workspace", "workspace_name", "scope"), "workspace", _TOKEN_CONNECT
             ),
-            f"{slug}_called_oauth2": _kind("oauth2", ("user",), "user", _CALL_CONNECT),
-            f"{slug}_silent_oauth2": _kind("oauth2", ("user",), "user", None),
+            f"{slug}_called_oauth2": _build_kind("oauth2", ("user",), "user", _CALL_CONNECT),
+            f"{slug}_silent_oauth2": _build_kind("oauth2", ("user",), "user", None),
             f"{slug}_named_oauth2": {
-                **(named := _kind("oauth2", ("company",), "company", _CALLBACK_CONNECT)),
-                "properties": {**named["properties"], "company": _SEGMENT},
+                **(named_kind := _build_kind("oauth2", ("company",), "company", _CALLBACK_CONNECT)),
+                "properties": {**named_kind["properties"], "company": _SEGMENT},
             },
-            f"{slug}_plain_oauth2": {**_kind("oauth2", (), "", None), **_PLAIN},
-            f"{slug}_key": {**_kind("key", ("region",), "region", None), **_KEY},
+            f"{slug}_plain_oauth2": {**_build_kind("oauth2", (), "", None), **_PLAIN},
+            f"{slug}_key": {**_build_kind("key", ("region",), "region", None), **_KEY},
         },
     }
 
 
-def _kind(mechanism: str, fields: tuple[str, ...], identity: str, connect: Any) -> dict[str, Any]:
+def _build_kind(
+    mechanism: str, fields: tuple[str, ...], identity: str, connect: Any
+) -> dict[str, Any]:
     text = {"type": "string", "description": "Text."}
     tokens = {"access_token": text, "refresh_token": text}
     ends = {"expires_at": {**text, "format": "date-time"}}
@@ -226,7 +230,7 @@ _KEY: dict[str, Any] = {
     "properties": {
         "region": {"type": "string", "description": "Where it is.", "enum": ["eu", "us"]},
         "key": {"type": "string", "description": "The key."},
-        "test": {"type": "boolean", "description": "Whether it is for tests."},
+        "test": {"type": "boolean", "description": "For tests only."},
     },
     "required": ["key"],
     "secret": ["key"],

@@ -1,4 +1,4 @@
-"""What several do at once: to a link, to a grant, to an app, to a company's choices."""
+"""Concurrent requests for one link, grant, app or settings row."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.credentials.connect.flows import (
     press_continue,
     start_flow,
 )
-from tests.credentials.connect.test_expiry import sweep
+from tests.credentials.connect.test_expiry import run_expire_task
 from tests.factories import TESTER
 from tests.threads import run_concurrently, wait_for_lock_wait
 from vault.sealing import SealedValue
@@ -33,15 +33,17 @@ from vault.sealing import SealedValue
 @pytest.mark.django_db(transaction=True)
 def test_concurrent_first_updates_of_app_settings(api, app):
     path = f"/v1/oauth-apps/{app.id}/connect-settings"
-    found = run_concurrently(lambda _: api.patch(path, {"completes_itself": True}).status_code, 8)
-    assert found == [200] * 8
+    statuses = run_concurrently(
+        lambda _: api.patch(path, {"completes_itself": True}).status_code, 8
+    )
+    assert statuses == [200] * 8
 
 
 @pytest.mark.django_db(transaction=True)
 def test_concurrent_first_updates_of_account_settings(api):
     body = {"return_urls": ["https://acme.example/a"]}
-    found = run_concurrently(lambda _: api.patch("/v1/connect-settings", body).status_code, 8)
-    assert found == [200] * 8
+    statuses = run_concurrently(lambda _: api.patch("/v1/connect-settings", body).status_code, 8)
+    assert statuses == [200] * 8
 
 
 def test_failure_in_second_tab_does_not_change_completed_link(api, browser, make_link, alpha):
@@ -84,14 +86,14 @@ def test_callback_fails_if_app_was_deleted(api, browser, app, alpha):
 @pytest.mark.django_db(transaction=True)
 def test_callback_fails_if_app_is_deleted_during_exchange(api, browser, app, alpha, monkeypatch):
     address = alpha.approve(start_flow(browser, app))
-    ask: Any = vars(callback)["exchange_code"]
+    exchange_code: Any = vars(callback)["exchange_code"]
 
-    def deleted_meanwhile(*args: Any, **kwargs: Any) -> Any:
-        tokens = ask(*args, **kwargs)
+    def exchange_and_delete_app(*args: Any, **kwargs: Any) -> Any:
+        tokens = exchange_code(*args, **kwargs)
         assert api.delete(f"/v1/oauth-apps/{app.id}").status_code == 204
         return tokens
 
-    monkeypatch.setattr(callback, "exchange_code", deleted_meanwhile)
+    monkeypatch.setattr(callback, "exchange_code", exchange_and_delete_app)
     response = browser.open(address)
     assert response.status_code == 400
     assert b"OAuth app was deleted" in response.content
@@ -102,10 +104,10 @@ def test_killed_exchange_is_marked_as_interrupted(browser, app, alpha, settings)
     start_flow(browser, app)
     AuthorizationAttempt.objects.update(status="returned", sealed=None)
     settings.CLOCK_SHIFT_SECONDS = 601
-    sweep()
+    run_expire_task()
     assert AuthorizationAttempt.objects.get().status == "returned"
     settings.CLOCK_SHIFT_SECONDS = 661
-    sweep()
+    run_expire_task()
     assert AuthorizationAttempt.objects.get().status == "failed"
     assert get_failure_code() == "interrupted"
 
@@ -113,15 +115,15 @@ def test_killed_exchange_is_marked_as_interrupted(browser, app, alpha, settings)
 def test_restored_key_does_not_complete_expired_link(api, browser, make_link, alpha, settings):
     link = make_link()
     connect_by_link(browser, link, alpha)
-    held = PendingGrant.objects.get().sealed
+    sealed = PendingGrant.objects.get().sealed
     PendingGrant.objects.update(sealed=SealedValue(b"\x00damaged"))
     settings.CLOCK_SHIFT_SECONDS = 601
-    sweep()
-    PendingGrant.objects.update(sealed=held)
+    run_expire_task()
+    PendingGrant.objects.update(sealed=sealed)
     assert complete_link(api, link).status_code == 409
     assert fetch_link(api, link)["status"] == "expired"
     settings.CLOCK_SHIFT_SECONDS = 4300
-    sweep()
+    run_expire_task()
     assert Revocation.objects.count() == 1
 
 
@@ -135,11 +137,11 @@ def pending_and_late(browser: Any, make_link: Any, alpha: Any, settings: Any) ->
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has one writer")
 def test_link_is_withdrawn_while_its_grant_expires(pending_and_late):
-    """Each locks the link, then the grant."""
+    """Check that both lock the link before the grant, so that neither deadlocks."""
     link, grant = pending_and_late, PendingGrant.objects.get()
     failed: list[Exception] = []
 
-    def lapse() -> None:
+    def expire_grant() -> None:
         try:
             grant_expire(id=grant.id, actor=ACTOR)
         except Exception as error:
@@ -147,7 +149,7 @@ def test_link_is_withdrawn_while_its_grant_expires(pending_and_late):
         finally:
             connection.close()
 
-    sweeper = threading.Thread(target=lapse)
+    sweeper = threading.Thread(target=expire_grant)
     with transaction.atomic():
         ConnectLink.objects.select_for_update().get(id=link.id)
         sweeper.start()

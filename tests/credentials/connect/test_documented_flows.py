@@ -1,4 +1,4 @@
-"""The two documented flows, from the first address to an imported credential."""
+"""The two documented flows, from the first request to an imported credential."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ CHALLENGE = (
 
 
 def test_authorize_sends_the_user_to_the_provider(browser, app, alpha):
-    asked = parse_query(start_flow(browser, app))
-    assert asked["client_id"] == app.client_id
-    assert asked["redirect_uri"] == f"http://testserver/link/oauth2/callback/alpha/{app.id}"
-    assert asked["scope"] == "read write"
-    assert asked["code_challenge_method"] == "S256"
-    assert len(asked["state"]) == 43
-    assert asked["state"] != "company-state"
+    params = parse_query(start_flow(browser, app))
+    assert params["client_id"] == app.client_id
+    assert params["redirect_uri"] == f"http://testserver/link/oauth2/callback/alpha/{app.id}"
+    assert params["scope"] == "read write"
+    assert params["code_challenge_method"] == "S256"
+    assert len(params["state"]) == 43
+    assert params["state"] != "company-state"
 
 
 def test_browser_cookie_is_http_only_and_lax(browser, app):
@@ -139,7 +139,7 @@ def test_kind_without_identity_uses_external_id(browser, app, alpha, api):
 
 
 def test_permanent_token_gets_property_name_of_kind(browser, app, alpha, api):
-    """As Stripe's `secret`: it says by itself which account it is."""
+    """Test a kind like Stripe's `secret`, which identifies its account by itself."""
     credential = exchange_code_at_api(
         app, approve_and_get_code(browser, app, alpha, kind="alpha_plain_oauth2")
     ).json()
@@ -150,8 +150,8 @@ def test_permanent_token_gets_property_name_of_kind(browser, app, alpha, api):
 
 
 def test_company_code_challenge_is_verified(browser, app, alpha):
-    sent = {"code_challenge": CHALLENGE, "code_challenge_method": "S256"}
-    code = approve_and_get_code(browser, app, alpha, **sent)
+    params = {"code_challenge": CHALLENGE, "code_challenge_method": "S256"}
+    code = approve_and_get_code(browser, app, alpha, **params)
     assert exchange_code_at_api(app, code, code_verifier=VERIFIER).status_code == 200
 
 
@@ -161,21 +161,21 @@ def test_scope_can_request_fewer_scopes(browser, app):
 
 def test_short_callback_has_no_app_id(browser, app, alpha, api):
     path = f"/v1/oauth-apps/{app.id}/connect-settings"
-    shown = api.patch(path, {"short_callback": True}).json()
-    assert shown["callback_url"] == "http://testserver/link/oauth2/callback/alpha"
+    app_settings = api.patch(path, {"short_callback": True}).json()
+    assert app_settings["callback_url"] == "http://testserver/link/oauth2/callback/alpha"
     address = start_flow(browser, app)
-    assert parse_query(address)["redirect_uri"] == shown["callback_url"]
+    assert parse_query(address)["redirect_uri"] == app_settings["callback_url"]
     assert browser.open(alpha.approve(address)).status_code == 303
 
 
 def start(api: ApiClient, app, **more):
-    sent = {
+    body = {
         "oauth_app_id": str(app.id),
         "credential_kind": "alpha_oauth2",
         "redirect_url": RETURN,
         **more,
     }
-    return api.post("/v1/credentials/start-auth", sent)
+    return api.post("/v1/credentials/start-auth", body)
 
 
 def test_start_auth_returns_only_start_url(api, app):
@@ -264,13 +264,13 @@ def test_start_auth_names_invalid_field(api, app, field, value):
 
 @pytest.mark.parametrize("field", ["oauth_app_id", "credential_kind", "redirect_url"])
 def test_start_auth_names_missing_field(api, app, field):
-    sent = {
+    body = {
         "oauth_app_id": str(app.id),
         "credential_kind": "alpha_oauth2",
         "redirect_url": RETURN,
     }
-    del sent[field]
-    response = api.post("/v1/credentials/start-auth", sent)
+    del body[field]
+    response = api.post("/v1/credentials/start-auth", body)
     assert response.status_code == 422
     assert field in response.json()["validation_errors"]
 

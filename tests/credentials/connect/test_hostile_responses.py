@@ -1,4 +1,4 @@
-"""The five ways in which an response may lie, each with its status, its page and nothing connected."""
+"""Forged authorization responses: each gets its status and page, and connects nothing."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ ROWS = [json.loads(line) for line in FILE.read_text().splitlines()]
 @pytest.mark.parametrize("row", ROWS, ids=[row["id"] for row in ROWS])
 def test_hostile_response_connects_nothing(browser, app, alpha, row):
     used, other = Browser(), Browser()
-    done = alpha.approve(start_flow(used, app))
-    used.open(done)
-    named = {
+    used_response = alpha.approve(start_flow(used, app))
+    used.open(used_response)
+    placeholders = {
         "$APP": str(app.id),
-        "$USED": parse_query(done)["state"],
+        "$USED": parse_query(used_response)["state"],
         "$ELSEWHERE": parse_query(start_flow(other, app))["state"],
         "$GOOD": parse_query(start_flow(browser, app))["state"],
     }
-    sent = row["query"]
-    for name, value in named.items():
-        sent = sent.replace(name, value)
+    query = row["query"]
+    for name, value in placeholders.items():
+        query = query.replace(name, value)
     grants = PendingGrant.objects.count()
-    response = browser.open(f"/link/oauth2/callback/alpha/{app.id}?{sent}")
+    response = browser.open(f"/link/oauth2/callback/alpha/{app.id}?{query}")
     assert response.status_code == row["code"], row["why"]
     assert_is_page(response)
     assert b"<script" not in response.content

@@ -1,4 +1,4 @@
-"""Everywhere a connect link ends before a credential, and who it is that may go on with it."""
+"""The ways in which a connect link ends without a credential, and its owner."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_first_browser_owns_link(api, browser, make_link):
 
 
 def test_callback_in_another_browser_connects_nothing(api, browser, make_link, alpha):
-    """Session fixation: the attacker opens, and lures the victim to the provider."""
+    """Test session fixation: an attacker opens the link and lures the victim to the provider."""
     address = press_continue(browser, make_link())
     response = Browser().open(alpha.approve(address))
     assert response.status_code == 403
@@ -127,14 +127,14 @@ def test_user_can_try_again_after_denial(api, browser, make_link, alpha):
     link = make_link()
     state = parse_query(press_continue(browser, link))["state"]
     path = f"/link/oauth2/callback/alpha/{link['oauth_app_id']}"
-    sent = f"state={state}&error=access_denied&iss={alpha.url}"
-    response = browser.open(f"{path}?{sent}")
+    params = f"state={state}&error=access_denied&iss={alpha.url}"
+    response = browser.open(f"{path}?{params}")
     assert response.status_code == 400
     assert f"{RETURN}?connect_link={link['id']}&amp;status=denied".encode() in response.content
     assert link["url"].removeprefix("http://testserver").encode() in response.content
-    found = fetch_link(api, link)
-    assert found["status"] == "opened"
-    assert found["failure"]["code"] == "access_denied"
+    document = fetch_link(api, link)
+    assert document["status"] == "opened"
+    assert document["failure"]["code"] == "access_denied"
     assert connect_by_link(browser, link, alpha).status_code == 303
     assert fetch_link(api, link)["failure"] is None
 

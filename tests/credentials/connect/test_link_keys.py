@@ -1,4 +1,4 @@
-"""A connect link on whose page a key is typed."""
+"""A connect link with a form for a key."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class TestKeys:
     @pytest.fixture
     def link(self, api, app) -> dict[str, Any]:
         api.patch("/v1/connect-settings", {"return_urls": [KEY_RETURN]})
-        sent = {"kind": "alpha_key", "return_to": KEY_RETURN, "external_id": "customer-1"}
-        response = api.post("/v1/connect-links", sent)
+        body = {"kind": "alpha_key", "return_to": KEY_RETURN, "external_id": "customer-1"}
+        response = api.post("/v1/connect-links", body)
         assert response.status_code == 201, response.content
-        found: dict[str, Any] = response.json()
-        return found
+        document: dict[str, Any] = response.json()
+        return document
 
     def test_page_shows_form_for_kind(self, browser, link):
         text = browser.follow_redirects(link["url"]).content.decode()
@@ -40,11 +40,11 @@ class TestKeys:
         assert page["Refresh"] == f"0; url={back}"
         assert not Credential.objects.exists()
         id = complete_link(api, link).json()["credential_id"]
-        found = api.get(f"/v1/credentials/{id}").json()
-        assert found["properties"] == {
+        credential = api.get(f"/v1/credentials/{id}").json()
+        assert credential["properties"] == {
             "kind": "alpha_key", "key": "**********", "region": "eu", "test": True,
         }  # fmt: skip
-        assert found["external_id"] == "customer-1"
+        assert credential["external_id"] == "customer-1"
 
     @pytest.mark.parametrize(
         "fields",
@@ -78,8 +78,8 @@ class TestKeys:
     def test_return_to_must_be_in_account_settings(self, api, app):
         for uri in ("javascript:alert(1)", "http://acme.example", "https://u@acme.example", "/x"):
             assert api.patch("/v1/connect-settings", {"return_urls": [uri]}).status_code == 422
-        sent = {"kind": "alpha_key", "return_to": RETURN}
-        assert api.post("/v1/connect-links", sent).status_code == 422
+        body = {"kind": "alpha_key", "return_to": RETURN}
+        assert api.post("/v1/connect-links", body).status_code == 422
 
     def test_account_setting_completes_links(self, api, browser, link):
         api.patch("/v1/connect-settings", {"completes_itself": True})

@@ -1,4 +1,4 @@
-"""A connect link for a credential that is there: the same upstream account, or nothing."""
+"""A connect link that reconnects a credential, which must be of the same upstream account."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class TestReconnect:
         link = make_link()
         connect_by_link(browser, link, alpha)
         id = complete_link(api, link).json()["credential_id"]
-        found: dict[str, Any] = api.get(f"/v1/credentials/{id}").json()
-        return found
+        document: dict[str, Any] = api.get(f"/v1/credentials/{id}").json()
+        return document
 
     def test_same_account_gets_new_grant(self, api, browser, make_link, alpha, credential):
         link = make_link(credential_id=credential["id"])
@@ -86,8 +86,8 @@ class TestReconnect:
         assert response.status_code == 201
         assert response.json()["kind"] == "alpha_oauth2"
         other = make_app(account, "alpha", redirect_uris=[RETURN])
-        sent = {"credential_id": credential["id"], "oauth_app_id": str(other.id)}
-        response = api.post("/v1/connect-links", sent)
+        body = {"credential_id": credential["id"], "oauth_app_id": str(other.id)}
+        response = api.post("/v1/connect-links", body)
         assert "oauth_app_id" in response.json()["validation_errors"]
 
     def test_credential_of_another_account_is_not_found(self, other_api, credential):

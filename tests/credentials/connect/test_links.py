@@ -47,10 +47,10 @@ def test_link_from_creation_to_credential(api, browser, make_link, alpha):
     assert response.status_code == 303
     assert response["Location"] == f"{RETURN}?connect_link={link['id']}&status=pending"
     assert api.get("/v1/credentials").json()["data"] == []
-    done = complete_link(api, link)
-    assert done.status_code == 200, done.content
-    assert done.json()["status"] == "completed"
-    credential = api.get(f"/v1/credentials/{done.json()['credential_id']}").json()
+    completion = complete_link(api, link)
+    assert completion.status_code == 200, completion.content
+    assert completion.json()["status"] == "completed"
+    credential = api.get(f"/v1/credentials/{completion.json()['credential_id']}").json()
     assert credential["name"] == "Ann"
     assert credential["owner_email"] == "ann@acme.example"
     assert credential["metadata"] == {"plan": "pro"}
@@ -140,7 +140,7 @@ def test_app_setting_completes_links(api, app, browser, make_link, alpha):
 
 
 @pytest.mark.parametrize(
-    ("sent", "field"),
+    ("fields", "field"),
     [
         ({"kind": "nope"}, "kind"),
         ({"kind": "alpha_key"}, "oauth_app_id"),
@@ -167,8 +167,8 @@ def test_app_setting_completes_links(api, app, browser, make_link, alpha):
     ],
     ids=lambda value: str(value)[:60] if isinstance(value, dict) else None,
 )
-def test_create_names_invalid_field(api, app, sent, field):
-    body = {"oauth_app_id": str(app.id), "kind": "alpha_oauth2", **sent}
+def test_create_names_invalid_field(api, app, fields, field):
+    body = {"oauth_app_id": str(app.id), "kind": "alpha_oauth2", **fields}
     body = {name: value for name, value in body.items() if value is not None}
     response = api.post("/v1/connect-links", body)
     assert response.status_code == 422, response.content
@@ -177,9 +177,9 @@ def test_create_names_invalid_field(api, app, sent, field):
 
 
 def test_idempotent_create_returns_same_link(api, app):
-    sent = {"oauth_app_id": str(app.id), "kind": "alpha_oauth2"}
+    body = {"oauth_app_id": str(app.id), "kind": "alpha_oauth2"}
     first, again = (
-        api.post("/v1/connect-links", sent, headers={"Idempotency-Key": "k"}) for _ in range(2)
+        api.post("/v1/connect-links", body, headers={"Idempotency-Key": "k"}) for _ in range(2)
     )
     assert first.status_code == again.status_code == 201
     assert first.json() == again.json()

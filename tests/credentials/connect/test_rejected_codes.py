@@ -1,4 +1,4 @@
-"""What does not get a company the tokens that its code stands for."""
+"""Token requests that are rejected."""
 
 from __future__ import annotations
 

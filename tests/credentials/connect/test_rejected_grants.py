@@ -1,4 +1,4 @@
-"""A provider or a user that says no, and a grant that does not hold: nothing connected."""
+"""Denials, failed exchanges and incomplete grants connect nothing."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ pytestmark = pytest.mark.usefixtures("reset_counters")
 def test_user_denies_access(browser, app, alpha):
     address = start_flow(browser, app)
     state = parse_query(address)["state"]
-    sent = {"state": state, "error": "access_denied", "error_description": "<script>x</script>"}
-    response = browser.open(build_callback_path(app, **sent, iss=alpha.url))
+    params = {"state": state, "error": "access_denied", "error_description": "<script>x</script>"}
+    response = browser.open(build_callback_path(app, **params, iss=alpha.url))
     assert response.status_code == 400
     assert_is_page(response)
     assert b"You did not give access" in response.content
@@ -36,7 +36,7 @@ def test_user_denies_access(browser, app, alpha):
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "company_error"),
     [
         ("invalid_scope", "server_error"),
         ("server_error", "temporarily_unavailable"),
@@ -45,12 +45,14 @@ def test_user_denies_access(browser, app, alpha):
     ],
     ids=["scope", "outage", "markup", "long"],
 )
-def test_provider_error_is_passed_on(browser, app, alpha, error, told):
+def test_provider_error_is_passed_on(browser, app, alpha, error, company_error):
     state = parse_query(start_flow(browser, app))["state"]
     response = browser.open(build_callback_path(app, state=state, error=error, iss=alpha.url))
     assert response.status_code in {400, 503}
-    assert f"{RETURN}?error={told}&amp;state=company-state".encode() in response.content
-    assert error == told or error.encode() not in response.content.replace(told.encode(), b"")
+    assert f"{RETURN}?error={company_error}&amp;state=company-state".encode() in response.content
+    assert error == company_error or error.encode() not in response.content.replace(
+        company_error.encode(), b""
+    )
     assert list_event_verbs()[-1] == "connect.failed"
     assert is_nothing_connected()
 
@@ -104,7 +106,7 @@ def test_incomplete_grant_is_revoked(browser, app, alpha, lost):
 
 
 def test_provider_rejects_exchange_after_pkce_downgrade(browser, app, alpha):
-    """PKCE downgrade: the challenge is stripped on the way, so that a stolen code would do."""
+    """Test a PKCE downgrade: an attacker removes the challenge to use a stolen code."""
     address = start_flow(browser, app)
     challenge = parse_query(address)["code_challenge"]
     stripped = address.replace(f"&code_challenge={challenge}&code_challenge_method=S256", "")

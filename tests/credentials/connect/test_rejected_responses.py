@@ -1,4 +1,4 @@
-"""What may come back beside the provider's response: refused, and nothing connected."""
+"""Authorization responses that are rejected and connect nothing."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_state_expires_after_ten_minutes(browser, app, alpha, settings):
 
 @pytest.mark.parametrize("has_cookie", [False, True], ids=["fresh", "another's"])
 def test_state_is_bound_to_browser(browser, app, alpha, has_cookie):
-    """Session fixation: one starts, another finishes."""
+    """Test session fixation: one browser starts, another finishes."""
     victim = Browser()
     if has_cookie:
         start_flow(victim, app)
@@ -126,15 +126,15 @@ def test_missing_iss_is_rejected_if_provider_sends_it(browser, app, alpha):
     assert list_failure_codes() == ["wrong_issuer"]
 
 
-def test_missing_iss_is_accepted_if_unspecified(browser, app, alpha, says):
-    says(iss=None)
+def test_missing_iss_is_accepted_if_unspecified(browser, app, alpha, change_oauth):
+    change_oauth(iss=None)
     assert browser.open(alpha.approve(start_flow(browser, app), iss=None)).status_code == 303
     wrong = alpha.approve(start_flow(browser, app), iss="https://evil.example")
     assert browser.open(wrong).status_code == 400
 
 
-def test_iss_is_compared_with_origin_without_known_issuer(browser, app, alpha, says):
-    says(iss=None, issuer=None)
+def test_iss_is_compared_with_origin_without_known_issuer(browser, app, alpha, change_oauth):
+    change_oauth(iss=None, issuer=None)
     assert browser.open(alpha.approve(start_flow(browser, app))).status_code == 303
     wrong = alpha.approve(start_flow(browser, app), iss="https://evil.example")
     assert browser.open(wrong).status_code == 400
@@ -149,21 +149,21 @@ PARTS = ("state", "callback", "iss", "code")
     ids=lambda parts: "+".join(part for part in PARTS if part in parts),
 )
 def test_response_mixed_from_two_servers_is_rejected(browser, app, other_app, alpha, beta, swapped):
-    """Mix-up: two attempts of one browser, and an response made of parts of both."""
+    """Test the mix-up attack: a response made of parts of two attempts in one browser."""
     at_alpha = alpha.approve(start_flow(browser, app))
     at_beta = beta.approve(start_flow(browser, other_app))
-    sent = parse_query(at_alpha)
+    params = parse_query(at_alpha)
     for name in ("state", "iss", "code"):
         if name in swapped:
-            sent[name] = parse_query(at_beta)[name]
+            params[name] = parse_query(at_beta)[name]
     path = (at_beta if "callback" in swapped else at_alpha).partition("?")[0]
-    response = browser.open(f"{path}?" + "&".join(f"{n}={quote(v)}" for n, v in sent.items()))
+    response = browser.open(f"{path}?" + "&".join(f"{n}={quote(v)}" for n, v in params.items()))
     assert response.status_code == 400
     assert_is_page(response)
     assert is_nothing_connected()
     assert list_event_verbs()[-1] in {"connect.refused", "connect.failed"}
-    taken = alpha.token_calls + beta.token_calls
-    assert bool(taken) == (swapped in ({"code"}, {"state", "callback", "iss"}))
+    token_calls = alpha.token_calls + beta.token_calls
+    assert bool(token_calls) == (swapped in ({"code"}, {"state", "callback", "iss"}))
 
 
 def test_two_flows_in_one_browser_succeed(browser, app, other_app, alpha, beta):

@@ -1,4 +1,4 @@
-"""What the documented flow does not begin with: refused before anybody is sent on."""
+"""Requests that are rejected before the user is redirected to the provider."""
 
 from __future__ import annotations
 
@@ -125,8 +125,8 @@ def test_authorize_rejects_unregistered_redirect_uri(browser, app, uri):
 
 @pytest.mark.parametrize("uri", OPEN_REDIRECTS)
 def test_link_rejects_unregistered_return_to(api, app, uri):
-    sent = {"oauth_app_id": str(app.id), "kind": "alpha_oauth2", "return_to": uri}
-    response = api.post("/v1/connect-links", sent)
+    body = {"oauth_app_id": str(app.id), "kind": "alpha_oauth2", "return_to": uri}
+    response = api.post("/v1/connect-links", body)
     assert response.status_code == 422
     assert "return_to" in response.json()["validation_errors"]
 

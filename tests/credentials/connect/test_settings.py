@@ -1,4 +1,4 @@
-"""What a company chooses for connecting."""
+"""The settings of connecting."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tests.factories import make_token
 
 
 def test_app_settings_have_redirect_uri(api, app):
-    shown = api.get(f"/v1/oauth-apps/{app.id}/connect-settings").json()
-    assert shown == {
+    settings = api.get(f"/v1/oauth-apps/{app.id}/connect-settings").json()
+    assert settings == {
         "completes_itself": False,
         "short_callback": False,
         "callback_url": f"http://testserver/link/oauth2/callback/alpha/{app.id}",
@@ -32,8 +32,8 @@ def test_settings_must_be_booleans(api, app, field, value):
 
 def test_patch_keeps_omitted_settings(api):
     api.patch("/v1/connect-settings", {"return_urls": ["https://acme.example/a"]})
-    shown = api.patch("/v1/connect-settings", {"completes_itself": True}).json()
-    assert shown == {"return_urls": ["https://acme.example/a"], "completes_itself": True}
+    settings = api.patch("/v1/connect-settings", {"completes_itself": True}).json()
+    assert settings == {"return_urls": ["https://acme.example/a"], "completes_itself": True}
 
 
 def test_only_a_change_is_recorded(api, account):

@@ -1,4 +1,4 @@
-"""Failures that were stored under a code that was renamed since."""
+"""Failures that were stored before their code was renamed."""
 
 from __future__ import annotations
 

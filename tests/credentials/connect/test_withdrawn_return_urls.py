@@ -1,4 +1,4 @@
-"""An address that the company withdrew while somebody was on the way: nobody is sent there."""
+"""Return URLs that the company withdrew during a flow get no redirect."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ pytestmark = pytest.mark.usefixtures("reset_counters")
 
 
 @pytest.fixture
-def withdraw(app):
+def withdraw_redirect_uris(app):
     return lambda: OAuthApp.objects.filter(id=app.id).update(redirect_uris=[])
 
 
-def test_withdrawn_redirect_uri_gets_no_code(browser, app, alpha, withdraw):
+def test_withdrawn_redirect_uri_gets_no_code(browser, app, alpha, withdraw_redirect_uris):
     address = alpha.approve(start_flow(browser, app))
-    withdraw()
+    withdraw_redirect_uris()
     response = browser.open(address)
     assert response.status_code == 400
     assert_is_page(response)
@@ -34,16 +34,18 @@ def test_withdrawn_redirect_uri_gets_no_code(browser, app, alpha, withdraw):
     assert not alpha.token_calls
 
 
-def test_error_page_has_no_link_to_withdrawn_url(browser, app, alpha, withdraw):
+def test_error_page_has_no_link_to_withdrawn_url(browser, app, alpha, withdraw_redirect_uris):
     address = alpha.approve(start_flow(browser, app), code=None, error="access_denied")
-    withdraw()
+    withdraw_redirect_uris()
     assert RETURN.encode() not in browser.open(address).content
 
 
-def test_link_with_withdrawn_url_ends_on_our_page(browser, make_link, alpha, withdraw):
-    made = make_link(return_to=RETURN)
-    withdraw()
-    response = connect_by_link(browser, made, alpha)
+def test_link_with_withdrawn_url_ends_on_our_page(
+    browser, make_link, alpha, withdraw_redirect_uris
+):
+    link = make_link(return_to=RETURN)
+    withdraw_redirect_uris()
+    response = connect_by_link(browser, link, alpha)
     assert response["Location"].startswith("/")
     response = browser.open(response["Location"])
     assert RETURN.encode() not in response.content

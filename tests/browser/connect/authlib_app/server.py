@@ -28,8 +28,8 @@ class CodeGrant(grants.AuthorizationCodeGrant):
         )
 
     def query_authorization_code(self, code: str, client: Client) -> Code | None:
-        found: Code | None = Code.objects.filter(code=code, client_id=client.client_id).first()
-        return found
+        row: Code | None = Code.objects.filter(code=code, client_id=client.client_id).first()
+        return row
 
     def delete_authorization_code(self, authorization_code: Code) -> None:
         authorization_code.delete()
