@@ -11,10 +11,10 @@ from vault.fields import SealedField
 
 
 class Credential(models.Model):
-    """One credential of one upstream account.
+    """A credential for one upstream account.
 
-    `properties` is stored exactly as it is shown, secret fields as the mask; their real values are
-    one JSON object in `secrets`. So showing a row opens no seal and computes nothing.
+    `properties` is stored as the API returns it, with a mask for each secret. The secrets are one
+    encrypted JSON object in `secrets`, so a list decrypts and computes nothing.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -43,27 +43,28 @@ class Credential(models.Model):
     fingerprints = models.JSONField(default=dict)
     """{secret field: [current, imported]}, keyed hashes (vault.services.compute_fingerprint)."""
     identity = models.BinaryField(max_length=32)
-    """Which upstream account this is, as a keyed hash (vault.services.compute_identity)."""
+    """The upstream account as a keyed hash (vault.services.compute_identity)."""
     obtained_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True)
-    # The rest of the grant's life is written by credentials/refresh alone, but for imports of a
-    # newer grant. The database has the defaults, because imports insert without the ORM.
+    # The columns below are the state of the grant. credentials/refresh writes them; an import, a
+    # rotation or staff can only reset or end the grant (credentials/core/grant_state.py). The
+    # defaults are the database's, because imports insert without the ORM.
     generation = models.PositiveIntegerField(db_default=0)
-    """Counts the grants that were here: one more with each refresh, and each import of a new one."""
+    """The number of grants so far: each refresh and each import of another grant adds one."""
     previous = SealedField(null=True)
-    """{"refresh_token": …}: the grant of the generation before, while a grace period may honour it."""
+    """{"refresh_token": …} of the former generation, as long as the provider may still accept it."""
     lease_owner = models.CharField(max_length=64, db_default="")
     lease_until = models.DateTimeField(null=True)
-    """Whose refresh is under way, and until when nobody else may start one."""
+    """Until then only the process `lease_owner` may refresh the grant."""
     refresh_state = models.CharField(max_length=16, db_default="active")
-    """active | needs_reauth (the provider refuses the grant) | paused (the seal does not open)."""
+    """active, needs_reauth (the provider rejects the grant) or paused (it cannot be decrypted)."""
     refresh_unknowns = models.PositiveIntegerField(db_default=0)
-    """How many attempts with this generation, the running one included, have no known outcome."""
+    """Attempts with this generation without a known outcome, the running one included."""
     refresh_failures = models.PositiveIntegerField(db_default=0)
     refresh_failing_since = models.DateTimeField(null=True)
     refresh_last_at = models.DateTimeField(null=True)
     refresh_next_at = models.DateTimeField(null=True)
-    """When the worker is to refresh it; null: never by itself."""
+    """When the worker refreshes the grant. Null: never."""
     refresh_error = models.CharField(max_length=64, db_default="")
     revision = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(db_default=DbNow(), editable=False)
@@ -73,7 +74,7 @@ class Credential(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["account", "identity"], name="credential_identity"),
         ]
-        # Ids are time-ordered, so each list, newest first, is one index read backwards.
+        # Ids are ordered by time, so a list, newest first, reads one index backwards.
         indexes = [
             models.Index(fields=["account", "id"], name="credential_newest"),
             models.Index(fields=["account", "provider", "id"], name="credential_provider"),
@@ -91,7 +92,7 @@ class Credential(models.Model):
                 condition=models.Q(lease_until__isnull=False),
                 name="credential_leased",
             ),
-            # What staff look for across accounts.
+            # The lists of staff are not limited to one account.
             models.Index(fields=["provider", "id"], name="credential_all_provider"),
             models.Index(fields=["kind", "id"], name="credential_all_kind"),
             models.Index(fields=["health_status", "id"], name="credential_all_health"),
@@ -114,9 +115,9 @@ class Credential(models.Model):
 
 
 class CredentialUse(models.Model):
-    """When a credential was last put on a request or handed out.
+    """The last use of a credential, by the proxy or by handing out its token or secrets.
 
-    A narrow table of its own, so that use never waits for the lock of a refresh.
+    A table of its own, so that a use never waits for the row lock of a refresh.
     """
 
     credential = models.OneToOneField(
@@ -129,7 +130,7 @@ class CredentialUse(models.Model):
 
 
 class CredentialAlias(models.Model):
-    """An identity that a credential had before its secret was rotated: imports still find it by this."""
+    """An identity that a credential had before a rotation. Imports find the credential by it."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     account = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
@@ -147,9 +148,9 @@ class CredentialAlias(models.Model):
 
 
 class Reveal(models.Model):
-    """Who was shown a credential's secrets, and the reason they gave. Rows are never changed.
+    """A reveal of a credential's secrets: the actor and the reason. Rows are never changed.
 
-    The credential may be gone, so it is no foreign key.
+    `credential_id` is not a foreign key, as the row outlives the credential.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -170,9 +171,9 @@ class Reveal(models.Model):
 
 
 class Revocation(models.Model):
-    """What a deleted credential could still do at its provider, until the worker has ended it.
+    """A grant of a deleted credential, until the worker has revoked it at the provider.
 
-    The values are sealed for this row; they are cleared once used, or after 7 days.
+    `sealed` has the tokens. They are cleared once they are revoked, or after 7 days.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -187,7 +188,7 @@ class Revocation(models.Model):
     lease_owner = models.CharField(max_length=64, db_default="")
     lease_until = models.DateTimeField(null=True)
     fencing_number = models.PositiveIntegerField(db_default=0, db_column="fencing")
-    """One more with each claim: whoever holds an older number has lost the row."""
+    """Each claim adds one. A process with an older number has lost the row."""
     last_error = models.CharField(max_length=200, db_default="")
     done_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(db_default=DbNow(), editable=False)
@@ -206,9 +207,9 @@ class Revocation(models.Model):
 
 
 class AppPause(models.Model):
-    """An OAuth app that its provider refuses: its credentials wait, and are blamed for nothing.
+    """A pause of an OAuth app that its provider rejects. Its credentials are not refreshed.
 
-    Void once the app is changed (`revision` differs from its own) or after `until`.
+    It ends at `until`, or once the app is changed: `revision` is that of the rejected app.
     """
 
     oauth_app = models.OneToOneField(

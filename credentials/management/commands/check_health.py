@@ -1,5 +1,8 @@
+"""`manage.py check_health`: probe credentials now."""
+
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 from typing import Any
 
@@ -19,15 +22,15 @@ from credentials.probing.check import check_credential
 
 class Command(BaseCommand):
     help = (
-        "Ask the providers now whether credentials work, one after the other, and print how many are"
-        " in which state. Exit 1 if any is in error."
+        "Check credentials at their providers now, one after the other, and print the number in each"
+        " state. Exit code 1 if any is in the state error."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--account", help="the slug of one account (default: all)")
         parser.add_argument("--provider", help="a provider's slug (default: all)")
         parser.add_argument(
-            "--status", choices=health.STATUSES, help="only those that are in this state now"
+            "--status", choices=health.STATUSES, help="only credentials in this state"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -40,12 +43,12 @@ class Command(BaseCommand):
         if options["status"]:
             rows = rows.filter(health_status=options["status"])
         register_all(rows)
-        counts = self._examined(list(rows.order_by("id").values_list("account_id", "id")))
+        counts = self._check_all(list(rows.order_by("id").values_list("account_id", "id")))
         self.stdout.write(" ".join(f"{status}={counts[status]}" for status in health.STATUSES))
         if counts["error"]:
             raise SystemExit(1)
 
-    def _examined(self, ids: list[Any]) -> Counter[str]:
+    def _check_all(self, ids: list[tuple[uuid.UUID, uuid.UUID]]) -> Counter[str]:
         progress = Progress(self.stderr)
         counts: Counter[str] = Counter()
         for done, (account_id, id) in enumerate(ids, start=1):
@@ -54,7 +57,9 @@ class Command(BaseCommand):
                     account_id=account_id, id=id, actor=get_command_actor("check_health")
                 )
             except NotFoundError:
+                # Deleted while the others were checked.
                 continue
+            # A row with a lease is being probed by a worker, which reschedules it.
             probe_schedule.reschedule_probe(
                 ProbeState.objects.filter(lease_owner=""), id=id, wait=wait
             )

@@ -1,10 +1,13 @@
+"""`manage.py export_credentials`: write credentials as NDJSON or CSV."""
+
 from __future__ import annotations
 
 import contextlib
 import csv
 import sys
+import uuid
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import Any, Final
 
 import orjson
 from django.core.management.base import BaseCommand, CommandParser
@@ -15,12 +18,12 @@ from credentials.core import queries
 from credentials.models import Credential
 from credentials.services.export import EXPORT_COLUMNS, format_row
 
-BATCH = 1000
+BATCH: Final = 1000
 
 
 class Command(BaseCommand):
     help = (
-        "Write the credentials of an account to standard output, newest first. Secrets are masked."
+        "Write the credentials of an account to standard output, newest first, with masked secrets."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -30,29 +33,23 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         with raise_command_errors():
             account = get_account(options["account"])
-        with contextlib.suppress(BrokenPipeError):  # `| head` has seen enough.
-            self._write(_documents(account.id), options)
+        documents = _read_documents(account.id)
+        # `| head` closes the pipe once it has its lines.
+        with contextlib.suppress(BrokenPipeError):
+            if options["format"] == "csv":
+                writer = csv.writer(sys.stdout)
+                writer.writerow(EXPORT_COLUMNS)
+                writer.writerows(format_row(document) for document in documents)
+            else:
+                for document in documents:
+                    sys.stdout.buffer.write(orjson.dumps(document) + b"\n")
+                sys.stdout.flush()
 
-    def _write(self, rows: Iterator[dict[str, Any]], options: dict[str, Any]) -> None:
-        if options["format"] == "csv":
-            _write_csv(rows, sys.stdout)
-        else:
-            for document in rows:
-                sys.stdout.buffer.write(orjson.dumps(document) + b"\n")
-            sys.stdout.flush()
 
-
-def _documents(account_id: Any) -> Iterator[dict[str, Any]]:
-    """All credentials, a batch at a time: the export of a million rows holds a thousand."""
+def _read_documents(account_id: uuid.UUID) -> Iterator[dict[str, Any]]:
+    """Yield all credentials, with no more than BATCH of them in memory."""
     queryset = Credential.objects.filter(account_id=account_id)
     page = queries.fetch_filtered(queryset, BATCH)
     while page:
-        yield from (shown.document for shown in page)
+        yield from (row.document for row in page)
         page = queries.fetch_filtered(queryset.filter(id__lt=page[-1].id), BATCH)
-
-
-def _write_csv(rows: Iterator[dict[str, Any]], out: TextIO) -> None:
-    writer = csv.writer(out)
-    writer.writerow(EXPORT_COLUMNS)
-    for document in rows:
-        writer.writerow(format_row(document))

@@ -1,7 +1,10 @@
+"""`manage.py import_credentials`: import an NDJSON or CSV file of any length."""
+
 from __future__ import annotations
 
 import contextlib
 import sys
+import uuid
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -26,24 +29,26 @@ FORMATS = {"ndjson": read_ndjson, "csv": read_csv}
 
 class Command(BaseCommand):
     help = (
-        "Import credentials from a file: NDJSON (a line is a POST body) or CSV. A wrong line rejects"
-        " itself alone. Importing the same file again changes nothing. Exit code 0: all stored;"
-        " 1: some rejected; 2: nothing done."
+        "Import credentials from a file: NDJSON (each line is the body of a POST) or CSV. An invalid"
+        " line rejects only that line. Importing the same file again changes nothing. Exit code 0:"
+        " all lines were stored; 1: some were rejected; 2: nothing was done."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", help="a path, or - for standard input")
         parser.add_argument("--account", required=True, help="the account's slug")
         parser.add_argument(
-            "--format", choices=FORMATS, help="default: by the file's ending, else ndjson"
+            "--format", choices=FORMATS, help="default: by the file's extension, otherwise ndjson"
         )
-        parser.add_argument("--dry-run", action="store_true", help="say what would happen")
         parser.add_argument(
-            "--report", help="write {line, field, reason} of each rejected line here"
+            "--dry-run", action="store_true", help="report what would happen; store nothing"
+        )
+        parser.add_argument(
+            "--report", help="a file for {line, field, reason} of each rejected line"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with raise_command_errors(), self._interruption():
+        with raise_command_errors(), self._report_interruption():
             account = get_account(options["account"])
             with (
                 open_input(options["file"]) as stream,
@@ -58,50 +63,49 @@ class Command(BaseCommand):
             sys.exit(1)
 
     @contextlib.contextmanager
-    def _interruption(self) -> Iterator[None]:
-        """Say how far it came where the database went away: what was counted is committed."""
-        self.so_far = ImportReport()
+    def _report_interruption(self) -> Iterator[None]:
+        """Report how many lines were stored if the connection to the database is lost."""
+        self.progress_report = ImportReport()
         try:
             yield
         except (OperationalError, InterfaceError):
-            stored = self.so_far.lines - self.so_far.rejected
+            # A chunk is counted after it was committed.
+            stored = self.progress_report.lines - self.progress_report.rejected
             raise CommandError(
-                f"The database stopped answering after {stored} lines. Run it again: what is"
-                " stored is unchanged then.",
+                f"The connection to the database was lost after {stored} lines. Run the command again:"
+                " lines that are stored already change nothing.",
                 returncode=1 if stored else 2,
             ) from None
 
     def _run(
-        self, stream: BinaryIO, report: ReportFile, account_id: Any, options: dict[str, Any]
+        self, stream: BinaryIO, report: ReportFile, account_id: uuid.UUID, options: dict[str, Any]
     ) -> ImportReport:
         progress = Progress(self.stderr)
 
-        def on_chunk(so_far: ImportReport) -> None:
-            self.so_far = so_far
-            progress.show(so_far.lines, _counts(so_far))
+        def show_progress(counts: ImportReport) -> None:
+            self.progress_report = counts
+            progress.show(
+                counts.lines,
+                f"{counts.created} created, {counts.updated} updated,"
+                f" {counts.unchanged} unchanged, {counts.rejected} rejected",
+            )
 
-        def on_fault(fault: RejectedLine) -> None:
-            report.write({"line": fault.line, "field": fault.field, "reason": fault.reason})
+        def write_rejected(line: RejectedLine) -> None:
+            report.write({"line": line.line, "field": line.field, "reason": line.reason})
             if options["report"] is None:
-                where = f"line {fault.line}" + (f", {fault.field}" if fault.field else "")
-                self.stderr.write(f"{where}: {fault.reason}")
+                place = f"line {line.line}" + (f", {line.field}" if line.field else "")
+                self.stderr.write(f"{place}: {line.reason}")
 
-        by_ending = "csv" if options["file"].endswith(".csv") else "ndjson"
-        lines = FORMATS[options["format"] or by_ending](read_bounded_lines(stream, MAX_LINE_BYTES))
+        extension = "csv" if options["file"].endswith(".csv") else "ndjson"
+        read = FORMATS[options["format"] or extension]
+        lines = read(read_bounded_lines(stream, MAX_LINE_BYTES))
         result = import_lines(
             lines,
             account_id=account_id,
             actor=get_command_actor("import_credentials"),
             dry_run=options["dry_run"],
-            on_rejected=on_fault,
-            on_chunk=on_chunk,
+            on_rejected=write_rejected,
+            on_chunk=show_progress,
         )
         progress.finish()
         return result
-
-
-def _counts(report: ImportReport) -> str:
-    return (
-        f"{report.created} created, {report.updated} updated,"
-        f" {report.unchanged} unchanged, {report.rejected} rejected"
-    )

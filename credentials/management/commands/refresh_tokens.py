@@ -1,3 +1,5 @@
+"""`manage.py refresh_tokens`: refresh grants now."""
+
 from __future__ import annotations
 
 import sys
@@ -10,7 +12,7 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, connection
-from django.db.models import Q
+from django.db.models import QuerySet
 
 from accounts.services import get_account
 from common.actors import get_command_actor
@@ -25,29 +27,36 @@ from providers.registry import get_registry
 THREADS: Final = 8
 BATCH: Final = 500
 
+Rows = QuerySet[Credential, tuple[uuid.UUID, uuid.UUID]]
+"""(account id, id) of each credential."""
+
 
 class Command(BaseCommand):
     help = (
-        "Refresh grants now: those of an account, or all that are due. A worker does this by itself;"
-        " this is for operators who do not want to wait. Exit code 0: all are fresh; 1: some are"
-        " not, each named on standard error; 2: nothing done."
+        "Refresh grants now: those of an account, or all that are due. The worker refreshes due grants"
+        " anyway; this is for operators who cannot wait. Exit code 0: all were refreshed; 1: some"
+        " failed, each named on standard error; 2: nothing was done."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--account", help="the account's slug; fresh tokens are replaced, too")
+        parser.add_argument(
+            "--account", help="the account's slug; tokens that have not expired are refreshed, too"
+        )
         parser.add_argument("--provider", help="only grants of this provider")
         parser.add_argument(
-            "--all-due", action="store_true", help="only what is due (of all accounts by default)"
+            "--all-due",
+            action="store_true",
+            help="only grants that are due (by default of all accounts)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["account"] and not options["all_due"]:
-            raise CommandError("Name an --account, or say --all-due.", returncode=2)
+            raise CommandError("Give an --account, or --all-due.", returncode=2)
         with raise_command_errors():
-            rows = _chosen(options)
+            rows = _select_rows(options)
         counts: Counter[str] = Counter()
         with ThreadPoolExecutor(THREADS) as pool:
-            for batch in _batches(rows):
+            for batch in _read_batches(rows):
                 counts.update(pool.map(self._refresh, batch))
         self.stdout.write(f"refreshed={counts['refreshed']} failed={counts['failed']}")
         if counts["failed"]:
@@ -56,22 +65,23 @@ class Command(BaseCommand):
     def _refresh(self, row: tuple[uuid.UUID, uuid.UUID]) -> str:
         account_id, id = row
         try:
-            # A due token may have some minutes left: whatever its age, it is replaced.
+            # Without `force`, a token that is due but valid for some minutes would stay.
             get_fresh_token(
                 account_id=account_id, id=id, actor=get_command_actor("refresh_tokens"), force=True
             )
-        except ServiceError as problem:
-            self.stderr.write(f"{id}: {problem.detail}")
+        except ServiceError as error:
+            self.stderr.write(f"{id}: {error.detail}")
         except (DatabaseError, InterfaceError):
-            self.stderr.write(f"{id}: The database stopped answering.")
+            self.stderr.write(f"{id}: The connection to the database was lost.")
         else:
             return "refreshed"
         finally:
+            # Django closes connections at the end of a request; a thread of a pool has none.
             connection.close()
         return "failed"
 
 
-def _chosen(options: dict[str, Any]) -> Any:
+def _select_rows(options: dict[str, Any]) -> Rows:
     kinds = {name for name, kind in get_registry().kinds.items() if kind.refreshes}
     rows = Credential.objects.filter(NOT_ENDED, kind__in=sorted(kinds))
     if options["account"]:
@@ -79,12 +89,12 @@ def _chosen(options: dict[str, Any]) -> Any:
     if options["provider"]:
         rows = rows.filter(provider=options["provider"])
     if options["all_due"]:
-        rows = rows.filter(Q(refresh_next_at__lte=DbNow()))
+        rows = rows.filter(refresh_next_at__lte=DbNow())
     return rows.order_by("id").values_list("account_id", "id")
 
 
-def _batches(rows: Any) -> Iterator[list[tuple[uuid.UUID, uuid.UUID]]]:
-    """By id, so that what is refreshed meanwhile moves nothing."""
+def _read_batches(rows: Rows) -> Iterator[list[tuple[uuid.UUID, uuid.UUID]]]:
+    """Yield the rows in batches, ordered by id: refreshes in the meantime do not move a row."""
     after: uuid.UUID | None = None
     while batch := list(islice(rows.filter(id__gt=after) if after else rows, BATCH)):
         yield batch
