@@ -62,6 +62,8 @@ class Credential(models.Model):
     """Attempts with this generation without a known outcome, the running one included."""
     refresh_failures = models.PositiveIntegerField(db_default=0)
     refresh_failing_since = models.DateTimeField(null=True)
+    refresh_rejected_since = models.DateTimeField(null=True)
+    """The first of the rejections of this grant alone whose reason is not known."""
     refresh_last_at = models.DateTimeField(null=True)
     refresh_next_at = models.DateTimeField(null=True)
     """When the worker refreshes the grant. Null: never."""
@@ -207,9 +209,11 @@ class Revocation(models.Model):
 
 
 class AppPause(models.Model):
-    """A pause of an OAuth app that its provider rejects. Its credentials are not refreshed.
+    """A pause of an OAuth app that its provider rejects, or the suspicion that it does.
 
-    It ends at `until`, or once the app is changed: `revision` is that of the rejected app.
+    See credentials/refresh/app_pauses.py.
+
+    The app is paused until `until`. Void once the app is changed (`revision` differs from its own).
     """
 
     oauth_app = models.OneToOneField(
@@ -218,6 +222,12 @@ class AppPause(models.Model):
     revision = models.PositiveIntegerField()
     until = models.DateTimeField()
     code = models.CharField(max_length=64)
+    credential_id = models.UUIDField(null=True)
+    """The credential whose refresh was rejected first. It may be gone, so it is no foreign key."""
+    rejected_at = models.DateTimeField(null=True)
+    """When that was."""
+    pauses = models.PositiveSmallIntegerField(db_default=0)
+    """How often in a row the app was paused: each pause is twice as long as the one before."""
 
     def __str__(self) -> str:
         return str(self.oauth_app_id)

@@ -13,7 +13,7 @@ from typing import Any, Final
 from django.db.models import Q
 
 from common.db.clock import DbNow
-from credentials.models import Credential
+from credentials.models import AppPause, Credential
 from oauth_apps.models import OAuthApp
 
 ACTIVE: Final = "active"
@@ -29,6 +29,7 @@ NEW_GRANT: Final[Mapping[str, Any]] = {
     "refresh_unknowns": 0,
     "refresh_failures": 0,
     "refresh_failing_since": None,
+    "refresh_rejected_since": None,
     "refresh_last_at": None,
     "refresh_error": "",
 }
@@ -40,6 +41,7 @@ ENDED_GRANT: Final[Mapping[str, Any]] = {
     "refresh_next_at": None,
     "refresh_failures": 0,
     "refresh_failing_since": None,
+    "refresh_rejected_since": None,
     "previous": None,
 }
 """Columns of a grant that cannot be refreshed any more. `refresh_error` says why."""
@@ -47,9 +49,8 @@ ENDED_GRANT: Final[Mapping[str, Any]] = {
 NOT_LEASED: Final = Q(lease_until__isnull=True) | Q(lease_until__lt=DbNow())
 NOT_ENDED: Final = ~Q(refresh_state=NEEDS_REAUTH)
 
-NOT_ENDED_SQL: Final = f"refresh_state <> '{NEEDS_REAUTH}'"
-DUE_AND_FREE_SQL: Final = f"""refresh_next_at <= {{now}}
-    AND (lease_until IS NULL OR lease_until < {{now}}) AND {NOT_ENDED_SQL}"""
+DUE_AND_FREE_SQL: Final = """refresh_next_at <= {now}
+    AND (lease_until IS NULL OR lease_until < {now})"""
 APP_PAUSED_SQL: Final = "pause.revision = app.revision AND pause.until > {now}"
 """Of an `oauth_apps_oauthapp app` and the `credentials_apppause pause` that belongs to it."""
 
@@ -63,10 +64,12 @@ def is_leased(row: Credential, now: dt.datetime) -> bool:
     return row.lease_until is not None and row.lease_until >= now
 
 
-def is_app_paused(app: OAuthApp | None, now: dt.datetime) -> bool:
-    """Return True while the app waits because its provider rejects it. A change of the app ends it."""
-    pause = getattr(app, "refresh_pause", None)
-    return bool(app and pause and pause.revision == app.revision and pause.until > now)
+def get_app_pause(app: OAuthApp | None, now: dt.datetime) -> AppPause | None:
+    """Return the pause of an app that its provider rejects, or None. A change of the app ends it."""
+    pause: AppPause | None = getattr(app, "refresh_pause", None)
+    if app and pause and pause.revision == app.revision and pause.until > now:
+        return pause
+    return None
 
 
 def start_history(fingerprint: str) -> list[str]:

@@ -10,6 +10,7 @@ from django.db import DatabaseError, InterfaceError
 
 from credentials.core.encryption import decrypt_previous_grant, decrypt_secrets
 from credentials.refresh import outcomes, spool
+from credentials.refresh.app_pauses import needs_canary, rejects_canary
 from credentials.refresh.circuit_breaker import ProviderBusyError, circuit_breaker
 from credentials.refresh.errors import AppPausedError, NeedsReauthError, ProviderUnavailableError
 from credentials.refresh.lease import extend_lease
@@ -141,8 +142,14 @@ def _store_error(claim: RefreshClaim, error: OAuth2Error) -> AccessToken | None:
         if outcomes.store_rejection(claim, error):
             raise NeedsReauthError() from None
     elif isinstance(error, AppError):
-        if outcomes.store_app_rejection(claim, error):
-            raise AppPausedError(error.detail) from None
-    elif outcomes.store_failure(claim, error):
-        raise ProviderUnavailableError(error.retry_after or 1) from None
+        canary_rejected = needs_canary(claim) and rejects_canary(claim)
+        rejection = outcomes.store_app_rejection(claim, error, canary_rejected=canary_rejected)
+        if rejection and rejection.app_is_paused:
+            raise AppPausedError(error.detail, rejection.retry_after) from None
+        if rejection:
+            raise ProviderUnavailableError(rejection.retry_after) from None
+    else:
+        wait = outcomes.store_failure(claim, error)
+        if wait is not None:
+            raise ProviderUnavailableError(wait) from None
     return None

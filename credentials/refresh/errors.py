@@ -32,13 +32,13 @@ class NotRefreshableError(ConflictError):
 
 
 class AppPausedError(ServiceUnavailableError):
-    """503 app_paused: the provider rejects the OAuth app. `detail` says why."""
+    """503 app_paused: the provider rejects the OAuth app. `detail` says why, `retry_after` in seconds."""
 
-    def __init__(self, detail: str) -> None:
+    def __init__(self, detail: str, retry_after: float) -> None:
         super().__init__(
             f"The OAuth app must be corrected before this grant can be refreshed: {detail}",
             extra={"code": "app_paused"},
-            retry_after=MAX_RETRY_AFTER,
+            retry_after=_round_retry_after(retry_after),
         )
 
 
@@ -49,7 +49,7 @@ class ProviderUnavailableError(ServiceUnavailableError):
         super().__init__(
             "The provider does not issue a new access token at the moment. Try again.",
             extra={"code": "provider_unavailable"},
-            retry_after=min(max(math.ceil(retry_after), 1), MAX_RETRY_AFTER),
+            retry_after=_round_retry_after(retry_after),
         )
 
 
@@ -62,3 +62,7 @@ class RefreshInProgressError(ServiceUnavailableError):
             extra={"code": "refresh_in_progress"},
             retry_after=1,
         )
+
+
+def _round_retry_after(seconds: float) -> int:
+    return min(max(math.ceil(seconds), 1), MAX_RETRY_AFTER)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.db.models import Q
 
 from common.db.clock import DbNow
-from credentials.core.grant_state import NEEDS_REAUTH, is_app_paused
+from credentials.core.grant_state import NEEDS_REAUTH, get_app_pause
 from credentials.models import Credential
 from credentials.refresh.errors import (
     AppPausedError,
@@ -75,12 +75,24 @@ class Freshness:
     def require_not_deferred(self) -> None:
         """Raise AppPausedError or ProviderUnavailableError until the next attempt is due."""
         row = self.row
-        if is_app_paused(row.oauth_app, self.now):
-            raise AppPausedError("its provider rejects it.")
-        if row.refresh_failures and row.refresh_next_at:
+        if pause := get_app_pause(row.oauth_app, self.now):
+            remaining = (pause.until - self.now).total_seconds()
+            raise AppPausedError("its provider rejects it.", remaining)
+        if row.refresh_failures and row.refresh_next_at and not self._is_app_corrected():
             delay = (row.refresh_next_at - self.now).total_seconds()
             if delay > 0:
                 raise ProviderUnavailableError(delay)
+
+    def _is_app_corrected(self) -> bool:
+        """Return True if the app was changed after this grant was rejected because of it."""
+        app = self.row.oauth_app
+        pause = getattr(app, "refresh_pause", None)
+        return bool(
+            app
+            and pause
+            and pause.revision != app.revision
+            and self.row.refresh_error == pause.code
+        )
 
     def _needed_seconds(self) -> float:
         """Return `min_seconds`, but at most half of the token's whole lifetime."""

@@ -20,7 +20,6 @@ from credentials.core.grant_state import (
     DUE_AND_FREE_SQL,
     NO_LEASE,
     NOT_ENDED,
-    NOT_ENDED_SQL,
     NOT_LEASED,
 )
 from credentials.models import Credential
@@ -35,7 +34,7 @@ _DUE: Final = f"""oauth_app_id = %s AND {DUE_AND_FREE_SQL} AND NOT EXISTS (
         JOIN oauth_apps_oauthapp app ON app.id = pause.oauth_app_id
         WHERE app.id = credentials_credential.oauth_app_id AND {APP_PAUSED_SQL}
     ) ORDER BY refresh_next_at"""  # noqa: S608 - our own names
-_ABANDONED: Final = f"lease_until < {{now}} AND {NOT_ENDED_SQL} ORDER BY lease_until"
+_ABANDONED: Final = "lease_until < {now} ORDER BY lease_until"
 _COLUMNS: Final = ", ".join(get_columns_except("metadata", "health"))
 # An array is built once. A join with a limited subquery could run it again and claim more rows.
 _SELECTED_IDS: Final = {

@@ -10,7 +10,7 @@ import datetime as dt
 import functools
 import time
 from collections.abc import Callable
-from typing import Any, Concatenate, Final, ParamSpec
+from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 import structlog
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -19,12 +19,13 @@ from django.db.models import F
 from common.backoff import get_backoff
 from common.concurrency import sleep
 from common.db.clock import DbNow
-from credentials.core.grant_state import ENDED_GRANT, NO_LEASE, PAUSED
+from credentials.core.grant_state import ENDED_GRANT, NEEDS_REAUTH, NO_LEASE, PAUSED
 from credentials.health.evidence import Evidence, Source, Verdict
 from credentials.health.queries import lock_with_probe_state, update_row
 from credentials.health.services import evaluate_evidence, record_app_evidence, record_evidence
 from credentials.models import AppPause, Credential
 from credentials.refresh import schedule
+from credentials.refresh.app_pauses import is_given_up, reject_app
 from credentials.refresh.lease import LEASE_DURATION, filter_claimed, release_lease
 from credentials.refresh.orphaned_tokens import schedule_orphan_revocation
 from credentials.refresh.token_update import TokenUpdate, build_refresh_columns, is_stored
@@ -34,6 +35,7 @@ from oauth_apps.protocol import OAuth2Error
 from webhooks.changes import record_changes
 
 P = ParamSpec("P")
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 REVOKED: Final = "revoked_or_expired"
@@ -47,13 +49,18 @@ LEASE_MARGIN: Final = 2.0
 _FIRST_COMMIT_DELAY: Final = 0.1
 _LONGEST_COMMIT_DELAY: Final = 1.0
 
+# Rejections that no table of error codes explains: they count against the grant after days only.
+_UNKNOWN_REJECTIONS: Final = frozenset({"unknown_error", "invalid_request", "invalid_token"})
+# Seconds after a pause of its app that a row which caused it is tried again.
+_AFTER_PAUSE: Final = 30
+
 # The attempt certainly changed nothing at the provider.
 _OUTCOME_KNOWN: Final[dict[str, Any]] = {"refresh_unknowns": F("refresh_unknowns") - 1}
 
 
 def _retry_commit(
-    write: Callable[Concatenate[RefreshClaim, P], bool],
-) -> Callable[Concatenate[RefreshClaim, P], bool]:
+    write: Callable[Concatenate[RefreshClaim, P], T],
+) -> Callable[Concatenate[RefreshClaim, P], T]:
     """Run `write` in a transaction, again on a new connection until the lease is about to end.
 
     `write` must recognise what it wrote before: a COMMIT may work although its response is lost.
@@ -61,7 +68,7 @@ def _retry_commit(
     """
 
     @functools.wraps(write)
-    def write_durably(claim: RefreshClaim, /, *args: P.args, **kwargs: P.kwargs) -> bool:
+    def write_durably(claim: RefreshClaim, /, *args: P.args, **kwargs: P.kwargs) -> T:
         end = claim.start_seconds + LEASE_DURATION.total_seconds() - LEASE_MARGIN
         failures = 0
         while True:
@@ -112,27 +119,53 @@ def store_rejection(claim: RefreshClaim, error: OAuth2Error) -> bool:
     return True
 
 
-@_retry_commit
-def store_app_rejection(claim: RefreshClaim, error: OAuth2Error) -> bool:
-    """Pause the OAuth app, which the provider rejects. Its credentials stay as they are."""
-    if not _settle_claim(claim, **_OUTCOME_KNOWN):
-        return False
-    app = claim.row.oauth_app
-    if app is not None:
-        until = DbNow() + dt.timedelta(seconds=schedule.compute_pause())
-        pause = {"revision": app.revision, "until": until, "code": error.code[:64]}
-        AppPause.objects.update_or_create(oauth_app_id=app.id, defaults=pause)
-        _record_app_health(claim, "app", note=error.detail, code=error.code)
-    return True
+class AppRejection(NamedTuple):
+    """What a caller is told after the provider rejected the app; `retry_after` in seconds."""
+
+    app_is_paused: bool
+    retry_after: float
 
 
 @_retry_commit
-def store_failure(claim: RefreshClaim, error: OAuth2Error) -> bool:
-    """Reschedule the refresh after an outage. Never changes the grant."""
+def store_app_rejection(
+    claim: RefreshClaim, error: OAuth2Error, *, canary_rejected: bool = False
+) -> AppRejection | None:
+    """Store that the provider rejects the app, by the word of this grant.
+
+    The app is paused only if an independent grant agrees (`app_pauses`); otherwise the rejection
+    counts as one of this grant. Returns None if the claim was lost.
+    """
+    row = claim.row
+    delay = schedule.compute_retry_delay(
+        row.refresh_failures + 1, failing_for=0, retry_after=error.retry_after
+    )
+    if not _settle_claim(
+        claim,
+        refresh_failures=F("refresh_failures") + 1,
+        refresh_failing_since=row.refresh_failing_since or claim.claimed_at,
+        refresh_error=error.code[:64],
+        refresh_next_at=DbNow() + dt.timedelta(seconds=delay),
+        **_OUTCOME_KNOWN,
+    ):
+        return None
+    pause_seconds = reject_app(claim, error, canary_rejected=canary_rejected)
+    if pause_seconds is None:
+        _count_rejection(claim, error)
+        return AppRejection(app_is_paused=False, retry_after=delay)
+    _blame_app(claim, error)
+    return AppRejection(app_is_paused=True, retry_after=pause_seconds)
+
+
+@_retry_commit
+def store_failure(claim: RefreshClaim, error: OAuth2Error) -> float | None:
+    """Reschedule the refresh after a failure that is nobody's fault.
+
+    Returns the seconds until the next attempt, or None if the claim was lost. Changes the grant only
+    if it has been rejected for days while other grants of its app work.
+    """
     row = claim.row
     since = row.refresh_failing_since or claim.claimed_at
     failing_for = (claim.claimed_at - since).total_seconds()
-    code = EXHAUSTED if failing_for >= schedule.EXHAUSTED_AFTER else error.code[:64]
     delay = schedule.compute_retry_delay(
         row.refresh_failures + 1, failing_for=failing_for, retry_after=error.retry_after
     )
@@ -141,13 +174,16 @@ def store_failure(claim: RefreshClaim, error: OAuth2Error) -> bool:
         claim,
         refresh_failures=F("refresh_failures") + 1,
         refresh_failing_since=since,
-        refresh_error=code,
+        refresh_error=error.code[:64],
         refresh_next_at=DbNow() + dt.timedelta(seconds=delay),
         **(_OUTCOME_KNOWN if changed_nothing else {}),
     ):
-        return False
-    _record_health(claim, "unavailable", note=error.detail, code=code)
-    return True
+        return None
+    if error.code in _UNKNOWN_REJECTIONS:
+        _count_rejection(claim, error)
+    else:
+        _record_health(claim, "unavailable", note=error.detail, code=error.code[:64])
+    return delay
 
 
 @_retry_commit
@@ -238,6 +274,42 @@ def _settle_claim(claim: RefreshClaim, **values: Any) -> bool:
     return False
 
 
+def _count_rejection(claim: RefreshClaim, error: OAuth2Error) -> None:
+    """Note since when this grant alone is rejected, and give it up after days of that."""
+    since = claim.row.refresh_rejected_since
+    rows = Credential.objects.filter(id=claim.row.id)
+    if since is None:
+        rows.update(refresh_rejected_since=claim.claimed_at)
+    elif is_given_up(claim, since):
+        _give_up(claim)
+        return
+    _record_health(claim, "unavailable", note=error.detail, code=error.code[:64])
+
+
+def _give_up(claim: RefreshClaim) -> None:
+    """End the grant for its callers, but try it once a day: a success heals it."""
+    Credential.objects.filter(id=claim.row.id).update(
+        refresh_state=NEEDS_REAUTH,
+        refresh_error=EXHAUSTED,
+        refresh_next_at=DbNow() + dt.timedelta(seconds=schedule.REJECTED_RETRY),
+    )
+    _record_health(claim, "rejected", note=_REJECTION_NOTES[EXHAUSTED], code=EXHAUSTED)
+    if claim.row.refresh_state != NEEDS_REAUTH:
+        target = EventTarget("credential", claim.row.account_id, claim.row.id)
+        record_event(claim.actor, target, "credential.needs_reauth")
+
+
+def _blame_app(claim: RefreshClaim, error: OAuth2Error) -> None:
+    """Let the app's health say that it is rejected, and acquit the grants that said so."""
+    pause = AppPause.objects.get(oauth_app_id=claim.row.oauth_app_id)
+    suspects = Credential.objects.filter(id__in=[claim.row.id, pause.credential_id])
+    # They are tried after the others when the pause ends: another row may heal the app.
+    next_at = pause.until + dt.timedelta(seconds=_AFTER_PAUSE)
+    suspects.update(refresh_rejected_since=None, refresh_next_at=next_at)
+    note = f"{error.detail} Credential {pause.credential_id} was rejected first."
+    _record_app_health(claim, "app", note=note, code=error.code)
+
+
 def _record_health(
     claim: RefreshClaim, verdict: Verdict, *, note: str, code: str, source: Source = "refresh"
 ) -> None:
@@ -262,6 +334,10 @@ def _record_app_health(
 
 
 _REJECTION_NOTES: Final = {
+    EXHAUSTED: (
+        "The provider has rejected every refresh for days and gives no reason that is known, while"
+        " other grants of the same app work. The grant may be revoked or expired. Connect it again."
+    ),
     REVOKED: "The provider rejects the grant: it is revoked or expired. Connect it again.",
     RESPONSE_LOST: (
         "An earlier response of the provider, with the next grant, never arrived, and it rejects the"

@@ -17,9 +17,19 @@ FIRST_RETRY: Final = 1.0
 LAST_RETRY: Final = 300.0
 MAX_RETRY_AFTER: Final = 3600.0
 EXHAUSTED_AFTER: Final = 4 * 24 * 3600.0
-"""A refresh that fails for this long is reported as `refresh_exhausted`. It is still tried each hour."""
+"""A refresh that fails for this long is tried each hour only."""
 
 EXHAUSTED_RETRY: Final = 3600.0
+FIRST_APP_PAUSE: Final = 60.0
+REJECTED_RETRY: Final = 24 * 3600.0
+"""Seconds between the tries of a grant that was given up because nobody knows why it is rejected."""
+
+REJECTED_AFTER_SECONDS: Final = 72 * 3600.0
+"""A grant that is rejected for so long is given up if other grants of its app work at the same time."""
+
+REJECTED_AFTER_ALONE_SECONDS: Final = 7 * 24 * 3600.0
+"""...and after so long if another grant of its app lives, refreshed or not."""
+
 PAUSE: Final = 3600.0
 """The pause of an app that its provider rejects, and of a grant that cannot be decrypted."""
 
@@ -74,6 +84,11 @@ def compute_retry_delay(failures: int, *, failing_for: float, retry_after: float
         delay = get_backoff(failures, first=FIRST_RETRY, longest=LAST_RETRY)
         delay *= 1 + _random.uniform(0, 0.5)
     return max(delay, min(retry_after or 0.0, MAX_RETRY_AFTER))
+
+
+def compute_app_pause(pauses: int) -> float:
+    """Seconds that a rejected app is paused after `pauses` in a row: 60, 120, 240 ... 3600."""
+    return float(min(FIRST_APP_PAUSE * 2.0 ** min(pauses, 20), PAUSE))
 
 
 def compute_pause() -> float:

@@ -16,7 +16,7 @@ from common.actors import Actor
 from common.db import dialect
 from common.db.ids import to_uuid
 from common.errors import ServiceError
-from credentials.core.grant_state import APP_PAUSED_SQL, DUE_AND_FREE_SQL, NOT_ENDED_SQL
+from credentials.core.grant_state import APP_PAUSED_SQL, DUE_AND_FREE_SQL
 from credentials.models import Credential
 from credentials.refresh import attempt, lease, spool
 from credentials.refresh.app_cache import AppCache
@@ -44,10 +44,7 @@ _DUE_APPS: Final = f"""
         WHERE pause.oauth_app_id = app.id AND {APP_PAUSED_SQL}
     )
 """  # noqa: S608 - our own names
-_ANY_ABANDONED: Final = f"""
-    SELECT 1 FROM credentials_credential
-    WHERE lease_until < {{now}} AND {NOT_ENDED_SQL} LIMIT 1
-"""  # noqa: S608 - our own names
+_ANY_ABANDONED: Final = "SELECT 1 FROM credentials_credential WHERE lease_until < {now} LIMIT 1"
 
 _LoadKey = tuple[Any, ...]
 

@@ -90,8 +90,6 @@ def find_response_error(
         return error
     code = _BY_STATUS.get(response.status) or _BY_CLASS.get(response.status // 100)
     success = response.status // 100 == 2
-    if code is None and document is None and not success:
-        code = "unreadable_answer"
     if code:
         return build_error(code, retry_after=retry_after)
     if success:
@@ -138,7 +136,11 @@ def get_retry_after(response: Response) -> float | None:
     return parse_retry_after(response.headers, maximum=MAX_RETRY_AFTER)
 
 
-_BY_STATUS: Final[Mapping[int, str]] = {429: "rate_limited", 503: "temporarily_unavailable"}
+_BY_STATUS: Final[Mapping[int, str]] = {
+    408: "temporarily_unavailable",
+    429: "rate_limited",
+    503: "temporarily_unavailable",
+}
 _BY_CLASS: Final[Mapping[int, str]] = {3: "redirected", 5: "server_error"}
 
 

@@ -44,6 +44,9 @@ class FakeProvider:
         self.calls: list[dict[str, Any]] = []
         self.clients: dict[str, str] = {}
         """The secrets of the known clients; empty: all are let in."""
+        self.rejected_users: dict[str, tuple[int, Any]] = {}
+        self.unknown_token_response: tuple[int, Any] | None = None
+        """The response to a refresh token that was never issued; None: as for a dead one."""
         self.on_call: Callable[[], None] | None = None
         self.stopping = threading.Event()
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -62,6 +65,10 @@ class FakeProvider:
         self.stopping.set()
         self._server.shutdown()
         self._server.server_close()
+
+    def reject_user(self, user: str, status: int, document: Any) -> None:
+        """Answer each refresh of this user's grant with this status and JSON document."""
+        self.rejected_users[user] = (status, document)
 
     def record_call(self, mode: str, fields: dict[str, str]) -> dict[str, Any]:
         call = {
@@ -137,6 +144,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.provider.on_call()
         if not self._known_client(fields):
             mode = "invalid_client"
+        refresh_token = fields.get("refresh_token", "")
+        family = self.provider.grants.owners.get(refresh_token)
+        rejection = self.provider.rejected_users.get(family.name) if family else None
+        if family is None and refresh_token:
+            rejection = self.provider.unknown_token_response
+        if rejection:
+            call["outcome"] = "refused"
+            return self._json(*rejection)
         early, late = FAILURES_BEFORE_ISSUE.get(mode), FAILURES_AFTER_ISSUE.get(mode)
         if early:
             self._wait()

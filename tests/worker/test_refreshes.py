@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from config.worker.loop import Worker
+from credentials.core.grant_state import ENDED_GRANT
 from credentials.models import Credential
 from credentials.refresh.tasks import RefreshTask
 from oauth_apps.models import OAuthApp
@@ -48,7 +49,7 @@ def test_a_grant_with_an_expired_lease_is_claimed_even_if_its_token_is_fresh(gra
 def test_dead_grants_are_not_claimed(grant):
     row = grant()
     make_due(row)
-    Credential.objects.filter(id=row.id).update(refresh_state="needs_reauth")
+    Credential.objects.filter(id=row.id).update(**ENDED_GRANT)
     assert claim_rows(10) == []
 
 
@@ -81,14 +82,14 @@ def test_running_refreshes_count_for_the_next_share(provider, account, app):
 
 
 def test_grants_of_a_paused_app_are_not_claimed(grant, app, provider):
-    row, other = grant("ann"), grant("bob")
-    make_due(row)
-    make_due(other)
-    provider.modes.append("invalid_client")
+    for user in ("ann", "bob", "cleo"):
+        make_due(grant(user))
+    provider.mode = "invalid_client"
     source = RefreshTask()
-    for claim in source.claim("me", 1):
-        source.run(claim)
-    assert len(provider.calls) == 1
+    for _ in range(2):
+        for claim in source.claim("me", 1):
+            source.run(claim)
+    assert len(provider.calls) == 2
     assert claim_rows(10) == []
 
 

@@ -94,8 +94,9 @@ def test_an_outage_is_503_with_the_time_to_come_back(provider, grant, api):
 
 def test_a_paused_app_is_shown(provider, grant, api):
     provider.mode = "invalid_client"
-    row = grant()
-    assert api.post(f"/v1/credentials/{row.id}/token").status_code == 503
+    row, other = grant("ann"), grant("bob")
+    for each in (row, other):
+        assert api.post(f"/v1/credentials/{each.id}/token").status_code == 503
     assert api.get(f"/v1/credentials/{row.id}").json()["refresh"]["state"] == "paused"
 
 

@@ -205,16 +205,6 @@ def test_a_lost_answer_within_a_grace_period_is_made_good(provider, grant, mode)
     assert not provider.grants.reuses
 
 
-@pytest.mark.parametrize("mode", ["invalid_client", "unauthorized_client"])
-def test_a_refused_app_is_paused_and_its_grants_are_not_blamed(provider, grant, mode):
-    row, other = grant("ann"), grant("bob")
-    provider.mode = mode
-    code, after = refused(row)
-    assert (code, after.refresh_state, after.refresh_failures) == ("app_paused", "active", 0)
-    assert refused(other)[0] == "app_paused"
-    assert len(provider.calls) == 1
-
-
 def test_a_corrected_app_is_no_longer_paused(provider, grant, app):
     row = grant()
     provider.modes.append("invalid_client")
@@ -254,15 +244,13 @@ def test_the_token_before_is_tried_where_the_provider_honours_it(provider, grant
     ]
 
 
-def test_a_grant_that_fails_for_four_days_is_exhausted_and_tried_each_hour(
-    provider, grant, settings
-):
+def test_a_silent_provider_is_asked_each_hour_after_four_days(provider, grant, settings):
     row = grant()
     provider.mode = "500_before"
     refused(row)
     settings.CLOCK_SHIFT_SECONDS = 4 * 24 * 3600 + 60
     _, after = refused(row)
-    assert (after.refresh_state, after.refresh_error) == ("active", "refresh_exhausted")
+    assert (after.refresh_state, after.refresh_error) == ("active", "server_error")
     assert after.refresh_next_at
     assert after.refresh_failing_since
     wait = (after.refresh_next_at - after.refresh_failing_since).total_seconds()

@@ -104,8 +104,8 @@ def test_a_status_that_blames_neither_user_nor_app(status, code, body):
 @pytest.mark.parametrize(
     ("status", "body", "code"),
     [
-        (400, b"<html>invalid_grant</html>", "unreadable_answer"),
-        (401, b"", "unreadable_answer"),
+        (400, b"<html>invalid_grant</html>", "unknown_error"),
+        (401, b"", "unknown_error"),
         (400, b"{}", "unknown_error"),
         (404, b'{"access_token": "at"}', "unknown_error"),
     ],

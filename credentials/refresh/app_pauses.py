@@ -1,0 +1,178 @@
+"""Pause an OAuth app that its provider rejects, and only on the word of two independent grants.
+
+Providers say `unauthorized_client` and the like of one dead grant, too. So the first rejection only
+opens a suspicion, and another grant of the app is asked within seconds. The app is paused if that
+one is rejected as well and no grant has been refreshed since: for 1, 2, 4 ... minutes, until one is
+refreshed again. An app with a single grant is asked with a made-up refresh token instead.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from typing import Final
+
+from django.db.models import Q, QuerySet
+
+from common.db.clock import DbNow
+from credentials.core.grant_state import ACTIVE
+from credentials.models import AppPause, Credential
+from credentials.refresh.schedule import (
+    REJECTED_AFTER_ALONE_SECONDS,
+    REJECTED_AFTER_SECONDS,
+    compute_app_pause,
+)
+from credentials.refresh.types import RefreshClaim
+from oauth_apps import protocol
+from oauth_apps.client_config import build_oauth_client
+from oauth_apps.models import OAuthApp
+from oauth_apps.protocol import AppError, OAuth2Error
+from providers.registry import get_registry
+from vault.secret import Secret
+
+# Enough to find a grant that works, and no scan of an app with 100,000 of them.
+_SIBLINGS_READ: Final = 50
+
+
+def needs_canary(claim: RefreshClaim) -> bool:
+    """Return True if only a made-up refresh token can confirm this app's rejection.
+
+    That is so for the second rejection of the only grant of an app.
+    """
+    pause = _get_pause(claim)
+    return (
+        pause is not None
+        and pause.credential_id == claim.row.id
+        and not _find_siblings(claim).exists()
+    )
+
+
+def rejects_canary(claim: RefreshClaim) -> bool:
+    """Request a refresh with a made-up token. Return True if the provider rejects the app itself.
+
+    RFC 6749 section 5.2 has the client checked first, so that a provider which accepts it says
+    `invalid_grant`. Kinds without refresh tokens are tried as they are: the app is their grant.
+    """
+    kind = get_registry().kinds[claim.row.kind]
+    if kind.grant != "refresh_token" or claim.row.oauth_app is None:
+        return True
+    try:
+        client = build_oauth_client(claim.row.oauth_app, claim.row.properties)
+        protocol.refresh_tokens(client, refresh_token=Secret(secrets.token_urlsafe(24)))
+    except AppError:
+        return True
+    except OAuth2Error:
+        return False
+    return False
+
+
+def reject_app(claim: RefreshClaim, error: OAuth2Error, *, canary_rejected: bool) -> float | None:
+    """Record that the provider rejects the app, by the word of one grant.
+
+    Returns the seconds for which the app is paused, or None if it is not.
+
+    Call it in the transaction that settles the claim; `claim.row` is as it was when claimed.
+    """
+    app = claim.row.oauth_app
+    if app is None or _has_sibling_worked(claim, claim.row.refresh_rejected_since):
+        return None
+    pause = AppPause.objects.select_for_update().filter(oauth_app_id=app.id).first()
+    if (
+        pause is None
+        or pause.revision != app.revision
+        or pause.rejected_at is None
+        or _has_sibling_worked(claim, pause.rejected_at)
+    ):
+        _open_suspicion(claim, app, error)
+        return None
+    if canary_rejected or _is_independent(claim, pause):
+        return _extend_pause(pause, error)
+    return None
+
+
+def is_given_up(claim: RefreshClaim, rejected_since: dt.datetime) -> bool:
+    """Return True if the provider has rejected this grant alone for so long that it must be dead.
+
+    After 72 hours if other grants of the app were refreshed in that time; after 7 days if one of
+    them is alive at all. A lone grant is never given up: nothing says that its app works.
+    """
+    seconds = (claim.claimed_at - rejected_since).total_seconds()
+    if seconds < REJECTED_AFTER_SECONDS:
+        return False
+    if _has_sibling_worked(claim, rejected_since):
+        return True
+    return seconds >= REJECTED_AFTER_ALONE_SECONDS and _find_siblings(claim).exists()
+
+
+def _open_suspicion(claim: RefreshClaim, app: OAuthApp, error: OAuth2Error) -> None:
+    AppPause.objects.update_or_create(
+        oauth_app_id=app.id,
+        defaults={
+            "revision": app.revision,
+            "until": DbNow(),
+            "code": error.code[:64],
+            "credential_id": claim.row.id,
+            "rejected_at": claim.claimed_at,
+            "pauses": 0,
+        },
+    )
+    _refresh_sibling_now(claim)
+
+
+def _refresh_sibling_now(claim: RefreshClaim) -> None:
+    """Let a grant of the app that worked last be refreshed at once: it tells who is at fault."""
+    newest = _find_siblings(claim).order_by("-id").values_list("id", "refresh_last_at")
+    rows = list(newest[:_SIBLINGS_READ])
+    if not rows:
+        return
+    never = dt.datetime.min.replace(tzinfo=dt.UTC)
+    id, _ = max(rows, key=lambda row: row[1] or never)
+    later = Q(refresh_next_at__isnull=True) | Q(refresh_next_at__gt=DbNow())
+    Credential.objects.filter(later, id=id).update(refresh_next_at=DbNow())
+
+
+def _extend_pause(pause: AppPause, error: OAuth2Error) -> float:
+    seconds = compute_app_pause(pause.pauses)
+    pause.until = DbNow() + dt.timedelta(seconds=seconds)
+    pause.pauses += 1
+    pause.code = error.code[:64]
+    pause.save(update_fields=["until", "pauses", "code"])
+    return seconds
+
+
+def _is_independent(claim: RefreshClaim, pause: AppPause) -> bool:
+    """Return True if this is another grant than the first, and was not rejected before it."""
+    rejected_since = claim.row.refresh_rejected_since
+    return claim.row.id != pause.credential_id and (
+        rejected_since is None or pause.rejected_at is None or rejected_since >= pause.rejected_at
+    )
+
+
+def _get_pause(claim: RefreshClaim) -> AppPause | None:
+    app = claim.row.oauth_app
+    pause = AppPause.objects.filter(oauth_app_id=claim.row.oauth_app_id).first()
+    return pause if pause and app and pause.revision == app.revision else None
+
+
+def _find_siblings(claim: RefreshClaim) -> QuerySet[Credential]:
+    """Return the other grants of the app that can be refreshed."""
+    rows = Credential.objects.filter(
+        account_id=claim.row.account_id,
+        oauth_app_id=claim.row.oauth_app_id,
+        refresh_state=ACTIVE,
+        refresh_rejected_since__isnull=True,
+        kind=claim.row.kind,
+    )
+    return rows.exclude(id=claim.row.id)
+
+
+def _has_sibling_worked(claim: RefreshClaim, since: dt.datetime | None) -> bool:
+    """Return True if another grant of the app was refreshed after `since`; False without a `since`."""
+    if since is None:
+        return False
+    rows = Credential.objects.filter(
+        account_id=claim.row.account_id,
+        oauth_app_id=claim.row.oauth_app_id,
+        refresh_last_at__gt=since,
+    )
+    return rows.exclude(id=claim.row.id).exists()
