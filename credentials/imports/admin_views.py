@@ -95,7 +95,15 @@ def _show_upload_form(handler: BoundedUpload, request: HttpRequest) -> HttpRespo
             )
         elif is_valid:
             try:
-                draft = _create_draft(request, form.cleaned_data)
+                file = form.cleaned_data["file"]
+                format_by_ending = "csv" if file.name.lower().endswith(".csv") else "ndjson"
+                draft = import_draft_create(
+                    account_id=form.cleaned_data["account"].pk,
+                    actor=get_staff_actor(request),
+                    filename=file.name,
+                    format=form.cleaned_data["format"] or format_by_ending,
+                    content=file.read(),
+                )
             except ServiceError as error:
                 form.add_error("file", error.detail)
             else:
@@ -110,18 +118,6 @@ def _show_upload_form(handler: BoundedUpload, request: HttpRequest) -> HttpRespo
         "command": _COMMAND.format(account="SLUG"),
     }
     return TemplateResponse(request, "admin/credentials/import/upload.html", context)
-
-
-def _create_draft(request: HttpRequest, data: dict[str, Any]) -> ImportDraft:
-    file = data["file"]
-    format_by_ending = "csv" if file.name.lower().endswith(".csv") else "ndjson"
-    return import_draft_create(
-        account_id=data["account"].pk,
-        actor=get_staff_actor(request),
-        filename=file.name,
-        format=data["format"] or format_by_ending,
-        content=file.read(),
-    )
 
 
 def draft_view(request: HttpRequest, id: uuid.UUID) -> HttpResponse:

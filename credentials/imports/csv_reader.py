@@ -87,22 +87,18 @@ def _parse_row(header: list[str], row: list[str]) -> dict[str, Any]:
         raise ContentTooLargeError(f"The row is longer than {MAX_LINE_BYTES // 1024} KiB.")
     cells = {name: cell for name, cell in zip(header, row, strict=True) if cell}
     body: dict[str, Any] = {name: cells[name] for name in TEXT_COLUMNS if name in cells}
-    body["properties"] = _parse_properties(cells)
+    properties: dict[str, Any] = {"kind": cells["kind"]} if "kind" in cells else {}
+    kind = get_registry().get_kind(cells.get("kind", ""))
+    schemas = kind.schema["properties"] if kind else {}
+    for name, cell in _select_prefixed(cells, "properties.").items():
+        json_type = schemas.get(name, {}).get("type")
+        properties[name] = _parse_cell(f"properties.{name}", json_type, cell)
+    body["properties"] = properties
     if "metadata" in cells:
         body["metadata"] = _parse_json("metadata", cells["metadata"])
     elif metadata := _select_prefixed(cells, "metadata."):
         body["metadata"] = metadata
     return body
-
-
-def _parse_properties(cells: Mapping[str, str]) -> dict[str, Any]:
-    kind = get_registry().get_kind(cells.get("kind", ""))
-    schemas = kind.schema["properties"] if kind else {}
-    properties: dict[str, Any] = {"kind": cells["kind"]} if "kind" in cells else {}
-    for name, cell in _select_prefixed(cells, "properties.").items():
-        json_type = schemas.get(name, {}).get("type")
-        properties[name] = _parse_cell(f"properties.{name}", json_type, cell)
-    return properties
 
 
 def _select_prefixed(cells: Mapping[str, str], prefix: str) -> dict[str, str]:

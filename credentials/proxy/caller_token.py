@@ -91,12 +91,10 @@ def check_token_header(token: CallerToken, key_headers: frozenset[str]) -> None:
 
 def _find_tokens(key: str, value: str) -> list[str]:
     basic = _BASIC.fullmatch(value) if key == "HTTP_AUTHORIZATION" else None
-    text = _decode_base64(basic[1]) if basic else value
-    return [token for token in _TOKEN.findall(text) if token_format.detect_token_type(token)]
-
-
-def _decode_base64(text: str) -> str:
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_").decode("latin-1")
-    except (binascii.Error, ValueError):
-        return ""
+    if basic:
+        padded = basic[1] + "=" * (-len(basic[1]) % 4)
+        try:
+            value = base64.b64decode(padded, altchars=b"-_").decode("latin-1")
+        except (binascii.Error, ValueError):
+            return []
+    return [token for token in _TOKEN.findall(value) if token_format.detect_token_type(token)]

@@ -86,7 +86,18 @@ def policy_set(
             )
         changed = sorted(name for name in NO_POLICY if stored[name] != new[name])
         if changed:
-            _write_policy(id, new)
+            rate = new["rate_limit"] or {}
+            CredentialPolicy.objects.update_or_create(
+                credential_id=id,
+                defaults={
+                    "methods": new["methods"],
+                    "paths": new["paths"],
+                    "rate_requests": rate.get("requests"),
+                    "rate_seconds": rate.get("seconds"),
+                    "concurrency": new["concurrency"],
+                    "updated_at": DbNow(),
+                },
+            )
             target = EventTarget("credential", account_id, id)
             record_event(actor, target, "credential.policy_updated", changed)
     return new
@@ -103,18 +114,3 @@ def check_policy(policy: Policy | None, method: str, path: str) -> None:
 
 
 _CODE: Final = {"code": "not_allowed"}
-
-
-def _write_policy(id: uuid.UUID, policy: dict[str, Any]) -> None:
-    rate = policy["rate_limit"] or {}
-    CredentialPolicy.objects.update_or_create(
-        credential_id=id,
-        defaults={
-            "methods": policy["methods"],
-            "paths": policy["paths"],
-            "rate_requests": rate.get("requests"),
-            "rate_seconds": rate.get("seconds"),
-            "concurrency": policy["concurrency"],
-            "updated_at": DbNow(),
-        },
-    )

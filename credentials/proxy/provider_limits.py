@@ -57,7 +57,12 @@ def _consume(id: uuid.UUID, limit: Rate) -> bool:
     first_counts = (
         f"CASE WHEN slot %% {COUNTERS} = {index} THEN 1 ELSE 0 END" for index in range(COUNTERS)
     )
-    valid_counts = [_valid_count_sql(index) for index in range(COUNTERS)]
+    # A counter is 0 if its ninth is older than the window.
+    valid_counts = [
+        f"CASE WHEN (excluded.slot - {index}) %% {COUNTERS} < excluded.slot - {_TABLE}.slot"
+        f" THEN 0 ELSE {_TABLE}.{name} END"
+        for index, name in enumerate(_COLUMNS)
+    ]
     sums = (
         f"{name} = {valid} + excluded.{name}"
         for name, valid in zip(_COLUMNS, valid_counts, strict=True)
@@ -74,13 +79,6 @@ def _consume(id: uuid.UUID, limit: Rate) -> bool:
             [adapt(id), limit.seconds, limit.requests],
         )
         return bool(cursor.rowcount)
-
-
-def _valid_count_sql(index: int) -> str:
-    """Return the count of a counter, or 0 if its ninth is older than the window."""
-    age = f"(excluded.slot - {index}) %% {COUNTERS}"
-    is_outdated = f"{age} < excluded.slot - {_TABLE}.slot"
-    return f"CASE WHEN {is_outdated} THEN 0 ELSE {_TABLE}.used_{index} END"
 
 
 def _get_wait(id: uuid.UUID, limit: Rate) -> float:

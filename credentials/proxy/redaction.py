@@ -159,18 +159,14 @@ def _iterate_forms(secret: str) -> Iterator[bytes]:
     )
     yield fully_escaped
     yield fully_escaped.lower()
-    # In the Base64 of a longer text the bytes before the secret shift it by 0, 1 or 2.
+    # In the Base64 of a longer text the bytes before the secret shift it by 0, 1 or 2. Only the
+    # characters from `start` to `end` depend on the secret alone.
     for shift in range(3):
-        yield from _encode_within_base64(raw, shift)
-
-
-def _encode_within_base64(raw: bytes, shift: int) -> Iterator[bytes]:
-    """Yield the Base64 characters that depend on `raw` alone, if `shift` bytes (modulo 3) precede it."""
-    start = -(-shift * 8 // 6)
-    end = (shift + len(raw)) * 8 // 6
-    padded = bytes(shift) + raw + bytes(2)
-    yield base64.b64encode(padded)[start:end]
-    yield base64.urlsafe_b64encode(padded)[start:end]
+        start = -(-shift * 8 // 6)
+        end = (shift + len(raw)) * 8 // 6
+        padded = bytes(shift) + raw + bytes(2)
+        yield base64.b64encode(padded)[start:end]
+        yield base64.urlsafe_b64encode(padded)[start:end]
 
 
 def suffix_overlap(data: bytes, pattern: bytes) -> int:

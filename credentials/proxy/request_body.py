@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from common.concurrency import release_connection
@@ -34,7 +35,7 @@ def read_request_body(environ: Environ) -> RequestBody:
     """
     stream = environ["wsgi.input"]
     if environ.get("HTTP_TRANSFER_ENCODING"):
-        return RequestBody(_iterate_chunked(stream), None)
+        return RequestBody(iter(partial(_read_chunk, stream, CHUNK_BYTES), b""), None)
     content_length = environ.get("CONTENT_LENGTH")
     if content_length in {None, ""}:
         return RequestBody(None, None)
@@ -56,11 +57,6 @@ def _iterate_sized(stream: Any, length: int) -> Iterator[bytes]:
             # The provider must not take an incomplete body for a complete one.
             raise ClientDisconnectedError("the caller's body ended early")
         length -= len(chunk)
-        yield chunk
-
-
-def _iterate_chunked(stream: Any) -> Iterator[bytes]:
-    while chunk := _read_chunk(stream, CHUNK_BYTES):
         yield chunk
 
 

@@ -149,8 +149,11 @@ def decrypt_secrets(
         force=force,
         min_interval=MIN_REFRESH_INTERVAL if force else 0,
     ).access_token.expose()
+    parts = kind.auth.values.values() if kind.auth else ()
+    names = {name for part in parts for name in PLACEHOLDER.findall(part)}
     # Most kinds put the access token alone on a request, and need no second decryption.
-    secrets = row.decrypt_secrets() if _needs_other_secrets(kind) else {}
+    needs_others = names & set(kind.secret_fields) - {"access_token"}
+    secrets = row.decrypt_secrets() if needs_others else {}
     return DecryptedSecrets(secrets={**secrets, "access_token": token}, token=token)
 
 
@@ -221,10 +224,3 @@ def _get_custom_provider(slug: str, account_id: uuid.UUID) -> CustomProvider:
     if provider is None:
         raise BadRequestError("unknown provider: this custom service is not registered")
     return provider
-
-
-def _needs_other_secrets(kind: Kind) -> bool:
-    """Return whether requests of the kind carry a secret in addition to the access token."""
-    parts = kind.auth.values.values() if kind.auth else ()
-    names = {name for part in parts for name in PLACEHOLDER.findall(part)}
-    return bool(names & set(kind.secret_fields) - {"access_token"})

@@ -24,7 +24,7 @@ from credentials.proxy import caller_token, metrics
 from credentials.proxy.connection import CallerConnection, ErrorResponse
 from credentials.proxy.disconnect_watcher import DisconnectWatcher
 from credentials.proxy.errors import ClientDisconnectedError
-from credentials.proxy.handler import ProxyHandler, ProxyRequest, ProxyResponse
+from credentials.proxy.handler import ProxyHandler, ProxyRequest
 from credentials.proxy.headers import Environ
 from credentials.proxy.target import parse_target
 from egress import Client
@@ -52,7 +52,9 @@ class Proxy:
         id_header = ("Latchkey-Request-Id", request_id)
         connection = self._connection_factory(environ, request_id, self._watcher)
         try:
-            response = self._handle(connection)
+            request = _read_request(connection)
+            connection.set_timeout()
+            response = self._handler.handle(request, connection)
         except Exception as error:
             rejection = _build_error_response(connection, error)
             start_response(_format_status(rejection.status), [*rejection.headers, id_header])
@@ -66,11 +68,6 @@ class Proxy:
             response.body.close()
             raise
         return response.body
-
-    def _handle(self, connection: CallerConnection) -> ProxyResponse:
-        request = _read_request(connection)
-        connection.set_timeout()
-        return self._handler.handle(request, connection)
 
 
 def _read_request(connection: CallerConnection) -> ProxyRequest:
