@@ -99,6 +99,7 @@ def build_provider(document: Mapping[str, Any]) -> Provider:
     auth = _build_auth(document["api"]["auth"])
     slug = document["slug"]
     kinds = document["kinds"].items()
+    limits = document["api"].get("limits")
     return Provider(
         slug=slug,
         name=document["name"],
@@ -111,12 +112,24 @@ def build_provider(document: Mapping[str, Any]) -> Provider:
         kinds={name: build_kind(slug, name, item, inherited=auth) for name, item in kinds},
         paths=tuple(document["api"].get("paths", ())),
         links_in_answers=document["api"].get("links_in_answers", False),
-        limits=_build_limits(document["api"].get("limits")),
+        limits=None
+        if limits is None
+        else tuple(
+            Limit(
+                **{
+                    **limit,
+                    "source": Source(**limit["source"]),
+                    "kinds": tuple(limit.get("kinds", ())),
+                }
+            )
+            for limit in limits
+        ),
     )
 
 
 def build_kind(slug: str, name: str, item: Mapping[str, Any], *, inherited: Auth | None) -> Kind:
     """Return the kind that an entry of a data file's `kinds` describes."""
+    probe = item["probe"]
     return Kind(
         name=name,
         provider=slug,
@@ -132,7 +145,9 @@ def build_kind(slug: str, name: str, item: Mapping[str, Any], *, inherited: Auth
         grant=item["grant"],
         posted_key=item.get("posted_key"),
         auth=_build_auth(item["auth"]) if "auth" in item else inherited,
-        probe=_build_probe(item["probe"]),
+        probe=Probe(**{**probe, "ok": tuple(probe["ok"]), "dead": tuple(probe["dead"])})
+        if probe
+        else None,
         example=item["example"],
         connect=_build_connect(item.get("connect")),
     )
@@ -142,15 +157,6 @@ def _build_auth(item: Mapping[str, Any] | None) -> Auth | None:
     if item is None:
         return None
     return Auth(place=item["in"], values=item.get("values", {}), scheme=item.get("scheme"))
-
-
-def _build_limits(items: Iterable[Mapping[str, Any]] | None) -> tuple[Limit, ...] | None:
-    if items is None:
-        return None
-    return tuple(
-        Limit(**{**item, "source": Source(**item["source"]), "kinds": tuple(item.get("kinds", ()))})
-        for item in items
-    )
 
 
 def _build_oauth(item: Mapping[str, Any] | None) -> OAuth | None:
@@ -192,9 +198,3 @@ def _build_connect(item: Mapping[str, Any] | None) -> Connect | None:
         },
         call=IdentityCall(**call) if call else None,
     )
-
-
-def _build_probe(item: Mapping[str, Any] | None) -> Probe | None:
-    if item is None:
-        return None
-    return Probe(**{**item, "ok": tuple(item["ok"]), "dead": tuple(item["dead"])})

@@ -73,11 +73,19 @@ def send_webhook(request: Request) -> DeliveryOutcome:
     outcome = None
     try:
         with client.stream(request, timeouts=_TIMEOUTS) as response:
-            outcome = _read_outcome(response)
+            outcome = DeliveryOutcome(response.status)
+            if not 200 <= response.status < 300:
+                retry_after = None
+                if response.status in {429, 503}:
+                    retry_after = parse_retry_after(
+                        response.headers, maximum=retry_schedule.MAX_RETRY_AFTER
+                    )
+                error = f"The receiver responded with status {response.status}."
+                outcome = DeliveryOutcome(response.status, error, retry_after or 0)
             _drain_body(response)
-    except EgressError as error:
+    except EgressError as failure:
         # A connection that breaks after the status changes nothing.
-        return outcome or DeliveryOutcome(error=str(error)[:300])
+        return outcome or DeliveryOutcome(error=str(failure)[:300])
     return outcome
 
 
@@ -133,16 +141,6 @@ def _prepare_request(lease: Lease[WebhookDelivery]) -> Request | DeliveryOutcome
         headers=payload.build_headers(delivery, at=now, keys=keys),
         body=payload.build_body(delivery),
     )
-
-
-def _read_outcome(response: StreamingResponse) -> DeliveryOutcome:
-    if 200 <= response.status < 300:
-        return DeliveryOutcome(response.status)
-    retry_after = None
-    if response.status in {429, 503}:
-        retry_after = parse_retry_after(response.headers, maximum=retry_schedule.MAX_RETRY_AFTER)
-    error = f"The receiver responded with status {response.status}."
-    return DeliveryOutcome(response.status, error, retry_after or 0)
 
 
 def _drain_body(response: StreamingResponse) -> None:

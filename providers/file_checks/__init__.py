@@ -35,17 +35,11 @@ def find_errors(paths: Iterable[Path]) -> Iterator[tuple[Path, FileError]]:
             yield from ((path, error) for error in schema_errors)
             continue
         documents.append((path, document))
-        yield from ((path, error) for error in _find_document_errors(path, document))
+        if path.stem != document["slug"]:
+            yield path, (FILE_NAME, "slug", "is not the name of the file")
+        for rules in (find_limit_errors, find_variable_errors, find_oauth_errors, find_kind_errors):
+            yield from ((path, error) for error in rules(document))
     yield from _find_duplicates(documents)
-
-
-def _find_document_errors(path: Path, document: Any) -> Iterator[FileError]:
-    if path.stem != document["slug"]:
-        yield FILE_NAME, "slug", "is not the name of the file"
-    yield from find_limit_errors(document)
-    yield from find_variable_errors(document)
-    yield from find_oauth_errors(document["oauth"])
-    yield from find_kind_errors(document)
 
 
 def _find_duplicates(documents: list[tuple[Path, Any]]) -> Iterator[tuple[Path, FileError]]:

@@ -9,7 +9,8 @@ from providers import quirks
 from providers.file_checks.findings import RULE, UNKNOWN_FIELD, FileError
 
 
-def find_oauth_errors(oauth: Mapping[str, Any] | None) -> Iterator[FileError]:
+def find_oauth_errors(document: Mapping[str, Any]) -> Iterator[FileError]:
+    oauth = document["oauth"]
     if oauth is None:
         return
     for quirk in oauth["quirks"]:
