@@ -44,7 +44,9 @@ class StatusFilter(MenuFilter):
     title = "status"
     parameter_name = "status"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(
+        self, request: HttpRequest, model_admin: ServiceAdmin[Any]
+    ) -> list[tuple[str, str]]:
         return list(model_admin.model.Status.choices)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -55,18 +57,23 @@ class FlowFilter(MenuFilter):
     title = "flow"
     parameter_name = "flow"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(
+        self, request: HttpRequest, model_admin: ServiceAdmin[Any]
+    ) -> list[tuple[str, str]]:
         return list(AuthorizationAttempt.Flow.choices)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(flow=self.value()) if self.value() else queryset
 
 
+Flow = AuthorizationAttempt | ConnectLink
+
+
 class FlowDisplayMixin:
     """Columns and fields that links and attempts have in common."""
 
     @admin.display(description="status")
-    def status_badge(self, row: Any) -> SafeString:
+    def status_badge(self, row: Flow) -> SafeString:
         return format_html(
             '<span class="lk-badge lk-{}">{}</span>',
             _COLOURS.get(row.status, "unknown"),
@@ -74,12 +81,12 @@ class FlowDisplayMixin:
         )
 
     @admin.display(description="why it failed")
-    def failure_text(self, row: Any) -> str:
+    def failure_text(self, row: Flow) -> str:
         failure = represent_failure(row.failure)
         return f"{failure['detail']} ({failure['code']})" if failure else "-"
 
     @admin.display(description="requested scopes")
-    def requested_scopes(self, row: Any) -> str:
+    def requested_scopes(self, row: Flow) -> str:
         return ", ".join(row.scopes) or "-"
 
     creator = display_column("created by", str, "created_by")
@@ -88,7 +95,7 @@ class FlowDisplayMixin:
     expiry_time = display_column("expires (UTC)", format_minute, "expires_at")
 
     @admin.display(description="events")
-    def latest(self, row: Any) -> SafeString:
+    def latest(self, row: Flow) -> SafeString:
         return render_recent_events(row.account_id, row.pk)
 
 

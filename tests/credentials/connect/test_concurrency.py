@@ -73,7 +73,7 @@ def test_app_with_pending_grant_cannot_be_deleted(api, browser, app, alpha, exch
         exchange_code_at_api(app, code)
     response = api.delete(f"/v1/oauth-apps/{app.id}")
     assert response.status_code == 409
-    assert "under way" in response.json()["detail"]
+    assert "in progress" in response.json()["detail"]
     assert response["Retry-After"] == "600"
 
 

@@ -114,28 +114,35 @@ OPEN_REDIRECTS = [
 ]
 
 
-@pytest.mark.parametrize("uri", OPEN_REDIRECTS)
-def test_authorize_rejects_unregistered_redirect_uri(browser, app, uri):
-    response = browser.open(build_authorize_url(app, redirect_uri=uri))
-    assert response.status_code == 400
-    assert "Location" not in response
-    assert b"evil.example" not in response.content
-    assert list_failure_codes() == ["bad_request"]
+def test_authorize_rejects_unregistered_redirect_uri(browser, app):
+    accepted = []
+    for uri in OPEN_REDIRECTS:
+        response = browser.open(build_authorize_url(app, redirect_uri=uri))
+        is_rejected = response.status_code == 400 and "Location" not in response
+        if not is_rejected or b"evil.example" in response.content:
+            accepted.append(uri)
+    assert accepted == []
+    assert list_failure_codes() == ["bad_request"] * len(OPEN_REDIRECTS)
 
 
-@pytest.mark.parametrize("uri", OPEN_REDIRECTS)
-def test_link_rejects_unregistered_return_to(api, app, uri):
-    body = {"oauth_app_id": str(app.id), "kind": "alpha_oauth2", "return_to": uri}
-    response = api.post("/v1/connect-links", body)
-    assert response.status_code == 422
-    assert "return_to" in response.json()["validation_errors"]
+def test_link_rejects_unregistered_return_to(api, app):
+    accepted = []
+    for uri in OPEN_REDIRECTS:
+        body = {"oauth_app_id": str(app.id), "kind": "alpha_oauth2", "return_to": uri}
+        response = api.post("/v1/connect-links", body)
+        if response.status_code != 422 or "return_to" not in response.json()["validation_errors"]:
+            accepted.append(uri)
+    assert accepted == []
 
 
-@pytest.mark.parametrize(
-    "path", ["/link/oauth2/authorize", "/link/oauth2/callback/alpha", "/link/oauth2/start/x"]
-)
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD"])
-def test_pages_allow_only_get(db, path, method):
+def test_pages_allow_only_get(db):
     client = Browser().client
     client.handler.enforce_csrf_checks = False
-    assert client.generic(method, path).status_code == 405
+    paths = ("/link/oauth2/authorize", "/link/oauth2/callback/alpha", "/link/oauth2/start/x")
+    accepted = [
+        (method, path)
+        for path in paths
+        for method in ("POST", "PUT", "DELETE", "HEAD")
+        if client.generic(method, path).status_code != 405
+    ]
+    assert accepted == []
