@@ -17,7 +17,8 @@ import psycopg
 from django.conf import settings
 
 from bench.bodies import APPS, body
-from bench.rows import TABLE, copy_in, sealed_row
+from bench.rows import copy_in, sealed_row
+from credentials.core.columns import TABLE
 from credentials.imports.upsert import build_row_values
 
 PROCESSES = 2

@@ -15,7 +15,8 @@ import psycopg
 from bench.bodies import body
 from bench.fill import Filled
 from bench.report import Ratio, table
-from bench.rows import TABLE, copy_in, sealed_row
+from bench.rows import copy_in, sealed_row
+from credentials.core.columns import TABLE
 from credentials.imports.upsert import COLUMNS, build_row_values
 
 SHARE = 0.3
