@@ -45,7 +45,7 @@ class StatusFilter(MenuFilter):
     parameter_name = "status"
 
     def lookups(
-        self, request: HttpRequest, model_admin: ServiceAdmin[Any]
+        self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]
     ) -> list[tuple[str, str]]:
         return list(model_admin.model.Status.choices)
 
@@ -58,7 +58,7 @@ class FlowFilter(MenuFilter):
     parameter_name = "flow"
 
     def lookups(
-        self, request: HttpRequest, model_admin: ServiceAdmin[Any]
+        self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]
     ) -> list[tuple[str, str]]:
         return list(AuthorizationAttempt.Flow.choices)
 
