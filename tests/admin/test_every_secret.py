@@ -36,8 +36,8 @@ from tests.factories import (
 )
 from tests.project.bodies import make_valid_bodies
 from tests.project.canaries import CANARIES, find_leaks
-from tools.staging.pages import pages
-from tools.staging.rows import one_of_each
+from tools.staging.pages import list_pages
+from tools.staging.rows import make_one_of_each
 from webhooks.outbox import enqueue
 from webhooks.services import endpoint_create, secret_rotate
 
@@ -57,7 +57,7 @@ KNOWN = {
 def secrets(account: Account, superuser: User) -> list[tuple[str, str]]:
     """What the rows hold, by what it is: secrets of this test's choice, and those that were handed out."""
     which: dict[str, Any] = {"account_id": account.pk, "actor": TESTER}
-    one_of_each(account, superuser, "a text", "a note")
+    make_one_of_each(account, superuser, "a text", "a note")
     custom_provider_create(**which, name="own", base_url="https://own.example")
     app = make_app(account, client_secret=KNOWN["client secret"])
     changes: Any = {"client_secret": KNOWN["rotated secret"]}
@@ -119,7 +119,7 @@ def test_no_page_of_any_row_shows_what_it_holds(
     browser: Client, superuser: User, secrets: list[tuple[str, str]]
 ) -> None:
     shown: list[bytes] = []
-    for page in [*_of_every_row(superuser), *pages()]:
+    for page in [*_of_every_row(superuser), *list_pages()]:
         answer = browser.get(page)
         assert answer.status_code in {200, 302, 403}, page
         shown += [page.encode(), repr(answer.headers).encode(), answer.content]

@@ -22,7 +22,7 @@ from tests.factories import (
     make_credential,
     make_staff,
 )
-from tools.staging.rows import one_of_each
+from tools.staging.rows import make_one_of_each
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +50,7 @@ ACTIONS: dict[str, dict[str, set[str]]] = {
 
 @pytest.fixture
 def everything(account: Account, superuser: User) -> None:
-    one_of_each(account, superuser, "made up", "It does not work.")
+    make_one_of_each(account, superuser, "made up", "It does not work.")
 
 
 def _row(name: str) -> Any:

@@ -10,7 +10,7 @@ from django.test import Client, RequestFactory
 
 from accounts.models import Account
 from tests.admin.pages import all_addresses
-from tools.staging.rows import one_of_each
+from tools.staging.rows import make_one_of_each
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +62,7 @@ def _spoil(model: type[models.Model], text: str) -> None:
 
 @pytest.fixture
 def everything(account: Account, superuser: User) -> None:
-    one_of_each(account, superuser, "made up", "It does not work.")
+    make_one_of_each(account, superuser, "made up", "It does not work.")
 
 
 @pytest.mark.parametrize("words", [TAG, BREAKS_OUT, RUNS], ids=["tag", "attribute", "address"])

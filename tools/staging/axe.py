@@ -1,4 +1,4 @@
-"""What tools/axe runs: the path of axe.min.js is its one argument."""
+"""Run axe-core on every admin page. The one argument is the path of axe.min.js."""
 
 from __future__ import annotations
 
@@ -6,36 +6,37 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tools.staging.site import chromium, logged_in, staged
+from tools.staging.site import chromium, log_in, start_site
 
-GRAVE = {"serious", "critical"}
+SERIOUS = {"serious", "critical"}
 
 
 def main() -> None:
     source = Path(sys.argv[1]).read_text()
-    grave = 0
-    with staged() as site, chromium() as browser:
-        from tools.staging.pages import pages
+    serious = 0
+    with start_site() as site, chromium() as browser:
+        from tools.staging.pages import list_pages
 
-        paths = pages()
+        paths = list_pages()
         for scheme in ("light", "dark"):
-            # The page's own policy would refuse a script put into it; this is not the page's.
-            page = logged_in(browser, site, color_scheme=scheme, bypass_csp=True)
+            # The Content-Security-Policy of the page would block the injected axe-core.
+            page = log_in(browser, site, color_scheme=scheme, bypass_csp=True)
             for path in paths:
                 page.goto(f"{site}{path}")
-                grave += _judge(page, source, f"{scheme} {path}")
-    print(f"{len(paths)} pages, light and dark; serious or critical: {grave}")
-    sys.exit(1 if grave else 0)
+                serious += _report_violations(page, source, f"{scheme} {path}")
+    print(f"{len(paths)} pages, light and dark; serious or critical: {serious}")
+    sys.exit(1 if serious else 0)
 
 
-def _judge(page: Any, source: str, title: str) -> int:
+def _report_violations(page: Any, source: str, title: str) -> int:
+    """Print the violations of the page and return the number of serious ones."""
     page.evaluate(source)
-    found = page.evaluate("axe.run()")["violations"]
-    for violation in found:
+    violations = page.evaluate("axe.run()")["violations"]
+    for violation in violations:
         print(f"{title}: {violation['impact']}: {violation['id']}: {violation['help']}")
         for node in violation["nodes"][:3]:
             print(f"    {node['target'][0]}  {node['html'][:110]}")
-    return sum(violation["impact"] in GRAVE for violation in found)
+    return sum(violation["impact"] in SERIOUS for violation in violations)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every page of the admin, as its URL configuration has them, so that a new one cannot be forgotten."""
+"""Every page of the admin, read from the URL configuration so that no new page is forgotten."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ NO_PAGES: Final = {
     "autocomplete": "JSON",
     "credentials_import_refused": "a file",
     "jsi18n": "a script",
-    "logout": "takes POST alone",
-    "credentials_credential_act": "takes POST alone",
+    "logout": "takes POST only",
+    "credentials_credential_act": "takes POST only",
 }
-"""The names of what a browser is not led to, and why."""
+"""URL names that are not pages, and why."""
 
 
-def pages() -> list[str]:
-    """The paths of all pages; those about a row, about the newest of its table.
+def list_pages() -> list[str]:
+    """Return the paths of all pages. A page about a row shows the newest row of its table.
 
-    Raises LookupError for a page of which it does not know what to fill in, or has no row.
+    Raise LookupError for a page with unknown parameters, or if its table is empty.
     """
-    found = [path for name, keys in _named() for path in _filled(name, keys)]
-    return list(dict.fromkeys([*found, *_in_other_states()]))
+    patterns = (named for pattern in admin.site.get_urls() for named in _walk(pattern))
+    paths = [path for name, keys in patterns for path in _build_paths(name, keys)]
+    return list(dict.fromkeys([*paths, *_list_selections()]))
 
 
-def _in_other_states() -> Iterator[str]:
-    """The same pages after something was chosen."""
-    row = _newest(Credential)
+def _list_selections() -> Iterator[str]:
+    """Yield pages that look different after a search or a selection."""
+    row = _get_newest(Credential)
     credentials = reverse("admin:credentials_credential_changelist")
     yield f"{credentials}?q=nothing-has-this-name"
     yield f"{credentials}?health=error"
@@ -43,42 +44,37 @@ def _in_other_states() -> Iterator[str]:
         yield f"{credentials}add/?account={row.account_id}&kind={kind}"
 
 
-def _named() -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Names of pages with the parts of their paths that are to be filled in."""
-    for pattern in admin.site.get_urls():
-        yield from _below(pattern)
-
-
-def _below(pattern: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _walk(pattern: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the name and the parameters of each page at or below a URL pattern."""
     if hasattr(pattern, "url_patterns"):
         for inner in pattern.url_patterns:
-            yield from _below(inner)
+            yield from _walk(inner)
     elif pattern.name is not None and pattern.name not in NO_PAGES:
         yield pattern.name, tuple(pattern.pattern.regex.groupindex)
 
 
-def _filled(name: str, keys: tuple[str, ...]) -> list[str]:
+def _build_paths(name: str, keys: tuple[str, ...]) -> list[str]:
     if not keys:
         return [reverse(f"admin:{name}")]
     if keys == ("app_label",):
         labels = sorted({model._meta.app_label for model in admin.site._registry})
         return [reverse(f"admin:{name}", args=[label]) for label in labels]
     if len(keys) > 1:
-        raise LookupError(f"{name}: what is to be filled in for {keys}?")
-    return [reverse(f"admin:{name}", args=[_newest(_model(name)).pk])]
+        raise LookupError(f"{name}: no value is known for {keys}")
+    return [reverse(f"admin:{name}", args=[_get_newest(_find_model(name)).pk])]
 
 
-def _model(name: str) -> type[Model]:
-    """Django names a page of an object after the application and the model."""
+def _find_model(name: str) -> type[Model]:
+    """Return the model of a page, whose name Django builds from the app label and the model."""
     if name.startswith("credentials_import_"):
         return ImportDraft
     for model in apps.get_models():
         if name.startswith(f"{model._meta.app_label}_{model._meta.model_name}_"):
             return model
-    raise LookupError(f"{name}: of which table is the row to be?")
+    raise LookupError(f"{name}: no model is known")
 
 
-def _newest(model: type[Model]) -> Any:
+def _get_newest(model: type[Model]) -> Any:
     row = model._default_manager.order_by("-pk").first()
     if row is None:
         raise LookupError(

@@ -1,4 +1,4 @@
-"""One row of everything that the admin has a page for."""
+"""One row in each table that the admin has a page for."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ from webhooks.event_types import EVENT_TYPES
 from webhooks.services import endpoint_create
 
 
-def one_of_each(account: Account, user: User, text: str, note: str) -> Credential:
-    """The credential, which is broken: `note` says why. `text` is wherever somebody may write.
+def make_one_of_each(account: Account, user: User, text: str, note: str) -> Credential:
+    """Make the rows and return a broken credential whose health note is `note`.
 
-    `user` is who uploaded the file that waits to be imported.
+    `text` is written to every field that takes free text. `user` uploaded the import draft.
     """
-    who = Actor(name=f"user:{user.pk}", ip="127.0.0.1")
-    which: dict[str, Any] = {"account_id": account.id, "actor": who}
-    token_create(**which, name=text, scopes=ALL)
-    session_open(**which, user=user)
+    actor = Actor(name=f"user:{user.pk}", ip="127.0.0.1")
+    context: dict[str, Any] = {"account_id": account.id, "actor": actor}
+    token_create(**context, name=text, scopes=ALL)
+    session_open(**context, user=user)
     custom_provider_create(account_id=account.id, name="ledger", base_url="https://example.com")
-    endpoint_create(**which, url="http://127.0.0.1:9/hook", events=list(EVENT_TYPES))
-    wish = LinkRequest(kind="stripe_key", name=text, external_id=text, metadata={"x": text})
-    link_create(account_id=account.id, link_request=wish, actor=who)
-    _attempt(_app(which, text), text, who)
-    _door(user, text)
+    endpoint_create(**context, url="http://127.0.0.1:9/hook", events=list(EVENT_TYPES))
+    link_request = LinkRequest(kind="stripe_key", name=text, external_id=text, metadata={"x": text})
+    link_create(account_id=account.id, link_request=link_request, actor=actor)
+    _make_attempt(_make_app(context, text), text, actor)
+    _make_logins(user, text)
     line = b'{"properties": {"kind": "stripe_key", "scret": "x"}, "name": "One"}\n'
-    import_draft_create(**which, filename=text, format="ndjson", content=line + b"x")
-    return _broken(which, text, note)
+    import_draft_create(**context, filename=text, format="ndjson", content=line + b"x")
+    return _make_broken_credential(context, text, note)
 
 
-def _app(which: dict[str, Any], text: str) -> OAuthApp:
+def _make_app(context: dict[str, Any], text: str) -> OAuthApp:
     id = oauth_app_create(
-        **which,
+        **context,
         provider="linear",
         name=text,
         client_id=text,
@@ -63,35 +63,35 @@ def _app(which: dict[str, Any], text: str) -> OAuthApp:
     return OAuthApp.objects.get(id=id)
 
 
-def _attempt(app: OAuthApp, text: str, who: Actor) -> None:
+def _make_attempt(app: OAuthApp, text: str, actor: Actor) -> None:
     kind = get_registry().kinds["linear_oauth2"]
-    draft = FlowRequest(app=app, kind=kind, scopes=["read"], external_id=text)
-    attempt_prepare(flow_request=draft, state=None, actor=who)
+    flow_request = FlowRequest(app=app, kind=kind, scopes=["read"], external_id=text)
+    attempt_prepare(flow_request=flow_request, state=None, actor=actor)
 
 
-def _broken(which: dict[str, Any], text: str, note: str) -> Credential:
+def _make_broken_credential(context: dict[str, Any], text: str, note: str) -> Credential:
     body = {
         "properties": {"kind": "stripe_key", "name": text, "secret": "sk_live_made_up"},
         "name": text,
         "metadata": {"x": text, "list": [text]},
         "external_id": text,
     }
-    row = Credential.objects.get(id__in=[credential_import(**which, body=body).id])
+    row = Credential.objects.get(id__in=[credential_import(**context, body=body).id])
     evidence = Evidence(source="probe", verdict="rejected", note=note, code="http_401")
     with transaction.atomic():
-        record_evidence(**which, credential_id=row.pk, evidence=evidence)
+        record_evidence(**context, credential_id=row.pk, evidence=evidence)
     return row
 
 
-def _door(user: User, text: str) -> None:
-    """What the rooms of others show: a group, second factors, and who tried to get in."""
+def _make_logins(user: User, text: str) -> None:
+    """Make a group, second factors and login attempts: the pages of third-party apps."""
     other = User.objects.create_user(f"other-of-{user.pk}", first_name=text[:150])
     Group.objects.get_or_create(name=text[:150])
     app = Authenticator(user=other, name=text[:64])
     app.store_key(b"made up")
     app.save()
     RecoveryCodes.objects.create(user=other, name=text[:64])
-    came = {"username": text, "user_agent": text, "ip_address": "192.0.2.1", "path_info": text}
-    AccessAttempt.objects.create(**came, get_data=text, post_data=text, failures_since_start=3)
-    AccessLog.objects.create(**came)
-    AccessFailureLog.objects.create(**came)
+    attempt = {"username": text, "user_agent": text, "ip_address": "192.0.2.1", "path_info": text}
+    AccessAttempt.objects.create(**attempt, get_data=text, post_data=text, failures_since_start=3)
+    AccessLog.objects.create(**attempt)
+    AccessFailureLog.objects.create(**attempt)

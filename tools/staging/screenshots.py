@@ -1,4 +1,4 @@
-"""What tools/screenshots runs."""
+"""Write the screenshots of docs/ to the folder that the one argument names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tools.staging.site import chromium, logged_in, staged
+from tools.staging.site import chromium, log_in, start_site
 
 WIDE = {"viewport": {"width": 1360, "height": 860}}
 UPLOAD = b"""\
@@ -23,17 +23,17 @@ UPLOAD = b"""\
 def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    with staged() as site, chromium() as browser:
+    with start_site() as site, chromium() as browser:
         for scheme in ("light", "dark"):
-            page = logged_in(browser, site, color_scheme=scheme, **WIDE)
+            page = log_in(browser, site, color_scheme=scheme, **WIDE)
             suffix = "" if scheme == "light" else "-dark"
-            _shoot(page, site, folder, suffix)
+            _take_screenshots(page, site, folder, suffix)
         phone = {"viewport": {"width": 375, "height": 780}, "device_scale_factor": 2}
-        page = logged_in(browser, site, **phone)
+        page = log_in(browser, site, **phone)
         _save(page, folder / "dashboard-phone.png")
 
 
-def _shoot(page: Any, site: str, folder: Path, suffix: str) -> None:
+def _take_screenshots(page: Any, site: str, folder: Path, suffix: str) -> None:
     page.goto(f"{site}/admin/")
     _save(page, folder / f"dashboard{suffix}.png")
     page.goto(f"{site}/admin/credentials/credential/")

@@ -1,4 +1,4 @@
-"""The throw-away service: a database in a temporary folder, and a server on loopback."""
+"""A temporary service: a database in a temporary folder and a server on loopback."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ USER, PASSWORD = "ann", "correct horse battery"
 
 
 @contextlib.contextmanager
-def staged() -> Iterator[str]:
-    """The address of a running service with sample data; all of it is gone afterwards."""
+def start_site() -> Iterator[str]:
+    """Yield the URL of a running service with sample data. Delete all of it afterwards."""
     with tempfile.TemporaryDirectory() as folder:
-        port = _free_port()
-        os.environ.update(_settings(Path(folder), port))
-        _fill()
+        port = _find_free_port()
+        os.environ.update(_build_environment(Path(folder), port))
+        _fill_database()
         server = subprocess.Popen(
             [sys.executable, "manage.py", "serve", "--port", str(port)],
             cwd=ROOT,
@@ -44,7 +44,7 @@ def staged() -> Iterator[str]:
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Any]:
-    """Debian's chromium. Ends the program where it is not installed."""
+    """Yield Debian's Chromium. Raise SystemExit if it is not installed."""
     path = shutil.which("chromium")
     if path is None:
         raise SystemExit("chromium is missing: apt-get install chromium")
@@ -56,8 +56,8 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
-def logged_in(browser: Any, site: str, **options: Any) -> Any:
-    """A page of somebody who may do everything, logged in."""
+def log_in(browser: Any, site: str, **options: Any) -> Any:
+    """Log in as a superuser and return the page."""
     page = browser.new_context(**options).new_page()
     page.goto(f"{site}/admin/")
     page.get_by_label("Username").fill(USER)
@@ -67,7 +67,7 @@ def logged_in(browser: Any, site: str, **options: Any) -> Any:
     return page
 
 
-def _settings(folder: Path, port: int) -> dict[str, str]:
+def _build_environment(folder: Path, port: int) -> dict[str, str]:
     return {
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "DJANGO_ALLOW_ASYNC_UNSAFE": "1",
@@ -76,14 +76,14 @@ def _settings(folder: Path, port: int) -> dict[str, str]:
         "DATABASE_URL": f"sqlite:///{folder}/staging.sqlite3",
         "VAULT_KEYS": f"s1:{base64.b64encode(os.urandom(32)).decode()}",
         "VAULT_KEYS_FILE": "",
-        # Without it, each note would say that there is no mail.
+        # Otherwise each health note would say that no mail is sent.
         "EMAIL_URL": "console://",
-        # Where the sample's webhook endpoint is; nothing listens there.
+        # The sample webhook endpoint, although nothing listens there.
         "EGRESS_ALLOW": "127.0.0.1:9",
     }
 
 
-def _fill() -> None:
+def _fill_database() -> None:
     import django
 
     django.setup()
@@ -95,10 +95,10 @@ def _fill() -> None:
     fill(USER, PASSWORD)
 
 
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+def _find_free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def _wait_for(address: str) -> None:

@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from accounts.models import Account
 from tests.browser.admin.conftest import HOSTILE, PASSWORD, log_in
 from tests.browser.conftest import CHROMIUM
-from tools.staging.pages import pages as every_page
-from tools.staging.rows import one_of_each
+from tools.staging.pages import list_pages
+from tools.staging.rows import make_one_of_each
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -59,8 +59,8 @@ def faults(page: Any, path: str) -> list[str]:
 def test_every_page_on_a_phone_with_hostile_text(
     pages: Any, superuser: User, account: Account
 ) -> None:
-    one_of_each(account, superuser, HOSTILE, HOSTILE)
+    make_one_of_each(account, superuser, HOSTILE, HOSTILE)
     page = log_in(pages(viewport=PHONE), superuser)
-    paths = every_page()
+    paths = list_pages()
     assert len(paths) > 80
     assert [fault for path in paths for fault in faults(page, path)] == []
