@@ -14,8 +14,8 @@ from accounts.services import account_create, token_create
 from common.actors import Actor
 from common.scopes import ALL
 from credentials.connect.link_request import LinkRequest
-from credentials.connect.links import link_create
 from credentials.connect.models import ConnectLink
+from credentials.connect.services import link_create
 from credentials.models import Credential
 from credentials.services.crud import credential_import
 from oauth_apps.models import OAuthApp

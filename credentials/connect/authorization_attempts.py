@@ -169,6 +169,12 @@ def attempt_claim(*, response: AuthorizationResponse, actor: Actor) -> ClaimedAt
     return ClaimedAttempt(attempt=row, verifier=Secret(value["verifier"]), state=value.get("state"))
 
 
+def attempt_grant(*, attempt: Attempt, actor: Actor) -> None:
+    """Mark a claimed attempt as successful, in the caller's transaction."""
+    Attempt.objects.filter(id=attempt.id).update(status=Status.GRANTED, updated_at=DbNow())
+    record_event(actor, get_event_target(attempt), "connect.granted")
+
+
 def attempt_fail(*, attempt: Attempt, code: str, detail: str, actor: Actor) -> None:
     """End a claimed attempt, and store the reason on it and on its link."""
     verb = "connect.denied" if code == "access_denied" else "connect.failed"

@@ -11,11 +11,10 @@ from django.db import IntegrityError, transaction
 
 from common.actors import Actor
 from common.datetimes import format_rfc3339
-from common.db.clock import DbNow, db_now
+from common.db.clock import db_now
 from common.errors import ServiceError
 from common.text import escape_name
-from credentials.connect.audit import get_event_target
-from credentials.connect.authorization_attempts import ClaimedAttempt, attempt_fail
+from credentials.connect.authorization_attempts import ClaimedAttempt, attempt_fail, attempt_grant
 from credentials.connect.errors import ConnectError
 from credentials.connect.flow_request import FlowRequest
 from credentials.connect.identity import collect_properties
@@ -29,7 +28,6 @@ from credentials.connect.pending_grants import grant_store
 from credentials.imports.validation import validate_item
 from credentials.revocation.schedule import schedule_revocation
 from egress import EgressError
-from events.services import record_event
 from oauth_apps.client_config import build_oauth_client
 from oauth_apps.models import OAuthApp
 from oauth_apps.protocol import (
@@ -161,8 +159,7 @@ def _store_grant(
     actor: Actor,
 ) -> str:
     attempt = claimed.attempt
-    Attempt.objects.filter(id=attempt.id).update(status=Attempt.Status.GRANTED, updated_at=DbNow())
-    record_event(actor, get_event_target(attempt), "connect.granted")
+    attempt_grant(attempt=attempt, actor=actor)
     if attempt.link is None:
         return grant_store(owner=attempt, kind=flow.kind.name, body=body, state=claimed.state)
     body["obtained_at"] = format_rfc3339(db_now())

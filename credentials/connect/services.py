@@ -5,6 +5,7 @@ from credentials.connect.authorization_attempts import (
     attempt_begin_by_token,
     attempt_claim,
     attempt_fail,
+    attempt_grant,
     attempt_prepare,
     attempts_expire,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "attempt_begin_by_token",
     "attempt_claim",
     "attempt_fail",
+    "attempt_grant",
     "attempt_prepare",
     "attempts_expire",
     "grant_discard",

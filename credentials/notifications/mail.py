@@ -24,7 +24,7 @@ from common.db.clock import db_now
 from common.errors import InvalidInputError
 from common.leases import Lease, claim_rows
 from credentials.connect.link_request import MAX_LINK_SECONDS, LinkRequest
-from credentials.connect.links import link_create
+from credentials.connect.services import link_create
 from credentials.connect.settings import get_connect_settings
 from credentials.health import state_machine
 from credentials.health.models import NoticeMail

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from credentials.connect.link_request import LinkRequest
-from credentials.connect.links import link_create
 from credentials.connect.models import AuthorizationAttempt, ConnectLink
+from credentials.connect.services import link_create
 from tests.admin.pages import address, errors, text
 from tests.factories import TESTER, make_app
 

@@ -17,7 +17,7 @@ from accounts.models import Account
 from accounts.services import session_open
 from common.actors import Actor
 from credentials.connect.link_request import LinkRequest
-from credentials.connect.links import link_create
+from credentials.connect.services import link_create
 from credentials.imports.admin_services import import_draft_create
 from credentials.models import Credential
 from credentials.services.custom_providers import custom_provider_create

@@ -11,7 +11,7 @@ from django.test import Client
 from accounts.models import Account
 from common.actors import Actor
 from credentials.admin import oauth_app as page
-from credentials.connect.settings import settings_update
+from credentials.connect.services import settings_update
 from oauth_apps.models import OAuthApp
 from tests.admin.pages import address, text
 from tests.factories import make_app, make_credential, make_linear_body, make_link

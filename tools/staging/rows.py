@@ -13,10 +13,9 @@ from accounts.otp_devices import Authenticator, RecoveryCodes
 from accounts.services import session_open, token_create
 from common.actors import Actor
 from common.scopes import ALL
-from credentials.connect.authorization_attempts import attempt_prepare
 from credentials.connect.flow_request import FlowRequest
 from credentials.connect.link_request import LinkRequest
-from credentials.connect.links import link_create
+from credentials.connect.services import attempt_prepare, link_create
 from credentials.health.evidence import Evidence
 from credentials.health.services import record_evidence
 from credentials.imports.admin_services import import_draft_create

@@ -9,9 +9,8 @@ import pytest
 from django.db import connection, transaction
 
 from credentials.connect import callback
-from credentials.connect.links import link_withdraw
 from credentials.connect.models import AuthorizationAttempt, ConnectLink, PendingGrant
-from credentials.connect.pending_grants import grant_expire
+from credentials.connect.services import grant_expire, link_withdraw
 from credentials.connect.tasks import ACTOR
 from credentials.models import Revocation
 from tests.credentials.connect.flows import (

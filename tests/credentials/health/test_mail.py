@@ -10,7 +10,7 @@ from django.core import mail as sent_mail
 from django.db import transaction
 
 from credentials.connect.models import ConnectLink
-from credentials.connect.settings import settings_update
+from credentials.connect.services import settings_update
 from credentials.health.evidence import Evidence
 from credentials.health.models import NoticeMail
 from credentials.health.services import record_evidence
