@@ -1,4 +1,4 @@
-"""Who calls: `Authorization: Bearer`, and nothing else: no cookie, no query string."""
+"""Authentication of API requests by `Authorization: Bearer`. No cookie or query parameter is read."""
 
 from __future__ import annotations
 
@@ -25,39 +25,52 @@ from common.errors import UnauthenticatedError
 from common.http import build_actor
 
 _HEADER: Final = re.compile(r"Bearer ([\x21-\x7e]+)", re.ASCII | re.IGNORECASE)
-_USE_NOTED_SECONDS: Final = 60
-_USE_NOTED_EVERY: Final = dt.timedelta(seconds=_USE_NOTED_SECONDS)
+# Writing the time of use at each request would cost more than the request.
+_LAST_USED_SECONDS: Final = 60
+_LAST_USED_INTERVAL: Final = dt.timedelta(seconds=_LAST_USED_SECONDS)
+# One message for all causes: only an attacker would learn from a distinction.
+_MESSAGE: Final = "The token or session is missing, wrong, expired or revoked."
 
 
 class BearerAuthentication(BaseAuthentication):
-    """An API token or a session. One query for a token; a wrong checksum costs none."""
+    """API tokens and sessions. A token costs one query, and one with a wrong checksum none."""
 
     def authenticate(self, request: Request) -> tuple[Principal, None] | None:
         header = request.META.get("HTTP_AUTHORIZATION", "")
         if not header:
             return None
-        found = _HEADER.fullmatch(header)
-        held = found[1] if found else ""
-        match token_format.detect_token_type(held):
+        match = _HEADER.fullmatch(header)
+        token = match[1] if match else ""
+        principal = None
+        match token_format.detect_token_type(token):
             case token_format.TOKEN_PREFIX:
-                return _token(request, token_format.hash_token(held)), None
+                principal = _authenticate_token(request, token_format.hash_token(token))
             case token_format.SESSION_PREFIX:
-                return _session(request, token_format.hash_token(held)), None
-        raise _refusal()
+                principal = _authenticate_session(request, token_format.hash_token(token))
+        if principal is None:
+            raise UnauthenticatedError(_MESSAGE)
+        return principal, None
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="latchkey"'
 
 
-def _token(request: Request, digest: bytes) -> Principal:
+def _authenticate_token(request: Request, digest: bytes) -> Principal | None:
+    # SQL, because every request runs this query: building it from a queryset takes longer than running it.
+    now, stale = dialect.now_sql(), dialect.now_sql(plus=-_LAST_USED_SECONDS)
+    query = f"""
+        SELECT id, account_id, scopes, last_used_at IS NULL OR last_used_at <= {stale}
+        FROM accounts_apitoken
+        WHERE digest = %s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > {now})
+    """  # noqa: S608 - our own clock's text
     with connection.cursor() as cursor:
-        cursor.execute(_token_sql(), [digest])
+        cursor.execute(query, [digest])
         row = cursor.fetchone()
     if row is None:
-        raise _refusal()
+        return None
     id, account_id = (to_uuid(value) for value in row[:2])
     if row[3]:
-        _note_use(ApiToken, id, None, db_now())
+        _update_last_used(ApiToken, id, None, db_now())
     return Principal(
         account_id=account_id,
         actor=build_actor(request, f"token:{id}"),
@@ -67,17 +80,7 @@ def _token(request: Request, digest: bytes) -> Principal:
     )
 
 
-def _token_sql() -> str:
-    """Written out, because every call runs it: making it from a queryset costs more than it does."""
-    now, ago = dialect.now_sql(), dialect.now_sql(plus=-_USE_NOTED_SECONDS)
-    return f"""
-        SELECT id, account_id, scopes, last_used_at IS NULL OR last_used_at <= {ago}
-        FROM accounts_apitoken
-        WHERE digest = %s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > {now})
-    """  # noqa: S608 - our own clock's text
-
-
-def _session(request: Request, digest: bytes) -> Principal:
+def _authenticate_session(request: Request, digest: bytes) -> Principal | None:
     session = (
         Session.objects.filter(digest=digest, expires_at__gt=DbNow())
         .annotate(now=DbNow())
@@ -85,39 +88,29 @@ def _session(request: Request, digest: bytes) -> Principal:
         .first()
     )
     if session is None:
-        raise _refusal()
-    if not _still_theirs(session):
+        return None
+    user = session.user
+    same_password = constant_time_compare(session.auth_hash, user.get_session_auth_hash())
+    if not (user.is_active and user.is_staff and same_password):
         session.delete()
-        raise _refusal()
-    _note_use(Session, session.id, session.last_used_at, session.now)
+        return None
+    _update_last_used(Session, session.id, session.last_used_at, session.now)
     return Principal(
         account_id=session.account_id,
         actor=build_actor(request, f"user:{session.user_id}"),
-        scopes=get_session_scopes(session.user),
+        scopes=get_session_scopes(user),
         bearer_id=session.id,
         is_session=True,
     )
 
 
-def _still_theirs(session: Session) -> bool:
-    """Whether the user is still staff, active, and has the password of then."""
-    user = session.user
-    same_password = constant_time_compare(session.auth_hash, user.get_session_auth_hash())
-    return user.is_active and user.is_staff and same_password
-
-
-def _note_use(
+def _update_last_used(
     model: type[ApiToken] | type[Session],
     id: uuid.UUID,
     last_used_at: dt.datetime | None,
     now: dt.datetime,
 ) -> None:
-    """Write the time of use at most once a minute: a write for each call would cost more than the call."""
-    if last_used_at is None or now - last_used_at >= _USE_NOTED_EVERY:
-        stale = Q(last_used_at=None) | Q(last_used_at__lte=now - _USE_NOTED_EVERY)
+    if last_used_at is None or now - last_used_at >= _LAST_USED_INTERVAL:
+        # Of several concurrent requests only one writes.
+        stale = Q(last_used_at=None) | Q(last_used_at__lte=now - _LAST_USED_INTERVAL)
         model._default_manager.filter(stale, id=id).update(last_used_at=now)
-
-
-def _refusal() -> UnauthenticatedError:
-    # One sentence for all causes: which one it was helps only somebody who guesses.
-    return UnauthenticatedError("The token or session is missing, wrong, expired or revoked.")

@@ -1,8 +1,8 @@
-"""One request, one effect: who runs a request that has an Idempotency-Key, and what it answered.
+"""Idempotent requests: which process runs a request with an Idempotency-Key, and its stored response.
 
-A claim is one INSERT … ON CONFLICT whose row count decides. It is a lease by the database's clock,
-so a process that is killed keeps nobody out for longer. The row's id is new with each claim and so
-tells it from all others; the answer is sealed for that id.
+A claim is one INSERT … ON CONFLICT whose row count decides. It is a lease by the database's clock, so
+a process that is killed does not block the key for longer. Each claim gives the row a new id, which
+distinguishes it from all others; the response is sealed for that id.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from vault.services import get_signing_key
 LEASE: Final = dt.timedelta(seconds=60)
 RESPONSE_LIFETIME: Final = dt.timedelta(hours=24)
 _RETRY_AFTER: Final = 1
-_ROUNDS: Final = 3
+_MAX_ROUNDS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdempotentRequest:
-    """A request by what must be the same for it to be the same request."""
+    """The parts of a request that must be equal if it is sent again with the same key."""
 
     method: str
     path: str
@@ -45,7 +45,7 @@ class IdempotentRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredResponse:
-    """What was answered; `body` is JSON text."""
+    """A response as it is stored; `body` is JSON text. The names of the fields are stored, too."""
 
     status: int
     headers: Mapping[str, str]
@@ -54,7 +54,7 @@ class StoredResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdempotencyClaim:
-    """The right to run a request, and the duty to `finish` or `release` it."""
+    """The right to run a request, and the duty to call `store_response` or `release_claim` for it."""
 
     id: uuid.UUID
     account_id: uuid.UUID
@@ -63,67 +63,72 @@ class IdempotencyClaim:
 def claim_request(
     *, principal: Principal, key: str, request: IdempotentRequest
 ) -> IdempotencyClaim | StoredResponse:
-    """The right to run `call` for a minute, or what it answered when it ran.
+    """Claim the right to run `request` for 60 seconds, or return the stored response.
 
-    `key` is the caller's, 1 to 255 characters; the keys of two tokens or sessions never meet. Raises
-    Conflict (409) while the call runs elsewhere, Invalid (422) where the key belongs to another
-    call. Outside of a transaction: what it writes must be seen by others at once.
+    `key` has 1 to 255 characters. Keys of different tokens or sessions are independent. Raises
+    ConflictError (409) while another process runs the request, and InvalidInputError (422) if the key
+    was used for another request. Call it outside of a transaction: other processes must see the row.
     """
-    digest, fingerprint = _digest("key", key), _fingerprint(request)
-    for _ in range(_ROUNDS):
-        claimed = IdempotencyClaim(id=uuid7(), account_id=principal.account_id)
-        if _insert(claimed, principal.bearer_id, digest, fingerprint):
-            return claimed
-        found = IdempotencyRecord.objects.filter(
-            bearer_id=principal.bearer_id, key_digest=digest
-        ).first()
-        if found is not None:
-            return _answered(found, fingerprint)
-    raise _running()
+    digest = _compute_digest("key", key)
+    fingerprint = _compute_digest(
+        "call", request.method, request.path, request.media_type, request.body
+    )
+    # If the row is deleted between the two statements, the key is free: try again.
+    for _ in range(_MAX_ROUNDS):
+        claim = IdempotencyClaim(id=uuid7(), account_id=principal.account_id)
+        if _insert(claim, principal.bearer_id, digest, fingerprint):
+            return claim
+        rows = IdempotencyRecord.objects.filter(bearer_id=principal.bearer_id, key_digest=digest)
+        row = rows.first()
+        if row is None:
+            continue
+        if not hmac.compare_digest(bytes(row.fingerprint), fingerprint):
+            raise InvalidInputError(
+                "This Idempotency-Key was sent with another request; use a new one."
+            )
+        if row.answer is None:
+            break
+        return StoredResponse(**unseal(Place.of(row, "answer"), row.answer))
+    raise ConflictError(
+        "The request with this Idempotency-Key is still running.", retry_after=_RETRY_AFTER
+    )
 
 
 def store_response(*, claim: IdempotencyClaim, response: StoredResponse) -> None:
-    """Keep the answer for 24 hours, sealed.
+    """Store the sealed response for 24 hours.
 
-    In the transaction of the work itself, both happen or none does. Raises Unavailable (503) where
-    the claim ended meanwhile and another may have run the call.
+    Call it in the transaction of the work, so that both are committed or neither. Raises
+    ServiceUnavailableError (503) if the claim expired, as another process may have run the request.
     """
     row = IdempotencyRecord(id=claim.id, account_id=claim.account_id)
     sealed = seal(Place.of(row, "answer"), asdict(response))
-    if not _held(claim).update(answer=sealed, held_until=DbNow() + RESPONSE_LIFETIME):
+    if not _filter_claimed(claim).update(answer=sealed, held_until=DbNow() + RESPONSE_LIFETIME):
         raise ServiceUnavailableError(
-            "The request took longer than its Idempotency-Key is held; send it again.",
+            "The request took longer than its Idempotency-Key is reserved; send it again.",
             retry_after=_RETRY_AFTER,
         )
 
 
 def release_claim(*, claim: IdempotencyClaim) -> None:
-    """Forget a call that had no effect: the next one with its key runs."""
-    _held(claim).delete()
+    """Delete the claim of a request that had no effect: the next one with its key runs."""
+    _filter_claimed(claim).delete()
 
 
 def delete_expired_records(limit: int) -> int:
-    """Remove at most `limit` rows that are over; how many it removed. Any number may call it at once."""
-    over = IdempotencyRecord.objects.filter(held_until__lte=DbNow())
-    ids = list(over.order_by("held_until").values_list("id", flat=True)[:limit])
-    # A key that was claimed meanwhile has another id.
+    """Delete at most `limit` expired rows, and return their number. It may run concurrently."""
+    expired = IdempotencyRecord.objects.filter(held_until__lte=DbNow())
+    ids = list(expired.order_by("held_until").values_list("id", flat=True)[:limit])
+    # A key that another process claims in the meantime gets another id.
     return IdempotencyRecord.objects.filter(id__in=ids).delete()[0]
 
 
 def _insert(
     claim: IdempotencyClaim, bearer_id: uuid.UUID, digest: bytes, fingerprint: bytes
 ) -> bool:
-    """Whether the key is this claim's now: it was free, or what it was claimed for is over."""
-    values = dialect.adapt_all([claim.id, claim.account_id, bearer_id, digest, fingerprint])
-    with connection.cursor() as cursor:
-        cursor.execute(_insert_sql(), values)
-        return bool(cursor.rowcount)
-
-
-def _insert_sql() -> str:
+    """Insert the claim if the key is unused or its row has expired. Return False otherwise."""
     table = IdempotencyRecord._meta.db_table
     now, later = dialect.now_sql(), dialect.now_sql(plus=int(LEASE.total_seconds()))
-    return f"""
+    query = f"""
         INSERT INTO {table} (id, account_id, bearer_id, key_digest, fingerprint, held_until)
         VALUES (%s, %s, %s, %s, %s, {later})
         ON CONFLICT (bearer_id, key_digest) DO UPDATE SET
@@ -131,35 +136,19 @@ def _insert_sql() -> str:
             answer = NULL, held_until = excluded.held_until
         WHERE {table}.held_until <= {now}
     """  # noqa: S608 - our own names and our own clock's text
+    values = dialect.adapt_all([claim.id, claim.account_id, bearer_id, digest, fingerprint])
+    with connection.cursor() as cursor:
+        cursor.execute(query, values)
+        return bool(cursor.rowcount)
 
 
-def _answered(row: IdempotencyRecord, fingerprint: bytes) -> StoredResponse:
-    if not hmac.compare_digest(bytes(row.fingerprint), fingerprint):
-        raise InvalidInputError(
-            "This Idempotency-Key was sent with another request; take a new one."
-        )
-    if row.answer is None:
-        raise _running()
-    return StoredResponse(**unseal(Place.of(row, "answer"), row.answer))
-
-
-def _running() -> ConflictError:
-    return ConflictError(
-        "The request with this Idempotency-Key is still running.", retry_after=_RETRY_AFTER
-    )
-
-
-def _held(claim: IdempotencyClaim) -> QuerySet[IdempotencyRecord]:
-    """The row, if it is still this claim's and not finished."""
+def _filter_claimed(claim: IdempotencyClaim) -> QuerySet[IdempotencyRecord]:
+    """Return the claim's row, or none if it expired or has a response."""
     return IdempotencyRecord.objects.filter(id=claim.id, answer__isnull=True)
 
 
-def _fingerprint(call: IdempotentRequest) -> bytes:
-    return _digest("call", call.method, call.path, call.media_type, call.body)
-
-
-def _digest(*parts: bytes | str) -> bytes:
-    """HMAC-SHA256 of the parts, each behind its length. Keyed, as a body may hold a weak password."""
+def _compute_digest(*parts: bytes | str) -> bytes:
+    # With a key, because a body may contain a weak password, which a plain hash would give away.
     mac = hmac.new(get_signing_key("idempotency"), digestmod=hashlib.sha256)
     for part in parts:
         raw = part.encode() if isinstance(part, str) else part

@@ -1,6 +1,6 @@
-"""`Idempotency-Key` for the calls that make things: draft-ietf-httpapi-idempotency-key-header-07.
+"""`Idempotency-Key` for requests that create: draft-ietf-httpapi-idempotency-key-header-07.
 
-A handler that takes the key says so by a decorator; common.api.views refuses the header everywhere else.
+A handler that accepts the key has the decorator; common.api.views rejects the header everywhere else.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ IDEMPOTENCY_KEY_PARAMETER: Final = OpenApiParameter(
     ),
 )
 
-_KEPT_HEADERS: Final = ("ETag", "Location", "Latchkey-Import", "Cache-Control")
-_KEPT_REFUSALS: Final = frozenset({404, 409, 412, 422})
-"""The work's own verdicts. What else is refused did not get so far, and is worth another try."""
+_STORED_HEADERS: Final = ("ETag", "Location", "Latchkey-Import", "Cache-Control")
+# Errors that the work itself raises. Others occur before it, and the request may succeed later.
+_STORED_ERRORS: Final = frozenset({404, 409, 412, 422})
 
-# RFC 8941 §3.3.3, or as most clients send it: without the quotes. No comma there: two headers
-# arrive joined by one.
+# RFC 8941 §3.3.3, or without the quotes, as most clients send it. Without quotes a comma is not
+# allowed: two headers arrive joined by one.
 _QUOTED: Final = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"', re.ASCII)
 _BARE: Final = re.compile(r"[!#-+\--~]*", re.ASCII)
 
@@ -51,11 +51,11 @@ Handler = TypeVar("Handler", bound=Callable[..., Response])
 
 
 def idempotent(*, calls_upstream: bool = False) -> Callable[[Handler], Handler]:
-    """A method of an ApiView that takes a JSON object and an optional Idempotency-Key.
+    """Decorate a method of an ApiView that takes a JSON object and an optional Idempotency-Key.
 
-    With a key, the work and the keeping of its answer are one transaction: however a process ends,
-    both happened or none did. `asks_outside` is for work that waits for another host, which no
-    transaction may; a process killed between the two leaves work that a retry does once more.
+    With a key, the work and the storing of its response are one transaction: if the process dies,
+    both happened or neither did. `calls_upstream` is for work that waits for another host, which a
+    transaction must not: if the process dies between the two, a retry does the work again.
     """
 
     def decorate(handler: Handler) -> Handler:
@@ -64,7 +64,7 @@ def idempotent(*, calls_upstream: bool = False) -> Callable[[Handler], Handler]:
             work = functools.partial(handler, view, request, *args, **kwargs)
             if IDEMPOTENCY_KEY not in request.META:
                 return work()
-            return _once(view, request, work, asks_outside=calls_upstream)
+            return _run_once(view, request, work, calls_upstream=calls_upstream)
 
         handle.takes_idempotency_key = True  # type: ignore[attr-defined]
         return cast("Handler", extend_schema(parameters=[IDEMPOTENCY_KEY_PARAMETER])(handle))
@@ -72,11 +72,11 @@ def idempotent(*, calls_upstream: bool = False) -> Callable[[Handler], Handler]:
     return decorate
 
 
-def parse_idempotency_key(sent: str) -> str:
-    """The key in the header, with or without quotes. Raises BadRequest (400)."""
-    quoted = _QUOTED.fullmatch(sent)
-    key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else sent
-    if not quoted and not _BARE.fullmatch(sent):
+def parse_idempotency_key(header: str) -> str:
+    """Return the key in the header, with or without quotes. Raises BadRequestError (400)."""
+    quoted = _QUOTED.fullmatch(header)
+    key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else header
+    if not quoted and not _BARE.fullmatch(header):
         raise BadRequestError(
             "Idempotency-Key must be one string of visible ASCII characters, with or without quotes."
         )
@@ -85,59 +85,61 @@ def parse_idempotency_key(sent: str) -> str:
     return key
 
 
-def _once(
-    view: ApiView, request: Request, work: Callable[[], Response], *, asks_outside: bool
+def _run_once(
+    view: ApiView, request: Request, work: Callable[[], Response], *, calls_upstream: bool
 ) -> Response:
-    key, call = parse_idempotency_key(request.META[IDEMPOTENCY_KEY]), _call(request)
-    claim = idempotency.claim_request(principal=get_principal(request), key=key, request=call)
+    """Run `work` and store its response, or return the stored response."""
+    key = parse_idempotency_key(request.META[IDEMPOTENCY_KEY])
+    body = request._request.body
+    # Before the claim, so that a body that is not a JSON object leaves no record of its key.
+    read_object(request)
+    media_type, _ = parse_header_parameters(request.content_type or "")
+    claim = idempotency.claim_request(
+        principal=get_principal(request),
+        key=key,
+        request=IdempotentRequest(
+            method=request.method or "", path=request.path, media_type=media_type.lower(), body=body
+        ),
+    )
     if isinstance(claim, StoredResponse):
         return _replay(request, claim)
     try:
-        with contextlib.nullcontext() if asks_outside else transaction.atomic():
-            response = _verdict(view, work)
-            idempotency.store_response(claim=claim, response=_answer(request, response))
+        with contextlib.nullcontext() if calls_upstream else transaction.atomic():
+            response = _run(view, work)
+            idempotency.store_response(claim=claim, response=_serialize(request, response))
     except Exception:
-        # If this cannot be written either, the lease ends by itself.
+        # If the database fails here as well, the claim expires.
         with contextlib.suppress(Error):
             idempotency.release_claim(claim=claim)
         raise
     return response
 
 
-def _call(request: Request) -> IdempotentRequest:
-    """The request, once it is known to be one: what is no JSON object leaves no trace of its key."""
-    raw = request._request.body
-    read_object(request)
-    media_type, _ = parse_header_parameters(request.content_type or "")
-    return IdempotentRequest(
-        method=request.method or "", path=request.path, media_type=media_type.lower(), body=raw
-    )
-
-
-def _verdict(view: ApiView, work: Callable[[], Response]) -> Response:
-    """What the work says, a refusal of its own included; whatever else it raises is raised."""
+def _run(view: ApiView, work: Callable[[], Response]) -> Response:
+    """Return the response of `work`, also if it raised an error that must be stored."""
     try:
         return work()
-    except ServiceError as problem:
-        later = problem.retry_after is not None or isinstance(problem, SecretUnavailableError)
-        if later or problem.status not in _KEPT_REFUSALS:
+    except ServiceError as error:
+        is_temporary = error.retry_after is not None or isinstance(error, SecretUnavailableError)
+        if is_temporary or error.status not in _STORED_ERRORS:
             raise
-        return view.handle_exception(problem)
+        return view.handle_exception(error)
 
 
-def _answer(request: Request, response: Response) -> StoredResponse:
-    headers = {name: response[name] for name in _KEPT_HEADERS if name in response}
+def _serialize(request: Request, response: Response) -> StoredResponse:
+    headers = {name: response[name] for name in _STORED_HEADERS if name in response}
     if response.content_type:
         headers["Content-Type"] = response.content_type
-    shown: bytes = request.accepted_renderer.render(response.data)  # type: ignore[assignment]
-    return StoredResponse(status=response.status_code, headers=headers, body=shown.decode())
+    body: bytes = request.accepted_renderer.render(response.data)  # type: ignore[assignment]
+    return StoredResponse(status=response.status_code, headers=headers, body=body.decode())
 
 
-def _replay(request: Request, answer: StoredResponse) -> Response:
-    document: Any = orjson.Fragment(answer.body)
-    if answer.status >= 400:
-        # A problem names the request that it answers.
-        document = {**orjson.loads(answer.body), "request_id": get_http_request(request).request_id}
-    headers = {**answer.headers, REPLAYED_HEADER: "true"}
+def _replay(request: Request, stored: StoredResponse) -> Response:
+    """Return the stored response, with `Idempotent-Replayed: true`."""
+    document: Any = orjson.Fragment(stored.body)
+    if stored.status >= 400:
+        # An error has the id of the request that it responds to.
+        document = {**orjson.loads(stored.body), "request_id": get_http_request(request).request_id}
+    headers = {**stored.headers, REPLAYED_HEADER: "true"}
     content_type = headers.pop("Content-Type", None)
-    return Response(document, status=answer.status, headers=headers, content_type=content_type)
+    return Response(document, status=stored.status, headers=headers, content_type=content_type)

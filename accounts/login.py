@@ -1,4 +1,4 @@
-"""Logging in over the API: password, second factor where the user has one, lock-out by django-axes."""
+"""Login of staff over the API: password, second factor if the user has one, lock-out by django-axes."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ from common.errors import (
     UnauthenticatedError,
 )
 
+# Hashing is slow on purpose, so anonymous callers get a bounded share of the CPU.
 _HASHING: Final = threading.BoundedSemaphore(2)
 
 
 class LoginMessages(NamedTuple):
-    """What is said of a wrong password, and of a wrong code."""
+    """The messages for a wrong password and for a wrong code."""
 
     password: str
     code: str
@@ -49,44 +50,46 @@ def authenticate_staff(
     otp: str | None,
     messages: LoginMessages = _LOGIN,
 ) -> User:
-    """The staff member with this password and, where a device is set up, this one-time code.
+    """Return the staff user with this password and, if a device is set up, this one-time code.
 
-    Raises TooMany (429) after 5 failures of the pair of user and address in 60 s, and
-    Unauthenticated otherwise: with "otp required" where only the code is missing.
+    Raises TooManyRequestsError (429) after 5 failures of the pair of user and address in 60 s, and
+    UnauthenticatedError otherwise: with "otp required" if only the code is missing.
     """
-    credentials = {"username": username}
-    _refuse_if_locked(request, credentials)
-    user = _authenticated(request, username, password)
+    _reject_locked(request, username)
+    if not _HASHING.acquire(timeout=2):
+        raise ServiceUnavailableError("Too many logins at once. Try again shortly.", retry_after=2)
+    try:
+        user = authenticate(request, username=username, password=password)
+    finally:
+        _HASHING.release()
     if not isinstance(user, User) or not user.is_staff:
-        _refuse_if_locked(request, credentials)
+        _reject_locked(request, username)
         raise UnauthenticatedError(messages.password)
     if user_has_device(user):
-        _check_code(request, user, otp, messages)
+        if otp is None:
+            raise UnauthenticatedError("otp required")
+        if match_token(user, otp) is None:
+            # A guessed code counts like a guessed password.
+            user_login_failed.send(
+                sender=__name__, credentials={"username": user.username}, request=request
+            )
+            _reject_locked(request, user.username)
+            raise UnauthenticatedError(explain_rejected_code(user, messages.code))
     AxesProxyHandler.reset_attempts(username=username, ip_address=request.client_ip)  # type: ignore[attr-defined]
     return user
 
 
 def reauthenticate(request: HttpRequest, *, password: str, otp: str | None) -> None:
-    """That who is logged in still sits there: as `identify`, which it raises as, but without a name."""
+    """Check the password and code of the user who is logged in. Raises as `authenticate_staff`."""
     user: Any = request.user
-    wrong = _BOTH if user_has_device(user) else _PASSWORD
+    messages = _BOTH if user_has_device(user) else _PASSWORD
     authenticate_staff(
-        request, username=user.get_username(), password=password, otp=otp, messages=wrong
+        request, username=user.get_username(), password=password, otp=otp, messages=messages
     )
 
 
-def _authenticated(request: HttpRequest, username: str, password: str) -> Any:
-    """Hashing is slow on purpose, so anonymous callers get a bounded part of the processor."""
-    if not _HASHING.acquire(timeout=2):
-        raise ServiceUnavailableError("Too many logins at once. Try again shortly.", retry_after=2)
-    try:
-        return authenticate(request, username=username, password=password)
-    finally:
-        _HASHING.release()
-
-
 def resolve_account(slug: str | None) -> Account:
-    """The account a session is for; `slug` may be left out while there is only one."""
+    """Return the account for a session. `slug` may be None if there is only one account."""
     if slug is not None:
         account = Account.objects.filter(slug=slug).first()
         if account is None:
@@ -98,26 +101,15 @@ def resolve_account(slug: str | None) -> Account:
     return accounts[0]
 
 
-def _check_code(request: HttpRequest, user: User, otp: str | None, wrong: LoginMessages) -> None:
-    if otp is None:
-        raise UnauthenticatedError("otp required")
-    if match_token(user, otp) is None:
-        # A guessed code counts like a guessed password.
-        user_login_failed.send(
-            sender=__name__, credentials={"username": user.username}, request=request
-        )
-        _refuse_if_locked(request, {"username": user.username})
-        raise UnauthenticatedError(explain_rejected_code(user, wrong.code))
-
-
-def _refuse_if_locked(request: HttpRequest, credentials: dict[str, Any]) -> None:
-    if AxesProxyHandler.is_allowed(request, credentials):
+def _reject_locked(request: HttpRequest, username: str) -> None:
+    """Raise TooManyRequestsError if the pair of user and address is locked out."""
+    if AxesProxyHandler.is_allowed(request, {"username": username}):
         return
     attempts = AccessAttempt.objects.filter(
-        username=credentials["username"],
+        username=username,
         ip_address=request.client_ip,  # type: ignore[attr-defined]
     )
     last = attempts.aggregate(last=Max("attempt_time"))["last"] or timezone.now()
-    left = settings.AXES_COOLOFF_TIME - (timezone.now() - last)
-    seconds = max(1, math.ceil(left.total_seconds()))
+    remaining = settings.AXES_COOLOFF_TIME - (timezone.now() - last)
+    seconds = max(1, math.ceil(remaining.total_seconds()))
     raise TooManyRequestsError("Too many failures. Wait, then try again.", retry_after=seconds)

@@ -18,11 +18,11 @@ def main(point: str, token: str, body: str) -> None:
     """`point`: before_work, after_work (the answer is not kept yet), or after_commit."""
     django.setup()
     from accounts import idempotency
-    from credentials.services import crud
+    from credentials import services
     from tests.api import ApiClient
 
     if point == "before_work":
-        crud.credential_import = kill_self  # type: ignore[assignment]
+        services.credential_import = kill_self  # type: ignore[assignment]
     elif point == "after_work":
         idempotency.store_response = kill_self
     headers = {"Idempotency-Key": "k-1"}

@@ -15,8 +15,8 @@ from accounts.models import Account, IdempotencyRecord
 from common.actors import Principal
 from common.db.ids import uuid7
 from common.errors import ConflictError, TooManyRequestsError
+from credentials import services
 from credentials.models import Credential
-from credentials.services import crud
 from tests.accounts.sending import (
     DAY_SECONDS,
     IDEMPOTENT_PATHS,
@@ -35,7 +35,7 @@ def failing_import(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> Non
     def fail(**_: Any) -> None:
         raise error
 
-    monkeypatch.setattr(crud, "credential_import", fail)
+    monkeypatch.setattr(services, "credential_import", fail)
 
 
 @each_path
@@ -235,14 +235,14 @@ def test_what_passes_by_itself_is_not_kept(api, monkeypatch, error, code):
 
 
 def test_work_that_fails_late_is_undone(api, monkeypatch):
-    do = crud.credential_import
+    do = services.credential_import
 
     def fail_late(**more: Any) -> None:
         do(**more)
         raise RuntimeError
 
     with monkeypatch.context() as patch:
-        patch.setattr(crud, "credential_import", fail_late)
+        patch.setattr(services, "credential_import", fail_late)
         assert post_with_key(api, "/v1/credentials", make_stripe_body()).status_code == 500
     assert not Credential.objects.exists()
 
@@ -284,14 +284,14 @@ def test_an_answer_does_not_open_in_another_row(api):
 
 def test_while_it_runs_the_same_is_409_and_another_body_422(api, monkeypatch):
     body, seen = make_stripe_body(), []
-    do = crud.credential_import
+    do = services.credential_import
 
     def meanwhile(**more: Any) -> Any:
         seen.append(post_with_key(api, "/v1/credentials", body))
         seen.append(post_with_key(api, "/v1/credentials", make_stripe_body()))
         return do(**more)
 
-    monkeypatch.setattr(crud, "credential_import", meanwhile)
+    monkeypatch.setattr(services, "credential_import", meanwhile)
     assert post_with_key(api, "/v1/credentials", body).status_code == 200
     same, other = seen
     assert (same.status_code, same["Retry-After"]) == (409, "1")
@@ -315,14 +315,14 @@ def test_a_process_that_died_frees_the_key_after_a_minute(api, monkeypatch, sett
 
 
 def test_work_whose_claim_was_lost_is_undone(api, monkeypatch):
-    do = crud.credential_import
+    do = services.credential_import
 
     def too_slow(**more: Any) -> Any:
         IdempotencyRecord.objects.update(id=uuid7())  # As by another claim.
         return do(**more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(crud, "credential_import", too_slow)
+        patch.setattr(services, "credential_import", too_slow)
         answer = post_with_key(api, "/v1/credentials", make_stripe_body())
     assert (answer.status_code, answer["Retry-After"]) == (503, "1")
     assert not Credential.objects.exists()

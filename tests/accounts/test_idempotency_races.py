@@ -17,8 +17,8 @@ from django.db import connection
 
 from accounts import idempotency
 from accounts.models import IdempotencyRecord
+from credentials import services
 from credentials.models import Credential
-from credentials.services import crud
 from tests.accounts.sending import DAY_SECONDS, IDEMPOTENT_PATHS, is_replayed, post_with_key
 from tests.api import ApiClient
 from tests.factories import make_account, make_endpoint_body, make_stripe_body, make_token
@@ -104,10 +104,10 @@ def test_a_request_that_takes_longer_than_its_lease_leaves_one_effect(api, monke
     if connection.vendor == "sqlite":
         pytest.skip("one write at a time")
     body, overtaking = make_stripe_body(), []
-    do = crud.credential_import
+    do = services.credential_import
 
     def slow(**more: Any) -> Any:
-        monkeypatch.setattr(crud, "credential_import", do)
+        monkeypatch.setattr(services, "credential_import", do)
         found = do(**{**more, "body": make_stripe_body("sk_live_slow")})
         settings.CLOCK_SHIFT_SECONDS = 61
         with ThreadPoolExecutor(1) as pool:
@@ -120,7 +120,7 @@ def test_a_request_that_takes_longer_than_its_lease_leaves_one_effect(api, monke
         finally:
             connection.close()
 
-    monkeypatch.setattr(crud, "credential_import", slow)
+    monkeypatch.setattr(services, "credential_import", slow)
     late = post_with_key(api, "/v1/credentials", body)
     assert late.status_code == 503
     assert [answer.status_code for answer in overtaking] == [200]
