@@ -1,3 +1,5 @@
+"""The lock of a credential's row."""
+
 from __future__ import annotations
 
 import uuid
@@ -11,9 +13,9 @@ from credentials.models import Credential
 def lock_credential(
     account_id: uuid.UUID, id: uuid.UUID, if_match: ETags | None = None
 ) -> Credential:
-    """The account's credential, locked until the transaction ends.
+    """Return the account's credential, locked until the transaction ends.
 
-    Raises NotFound, or PreconditionFailed where its revision is none of `if_match`.
+    Raises NotFoundError, or PreconditionFailedError if its revision is none of `if_match`.
     """
     rows = Credential.objects.select_for_update(of=("self",), no_key=True)
     row = rows.filter(account_id=account_id, id=id).first()

@@ -1,5 +1,5 @@
-"""Health that tells the truth: evidence in, a status with its reasons out, and people told once.
+"""Health of credentials and OAuth apps: evidence comes in, a status with its reasons comes out.
 
-`states` is the machine, without tables; `services` the only writer of health; `probes` ask the
-provider; `due` and `mail` are what the worker runs; `checking` is what callers start.
+`state_machine` has the rules, without tables. `services` is the only writer. Probes are in
+`credentials.probing`, the mail to owners in `credentials.notifications`.
 """

@@ -1,4 +1,4 @@
-"""What was seen of a credential or an OAuth app, and by whom."""
+"""Evidence about a credential or an OAuth app, and its source."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Verdict = Literal["ok", "rejected", "suspect", "unavailable", "app", "unclear"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """`note` is a plain sentence of ours for people; no word of a provider's is ever in it.
+    """One observation. `note` is a plain sentence for people, `code` a short name for programs.
 
-    Verdicts: ok, it worked · rejected, the provider definitely refuses it · suspect, evidence that
-    is not definite · unavailable, the provider or the network gave no answer · app, its OAuth app is
-    at fault · unclear, an answer that says nothing of it. `code` is a short name for programs.
+    Verdicts: ok, it worked · rejected, the provider definitely rejects it · suspect, it may be
+    rejected · unavailable, no response came · app, the error is of its OAuth app · unclear, the
+    response says nothing about it. No text of a provider is ever in `note`.
     """
 
     source: Source

@@ -1,4 +1,4 @@
-"""When a credential will stop working by itself: from its own expiry, and from what its provider says."""
+"""Forecasts of when a credential stops working, from its own expiry and the provider's rules."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import datetime as dt
 from typing import Final, NamedTuple
 
 from credentials.models import Credential
-from providers.kinds import Kind, Refresh
+from providers.kinds import Kind
 from providers.registry import get_registry
 
 HORIZON: Final = dt.timedelta(days=7)
+"""The longest time before an expiry at which people are warned."""
 
 
 class ExpiryForecast(NamedTuple):
-    """It ends at `ends`; people are told from `warn_from` on, in the words of `note`.
+    """The credential stops working at `ends_at`. People are warned from `warn_from` on, by `note`.
 
-    `certain`: it is over then, whatever anybody does; else using or refreshing it moves the end.
+    `is_certain` is False if using or refreshing the credential moves the end.
     """
 
     ends_at: dt.datetime
@@ -27,63 +28,47 @@ class ExpiryForecast(NamedTuple):
 def forecast_expiry(
     row: Credential, kind: Kind, replaced_at: dt.datetime | None = None
 ) -> ExpiryForecast | None:
-    """The next end of `row`, or None where none is known. Opens no seal.
+    """Return the next end of `row`, None if none is known. Decrypts nothing.
 
-    `replaced_at`: when the grant that is held replaced another, where it did.
+    `replaced_at` is when the present grant replaced another one, None if it is the first.
     """
-    if not refreshable(row, kind):
+    if not is_refreshable(row, kind):
         if row.expires_at is None:
             return None
-        note = f"It will stop working on {_day(row.expires_at)} unless it is replaced."
-        return _told(row.expires_at, HORIZON, note, certain=True)
-    facts = _refresh_facts(kind)
-    # Kinds that get tokens with the app's own key hold no grant that could grow old.
+        return _build_forecast(row.expires_at, HORIZON, "replaced", is_certain=True)
+    provider = get_registry().get_provider(kind.provider)
+    facts = provider.oauth.refresh if provider and provider.oauth else None
+    # Without a refresh token there is no grant that could expire: the app's key gets the tokens.
     if facts is None or "refresh_token" not in row.fingerprints:
         return None
-    granted = row.obtained_at or replaced_at or row.created_at
-    renewed = max(granted, row.refresh_last_at or granted)
-    found = [end for end in (_idle(facts, renewed), _lifetime(facts, granted, renewed)) if end]
-    return min(found, key=lambda end: end.ends_at, default=None)
+    granted_at = row.obtained_at or replaced_at or row.created_at
+    refreshed_at = max(granted_at, row.refresh_last_at or granted_at)
+    forecasts = []
+    if facts.idle_days is not None:
+        limit = dt.timedelta(days=facts.idle_days)
+        forecasts.append(_build_forecast(refreshed_at + limit, limit / 4, "refreshed before"))
+    if facts.lifetime_days is not None:
+        limit = dt.timedelta(days=facts.lifetime_days)
+        # A rotating refresh token starts again with each refresh. If the provider also has an idle
+        # limit, however, the lifetime is that of the whole grant, from the user's consent on.
+        if facts.rotates is True and facts.idle_days is None:
+            end, remedy = refreshed_at + limit, "refreshed before"
+        else:
+            end, remedy = granted_at + limit, "connected again"
+        forecasts.append(_build_forecast(end, limit / 4, remedy))
+    return min(forecasts, key=lambda forecast: forecast.ends_at, default=None)
 
 
-def refreshable(row: Credential, kind: Kind) -> bool:
-    """Whether new access tokens can be had for it: not by a grant that came without a refresh token."""
+def is_refreshable(row: Credential, kind: Kind) -> bool:
+    """Return True if new access tokens can be requested for the credential."""
     if kind.grant == "refresh_token":
         return "refresh_token" in row.fingerprints
     return kind.refreshes
 
 
-def _refresh_facts(kind: Kind) -> Refresh | None:
-    provider = get_registry().get_provider(kind.provider)
-    return provider.oauth.refresh if provider and provider.oauth else None
-
-
-def _idle(facts: Refresh, renewed: dt.datetime) -> ExpiryForecast | None:
-    if facts.idle_days is None:
-        return None
-    limit = dt.timedelta(days=facts.idle_days)
-    note = f"It will stop working on {_day(renewed + limit)} unless it is refreshed before."
-    return _told(renewed + limit, limit / 4, note, certain=False)
-
-
-def _lifetime(facts: Refresh, granted: dt.datetime, renewed: dt.datetime) -> ExpiryForecast | None:
-    """Counted from the consent; where each refresh makes a new token, from the last refresh.
-
-    Unless the provider also names an idle limit: then the lifetime is the whole grant's.
-    """
-    if facts.lifetime_days is None:
-        return None
-    limit = dt.timedelta(days=facts.lifetime_days)
-    anew = facts.rotates is True and facts.idle_days is None
-    ends = (renewed if anew else granted) + limit
-    remedy = "refreshed before" if anew else "connected again"
-    note = f"It will stop working on {_day(ends)} unless it is {remedy}."
-    return _told(ends, limit / 4, note, certain=False)
-
-
-def _told(ends: dt.datetime, before: dt.timedelta, note: str, *, certain: bool) -> ExpiryForecast:
-    return ExpiryForecast(ends, ends - min(before, HORIZON), note, certain)
-
-
-def _day(moment: dt.datetime) -> str:
-    return f"{moment.astimezone(dt.UTC):%Y-%m-%d}"
+def _build_forecast(
+    ends_at: dt.datetime, warn_before: dt.timedelta, remedy: str, *, is_certain: bool = False
+) -> ExpiryForecast:
+    day = f"{ends_at.astimezone(dt.UTC):%Y-%m-%d}"
+    note = f"It will stop working on {day} unless it is {remedy}."
+    return ExpiryForecast(ends_at, ends_at - min(warn_before, HORIZON), note, is_certain)

@@ -1,4 +1,4 @@
-"""What a change of status leaves behind: a row of history, an event, and a webhook."""
+"""The history of a status: one row for each change, with its event."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def record_status_change(
 ) -> NewEvent:
     """Store one change of status, in the transaction that makes it and under the row's lock.
 
-    Return its event, which the caller records with `record_changes` in the same transaction.
+    Returns its event, which the caller records by `record_changes` in the same transaction.
     """
     row = (
         uuid7(),

@@ -1,4 +1,4 @@
-"""The one message to a credential's owner when it stops working, queued by whoever finds that out."""
+"""The queue of mails to owners: one for each change of a credential to `error`."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from credentials.health.evidence import Evidence
 from credentials.health.models import NoticeMail
 from credentials.models import Credential
 
-QUIET: Final = dt.timedelta(hours=1)
-"""A credential that goes to and fro is written about once in this time."""
+MIN_INTERVAL: Final = dt.timedelta(hours=1)
+"""The time between two mails about a credential whose status goes to and fro."""
 
-NOT_THE_OWNERS: Final = frozenset({"seal"})
-"""Faults of this server: its operator is to act, and no customer can."""
+# Errors of this server. Its operator has to act, and no customer can.
+_SERVER_SOURCES: Final = frozenset({"seal"})
 
 
 def enqueue_owner_mail(row: Credential, evidence: Evidence) -> list[str]:
-    """Queue the message of one transition to `error`; the notes that say why there is none."""
-    if not row.owner_email or evidence.source in NOT_THE_OWNERS:
+    """Enqueue the mail about a change to `error`. Return notes that say why there is none."""
+    if not row.owner_email or evidence.source in _SERVER_SOURCES:
         return []
     if settings.EMAIL_BACKEND.endswith(".dummy.EmailBackend"):
-        return ["The owner was not told: this server is not set up to send mail."]
-    recent = NoticeMail.objects.filter(credential_id=row.id, created_at__gt=db_now() - QUIET)
+        return ["The owner was not notified: this server is not configured to send mail."]
+    recent = NoticeMail.objects.filter(credential_id=row.id, created_at__gt=db_now() - MIN_INTERVAL)
     if recent.exists():
-        return ["The owner was told within the last hour and is not told again."]
+        return ["The owner was notified within the last hour and is not notified again."]
     NoticeMail.objects.create(
         account_id=row.account_id,
         credential_id=row.id,

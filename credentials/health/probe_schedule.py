@@ -1,4 +1,4 @@
-"""When a credential is looked at again."""
+"""The schedule of probes."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from credentials.health.models import ProbeState, ProviderGate
 from credentials.models import Credential
 from providers.registry import get_registry
 
-EVERY: Final = dt.timedelta(hours=24)
-EVERY_WITHOUT_PROBE: Final = dt.timedelta(days=7)
-"""Only its seal and its dates are looked at."""
+PROBE_INTERVAL: Final = dt.timedelta(hours=24)
+CHECK_INTERVAL: Final = dt.timedelta(days=7)
+"""Of kinds without a probe: only their encryption and their dates are checked."""
 
 FIRST_RETRY: Final = dt.timedelta(minutes=5)
 
 
 def reschedule_probe(states: QuerySet[ProbeState], *, id: uuid.UUID, wait: int) -> None:
-    """Say when the credential is next looked at, if its state is one of `states`.
+    """Set when the credential is probed next, if its state is one of `states`.
 
-    `wait`: seconds for which its provider wants to be left alone; then all its credentials wait.
+    `wait` is the provider's Retry-After in seconds, which defers all its credentials.
     """
     row = Credential.objects.defer("secrets", "previous").filter(id=id).first()
     state = ProbeState.objects.filter(credential_id=id).first()
@@ -43,20 +43,17 @@ def reschedule_probe(states: QuerySet[ProbeState], *, id: uuid.UUID, wait: int) 
 def compute_next_probe_at(
     row: Credential, state: ProbeState, now: dt.datetime, wait: int = 0
 ) -> dt.datetime:
-    """A day on, spread over two hours; sooner after silence or before an end that is near."""
+    """Return a time about a day away, or earlier after failures or before a coming expiry."""
     kind = get_registry().get_kind(row.kind)
-    probed = kind is not None and kind.probe is not None
     if state.failures:
-        backoff = get_backoff(state.failures, first=FIRST_RETRY, longest=EVERY)
-        usual = min(max(backoff, dt.timedelta(seconds=wait)), EVERY)
+        backoff = get_backoff(state.failures, first=FIRST_RETRY, longest=PROBE_INTERVAL)
+        interval = min(max(backoff, dt.timedelta(seconds=wait)), PROBE_INTERVAL)
     else:
-        usual = EVERY if probed else EVERY_WITHOUT_PROBE
-    at: dt.datetime = now + usual * _spread(row.id)
-    end = forecast_expiry(row, kind, state.granted_at) if kind else None
-    dates = [day for day in (end.warn_from, end.ends_at) if day > now] if end else []
-    return min([at, *dates])
-
-
-def _spread(id: uuid.UUID) -> float:
-    """0.95 to 1.05, the same for a credential always: what came together does not stay together."""
-    return 0.95 + (id.int % 1000) / 10_000
+        has_probe = kind is not None and kind.probe is not None
+        interval = PROBE_INTERVAL if has_probe else CHECK_INTERVAL
+    # 0.95 to 1.05, always the same for a credential: those imported together spread over two hours.
+    spread = 0.95 + (row.id.int % 1000) / 10_000
+    next_at: dt.datetime = now + interval * spread
+    expiry = forecast_expiry(row, kind, state.granted_at) if kind else None
+    dates = [date for date in (expiry.warn_from, expiry.ends_at) if date > now] if expiry else []
+    return min([next_at, *dates])

@@ -1,7 +1,7 @@
-"""Giving each credential its ProbeState, after its import: an import of 100,000 rows makes none.
+"""Registration of new credentials for probing: each gets its ProbeState from the worker.
 
-Ids are time-ordered, so what is new is what lies above the newest that has one. A transaction that
-began earlier may commit ids below that later, so the last minutes are gone through again.
+Ids are time-ordered, so new credentials have ids above the newest registered one. A transaction that
+began earlier may commit lower ids later, so the last minutes are searched again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from credentials.models import Credential
 
 CHUNK: Final = 1000
 LATE: Final = dt.timedelta(minutes=10)
-"""Longer than a transaction lasts and clocks differ."""
+"""Longer than any transaction, plus the difference between the clocks of machines."""
 
 _COLUMNS: Final = {
     "credential_id": "uuid",
@@ -45,27 +45,31 @@ _swept = -SWEEP_SECONDS
 
 
 def register_new() -> int:
-    """Enrol up to CHUNK new credentials; how many. Latecomers once a minute in each process."""
+    """Register up to CHUNK new credentials, and once a minute late ones. Return how many."""
     global _swept
     newest = ProbeState.objects.order_by("-credential_id").values_list("credential_id").first()
     rows = Credential.objects.all()
     if newest is None:
-        return _insert(rows)
-    count = _insert(rows.filter(id__gt=newest[0]))
+        return _register(rows)
+    (newest_id,) = newest
+    count = _register(rows.filter(id__gt=newest_id))
     if time.monotonic() - _swept >= SWEEP_SECONDS:
         _swept = time.monotonic()
-        count += _insert(rows.filter(id__gt=_earlier(newest[0]), id__lt=newest[0]))
+        # The first 48 bits of an id are its milliseconds (RFC 9562 §5.7).
+        millis = max((newest_id.int >> 80) - int(LATE.total_seconds() * 1000), 0)
+        earliest = uuid.UUID(int=millis << 80)
+        count += _register(rows.filter(id__gt=earliest, id__lt=newest_id))
     return count
 
 
 def register_all(rows: QuerySet[Credential]) -> None:
-    """Enrol whatever of `rows` is not, however old."""
-    while _insert(rows) == CHUNK:
+    """Register all of `rows` that are not, however old."""
+    while _register(rows) == CHUNK:
         pass
 
 
 def insert_probe_states(states: Sequence[ProbeState], *, has_gates: bool = False) -> None:
-    """Insert those that are not there, and, unless they are `gated`, the gates of new providers."""
+    """Insert those that do not exist, and the gates of their providers unless `has_gates`."""
     rows = [[getattr(state, name) for name in _COLUMNS] for state in states]
     bulk_insert.insert_rows("health_probestate", _COLUMNS, rows, suffix="ON CONFLICT DO NOTHING")
     if not has_gates:
@@ -76,23 +80,16 @@ def insert_probe_states(states: Sequence[ProbeState], *, has_gates: bool = False
         )
 
 
-def _insert(rows: QuerySet[Credential]) -> int:
-    known = ProbeState.objects.filter(credential_id=OuterRef("id"))
-    found = rows.filter(~Exists(known)).order_by("id").values_list("id", "account_id", "provider")
-    new = list(found[:CHUNK])
-    if not new:
-        return 0
-    now = db_now()
-    insert_probe_states(
-        [
-            ProbeState(credential_id=id, account_id=account, provider=provider, next_at=now)
-            for id, account, provider in new
-        ]
-    )
-    return len(new)
-
-
-def _earlier(id: uuid.UUID) -> uuid.UUID:
-    """The smallest id of LATE before `id` was made (RFC 9562 §5.7: 48 bits of milliseconds)."""
-    millis = max((id.int >> 80) - int(LATE.total_seconds() * 1000), 0)
-    return uuid.UUID(int=millis << 80)
+def _register(rows: QuerySet[Credential]) -> int:
+    registered = ProbeState.objects.filter(credential_id=OuterRef("id"))
+    new = rows.filter(~Exists(registered)).order_by("id")
+    ids = list(new.values_list("id", "account_id", "provider")[:CHUNK])
+    if ids:
+        now = db_now()
+        insert_probe_states(
+            [
+                ProbeState(credential_id=id, account_id=account_id, provider=provider, next_at=now)
+                for id, account_id, provider in ids
+            ]
+        )
+    return len(ids)

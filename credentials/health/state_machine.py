@@ -1,22 +1,23 @@
-"""The state machine: what a finding makes of a status. No tables, no clock, no input or output.
+"""The state machine of health: the status after a finding. No tables, no clock, no input or output.
 
-| finding    | what it means                                           | unknown | ok   | warn    | error   |
+| finding    | meaning                                                  | unknown | ok   | warn    | error   |
 |-|-|-|-|-|-|
-| works      | it was accepted                                         | ok      | ok   | ok      | ok      |
-| expiring   | it was accepted, and will soon stop by itself           | warn    | warn | warn    | warn    |
-| dead       | definitely refused, expired, or sealed shut             | error   | error | error  | error   |
-| suspected  | somebody was refused; a probe decides                   | -       | -    | -       | -       |
-| doubted    | somebody was refused, and nobody can be asked           | warn    | warn | -       | -       |
-| unanswered | the provider gave no answer, as may happen              | warn    | -    | -       | -       |
-| outage     | none for a minute, or for several of its credentials    | warn    | warn | -       | -       |
-| ending     | it will soon stop by itself                             | warn    | warn | -       | -       |
-| relieved   | what a warn or error rested on is gone, nothing is new  | -       | -    | unknown | unknown |
-| app        | its OAuth app is at fault: the app's health says so     | -       | -    | -       | -       |
-| unclear    | an answer that says nothing                             | -       | -    | -       | -       |
+| works      | it was accepted                                          | ok      | ok   | ok      | ok      |
+| expiring   | it was accepted, and will soon expire                    | warn    | warn | warn    | warn    |
+| dead       | definitely rejected, expired, or cannot be decrypted     | error   | error | error  | error   |
+| suspected  | a request was rejected; a probe decides                  | -       | -    | -       | -       |
+| doubted    | a request was rejected, and there is no probe            | warn    | warn | -       | -       |
+| unanswered | the provider did not respond, as may happen              | warn    | -    | -       | -       |
+| outage     | no response for a minute, or for several credentials     | warn    | warn | -       | -       |
+| ending     | it will soon expire                                      | warn    | warn | -       | -       |
+| relieved   | the cause of a warn or error is gone, nothing is new     | -       | -    | unknown | unknown |
+| app        | the error is of its OAuth app, whose health displays it  | -       | -    | -       | -       |
+| unclear    | a response that says nothing about it                    | -       | -    | -       | -       |
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -59,19 +60,16 @@ TRANSITIONS: Final[Mapping[Finding, Mapping[str, Status]]] = {
     "app": {},
     "unclear": {},
 }
-"""The status after; a status that is not named stays."""
+"""The next status. A status that is missing here does not change."""
 
 
 def apply_finding(
-    health: Mapping[str, Any], finding: Finding, notes: list[str], now: Any
+    health: Mapping[str, Any], finding: Finding, notes: list[str], now: dt.datetime
 ) -> dict[str, Any]:
-    """The health that `finding` makes of `health`; `notes` are its reasons, the newest first.
-
-    Another status starts its notes anew, as old ones would explain a status that is gone (the
-    history has them). So does `works`: nothing of the past is wrong any more.
-    """
+    """Return the health after `finding`. `notes` are its reasons, the newest first."""
     before = health["status"]
     status = TRANSITIONS[finding].get(before, before)
+    # Old notes would explain a status that is gone; the history has them.
     kept: list[str] = [] if status != before or finding == "works" else list(health["notes"])
     if before in {"warn", "error"} and finding == "works":
         notes = [RECOVERED, *notes]
@@ -79,6 +77,6 @@ def apply_finding(
 
 
 def merge_notes(new: list[str], kept: list[str]) -> list[str]:
-    """At most MAX_NOTES, newest first, each once and at most MAX_NOTE long, on one line."""
+    """Return at most MAX_NOTES notes, the newest first, each once, on one line of MAX_NOTE characters."""
     lines = [" ".join(note.split())[:MAX_NOTE] for note in (*new, *kept)]
     return list(dict.fromkeys(filter(None, lines)))[:MAX_NOTES]

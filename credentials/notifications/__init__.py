@@ -1,1 +1,1 @@
-"""E-mail to owners of credentials."""
+"""E-mail to the owners of credentials."""

@@ -1,7 +1,7 @@
-"""Sending what `notices` has queued: a source of the worker's.
+"""Mail to owners, sent by the worker from the queue in `health.notification_queue`.
 
-A process that dies between the mail server's yes and our note of it sends once more, under the same
-Message-ID.
+A process that dies after the mail server has accepted a message, but before this is stored, sends it
+again under the same Message-ID.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from common.leases import Lease, claim_rows
 from credentials.connect.link_request import MAX_LINK_SECONDS, LinkRequest
 from credentials.connect.services import link_create
 from credentials.connect.settings import get_connect_settings
-from credentials.health import state_machine
 from credentials.health.models import NoticeMail
+from credentials.health.state_machine import merge_notes
 from credentials.models import Credential
 from providers.registry import get_registry
 
 LEASE: Final = dt.timedelta(seconds=60)
 FIRST_RETRY: Final = dt.timedelta(minutes=1)
 LAST_RETRY: Final = dt.timedelta(hours=4)
-GIVE_UP: Final = dt.timedelta(days=2)
+GIVE_UP_AFTER: Final = dt.timedelta(days=2)
 
 MAIL_ACTOR: Final = Actor(name="worker:mails")
 name = "mails"
@@ -49,106 +49,92 @@ def claim(owner: str, limit: int) -> list[Lease[NoticeMail]]:
 
 
 def run(claim: Lease[NoticeMail]) -> None:
-    """Send it, unless the credential is gone or works again by now; a refusal is tried later."""
-    notice = claim.filter_rows().first()
-    if notice is None:
+    """Send the message, unless the credential is gone or works again. Retry it after an error."""
+    mail = claim.filter_rows().first()
+    if mail is None:
         return
-    row = (
-        Credential.objects.select_related("account", "oauth_app")
-        .filter(id=notice.credential_id)
-        .first()
-    )
+    rows = Credential.objects.select_related("account", "oauth_app")
+    row = rows.filter(id=mail.credential_id).first()
     if row is None or row.health["status"] != "error":
-        _settle(notice, claim, "dropped", None)
+        claim.settle(outcome="dropped")
         return
-    message = _message(notice, row)
+    message = _build_message(mail, row)
     try:
         with blocking_io():
             message.send()
     except (OSError, smtplib.SMTPException) as error:
-        _put_off(notice, claim, permanent=_permanent(error))
+        now = db_now()
+        if _is_permanent(error) or now - mail.created_at > GIVE_UP_AFTER:
+            _settle(mail, claim, "failed", f"{mail.to_email} could not be notified by e-mail.")
+        else:
+            delay = get_backoff(mail.attempts, first=FIRST_RETRY, longest=LAST_RETRY)
+            claim.settle(next_at=now + delay)
         return
-    _settle(notice, claim, "sent", f"{notice.to_email} was told by e-mail.")
+    _settle(mail, claim, "sent", f"{mail.to_email} was notified by e-mail.")
 
 
 def next_due() -> dt.datetime | None:
-    """When the next message is to be sent; None where there is none."""
-    found: dt.datetime | None = NoticeMail.objects.filter(outcome="").aggregate(at=Min("next_at"))[
-        "at"
-    ]
-    return found
+    """Return when the next message is to be sent, None if there is none."""
+    unsent = NoticeMail.objects.filter(outcome="")
+    next_at: dt.datetime | None = unsent.aggregate(at=Min("next_at"))["at"]
+    return next_at
 
 
 def build_reconnect_url(row: Credential) -> str | None:
-    """A connect link for the owner alone, where the company lets its links complete themselves.
-
-    None else: a link that nobody completes would lead nowhere, so the company says what to do.
-    """
+    """Return a connect link for the owner, None if no link connects the account without help."""
+    # A link that staff have to complete would lead the owner nowhere: the customer says what to do.
     if not get_connect_settings(row.account_id, row.oauth_app).completes_itself:
         return None
-    wish = LinkRequest(
+    request = LinkRequest(
         credential_id=row.id, owner_email=row.owner_email, expires_in=MAX_LINK_SECONDS
     )
     try:
-        _, address = link_create(account_id=row.account_id, link_request=wish, actor=MAIL_ACTOR)
+        _, url = link_create(account_id=row.account_id, link_request=request, actor=MAIL_ACTOR)
     except InvalidInputError:
         return None  # No page connects this kind.
-    return address
+    return url
 
 
-def _permanent(error: Exception) -> bool:
-    """Whether the mail server will never take it (RFC 5321 §4.2.1: 5yz)."""
+def _is_permanent(error: Exception) -> bool:
+    """Return True if the mail server will never accept it (5yz, RFC 5321 §4.2.1)."""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         return all(code >= 500 for code, _ in error.recipients.values())
     return isinstance(error, smtplib.SMTPResponseException) and error.smtp_code >= 500
 
 
-def _put_off(notice: NoticeMail, claim: Lease[NoticeMail], *, permanent: bool) -> None:
-    now = db_now()
-    if permanent or now - notice.created_at > GIVE_UP:
-        _settle(notice, claim, "failed", f"{notice.to_email} could not be told by e-mail.")
-        return
-    wait = get_backoff(notice.attempts, first=FIRST_RETRY, longest=LAST_RETRY)
-    claim.settle(next_at=now + wait)
-
-
-def _settle(notice: NoticeMail, claim: Lease[NoticeMail], outcome: str, note: str | None) -> None:
-    """Close it, and say so in the credential's notes while these are still about that error."""
+def _settle(mail: NoticeMail, claim: Lease[NoticeMail], outcome: str, note: str) -> None:
+    """Close the message, and add `note` to the credential while it is still `error`."""
     with transaction.atomic():
-        if not claim.settle(outcome=outcome) or note is None:
+        if not claim.settle(outcome=outcome):
             return
         rows = Credential.objects.select_for_update(of=("self",), no_key=True).only("health")
-        row = rows.filter(id=notice.credential_id).first()
+        row = rows.filter(id=mail.credential_id).first()
         if row is not None and row.health["status"] == "error":
-            health = {**row.health, "notes": state_machine.merge_notes([note], row.health["notes"])}
+            health = {**row.health, "notes": merge_notes([note], row.health["notes"])}
             Credential.objects.filter(id=row.id).update(health=health)
 
 
-def _message(notice: NoticeMail, row: Credential) -> EmailMultiAlternatives:
-    context = _context(notice, row)
-    subject = f"{context['title'][:130]} has stopped working"
+def _build_message(mail: NoticeMail, row: Credential) -> EmailMultiAlternatives:
+    provider = get_registry().get_provider(row.provider)
+    # On one line: a line break in a name would begin another header. Django rejects it, too.
+    title = " ".join(str(row).split())
+    context: dict[str, Any] = {
+        "title": title,
+        "provider": provider.name if provider and row.provider == provider.slug else row.provider,
+        "company": row.account.name,
+        "note": mail.note,
+        "at": mail.created_at,
+        "reconnect_url": build_reconnect_url(row),
+    }
     domain = urlsplit(settings.PUBLIC_URL).hostname or "localhost"
     message = EmailMultiAlternatives(
-        subject=subject,
+        subject=f"{title[:130]} has stopped working",
         body=render_to_string("mail/error.txt", context),
-        to=[notice.to_email],
+        to=[mail.to_email],
         headers={
-            "Message-ID": f"<{notice.id}@{domain}>",
+            "Message-ID": f"<{mail.id}@{domain}>",
             "Auto-Submitted": "auto-generated",
         },
     )
     message.attach_alternative(render_to_string("mail/error.html", context), "text/html")
     return message
-
-
-def _context(notice: NoticeMail, row: Credential) -> dict[str, Any]:
-    provider = get_registry().get_provider(row.provider)
-    # One line each: a line break in a name would begin another header (Django refuses it, too).
-    return {
-        "title": " ".join(str(row).split()),
-        "provider": provider.name if provider and row.provider == provider.slug else row.provider,
-        "company": row.account.name,
-        "note": notice.note,
-        "at": notice.created_at,
-        "reconnect_url": build_reconnect_url(row),
-    }

@@ -1,1 +1,1 @@
-"""Ask the provider whether a credential works: probes, schedule, on-demand checks."""
+"""Checks whether credentials work: by the worker (`tasks`) and by callers (`on_demand`)."""

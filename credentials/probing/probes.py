@@ -1,7 +1,7 @@
-"""Asking a provider whether a credential still works, by the request that its file names.
+"""Probes: the request by which a provider tells whether a credential still works.
 
-Nothing is held meanwhile: the row is read and opened, the provider asked, and its answer then counts
-only if the row still holds the secret that was asked about.
+No row is locked during the request, so the response counts only if the row still has the secret that
+was sent.
 """
 
 from __future__ import annotations
@@ -15,12 +15,7 @@ from urllib.parse import urlencode
 from common.actors import Actor
 from common.db.clock import db_now
 from common.errors import ConflictError, InvalidInputError, ServiceUnavailableError
-from credentials.core.request_auth import (
-    RequestAuth,
-    build_request_auth,
-    fill_template,
-    sign_binance,
-)
+from credentials.core.request_auth import build_request_auth, fill_template, sign_binance
 from credentials.health.evidence import Evidence, Verdict
 from credentials.models import Credential
 from credentials.refresh import get_fresh_token
@@ -32,11 +27,11 @@ from vault.services import compute_fingerprint
 
 MAX_WAIT: Final = 3600
 MIN_REFRESH_INTERVAL: Final = 60
-"""Seconds in which no second refresh is forced: whoever asks often does not wear a grant out."""
+"""Seconds between forced refreshes, so that frequent checks do not exhaust a grant."""
 
 
 class ProbeResult(NamedTuple):
-    """What was found; `retry_after`: seconds for which the provider wants to be left alone."""
+    """The evidence, and the seconds for which the provider wants no more requests."""
 
     evidence: Evidence
     retry_after: int = 0
@@ -44,7 +39,7 @@ class ProbeResult(NamedTuple):
 
 @dataclass(slots=True, repr=False)
 class ProbeSubject:
-    """A credential, opened to be asked about. `prints` are of the secrets that are put on requests."""
+    """A decrypted credential. `fingerprints` are those of the secrets that the request contains."""
 
     row: Credential
     kind: Kind
@@ -53,10 +48,10 @@ class ProbeSubject:
     fingerprints: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.fingerprints = {name: pair[0] for name, pair in self.row.fingerprints.items()}
+        self.fingerprints = _get_current_fingerprints(self.row)
 
     def use_token(self, token: str) -> None:
-        """Ask with this access token from now on: of the row's secrets, it alone matters then."""
+        """Use this access token from now on. It is then the only secret of the row that matters."""
         self.secrets["access_token"] = token
         if "access_token" in self.kind.secret_fields:
             self.fingerprints = {"access_token": compute_fingerprint(self.row.account_id, token)}
@@ -64,31 +59,35 @@ class ProbeSubject:
             self.fingerprints = {}
 
     def matches(self, row: Credential) -> bool:
-        """Whether `row`, read again, holds what was asked about."""
-        held = {name: pair[0] for name, pair in row.fingerprints.items()}
-        return all(held.get(name) == print for name, print in self.fingerprints.items())
+        """Return True if `row`, read again, has the secrets that were sent."""
+        current = _get_current_fingerprints(row)
+        return all(current.get(name) == value for name, value in self.fingerprints.items())
 
 
 def run_probe(subject: ProbeSubject, probe: Probe, actor: Actor) -> ProbeResult | None:
-    """The provider's answer. None: the refresh that it needed failed, and has said why itself.
+    """Send the probe. Return None if the refresh before it failed and has recorded why.
 
-    A refusal is heard twice before it is believed: of kinds that refresh, with a token made new
-    between, as a token may end before its grant.
+    A rejection counts only if it is repeated.
     """
-    if subject.kind.refreshes and not _renew(subject, actor, force=False):
+    if subject.kind.refreshes and not _refresh(subject, actor, force=False):
         return None
-    answer = _ask_once(subject, probe)
-    if answer.evidence.verdict != "rejected":
-        return answer
-    if subject.kind.refreshes and not _renew(subject, actor, force=True):
+    result = _send_probe(subject, probe)
+    if result.evidence.verdict != "rejected":
+        return result
+    # The token may have ended before its grant: a new one tells.
+    if subject.kind.refreshes and not _refresh(subject, actor, force=True):
         return None
-    return _ask_once(subject, probe)
+    return _send_probe(subject, probe)
 
 
-def _renew(subject: ProbeSubject, actor: Actor, *, force: bool) -> bool:
+def _get_current_fingerprints(row: Credential) -> dict[str, str]:
+    return {name: history[0] for name, history in row.fingerprints.items()}
+
+
+def _refresh(subject: ProbeSubject, actor: Actor, *, force: bool) -> bool:
     row = subject.row
     try:
-        fresh = get_fresh_token(
+        token = get_fresh_token(
             account_id=row.account_id,
             id=row.id,
             actor=actor,
@@ -97,50 +96,47 @@ def _renew(subject: ProbeSubject, actor: Actor, *, force: bool) -> bool:
         )
     except (ConflictError, ServiceUnavailableError):
         return False
-    subject.use_token(fresh.access_token.expose())
+    subject.use_token(token.access_token.expose())
     return True
 
 
-def _ask_once(subject: ProbeSubject, probe: Probe) -> ProbeResult:
+def _send_probe(subject: ProbeSubject, probe: Probe) -> ProbeResult:
     provider = subject.provider.name
     try:
-        request = _request(subject, probe)
-    except (ConflictError, InvalidInputError) as problem:
-        return _unclear(f"{provider} could not be asked: {problem.detail}", "unaskable")
+        request = _build_request(subject, probe)
+    except (ConflictError, InvalidInputError) as error:
+        note = f"{provider} could not be called: {error.detail}"
+        return _build_result("unclear", note, "unaskable")
     try:
         response = client.send(request)
     except BlockedByPolicyError as error:
-        return _unclear(f"{provider} could not be asked: {error.reason}.", "refused_by_policy")
+        note = f"{provider} could not be called: {error.reason}."
+        return _build_result("unclear", note, "refused_by_policy")
     except EgressError as error:
-        note = (
-            f"{provider} did not answer: {error.reason}. That says nothing against the credential."
-        )
-        return ProbeResult(_evidence("unavailable", note, "unreachable"))
-    return _read(response, probe, provider)
+        note = f"{provider} did not respond: {error.reason}. The cause is not the credential."
+        return _build_result("unavailable", note, "unreachable")
+    return _read_response(response, probe, provider)
 
 
-def _read(response: Response, probe: Probe, provider: str) -> ProbeResult:
+def _read_response(response: Response, probe: Probe, provider: str) -> ProbeResult:
     status = response.status
     code = f"http_{status}"
+    retry_after = int(parse_retry_after(response.headers, maximum=MAX_WAIT) or 0)
     if status in probe.ok:
-        return ProbeResult(_evidence("ok", f"{provider} accepted it.", code))
+        return _build_result("ok", f"{provider} accepted it.", code)
     if status in probe.dead:
-        return ProbeResult(_evidence("rejected", f"{provider} refused it (HTTP {status}).", code))
+        return _build_result("rejected", f"{provider} rejected it (HTTP {status}).", code)
     if status == 429:
-        note = f"{provider} wants to be asked less often (HTTP 429); it will be asked again later."
-        return ProbeResult(_evidence("unavailable", note, "rate_limited"), _retry_after(response))
+        note = f"{provider} limits requests (HTTP 429). It will be probed again later."
+        return _build_result("unavailable", note, "rate_limited", retry_after)
     if status >= 500:
-        note = (
-            f"{provider} had an error of its own (HTTP {status})."
-            " That says nothing against the credential."
-        )
-        return ProbeResult(_evidence("unavailable", note, code), _retry_after(response))
-    return _unclear(
-        f"{provider} answered HTTP {status}, which says nothing of the credential.", code
-    )
+        note = f"{provider} had an internal error (HTTP {status}). The cause is not the credential."
+        return _build_result("unavailable", note, code, retry_after)
+    note = f"{provider} responded with HTTP {status}, which says nothing about the credential."
+    return _build_result("unclear", note, code)
 
 
-def _request(subject: ProbeSubject, probe: Probe) -> Request:
+def _build_request(subject: ProbeSubject, probe: Probe) -> Request:
     row, kind, provider = subject.row, subject.kind, subject.provider
     if provider.base_url is None:
         raise ConflictError("its address is not known.")
@@ -149,7 +145,11 @@ def _request(subject: ProbeSubject, probe: Probe) -> Request:
     url = expand_url_template(
         template, provider=provider, kind=kind, properties=row.properties, config=config
     )
-    proof = _proof(subject)
+    if kind.auth is not None and kind.auth.scheme == "binance_hmac":
+        timestamp_ms = int(db_now().timestamp() * 1000)
+        auth = sign_binance(subject.secrets, (), timestamp_ms=timestamp_ms)
+    else:
+        auth = build_request_auth(kind, row.properties, subject.secrets)
     values = {**row.properties, **subject.secrets}
     headers = {"Accept": "application/json"}
     headers |= {name: fill_template(part, values) for name, part in probe.headers.items()}
@@ -157,28 +157,13 @@ def _request(subject: ProbeSubject, probe: Probe) -> Request:
     if probe.json is not None:
         headers["Content-Type"] = "application/json"
         body = json.dumps(probe.json).encode()
-    if proof.query:
-        url = f"{url}?{urlencode(proof.query)}"
+    if auth.query:
+        url = f"{url}?{urlencode(auth.query)}"
     return Request(
-        method=probe.method, url=url, headers=(*headers.items(), *proof.headers), body=body
+        method=probe.method, url=url, headers=(*headers.items(), *auth.headers), body=body
     )
 
 
-def _proof(subject: ProbeSubject) -> RequestAuth:
-    auth = subject.kind.auth
-    if auth is not None and auth.scheme == "binance_hmac":
-        now = db_now()
-        return sign_binance(subject.secrets, (), timestamp_ms=int(now.timestamp() * 1000))
-    return build_request_auth(subject.kind, subject.row.properties, subject.secrets)
-
-
-def _evidence(verdict: Verdict, note: str, code: str) -> Evidence:
-    return Evidence(source="probe", verdict=verdict, note=note, code=code)
-
-
-def _unclear(note: str, code: str) -> ProbeResult:
-    return ProbeResult(_evidence("unclear", note, code))
-
-
-def _retry_after(response: Response) -> int:
-    return int(parse_retry_after(response.headers, maximum=MAX_WAIT) or 0)
+def _build_result(verdict: Verdict, note: str, code: str, retry_after: int = 0) -> ProbeResult:
+    evidence = Evidence(source="probe", verdict=verdict, note=note, code=code)
+    return ProbeResult(evidence, retry_after)

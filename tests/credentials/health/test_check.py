@@ -11,6 +11,7 @@ from credentials.probing import check as probing_check
 from egress import client
 from tests.api import ApiClient
 from tests.factories import make_app, make_credential
+from vault.sealing import SecretUnavailableError
 
 pytestmark = pytest.mark.django_db
 
@@ -32,7 +33,7 @@ def test_a_key_that_is_refused_is_an_error_at_once(api, key, stripe):
     stripe.say(401)
     health = check(api, key)
     assert health["status"] == "error"
-    assert health["notes"][-1] == "Stripe refused it (HTTP 401)."
+    assert health["notes"][-1] == "Stripe rejected it (HTTP 401)."
 
 
 def test_a_refusal_is_heard_twice_before_it_is_believed(api, key, stripe):
@@ -50,7 +51,7 @@ def test_an_answer_that_says_nothing_changes_nothing(api, key, stripe):
     stripe.say(404)
     health = check(api, key)
     assert health["status"] == "unknown"
-    assert "which says nothing of the credential" in health["notes"][0]
+    assert "which says nothing about the credential" in health["notes"][0]
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
@@ -59,7 +60,7 @@ def test_a_provider_in_trouble_never_makes_an_error(api, key, stripe, status):
     stripe.say(status)
     health = check(api, key)
     assert health["status"] == "ok"
-    assert "says nothing against the credential" in health["notes"][0]
+    assert "The cause is not the credential" in health["notes"][0]
 
 
 def test_a_provider_that_hangs_up_never_makes_an_error(api, key, stripe):
@@ -78,7 +79,7 @@ def test_too_many_requests_are_no_outage(api, key, stripe, wait):
     stripe.say(429, headers=(f"Retry-After: {wait}",))
     health = check(api, key)
     assert health["status"] == "ok"
-    assert "less often" in health["notes"][0]
+    assert "limits requests" in health["notes"][0]
 
 
 def test_recovery_is_ok_with_a_note(api, key, stripe):
@@ -139,7 +140,7 @@ def test_a_kind_without_a_probe_says_so(api, account):
     body = {"properties": {"kind": "slack_key", "key": "xoxb-1"}}
     health = check(api, make_credential(account, body))
     assert health["status"] == "unknown"
-    assert "no request that tells" in health["notes"][0]
+    assert "no request that tests it" in health["notes"][0]
 
 
 def test_a_grant_is_asked_about_with_its_access_token(api, grant, gitlab):
@@ -196,8 +197,9 @@ def test_a_row_that_was_healed_meanwhile_is_not_blamed(api, key, stripe, break_s
     whole = Credential.objects.get(id=key.id).secrets
     break_seal(key)
 
-    def opened(row):
+    def fail_and_repair(row):
         Credential.objects.filter(id=row.id).update(secrets=whole)
+        raise SecretUnavailableError
 
-    monkeypatch.setattr(probing_check, "_opened", opened)
+    monkeypatch.setattr(probing_check, "decrypt_secrets", fail_and_repair)
     assert check(api, key)["status"] == "unknown"

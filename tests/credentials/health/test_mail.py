@@ -65,12 +65,12 @@ def test_the_owner_is_told_once(key):
 
 
 def test_the_message_says_what_happened_and_what_to_do(key):
-    see(key, note="Stripe refused it (HTTP 401).")
+    see(key, note="Stripe rejected it (HTTP 401).")
     work()
     ((html, kind),) = message().alternatives
     assert kind == "text/html"
     for text in (message().body, html):
-        assert "Stripe refused it (HTTP 401)." in text
+        assert "Stripe rejected it (HTTP 401)." in text
         assert "Connect Stripe again with Acme" in text or "connect Stripe again with Acme" in text
     assert "sk_live" not in message().body + html
 
@@ -108,7 +108,7 @@ def test_else_there_is_no_link(grant):
 def test_it_is_recorded_in_the_notes(key):
     see(key)
     work()
-    assert notes(key) == ["ann@acme.example was told by e-mail.", "Gone."]
+    assert notes(key) == ["ann@acme.example was notified by e-mail.", "Gone."]
 
 
 def test_to_and_fro_within_an_hour_is_one_message(key, settings):
@@ -150,7 +150,7 @@ def test_a_server_that_sends_no_mail_says_so(key, settings):
     settings.EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
     see(key)
     assert not NoticeMail.objects.exists()
-    assert "not set up to send mail" in notes(key)[0]
+    assert "not configured to send mail" in notes(key)[0]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_an_address_that_is_refused_for_good_is_not_tried_again(key, monkeypatch
     monkeypatch.setattr("django.core.mail.EmailMultiAlternatives.send", Refusing(error))
     work()
     assert NoticeMail.objects.get().outcome == "failed"
-    assert notes(key)[0] == "ann@acme.example could not be told by e-mail."
+    assert notes(key)[0] == "ann@acme.example could not be notified by e-mail."
 
 
 def test_after_two_days_it_is_given_up(key, monkeypatch, settings):

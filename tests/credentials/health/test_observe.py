@@ -169,7 +169,7 @@ class TestOutage:
         for row in rows[:3]:
             see(row, "probe", "unavailable")
         notes = Credential.objects.get(id=rows[0].id).health["notes"]
-        assert notes[0].startswith("Stripe does not answer for several credentials")
+        assert notes[0].startswith("Stripe does not respond for several credentials")
         event = Event.objects.get(
             target_id=rows[1].id, verb="credential.health_changed", actor="health"
         )

@@ -34,7 +34,7 @@ def test_a_true_one_is_an_error_at_once(api, key, stripe, status):
 def test_what_says_nothing_of_the_credential_is_a_note(api, key, stripe, status):
     health = report(api, key, status)
     assert health["status"] == "unknown"
-    assert health["notes"] == [f"A caller was answered HTTP {status} by the provider."]
+    assert health["notes"] == [f"A caller got HTTP {status} from the provider."]
     assert stripe.requests == []
 
 
