@@ -61,14 +61,8 @@ def validate_properties(
         elif name in compiled.secret:
             secrets[name] = value
             displayed[name] = MASK
-        elif name == "kind":
-            displayed[name] = kind.name
-        elif isinstance(value, str):
-            displayed[name] = text.normalize_text(value)
-        elif isinstance(value, list):
-            displayed[name] = [text.normalize_text(item) for item in value]
         else:
-            displayed[name] = value
+            displayed[name] = kind.name if name == "kind" else _normalize(value)
         present.add(name)
     for name in compiled.required:
         if name not in present and not (partial and name in compiled.secret):
@@ -76,6 +70,15 @@ def validate_properties(
     if errors:
         raise InvalidInputError.for_fields(errors)
     return displayed, secrets
+
+
+def _normalize(value: Any) -> Any:
+    """Return a valid value with its text in NFC, so that equal labels compare as equal."""
+    if isinstance(value, str):
+        return text.normalize_text(value)
+    if isinstance(value, list):
+        return [text.normalize_text(item) for item in value]
+    return value
 
 
 def find_field_error(kind: Kind, name: str, value: Any) -> str | None:

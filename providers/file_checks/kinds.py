@@ -50,18 +50,8 @@ def _find_field_errors(
 ) -> Iterator[FileError]:
     """Yield an error for each name that is not a field of the kind, or not the right sort of one."""
     aliases, posted = kind.get("property_aliases", {}), kind.get("posted_key")
+    yield from _find_unknown_fields(at, kind, fields)
     identity = [part["field"] for part in kind["identity"]]
-    mentions = {
-        "required": kind["required"],
-        "secret": kind["secret"],
-        "identity": identity,
-        "property_aliases": aliases.values(),
-        "posted_key": [] if posted is None else [posted],
-    }
-    for where, names in mentions.items():
-        for field in names:
-            if field not in fields:
-                yield UNKNOWN_FIELD, f"{at}.{where}", f"names {field}, which is not a property"
     for field in kind["secret"]:
         if fields.get(field, {}).get("type", "string") != "string":
             yield RULE, f"{at}.secret", f"{field} must be a string"
@@ -76,6 +66,22 @@ def _find_field_errors(
         if missing := set(kind["required"]) - {posted, "name"}:
             reason = f"a key posted alone has no {', '.join(sorted(missing))}"
             yield RULE, f"{at}.posted_key", reason
+
+
+def _find_unknown_fields(
+    at: str, kind: Mapping[str, Any], fields: Mapping[str, Any]
+) -> Iterator[FileError]:
+    mentions = {
+        "required": kind["required"],
+        "secret": kind["secret"],
+        "identity": [part["field"] for part in kind["identity"]],
+        "property_aliases": kind.get("property_aliases", {}).values(),
+        "posted_key": [kind["posted_key"]] if kind.get("posted_key") is not None else [],
+    }
+    for key, names in mentions.items():
+        for field in names:
+            if field not in fields:
+                yield UNKNOWN_FIELD, f"{at}.{key}", f"names {field}, which is not a property"
 
 
 def _find_auth_errors(

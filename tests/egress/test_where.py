@@ -137,7 +137,7 @@ def test_a_peer_that_has_gone_is_no_connection():
 
 
 def test_the_public_way_whole(serve, authority, tls):
-    """https on 443: the name in SNI and Host, without a port, and the certificate's."""
+    """On port 443, the name in SNI and Host, without a port, and the certificate's."""
     server = serve(reply_always(build_response()), tls)
     dialled = []
 

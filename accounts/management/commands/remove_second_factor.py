@@ -1,4 +1,4 @@
-"""manage.py remove_second_factor"""
+"""The command `remove_second_factor`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""manage.py verify_events"""
+"""The command `verify_events`."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def test_the_table_has_every_finding():
 
 
 def test_only_what_is_definite_makes_an_error():
-    assert [name for name, next in TRANSITIONS.items() if "error" in next.values()] == ["dead"]
+    assert [name for name, after in TRANSITIONS.items() if "error" in after.values()] == ["dead"]
 
 
 def test_the_time_is_that_of_the_last_evidence():

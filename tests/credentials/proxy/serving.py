@@ -89,7 +89,7 @@ class ServerProcess:
         return self.workers[0]
 
     def kill(self) -> None:
-        """kill -9 of the worker, and of the server so that it starts no other."""
+        """Kill the worker with SIGKILL, and the server so that it starts no other worker."""
         os.kill(self.process.pid, signal.SIGSTOP)
         os.kill(self.worker, signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""manage.py forget_key"""
+"""The command `forget_key`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""manage.py rotate_keys"""
+"""The command `rotate_keys`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""manage.py verify_keys"""
+"""The command `verify_keys`."""
 
 from __future__ import annotations
 
