@@ -31,7 +31,7 @@ class RequestAuth:
 def build_request_auth(
     kind: Kind, properties: Mapping[str, Any], secrets: Mapping[str, str]
 ) -> RequestAuth:
-    """What authenticates a request with a credential of `kind`.
+    """Return what authenticates a request with a credential of `kind`.
 
     `properties` are the shown ones, `secrets` the real values; for kinds that refresh, these have
     the fresh `access_token`. Raises Conflict where the credential lacks a value that the provider
