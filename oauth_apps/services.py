@@ -72,6 +72,7 @@ def oauth_app_create(
         health=build_unknown_health(db_now()),
     )
     try:
+        # The unique constraint decides between concurrent requests, not a query before.
         with transaction.atomic():
             app.save(force_insert=True)
             _add_secret(app.id, account_id, client_secret)
@@ -110,6 +111,7 @@ def oauth_app_update(
             return
         if "client_secret" in changed:
             _add_secret(id, account_id, changes["client_secret"])
+        # After the new secret was added, so that the newest of all is the one that stays.
         if changes.get("drop_old_secret"):
             _keep_newest(id, 1)
         columns: dict[str, Any] = {name: changes[name] for name in _COLUMNS if name in changed}

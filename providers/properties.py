@@ -1,7 +1,7 @@
-"""Strict validation of a credential's properties, and what is derived from them.
+"""Strict validation of a credential's properties, and the values derived from them.
 
 A kind's schema is compiled once into one function per field, so that an import of 100,000 lines
-spends its time elsewhere. What this accepts, the JSON Schema accepts: `tests/providers` checks it.
+spends its time elsewhere. The JSON Schema accepts all that this accepts: `tests/providers` checks it.
 """
 
 from __future__ import annotations

@@ -43,6 +43,7 @@ def custom_provider_create(
     }
     values = validate_custom_provider(fields, allowed_targets=allowed_targets)
     try:
+        # A transaction of its own: a failed insert would end the caller's on PostgreSQL.
         with transaction.atomic():
             return CustomProvider.objects.create(account_id=account_id, **values)
     except IntegrityError:

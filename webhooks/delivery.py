@@ -123,6 +123,7 @@ def _prepare_request(lease: Lease[WebhookDelivery]) -> Request | DeliveryOutcome
         delivery = lease.filter_rows().select_related("endpoint").get()
         endpoint = delivery.endpoint
         if not endpoint.enabled:
+            # Nothing was sent, so this claim does not count as an attempt.
             lease.settle(next_at=now, attempts=F("attempts") - 1)
             return None
         # For 24 hours after a rotation, the former secret signs too.
@@ -160,6 +161,7 @@ def _build_columns(
     columns = {"last_status": outcome.status, "last_error": outcome.error}
     if not outcome.error:
         return columns | {"state": DeliveryState.DELIVERED, "next_at": None, "delivered_at": now}
+    # Deliveries that failed together are not retried at the same instant.
     jitter = secrets.randbelow(1000) / 1000
     delay = retry_schedule.get_retry_delay(
         delivery.attempts, jitter=jitter, at_least=outcome.retry_after

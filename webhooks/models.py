@@ -98,6 +98,7 @@ class WebhookDelivery(models.Model):
         verbose_name_plural = "webhook deliveries"
         indexes = [
             models.Index(fields=["endpoint", "id"], name="delivery_newest"),
+            # Ended deliveries are kept for 30 days: the partial indexes stay small without them.
             models.Index(
                 fields=["endpoint", "next_at"], name="delivery_due", condition=Q(state="pending")
             ),
@@ -106,6 +107,7 @@ class WebhookDelivery(models.Model):
                 name="delivery_order",
                 condition=Q(state="pending"),
             ),
+            # Each claim counts the deliveries in flight, which are few.
             models.Index(fields=["endpoint"], name="delivery_leased", condition=~Q(lease_owner="")),
         ]
 

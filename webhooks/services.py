@@ -55,6 +55,7 @@ def endpoint_create(
     20 endpoints.
     """
     check_events(events)
+    # Before the transaction, because resolving the host may take seconds.
     check_url(url)
     disabled: dict[str, Any] = {} if enabled else _build_disabled_columns(db_now())
     with transaction.atomic():
@@ -149,6 +150,7 @@ def secret_rotate(
         endpoint = _lock_endpoint(account_id, id, if_match)
         until = None if drop_old_secret else db_now() + OLD_SECRET_LIFE
         secret = _add_secret(endpoint)
+        # At most the two newest secrets sign a delivery.
         newest_first = endpoint.secrets.order_by("-created_at", "-id").values_list("id", flat=True)
         surplus = list(newest_first)[1 if drop_old_secret else 2 :]
         WebhookSecret.objects.filter(id__in=surplus).delete()
@@ -177,6 +179,7 @@ def delivery_replay(
             raise ConflictError("The endpoint is disabled; enable it first.")
         # Claims need the endpoint's lock too, so no worker starts to send the delivery now.
         idle = rows.exclude(state=DeliveryState.PENDING, next_at__gt=DbNow(), lease_owner__gt="")
+        # From the start of the schedule: what made it fail is probably repaired by now.
         if not idle.update(
             state=DeliveryState.PENDING,
             next_at=DbNow(),
@@ -185,6 +188,7 @@ def delivery_replay(
             delivered_at=None,
         ):
             raise ConflictError("It is being sent now; look again in a minute.")
+        # A person asked for this attempt, so it does not wait for the quiet period.
         WebhookEndpoint.objects.filter(id=endpoint_id).update(quiet_until=None)
         target = EventTarget("webhook_delivery", account_id, id)
         record_event(actor, target, "webhook_delivery.replayed")

@@ -10,7 +10,7 @@ from oauth_apps.protocol.assertions import sign_client_assertion
 from vault.secret import Secret
 
 Fields = dict[str, str]
-"""What a request adds to its body, or to its headers."""
+"""Fields of a body, or headers."""
 
 _ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 

@@ -1,4 +1,4 @@
-"""An authority of the tests' own, and what it signs."""
+"""A certificate authority for tests."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Authority:
 
     @functools.cached_property
     def trust(self) -> ssl.SSLContext:
-        """What a client needs to believe in this authority, and in no other."""
+        """A client context that trusts this authority only."""
         pem = self.certificate.public_bytes(serialization.Encoding.PEM).decode()
         return ssl.create_default_context(cadata=pem)
 
     def server(self, host: str = "api.test", *, until: dt.datetime = NOW + DAY) -> ssl.SSLContext:
-        """What a server needs to be `host`."""
+        """Return a server context with a certificate for `host`."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
             _builder(_name(host), self.name, key, NOW - 2 * DAY, until)

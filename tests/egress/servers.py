@@ -1,4 +1,4 @@
-"""A server on loopback that says exactly the bytes it is told to, and remembers what it was asked."""
+"""A server on loopback that sends exact bytes, and stores the requests that it received."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Script = Callable[["Connection"], object]
 
 
 class Connection:
-    """What a script talks through."""
+    """One connection of a script."""
 
     def __init__(self, server: Server, sock: socket.socket) -> None:
         self.server = server

@@ -1,4 +1,4 @@
-"""Rows of tests that are words."""
+"""Tables of words for parametrized tests."""
 
 
 def split_words(text: str) -> list[str]:

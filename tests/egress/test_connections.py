@@ -1,4 +1,4 @@
-"""Connections: kept, bounded, shared by threads, and never with a fork."""
+"""Connections: reused, bounded, shared by threads, never shared with a fork."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def get(server, host: str = "api.test") -> Request:
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
-def test_a_connection_is_used_again(serve, make_client, tls, secure):
+def test_connection_is_reused(serve, make_client, tls, secure):
     server = serve(reply_always(build_response()), tls if secure else None)
     client = make_client(server)
     for _ in range(5):
@@ -38,7 +38,7 @@ def test_each_request_has_its_own_time(serve, make_client):
     assert server.connections == 1
 
 
-def test_a_connection_that_ended_meanwhile_is_not(serve, make_client):
+def test_connection_that_has_ended_is_not_reused(serve, make_client):
     server = serve(reply_once(build_response()))
     client = make_client(server)
     for _ in range(3):
@@ -47,7 +47,7 @@ def test_a_connection_that_ended_meanwhile_is_not(serve, make_client):
     assert server.connections == 3
 
 
-def test_nothing_is_tried_twice(serve, make_client):
+def test_nothing_is_retried(serve, make_client):
     def script(connection):
         connection.read_request()
         connection.send(build_response())
@@ -62,7 +62,7 @@ def test_nothing_is_tried_twice(serve, make_client):
 
 
 @pytest.mark.parametrize("how", ["left early", "too slow"])
-def test_a_connection_with_half_an_answer_is_not_used_again(serve, make_client, how):
+def test_connection_with_an_unread_response_is_not_reused(serve, make_client, how):
     def script(connection):
         while connection.read_request():
             connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhel")
@@ -88,7 +88,7 @@ def test_a_connection_with_half_an_answer_is_not_used_again(serve, make_client, 
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ],
 )
-def test_bytes_that_nobody_asked_for_do_not_answer_the_next_request(serve, make_client, reply):
+def test_surplus_bytes_are_not_the_response_to_the_next_request(serve, make_client, reply):
     server = serve(reply_always(reply + build_response(b"poison")))
     client = make_client(server)
     for _ in range(3):
@@ -113,7 +113,7 @@ def test_threads_share_a_client(serve, make_client):
     assert server.connections <= 4
 
 
-def test_a_host_that_hangs_does_not_hold_up_another(serve, make_client):
+def test_host_that_hangs_does_not_delay_another(serve, make_client):
     slow, quick = (
         serve(lambda connection: connection.pause(2)),
         serve(reply_always(build_response())),
@@ -131,7 +131,7 @@ def test_a_host_that_hangs_does_not_hold_up_another(serve, make_client):
     assert (busy.value.sent, slow_one.sent) == (False, True)
 
 
-def test_a_fork_makes_connections_of_its_own(serve, make_client):
+def test_fork_opens_its_own_connections(serve, make_client):
     server = serve(reply_always(build_response()))
     client = make_client(server)
     client.send(get(server))
@@ -149,7 +149,7 @@ def test_a_fork_makes_connections_of_its_own(serve, make_client):
     assert server.connections == 2
 
 
-def test_a_fork_does_not_wait_for_its_parents_locks(serve, make_client):
+def test_fork_does_not_wait_for_locks_of_its_parent(serve, make_client):
     server = serve(reply_always(build_response()))
     client = make_client(server)
     with client._pools._lock, warnings.catch_warnings():
@@ -206,7 +206,7 @@ def test_a_pool_in_use_is_not_closed():
     assert after is busy
 
 
-def test_a_pool_that_nobody_used_for_long_is_closed():
+def test_pool_unused_for_long_is_closed():
     pools = ConnectionPools(FakePool, seconds=0.01)
     [old] = use(pools, "a")
     threading.Event().wait(0.02)

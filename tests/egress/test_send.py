@@ -1,4 +1,4 @@
-"""What goes over the wire, and what comes back."""
+"""Requests as they are sent, and responses as they are returned."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def get(url: str, *headers: tuple[str, str]) -> Request:
 
 @pytest.fixture
 def exchange(serve, make_client):
-    """Send a request to a server that answers with `reply`; the answer, and what the server saw."""
+    """Send a request to a server that sends `reply`. Return the response, and the bytes received."""
 
     def send(reply: bytes = build_response(), **request) -> tuple[Response, str]:
         server = serve(reply_always(reply))
@@ -31,7 +31,7 @@ def exchange(serve, make_client):
     return send
 
 
-def test_hello(exchange):
+def test_simple_get(exchange):
     found, seen = exchange(build_response(b"hello", "X-One: 1", "x-one: 2", "Set-Cookie: a=b"))
     assert (found.status, found.body) == (200, b"hello")
     assert found.get_header("X-One") == "1, 2"
@@ -86,7 +86,7 @@ def test_framing(exchange, method, body, length, framing):
 
 
 @pytest.mark.parametrize("chunks", [[b"ab"], [b"abcd"], [b"abc", b"d"], []])
-def test_a_body_that_is_not_as_long_as_announced_is_not_completed(serve, make_client, chunks):
+def test_body_with_another_length_than_announced_is_not_completed(serve, make_client, chunks):
     server = serve(reply_always(build_response()))
     request = Request(method="PUT", url=server.url(), body=iter(chunks), length=3)
     with pytest.raises(BlockedByPolicyError, match="does not have the announced length") as refused:
@@ -132,7 +132,7 @@ def test_methods_that_are_not_sent(exchange, method):
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 304, 400, 401, 404, 418, 429, 500, 503])
-def test_every_status_is_an_answer(exchange, status):
+def test_every_status_is_a_response(exchange, status):
     body = b"" if status in {204, 304} else b"why"
     found, _ = exchange(build_response(body, "Retry-After: 7", status=f"{status} X"))
     assert (found.status, found.body, found.get_header("retry-after")) == (status, body, "7")
@@ -162,7 +162,7 @@ def test_no_cookie_is_kept(serve, make_client):
     assert b"session" not in b"".join(server.requests)
 
 
-def test_the_environment_is_not_asked(serve, make_client, monkeypatch, tmp_path):
+def test_environment_is_not_read(serve, make_client, monkeypatch, tmp_path):
     proxy = serve(reply_always(build_response(b"from the proxy")))
     server = serve(reply_always(build_response()))
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
@@ -206,8 +206,8 @@ def test_the_body_is_decompressed(exchange, encoding, body):
     assert (found.get_header("content-encoding") is None) == (encoding != "identity")
 
 
-def test_what_the_decompressor_holds_back_belongs_to_the_body(exchange):
-    """It has read all, and keeps some, where the end does not fit into the room it was given."""
+def test_data_kept_by_the_decompressor_belongs_to_the_body(exchange):
+    """It has read all input, and keeps some output, if the end does not fit into the piece."""
     squeeze = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     body = squeeze.compress(bytes(65_573)) + squeeze.flush()
     assert exchange(build_response(body, "Content-Encoding: deflate"))[0].body == bytes(65_573)
@@ -231,7 +231,7 @@ def test_no_body_needs_no_decompression(exchange, status):
     assert exchange(build_response(b"", "Content-Encoding: gzip", status=status))[0].body == b""
 
 
-def test_a_head_says_how_much_there_would_be(serve, make_client):
+def test_head_response_keeps_its_content_length(serve, make_client):
     reply = b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\nContent-Encoding: identity\r\n\r\n"
     server = serve(reply_once(reply))
     found = make_client(server).send(Request(method="HEAD", url=server.url()))
@@ -249,7 +249,7 @@ def test_bodies_without_a_length(serve, make_client, tls, end):
         assert make_client(server).send(get(server.url())).body == b"hello"
 
 
-def test_interim_answers_are_passed_over(exchange):
+def test_interim_responses_are_skipped(exchange):
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
     assert exchange(b"HTTP/1.1 100 Continue\r\n\r\n" + hints + build_response())[0].body == b"hello"
 
@@ -269,7 +269,7 @@ def test_a_stream_comes_in_pieces_and_uncompressed(serve, make_client):
     assert b"Accept-Encoding: identity\r\n" in server.requests[0]
 
 
-def test_a_stream_may_be_longer_than_an_answer(serve, make_client):
+def test_stream_may_exceed_the_default_body_limit(serve, make_client):
     server = serve(reply_always(build_response(b"x" * 3_000_000)))
     request = get(server.url())
     with make_client(server).stream(request, timeouts=Timeouts(max_body_bytes=None)) as found:
@@ -294,7 +294,7 @@ def test_the_body_is_sent_while_it_is_made(serve, make_client):
     assert server.requests[0].endswith(b"1\r\na\r\n1\r\nb\r\n0\r\n\r\n")
 
 
-def test_what_the_body_raises_is_the_callers(serve, make_client):
+def test_error_of_the_body_iterable_is_raised(serve, make_client):
     def body() -> Iterator[bytes]:
         yield b"a"
         raise LookupError("the caller's client has gone")
@@ -320,7 +320,7 @@ def test_the_processs_own_client(serve, settings):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_not_within_a_transaction(serve, make_client):
+def test_request_in_a_transaction_raises(serve, make_client):
     server = serve(reply_always(build_response()))
     client = make_client(server)
     with transaction.atomic(), pytest.raises(RuntimeError, match="transaction"):
@@ -330,6 +330,6 @@ def test_not_within_a_transaction(serve, make_client):
 
 
 @pytest.mark.django_db
-def test_a_tests_own_transaction_is_none(serve, make_client):
+def test_transaction_of_a_test_case_is_allowed(serve, make_client):
     server = serve(reply_always(build_response()))
     assert make_client(server).send(get(server.url())).status == 200

@@ -1,4 +1,4 @@
-"""URLs: read in one way only, or refused with a reason."""
+"""URLs: unambiguous, or rejected with a reason."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ ALLOW = frozenset(
         ("http://example.com/", "example.com"),
     ],
 )
-def test_what_an_operator_opened(url, authority):
+def test_targets_in_the_allowlist_are_accepted(url, authority):
     assert parse_url(url, allowed=ALLOW).authority == authority
 
 
@@ -155,7 +155,7 @@ def test_what_an_operator_opened(url, authority):
         "http://user@mail.corp:8025/",
     ],
 )
-def test_and_nothing_beside_it(url):
+def test_the_next_value_is_not_in_the_range(url):
     with pytest.raises(InvalidInputError):
         parse_url(url, allowed=ALLOW)
 
@@ -163,7 +163,7 @@ def test_and_nothing_beside_it(url):
 @given(st.text() | st.text().map("https://{}".format) | st.text().map("https://a.example{}".format))
 @example("https://[")
 @example("https://\ud800.com/")
-def test_no_text_raises_anything_but_a_refusal(text):
+def test_any_text_raises_only_invalid_input(text):
     try:
         url = parse_url(text)
     except InvalidInputError:

@@ -1,4 +1,4 @@
-"""What the files of all our fake authorization servers have in common."""
+"""The common part of the provider files of all fake authorization servers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _REFRESH = ("rotates", "grace_seconds", "idle_days", "lifetime_days", "access_to
 def provider_document(
     slug: str, name: str, url: str, refresh: dict[str, Any] | None = None, **oauth: Any
 ) -> dict[str, Any]:
-    """A provider at `url` without kinds, which says of tokens and of OAuth what is given."""
+    """Return a provider at `url` without kinds, with the given facts about tokens and OAuth."""
     return {
         "slug": slug,
         "name": name,

@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def provider(settings, tmp_path, monkeypatch) -> Iterator[FakeProvider]:
-    """A strict provider, registered as `fake`. `adopt` changes what its file says."""
+    """Start a strict provider, registered as `fake`. `facts` changes its file."""
     clear_index_key_cache()
     with FakeProvider() as fake:
         register_provider(fake, settings, tmp_path)
@@ -54,7 +54,7 @@ def register_provider(fake: FakeProvider, settings: Any, tmp_path: Path, **refre
 
 @pytest.fixture
 def facts(provider, settings, tmp_path) -> Callable[..., None]:
-    """Change what the provider's file says: `facts(grace_seconds=30)`."""
+    """Change the provider's file: `facts(grace_seconds=30)`."""
     return lambda **refresh: register_provider(provider, settings, tmp_path, **refresh)
 
 
@@ -65,7 +65,7 @@ def app(account: Account, provider: FakeProvider) -> OAuthApp:
 
 @pytest.fixture
 def grant(account: Account, app: OAuthApp, provider: FakeProvider) -> Callable[..., Credential]:
-    """Make a credential of a user's grant, whose token has expired unless told otherwise."""
+    """Make a credential of a user's grant, whose token has expired by default."""
 
     def make(user: str = "ann", **properties: Any) -> Credential:
         return make_grant(account, app, provider, user, **properties)
@@ -116,7 +116,7 @@ class Process:
         )
 
     def wait_ready(self) -> None:
-        """Until it says that it has started."""
+        """Wait until it prints that it has started."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line.strip() == "ready", line + self.errors()
@@ -128,7 +128,7 @@ class Process:
         self.process.stdin.flush()
 
     def result(self, timeout: float = 60) -> Any:
-        """What it printed when it ended well."""
+        """Return what it printed. Fails if it did not end well."""
         out, err = self.process.communicate(timeout=timeout)
         assert self.process.returncode == 0, err[-3000:]
         return json.loads(out.splitlines()[-1])
@@ -158,7 +158,7 @@ def start(settings) -> Iterator[Callable[..., Process]]:
 
 
 def wait_until(true: Callable[[], Any], *, within: float = 20) -> Any:
-    """Wait until `true()` is: what it then returned."""
+    """Wait until `true()` returns a true value; return it."""
     ends = time.monotonic() + within
     while not (found := true()):
         assert time.monotonic() < ends, "it did not happen in time"

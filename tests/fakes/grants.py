@@ -1,4 +1,4 @@
-"""The books of a fake authorization server: every token it ever issued, and what it thinks of each."""
+"""The tokens of a fake authorization server: every token that it issued, and its state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(eq=False)
 class TokenFamily:
-    """What one authorization by one user led to. Of its refresh tokens, one is `current`."""
+    """The tokens of one authorization by one user. One of the refresh tokens is `current`."""
 
     name: str
     current: str
@@ -41,7 +41,7 @@ class TokenStore:
         self.lock = threading.RLock()
 
     def authorize(self, name: str) -> dict[str, Any]:
-        """A new grant by the user `name`, beside those that they gave before."""
+        """Add a grant of the user `name`, in addition to former ones."""
         with self.lock:
             family = self.families[name] = TokenFamily(name, "")
             family.current = self._issue("refresh", family)

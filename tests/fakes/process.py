@@ -1,6 +1,6 @@
-"""What runs in a process of its own. `python -m tests.fakes.process ROLE JSON`; prints JSON at the end.
+"""Roles that run in their own process: `python -m tests.fakes.process ROLE JSON` prints JSON.
 
-The points at which a process is killed are patched in here: nothing in the product knows of them.
+The points at which a process is killed are patched in here; the product has no hook for them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def set_up(config: dict[str, Any]) -> None:
 
 
 def readers(config: dict[str, Any]) -> list[str]:
-    """`threads` threads ask for the tokens of `ids` at once: what each got, or the error's code."""
+    """Read the tokens of `ids` in `threads` threads; return each token, or the error's code."""
     from django.db import connection
 
     from common.actors import Actor
@@ -159,7 +159,7 @@ def crash_at(point: str | None) -> None:
         if point == "before_send":
             die()
         if point == "after_send":
-            # The provider has it and takes its time to answer; nobody will hear it.
+            # The provider has the request; its response arrives after this process has died.
             threading.Timer(0.25, die).start()
         tokens = call(claim, client, secrets)
         if point == "after_receipt":

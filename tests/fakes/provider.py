@@ -1,7 +1,7 @@
-"""A provider on loopback that does what providers do on their bad days.
+"""A provider on loopback with the failures of real providers.
 
 Within a process: `with FakeProvider() as provider`. As a process: `python -m tests.fakes.provider
---delay 0.3`, which prints its port. Other processes ask it at `/_books` and `/_control`.
+--delay 0.3`, which prints its port. Other processes use it at `/_books` and `/_control`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LIFETIME = 3600
 
 
 class FakeProvider:
-    """`modes` are taken one a call, then `mode` counts. `delay`: seconds before the answer.
+    """Each call uses the next of `modes`, then `mode`. `delay`: seconds before the response.
 
     `calls` has what every token request was: its grant type, refresh token, mode and outcome.
     """
@@ -67,7 +67,7 @@ class FakeProvider:
         self._server.server_close()
 
     def reject_user(self, user: str, status: int, document: Any) -> None:
-        """Answer each refresh of this user's grant with this status and JSON document."""
+        """Respond to each refresh of this user's grant with this status and JSON document."""
         self.rejected_users[user] = (status, document)
 
     def record_call(self, mode: str, fields: dict[str, str]) -> dict[str, Any]:
@@ -237,7 +237,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._json(status, {"error": code})
 
     def changed(self, answer: dict[str, Any], **news: Any) -> None:
-        """`answer` with members replaced; DROP takes one out."""
+        """Send `answer` with members replaced; DROP removes one."""
         document = {name: value for name, value in {**answer, **news}.items() if value is not DROP}
         self._json(200, document)
 

@@ -33,7 +33,7 @@ def secrets(app: OAuthApp) -> list[str]:
     return [unseal(Place.of(s, "sealed"), s.sealed) for s in newest_first]
 
 
-def test_create_answers_with_the_app_and_its_secret_masked(api):
+def test_create_responds_with_the_app_and_its_secret_masked(api):
     answer = api.post("/v1/oauth-apps", BODY)
     assert answer.status_code == 200
     shown = answer.json()
@@ -96,7 +96,7 @@ def test_lists_newest_first_with_filters(api, account):
     assert listed("?health.status=ok") == []
 
 
-def test_a_new_secret_keeps_the_one_before(api, app, path):
+def test_new_secret_keeps_the_former_one(api, app, path):
     api.patch(path, {"client_secret": "second"})
     assert secrets(app) == ["second", "first"]
 
@@ -120,7 +120,7 @@ def test_the_same_secret_again_changes_nothing(api, app, path):
     assert secrets(app) == ["first"]
 
 
-def test_a_new_secret_opens_no_seal(api, app, path, monkeypatch):
+def test_new_secret_decrypts_nothing(api, app, path, monkeypatch):
     def closed(*_: object) -> None:
         raise AssertionError("a seal was opened")
 
@@ -129,11 +129,11 @@ def test_a_new_secret_opens_no_seal(api, app, path, monkeypatch):
 
 
 @pytest.mark.parametrize("field", ["provider", "client_id", "id", "health"])
-def test_what_never_changes_is_422(api, path, field):
+def test_immutable_fields_are_422(api, path, field):
     assert api.patch(path, {field: "x"}).status_code == 422
 
 
-def test_config_takes_dns_labels_alone(api, account):
+def test_config_accepts_dns_labels_only(api, account):
     app = make_app(account, "shopify")
     path = f"/v1/oauth-apps/{app.id}"
     assert api.patch(path, {"config": {"shop": "Arrakis"}}).json()["config"] == {"shop": "arrakis"}
@@ -146,7 +146,7 @@ def test_an_old_etag_is_412(api, path):
     assert api.patch(path, {"name": "B"}, headers={"If-Match": seen}).status_code == 412
 
 
-def test_delete_of_one_in_use_is_409_with_the_number(api, account):
+def test_delete_of_an_app_in_use_is_409_with_the_number(api, account):
     app = make_app(account)
     make_credential(account, make_linear_body(app))
     answer = api.delete(f"/v1/oauth-apps/{app.id}")
@@ -159,7 +159,7 @@ def test_delete_removes_app_and_secrets(api, path):
     assert not OAuthAppSecret.objects.exists()
 
 
-def test_full_secrets_are_shown_on_demand_and_recorded(api, app, path):
+def test_full_secrets_are_shown_on_request_and_recorded(api, app, path):
     answer = api.get("/v1/oauth-apps?truncate_secrets=false")
     assert answer.json()["data"][0]["client_secret"] == "first"
     assert answer["Cache-Control"] == "no-store"
@@ -178,8 +178,8 @@ def test_truncate_secrets_is_true_or_false(api, app):
     assert api.get("/v1/oauth-apps?truncate_secrets=0").status_code == 400
 
 
-def test_a_machine_with_a_fast_clock_does_not_drop_the_newest_secret(api, app, path):
-    """Ids hold the clock of the process that made them; the database's clock says which is newest."""
+def test_machine_with_a_fast_clock_does_not_drop_the_newest_secret(api, app, path):
+    """Ids contain the clock of their process, but the database's clock decides which is newest."""
     api.patch(path, {"client_secret": "second"})
     ahead = app.secrets.order_by("-created_at").first()
     assert ahead is not None

@@ -47,7 +47,7 @@ def test_a_dry_run_stores_nothing(run):
     assert not OAuthApp.objects.exists()
 
 
-def test_a_wrong_line_rejects_itself_alone(run):
+def test_wrong_line_rejects_only_itself(run):
     code, out, err = run({**BODY, "provider": "nosuch"}, BODY)
     assert (code, out) == (1, "created=1 updated=0 unchanged=0 rejected=1\n")
     assert err.startswith("line 1: provider:")

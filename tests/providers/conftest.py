@@ -11,7 +11,7 @@ from providers.registry import DATA_DIR, get_registry
 
 @pytest.fixture
 def folder(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An operator's folder beside two of our files: to check them all would take its time."""
+    """Return an operator's folder. Only two built-in files are read, because checking all is slow."""
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     ours.mkdir()
     theirs.mkdir()

@@ -1,4 +1,4 @@
-"""A provider's document, changed in one place."""
+"""Copies of a provider's document with one change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What callers see of the providers."""
+"""/v1/providers."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def test_all_providers_are_listed(api):
     assert answer["next_cursor"] is None
 
 
-def test_one_provider_says_how_it_connects_and_ends_a_grant(api):
+def test_one_provider_documents_connect_and_revocation(api):
     answer = api.get("/v1/providers/slack").json()
     assert answer["oauth"]["quirks"] == ["slack_answer"]
     assert answer["oauth"]["revocation"]["url"] == "https://slack.com/api/auth.revoke"
@@ -22,12 +22,12 @@ def test_one_provider_says_how_it_connects_and_ends_a_grant(api):
     assert kind["connect"]["call"] is None
 
 
-def test_a_kind_that_cannot_say_whose_it_is_has_no_connect(api):
+def test_kind_without_identity_has_no_connect(api):
     kinds = api.get("/v1/providers/bigcommerce").json()["kinds"]
     assert {kind["kind"]: kind["connect"] for kind in kinds}["bigcommerce_oauth2"] is None
 
 
-def test_one_provider_says_how_often_it_may_be_asked(api):
+def test_one_provider_documents_its_rate_limits(api):
     everything, bases, months = api.get("/v1/providers/airtable").json()["limits"]
     assert everything.pop("source")["url"].startswith("https://support.airtable.com/")
     assert everything.pop("note")

@@ -1,4 +1,4 @@
-"""A file that is wrong is named with its field, before a request can meet it."""
+"""The system check: a wrong file is reported with its field, before a request needs it."""
 
 import copy
 import json
@@ -22,7 +22,7 @@ def changed(*path: str, to: Any) -> dict[str, Any]:
     return replace_at(GOOD, *path, to=to)
 
 
-def test_an_operators_file_is_read_beside_ours(folder):
+def test_operators_file_is_read_in_addition_to_the_built_in_ones(folder):
     (folder / "acme.json").write_text(json.dumps(GOOD))
     assert check_providers() == []
     assert get_registry().kinds["acme_key"].provider == "acme"
@@ -121,7 +121,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("code", "field", "document"), BROKEN)
-def test_a_broken_file_is_named_with_its_field(folder, code, field, document):
+def test_wrong_file_is_reported_with_its_field(folder, code, field, document):
     (folder / "acme.json").write_text(json.dumps(document))
     found = [message for message in check_providers() if message.id == f"providers.{code}"]
     assert found
@@ -138,7 +138,7 @@ def test_a_broken_file_is_named_with_its_field(folder, code, field, document):
         changed("api", "limits", to=None),
     ],
 )
-def test_limits_as_pages_have_them_are_right(folder, document):
+def test_documented_limits_are_valid(folder, document):
     (folder / "acme.json").write_text(json.dumps(document))
     assert check_providers() == []
     said = document["api"]["limits"]
@@ -148,7 +148,7 @@ def test_limits_as_pages_have_them_are_right(folder, document):
     assert len(provider.get_enforced_limits("acme_key")) == len(enforced)
 
 
-def test_a_variable_for_paths_may_not_stand_in_a_host(folder):
+def test_path_variable_may_not_be_in_a_host(folder):
     document = changed("api", "base_url", to="https://{tenant}.acme.example/v1")
     document["variables"] = {"tenant": {"description": "The tenant.", "place": "path"}}
     (folder / "acme.json").write_text(json.dumps(document))
@@ -165,7 +165,7 @@ def test_two_kinds_may_not_both_take_a_posted_key(folder):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[1]", b"null", b'{"slug": 1}'])
-def test_a_file_that_is_no_provider_is_a_fault_and_stops_the_registry(folder, content):
+def test_malformed_file_fails_the_check_and_the_registry(folder, content):
     (folder / "acme.json").write_bytes(content)
     assert {message.id for message in check_providers()} <= {"providers.E001", "providers.E002"}
     assert check_providers()
@@ -173,7 +173,7 @@ def test_a_file_that_is_no_provider_is_a_fault_and_stops_the_registry(folder, co
         get_registry()
 
 
-def test_a_folder_that_is_not_there_is_a_fault(folder, settings):
+def test_missing_folder_fails_the_check(folder, settings):
     settings.PROVIDERS_DIR = str(folder / "absent")
     assert [message.id for message in check_providers()] == ["providers.E001"]
     with pytest.raises(ImproperlyConfigured, match="PROVIDERS_DIR"):

@@ -1,4 +1,4 @@
-"""Every file that ships, one by one: complete, safe for a customer's values, and with its sources."""
+"""Each built-in file: complete, safe for a customer's values, and with its sources."""
 
 import datetime as dt
 import functools
@@ -61,7 +61,7 @@ def test_there_are_more_than_a_hundred():
 
 
 @pytest.mark.parametrize("slug", FILES)
-def test_it_keeps_to_the_schema_and_the_rules(slug):
+def test_file_matches_the_schema_and_the_rules(slug):
     assert [message for message in faults() if f"/{slug}.json: " in message] == []
 
 
@@ -87,7 +87,7 @@ def test_a_variable_is_one_label_or_one_segment(slug):
 
 
 @pytest.mark.parametrize("slug", FILES)
-def test_what_it_says_of_oauth_reaches_the_objects_and_the_api(slug):
+def test_oauth_facts_reach_the_objects_and_the_api(slug):
     provider, said = get_registry().providers[slug], document(slug)["oauth"]
     if said:
         said["refresh"].pop("responses", None)
@@ -96,7 +96,7 @@ def test_what_it_says_of_oauth_reaches_the_objects_and_the_api(slug):
 
 
 @pytest.mark.parametrize("slug", FILES)
-def test_what_it_says_of_limits_reaches_the_api(slug):
+def test_limits_reach_the_api(slug):
     said = document(slug)["api"].get("limits")
     shown = serialize_provider(get_registry().providers[slug])["limits"]
     empty: tuple[Any, ...] = (None, [])
@@ -128,7 +128,7 @@ def test_the_limits_of_the_documented_providers_are_there(slug):
 
 
 @pytest.mark.parametrize("name", CONNECTED)
-def test_a_connection_finds_whatever_its_import_would_ask_for(name):
+def test_connect_fills_all_that_an_import_requires(name):
     kind = get_registry().kinds[name]
     assert kind.connect is not None
     filled = {"kind", "name", "access_token", "refresh_token", *kind.connect.properties}
@@ -171,7 +171,7 @@ def test_parameters_of_the_protocol_are_the_flows_own():
         ("notion", {"owner": "user"}),
     ],
 )
-def test_where_a_refresh_token_must_be_asked_for_it_is(slug, params):
+def test_offline_access_is_requested_if_it_is_documented(slug, params):
     oauth = get_registry().providers[slug].oauth
     assert oauth is not None
     assert oauth.authorize_params == params

@@ -1,4 +1,4 @@
-"""The files that ship: complete, valid, and true to the documented kinds."""
+"""The built-in files: complete, valid, and true to the documented kinds."""
 
 import orjson
 import pytest
@@ -15,7 +15,7 @@ SLUGS = {
 }
 KINDS = sorted({kind.name for kind in get_registry().kinds.values()})
 
-# Kind: its fields beside `kind` and `name`, its secret fields, what names the upstream account.
+# Kind: its fields in addition to `kind` and `name`, its secret fields, its identity fields.
 DOCUMENTED = {
     "airtable_oauth2": (
         {"airtable_uid", "refresh_token", "scope", "access_token", "expires_at"},

@@ -1,4 +1,4 @@
-"""Which upstream account a credential is for, in one spelling."""
+"""Identity: canonical values for each upstream account."""
 
 import pytest
 
@@ -38,6 +38,6 @@ def test_identity_is_canonical(kind, shown, values):
     assert get_identity_values(get_registry().kinds[kind], shown) == values
 
 
-def test_parts_and_custom_keys_are_told_apart_by_their_secret_too():
+def test_custom_keys_are_identified_by_their_secret_too():
     for name in ("binance_part_key", "custom_key", "shopify_key"):
         assert get_registry().kinds[name].identity_with_secret

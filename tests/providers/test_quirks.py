@@ -1,4 +1,4 @@
-"""Where providers depart from the standard, and come back to it."""
+"""Quirks of providers that differ from the standard."""
 
 import copy
 from typing import Any
@@ -40,7 +40,7 @@ def test_slacks_bot_token_is_the_token():
     assert slack(BOT) == BOT | {"token_type": "Bearer"}
 
 
-def test_slacks_user_token_is_brought_up_where_there_is_no_bots():
+def test_user_token_of_slack_is_used_without_a_bot_token():
     found = slack(USER)
     assert found["access_token"] == "xoxp-1"
     assert found["refresh_token"] == "xoxe-2"
@@ -49,7 +49,7 @@ def test_slacks_user_token_is_brought_up_where_there_is_no_bots():
     assert found["team"] == {"id": "T1", "name": "Arrakis"}
 
 
-def test_of_slacks_two_tokens_the_bots_stays():
+def test_bot_token_of_slack_has_priority():
     both = BOT | {"authed_user": USER["authed_user"]}
     assert slack(both)["access_token"] == "xoxb-1"
     assert slack(both)["scope"] == "chat:write"
@@ -69,12 +69,12 @@ def test_of_slacks_two_tokens_the_bots_stays():
         ("something_new", "something_new"),
     ],
 )
-def test_slacks_refusals_have_the_standards_names(said, meant):
+def test_errors_of_slack_have_standard_names(said, meant):
     assert slack({"ok": False, "error": said}) == {"error": meant}
 
 
 @pytest.mark.parametrize("answer", [{}, {"ok": True}, {"authed_user": None}, {"authed_user": 7}])
-def test_an_answer_without_a_token_gains_none(answer):
+def test_response_without_a_token_gains_none(answer):
     assert "access_token" not in slack(answer)
 
 
@@ -93,7 +93,7 @@ def test_no_quirk_changes_what_it_is_given():
     assert before == USER
 
 
-def test_every_quirk_has_one_moment_and_a_provider():
+def test_every_quirk_has_one_step_and_a_provider():
     tables = [*quirks.AUTHORIZATION_REQUEST, *quirks.TOKEN_REQUEST, *quirks.TOKEN_RESPONSE]
     assert sorted(tables) == sorted(quirks.NAMES)
     used = {n for p in get_registry().providers.values() if p.oauth for n in p.oauth.quirks}

@@ -1,4 +1,4 @@
-"""What an OAuth app's config may put into a URL: one DNS label, or one path segment."""
+"""URL variables from an OAuth app's config: one DNS label, or one path segment."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ HOSTILE: list[Any] = [
 
 
 @pytest.mark.parametrize("value", HOSTILE)
-def test_more_than_one_label_is_refused(value):
+def test_more_than_one_label_is_rejected(value):
     with pytest.raises(InvalidInputError) as raised:
         resolve_url_variables(SHOPIFY, {"shop": value})
     assert list(raised.value.fields) == ["config.shop"]
@@ -62,7 +62,7 @@ def test_a_path_segment_keeps_its_case_and_may_have_underscores():
             resolve_url_variables(WORKDAY, {"tenant": value})
 
 
-def test_defaults_are_filled_in_and_patterns_are_held_to():
+def test_defaults_are_filled_in_and_patterns_applied():
     salesforce = get_registry().providers["salesforce"]
     assert resolve_url_variables(salesforce, {}) == {"login": "login"}
     assert resolve_url_variables(salesforce, {"login": "TEST"}) == {"login": "test"}
@@ -70,7 +70,7 @@ def test_defaults_are_filled_in_and_patterns_are_held_to():
         resolve_url_variables(salesforce, {"login": "evil"})
 
 
-def test_all_faults_are_said_at_once():
+def test_all_errors_are_reported_at_once():
     with pytest.raises(InvalidInputError) as raised:
         resolve_url_variables(WORKDAY, {"host": "a.b", "tenant": "a/b", "port": "1"})
     assert set(raised.value.fields) == {"config.host", "config.tenant", "config.port"}

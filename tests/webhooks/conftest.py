@@ -19,7 +19,7 @@ Shift = Callable[[int], None]
 
 @pytest.fixture
 def make_receiver(settings: Any) -> Iterator[MakeReceiver]:
-    """Start receivers that the operator allows; they end with the test."""
+    """Start receivers in EGRESS_ALLOW; they end with the test."""
     with contextlib.ExitStack() as stack:
         allowed: list[str] = []
 
@@ -44,7 +44,7 @@ def endpoint(account: Account, receiver: Receiver) -> WebhookEndpoint:
 
 @pytest.fixture
 def shift(settings: Any) -> Shift:
-    """Let the database's clock be so many seconds ahead from here on."""
+    """Set how many seconds the database's clock is ahead."""
 
     def set_to(seconds: int) -> None:
         settings.CLOCK_SHIFT_SECONDS = seconds

@@ -1,4 +1,4 @@
-"""A customer's program on loopback that hears webhooks: what it was sent, and what it answers."""
+"""A customer's program on loopback that receives webhooks, and stores them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ReceivedRequest:
 
 
 class Receiver:
-    """Answers `status`, or what `decide` says for a payload; with `headers` beside."""
+    """Responds with `status`, or what `decide` returns for a payload, and with `headers`."""
 
     def __init__(self) -> None:
         self.status = 200
@@ -56,7 +56,7 @@ class Receiver:
 
     @property
     def accepted(self) -> list[ReceivedRequest]:
-        return [heard for heard in self.requests if heard.status < 300]
+        return [request for request in self.requests if request.status < 300]
 
     def _script(self, connection: Connection) -> None:
         if raw := connection.read_request():
@@ -64,9 +64,9 @@ class Receiver:
                 self.in_flight += 1
                 self.max_in_flight = max(self.max_in_flight, self.in_flight)
             connection.pause(self.seconds)
-            self._answer(connection, raw)
+            self._respond(connection, raw)
 
-    def _answer(self, connection: Connection, raw: bytes) -> None:
+    def _respond(self, connection: Connection, raw: bytes) -> None:
         head, _, body = raw.partition(b"\r\n\r\n")
         lines = head.decode("latin-1").split("\r\n")[1:]
         headers = {name.lower(): value for name, _, value in (x.partition(": ") for x in lines)}

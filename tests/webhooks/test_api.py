@@ -1,4 +1,4 @@
-"""/v1/webhook-endpoints and what hangs on it."""
+"""/v1/webhook-endpoints and its deliveries."""
 
 from __future__ import annotations
 
@@ -79,13 +79,13 @@ def test_a_wrong_field_is_422_that_names_it(api, body, wrong, field):
 
 
 @pytest.mark.parametrize("missing", ["url", "events"])
-def test_what_is_required_is_named(api, body, missing):
+def test_missing_fields_are_named(api, body, missing):
     del body[missing]
     answer = api.post(PATH, body)
     assert (answer.status_code, list(answer.json()["validation_errors"])) == (422, [missing])
 
 
-def test_a_name_that_leads_to_a_private_address_is_422(api, body, monkeypatch):
+def test_name_that_resolves_to_a_private_address_is_422(api, body, monkeypatch):
     from egress import Client, client
 
     inside = Client(lookup=lambda name: ["10.0.0.7"])
@@ -95,7 +95,7 @@ def test_a_name_that_leads_to_a_private_address_is_422(api, body, monkeypatch):
     assert "not public" in answer.json()["validation_errors"]["url"][0]
 
 
-def test_a_patch_changes_what_is_sent(api, made):
+def test_patch_changes_the_given_fields(api, made):
     answer = api.patch(at(made), {"events": ["credential.updated"]})
     assert answer.status_code == 200
     assert answer.json()["events"] == ["credential.updated"]
@@ -112,7 +112,7 @@ def test_a_patch_to_a_private_address_is_422(api, made):
     assert api.patch(at(made), {"url": "https://10.0.0.1/"}).status_code == 422
 
 
-def test_disabling_says_when_and_why_and_enabling_forgets_it(api, made):
+def test_disabling_stores_time_and_reason_and_enabling_clears_them(api, made):
     off = api.patch(at(made), {"enabled": False}).json()
     assert off["disabled_at"]
     assert off["disabled_reason"] == "It was turned off."
@@ -201,7 +201,9 @@ def test_replay_is_202_and_makes_it_due(api, made, account, receiver):
     answer = api.post(f"{at(made)}/deliveries/{get_only_delivery().id}/replay")
     assert (answer.status_code, answer.json()["state"]) == (202, "pending")
     run_worker()
-    assert [heard.id for heard in receiver.requests] == [str(get_only_delivery().message_id)] * 2
+    assert [request.id for request in receiver.requests] == [
+        str(get_only_delivery().message_id)
+    ] * 2
     assert Event.objects.get(verb="webhook_delivery.replayed").target_id == get_only_delivery().id
 
 
@@ -211,7 +213,7 @@ def test_replay_to_a_disabled_endpoint_is_409(api, made, account):
     assert api.post(f"{at(made)}/deliveries/{get_only_delivery().id}/replay").status_code == 409
 
 
-def test_replay_of_one_under_way_is_409(api, made, account):
+def test_replay_of_a_delivery_in_flight_is_409(api, made, account):
     from webhooks.leases import claim_due_deliveries
 
     enqueue(account, "credential.created")
@@ -219,7 +221,7 @@ def test_replay_of_one_under_way_is_409(api, made, account):
     assert api.post(f"{at(made)}/deliveries/{get_only_delivery().id}/replay").status_code == 409
 
 
-def test_replay_of_one_that_waits_its_turn_does_not_fail(api, made, account, receiver):
+def test_replay_of_a_blocked_delivery_does_not_fail(api, made, account, receiver):
     receiver.status = 500
     target = enqueue(account, "credential.created")
     enqueue(account, "credential.deleted", target)
@@ -235,7 +237,7 @@ def test_replay_takes_no_body(api, made, account):
     assert api.post(path, {"now": True}).status_code == 400
 
 
-def test_another_accounts_are_not_there(other_api, made, account):
+def test_endpoints_of_another_account_are_not_found(other_api, made, account):
     enqueue(account, "credential.created")
     delivery = get_only_delivery().id
     for verb, path, body in [
@@ -250,7 +252,7 @@ def test_another_accounts_are_not_there(other_api, made, account):
     assert other_api.get(PATH).json()["data"] == []
 
 
-def test_a_delivery_is_found_under_its_own_endpoint_alone(api, made, account, body):
+def test_delivery_is_found_under_its_own_endpoint_only(api, made, account, body):
     enqueue(account, "credential.created")
     delivery = get_only_delivery().id
     other = api.post(PATH, body).json()
@@ -258,7 +260,7 @@ def test_a_delivery_is_found_under_its_own_endpoint_alone(api, made, account, bo
 
 
 @pytest.mark.parametrize("id", ["x", "0198", "01989AA0-0000-7000-8000-000000000000"])
-def test_what_is_no_id_is_404(api, id):
+def test_invalid_id_is_404(api, id):
     assert api.get(f"{PATH}/{id}").status_code == 404
     assert api.get(f"{PATH}/{id}/deliveries").status_code == 404
     assert api.post(f"{PATH}/{id}/deliveries/{id}/replay").status_code == 404
@@ -273,14 +275,14 @@ def test_reading_and_writing_are_scopes_of_their_own(account, made, body):
     assert writer.get(f"{at(made)}/deliveries").json()["missing_scope"] == "webhooks:read"
 
 
-def test_there_is_an_end_to_how_many_an_account_has(api, account, receiver, body):
+def test_number_of_endpoints_is_limited(api, account, receiver, body):
     for _ in range(MAX_ENDPOINTS):
         make_endpoint(account, receiver)
     assert api.post(PATH, body).status_code == 409
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_who_add_at_once_do_not_pass_that_end(api, account, receiver, body):
+def test_concurrent_requests_do_not_exceed_the_maximum(api, account, receiver, body):
     for _ in range(MAX_ENDPOINTS - 1):
         make_endpoint(account, receiver)
     found = run_concurrently(lambda _: api.post(PATH, body).status_code, 6)

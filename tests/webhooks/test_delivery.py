@@ -1,4 +1,4 @@
-"""One attempt and what follows from it."""
+"""Attempts: what is sent, and what follows from the response."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ def test_the_reference_library_verifies_what_is_sent(account, receiver):
     _, secret = make_endpoint_and_secret(account, receiver)
     target = enqueue(account)
     assert run_worker() == 1
-    (heard,) = receiver.requests
-    shown = Webhook(secret).verify(heard.body, heard.headers)
+    (request,) = receiver.requests
+    shown = Webhook(secret).verify(request.body, request.headers)
     assert shown["type"] == "credential.updated"
     assert shown["data"] == {"id": str(target), "account_id": str(account.id)}
     assert set(shown) == {"type", "timestamp", "data"}
     assert shown["timestamp"].endswith("Z")
-    assert heard.headers["content-type"] == "application/json"
+    assert request.headers["content-type"] == "application/json"
 
 
-def test_a_delivery_that_is_answered_is_done(account, endpoint, receiver):
+def test_accepted_delivery_is_delivered(account, endpoint, receiver):
     enqueue(account)
     run_worker()
     done = get_only_delivery()
@@ -58,7 +58,7 @@ def test_a_delivery_that_is_answered_is_done(account, endpoint, receiver):
 
 
 @pytest.mark.parametrize("status", [301, 308, 400, 404, 500, 503])
-def test_another_status_is_tried_again_in_five_seconds(account, endpoint, receiver, status):
+def test_another_status_is_retried_in_five_seconds(account, endpoint, receiver, status):
     receiver.status = status
     enqueue(account)
     run_worker()
@@ -68,14 +68,14 @@ def test_another_status_is_tried_again_in_five_seconds(account, endpoint, receiv
     assert len(receiver.requests) == 1
 
 
-def test_what_the_receiver_says_is_kept_nowhere(account, endpoint, receiver):
+def test_response_body_is_not_stored(account, endpoint, receiver):
     receiver.status, receiver.body = 500, b"your key is hunter2"
     enqueue(account)
     run_worker()
     assert "hunter2" not in repr(WebhookDelivery.objects.values().get())
 
 
-def test_a_receiver_that_is_not_there_is_tried_again(account, endpoint, receiver):
+def test_unreachable_receiver_is_retried(account, endpoint, receiver):
     receiver.__exit__(None, None, None)
     enqueue(account)
     run_worker()
@@ -97,14 +97,14 @@ def test_the_schedule_is_the_published_one(account, endpoint, receiver, shift):
         at += int(waits[-1]) + 2
         shift(at)
     assert len(receiver.requests) == MAX_ATTEMPTS
-    assert len({heard.id for heard in receiver.requests}) == 1
-    assert len({heard.body for heard in receiver.requests}) == 1
+    assert len({request.id for request in receiver.requests}) == 1
+    assert len({request.body for request in receiver.requests}) == 1
     for wait, published in zip(waits, RETRY_DELAYS, strict=True):
         assert published - 1 <= wait <= published * 1.1
     assert (get_only_delivery().state, get_only_delivery().last_status) == ("failed", 500)
 
 
-def test_retry_after_is_honoured(account, endpoint, receiver):
+def test_retry_after_is_applied(account, endpoint, receiver):
     receiver.status, receiver.headers = 503, ["Retry-After: 120"]
     enqueue(account)
     run_worker()
@@ -127,7 +127,7 @@ def test_retry_after_may_be_a_date(account, endpoint, receiver):
         "Mon, 01 Jan 99999999999999 00:00:00 GMT",
     ],
 )
-def test_a_retry_after_that_nobody_can_read_is_none(account, endpoint, receiver, value):
+def test_invalid_retry_after_is_ignored(account, endpoint, receiver, value):
     receiver.status, receiver.headers = 503, [f"Retry-After: {value}"]
     enqueue(account)
     run_worker()
@@ -145,7 +145,7 @@ def test_410_disables_the_endpoint_at_once(account, endpoint, receiver):
     assert "410" in off.disabled_reason
     assert list_states() == ["failed", "pending"]
     assert Event.objects.filter(verb="webhook_endpoint.disabled", target_id=off.id).count() == 1
-    assert later not in {heard.target for heard in receiver.requests}
+    assert later not in {request.target for request in receiver.requests}
 
 
 def test_failing_for_five_days_disables_it(account, endpoint, receiver, shift):
@@ -160,7 +160,7 @@ def test_failing_for_five_days_disables_it(account, endpoint, receiver, shift):
     assert "5 days" in fresh(endpoint).disabled_reason
 
 
-def test_one_success_in_between_keeps_it(account, endpoint, receiver, shift):
+def test_one_success_in_between_keeps_the_endpoint_enabled(account, endpoint, receiver, shift):
     for day, status in enumerate([500, 500, 500, 200, 500, 500]):
         receiver.status = status
         shift(day * 86_400)
@@ -169,9 +169,7 @@ def test_one_success_in_between_keeps_it(account, endpoint, receiver, shift):
     assert fresh(endpoint).enabled
 
 
-def test_what_is_pending_when_it_is_disabled_goes_out_when_it_is_enabled(
-    account, endpoint, receiver
-):
+def test_pending_deliveries_wait_while_the_endpoint_is_disabled(account, endpoint, receiver):
     enqueue(account)
     change = {"account_id": account.id, "id": endpoint.id, "actor": TESTER}
     endpoint_update(**change, changes={"enabled": False})
@@ -183,9 +181,7 @@ def test_what_is_pending_when_it_is_disabled_goes_out_when_it_is_enabled(
     assert list_states() == ["delivered"]
 
 
-def test_a_claim_of_an_endpoint_that_was_disabled_meanwhile_sends_nothing(
-    account, endpoint, receiver
-):
+def test_claim_sends_nothing_after_its_endpoint_was_disabled(account, endpoint, receiver):
     enqueue(account)
     (claim,) = claim_due_deliveries(owner="a", limit=1)
     WebhookEndpoint.objects.update(enabled=False)
@@ -204,10 +200,10 @@ def test_while_secrets_rotate_both_sign(account, receiver, shift):
     new = secret_rotate(**rotate)
     enqueue(account)
     run_worker()
-    (heard,) = receiver.requests
-    assert len(heard.headers["webhook-signature"].split()) == 2
+    (request,) = receiver.requests
+    assert len(request.headers["webhook-signature"].split()) == 2
     for secret in (old, new):
-        Webhook(secret).verify(heard.body, heard.headers)
+        Webhook(secret).verify(request.body, request.headers)
 
 
 def test_the_old_secret_ends_after_a_day(account, receiver, shift):
@@ -225,10 +221,10 @@ def test_a_leaked_secret_can_be_ended_at_once(account, receiver):
     assert WebhookSecret.objects.count() == 1
     enqueue(account)
     run_worker()
-    (heard,) = receiver.requests
-    Webhook(new).verify(heard.body, heard.headers)
+    (request,) = receiver.requests
+    Webhook(new).verify(request.body, request.headers)
     with pytest.raises(Exception, match="No matching signature"):
-        Webhook(old).verify(heard.body, heard.headers)
+        Webhook(old).verify(request.body, request.headers)
 
 
 def test_a_second_rotation_ends_the_oldest(account, receiver):
@@ -238,7 +234,7 @@ def test_a_second_rotation_ends_the_oldest(account, receiver):
     assert WebhookSecret.objects.filter(endpoint=endpoint).count() == 2
 
 
-def test_a_secret_that_does_not_open_blames_nobody(account, endpoint, receiver):
+def test_undecryptable_secret_does_not_blame_the_receiver(account, endpoint, receiver):
     WebhookSecret.objects.update(sealed=SealedValue(b"\x00damaged"))
     enqueue(account)
     run_worker()
@@ -258,7 +254,7 @@ def test_replay_sends_the_same_message_again(account, endpoint, receiver):
     assert get_only_delivery().state == "delivered"
 
 
-def test_replay_revives_what_was_given_up(account, endpoint, receiver):
+def test_replay_retries_a_failed_delivery(account, endpoint, receiver):
     enqueue(account)
     WebhookDelivery.objects.update(state="failed", next_at=None, attempts=10)
     delivery_replay(
@@ -268,7 +264,7 @@ def test_replay_revives_what_was_given_up(account, endpoint, receiver):
     assert (get_only_delivery().state, get_only_delivery().attempts) == ("delivered", 1)
 
 
-def test_a_private_address_is_refused_at_use_as_well(account, endpoint, receiver, settings):
+def test_private_address_is_rejected_at_each_attempt(account, endpoint, receiver, settings):
     enqueue(account)
     settings.EGRESS_ALLOW = ""
     assert run_worker() == 1
@@ -277,7 +273,7 @@ def test_a_private_address_is_refused_at_use_as_well(account, endpoint, receiver
     assert "must begin with https" in get_only_delivery().last_error
 
 
-def test_a_slow_receiver_is_given_up_on(account, endpoint, receiver, monkeypatch):
+def test_slow_receiver_times_out(account, endpoint, receiver, monkeypatch):
     monkeypatch.setattr(deliveries, "_TIMEOUTS", Timeouts(total=0.1))
     receiver.seconds = 1
     enqueue(account)
@@ -293,7 +289,7 @@ def test_a_status_counts_even_if_the_body_breaks(account, endpoint, receiver):
     assert get_only_delivery().state == "delivered"
 
 
-def test_a_rolled_back_change_is_told_to_nobody(account, endpoint):
+def test_rolled_back_change_enqueues_nothing(account, endpoint):
     with transaction.atomic():
         enqueue(account)
         transaction.set_rollback(True)
@@ -306,7 +302,7 @@ def test_an_account_without_endpoints_costs_one_statement(account):
     assert len(captured) == 1
 
 
-def test_only_endpoints_of_the_account_that_want_the_type_are_told(account, receiver):
+def test_only_subscribed_endpoints_of_the_account_get_the_event(account, receiver):
     wants = make_endpoint(account, receiver, events=["credential.deleted"])
     make_endpoint(account, receiver, events=["oauth_app.created"])
     make_endpoint(account, receiver, events=["credential.deleted"], enabled=False)
@@ -315,16 +311,16 @@ def test_only_endpoints_of_the_account_that_want_the_type_are_told(account, rece
     assert get_only_delivery().endpoint_id == wants.id
 
 
-def test_two_endpoints_hear_of_one_transition_by_one_id(account, receiver):
+def test_two_endpoints_get_one_event_with_one_id(account, receiver):
     make_endpoint(account, receiver)
     make_endpoint(account, receiver)
     enqueue(account)
     run_worker()
     assert len(receiver.requests) == 2
-    assert len({heard.id for heard in receiver.requests}) == 1
+    assert len({request.id for request in receiver.requests}) == 1
 
 
-def test_an_unknown_type_is_a_mistake_of_ours(account):
+def test_unknown_event_type_raises(account):
     with pytest.raises(ValueError, match="not an event type"):
         enqueue(account, "credential.exploded")
 
@@ -342,7 +338,7 @@ def test_next_due_is_when_the_first_may_go(account, endpoint, receiver):
     assert dt.timedelta(seconds=4) < due - db_now() < dt.timedelta(seconds=6)
 
 
-def test_old_deliveries_are_forgotten(account, endpoint, receiver, shift):
+def test_old_deliveries_are_deleted(account, endpoint, receiver, shift):
     from webhooks.services import deliveries_prune
 
     enqueue(account)

@@ -1,4 +1,4 @@
-"""Real processes: killed at the worst moment, and two at once."""
+"""Real processes: killed at the worst time, and two at once."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def process(step: str, allowed: str, owner: str = "child") -> subprocess.Popen[s
     )
 
 
-def killed(step: str, allowed: str) -> None:
+def run_until_killed(step: str, allowed: str) -> None:
     child = process(step, allowed)
     child.communicate(timeout=60)
     assert child.returncode == -signal.SIGKILL
@@ -58,13 +58,13 @@ def test_killed_between_commit_and_send_loses_nothing(receiver, shift):
     app = make_app(account)
     make_endpoint(account, receiver)
     oauth_app_update(account_id=account.id, id=app.id, actor=TESTER, changes={"name": "New"})
-    killed("die_before_sending", receiver.allowed)
+    run_until_killed("die_before_sending", receiver.allowed)
     assert receiver.requests == []
     assert run_worker() == 0  # The dead worker's lease.
     shift(61)
     assert run_worker() == 1
-    (heard,) = receiver.requests
-    assert (heard.payload["type"], heard.target) == ("oauth_app.updated", str(app.id))
+    (request,) = receiver.requests
+    assert (request.payload["type"], request.target) == ("oauth_app.updated", str(app.id))
     assert get_only_delivery().state == "delivered"
 
 
@@ -72,7 +72,7 @@ def test_killed_between_send_and_settling_sends_again_by_the_same_id(receiver, s
     account = make_account()
     make_endpoint(account, receiver)
     enqueue(account)
-    killed("die_before_settling", receiver.allowed)
+    run_until_killed("die_before_settling", receiver.allowed)
     assert len(receiver.requests) == 1
     shift(61)
     assert run_worker() == 1
@@ -93,7 +93,9 @@ def test_two_workers_never_send_one_delivery_twice(receiver):
     while run_worker():
         pass  # What a worker saw as taken, and left, when it ended.
     assert all(counts)
-    sent = Counter((heard.id, heard.headers["webhook-signature"]) for heard in receiver.requests)
+    sent = Counter(
+        (request.id, request.headers["webhook-signature"]) for request in receiver.requests
+    )
     assert len(receiver.requests) == 120
     assert set(sent.values()) == {1}
     assert set(WebhookDelivery.objects.values_list("state", flat=True)) == {"delivered"}

@@ -13,10 +13,10 @@ from webhooks.outbox import CHUNK, enqueue
 
 @pytest.fixture
 def _endpoint(endpoint):
-    """Somebody listens."""
+    """Let an endpoint subscribe to all events."""
 
 
-def told_of(id) -> list[str]:
+def list_enqueued_types(id) -> list[str]:
     found = WebhookDelivery.objects.filter(target_id=id).order_by("created_at", "id")
     return list(found.values_list("type", flat=True))
 
@@ -28,7 +28,11 @@ def test_an_oauth_apps_life(account):
     for _ in range(2):  # The second time nothing differs.
         oauth_app_update(**change, changes={"name": "New"})
     oauth_app_delete(**change)
-    assert told_of(app.id) == ["oauth_app.created", "oauth_app.updated", "oauth_app.deleted"]
+    assert list_enqueued_types(app.id) == [
+        "oauth_app.created",
+        "oauth_app.updated",
+        "oauth_app.deleted",
+    ]
 
 
 @pytest.mark.usefixtures("_endpoint")
@@ -39,11 +43,11 @@ def test_a_credentials_change_and_end(account):
     for _ in range(2):
         credential_update(**change, changes={"name": "New"})
     credential_delete(**change)
-    assert told_of(credential.id) == ["credential.updated", "credential.deleted"]
+    assert list_enqueued_types(credential.id) == ["credential.updated", "credential.deleted"]
 
 
 @pytest.mark.usefixtures("_endpoint")
-def test_many_are_told_in_few_statements(account, django_assert_num_queries):
+def test_many_events_are_enqueued_in_few_statements(account, django_assert_num_queries):
     import uuid
 
     events = [("credential.created", uuid.uuid4()) for _ in range(CHUNK + 1)]

@@ -1,4 +1,4 @@
-"""What a worker does, step by step."""
+"""Steps of a worker, for tests."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from webhooks.models import WebhookDelivery
 def enqueue(
     account: Account, type: str = "credential.updated", target: uuid.UUID | None = None
 ) -> uuid.UUID:
-    """Tell of one transition of `target`, or of an object of its own; its id."""
+    """Enqueue an event of `target`, or of a new object; return its id."""
     target = target or uuid.uuid4()
     outbox.enqueue(account.id, [(type, target)])
     return target
 
 
 def run_worker(limit: int = 10) -> int:
-    """Deliver until nothing is due; how many attempts it took."""
+    """Deliver until nothing is due; return the number of attempts."""
     count = 0
     while done := deliver_due(owner="worker", limit=limit):
         count += done

@@ -34,7 +34,7 @@ def provider(_provider: FakeProvider, settings: Any) -> FakeProvider:
 
 @pytest.fixture
 def make_client(provider: FakeProvider) -> MakeClient:
-    """A client of the fake provider; what is given changes its app or its `oauth`."""
+    """Make a client of the fake provider; the arguments change its app or its `oauth`."""
 
     def make(
         client_id: str = "client-1",
@@ -58,7 +58,7 @@ def client(make_client: MakeClient) -> OAuthClient:
 
 
 def make_oauth(**more: Any) -> OAuth:
-    """The least that a provider's file says."""
+    """Return the facts that a provider's file must have."""
     least: dict[str, Any] = {
         "authorize_url": "https://auth.example.com/authorize",
         "token_url": "https://auth.example.com/token",

@@ -1,4 +1,4 @@
-"""Private keys, made once: an RSA key takes a while."""
+"""Private keys for tests, generated once because RSA is slow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An authorization server on loopback that says what it is told to, and remembers what it was asked."""
+"""An authorization server on loopback that sends prepared replies, and stores its requests."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def fields(encoded: str) -> dict[str, str]:
 
 
 def build_reply(document: Any, status: int = 200, *headers: str) -> bytes:
-    """A JSON answer."""
+    """Return a JSON response."""
     return build_raw_reply(
         json.dumps(document).encode(), status, "Content-Type: application/json", *headers
     )
@@ -113,5 +113,5 @@ def build_raw_reply(body: bytes, status: int = 200, *headers: str) -> bytes:
 
 
 def build_token_reply(**more: Any) -> bytes:
-    """A whole answer of a token endpoint."""
+    """Return a complete token response."""
     return build_reply({"access_token": "at-1", "token_type": "Bearer", "expires_in": 3600, **more})

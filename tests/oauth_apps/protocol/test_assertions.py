@@ -1,4 +1,4 @@
-"""Tokens that we sign."""
+"""Assertions: signed JSON Web Tokens."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def decode(part: str) -> bytes:
 
 
 def parts(token: Secret | str) -> tuple[dict[str, str], dict[str, object], bytes, bytes]:
-    """Header, claims, what was signed, and the signature."""
+    """Return header, claims, signed bytes and signature."""
     text = token if isinstance(token, str) else token.expose()
     head, body, signature = text.split(".")
     signed = f"{head}.{body}".encode()
@@ -101,7 +101,7 @@ def test_claims(time_machine):
     }  # fmt: skip
 
 
-def test_none_is_like_another():
+def test_every_error_is_different():
     made = {sign_assertion(issuer="me", key=Secret(pem(ec_key()))).expose() for _ in range(5)}
     assert len(made) == 5
 

@@ -1,4 +1,4 @@
-"""Where a browser is sent to."""
+"""The URL of the authorization request."""
 
 from __future__ import annotations
 
@@ -105,6 +105,6 @@ def test_verifiers_are_good_and_never_the_same():
 
 
 @pytest.mark.parametrize("text", ["", "a" * 42, "a" * 129, "a" * 42 + "!", "ä" * 43])
-def test_what_is_no_verifier_is_a_mistake(text):
+def test_invalid_verifier_raises(text):
     with pytest.raises(ValueError, match="verifier"):
         compute_code_challenge(Secret(text))

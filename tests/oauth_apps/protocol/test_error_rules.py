@@ -1,4 +1,4 @@
-"""Whose fault a refused refresh is, in the words that the providers use."""
+"""The meaning of failed refreshes, by the documented responses of providers."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def error_of(
     RESPONSES,
     ids=[f"{slug}-{number}" for number, (slug, *_) in enumerate(RESPONSES)],
 )
-def test_a_providers_own_words_name_whose_fault_it_is(slug, status, document, kind):
+def test_provider_rules_decide_what_a_response_means(slug, status, document, kind):
     oauth = get_registry().providers[slug].oauth
     assert oauth
     assert type(error_of(document, status, oauth)) is kind
@@ -81,7 +81,7 @@ DEAD = [
 
 
 @pytest.mark.parametrize(("status", "document"), DEAD, ids=[str(each) for each in range(len(DEAD))])
-def test_generic_words_for_a_dead_grant(status, document):
+def test_common_messages_of_a_dead_grant(status, document):
     error = error_of(document, status)
     assert (type(error), error.code) == (UserError, "invalid_grant")
 
@@ -101,7 +101,7 @@ def test_generic_words_for_a_dead_grant(status, document):
     ],
     ids=str,
 )
-def test_words_that_leave_the_grant_in_doubt_do_not_end_it(status, document):
+def test_ambiguous_messages_do_not_end_the_grant(status, document):
     assert isinstance(error_of(document, status), TransientError)
 
 

@@ -1,4 +1,4 @@
-"""Whose fault it is, and what is said about it."""
+"""Errors: their class and code, and that they repeat no secret."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_an_object_in_place_of_the_name(name):
 @pytest.mark.parametrize(
     "value", [7, True, ["invalid_grant"], {"a": {"b": "invalid_grant"}}, "x" * 9]
 )
-def test_an_error_that_is_not_known_blames_nobody(value):
+def test_unknown_error_is_transient(value):
     error = error_of({"error": value})
     assert (type(error), error.code) == (TransientError, "unknown_error")
 
@@ -110,7 +110,7 @@ def test_a_status_that_blames_neither_user_nor_app(status, code, body):
         (404, b'{"access_token": "at"}', "unknown_error"),
     ],
 )
-def test_a_refusal_without_a_reason_is_transient(status, body, code):
+def test_rejection_without_a_reason_is_transient(status, body, code):
     error = error_of(body, status)
     assert (type(error), error.code) == (TransientError, code)
 
@@ -169,7 +169,7 @@ def cut(connection: Connection) -> None:
     ],
     ids=["hangs", "drips", "resets", "cut", "huge", "nonsense"],
 )
-def test_no_answer_is_transient_and_may_have_been_seen(
+def test_missing_response_is_transient_and_may_have_been_sent(
     provider, client, behaviour, code, monkeypatch
 ):
     monkeypatch.setattr(transport, "TIMEOUTS", replace(transport.TIMEOUTS, total=0.15))
@@ -179,7 +179,7 @@ def test_no_answer_is_transient_and_may_have_been_seen(
     assert (caught.value.code, caught.value.sent) == (code, True)
 
 
-def test_no_connection_was_certainly_not_seen(make_client, settings):
+def test_failed_connection_was_not_sent(make_client, settings):
     settings.EGRESS_ALLOW = "127.0.0.1:1"
     client = make_client(refresh_url="http://127.0.0.1:1/token")
     with pytest.raises(TransientError) as caught:
@@ -188,14 +188,14 @@ def test_no_connection_was_certainly_not_seen(make_client, settings):
     assert caught.value.detail.startswith("127.0.0.1: ")
 
 
-def test_an_address_that_policy_forbids_blames_nobody(make_client):
+def test_blocked_address_is_transient(make_client):
     client = make_client(refresh_url="http://169.254.169.254/token")
     with pytest.raises(TransientError) as caught:
         refresh_tokens(client, refresh_token=Secret("rt"))
     assert (caught.value.code, caught.value.sent) == ("refused", False)
 
 
-def test_a_second_try_that_fails_unsent_was_a_first_that_was_sent(provider, make_client, settings):
+def test_unsent_second_attempt_counts_as_sent(provider, make_client, settings):
     def refuse_and_close_the_door(connection: Connection) -> None:
         settings.EGRESS_ALLOW = ""
         connection.send(build_reply({"error": "invalid_client"}, 401))
@@ -234,7 +234,7 @@ CANARY = "cnry7f3aSecretCanary"
 
 
 def echoes() -> Iterator[tuple[str, bytes]]:
-    """Answers that say the secret again in every place there is."""
+    """Return responses that repeat the secret in every possible place."""
     names = (
         "error error_description error_uri message detail token_type expires_in scope access_token"
         " refresh_token id_token active code"
@@ -283,7 +283,7 @@ def raised(call: Callable[[OAuthClient], object], client: OAuthClient) -> OAuth2
     return None
 
 
-def test_most_of_those_answers_are_errors(provider, client):
+def test_most_of_those_responses_are_errors(provider, client):
     """Else the test above would prove nothing."""
     found = []
     for _, answer in echoes():

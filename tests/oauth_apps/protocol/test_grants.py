@@ -1,4 +1,4 @@
-"""How credentials of each kind get their access tokens, GitHub's installations among them."""
+"""Access tokens for each kind of grant, GitHub's installations among them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_client_credentials_need_no_property(provider, client):
     assert provider.only_request.form["grant_type"] == "client_credentials"
 
 
-def test_a_kind_that_gets_none(client):
+def test_kind_without_grant_is_not_supported(client):
     with pytest.raises(OAuth2Error) as caught:
         request_access_token(client, get_registry().kinds["stripe_key"], {"secret": "sk"})
     assert caught.value.code == "not_supported"
@@ -175,14 +175,14 @@ def test_an_app_without_a_key(github):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_githubs_refusals_mean(provider, github, answer, kind, code):
+def test_errors_of_github(provider, github, answer, kind, code):
     provider.set_replies(answer)
     with pytest.raises(OAuth2Error) as caught:
         request_access_token(github, GITHUB, INSTALLED)
     assert (type(caught.value), caught.value.code) == (kind, code)
 
 
-def test_github_says_when_to_come_back(provider, github):
+def test_github_rate_limit_has_retry_after(provider, github):
     provider.set_replies(build_reply({}, 403, "Retry-After: 60"))
     with pytest.raises(TransientError) as caught:
         request_access_token(github, GITHUB, INSTALLED)

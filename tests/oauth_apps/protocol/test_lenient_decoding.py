@@ -71,7 +71,7 @@ def test_the_declared_charset_is_used(charset):
 
 
 @pytest.mark.parametrize("charset", ["none", "utf8mb4", "base64", '"utf-8"'])
-def test_a_charset_that_nobody_knows_is_read_as_utf_8(charset):
+def test_unknown_charset_is_decoded_as_utf_8(charset):
     body = '{"access_token": "at", "name": "José"}'.encode()
     document = decode_token_document(respond(body, f"application/json; charset={charset}"))
     assert document == {"access_token": "at", "name": "José"}
@@ -87,7 +87,7 @@ def test_form_encoding_is_read_by_its_content_type():
     [b"", b" ", b"null", b"[]", b"7", b'"x"', b"{", b"<html><a href='?a=b'></html>", b"\xff\xfe"],
     ids=repr,
 )
-def test_what_holds_no_object_is_none(body):
+def test_body_without_an_object_is_none(body):
     assert decode_token_document(respond(body)) is None
 
 

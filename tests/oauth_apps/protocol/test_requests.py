@@ -1,4 +1,4 @@
-"""What the token endpoint is asked."""
+"""Requests to the token endpoint."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_static_parameters_are_templates_and_replace_none_of_ours(provider, make
     }
 
 
-def test_a_quirk_has_the_last_word_on_the_request(provider, make_client, monkeypatch):
+def test_quirk_changes_the_request(provider, make_client, monkeypatch):
     def renamed(fields, headers):
         return {"client_key": fields["client_id"]}, {**headers, "X-Version": "1"}
 
@@ -166,7 +166,7 @@ def test_a_quirk_has_the_last_word_on_the_request(provider, make_client, monkeyp
     assert provider.only_request.headers["x-version"] == "1"
 
 
-def test_a_quirk_has_the_last_word_on_the_answer(provider, make_client, monkeypatch):
+def test_quirk_changes_the_response(provider, make_client, monkeypatch):
     monkeypatch.setitem(
         quirks.TOKEN_RESPONSE, "nested", lambda found: {**found, "access_token": found["a"]["t"]}
     )
@@ -179,14 +179,14 @@ def test_a_quirk_has_the_last_word_on_the_answer(provider, make_client, monkeypa
 REFUSED = build_reply({"error": "invalid_client"}, 401)
 
 
-def test_the_older_secret_is_tried_once_when_the_newest_is_refused(provider, make_client):
+def test_older_secret_is_tried_once_after_invalid_client(provider, make_client):
     provider.set_replies(REFUSED, build_token_reply())
     found = refresh_tokens(make_client(secrets=("new", "old")), refresh_token=Secret("rt"))
     assert found.access_token == Secret("at-1")
     assert [seen.form["client_secret"] for seen in provider.requests] == ["new", "old"]
 
 
-def test_both_refused(provider, make_client):
+def test_both_secrets_rejected(provider, make_client):
     provider.set_replies(REFUSED)
     with pytest.raises(AppError) as caught:
         refresh_tokens(make_client(secrets=("new", "old")), refresh_token=Secret("rt"))
@@ -204,14 +204,14 @@ def test_both_refused(provider, make_client):
     ],
     ids=["user", "other-app-error", "outage", "unreadable"],
 )
-def test_nothing_else_is_tried_again(provider, make_client, answer, error):
+def test_nothing_else_is_retried(provider, make_client, answer, error):
     provider.set_replies(answer)
     with pytest.raises(error):
         refresh_tokens(make_client(secrets=("new", "old")), refresh_token=Secret("rt"))
     assert len(provider.requests) == 1
 
 
-def test_what_the_older_secret_brings_to_light_is_the_answer(provider, make_client):
+def test_error_with_the_older_secret_is_raised(provider, make_client):
     provider.set_replies(REFUSED, build_reply({"error": "invalid_grant"}, 400))
     with pytest.raises(UserError):
         refresh_tokens(make_client(secrets=("new", "old")), refresh_token=Secret("rt"))

@@ -1,4 +1,4 @@
-"""Ending a token, and asking whether it is alive."""
+"""Revocation and introspection of tokens."""
 
 from __future__ import annotations
 
@@ -140,20 +140,20 @@ def test_an_own_call_without_a_body(provider, own, method):
     assert provider.only_request.body == b""
 
 
-def test_an_own_calls_url_may_hold_the_client_id(provider, own):
+def test_url_of_an_own_call_may_contain_the_client_id(provider, own):
     provider.set_replies(build_raw_reply(b"", 204))
     client = own(method="DELETE", url=provider.url("/apps/{client_id}/grant"), ok=(204,))
     revoke_token(client, token=TOKEN, hint=None)
     assert provider.only_request.path == "/apps/client-1/grant"
 
 
-def test_a_status_that_the_file_calls_good(provider, own):
+def test_status_in_ok_is_success(provider, own):
     provider.set_replies(build_reply({"error": "already gone"}, 404))
     revoke_token(own(ok=(200, 404)), token=TOKEN, hint=None)
     assert [call.form["token"] for call in provider.requests] == ["rt-1"]
 
 
-def test_a_good_status_with_an_error_inside(provider, own):
+def test_error_in_a_successful_response_counts(provider, own):
     provider.set_replies(build_reply({"ok": False, "error": "internal_error"}))
     with pytest.raises(TransientError):
         revoke_token(own({"quirks": ("slack_answer",)}, auth="bearer"), token=TOKEN, hint=None)
@@ -168,8 +168,8 @@ def test_a_good_status_with_an_error_inside(provider, own):
     ],
     ids=["status", "name", "name-at-200"],
 )
-def test_a_token_that_can_no_longer_end_itself_is_not_ended(provider, own, answer):
-    """An expired access token says nothing of the refresh token beside it."""
+def test_expired_bearer_token_cannot_revoke_itself(provider, own, answer):
+    """An expired access token says nothing about its refresh token."""
     provider.set_replies(answer)
     with pytest.raises(TransientError) as caught:
         revoke_token(own(auth="bearer"), token=TOKEN, hint=None)

@@ -1,4 +1,4 @@
-"""A value of an app or a credential never chooses where secrets are sent to."""
+"""URL templates: no value of an app or credential chooses where secrets are sent."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_filled(template, value, url):
         "{x}",
     ],
 )
-def test_refused(template, value):
+def test_forbidden_addresses_are_rejected(template, value):
     with pytest.raises(AppError) as caught:
         fill_url_template(template, {"x": value})
     assert (caught.value.code, caught.value.sent) == ("invalid_config", False)
@@ -51,7 +51,7 @@ def test_refused(template, value):
 
 
 @pytest.mark.parametrize("value", ["localhost", "127.0.0.1", "10.1", "a..b"])
-def test_a_whole_host_must_be_a_name(value):
+def test_whole_host_must_be_a_dns_name(value):
     with pytest.raises(AppError):
         fill_url_template("https://{x}/t", {"x": value})
 

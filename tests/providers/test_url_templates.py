@@ -1,4 +1,4 @@
-"""URLs are made for one customer, on the domain that the provider's file says."""
+"""URL templates: a customer's URLs stay on the domain of the provider's file."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def test_every_example_leads_to_its_provider(kind):
     assert "{" not in url
 
 
-def test_a_property_comes_before_the_apps_config():
+def test_property_has_priority_over_the_apps_config():
     template = "https://{shop}.myshopify.com"
     kind, config = get_registry().kinds["shopify_key"], {"shop": "two"}
     assert made("shopify", template, config=config) == "https://two.myshopify.com"
@@ -65,12 +65,12 @@ def test_absent_and_unsafe_variables_are_named(template, config, field):
 
 
 @pytest.mark.parametrize("value", [None, "https://evil.example", "https://u@na1.salesforce.com", 7])
-def test_a_stored_property_is_checked_again(value):
+def test_stored_property_is_validated_again(value):
     with pytest.raises(InvalidInputError) as raised:
         made_for("salesforce_oauth2", "{instance_url}/x", instance_url=value)
     assert list(raised.value.fields) == ["properties.instance_url"]
 
 
-def test_a_host_that_is_not_the_templates_is_refused():
+def test_host_outside_the_template_is_rejected():
     with pytest.raises(InvalidInputError):
         made("shopify", "https://{shop}", config={"shop": "localhost"})

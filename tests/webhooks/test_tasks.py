@@ -1,4 +1,4 @@
-"""What the worker is given to do."""
+"""The worker's tasks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_deliveries_are_claimed_and_run(account, endpoint, receiver):
     assert DELIVERIES.next_due() is None
 
 
-def test_old_deliveries_are_forgotten_once_an_hour(account, endpoint, shift):
+def test_old_deliveries_are_deleted_once_an_hour(account, endpoint, shift):
     enqueue(account)
     WebhookDelivery.objects.update(state="failed", next_at=None)
     shift(31 * 86_400)
@@ -32,7 +32,7 @@ def test_old_deliveries_are_forgotten_once_an_hour(account, endpoint, shift):
     assert pruning.claim("w", 1) == []
 
 
-def test_seals_are_made_every_few_seconds(account):
+def test_events_are_sealed_every_few_seconds(account):
     seals = PeriodicTask("seals", every=5, run_batch=write_next_checkpoint)
     (claim,) = seals.claim("w", 1)
     seals.run(claim)

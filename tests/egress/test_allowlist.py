@@ -1,4 +1,4 @@
-"""EGRESS_ALLOW: exact targets, and a sentence for whatever is none."""
+"""EGRESS_ALLOW: exact targets, and a readable error for anything else."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_targets(text, targets):
     224.0.0.1:80 [::ffff:169.254.169.254]:80 100.100.100.200:80 a:1,,b:2 ,a:1 a:1, a:-1 [zz]:80
     """),
 )
-def test_odd_values_are_refused_and_name_the_variable(text):
+def test_invalid_values_are_rejected_and_name_the_variable(text):
     with pytest.raises(ImproperlyConfigured, match=r"EGRESS_ALLOW: .* is not host:port"):
         parse_allowlist(text)
 
@@ -62,7 +62,7 @@ def test_the_check_says_so_before_a_request_needs_it(settings):
 
 
 @given(st.text())
-def test_no_text_raises_anything_but_a_refusal(text):
+def test_any_text_raises_only_invalid_input(text):
     try:
         targets = parse_allowlist(text)
     except ImproperlyConfigured:

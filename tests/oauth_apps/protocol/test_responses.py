@@ -1,4 +1,4 @@
-"""What a token endpoint's answer may be, and what is made of it."""
+"""Parsing of token responses."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_refresh_token_that_cannot_be_used_is_unreadable(value):
 
 
 @pytest.mark.parametrize("value", ["", None, False, True, [], {}])
-def test_an_empty_refresh_token_is_one_left_out(value):
+def test_empty_refresh_token_counts_as_missing(value):
     assert answer(refresh_token=value).refresh_token is None
 
 
@@ -105,7 +105,7 @@ def test_bearer_tokens_of_any_spelling(value):
 
 
 @pytest.mark.parametrize("value", ["mac", "DPoP", "N_A", "Bearer ", 7, [], {}, True])
-def test_an_odd_token_type_loses_no_tokens(value):
+def test_unusual_token_type_loses_no_tokens(value):
     tokens = answer(token_type=value, refresh_token="rt")
     assert (tokens.access_token, tokens.refresh_token) == (Secret("at"), Secret("rt"))
 

@@ -1,4 +1,4 @@
-"""Retry-After: what it asks for, in each form that RFC 9110 has."""
+"""Retry-After in each form of RFC 9110."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ FORMS = pytest.mark.parametrize("form", [imf, rfc850, asctime], ids=lambda form:
     ],
     ids=lambda value: ascii(value)[:40],
 )
-def test_what_it_asks_for(value, seconds, time_machine):
+def test_parameters_of_the_authorization_url(value, seconds, time_machine):
     time_machine.move_to(NOW, tick=False)
     assert parse_retry_after((("retry-after", value),), maximum=3600) == seconds
 
@@ -81,7 +81,9 @@ def test_twice_is_none():
     late=st.integers(-(10**6), 10**6),
     off=st.integers(-(10**8), 10**8),
 )
-def test_a_date_counts_from_the_answers_own(form: Callable[[dt.datetime], str], late, off):
+def test_date_is_relative_to_the_date_of_the_response(
+    form: Callable[[dt.datetime], str], late, off
+):
     """However far `off` our clock is from theirs."""
     theirs = NOW + dt.timedelta(seconds=off)
     asked = form(theirs + dt.timedelta(seconds=late))
@@ -90,7 +92,7 @@ def test_a_date_counts_from_the_answers_own(form: Callable[[dt.datetime], str], 
 
 
 @FORMS
-def test_a_date_that_nobody_can_read_is_no_date(form, time_machine):
+def test_invalid_date_is_ignored(form, time_machine):
     time_machine.move_to(NOW, tick=False)
     asked = form(NOW + dt.timedelta(seconds=9))
     assert parse_retry_after((("retry-after", asked), ("date", "today")), maximum=3600) == 9

@@ -1,4 +1,4 @@
-"""The strict check of properties: what is stored, and what is refused with which words."""
+"""Validation of properties: what is stored, and what is rejected with which reason."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def accepted(properties: Any, **options: Any) -> tuple[dict[str, Any], dict[str,
     return validate_properties(get_registry().kinds[properties["kind"]], properties, **options)
 
 
-def test_shown_keeps_the_order_and_masks_and_secrets_are_kept_byte_for_byte():
+def test_displayed_properties_keep_order_and_secrets_their_bytes():
     given = {
         "test": True,
         "secret": " sk\r\n\u0065\u0301 ",
@@ -58,7 +58,7 @@ def test_aliases_become_the_real_names():
 
 
 @pytest.mark.parametrize("order", [("secret", "secret_key"), ("secret_key", "secret")])
-def test_a_field_under_two_names_is_refused(order):
+def test_field_under_two_names_is_rejected(order):
     given = {"kind": "stripe_key", **dict.fromkeys(order, "s")}
     assert list(faults(given)) == [f"properties.{order[1]}"]
 
@@ -70,7 +70,7 @@ def test_the_mask_is_not_a_secret(mask):
     }
 
 
-def test_all_faults_are_said_at_once_and_no_value_is_repeated():
+def test_all_errors_are_reported_at_once_without_values():
     found = faults({"kind": "stripe_oauth2", "test": "hidden", "colour": "hidden"}, "stripe_key")
     assert found == {
         "properties.kind": ["must be stripe_key"],
@@ -133,7 +133,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("good", "field", "value"), WRONG)
-def test_wrong_values_are_refused(good, field, value):
+def test_wrong_values_are_rejected(good, field, value):
     assert list(faults(good | {field: value})) == [f"properties.{field}"]
 
 
@@ -164,7 +164,7 @@ def test_a_label_that_grows_in_nfc_keeps_to_the_limit():
     assert list(faults(STRIPE | {"name": "\u0958" * 513})) == ["properties.name"]
 
 
-def test_a_field_with_an_unprintable_name_is_named_printably():
+def test_unprintable_field_name_is_escaped():
     (name,) = faults(STRIPE | {"a\x00\ud800": 1})
     assert name.isascii()
     assert name.isprintable()

@@ -1,4 +1,4 @@
-"""Slow, large, broken and false: each ends in its own error, in time, and says nothing it should not."""
+"""Slow, large and malformed responses: each has its own error, in time, without secrets in it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def dripping(first: bytes, then: bytes):
     ids=["silent", "body", "headers", "interim", "chunks", "no end"],
 )
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
-def test_slow_answers_are_cut(serve, make_client, tls, script, secure):
+def test_slow_responses_time_out(serve, make_client, tls, script, secure):
     server = serve(script, tls if secure else None)
     limits = Timeouts(total=0.3) if secure else QUICK  # A handshake takes its time, too.
     started = time.monotonic()
@@ -80,7 +80,7 @@ def test_slow_answers_are_cut(serve, make_client, tls, script, secure):
     assert slow.value.sent
 
 
-def test_a_slow_handshake_is_cut(serve, make_client):
+def test_slow_handshake_times_out(serve, make_client):
     def script(connection):  # Speaks no TLS, and takes its time.
         connection.pause(2)
 
@@ -91,7 +91,7 @@ def test_a_slow_handshake_is_cut(serve, make_client):
     assert not slow.value.sent
 
 
-def test_a_peer_that_does_not_read_is_cut(serve, make_client):
+def test_peer_that_does_not_read_times_out(serve, make_client):
     server = serve(lambda connection: connection.pause(2))
     request = Request(method="POST", url=server.url(), body=b"x" * 30_000_000)
     with pytest.raises(EgressTimeoutError) as slow:
@@ -99,7 +99,7 @@ def test_a_peer_that_does_not_read_is_cut(serve, make_client):
     assert slow.value.sent
 
 
-def test_a_pause_may_be_limited_on_its_own(serve, make_client):
+def test_wait_may_be_limited_separately(serve, make_client):
     server = serve(silent)
     with pytest.raises(EgressTimeoutError):
         make_client(server, timeouts=Timeouts(total=60, read=0.03)).send(get(server))
@@ -137,7 +137,7 @@ def bomb(size: int, wbits: int) -> bytes:
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"", mtime=0) * 60,
     ],
 )
-def test_large_bodies_are_cut(serve, make_client, reply):
+def test_large_bodies_are_rejected(serve, make_client, reply):
     server = serve(reply_once(reply))
     with pytest.raises(ResponseTooLargeError, match="over 1000 bytes") as large:
         make_client(server).send(get(server), timeouts=SMALL)
@@ -164,7 +164,7 @@ def test_the_limit_is_a_mebibyte(serve, make_client):
         client.send(get(server))
 
 
-def test_a_bomb_is_not_unpacked(serve, make_client):
+def test_decompression_bomb_is_not_decompressed(serve, make_client):
     """20 MB in 20 kB: no more of it than the limit is ever in memory."""
     server = serve(reply_once(build_response(bomb(20_000_000, 31), "Content-Encoding: gzip")))
     client = make_client(server)
@@ -220,7 +220,7 @@ GZIP = gzip.compress(b"hello" * 100, mtime=0)
     ],
 )
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
-def test_broken_answers(serve, make_client, tls, script, secure):
+def test_broken_responses(serve, make_client, tls, script, secure):
     server = serve(script, tls if secure else None)
     with pytest.raises(ProtocolError) as broken:
         make_client(server).send(get(server))
@@ -240,7 +240,7 @@ def test_a_body_without_a_length_may_not_be_cut_short_under_tls(serve, make_clie
         make_client(server).send(get(server))
 
 
-def test_a_broken_stream_does_not_end_like_a_whole_one(serve, make_client):
+def test_broken_stream_raises_instead_of_ending(serve, make_client):
     server = serve(reply_once(HEAD + b"x"))
     with make_client(server).stream(get(server)) as found:
         chunks = iter(found)
@@ -249,7 +249,7 @@ def test_a_broken_stream_does_not_end_like_a_whole_one(serve, make_client):
             next(chunks)
 
 
-def test_an_answer_before_the_body_was_read_is_an_answer(serve, make_client):
+def test_response_before_the_body_was_read_counts(serve, make_client):
     def script(connection):
         connection.sock.recv(100)
         connection.send(build_response(b"too much", "Connection: close", status="413 X"))
@@ -273,7 +273,7 @@ def refusal(client, server) -> str:
     return str(unreachable.value)
 
 
-def test_a_certificate_for_another_name(serve, make_client, authority):
+def test_certificate_for_another_name_is_rejected(serve, make_client, authority):
     server = serve(reply_always(build_response()), authority.server("other.test"))
     assert "mismatch" in refusal(make_client(server), server)
 
@@ -283,7 +283,7 @@ def test_an_expired_certificate(serve, make_client, authority):
     assert "expired" in refusal(make_client(server), server)
 
 
-def test_a_certificate_of_a_stranger(serve, make_client):
+def test_certificate_of_an_untrusted_authority_is_rejected(serve, make_client):
     server = serve(reply_always(build_response()), Authority("Stranger").server())
     assert "unable to get local issuer" in refusal(make_client(server), server)
 
@@ -300,14 +300,14 @@ def test_a_server_without_tls(serve, make_client):
         make_client(server).send(request)
 
 
-def test_nobody_listens(serve, make_client):
+def test_closed_port_is_a_connect_error(serve, make_client):
     server = serve(reply_always(build_response()))
     server.__exit__()
     with pytest.raises(ConnectError, match="no connection could be made"):
         make_client(server).send(get(server))
 
 
-# --- What errors say ----------------------------------------------------------------------------
+# --- Messages of errors --------------------------------------------------------------------------
 
 CANARY = "hunter2"
 
@@ -342,21 +342,21 @@ def test_no_error_repeats_what_was_sent_or_said(serve, make_client, caplog, scri
     assert str(error.value).startswith("api.test: ")
 
 
-def test_nothing_is_logged_of_an_answer(serve, make_client, caplog):
+def test_responses_are_not_logged(serve, make_client, caplog):
     server = serve(reply_always(build_response(CANARY.encode(), f"Set-Cookie: {CANARY}")))
     with caplog.at_level(logging.DEBUG):
         make_client(server).send(Request(method="GET", url=server.url(f"/?key={CANARY}")))
     assert CANARY not in caplog.text
 
 
-def test_requests_and_answers_do_not_show_themselves(serve, make_client):
+def test_repr_of_requests_and_responses_shows_no_value(serve, make_client):
     url = f"https://api.test/?key={CANARY}"
     request = Request(method="POST", url=url, headers=[("X", CANARY)], body=CANARY.encode())
     response = Response(200, (("x", CANARY),), CANARY.encode())
     assert f"{request!r} {response!r}" == "<Request POST> <Response 200>"
 
 
-def test_errors_are_told_apart():
+def test_errors_have_distinct_codes():
     kinds = {BlockedByPolicyError, ConnectError, EgressTimeoutError, ResponseTooLargeError}
     for kind in kinds:
         assert issubclass(kind, EgressError)

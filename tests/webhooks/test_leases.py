@@ -1,4 +1,4 @@
-"""In order for each object, in turns between endpoints."""
+"""Claims: in order for each object, fair between endpoints."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from webhooks.services import delivery_replay
 KINDS = ["credential.created", "credential.updated", "credential.deleted"]
 
 
-def per_target(heard) -> dict[str, list[str]]:
+def group_by_target(request) -> dict[str, list[str]]:
     found = defaultdict(list)
-    for each in heard:
+    for each in request:
         found[each.target].append(each.payload["type"])
     return dict(found)
 
 
-def test_a_later_one_of_the_same_object_waits(account, endpoint, receiver, shift):
+def test_later_delivery_of_the_same_object_waits(account, endpoint, receiver, shift):
     receiver.status = 500
     target = enqueue(account, KINDS[0])
     enqueue(account, KINDS[1], target)
     assert run_worker() == 1
-    assert per_target(receiver.requests) == {str(target): [KINDS[0]]}
+    assert group_by_target(receiver.requests) == {str(target): [KINDS[0]]}
     receiver.status = 200
     shift(6)
     assert run_worker() == 2
-    assert per_target(receiver.accepted) == {str(target): KINDS[:2]}
+    assert group_by_target(receiver.accepted) == {str(target): KINDS[:2]}
 
 
 def test_other_objects_do_not_wait(account, endpoint, receiver):
@@ -54,7 +54,7 @@ def test_other_objects_do_not_wait(account, endpoint, receiver):
     assert Counter(list_states()) == {"pending": 4, "delivered": 3}
 
 
-def test_a_later_one_goes_when_the_earlier_is_given_up(account, endpoint, receiver, shift):
+def test_later_delivery_is_sent_after_the_earlier_has_failed(account, endpoint, receiver, shift):
     receiver.decide = lambda payload: 500 if payload["type"] == KINDS[0] else 200
     target = enqueue(account, KINDS[0])
     enqueue(account, KINDS[1], target)
@@ -74,7 +74,7 @@ def test_no_two_of_one_object_are_claimed_at_once(account, endpoint):
     assert claim_due_deliveries(owner="b", limit=10) == []
 
 
-def test_a_replayed_one_waits_for_a_later_one_that_is_under_way(account, endpoint, receiver):
+def test_replayed_delivery_waits_for_a_later_one_in_flight(account, endpoint, receiver):
     target = enqueue(account, KINDS[0])
     run_worker()
     first = WebhookDelivery.objects.get()
@@ -86,7 +86,9 @@ def test_a_replayed_one_waits_for_a_later_one_that_is_under_way(account, endpoin
     assert run_worker() == 1
 
 
-def test_many_that_wait_do_not_hide_one_that_may_go(account, endpoint, receiver, monkeypatch):
+def test_many_blocked_deliveries_do_not_hide_a_sendable_one(
+    account, endpoint, receiver, monkeypatch
+):
     monkeypatch.setattr(claiming, "_PAGE_SIZE", 2)
     receiver.status = 500
     target = enqueue(account)
@@ -94,7 +96,7 @@ def test_many_that_wait_do_not_hide_one_that_may_go(account, endpoint, receiver,
         enqueue(account, target=target)
     other = enqueue(account)
     run_worker()
-    assert str(other) in per_target(receiver.requests)
+    assert str(other) in group_by_target(receiver.requests)
 
 
 def test_endpoints_take_turns(account, receiver):
@@ -106,7 +108,7 @@ def test_endpoints_take_turns(account, receiver):
     assert found == {busy.id: 4, calm.id: 1}
 
 
-def test_who_waited_longest_is_next(account, receiver):
+def test_endpoint_that_waited_longest_is_next(account, receiver):
     made = [make_endpoint(account, receiver) for _ in range(4)]
     for _ in range(4):
         enqueue(account)
@@ -115,7 +117,7 @@ def test_who_waited_longest_is_next(account, receiver):
     assert order[4:] == order[:4]
 
 
-def test_no_endpoint_has_more_than_its_share_under_way(account, endpoint):
+def test_endpoint_has_at_most_its_share_in_flight(account, endpoint):
     for _ in range(MAX_IN_FLIGHT + 5):
         enqueue(account)
     assert len(claim_due_deliveries(owner="a", limit=100)) == MAX_IN_FLIGHT
@@ -132,7 +134,7 @@ def test_a_worker_gives_one_endpoint_at_most_half(account, endpoint):
 
 @pytest.fixture
 def dead_and_live(receiver):
-    """Six endpoints that fail, and one that does not, each with ten to be told of."""
+    """Make six endpoints that fail, and one that works, with due deliveries each."""
     dead = []
     for _ in range(6):
         account = make_account()
@@ -166,7 +168,7 @@ def test_failing_endpoints_get_no_more_than_half(db, dead_and_live):
     assert len(claim_due_deliveries(owner="b", limit=100)) == 3
 
 
-def test_one_that_is_down_is_not_asked_for_each_delivery(account, endpoint, receiver, shift):
+def test_receiver_that_is_down_does_not_get_each_delivery(account, endpoint, receiver, shift):
     receiver.status = 503
     for _ in range(200):
         enqueue(account)
@@ -195,16 +197,16 @@ def test_an_hour_of_silence_loses_nothing_and_keeps_the_order(account, endpoint,
         run_worker()
     assert set(list_states()) == {"delivered"}
     expected = [KINDS[0]] + [KINDS[1]] * 5
-    assert per_target(receiver.accepted) == {str(target): expected for target in targets}
+    assert group_by_target(receiver.accepted) == {str(target): expected for target in targets}
     bodies = defaultdict(set)
-    for heard in receiver.requests:
-        bodies[heard.id].add(heard.body)
+    for request in receiver.requests:
+        bodies[request.id].add(request.body)
     assert len(bodies) == 24
     assert {len(found) for found in bodies.values()} == {1}
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_receiver_that_takes_all_its_time_does_not_delay_one_that_answers(
+def test_slow_receiver_does_not_delay_a_fast_one(
     make_receiver,
 ):
     account = make_account()

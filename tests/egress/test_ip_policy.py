@@ -1,4 +1,4 @@
-"""Which addresses may be contacted: every range with its edges, plain and wrapped into IPv6."""
+"""IP policy: every range with its edges, plain and embedded in IPv6."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ METADATA = split_words("""
     fd00:ec2::254 fe80::a9fe:a9fe
 """)
 
-# What Python's is_global lets through, in one release or another, and other spellings of "here".
+# Addresses that Python's is_global accepts in one release or another, and other local addresses.
 MISLEADING = split_words("""
     64:ff9b::a9fe:a9fe ::127.0.0.1 fec0::1 2002:7f00:1:: 2002:a9fe:a9fe:: 64:ff9b:1::a9fe:a9fe
     64:ff9b:1::7f00:1 239.255.255.250 224.0.0.1 255.255.255.255 ff02::1 ff0e::1 ::ffff:127.0.0.1
@@ -79,12 +79,12 @@ PUBLIC_V6 = split_words("""
 
 
 @pytest.mark.parametrize("address", REFUSED)
-def test_refused(address):
+def test_forbidden_addresses_are_rejected(address):
     assert find_address_error(address)
 
 
 @pytest.mark.parametrize(("how", "v4"), WRAPPED)
-def test_refused_when_wrapped(how, v4):
+def test_embedded_addresses_are_rejected(how, v4):
     assert find_address_error(WRAPPERS[how](IPv4Address(v4)))
 
 
@@ -95,12 +95,12 @@ def test_public(address):
 
 @pytest.mark.parametrize("how", ["mapped", "compatible", "nat64", "local nat64"])
 @pytest.mark.parametrize("v4", PUBLIC_V4)
-def test_a_wrapped_public_address_is_judged_by_what_is_in_it(how, v4):
+def test_embedded_public_address_is_checked(how, v4):
     assert find_address_error(WRAPPERS[how](IPv4Address(v4))) is None
 
 
 @pytest.mark.parametrize("how", ["6to4", "teredo"])
-def test_tunnels_are_refused_wherever_they_lead(how):
+def test_tunnels_are_rejected(how):
     assert find_address_error(WRAPPERS[how](IPv4Address("8.8.8.8")))
 
 
@@ -110,7 +110,7 @@ def test_tunnels_are_refused_wherever_they_lead(how):
         "10.0.0.1 127.0.0.1 172.16.9.9 192.168.1.1 100.64.0.1 ::1 fd00::1 ::ffff:10.0.0.1 8.8.8.8"
     ),
 )
-def test_an_operator_may_open_private_addresses(address):
+def test_operator_may_allow_private_addresses(address):
     assert find_address_error(address, allowed=True) is None
 
 
@@ -118,19 +118,19 @@ def test_an_operator_may_open_private_addresses(address):
     "address",
     [*METADATA, *split_words("169.254.1.1 0.0.0.0 224.0.0.1 255.255.255.255 :: ff02::1 fe80::1")],
 )
-def test_no_operator_opens_link_local_metadata_or_multicast(address):
+def test_operator_cannot_allow_link_local_metadata_or_multicast(address):
     assert find_address_error(address, allowed=True)
 
 
 @pytest.mark.parametrize("how", WRAPPERS)
-def test_nor_when_wrapped(how):
+def test_operator_cannot_allow_embedded_metadata(how):
     assert find_address_error(WRAPPERS[how](IPv4Address("169.254.169.254")), allowed=True)
 
 
 @pytest.mark.parametrize(
     "text", ["", "a", "1.2.3", "1.2.3.4.5", "0177.0.0.1", "[::1]", "1.1.1.1\n"]
 )
-def test_what_is_no_address_is_refused(text):
+def test_text_that_is_not_an_address_is_rejected(text):
     assert find_address_error(text)
 
 
@@ -145,7 +145,7 @@ def test_every_ipv4_address_is_in_the_table_or_public(v4):
 
 
 @given(st.ip_addresses(v=6))
-def test_every_ipv6_address_that_passes_is_unicast_or_wraps_ipv4(v6):
+def test_every_valid_ipv6_address_is_unicast_or_embeds_ipv4(v6):
     if find_address_error(v6) is None and v6 not in ip_network("2000::/3"):
         assert not naive(IPv4Address(int(v6) & 0xFFFFFFFF))
 

@@ -1,4 +1,4 @@
-"""Where connections go: to an address that was checked, whatever the name says a moment later."""
+"""Targets of connections: an address that was validated, whatever the name resolves to later."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REQUEST = Request(
 
 
 def client(**given: Any) -> Client:
-    """One that trusts nobody, as reading the system's authorities takes its time."""
+    """Create a client without trusted authorities, because reading the system's is slow."""
     return Client(**({"tls": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)} | given))
 
 
@@ -50,7 +50,7 @@ class Pretender(socket.socket):
         return (PUBLIC, 443)
 
 
-def test_a_name_that_changes_its_answer_is_asked_once(make_client):
+def test_name_is_resolved_once_for_check_and_connection(make_client):
     network = Network([PUBLIC], ["127.0.0.1"])
     with pytest.raises(ConnectError):
         network.client().send(REQUEST)
@@ -58,7 +58,7 @@ def test_a_name_that_changes_its_answer_is_asked_once(make_client):
     assert network.dialled == [f"{PUBLIC} 443"]
 
 
-def test_and_checked_each_time():
+def test_url_is_checked_at_each_attempt():
     network = Network([PUBLIC], ["127.0.0.1"])
     checker = network.client()
     checker.check_url(REQUEST.url)
@@ -72,7 +72,7 @@ def test_and_checked_each_time():
     "answers",
     [[PUBLIC, "127.0.0.1"], [PUBLIC, "::1"], ["2606:4700::1", "10.0.0.1"], ["169.254.169.254"]],
 )
-def test_mixed_answers_make_no_connection(answers):
+def test_mixed_addresses_make_no_connection(answers):
     network = Network(answers)
     with pytest.raises(BlockedByPolicyError):
         network.client().send(REQUEST)
@@ -87,7 +87,7 @@ def test_the_addresses_are_tried_in_turn_and_not_all():
     assert not unreachable.value.sent
 
 
-def test_an_address_that_swallows_packets_leaves_time_for_the_next(serve, make_client):
+def test_address_that_drops_packets_leaves_time_for_the_next(serve, make_client):
     server = serve(reply_always(build_response()))
 
     def dial(address: str, port: int, seconds: float) -> socket.socket:
@@ -105,7 +105,7 @@ def test_an_address_that_swallows_packets_leaves_time_for_the_next(serve, make_c
     assert client.send(Request(method="GET", url=server.url())).body == b"hello"
 
 
-def test_a_connection_that_swallows_packets_is_too_slow():
+def test_connection_that_drops_packets_times_out():
     def dial(address: str, port: int, seconds: float) -> socket.socket:
         threading.Event().wait(seconds)
         raise TimeoutError
@@ -116,7 +116,7 @@ def test_a_connection_that_swallows_packets_is_too_slow():
     assert not slow.value.sent
 
 
-def test_a_peer_that_is_not_the_checked_address_gets_nothing(serve):
+def test_peer_with_another_address_than_validated_gets_nothing(serve):
     server = serve(reply_always(build_response()))
     misled = client(
         lookup=lambda name: [PUBLIC],
@@ -128,7 +128,7 @@ def test_a_peer_that_is_not_the_checked_address_gets_nothing(serve):
     assert server.requests == []
 
 
-def test_a_peer_that_has_gone_is_no_connection():
+def test_peer_that_has_closed_is_a_connect_error():
     def dial(*_):
         return socket.socket()  # Not connected: it has no peer.
 
@@ -170,7 +170,7 @@ def test_the_public_way_whole(serve, authority, tls):
         "nonsense",
     ],
 )
-def test_a_refused_url_asks_nobody(url):
+def test_rejected_url_is_not_resolved(url):
     network = Network()
     for call in (network.client().check_url, lambda url: network.client().send(get(url))):
         with pytest.raises(BlockedByPolicyError, match=r"^The URL: "):
@@ -182,7 +182,7 @@ def get(url: str) -> Request:
     return Request(method="GET", url=url)
 
 
-def test_what_is_opened_is_one_host_on_one_port(serve, make_client):
+def test_allowlist_entry_is_one_host_on_one_port(serve, make_client):
     server, neighbour = serve(reply_always(build_response())), serve(reply_always(build_response()))
     opener = make_client(server)
     assert opener.send(get(server.url())).status == 200
@@ -192,7 +192,7 @@ def test_what_is_opened_is_one_host_on_one_port(serve, make_client):
     assert neighbour.connections == 0
 
 
-def test_an_opened_name_does_not_open_metadata(serve, make_client):
+def test_allowed_name_does_not_allow_metadata(serve, make_client):
     server = serve(reply_always(build_response()))
     client = make_client(server, lookup=lambda name: ["169.254.169.254"])
     with pytest.raises(BlockedByPolicyError):
@@ -205,7 +205,7 @@ def test_check_connects_to_nothing(serve, make_client):
     assert server.connections == 0
 
 
-def test_check_refuses_what_does_not_resolve():
+def test_check_rejects_a_name_that_does_not_resolve():
     def lookup(name: str) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 

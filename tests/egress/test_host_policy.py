@@ -1,4 +1,4 @@
-"""Which names may be contacted: no spelling of an IP address, and none of this network's own."""
+"""Host policy: no spelling of an IP address, and no name of the local network."""
 
 from __future__ import annotations
 
@@ -83,12 +83,12 @@ def test_names(name):
 
 
 @pytest.mark.parametrize("name", [*LITERALS, *OTHER_ALPHABETS, *OURS, *ODD])
-def test_refused(name):
+def test_forbidden_addresses_are_rejected(name):
     assert find_public_host_error(name)
 
 
 @pytest.mark.parametrize("name", ["mailhog", "localhost", "vault.service.internal", "x.test"])
-def test_an_operator_may_open_a_name_of_the_network(name):
+def test_operator_may_allow_a_local_name(name):
     assert find_host_name_error(name) is None
 
 
@@ -104,5 +104,5 @@ PARTS = st.builds(str.format, st.sampled_from(["{}", "{:#x}", "0{:o}", "000{}"])
 
 @given(st.lists(PARTS, min_size=1, max_size=4).map(".".join))
 def test_nothing_that_the_system_reads_as_an_address_passes(text):
-    """What `inet_aton` takes, the resolver does not ask anyone for; nor any other row of numbers."""
+    """The resolver reads what `inet_aton` accepts as an address, and other rows of numbers too."""
     assert find_public_host_error(text)

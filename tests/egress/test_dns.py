@@ -1,4 +1,4 @@
-"""Names: every answer must be fit, and an answer must come in time."""
+"""DNS: every address must be allowed, and the result must come in time."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def test_all_of_them_in_order_and_once():
         ["not an address"],
     ],
 )
-def test_one_bad_answer_refuses_all(answers):
+def test_one_forbidden_address_rejects_all(answers):
     with pytest.raises(BlockedByPolicyError) as refused:
         addresses(*answers)
     assert str(refused.value).startswith("api.example.com: resolves to")
     assert all(answer not in str(refused.value) for answer in answers)
 
 
-def test_an_opened_name_may_be_private_but_not_link_local():
+def test_allowed_name_may_be_private_but_not_link_local():
     assert addresses("10.0.0.1", opened=True) == ["10.0.0.1"]
     with pytest.raises(BlockedByPolicyError):
         addresses("10.0.0.1", "169.254.169.254", opened=True)
@@ -67,12 +67,12 @@ def test_an_error_of_the_resolver_is_no_address(error):
         Resolver(lookup).resolve("api.example.com", timeout=1)
 
 
-def test_no_answer_is_no_address():
+def test_resolver_without_result_is_a_connect_error():
     with pytest.raises(ConnectError, match="does not resolve"):
         addresses()
 
 
-def test_a_slow_resolver_is_left_alone():
+def test_slow_resolver_times_out():
     over = threading.Event()
     started = time.monotonic()
     with pytest.raises(EgressTimeoutError, match="not resolved in time"):
@@ -81,7 +81,7 @@ def test_a_slow_resolver_is_left_alone():
     over.set()
 
 
-def test_at_most_so_many_ask_at_a_time():
+def test_resolver_limits_its_threads():
     over, asked = threading.Event(), []
 
     def lookup(name: str) -> list[str]:
@@ -111,7 +111,7 @@ def test_without_a_thread_there_is_no_address(monkeypatch):
     assert resolver.resolve("api.example.com", timeout=1)
 
 
-def test_a_public_name_is_asked_for_as_absolute():
+def test_public_name_is_resolved_as_absolute():
     asked = []
 
     def lookup(name: str) -> list[str]:
@@ -125,7 +125,7 @@ def test_a_public_name_is_asked_for_as_absolute():
 
 
 @pytest.mark.parametrize("host", ["10.0.0.5", "[fd00::1]"])
-def test_an_opened_address_is_not_asked_for(host):
+def test_allowed_address_is_not_resolved(host):
     def lookup(name: str) -> list[str]:
         raise AssertionError(name)
 
@@ -134,7 +134,7 @@ def test_an_opened_address_is_not_asked_for(host):
 
 
 @pytest.mark.parametrize("host", ["10.0.0.5", "127.0.0.1", "[::1]", "169.254.169.254"])
-def test_an_address_that_is_not_opened_is_refused_here_too(host):
+def test_address_outside_the_allowlist_is_rejected_by_check(host):
     with pytest.raises(BlockedByPolicyError):
         Resolver().resolve(host, timeout=1)
 
@@ -142,7 +142,7 @@ def test_an_address_that_is_not_opened_is_refused_here_too(host):
 @pytest.mark.parametrize(
     "answers", [["10.0.0.7"], ["93.184.216.34", "10.0.0.7"], ["2606:4700::1", "::ffff:10.0.0.7"]]
 )
-def test_aliases_are_judged_by_where_the_last_one_leads(monkeypatch, answers):
+def test_aliases_are_checked_by_their_final_addresses(monkeypatch, answers):
     """The system follows CNAMEs: it gives the last name of the chain, and that one's addresses."""
 
     def ask(name: str, *_: object, **__: object) -> list[tuple[object, ...]]:

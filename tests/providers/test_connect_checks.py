@@ -1,4 +1,4 @@
-"""What a file says of OAuth and of connecting holds together, or is named with its field."""
+"""The rules for `oauth` and `connect` in provider files."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ from providers.checks import check_providers
 from providers.registry import DATA_DIR
 from tests.providers.documents import replace_at
 
-# Pipedrive's file has a call, an address out of the token answer, and scopes.
+# Pipedrive's file has a call, a URL from the token response, and scopes.
 GOOD = json.loads((DATA_DIR / "pipedrive.json").read_text().replace("pipedrive_", "acme_")) | {
     "slug": "acme"
 }
@@ -77,10 +77,10 @@ def named_by_the_callback(call: dict[str, str] | None) -> dict[str, Any]:
     ],
     ids=["as_it_is", "proved", "not_found", "name", "filled", "revocation", "quirks", "address"],
 )
-def test_a_sound_file_has_no_fault(folder, request, document):
+def test_valid_file_has_no_error(folder, request, document):
     (folder / "acme.json").write_text(json.dumps(document))
     faults = [message.msg for message in check_providers()]
-    # What the flow fills by itself is not listed: the schema says so.
+    # The schema excludes the properties that the flow itself fills.
     assert bool(faults) is (request.node.callspec.id == "filled")
 
 
@@ -160,13 +160,13 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("code", "field", "document"), BROKEN)
-def test_a_broken_file_is_named_with_its_field(folder, code, field, document):
+def test_wrong_file_is_reported_with_its_field(folder, code, field, document):
     (folder / "acme.json").write_bytes(orjson.dumps(document))
     found = [message.msg for message in check_providers() if message.id == f"providers.{code}"]
     assert [message for message in found if "acme.json: " in message and field in message]
 
 
-def test_a_secret_is_found_in_the_token_answer_alone(folder):
+def test_secrets_come_from_the_token_response_only(folder):
     for place, faults in (("token", 0), ("callback", 1)):
         document = changed(*CONNECT, "properties", "key", to=found_at(place, "/k"))
         if place == "callback":

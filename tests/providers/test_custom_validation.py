@@ -1,4 +1,4 @@
-"""Custom services: the rules that keep a key on the host it was given for."""
+"""Validation of custom providers: a key stays on the host it was given for."""
 
 from typing import Any
 
@@ -65,7 +65,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("field", "value"), WRONG)
-def test_wrong_fields_are_refused(field, value):
+def test_wrong_fields_are_rejected(field, value):
     with pytest.raises(InvalidInputError) as raised:
         validate_custom_provider({field: value})
     assert list(raised.value.fields) == [field]
