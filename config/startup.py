@@ -24,11 +24,10 @@ def disconnect_database() -> None:
     """Close the connections of `verify_startup`: a pool does not survive the fork of a worker."""
     from django.db import connection
 
-    from common.db import dialect
-
     connection.close()
-    if dialect.is_postgresql():
-        connection.close_pool()  # type: ignore[attr-defined]
+    # Only PostgreSQL's backend has a pool.
+    if close_pool := getattr(connection, "close_pool", None):
+        close_pool()
 
 
 def verify_startup() -> None:

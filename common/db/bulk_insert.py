@@ -39,9 +39,8 @@ def as_array(values: Sequence[bytes]) -> Any:
     """Return `values` as the right side of an `__in` filter."""
     # PostgreSQL looks each element of one array up in the index. A list of a thousand parameters
     # it would compare with every row of the account.
-    if dialect.is_postgresql():
-        return RawSQL("SELECT unnest(%s::bytea[])", [list(values)])
-    return values
+    array = RawSQL("SELECT unnest(%s::bytea[])", [list(values)])
+    return dialect.choose(postgresql=array, sqlite=values)
 
 
 def _build_postgresql_insert(

@@ -30,12 +30,13 @@ class DbNow(Func):
 def db_now() -> dt.datetime:
     """Return the database's time in UTC, read by one statement."""
     with connection.cursor() as cursor:
-        if dialect.is_postgresql():
-            cursor.execute("SELECT clock_timestamp()")
-            now: dt.datetime = cursor.fetchone()[0]
-        else:
-            cursor.execute("SELECT strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')")
-            now = dt.datetime.fromisoformat(cursor.fetchone()[0])
+        cursor.execute(
+            dialect.choose(
+                postgresql="SELECT clock_timestamp()",
+                sqlite="SELECT strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')",
+            )
+        )
+        now: dt.datetime = to_datetime(cursor.fetchone()[0])
     return now.astimezone(dt.UTC) + dt.timedelta(seconds=dialect.get_clock_shift())
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypeVar
 
 from django.conf import settings
@@ -25,6 +25,13 @@ def is_postgresql() -> bool:
 def choose(*, postgresql: T, sqlite: T) -> T:
     """Return the argument named after the database."""
     return postgresql if is_postgresql() else sqlite
+
+
+def execute_on_postgresql(sql: str, params: Sequence[Any] | None = None) -> None:
+    """Execute a statement that SQLite does not need."""
+    if is_postgresql():
+        with connection.cursor() as cursor:
+            cursor.execute(sql, params)
 
 
 def now_sql(*, plus: int = 0) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from common.db import dialect
 
@@ -14,10 +14,7 @@ from common.db import dialect
 def force_custom_plan() -> Iterator[None]:
     """Plan each statement of the block for its own parameters. The block is one transaction."""
     with transaction.atomic():
-        if dialect.is_postgresql():
-            # A frequent statement is prepared, and its generic plan serves every value. The plan
-            # for a provider with half of all rows would read a million rows to find that another
-            # provider has none.
-            with connection.cursor() as cursor:
-                cursor.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+        # A frequent statement is prepared, and its generic plan serves every value. The plan for a
+        # provider with half of all rows would read a million rows to find that another has none.
+        dialect.execute_on_postgresql("SET LOCAL plan_cache_mode = force_custom_plan")
         yield

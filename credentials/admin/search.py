@@ -65,7 +65,7 @@ def _find_by_identity(text: str) -> list[uuid.UUID]:
 
 def _build_conditions(text: str) -> list[Q]:
     # SQLite has no index for JSON containment, and comparing each field is the faster scan.
-    contains = "properties__jsoncontains" if dialect.is_postgresql() else None
+    contains = dialect.choose(postgresql="properties__jsoncontains", sqlite=None)
     conditions = []
     for field, form in sorted(identity_fields()):
         values: list[Any] = [text]

@@ -6,7 +6,7 @@ import datetime as dt
 import uuid
 from typing import Any, Final
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from common.actors import Actor
 from common.db import dialect
@@ -65,11 +65,10 @@ def credential_reveal(
 
 def _check_rate(actor: Actor) -> None:
     """Raise TooManyRequestsError if the actor has used up the reveals of the last hour."""
-    if dialect.is_postgresql():
-        with connection.cursor() as cursor:
-            # Otherwise two concurrent reveals would both count nine rows before they insert the tenth.
-            key = f"reveal {actor.name}"
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
+    # Otherwise two concurrent reveals would both count nine rows before they insert the tenth.
+    dialect.execute_on_postgresql(
+        "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"reveal {actor.name}"]
+    )
     now = db_now()
     rows = Reveal.objects.filter(actor=actor.name, time__gt=now - _HOUR)
     times = list(rows.order_by("-time").values_list("time", flat=True)[:MAX_REVEALS_PER_HOUR])
