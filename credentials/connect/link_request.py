@@ -48,7 +48,12 @@ class LinkRequest:
 
 def validate_link_request(account_id: uuid.UUID, link_request: LinkRequest) -> dict[str, Any]:
     """Return the columns of the link. Raises InvalidInputError that names the wrong parameter."""
-    credential = _get_credential(account_id, link_request.credential_id)
+    credential = None
+    if link_request.credential_id is not None:
+        rows = Credential.objects.filter(account_id=account_id, id=link_request.credential_id)
+        credential = rows.defer("secrets", "fingerprints").first()
+        if credential is None:
+            raise InvalidInputError.for_field("credential_id", "there is no such credential")
     kind_name = link_request.kind or (credential.kind if credential else None)
     external_id = link_request.external_id or (credential.external_id if credential else "")
     app_id = link_request.oauth_app_id
@@ -78,16 +83,6 @@ def validate_link_request(account_id: uuid.UUID, link_request: LinkRequest) -> d
         "return_to": link_request.return_to,
         "reconnects": credential.id if credential else None,
     }
-
-
-def _get_credential(account_id: uuid.UUID, id: uuid.UUID | None) -> Credential | None:
-    if id is None:
-        return None
-    rows = Credential.objects.filter(account_id=account_id, id=id)
-    credential = rows.defer("secrets", "fingerprints").first()
-    if credential is None:
-        raise InvalidInputError.for_field("credential_id", "there is no such credential")
-    return credential
 
 
 def _check_can_reconnect(
