@@ -19,7 +19,7 @@ from credentials.models import Credential, Reveal
 from credentials.services.reveal import MAX_REVEALS_PER_HOUR
 from events.models import Event
 from tests.admin.pages import address, form_values, text
-from tests.credentials.proxy.serving import ServerProcess
+from tests.credentials.proxy.server_process import ServerProcess
 from tests.credentials.proxy.wire import WireResponse, read_to_end
 from tests.factories import TESTER, make_account, make_credential, make_staff, make_stripe_body
 from tests.fakes.fixtures import Process, start

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from tests.credentials.proxy.serving import ServerProcess
+from tests.credentials.proxy.server_process import ServerProcess
 from tests.factories import make_app, make_token
 from tests.fakes.fixtures import app, facts, grant, make_grant, provider, start, wait_until
 

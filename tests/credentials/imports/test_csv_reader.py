@@ -36,7 +36,7 @@ def test_columns_become_a_body():
     ]
 
 
-def test_an_empty_cell_is_an_absent_key():
+def test_empty_cell_is_an_absent_key():
     assert bodies("kind,name,properties.secret\nstripe_key,,s\n") == [
         {"properties": {"kind": "stripe_key", "secret": "s"}}
     ]
@@ -56,24 +56,24 @@ def test_types_come_from_the_kind():
     ]
 
 
-def test_metadata_may_be_one_json_column():
+def test_metadata_as_one_json_column():
     assert bodies('kind,metadata\nstripe_key,"{""n"": 1}"\n')[0]["metadata"] == {"n": 1}
 
 
-def test_a_wrong_json_cell_names_its_column():
+def test_invalid_json_cell_names_its_column():
     number, reason = bodies("kind,metadata\nstripe_key,{\n")[0]
     assert number == 2
     assert reason.startswith("metadata: ")
 
 
-def test_a_quoted_cell_may_have_line_breaks_and_the_next_row_keeps_its_number():
+def test_row_numbers_count_line_breaks_in_cells():
     text = 'kind,properties.secret\nstripe_key,"a\nb"\nstripe_key\n'
     first, second = bodies(text)
     assert first["properties"]["secret"] == "a\nb"
     assert second == (4, "The row has 1 cells; the header has 2.")
 
 
-def test_a_spreadsheets_byte_order_mark_is_passed_over():
+def test_byte_order_mark_is_skipped():
     assert bodies("\ufeffkind\nstripe_key\n") == [{"properties": {"kind": "stripe_key"}}]
 
 
@@ -81,12 +81,12 @@ def test_a_spreadsheets_byte_order_mark_is_passed_over():
     "header",
     ["name", "kind,kind", "kind,secret", "kind,metadata,metadata.a", "kind,properties.", ""],
 )
-def test_a_wrong_header_is_refused_before_any_row(header):
+def test_invalid_header_is_rejected_before_any_row(header):
     with pytest.raises(BadRequestError):
         bodies(f"{header}\nx\n")
 
 
-def test_what_follows_broken_quoting_is_not_guessed():
+def test_rows_after_broken_quoting_are_not_read():
     text = 'kind,name\nstripe_key,ok\nstripe_key,"broken"x\nstripe_key,after\n'
     found = bodies(text)
     assert len(found) == 2

@@ -20,27 +20,27 @@ THREADS = 40
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_forty_imports_of_one_account_make_one_row():
+def test_forty_concurrent_imports_create_one_row():
     token = make_token(make_account())
     body = make_stripe_body("sk_live_one")
-    answers = run_concurrently(lambda _: ApiClient(token).post("/v1/credentials", body), THREADS)
-    assert Counter(a["Latchkey-Import"] for a in answers) == {"created": 1, "unchanged": 39}
-    assert len({a.json()["id"] for a in answers}) == Credential.objects.count() == 1
+    responses = run_concurrently(lambda _: ApiClient(token).post("/v1/credentials", body), THREADS)
+    assert Counter(a["Latchkey-Import"] for a in responses) == {"created": 1, "unchanged": 39}
+    assert len({a.json()["id"] for a in responses}) == Credential.objects.count() == 1
 
 
-def test_forty_different_imports_of_one_account_lose_none_of_the_updates():
+def test_forty_concurrent_imports_lose_no_update():
     token = make_token(make_account())
     bodies = [make_stripe_body("sk_live_one", name=f"name {n}") for n in range(THREADS)]
-    answers = run_concurrently(
+    responses = run_concurrently(
         lambda n: ApiClient(token).post("/v1/credentials", bodies[n]), THREADS
     )
-    assert {a.status_code for a in answers} == {200}
+    assert {a.status_code for a in responses} == {200}
     row = Credential.objects.get()
     assert row.revision == THREADS
     assert Event.objects.filter(target_id=row.id).count() == THREADS
 
 
-def test_overlapping_batches_in_opposite_orders_do_not_deadlock():
+def test_batches_in_opposite_orders_do_not_deadlock():
     account = make_account()
     items = [validate_item(make_stripe_body(f"sk_{n}"), account_id=account.id) for n in range(60)]
 
@@ -53,7 +53,7 @@ def test_overlapping_batches_in_opposite_orders_do_not_deadlock():
     assert Credential.objects.count() == 60
 
 
-def test_an_import_beside_a_patch_keeps_both_changes():
+def test_concurrent_import_and_patch_keep_both_changes():
     token = make_token(make_account())
     id = ApiClient(token).post("/v1/credentials", make_stripe_body("sk_live_one")).json()["id"]
 

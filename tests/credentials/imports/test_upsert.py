@@ -11,37 +11,37 @@ from vault.sealing import Place, SealedValue, seal, unseal
 from vault.services import compute_fingerprint
 
 
-def blob(id: str) -> bytes:
+def get_ciphertext(id: str) -> bytes:
     sealed = Credential.objects.get(id=id).secrets
     assert sealed is not None
     return sealed.blob
 
 
-def opened(id: str) -> dict[str, str]:
+def get_secrets(id: str) -> dict[str, str]:
     place = Place.of(Credential.objects.get(id=id), "secrets")
-    return dict(unseal(place, SealedValue(blob(id))))
+    return dict(unseal(place, SealedValue(get_ciphertext(id))))
 
 
-def test_answers_with_the_credential_and_its_secret_masked(api):
-    answer = api.post("/v1/credentials", make_stripe_body("sk_live_canary"))
-    assert answer.status_code == 200
-    assert answer["Latchkey-Import"] == "created"
-    assert answer.json()["properties"] == {
+def test_response_is_the_credential_with_masked_secrets(api):
+    response = api.post("/v1/credentials", make_stripe_body("sk_live_canary"))
+    assert response.status_code == 200
+    assert response["Latchkey-Import"] == "created"
+    assert response.json()["properties"] == {
         "kind": "stripe_key",
         "name": "Choam Stripe",
         "secret": "**********",
         "test": False,
     }
-    assert b"canary" not in answer.content
+    assert b"canary" not in response.content
 
 
-def test_seals_the_secret(api):
+def test_encrypts_the_secret(api):
     id = api.post("/v1/credentials", make_stripe_body("sk_live_canary")).json()["id"]
-    assert opened(id) == {"secret": "sk_live_canary"}
-    assert b"canary" not in blob(id)
+    assert get_secrets(id) == {"secret": "sk_live_canary"}
+    assert b"canary" not in get_ciphertext(id)
 
 
-def test_the_same_account_again_is_the_same_row_unchanged(api):
+def test_same_account_is_the_same_row(api):
     first = api.post("/v1/credentials", make_stripe_body("sk_live_1")).json()
     again = api.post("/v1/credentials", make_stripe_body("sk_live_1"))
     assert again["Latchkey-Import"] == "unchanged"
@@ -63,62 +63,65 @@ def test_absent_keys_keep_what_is_stored(api):
     assert {key: again[key] for key in kept} == {key: first[key] for key in kept}
 
 
-def test_empty_metadata_empties(api):
+def test_empty_metadata_clears(api):
     api.post("/v1/credentials", make_stripe_body("sk_live_1", metadata={"a": 1}))
-    answer = api.post("/v1/credentials", make_stripe_body("sk_live_1", metadata={}))
-    assert answer["Latchkey-Import"] == "updated"
-    assert answer.json()["metadata"] == {}
+    response = api.post("/v1/credentials", make_stripe_body("sk_live_1", metadata={}))
+    assert response["Latchkey-Import"] == "updated"
+    assert response.json()["metadata"] == {}
 
 
-def test_an_update_names_what_changed_in_its_event(api):
+def test_event_names_the_changed_fields(api):
     api.post("/v1/credentials", make_stripe_body("sk_live_1"))
     api.post("/v1/credentials", make_stripe_body("sk_live_1", name="New", metadata={"b": 2}))
     event = Event.objects.filter(verb="credential.updated").get()
     assert event.changed == ["name", "metadata"]
 
 
-def test_a_kind_alias_and_a_property_alias_are_normalised(api):
+def test_aliases_are_normalised(api):
     body = {"properties": {"kind": "stripe_key", "secret_key": "sk_live_1"}}
     shown = api.post("/v1/credentials", body).json()["properties"]
     assert shown == {"kind": "stripe_key", "secret": "**********"}
 
 
-def test_an_import_without_the_refresh_token_keeps_it(api, account):
+def test_absent_refresh_token_is_kept(api, account):
     app = make_app(account)
     id = api.post("/v1/credentials", make_linear_body(app)).json()["id"]
     body = make_linear_body(app, properties={"access_token": "lin_oauth_second"})
     del body["properties"]["refresh_token"]
     assert api.post("/v1/credentials", body)["Latchkey-Import"] == "updated"
-    assert opened(id) == {"access_token": "lin_oauth_second", "refresh_token": "lin_refresh_first"}
+    assert get_secrets(id) == {
+        "access_token": "lin_oauth_second",
+        "refresh_token": "lin_refresh_first",
+    }
 
 
-def refreshed(id: str, **secrets: str) -> None:
+def simulate_refresh(id: str, **secrets: str) -> None:
     """What a refresh does to a row: new current values, the imported ones remembered."""
     row = Credential.objects.get(id=id)
-    row.secrets = seal(Place.of(row, "secrets"), {**opened(id), **secrets})
+    row.secrets = seal(Place.of(row, "secrets"), {**get_secrets(id), **secrets})
     for name, value in secrets.items():
         row.fingerprints[name][0] = compute_fingerprint(row.account_id, value)
     row.save(update_fields=["secrets", "fingerprints"])
 
 
-def test_last_nights_file_does_not_roll_back_a_refreshed_token(api, account):
+def test_old_file_does_not_roll_back_a_refreshed_token(api, account):
     app = make_app(account)
     body = make_linear_body(app, properties={"expires_at": "2026-01-01T00:00:00Z"})
     id = api.post("/v1/credentials", body).json()["id"]
-    refreshed(id, access_token="lin_oauth_fresh", refresh_token="lin_refresh_fresh")
+    simulate_refresh(id, access_token="lin_oauth_fresh", refresh_token="lin_refresh_fresh")
     assert api.post("/v1/credentials", body)["Latchkey-Import"] == "unchanged"
-    assert opened(id)["refresh_token"] == "lin_refresh_fresh"
+    assert get_secrets(id)["refresh_token"] == "lin_refresh_fresh"
 
 
-def test_a_new_access_token_beside_an_outdated_refresh_token_keeps_the_fresh_one(api, account):
+def test_outdated_refresh_token_does_not_replace_the_fresh_one(api, account):
     app = make_app(account)
     id = api.post("/v1/credentials", make_linear_body(app)).json()["id"]
-    refreshed(id, refresh_token="lin_refresh_fresh")
+    simulate_refresh(id, refresh_token="lin_refresh_fresh")
     api.post("/v1/credentials", make_linear_body(app, properties={"access_token": "lin_new"}))
-    assert opened(id) == {"access_token": "lin_new", "refresh_token": "lin_refresh_fresh"}
+    assert get_secrets(id) == {"access_token": "lin_new", "refresh_token": "lin_refresh_fresh"}
 
 
-def test_a_body_obtained_before_the_stored_one_is_409(api):
+def test_body_older_than_the_stored_one_is_409(api):
     body = make_stripe_body("sk_live_1", obtained_at="2026-02-01T00:00:00Z")
     api.post("/v1/credentials", body)
     older = {**body, "obtained_at": "2026-01-31T23:59:59Z", "name": "old"}
@@ -126,31 +129,31 @@ def test_a_body_obtained_before_the_stored_one_is_409(api):
     assert api.post("/v1/credentials", {**body, "name": "same"}).status_code == 200
 
 
-def test_external_id_names_the_account_for_any_kind(api):
+def test_external_id_identifies_the_account(api):
     first = api.post("/v1/credentials", make_stripe_body("sk_live_1", external_id="acct_1")).json()
     again = api.post("/v1/credentials", make_stripe_body("sk_live_2", external_id="acct_1")).json()
     assert again["id"] == first["id"]
-    assert opened(first["id"]) == {"secret": "sk_live_2"}
+    assert get_secrets(first["id"]) == {"secret": "sk_live_2"}
 
 
-def test_a_rotating_kind_without_identity_names_both_ways_out(api, account):
+def test_missing_identity_names_both_alternatives(api, account):
     app = make_app(account)
     body = make_linear_body(app)
     del body["properties"]["linear_org_id"]
-    answer = api.post("/v1/credentials", body)
-    assert answer.status_code == 422
+    response = api.post("/v1/credentials", body)
+    assert response.status_code == 422
     start = "is required to tell which upstream account this is, unless "
-    assert answer.json()["validation_errors"] == {
+    assert response.json()["validation_errors"] == {
         "properties.linear_org_id": [start + "external_id is given"],
         "external_id": [start + "properties.linear_org_id is given"],
     }
 
 
-def test_of_two_properties_the_absent_one_is_named(api, account):
+def test_error_names_the_absent_identity_property(api, account):
     app = make_app(account, provider="datadog")
     body = {"properties": {"kind": "datadog_oauth2", "site": "datadoghq.eu", "access_token": "t"}}
-    answer = api.post("/v1/credentials", {**body, "oauth_app_id": str(app.id)})
-    assert set(answer.json()["validation_errors"]) == {"properties.org_public_id", "external_id"}
+    response = api.post("/v1/credentials", {**body, "oauth_app_id": str(app.id)})
+    assert set(response.json()["validation_errors"]) == {"properties.org_public_id", "external_id"}
 
 
 @pytest.mark.parametrize(
@@ -161,20 +164,20 @@ def test_of_two_properties_the_absent_one_is_named(api, account):
     ],
     ids=["says it alone", "beside a property"],
 )
-def test_a_secret_that_is_needed_anyway_is_plainly_required(api, properties, missing):
-    answer = api.post("/v1/credentials", {"properties": properties})
-    assert answer.status_code == 422
-    assert answer.json()["validation_errors"] == {name: ["is required"] for name in missing}
+def test_required_secret_is_named_alone(api, properties, missing):
+    response = api.post("/v1/credentials", {"properties": properties})
+    assert response.status_code == 422
+    assert response.json()["validation_errors"] == {name: ["is required"] for name in missing}
 
 
-def test_an_oauth_kind_needs_its_app(api):
+def test_oauth_kind_needs_its_app(api):
     body = {"properties": {"kind": "linear_oauth2", "linear_org_id": "o", "access_token": "t"}}
-    answer = api.post("/v1/credentials", body)
-    assert answer.status_code == 422
-    assert "oauth_app_id" in answer.json()["validation_errors"]
+    response = api.post("/v1/credentials", body)
+    assert response.status_code == 422
+    assert "oauth_app_id" in response.json()["validation_errors"]
 
 
-def test_another_accounts_app_is_answered_like_an_unknown_one(api, other_account):
+def test_app_of_another_account_is_unknown(api, other_account):
     app = make_app(other_account, "stripe")
     unknown = "01989aa0-0000-7000-8000-000000000000"
     foreign = api.post("/v1/credentials", make_stripe_body("s1", oauth_app_id=str(app.id)))
@@ -183,15 +186,15 @@ def test_another_accounts_app_is_answered_like_an_unknown_one(api, other_account
     assert foreign.json() | {"request_id": ""} == missing.json() | {"request_id": ""}
 
 
-def test_an_app_of_another_provider_is_refused(api, account):
+def test_app_of_another_provider_is_rejected(api, account):
     app = make_app(account, "github")
-    answer = api.post("/v1/credentials", make_stripe_body("s1", oauth_app_id=str(app.id)))
-    assert answer.json()["validation_errors"] == {
+    response = api.post("/v1/credentials", make_stripe_body("s1", oauth_app_id=str(app.id)))
+    assert response.json()["validation_errors"] == {
         "oauth_app_id": ["is for github; stripe_key needs stripe"]
     }
 
 
-def test_the_embedded_app_has_the_eight_documented_fields(api, account):
+def test_embedded_app_has_the_documented_fields(api, account):
     app = make_app(account, "stripe", metadata={"x": 1})
     shown = api.post("/v1/credentials", make_stripe_body("s1", oauth_app_id=str(app.id))).json()
     assert shown["oauth_app_id"] == str(app.id)
@@ -207,42 +210,42 @@ def test_the_embedded_app_has_the_eight_documented_fields(api, account):
     }
 
 
-def test_a_row_that_does_not_open_is_healed_by_all_its_secrets(api):
+def test_undecryptable_row_is_replaced_by_all_its_secrets(api):
     id = api.post("/v1/credentials", make_stripe_body("sk_live_1")).json()["id"]
     damage(id)
     assert (
         api.post("/v1/credentials", make_stripe_body("sk_live_1"))["Latchkey-Import"] == "updated"
     )
-    assert opened(id) == {"secret": "sk_live_1"}
+    assert get_secrets(id) == {"secret": "sk_live_1"}
 
 
-def test_a_row_that_does_not_open_refuses_some_of_its_secrets(api, account):
+def test_undecryptable_row_rejects_some_of_its_secrets(api, account):
     app = make_app(account)
     id = api.post("/v1/credentials", make_linear_body(app)).json()["id"]
     damage(id)
-    before = blob(id)
+    before = get_ciphertext(id)
     body = make_linear_body(app, properties={"access_token": "new"})
     del body["properties"]["refresh_token"]
     assert api.post("/v1/credentials", body).status_code == 409
-    assert blob(id) == before
+    assert get_ciphertext(id) == before
 
 
 def damage(id: str) -> None:
-    whole = blob(id)
+    whole = get_ciphertext(id)
     Credential.objects.filter(id=id).update(
         secrets=SealedValue(whole[:-1] + bytes([whole[-1] ^ 1]))
     )
 
 
 @pytest.mark.parametrize("field", ["id", "tenant_id", "propertees"])
-def test_an_unknown_field_is_refused_by_name(api, field):
-    answer = api.post("/v1/credentials", {**make_stripe_body(), field: 1})
-    assert answer.status_code == 422
-    assert answer.json()["validation_errors"] == {field: ["unknown field"]}
+def test_unknown_field_is_named(api, field):
+    response = api.post("/v1/credentials", {**make_stripe_body(), field: 1})
+    assert response.status_code == 422
+    assert response.json()["validation_errors"] == {field: ["unknown field"]}
     assert not Credential.objects.exists()
 
 
-def test_a_kind_without_secrets_has_nothing_sealed(api, account):
+def test_kind_without_secrets_stores_no_ciphertext(api, account):
     app = make_app(account, "github")
     properties = {"kind": "github", "installation_id": 42, "account_login": "atreides"}
     body = {"properties": properties, "oauth_app_id": str(app.id)}
@@ -251,26 +254,29 @@ def test_a_kind_without_secrets_has_nothing_sealed(api, account):
     assert Credential.objects.get(id=shown["id"]).secrets is None
 
 
-def test_an_outdated_access_token_does_not_bring_its_expiry_back(api, account):
+def test_outdated_access_token_does_not_restore_its_expiry(api, account):
     app = make_app(account)
     old = {"expires_at": "2026-01-01T00:00:00Z"}
     id = api.post("/v1/credentials", make_linear_body(app, properties=old)).json()["id"]
-    refreshed(id, access_token="lin_oauth_fresh")
+    simulate_refresh(id, access_token="lin_oauth_fresh")
     body = make_linear_body(app, properties={**old, "refresh_token": "lin_refresh_new"})
     Credential.objects.filter(id=id).update(
         properties={**body["properties"], "expires_at": "2030-01-01T00:00:00Z"}
     )
     shown = api.post("/v1/credentials", body).json()
     assert shown["properties"]["expires_at"] == "2030-01-01T00:00:00Z"
-    assert opened(id)["refresh_token"] == "lin_refresh_new"
+    assert get_secrets(id)["refresh_token"] == "lin_refresh_new"
 
 
-def test_a_time_to_come_is_refused_as_obtained_at(api):
+def test_obtained_at_in_the_future_is_rejected(api):
     body = make_stripe_body("s1", obtained_at="9999-01-01T00:00:00Z")
-    answer = api.post("/v1/credentials", body)
-    assert (answer.status_code, list(answer.json()["validation_errors"])) == (422, ["obtained_at"])
+    response = api.post("/v1/credentials", body)
+    assert (response.status_code, list(response.json()["validation_errors"])) == (
+        422,
+        ["obtained_at"],
+    )
 
 
-def test_a_key_of_an_unregistered_custom_service_is_refused(api):
+def test_key_of_an_unregistered_service_is_rejected(api):
     body = {"properties": {"kind": "custom_key", "provider": "custom.nope", "key": "k"}}
     assert api.post("/v1/credentials", body).status_code == 422

@@ -18,9 +18,9 @@ from config import proxy_app
 from credentials.models import Credential
 from egress import Client
 from providers.registry import get_registry
-from tests.credentials.proxy.files import write_files
-from tests.credentials.proxy.raw import RawServer
-from tests.credentials.proxy.serving import ServerProcess
+from tests.credentials.proxy.provider_files import write_files
+from tests.credentials.proxy.raw_server import RawServer
+from tests.credentials.proxy.server_process import ServerProcess
 from tests.credentials.proxy.upstream import UpstreamServer
 from tests.credentials.upstream import upstreams
 from tests.egress.certificates import Authority
@@ -108,15 +108,15 @@ class Caller:
 
     def _answer(self, environ: dict[str, Any]) -> CallerResponse:
         head: list[Any] = []
-        answer = self._proxy(environ, lambda *given: head.extend(given))
+        response = self._proxy(environ, lambda *given: head.extend(given))
         body: list[bytes] = []
         broken = None
         try:
-            body.extend(answer)
+            body.extend(response)
         except Exception as error:
             broken = error
         finally:
-            getattr(answer, "close", lambda: None)()
+            getattr(response, "close", lambda: None)()
         return CallerResponse(int(head[0].split()[0]), head[1], b"".join(body), broken)
 
 
@@ -141,7 +141,7 @@ def raw(settings: Any, tmp_path: Path) -> Iterator[RawServer]:
 
 
 @pytest.fixture
-def asking(raw: RawServer, account: Account) -> Iterator[Caller]:
+def raw_caller(raw: RawServer, account: Account) -> Iterator[Caller]:
     """A caller of `account`, which has credentials of the raw provider."""
     for kind in ("upstream_key", "upheader_key", "upbase_key"):
         make_credential(account, {"properties": {"kind": kind, "key": KEY}})
@@ -151,7 +151,7 @@ def asking(raw: RawServer, account: Account) -> Iterator[Caller]:
 
 
 @pytest.fixture
-def keep(account: Account, upstream: UpstreamServer) -> Callable[..., Credential]:
+def create_credential(account: Account, upstream: UpstreamServer) -> Callable[..., Credential]:
     """Make a credential of the upstream provider: `keep("upstream_key", key=…)`."""
 
     def make(kind: str = "upstream_key", **properties: Any) -> Credential:
@@ -162,9 +162,9 @@ def keep(account: Account, upstream: UpstreamServer) -> Callable[..., Credential
 
 
 @pytest.fixture
-def row(keep: Callable[..., Credential]) -> Credential:
+def row(create_credential: Callable[..., Credential]) -> Credential:
     """A credential of the kind `upstream_key`."""
-    return keep()
+    return create_credential()
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def basic_auth_header(username: str, password: str = "") -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def served(
+def server(
     running: UpstreamServer, tmp_path_factory: pytest.TempPathFactory, django_db_setup: None
 ) -> Iterator[ServerProcess]:
     """One for all tests that leave it as it was: to start it takes longer than most of them."""

@@ -12,8 +12,8 @@ import pytest
 from django.db import connection
 
 from providers.registry import get_registry
-from tests.credentials.proxy.files import provider_file
-from tests.credentials.proxy.serving import ServerProcess
+from tests.credentials.proxy.provider_files import provider_file
+from tests.credentials.proxy.server_process import ServerProcess
 from tests.credentials.proxy.upstream import UpstreamHandler, UpstreamServer
 from tests.factories import make_account, make_credential, make_token
 
@@ -33,9 +33,9 @@ class Answering(UpstreamHandler):
                 self._json({"error": {"message": "not the key"}}, status=401)
                 return
             path = self.path.partition("?")[0]
-            for pattern, answer in ANSWERS.items():
+            for pattern, response in ANSWERS.items():
                 if re.fullmatch(pattern, f"{self.command} {path}"):
-                    answer(self, body)
+                    response(self, body)
                     return
             self._json({"message": "Not Found"}, status=404)
 
@@ -113,18 +113,18 @@ def at(settings: Any, tmp_path: Any) -> Iterator[tuple[str, str]]:
         get_registry.cache_clear()
         account = make_account()
         make_credential(account, {"properties": {"kind": "anyapi_key", "key": KEY}})
-        with ServerProcess(settings, str(connection.settings_dict["NAME"])) as served:
-            yield f"http://127.0.0.1:{served.port}/proxy/anyapi", make_token(account)
+        with ServerProcess(settings, str(connection.settings_dict["NAME"])) as server:
+            yield f"http://127.0.0.1:{server.port}/proxy/anyapi", make_token(account)
     get_registry.cache_clear()
 
 
 def test_openai(at):
     openai = pytest.importorskip("openai")
     client = openai.OpenAI(base_url=f"{at[0]}/v1", api_key=at[1], max_retries=0)
-    asked = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
-    answer = client.chat.completions.create(**asked)
-    assert answer.choices[0].message.content == "hello"
-    stream = client.chat.completions.create(**asked, stream=True)
+    arguments = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+    response = client.chat.completions.create(**arguments)
+    assert response.choices[0].message.content == "hello"
+    stream = client.chat.completions.create(**arguments, stream=True)
     assert "".join(piece.choices[0].delta.content for piece in stream) == "one two"
     file = client.files.create(file=("a.txt", b"x" * 3_000_000), purpose="assistants")
     assert file.bytes > 3_000_000

@@ -27,7 +27,7 @@ def service(account, upstream):
     return make
 
 
-def test_its_key_is_put_where_its_row_says(caller, service, upstream):
+def test_key_is_put_in_the_header_of_the_row(caller, service, upstream):
     row = service(auth_header="X-Weather-Key", prefix="Key ")
     for route in ("/proxy/custom.weather", f"/v1/proxy/credential/{row.id}"):
         assert caller.get(f"{route}/today?x=1").status == 200
@@ -35,14 +35,14 @@ def test_its_key_is_put_where_its_row_says(caller, service, upstream):
     assert {request.headers["x-weather-key"] for request in upstream.requests} == {f"Key {KEY}"}
 
 
-def test_the_token_may_be_in_its_header(caller, service, upstream):
+def test_token_in_the_header_of_the_service(caller, service, upstream):
     service(auth_header="X-Weather-Key", prefix="Key ")
-    own = {"X-Weather-Key": f"Key {caller.token}"}
-    assert caller.get("/proxy/custom.weather/x", bearer=False, headers=own).status == 200
+    own_server = {"X-Weather-Key": f"Key {caller.token}"}
+    assert caller.get("/proxy/custom.weather/x", bearer=False, headers=own_server).status == 200
     assert caller.token not in str(upstream.requests[0].headers)
 
 
-def test_a_blocked_endpoint_is_403(caller, service, upstream):
+def test_blocked_endpoint_is_403(caller, service, upstream):
     service(blocked_endpoints=["DELETE /v1/*", "* /admin*"])
     assert caller.send("DELETE", "/proxy/custom.weather/v1/x").status == 403
     assert caller.get("/proxy/custom.weather/admin/x").status == 403
@@ -51,7 +51,7 @@ def test_a_blocked_endpoint_is_403(caller, service, upstream):
     assert len(upstream.requests) == 1
 
 
-def test_its_rate_is_kept_to(caller, service):
+def test_rate_of_the_service_is_enforced(caller, service):
     service(rate_limit=1)
     assert caller.get("/proxy/custom.weather/x").status == 200
     refused = caller.get("/proxy/custom.weather/x")
@@ -59,7 +59,7 @@ def test_its_rate_is_kept_to(caller, service):
     assert set(refused.json()) == {"error", "retry_after_seconds"}
 
 
-def test_the_target_is_checked_again_when_it_is_used(caller, service, upstream):
+def test_url_is_validated_again_at_each_use(caller, service, upstream):
     service()
     caller.client._allow = frozenset()
     assert caller.get("/proxy/custom.weather/x").status == 502
@@ -77,7 +77,7 @@ def test_the_target_is_checked_again_when_it_is_used(caller, service, upstream):
         "http://127.0.0.1:{port}/?x",
     ],
 )
-def test_what_nobody_opened_is_refused_when_saved(account, upstream, url):
+def test_url_that_is_not_allowed_is_rejected_when_saved(account, upstream, url):
     with pytest.raises(InvalidInputError):
         custom_provider_create(
             account_id=account.id,
@@ -87,7 +87,7 @@ def test_what_nobody_opened_is_refused_when_saved(account, upstream, url):
         )
 
 
-def test_writes_are_events(account, service):
+def test_writes_record_events(account, service):
     service()
     custom_provider_update(
         account_id=account.id, actor=TESTER, name="weather", prefix="", rate_limit=100

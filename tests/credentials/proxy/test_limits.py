@@ -23,7 +23,7 @@ def policy(row, account):
     )
 
 
-def test_only_the_allowed_methods_pass(caller, path, policy, upstream):
+def test_only_allowed_methods_are_forwarded(caller, path, policy, upstream):
     policy(methods=["GET", "HEAD"])
     assert caller.get(f"{path}/x").status == 200
     refused = caller.send("DELETE", f"{path}/x")
@@ -31,14 +31,14 @@ def test_only_the_allowed_methods_pass(caller, path, policy, upstream):
     assert [request.method for request in upstream.requests] == ["GET"]
 
 
-def test_a_header_does_not_change_the_method(caller, path, policy, upstream):
+def test_header_does_not_override_the_method(caller, path, policy, upstream):
     policy(methods=["GET"])
     headers = {"X-HTTP-Method-Override": "DELETE"}
     assert caller.get(f"{path}/x", headers=headers).status == 403
     assert upstream.requests == []
 
 
-def test_only_the_allowed_paths_pass(caller, path, policy):
+def test_only_allowed_paths_are_forwarded(caller, path, policy):
     policy(paths=["/status", "/status/*"])
     assert caller.get(f"{path}/status?code=200").status == 200
     assert caller.get(f"{path}/status/a?code=200").status == 200
@@ -56,7 +56,7 @@ def test_only_the_allowed_paths_pass(caller, path, policy):
         ("/x/v1/charges", False),
     ],
 )
-def test_a_path_is_allowed_as_written_and_as_read(path, allowed):
+def test_path_must_be_allowed_written_and_decoded(path, allowed):
     assert is_path_allowed(path, ["/v1/charges", "/v1/charges/*"]) is allowed
 
 
@@ -70,11 +70,11 @@ def test_a_path_is_allowed_as_written_and_as_read(path, allowed):
         ("POST", "/admin", True),
     ],
 )
-def test_an_endpoint_is_blocked_however_it_is_written(method, path, blocked):
+def test_endpoint_is_blocked_in_every_encoding(method, path, blocked):
     assert is_endpoint_blocked(method, path, ["DELETE /v1/things/*", "* /admin"]) is blocked
 
 
-def test_a_rate_is_kept_to(caller, path, policy):
+def test_rate_is_enforced(caller, path, policy):
     policy(rate_limit={"requests": 3, "seconds": 3600})
     assert [caller.get(f"{path}/status?code=200").status for _ in range(3)] == [200] * 3
     refused = caller.get(f"{path}/status?code=200")
@@ -82,7 +82,7 @@ def test_a_rate_is_kept_to(caller, path, policy):
     assert 1000 < int(refused.header("Retry-After")) <= 1201
 
 
-def test_who_is_a_little_early_waits(row):
+def test_slightly_early_request_waits(row):
     rate = Rate(5, 1)
     began = time.monotonic()
     for _ in range(6):
@@ -90,7 +90,7 @@ def test_who_is_a_little_early_waits(row):
     assert 0.1 < time.monotonic() - began < 1
 
 
-def test_no_more_than_so_many_at_once(row):
+def test_concurrency_is_limited(row):
     slots = ConcurrencySlots()
     with slots.acquire(row.id, 1), pytest.raises(TooManyRequestsError), slots.acquire(row.id, 1):
         pass
@@ -98,7 +98,7 @@ def test_no_more_than_so_many_at_once(row):
         pass
 
 
-def test_a_providers_pause_is_kept_to(caller, path, upstream):
+def test_pause_of_the_provider_is_enforced(caller, path, upstream):
     assert caller.get(f"{path}/status?code=429&Retry-After=30").status == 429
     refused = caller.get(f"{path}/status?code=200")
     assert (refused.status, refused.json()["code"]) == (429, "provider_rate_limited")
@@ -107,7 +107,7 @@ def test_a_providers_pause_is_kept_to(caller, path, upstream):
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_pause_may_be_told_as_a_date(caller, path, upstream, status):
+def test_pause_may_be_a_date(caller, path, upstream, status):
     at = quote(email.utils.formatdate(time.time() + 30, usegmt=True))
     assert caller.get(f"{path}/status?code={status}&Retry-After={at}").status == status
     refused = caller.get(f"{path}/status?code=200")
@@ -117,7 +117,7 @@ def test_a_pause_may_be_told_as_a_date(caller, path, upstream, status):
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "query",
     [
         "code=429",
         "code=429&Retry-After=soon",
@@ -126,25 +126,25 @@ def test_a_pause_may_be_told_as_a_date(caller, path, upstream, status):
         "code=200&Retry-After=30",
     ],
 )
-def test_what_asks_for_no_pause_gets_none(caller, path, asked):
-    caller.get(f"{path}/status?{asked}")
+def test_invalid_retry_after_is_ignored(caller, path, query):
+    caller.get(f"{path}/status?{query}")
     assert caller.get(f"{path}/status?code=200").status == 200
 
 
-def test_of_two_pauses_the_longer_holds(caller, path, row):
+def test_longer_of_two_pauses_applies(caller, path, row):
     pause_credential(row.id, 60)
     pause_credential(row.id, 5)
     assert int(caller.get(f"{path}/status?code=200").header("Retry-After")) > 50
 
 
-def test_a_short_pause_is_waited_out(caller, path, row, upstream):
+def test_short_pause_delays_the_request(caller, path, row, upstream):
     pause_credential(row.id, 0.3)
     began = time.monotonic()
     assert caller.get(f"{path}/status?code=200").status == 200
     assert time.monotonic() - began > 0.2
 
 
-def test_the_policy_of_a_credential_over_the_api(api, row):
+def test_policy_over_the_api(api, row):
     url = f"/v1/credentials/{row.id}/policy"
     none = {"methods": None, "paths": None, "rate_limit": None, "concurrency": None}
     assert api.get(url).json() == none
@@ -173,13 +173,13 @@ def test_the_policy_of_a_credential_over_the_api(api, row):
         ({"unknown": 1}, "unknown"),
     ],
 )
-def test_what_is_no_policy_is_422(api, row, body, field):
-    answer = api.send("PUT", f"/v1/credentials/{row.id}/policy", body)
-    assert answer.status_code == 422, answer.json()
-    assert field in answer.json()["validation_errors"]
+def test_invalid_policy_is_422(api, row, body, field):
+    response = api.send("PUT", f"/v1/credentials/{row.id}/policy", body)
+    assert response.status_code == 422, response.json()
+    assert field in response.json()["validation_errors"]
 
 
-def test_another_accounts_policy_is_not_there(other_api, row):
+def test_policy_of_another_account_is_404(other_api, row):
     url = f"/v1/credentials/{row.id}/policy"
     assert other_api.get(url).status_code == 404
     assert other_api.send("PUT", url, {}).status_code == 404

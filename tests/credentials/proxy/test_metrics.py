@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from tests.credentials.proxy.serving import ServerProcess
+from tests.credentials.proxy.server_process import ServerProcess
 from tests.credentials.proxy.wire import build_request, exchange
 from tests.factories import make_account, make_credential, make_token
 from tests.fakes.fixtures import wait_until
@@ -48,64 +48,64 @@ def serving(upstream: Any, settings: Any, folders: Path) -> Iterator[Callable[..
 
         def start(command: str) -> ServerProcess:
             name = str(connection.settings_dict["NAME"])
-            served = stack.enter_context(ServerProcess(settings, name, command, workers=2))
-            wait_until(lambda: len(workers(served)) == 2)
-            return served
+            server = stack.enter_context(ServerProcess(settings, name, command, workers=2))
+            wait_until(lambda: len(workers(server)) == 2)
+            return server
 
         yield start
         assert list(folders.iterdir()) != []
     assert list(folders.iterdir()) == []
 
 
-def test_a_scrape_is_of_all_workers(serving, token):
-    served = serving("serve_proxy")
-    for pid in workers(served):
-        with only(served, pid):
-            assert ask(served, "/proxy/upstream/status?code=200", token).status == 200
-            assert ask(served, "/proxy/upstream/status?code=200", "wrong").status == 401
-    for pid in workers(served):
-        with only(served, pid):
-            found = scraped(served)
+def test_metrics_cover_all_workers(serving, token):
+    server = serving("serve_proxy")
+    for pid in workers(server):
+        with only(server, pid):
+            assert send(server, "/proxy/upstream/status?code=200", token).status == 200
+            assert send(server, "/proxy/upstream/status?code=200", "wrong").status == 401
+    for pid in workers(server):
+        with only(server, pid):
+            found = scraped(server)
         wanted = {PASSED: 2, ANSWERED: 2, REFUSED: 2, UNDER_WAY: 0}
         assert {name: found.get(name) for name in wanted} == wanted
 
 
-def test_what_a_killed_worker_counted_stays(serving, token):
-    served = serving("serve_proxy")
-    first, second = workers(served)
-    with only(served, first):
-        assert ask(served, "/proxy/upstream/status?code=200", token).status == 200
-        sock = served.connect()
+def test_metrics_of_a_killed_worker_stay(serving, token):
+    server = serving("serve_proxy")
+    first, second = workers(server)
+    with only(server, first):
+        assert send(server, "/proxy/upstream/status?code=200", token).status == 200
+        sock = server.connect()
         sock.sendall(build_request("GET", "/proxy/upstream/slow?seconds=30", token))
-        wait_until(lambda: scraped(served)[UNDER_WAY] == 1)
+        wait_until(lambda: scraped(server)[UNDER_WAY] == 1)
     os.kill(first, signal.SIGKILL)
-    wait_until(lambda: len(workers(served)) == 2 and first not in workers(served))
+    wait_until(lambda: len(workers(server)) == 2 and first not in workers(server))
     sock.close()
-    found = scraped(served)
+    found = scraped(server)
     assert (found[PASSED], found[UNDER_WAY]) == (1, 0)
-    with only(served, second):
-        assert ask(served, "/proxy/upstream/status?code=200", token).status == 200
-    assert scraped(served)[PASSED] == 2
+    with only(server, second):
+        assert send(server, "/proxy/upstream/status?code=200", token).status == 200
+    assert scraped(server)[PASSED] == 2
 
 
-def test_the_api_answers_for_all_its_workers_too(serving, token, folders):
-    served = serving("serve")
-    asked = 0
+def test_api_metrics_cover_all_workers(serving, token, folders):
+    server = serving("serve")
+    pending_response = 0
     while len(counting := list(folders.glob("*/counter_*.db"))) < 2:
-        assert asked < 500, counting
-        assert ask(served, "/v1/credentials", "wrong").status == 401
-        asked += 1
-    found = [scraped(served) for _ in range(10)]
-    assert [each[HERE] for each in found] == [asked] * 10
+        assert pending_response < 500, counting
+        assert send(server, "/v1/credentials", "wrong").status == 401
+        pending_response += 1
+    found = [scraped(server) for _ in range(10)]
+    assert [each[HERE] for each in found] == [pending_response] * 10
     # Of what monitors ask, this test among them, nothing is counted.
-    assert {each["latchkey_request_seconds_count"] for each in found} == {asked}
+    assert {each["latchkey_request_seconds_count"] for each in found} == {pending_response}
     assert not any(name.startswith("latchkey_proxy") for name in found[0])
 
 
 @contextlib.contextmanager
-def only(served: ServerProcess, pid: int) -> Iterator[None]:
+def only(server: ServerProcess, pid: int) -> Iterator[None]:
     """All other workers stand still, so this one answers."""
-    others = [other for other in workers(served) if other != pid]
+    others = [other for other in workers(server) if other != pid]
     for other in others:
         os.kill(other, signal.SIGSTOP)
     try:
@@ -115,17 +115,17 @@ def only(served: ServerProcess, pid: int) -> Iterator[None]:
             os.kill(other, signal.SIGCONT)
 
 
-def workers(served: ServerProcess) -> list[int]:
-    return sorted(served.workers)
+def workers(server: ServerProcess) -> list[int]:
+    return sorted(server.workers)
 
 
-def ask(served: ServerProcess, target: str, token: str) -> Any:
-    with served.connect() as sock:
+def send(server: ServerProcess, target: str, token: str) -> Any:
+    with server.connect() as sock:
         return exchange(sock, build_request("GET", target, token))
 
 
-def scraped(served: ServerProcess) -> dict[str, float]:
-    answer = ask(served, "/metrics", "none")
-    assert answer.status == 200
-    lines = [line for line in answer.body.decode().splitlines() if not line.startswith("#")]
+def scraped(server: ServerProcess) -> dict[str, float]:
+    response = send(server, "/metrics", "none")
+    assert response.status == 200
+    lines = [line for line in response.body.decode().splitlines() if not line.startswith("#")]
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}

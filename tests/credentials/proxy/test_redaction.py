@@ -47,7 +47,7 @@ FORMS = ["plain", "json", "base64", "base64 after one", "base64 after two", "per
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("size", [1, 7, 4096])
-def test_it_is_masked_in_every_form_across_every_border(form, size):
+def test_secret_is_masked_in_every_form_across_chunks(form, size):
     data = b'{"a": "' + written(form) + b'", "b": 1}'
     found = masked(data, size)
     assert len(found) == len(data)
@@ -57,21 +57,21 @@ def test_it_is_masked_in_every_form_across_every_border(form, size):
 
 
 @pytest.mark.parametrize("size", [1, 3, 100])
-def test_what_only_begins_like_it_passes(size):
+def test_text_that_only_begins_like_a_secret_is_kept(size):
     data = (SECRET[:12] + "no " + SECRET[:-1]).encode()
     assert masked(data, size) == data
 
 
-def test_nothing_waits_that_cannot_be_a_beginning():
+def test_only_a_possible_start_waits():
     assert MaskingFilter(SecretForms(["zzzzzzzzzz"])).feed(b"data: 1\n\n") == b"data: 1\n\n"
 
 
-def test_a_short_secret_is_not_looked_for():
+def test_short_secret_is_not_masked():
     assert masked(b"abc abc", 2, "abc") == b"abc abc"
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-def test_a_compressed_body_passes_unless_it_holds_one(encoding):
+def test_compressed_body_with_a_secret_is_broken_off(encoding):
     squeeze = gzip.compress if encoding == "gzip" else zlib.compress
     for text, found in ((b"nothing " * 1000, False), (b"x" * 5000 + SECRET.encode(), True)):
         looking, data, passed = (
@@ -89,7 +89,7 @@ def test_a_compressed_body_passes_unless_it_holds_one(encoding):
             assert passed == data
 
 
-def test_what_is_not_in_its_encoding_does_not_pass():
+def test_body_in_a_wrong_encoding_is_broken_off():
     with pytest.raises(SecretEchoedError):
         InspectingFilter(SecretForms([SECRET]), "gzip").feed(
             b"plain text with it: " + SECRET.encode()
@@ -97,22 +97,22 @@ def test_what_is_not_in_its_encoding_does_not_pass():
 
 
 @pytest.mark.parametrize("form", ["plain", "base64", "percent", "header", "chunks"])
-def test_an_echo_is_masked_and_recorded(caller, path, row, form):
-    answer = caller.get(f"{path}/secret?form={form}")
-    assert answer.status == 200
-    said = answer.body + json.dumps(answer.headers).encode()
+def test_echo_is_masked_and_recorded(caller, path, row, form):
+    response = caller.get(f"{path}/secret?form={form}")
+    assert response.status == 200
+    said = response.body + json.dumps(response.headers).encode()
     assert KEY.encode() not in said
-    assert answer.body.count(b"*") > 20 or form == "header"
+    assert response.body.count(b"*") > 20 or form == "header"
     event = Event.objects.get(verb="credential.secret_echoed")
     assert (event.target_id, event.detail) == (row.id, {"path": "/secret"})
 
 
-def test_an_echo_in_a_compressed_body_breaks_it_off(caller, path):
-    answer = caller.get(f"{path}/secret?form=gzip", headers={"Accept-Encoding": "gzip"})
-    assert answer.error is not None
+def test_echo_in_a_compressed_response_breaks_it_off(caller, path):
+    response = caller.get(f"{path}/secret?form=gzip", headers={"Accept-Encoding": "gzip"})
+    assert response.error is not None
     assert Event.objects.filter(verb="credential.secret_echoed").exists()
 
 
-def test_an_answer_without_an_echo_is_no_event(caller, path):
+def test_response_without_echo_records_no_event(caller, path):
     caller.get(f"{path}/status?code=200")
     assert not Event.objects.filter(verb="credential.secret_echoed").exists()

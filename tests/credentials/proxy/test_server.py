@@ -15,7 +15,7 @@ import pytest
 from django.db import connection
 
 from events.models import Event
-from tests.credentials.proxy.serving import ServerProcess
+from tests.credentials.proxy.server_process import ServerProcess
 from tests.credentials.proxy.wire import build_request, exchange, read_to_end
 from tests.factories import make_account, make_credential, make_token
 
@@ -26,7 +26,7 @@ BIG = int(os.environ.get("PROXY_BODY_MIB", "64")) * MIB
 
 
 @pytest.fixture
-def own(upstream: Any, settings: Any) -> Iterator[ServerProcess]:
+def own_server(upstream: Any, settings: Any) -> Iterator[ServerProcess]:
     """A server of the test's own: nobody used it before, and nobody will after."""
     with ServerProcess(settings, str(connection.settings_dict["NAME"])) as serving:
         yield serving
@@ -42,33 +42,33 @@ def token(upstream: Any, transactional_db: None) -> str:
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 @pytest.mark.parametrize("how", ["fin", "reset"])
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_a_provider_that_breaks_off_looks_broken(served, token, framing, how, version):
+def test_broken_response_looks_broken(server, token, framing, how, version):
     target = f"/proxy/upstream/broken?framing={framing}&how={how}"
-    with served.connect() as sock:
-        answer = exchange(sock, build_request("GET", target, token, version=version))
-    assert answer.status == 200
-    assert not answer.looks_whole, answer
+    with server.connect() as sock:
+        response = exchange(sock, build_request("GET", target, token, version=version))
+    assert response.status == 200
+    assert not response.looks_whole, response
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
-def test_a_killed_server_looks_broken(own, token, framing):
+def test_response_of_a_killed_server_looks_broken(own_server, token, framing):
     route = "download?size=1000000000" if framing == "length" else "dripping"
-    with own.connect() as sock:
+    with own_server.connect() as sock:
         sock.sendall(build_request("GET", f"/proxy/upstream/{route}", token))
         found = b""
         while b"\r\n\r\n" not in found:
             found += sock.recv(1000)
-        own.kill()
-        answer = read_to_end(sock, found)
-    assert answer.status == 200
-    assert not answer.looks_whole
-    os.kill(own.process.pid, 18)  # SIGCONT
+        own_server.kill()
+        response = read_to_end(sock, found)
+    assert response.status == 200
+    assert not response.looks_whole
+    os.kill(own_server.process.pid, 18)  # SIGCONT
 
 
-def test_a_caller_who_goes_ends_the_providers_work(served, token, upstream):
+def test_disconnect_closes_the_providers_connection(server, token, upstream):
     for route, told in (("silent", upstream.request_received), ("dripping", None)):
         upstream.client_disconnected.clear()
-        with served.connect() as sock:
+        with server.connect() as sock:
             sock.sendall(build_request("GET", f"/proxy/upstream/{route}", token))
             if told:
                 assert told.wait(10)
@@ -78,9 +78,9 @@ def test_a_caller_who_goes_ends_the_providers_work(served, token, upstream):
 
 
 @pytest.mark.parametrize("framing", ["Transfer-Encoding: chunked", "Content-Length: 200000"])
-def test_an_upload_that_breaks_off_does_not_look_whole(served, token, upstream, framing):
+def test_broken_upload_does_not_look_complete(server, token, upstream, framing):
     chunk = b"186a0\r\n" + b"x" * 100_000
-    with served.connect() as sock:
+    with server.connect() as sock:
         sock.sendall(build_request("POST", "/proxy/upstream/upload", token, framing) + chunk)
         time.sleep(0.5)
         assert [request.target for request in upstream.requests] == ["/upload"]
@@ -88,89 +88,91 @@ def test_an_upload_that_breaks_off_does_not_look_whole(served, token, upstream, 
     assert upstream.uploaded == []
 
 
-def test_two_servers_keep_to_one_limit(upstream, settings, transactional_db):
+def test_two_servers_share_one_limit(upstream, settings, transactional_db):
     account = make_account()
     make_credential(account, {"properties": {"kind": "upslow_key", "key": "k" * 20}})
     told = build_request("GET", "/proxy/upslow/status?code=200", make_token(account))
     name = str(connection.settings_dict["NAME"])
 
-    def ask(server: ServerProcess) -> int:
+    def send(server: ServerProcess) -> int:
         with server.connect() as sock:
             return exchange(sock, told).status
 
     starting = ServerProcess(settings, name), ServerProcess(settings, name)
     with starting[0] as one, starting[1] as other, ThreadPoolExecutor(8) as pool:
-        statuses = list(pool.map(ask, [one, other] * 8))
+        statuses = list(pool.map(send, [one, other] * 8))
     assert set(statuses) == {200, 429}
     assert statuses.count(200) == len(upstream.requests) == 3
 
 
-def test_events_arrive_one_by_one(served, token):
-    asked = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
+def test_events_arrive_one_by_one(server, token):
+    pending_response = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     headers = {"Authorization": f"Bearer {token}"}
-    asked.request("GET", "/proxy/upstream/events?count=5&every=0.3", headers=headers)
-    answer = asked.getresponse()
+    pending_response.request("GET", "/proxy/upstream/events?count=5&every=0.3", headers=headers)
+    response = pending_response.getresponse()
     late = []
-    while line := answer.readline():
+    while line := response.readline():
         if line.startswith(b"data: "):
             late.append(time.monotonic() - float(line.split()[2]))
     assert len(late) == 5
     assert max(late) < 0.25
-    asked.close()
+    pending_response.close()
 
 
-def test_a_download_is_passed_on_in_pieces(own, token):
-    before = own.memory()
-    asked = http.client.HTTPConnection("127.0.0.1", own.port, timeout=120)
+def test_download_is_streamed(own_server, token):
+    before = own_server.memory()
+    pending_response = http.client.HTTPConnection("127.0.0.1", own_server.port, timeout=120)
     headers = {"Authorization": f"Bearer {token}"}
-    asked.request("GET", f"/proxy/upstream/download?size={BIG}", headers=headers)
-    answer = asked.getresponse()
+    pending_response.request("GET", f"/proxy/upstream/download?size={BIG}", headers=headers)
+    response = pending_response.getresponse()
     size, most = 0, 0
-    while piece := answer.read(MIB):
+    while piece := response.read(MIB):
         size += len(piece)
-        most = max(most, own.memory())
+        most = max(most, own_server.memory())
     assert size == BIG
     assert most - before < 50 * MIB
-    asked.close()
+    pending_response.close()
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
-def test_an_upload_is_passed_on_in_pieces(own, token, chunked):
-    before = own.memory()
+def test_upload_is_streamed(own_server, token, chunked):
+    before = own_server.memory()
     piece, digest, most = os.urandom(MIB), hashlib.sha256(), [before]
 
     def pieces() -> Iterator[bytes]:
         for _ in range(BIG // MIB):
             digest.update(piece)
-            most.append(own.memory())
+            most.append(own_server.memory())
             yield piece
 
-    asked = http.client.HTTPConnection("127.0.0.1", own.port, timeout=120)
+    pending_response = http.client.HTTPConnection("127.0.0.1", own_server.port, timeout=120)
     headers = {"Authorization": f"Bearer {token}"}
     if not chunked:
         headers["Content-Length"] = str(BIG)
-    asked.request(
+    pending_response.request(
         "POST", "/proxy/upstream/upload", pieces(), headers=headers, encode_chunked=chunked
     )
-    found = json.loads(asked.getresponse().read())
+    found = json.loads(pending_response.getresponse().read())
     assert found == {"size": BIG, "sha256": digest.hexdigest()}
     assert max(most) - before < 50 * MIB
-    asked.close()
+    pending_response.close()
 
 
 @pytest.mark.parametrize(
     "route", ["slow?seconds=4", "events?count=8&every=0.5"], ids=["waiting", "streaming"]
 )
-def test_slow_providers_hold_up_nobody(own, token, route):
+def test_slow_providers_delay_no_other_request(own_server, token, route):
     """200 at once, without an answer or in the midst of one; a pool of 8 connections to the database."""
     with ThreadPoolExecutor(200) as pool:
         began = time.monotonic()
-        slow = [pool.submit(_get, own, token, f"/proxy/upstream/{route}") for _ in range(200)]
+        slow = [
+            pool.submit(_get, own_server, token, f"/proxy/upstream/{route}") for _ in range(200)
+        ]
         time.sleep(2)
         quick = []
         for _ in range(20):
             start = time.monotonic()
-            assert _get(own, token, "/proxy/upstream/status?code=200") == 200
+            assert _get(own_server, token, "/proxy/upstream/status?code=200") == 200
             quick.append(time.monotonic() - start)
         assert {one.result() for one in slow} == {200}
     assert time.monotonic() - began < 15
@@ -178,7 +180,7 @@ def test_slow_providers_hold_up_nobody(own, token, route):
     assert Event.objects.filter(verb="credential.used").count() == 220
 
 
-def test_a_request_that_is_none_is_refused_in_json(served):
+def test_malformed_request_is_rejected_in_json(server):
     for raw in (
         b"GET /proxy/x/y HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
         b"GET /proxy/x/y HTTP/1.1\r\nHost: a\r\nX : 1\r\n\r\n",
@@ -187,10 +189,10 @@ def test_a_request_that_is_none_is_refused_in_json(served):
         b"GET /x HTTP/1.1\r\nHost: a\r\nX-A: b\x00c\r\n\r\n",
         b"nonsense\r\n\r\n",
     ):
-        with served.connect() as sock:
-            answer = exchange(sock, raw)
-        assert answer.status == 400, raw
-        assert json.loads(answer.body)["status"] == 400
+        with server.connect() as sock:
+            response = exchange(sock, raw)
+        assert response.status == 400, raw
+        assert json.loads(response.body)["status"] == 400
 
 
 @pytest.mark.parametrize(
@@ -206,36 +208,36 @@ def test_a_request_that_is_none_is_refused_in_json(served):
         "*",
     ],
 )
-def test_no_target_leads_elsewhere(served, token, upstream, target):
-    with served.connect() as sock:
-        answer = exchange(sock, build_request("GET", target, token))
-    assert answer.status in {400, 404}
+def test_no_target_leads_to_another_host(server, token, upstream, target):
+    with server.connect() as sock:
+        response = exchange(sock, build_request("GET", target, token))
+    assert response.status in {400, 404}
     assert upstream.requests == []
 
 
-def test_the_target_is_kept_byte_for_byte(served, token, upstream):
+def test_target_is_kept_byte_for_byte(server, token, upstream):
     target = "/a;b=1/%C3%A9/~x'(y)?q=%zz&&a+b=%2F..%2f&=#".rstrip("#")
-    with served.connect() as sock:
+    with server.connect() as sock:
         exchange(sock, build_request("GET", f"/proxy/upstream{target}", token))
     assert [request.target for request in upstream.requests] == [target]
 
 
-def test_metrics_are_for_this_machine(own, token):
-    _get(own, token, "/proxy/upstream/status?code=200")
-    with own.connect() as sock:
+def test_metrics_are_for_this_machine(own_server, token):
+    _get(own_server, token, "/proxy/upstream/status?code=200")
+    with own_server.connect() as sock:
         text = exchange(sock, build_request("GET", "/metrics", token)).body.decode()
     assert (
         'latchkey_proxy_requests_total{method="GET",provider="upstream",status="200"} 1.0' in text
     )
-    with own.connect() as sock:
+    with own_server.connect() as sock:
         forwarded = build_request("GET", "/metrics", token, "X-Forwarded-For: 192.0.2.1")
         assert exchange(sock, forwarded).status == 404
 
 
-def _get(served: ServerProcess, token: str, target: str) -> int:
-    asked = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
-    asked.request("GET", target, headers={"Authorization": f"Bearer {token}"})
-    answer = asked.getresponse()
-    answer.read()
-    asked.close()
-    return answer.status
+def _get(server: ServerProcess, token: str, target: str) -> int:
+    pending_response = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    pending_response.request("GET", target, headers={"Authorization": f"Bearer {token}"})
+    response = pending_response.getresponse()
+    response.read()
+    pending_response.close()
+    return response.status

@@ -42,7 +42,7 @@ def test_all_parameters_are_signed_with_our_time(trader, desk, binance):
     assert "timestamp=1&" not in request.target
 
 
-def test_a_form_is_moved_to_the_query(trader, desk, binance):
+def test_form_moves_to_the_query(trader, desk, binance):
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     body = b"symbol=LTCBTC&side=BUY"
     assert trader.send("POST", "/proxy/binance/api/v3/order", body, headers=headers).status == 200
@@ -62,13 +62,13 @@ def test_a_form_is_moved_to_the_query(trader, desk, binance):
     ],
     ids=["twice", "in both", "json"],
 )
-def test_what_cannot_be_signed_is_refused(trader, desk, binance, query, body, kind):
+def test_request_that_cannot_be_signed_is_rejected(trader, desk, binance, query, body, kind):
     target = f"/proxy/binance/api/v3/order{query}"
     assert trader.send("POST", target, body, headers={"Content-Type": kind}).status == 400
     assert binance.requests == []
 
 
-def test_public_prices_take_no_credential(trader, desk, binance):
+def test_public_prices_are_requested_without_credential(trader, desk, binance):
     assert trader.get("/proxy/binance/api/v3/ticker/price?symbol=LTCBTC").status == 200
     request = binance.requests[0]
     assert request.target == "/api/v3/ticker/price?symbol=LTCBTC"
@@ -76,7 +76,7 @@ def test_public_prices_take_no_credential(trader, desk, binance):
     assert not CredentialUse.objects.exists()
 
 
-def test_two_halves_sign_together_and_both_are_used(trader, account, binance):
+def test_two_halves_sign_together(trader, account, binance):
     for name, key in (("api_key", "k" * 64), ("api_secret", "old"), ("api_secret", SECRET)):
         properties = {"kind": "binance_part_key", "name": name, "key": key}
         make_credential(account, {"properties": properties})
@@ -87,14 +87,14 @@ def test_two_halves_sign_together_and_both_are_used(trader, account, binance):
     assert CredentialUse.objects.count() == 2
 
 
-def test_one_half_alone_signs_nothing(trader, account, binance):
+def test_one_half_cannot_sign(trader, account, binance):
     properties = {"kind": "binance_part_key", "name": "api_key", "key": "k" * 64}
     row = make_credential(account, {"properties": properties})
     assert trader.get("/proxy/binance/api/v3/account").status == 400
     assert trader.get(f"/v1/proxy/credential/{row.id}/api/v3/account").status == 409
 
 
-def test_oauth1_as_in_its_standard():
+def test_oauth1_signature_of_the_rfc():
     """The parameters and the base string of RFC 5849 §3.4.1.1, with HMAC-SHA256 over it."""
     keys = signing.OAuth1Keys(
         "9djdj82h48djs9d2", "j49sk3j29djd", "kkk9d7dh3k39sjv7", "dh893hdasih9", "1"
@@ -112,7 +112,7 @@ def test_oauth1_as_in_its_standard():
     assert f'oauth_signature="{expected.replace("=", "%3D")}"' in made.headers[0][1]
 
 
-def test_netsuites_tokens_sign(account, authority, monkeypatch):
+def test_netsuite_requests_are_signed(account, authority, monkeypatch):
     host = "1234567-sb1.suitetalk.api.netsuite.com"
     with upstreams(authority, monkeypatch, host) as found:
         app = make_app(account, "netsuite", client_id="ck", client_secret="cs")

@@ -8,7 +8,7 @@ from common.errors import BadRequestError, NotFoundError, UriTooLongError
 from credentials.proxy.target import check_path, decode_fully, parse_target
 
 
-def test_the_parts_are_as_they_were_written():
+def test_parts_are_kept_as_written():
     target = parse_target("/proxy/openai/v1/files%20x;a?b=%zz&c=/../d")
     assert (target.prefix, target.service, target.id) == ("/proxy/openai", "openai", None)
     assert (target.path, target.query) == ("/v1/files%20x;a", "b=%zz&c=/../d")
@@ -45,7 +45,7 @@ def test_path_and_query_may_be_absent(raw, path, query):
         "/proxy/a/<b>",
     ],
 )
-def test_what_two_servers_read_in_two_ways_is_refused(raw):
+def test_ambiguous_target_is_rejected(raw):
     with pytest.raises(BadRequestError):
         parse_target(raw)
 
@@ -53,12 +53,12 @@ def test_what_two_servers_read_in_two_ways_is_refused(raw):
 @pytest.mark.parametrize(
     "raw", ["/", "/proxy", "/proxy/", "/v1/proxy/credential/", "/v1/proxy/x/y", "/PROXY/a/b", "/v1"]
 )
-def test_another_route_is_not_there(raw):
+def test_unknown_route_is_404(raw):
     with pytest.raises(NotFoundError):
         parse_target(raw)
 
 
-def test_a_target_is_bounded():
+def test_target_length_is_limited():
     parse_target("/proxy/a/" + "x" * 4087)
     with pytest.raises(UriTooLongError):
         parse_target("/proxy/a/" + "x" * 4088)
@@ -76,7 +76,7 @@ def test_a_target_is_bounded():
         "/a;b=c/~d",
     ],
 )
-def test_plain_paths_pass(path):
+def test_plain_paths_are_accepted(path):
     check_path(path)
 
 
@@ -90,12 +90,12 @@ def test_plain_paths_pass(path):
         *("/a%00", "/a%0d%0aX:1", "/a%250a", "/a%7F", "/a%1f", "/a%", "/a%2", "/a%zz"),
     ],
 )
-def test_paths_that_servers_do_not_read_alike_are_refused(path):
+def test_ambiguous_paths_are_rejected(path):
     with pytest.raises(BadRequestError):
         check_path(path)
 
 
-def test_a_providers_file_may_allow_some_of_them():
+def test_provider_file_may_allow_some_paths():
     check_path("/projects/group%2Fname", frozenset({"encoded_slash"}))
     check_path("/a//b", frozenset({"empty_segment"}))
     check_path("/a%2Eb", frozenset({"encoded_dot"}))
@@ -112,5 +112,5 @@ def test_dot_segments_are_never_allowed(path):
         check_path(path, ALL)
 
 
-def test_decoding_goes_to_the_ground():
+def test_decodes_repeatedly():
     assert decode_fully("/%2561%2562/%63") == "/ab/c"

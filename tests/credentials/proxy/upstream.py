@@ -38,12 +38,12 @@ class UpstreamHandler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         route = parts.path.strip("/").split("/")[0]
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        answer = getattr(self, f"do_{route}", None) or self.do_echo
+        response = getattr(self, f"do_{route}", None) or self.do_echo
         body = b"" if route == "upload" else b"".join(self._pieces())
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.server.requests.append(RecordedRequest(self.command, self.path, headers, body))
         with contextlib.suppress(OSError):
-            answer(query)
+            response(query)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = handle_any
 

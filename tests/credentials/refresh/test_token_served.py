@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 
 from credentials.models import CredentialUse
-from tests.credentials.proxy.serving import ServerProcess
+from tests.credentials.proxy.server_process import ServerProcess
 from tests.factories import make_app, make_credential, make_stripe_body, make_token
 
 pytestmark = pytest.mark.processes

@@ -24,24 +24,26 @@ from tests.factories import TESTER, make_credential
         ("", False),
     ],
 )
-def test_a_parameter_that_names_another_method_is_seen(query, does):
+def test_finds_parameters_that_override_the_method(query, does):
     assert overrides_method("POST", query) is does
 
 
-def test_a_parameter_does_not_change_the_method(caller, path, row, account, upstream):
+def test_parameter_does_not_override_the_method(caller, path, row, account, upstream):
     policy_set(account_id=account.id, id=row.id, actor=TESTER, policy={"methods": ["POST"]})
     assert caller.send("POST", f"{path}/x?_HttpMethod=DELETE").status == 403
     assert upstream.requests == []
     assert caller.send("POST", f"{path}/x?method=list").status == 200
 
 
-def test_without_rules_a_parameter_is_the_callers_own(caller, path):
+def test_method_parameter_is_forwarded_without_rules(caller, path):
     assert caller.send("POST", f"{path}/x?_HttpMethod=DELETE").status == 200
 
 
 @pytest.mark.parametrize("separator", ["&", ";"])
-def test_the_credentials_parameter_cannot_be_put_before_it(caller, keep, upstream, separator):
-    row = keep("upquery_key", key=KEY)
+def test_callers_query_cannot_have_the_credentials_parameter(
+    caller, create_credential, upstream, separator
+):
+    row = create_credential("upquery_key", key=KEY)
     target = f"/v1/proxy/credential/{row.id}/x?a=1{separator}api%5Fkey=2"
     assert caller.get(target).status == 400
     assert upstream.requests == []
@@ -68,18 +70,18 @@ def halves(account):
     ],
     ids=["methods", "paths", "rate"],
 )
-def test_the_policy_of_either_half_holds(trader, account, halves, half, policy, statuses):
+def test_policies_of_both_halves_apply(trader, account, halves, half, policy, statuses):
     policy_set(account_id=account.id, id=halves[half].id, actor=TESTER, policy=policy)
     target = "/proxy/binance/api/v3/account"
     assert [trader.get(target).status for _ in range(2)] == statuses
 
 
-def test_a_form_too_long_for_a_query_is_414(trader, halves, binance):
+def test_form_too_long_for_a_query_is_414(trader, halves, binance):
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    answer = trader.send(
+    response = trader.send(
         "POST", "/proxy/binance/api/v3/order", b"symbol=" + b"x" * 9000, headers=headers
     )
-    assert answer.status == 414
+    assert response.status == 414
     assert binance.requests == []
 
 
@@ -94,7 +96,7 @@ def test_a_form_too_long_for_a_query_is_414(trader, halves, binance):
         "SIGNATURE=x&Timestamp=1",
     ],
 )
-def test_odd_parameters_are_signed_as_they_are_sent(trader, halves, binance, query):
+def test_unusual_parameters_are_signed_as_sent(trader, halves, binance, query):
     assert trader.get(f"/proxy/binance/api/v3/account?{query}").status == 200
     sent = binance.requests[0].target
     assert sent.startswith("/api/v3/account?")

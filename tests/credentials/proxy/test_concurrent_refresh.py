@@ -14,7 +14,7 @@ from django.db import connection
 
 from credentials.models import Credential
 from events.models import Event
-from tests.credentials.proxy.serving import ServerProcess
+from tests.credentials.proxy.server_process import ServerProcess
 from tests.factories import make_token
 
 pytestmark = [
@@ -31,19 +31,19 @@ Asking = Callable[[Credential], list[tuple[int, Any]]]
 def all_ask(provider: Any, settings: Any, account: Any) -> Iterator[Asking]:
     """All callers at once: what each got."""
     token = make_token(account)
-    with ServerProcess(settings, str(connection.settings_dict["NAME"])) as served:
+    with ServerProcess(settings, str(connection.settings_dict["NAME"])) as server:
 
-        def ask(path: str) -> tuple[int, Any]:
-            asked = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
-            asked.request("GET", path, headers={"Authorization": f"Bearer {token}"})
-            answer = asked.getresponse()
-            found = answer.status, json.loads(answer.read())
-            asked.close()
+        def send(path: str) -> tuple[int, Any]:
+            pending_response = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+            pending_response.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+            response = pending_response.getresponse()
+            found = response.status, json.loads(response.read())
+            pending_response.close()
             return found
 
         def together(row: Credential) -> list[tuple[int, Any]]:
             with ThreadPoolExecutor(CALLERS) as pool:
-                return list(pool.map(ask, [f"/v1/proxy/credential/{row.id}/me"] * CALLERS))
+                return list(pool.map(send, [f"/v1/proxy/credential/{row.id}/me"] * CALLERS))
 
         yield together
 
@@ -54,14 +54,14 @@ def revoked(grant: Callable[..., Credential]) -> Credential:
     return grant(access_token="ended_early_0123456789", expires_at="2099-01-01T00:00:00Z")
 
 
-def test_all_get_the_answer_after_one_refresh(all_ask, revoked, provider):
+def test_concurrent_401s_share_one_refresh(all_ask, revoked, provider):
     provider.delay = 0.3
     assert Counter(status for status, _ in all_ask(revoked)) == {200: CALLERS}
     assert len(provider.calls) == 1
     assert Event.objects.filter(verb="credential.used").count() == CALLERS
 
 
-def test_a_401_that_stays_is_everybodys_after_one_refresh(all_ask, revoked, provider):
+def test_remaining_401_reaches_all_callers_after_one_refresh(all_ask, revoked, provider):
     provider.delay = 0.3
     provider.grants.is_alive = lambda token: False
     for _ in range(2):
@@ -69,7 +69,7 @@ def test_a_401_that_stays_is_everybodys_after_one_refresh(all_ask, revoked, prov
     assert len(provider.calls) == 1
 
 
-def test_a_grant_that_is_lost_meanwhile_is_said_once_and_to_all(all_ask, revoked, provider):
+def test_lost_grant_is_recorded_once_and_reported_to_all(all_ask, revoked, provider):
     provider.delay = 0.3
     provider.mode = "invalid_grant"
     # Who had a 401 already has that; who came later is told what to do.

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.credentials.proxy.serving import ServerProcess
+from tests.credentials.proxy.server_process import ServerProcess
 from tests.credentials.proxy.upstream import UpstreamServer
 from tests.credentials.proxy.wire import build_request, exchange
 from tests.factories import make_account, make_credential, make_token
@@ -33,8 +33,8 @@ def token(upstream: Any, inside: UpstreamServer, transactional_db: None) -> str:
     return make_token(account)
 
 
-def ask(served: ServerProcess, raw: bytes) -> Any:
-    with served.connect() as sock:
+def send(server: ServerProcess, raw: bytes) -> Any:
+    with server.connect() as sock:
         return exchange(sock, raw)
 
 
@@ -61,9 +61,9 @@ def ask(served: ServerProcess, raw: bytes) -> Any:
         "/proxy/upstream/x%0d%0aHost:%20{inside}",
     ],
 )
-def test_a_target_that_names_another_host_is_refused(served, token, upstream, inside, target):
+def test_target_with_another_host_is_rejected(server, token, upstream, inside, target):
     written = target.format(inside=f"127.0.0.1:{inside.port}")
-    assert ask(served, build_request("GET", written, token)).status in {400, 404}
+    assert send(server, build_request("GET", written, token)).status in {400, 404}
     assert (inside.connections, upstream.requests) == (0, [])
 
 
@@ -76,9 +76,9 @@ def test_a_target_that_names_another_host_is_refused(served, token, upstream, in
         "/proxy/upstream/x?@{inside}/",
     ],
 )
-def test_what_looks_like_a_host_is_a_part_of_the_path(served, token, upstream, inside, target):
+def test_host_within_the_path_is_part_of_the_path(server, token, upstream, inside, target):
     written = target.format(inside=f"127.0.0.1:{inside.port}")
-    assert ask(served, build_request("GET", written, token)).status == 200
+    assert send(server, build_request("GET", written, token)).status == 200
     (request,) = upstream.requests
     assert request.target == written.removeprefix("/proxy/upstream")
     assert request.headers["host"] == f"127.0.0.1:{upstream.port}"
@@ -88,9 +88,9 @@ def test_what_looks_like_a_host_is_a_part_of_the_path(served, token, upstream, i
 @pytest.mark.parametrize(
     "name", ["X-Forwarded-Host", "X-Host", "X-Original-Host", "Forwarded", "X-Rewrite-URL", "Via"]
 )
-def test_no_header_chooses_the_host(served, token, upstream, inside, name):
+def test_no_header_chooses_the_host(server, token, upstream, inside, name):
     named = f"{name}: 127.0.0.1:{inside.port}"
-    assert ask(served, build_request("GET", "/proxy/upstream/x", token, named)).status == 200
+    assert send(server, build_request("GET", "/proxy/upstream/x", token, named)).status == 200
     assert [request.headers["host"] for request in upstream.requests] == [
         f"127.0.0.1:{upstream.port}"
     ]
@@ -107,11 +107,11 @@ def test_no_header_chooses_the_host(served, token, upstream, inside, name):
     ],
     ids=["ours", "address", "name", "user"],
 )
-def test_the_host_header_chooses_none(served, token, upstream, inside, host, status):
+def test_host_header_does_not_choose_the_upstream(server, token, upstream, inside, host, status):
     """It is ours or refused: nothing but our own addresses in an answer is made of it."""
     line = f"Host: {host.format(inside=inside.port)}".encode()
     sent = build_request("GET", "/proxy/upstream/x", token).replace(b"Host: 127.0.0.1", line)
-    assert ask(served, sent).status == status
+    assert send(server, sent).status == status
     hosts = [request.headers["host"] for request in upstream.requests]
     assert hosts == ([f"127.0.0.1:{upstream.port}"] if status == 200 else [])
     assert inside.connections == 0
@@ -135,11 +135,13 @@ def test_the_host_header_chooses_none(served, token, upstream, inside, host, sta
         "Host: 127.0.0.1",
     ],
 )
-def test_a_head_that_two_servers_read_in_two_ways_is_refused(served, token, upstream, lines):
+def test_ambiguous_headers_are_rejected(server, token, upstream, lines):
     smuggled = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
-    answer = ask(served, build_request("POST", "/proxy/upstream/upload", token, lines) + smuggled)
-    assert answer.status == 400
-    assert json.loads(answer.body)["status"] == 400
+    response = send(
+        server, build_request("POST", "/proxy/upstream/upload", token, lines) + smuggled
+    )
+    assert response.status == 400
+    assert json.loads(response.body)["status"] == 400
     assert (upstream.requests, upstream.uploaded) == ([], [])
 
 
@@ -151,9 +153,9 @@ def test_a_head_that_two_servers_read_in_two_ways_is_refused(served, token, upst
         "http://169.254.169.254/latest/meta-data/",
     ],
 )
-def test_a_redirect_inside_is_not_followed(served, token, upstream, inside, to):
+def test_redirect_to_an_internal_host_is_not_followed(server, token, upstream, inside, to):
     where = to.format(inside=inside.port)
-    answer = ask(served, build_request("GET", f"/proxy/upstream/redirect?to={where}", token))
-    assert answer.status == 302
-    assert KEY.encode() not in answer.head + answer.body
+    response = send(server, build_request("GET", f"/proxy/upstream/redirect?to={where}", token))
+    assert response.status == 302
+    assert KEY.encode() not in response.head + response.body
     assert (len(upstream.requests), inside.connections) == (1, 0)

@@ -12,7 +12,7 @@ from credentials.services.custom_providers import custom_provider_create
 from egress import Client
 from providers.registry import get_registry
 from tests.credentials.proxy.conftest import KEY, Caller
-from tests.credentials.proxy.files import provider_file
+from tests.credentials.proxy.provider_files import provider_file
 from tests.factories import TESTER, make_credential, make_token
 
 INSIDE = {
@@ -35,7 +35,7 @@ INSIDE = {
 
 
 @pytest.mark.parametrize("name", INSIDE)
-def test_a_bad_address_is_no_custom_services(account, name):
+def test_custom_service_rejects_a_bad_url(account, name):
     with pytest.raises(InvalidInputError):
         custom_provider_create(
             account_id=account.id, actor=TESTER, name="inside", base_url=INSIDE[name]
@@ -67,7 +67,7 @@ def far(account, upstream, settings, tmp_path):
     ],
     ids=["loopback", "mixed", "mixed families", "mapped", "nat64", "metadata", "cgnat", "none"],
 )
-def test_a_name_that_leads_inside_gets_nothing(far, upstream, addresses):
+def test_name_of_an_internal_address_gets_no_request(far, upstream, addresses):
     dialled: list[str] = []
 
     def dial(address: str, port: int, seconds: float) -> socket.socket:
@@ -79,21 +79,21 @@ def test_a_name_that_leads_inside_gets_nothing(far, upstream, addresses):
     assert dialled == []
 
 
-def test_the_second_answer_of_a_resolver_is_not_asked_for(far):
-    answers = [["93.184.216.34"], ["127.0.0.1"]]
+def test_name_is_resolved_once(far):
+    responses = [["93.184.216.34"], ["127.0.0.1"]]
     dialled = []
 
     def dial(address, port, seconds):
         dialled.append(address)
         raise OSError
 
-    client = Client(lookup=lambda name: answers.pop(0), dial=dial)
+    client = Client(lookup=lambda name: responses.pop(0), dial=dial)
     assert Caller(client, far).get("/proxy/far/x").status == 502
     assert dialled == ["93.184.216.34"]
 
 
 @pytest.mark.parametrize("header", ["Host", "X-Forwarded-Host", "X-Host", "X-Original-Host"])
-def test_a_header_does_not_choose_the_host(caller, path, upstream, header):
+def test_header_does_not_choose_the_host(caller, path, upstream, header):
     caller.get(f"{path}/x", headers={header: "localhost"})
     assert {request.headers["host"] for request in upstream.requests} == {
         f"127.0.0.1:{upstream.port}"

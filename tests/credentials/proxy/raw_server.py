@@ -52,12 +52,14 @@ class RawServer:
                 self.bodies.append(body)
                 found = b""
                 name = head.split()[1].decode().strip("/").split("/")[0].partition("?")[0]
-                answer = self.responses.get(name, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-                if callable(answer):
-                    answer(sock, head)
+                response = self.responses.get(
+                    name, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+                )
+                if callable(response):
+                    response(sock, head)
                     return
-                sock.sendall(answer)
-                if b"content-length" not in answer.lower() and b"chunked" not in answer.lower():
+                sock.sendall(response)
+                if b"content-length" not in response.lower() and b"chunked" not in response.lower():
                     return  # The end of the connection is the end of the body.
 
     @staticmethod

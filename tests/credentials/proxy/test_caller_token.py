@@ -10,7 +10,7 @@ from tests.factories import make_token
 
 
 @pytest.mark.parametrize("place", ["username", "password", "bearer"])
-def test_any_of_these_places_will_do(caller, path, upstream, place):
+def test_accepted_places_of_the_token(caller, path, upstream, place):
     headers = {
         "username": basic_auth_header(caller.token),
         "password": basic_auth_header("anything", caller.token),
@@ -20,22 +20,22 @@ def test_any_of_these_places_will_do(caller, path, upstream, place):
     assert upstream.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
 
-def test_the_providers_own_header_will_do(caller, keep, upstream):
-    keep("upheader_key", key=KEY)
-    own = {"X-Api-Key": caller.token}
-    assert caller.get("/proxy/upheader/x", bearer=False, headers=own).status == 200
+def test_providers_own_header_is_accepted(caller, create_credential, upstream):
+    create_credential("upheader_key", key=KEY)
+    own_server = {"X-Api-Key": caller.token}
+    assert caller.get("/proxy/upheader/x", bearer=False, headers=own_server).status == 200
     assert upstream.requests[0].headers["x-api-key"] == KEY
     assert "authorization" not in upstream.requests[0].headers
 
 
-def test_another_providers_header_will_not(caller, path, upstream):
-    own = {"X-Api-Key": caller.token}
-    assert caller.get(f"{path}/x", bearer=False, headers=own).status == 401
+def test_another_providers_header_is_rejected(caller, path, upstream):
+    own_server = {"X-Api-Key": caller.token}
+    assert caller.get(f"{path}/x", bearer=False, headers=own_server).status == 401
     assert upstream.requests == []
 
 
-def test_the_callers_own_key_is_replaced(caller, keep, upstream):
-    keep("upheader_key", key=KEY)
+def test_the_callers_own_key_is_replaced(caller, create_credential, upstream):
+    create_credential("upheader_key", key=KEY)
     assert caller.get("/proxy/upheader/x", headers={"X-Api-Key": "dummy"}).status == 200
     assert upstream.requests[0].headers["x-api-key"] == KEY
 
@@ -49,21 +49,21 @@ def test_the_callers_own_key_is_replaced(caller, keep, upstream):
     ],
     ids=["key header too", "some header too", "an authorization beside it"],
 )
-def test_two_places_are_refused(caller, keep, upstream, more):
-    keep("upheader_key", key=KEY)
+def test_two_tokens_are_rejected(caller, create_credential, upstream, more):
+    create_credential("upheader_key", key=KEY)
     headers = {name: value.format(token=caller.token) for name, value in more.items()}
     bearer_too = "Authorization" not in headers
-    answer = caller.get("/proxy/upheader/x", bearer=bearer_too, headers=headers)
-    assert answer.status == 400
+    response = caller.get("/proxy/upheader/x", bearer=bearer_too, headers=headers)
+    assert response.status == 400
     assert upstream.requests == []
 
 
-def test_both_halves_of_basic_are_two_places(caller, path):
+def test_tokens_in_both_halves_of_basic_are_rejected(caller, path):
     headers = basic_auth_header(caller.token, caller.token)
     assert caller.get(f"{path}/x", bearer=False, headers=headers).status == 400
 
 
-def test_a_token_in_the_target_is_refused(caller, path, upstream):
+def test_token_in_the_target_is_rejected(caller, path, upstream):
     assert caller.get(f"{path}/x?key={caller.token}").status == 400
     assert upstream.requests == []
 
@@ -80,34 +80,34 @@ def test_a_token_in_the_target_is_refused(caller, path, upstream):
     ],
     ids=["none", "form", "base64", "no token in it", "cookie", "unknown"],
 )
-def test_without_one_it_is_401(caller, path, upstream, headers):
-    answer = caller.get(f"{path}/x", bearer=False, headers=headers)
-    assert answer.status == 401
-    assert answer.header("WWW-Authenticate")
+def test_missing_token_is_401(caller, path, upstream, headers):
+    response = caller.get(f"{path}/x", bearer=False, headers=headers)
+    assert response.status == 401
+    assert response.header("WWW-Authenticate")
     assert upstream.requests == []
 
 
-def test_a_host_that_is_not_ours_is_refused(caller, path, upstream):
+def test_unknown_host_is_rejected(caller, path, upstream):
     assert caller.get(f"{path}/x", HTTP_HOST="evil.example").status == 400
     assert caller.get(f"{path}/x", HTTP_HOST="").status == 400
     assert upstream.requests == []
 
 
-def test_over_plain_http_it_is_refused_where_tls_is_wanted(caller, path, settings, upstream):
+def test_plain_http_is_rejected_if_https_is_required(caller, path, settings, upstream):
     settings.SECURE_SSL_REDIRECT = True
     settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     assert caller.get(f"{path}/x").status == 403
     told = {"X-Forwarded-Proto": "https"}
-    answer = caller.get(f"{path}/redirect", headers=told)
-    assert answer.header("Location") == f"https://127.0.0.1:8001{path}/echo?moved=1"
+    response = caller.get(f"{path}/redirect", headers=told)
+    assert response.header("Location") == f"https://127.0.0.1:8001{path}/echo?moved=1"
 
 
-def test_a_method_that_opens_tunnels_is_refused(caller, path, upstream):
+def test_connect_and_trace_are_rejected(caller, path, upstream):
     for method in ("CONNECT", "TRACE"):
         assert caller.send(method, f"{path}/x").status == 400
     assert upstream.requests == []
 
 
-def test_a_revoked_scope_counts_at_once(caller, account, path):
+def test_removed_scope_applies_at_once(caller, account, path):
     caller.token = make_token(account, "credentials:use")
     assert caller.get(f"{path}/x").status == 200

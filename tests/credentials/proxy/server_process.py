@@ -1,6 +1,6 @@
 """A shipped server, the proxy's or the API's, in processes of its own, on the database of the tests.
 
-`python -m tests.credentials.proxy.serving JSON` serves until it is ended.
+`python -m tests.credentials.proxy.server_process JSON` serves until it is ended.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class ServerProcess:
         # A file: nobody reads a pipe meanwhile, and a full one would hold up the server.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it is closed with the server
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.credentials.proxy.serving", json.dumps(config)],
+            [sys.executable, "-m", "tests.credentials.proxy.server_process", json.dumps(config)],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stderr=self._log,

@@ -17,7 +17,7 @@ from credentials.services.rotate import credential_rotate
 from egress import Client
 from events.models import Event
 from tests.credentials.proxy.conftest import Caller
-from tests.credentials.proxy.serving import ServerProcess
+from tests.credentials.proxy.server_process import ServerProcess
 from tests.credentials.proxy.upstream import UpstreamServer
 from tests.factories import TESTER, make_account, make_app, make_credential, make_link, make_token
 from tests.fakes.fixtures import wait_until
@@ -26,15 +26,15 @@ OLD, NEW = "old_key_0123456789ab", "new_key_0123456789ab"
 
 
 @pytest.fixture
-def ask(
-    served: ServerProcess, upstream: UpstreamServer, transactional_db: None
+def send(
+    server: ServerProcess, upstream: UpstreamServer, transactional_db: None
 ) -> Callable[..., Any]:
     def get(token: str, target: str) -> tuple[int, bytes]:
-        asked = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
-        asked.request("GET", target, headers={"Authorization": f"Bearer {token}"})
-        answer = asked.getresponse()
-        found = answer.status, answer.read()
-        asked.close()
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        connection.request("GET", target, headers={"Authorization": f"Bearer {token}"})
+        response = connection.getresponse()
+        found = response.status, response.read()
+        connection.close()
         return found
 
     return get
@@ -54,60 +54,60 @@ def used(account_and_token: tuple[Account, str]) -> Credential:
     )
 
 
-def while_it_streams(ask: Any, token: str, path: str, change: Callable[[], Any]) -> Any:
+def while_it_streams(send: Any, token: str, path: str, change: Callable[[], Any]) -> Any:
     """`change` is made once the answer has begun: what the caller got of it in the end."""
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(ask, token, f"{path}/events?count=20&every=0.05")
+        pending_response = pool.submit(send, token, f"{path}/events?count=20&every=0.05")
         wait_until(lambda: Event.objects.filter(verb="credential.used").exists())
         change()
-        assert not asked.done()
-        return asked.result()
+        assert not pending_response.done()
+        return pending_response.result()
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_rotated_key_is_the_next_requests(ask, used, upstream, account_and_token):
+def test_next_request_uses_the_rotated_key(send, used, upstream, account_and_token):
     account, token = account_and_token
     path = f"/v1/proxy/credential/{used.id}"
 
     def rotate() -> None:
         credential_rotate(account_id=account.id, id=used.id, actor=TESTER, properties={"key": NEW})
 
-    status, body = while_it_streams(ask, token, path, rotate)
+    status, body = while_it_streams(send, token, path, rotate)
     assert (status, body.count(b"data: ")) == (200, 20)
     for route in (path, "/proxy/upstream"):
-        assert ask(token, f"{route}/x")[0] == 200
+        assert send(token, f"{route}/x")[0] == 200
     sent = [request.headers["authorization"] for request in upstream.requests]
     assert sent == [f"Bearer {OLD}", f"Bearer {NEW}", f"Bearer {NEW}"]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_deleted_credential_ends_with_its_answer(ask, used, upstream, account_and_token):
+def test_response_in_progress_outlives_its_credential(send, used, upstream, account_and_token):
     account, token = account_and_token
     path = f"/v1/proxy/credential/{used.id}"
 
     def delete() -> None:
         credential_delete(account_id=account.id, id=used.id, actor=TESTER)
 
-    status, body = while_it_streams(ask, token, path, delete)
+    status, body = while_it_streams(send, token, path, delete)
     assert (status, body.count(b"data: ")) == (200, 20)
-    assert [ask(token, f"{route}/x")[0] for route in (path, "/proxy/upstream")] == [404, 400]
+    assert [send(token, f"{route}/x")[0] for route in (path, "/proxy/upstream")] == [404, 400]
     assert len(upstream.requests) == 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_echo_after_the_rotation_is_still_masked(ask, used, account_and_token, upstream):
+def test_echo_after_a_rotation_is_masked(send, used, account_and_token, upstream):
     """What is masked is what was sent, whatever is held since."""
     account, token = account_and_token
     path = f"/v1/proxy/credential/{used.id}"
-    status, body = ask(token, f"{path}/secret")
+    status, body = send(token, f"{path}/secret")
     assert (status, OLD.encode() in body) == (200, False)
     credential_rotate(account_id=account.id, id=used.id, actor=TESTER, properties={"key": NEW})
-    status, body = ask(token, f"{path}/secret")
+    status, body = send(token, f"{path}/secret")
     assert (status, NEW.encode() in body) == (200, False)
 
 
 @pytest.mark.django_db
-def test_a_link_that_is_not_completed_is_no_credential(caller, account, upstream):
+def test_incomplete_link_is_no_credential(caller, account, upstream):
     link = make_link(account, kind="upstream_key")
     assert caller.get(f"/v1/proxy/credential/{link.id}/x").status == 404
     assert caller.get("/proxy/upstream/x").status == 400
@@ -115,7 +115,7 @@ def test_a_link_that_is_not_completed_is_no_credential(caller, account, upstream
 
 
 @pytest.mark.django_db
-def test_a_moved_grant_is_refreshed_by_its_new_app(account, grant, provider):
+def test_grant_with_a_changed_app_is_refreshed_by_it(account, grant, provider):
     row = grant()
     other = make_app(account, "fake", client_id="the-other", client_secret="s")
     provider.clients = {"the-other": "s"}

@@ -42,7 +42,7 @@ def taken(row: Any, settings: Any, impatient: None) -> Callable[..., bool]:
     return one
 
 
-def test_all_may_go_out_at_once_and_then_none_for_the_whole_window(taken):
+def test_burst_uses_the_whole_window(taken):
     window = Rate(5, 900)
     assert [taken(0, window) for _ in range(6)] == [True] * 5 + [False]
     assert not taken(890, window)
@@ -50,7 +50,7 @@ def test_all_may_go_out_at_once_and_then_none_for_the_whole_window(taken):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_no_interval_has_more_than_the_provider_allows(taken, seed):
+def test_no_interval_exceeds_the_limit(taken, seed):
     chance = random.Random(seed)  # noqa: S311  no secret
     window = Rate(7, 90)
     at, sent = 0, []
@@ -63,7 +63,7 @@ def test_no_interval_has_more_than_the_provider_allows(taken, seed):
     assert len(sent) > at / 90 * 7 * 0.5
 
 
-def test_retry_after_is_when_one_more_fits(row, settings, impatient):
+def test_retry_after_says_when_one_more_fits(row, settings, impatient):
     for _ in range(2):
         consume_provider_limits(row.id, [Rate(2, 900)])
     with pytest.raises(TooManyRequestsError) as refused:
@@ -75,7 +75,7 @@ def test_retry_after_is_when_one_more_fits(row, settings, impatient):
     consume_provider_limits(row.id, [Rate(2, 900)])
 
 
-def test_several_windows_hold_at_once(taken):
+def test_several_limits_apply_together(taken):
     both = (Rate(2, 90), Rate(3, 9000))
     assert [taken(0, *both) for _ in range(3)] == [True, True, False]
     assert [taken(101, *both) for _ in range(2)] == [True, False]
@@ -83,19 +83,19 @@ def test_several_windows_hold_at_once(taken):
     assert taken(500, Rate(2, 90))
 
 
-def test_each_credential_has_its_own(taken, keep):
+def test_each_credential_has_its_own_counters(taken, create_credential):
     assert [taken(0, Rate(1, 900)) for _ in range(2)] == [True, False]
-    consume_provider_limits(keep(key="another_key_0123456789").id, [Rate(1, 900)])
+    consume_provider_limits(create_credential(key="another_key_0123456789").id, [Rate(1, 900)])
 
 
-def test_it_goes_with_its_credential(taken, row):
+def test_counters_are_deleted_with_the_credential(taken, row):
     assert taken(0, Rate(1, 900))
     assert Window.objects.filter(credential=row).count() == 1
     row.delete()
     assert not Window.objects.exists()
 
 
-def test_a_clock_that_goes_back_gives_nothing_back(taken):
+def test_clock_that_goes_back_frees_nothing(taken):
     assert taken(500, Rate(1, 900))
     assert not taken(0, Rate(1, 900))
     assert not taken(1300, Rate(1, 900))
@@ -111,7 +111,7 @@ def test_a_clock_that_goes_back_gives_nothing_back(taken):
         (115.0, {0: 3}, 0.0),
     ],
 )
-def test_how_long_it_takes(now, used, free):
+def test_time_until_one_more_fits(now, used, free):
     """Of three in nine ninths; the newest slot is 100 or, at 105, the one that was used last."""
     slot = 100 + max(used)
     assert parts_until_free(3, slot, now, [used.get(at, 0) for at in range(10)]) == pytest.approx(
@@ -119,10 +119,10 @@ def test_how_long_it_takes(now, used, free):
     )
 
 
-def test_who_is_a_little_early_waits(row, monkeypatch):
+def test_slightly_early_request_waits(row, monkeypatch):
     slept: list[float] = []
-    answers = iter([False, False, True])
-    monkeypatch.setattr(provider_limits, "_consume", lambda *_: next(answers))
+    responses = iter([False, False, True])
+    monkeypatch.setattr(provider_limits, "_consume", lambda *_: next(responses))
     monkeypatch.setattr(provider_limits, "_get_wait", lambda *_: 0.5)
     monkeypatch.setattr(provider_limits, "sleep", slept.append)
     consume_provider_limits(row.id, [Rate(1, 1)])
@@ -130,15 +130,15 @@ def test_who_is_a_little_early_waits(row, monkeypatch):
 
 
 @pytest.fixture
-def slow(keep: Callable[..., Any]) -> Any:
-    return keep("upslow_key")
+def slow(create_credential: Callable[..., Any]) -> Any:
+    return create_credential("upslow_key")
 
 
 def get(caller: Any, row: Any) -> Any:
     return caller.get(f"/v1/proxy/credential/{row.id}/status?code=200")
 
 
-def test_the_documented_limit_is_kept_to_before_the_provider_says_so(caller, slow, upstream):
+def test_documented_limit_is_enforced(caller, slow, upstream):
     assert [get(caller, slow).status for _ in range(3)] == [200] * 3
     refused = get(caller, slow)
     assert (refused.status, refused.json()["code"]) == (429, "provider_rate_limited")
@@ -150,7 +150,7 @@ def test_the_documented_limit_is_kept_to_before_the_provider_says_so(caller, slo
 @pytest.mark.parametrize(
     ("requests", "code"), [(2, "rate_limited"), (100, "provider_rate_limited")]
 )
-def test_the_stricter_of_policy_and_provider_holds(caller, slow, account, requests, code):
+def test_stricter_of_policy_and_provider_applies(caller, slow, account, requests, code):
     rate = {"rate_limit": {"requests": requests, "seconds": 900}}
     policy_set(account_id=account.id, id=slow.id, actor=TESTER, policy=rate)
     assert [get(caller, slow).status for _ in range(min(requests, 3))] == [200] * min(requests, 3)
@@ -158,14 +158,14 @@ def test_the_stricter_of_policy_and_provider_holds(caller, slow, account, reques
 
 
 @pytest.mark.parametrize(("concurrency", "at_once"), [(None, 2), (1, 1), (50, 2)])
-def test_the_stricter_concurrency_holds(slow, account, concurrency, at_once):
+def test_stricter_concurrency_applies(slow, account, concurrency, at_once):
     if concurrency:
         policy = {"concurrency": concurrency}
         policy_set(account_id=account.id, id=slow.id, actor=TESTER, policy=policy)
     assert chosen(slow).max_concurrency == at_once
 
 
-def test_only_what_is_enforced_and_for_its_kind_is_kept_to(slow, row):
+def test_only_enforced_limits_of_the_kind_apply(slow, row):
     assert chosen(slow).provider_rates == [Rate(5, 90), Rate(3, 900)]
     assert (chosen(row).provider_rates, chosen(row).max_concurrency) == ([], None)
 

@@ -8,7 +8,7 @@ import threading
 from credentials.proxy.disconnect_watcher import DisconnectWatcher
 
 
-def test_who_goes_is_noticed():
+def test_disconnect_is_noticed():
     ours, theirs = socket.socketpair()
     gone = threading.Event()
     with ours, theirs, DisconnectWatcher().watch(ours.fileno(), gone.set):
@@ -16,7 +16,7 @@ def test_who_goes_is_noticed():
         assert gone.wait(5)
 
 
-def test_an_earlier_connections_end_is_not_a_later_ones():
+def test_event_of_an_earlier_connection_is_ignored():
     ours, theirs = socket.socketpair()
     watch, gone = DisconnectWatcher(), []
     with ours, theirs, watch.watch(ours.fileno(), lambda: gone.append(1)):
@@ -24,7 +24,7 @@ def test_an_earlier_connections_end_is_not_a_later_ones():
         assert gone == []
 
 
-def test_what_ends_late_takes_no_later_connections_watch():
+def test_late_end_keeps_the_watch_of_a_later_connection():
     ours, theirs = socket.socketpair()
     watch, gone = DisconnectWatcher(), threading.Event()
     earlier = watch.watch(ours.fileno(), lambda: None)

@@ -19,19 +19,19 @@ def user(account, provider):
     client.close()
 
 
-def test_a_token_that_has_expired_is_refreshed_first(user, grant, provider):
+def test_expired_token_is_refreshed_first(user, grant, provider):
     row = grant()
     assert user.get(f"/v1/proxy/credential/{row.id}/me").status == 200
     assert len(provider.calls) == 1
 
 
-def test_a_401_is_tried_once_more_with_a_new_token(user, grant, provider):
+def test_401_is_retried_with_a_new_token(user, grant, provider):
     row = grant(access_token="ended_early_0123456789", expires_at=FUTURE)
     assert user.get(f"/v1/proxy/credential/{row.id}/me").status == 200
     assert len(provider.calls) == 1
 
 
-def test_a_401_that_stays_is_passed_on_and_wears_nothing_out(user, grant, provider):
+def test_remaining_401_is_returned_and_limits_refreshes(user, grant, provider):
     row = grant(expires_at=FUTURE)
     provider.grants.is_alive = lambda token: False
     statuses = [user.get(f"/v1/proxy/credential/{row.id}/me").status for _ in range(3)]
@@ -40,7 +40,7 @@ def test_a_401_that_stays_is_passed_on_and_wears_nothing_out(user, grant, provid
 
 
 @pytest.mark.parametrize("mode", ["503_before", "invalid_client"])
-def test_a_401_forces_no_refresh_while_an_earlier_one_has_to_rest(user, grant, provider, mode):
+def test_401_forces_no_refresh_during_a_backoff(user, grant, provider, mode):
     row = grant(expires_at=FUTURE)
     provider.grants.is_alive = lambda token: False
     provider.mode = mode
@@ -49,29 +49,29 @@ def test_a_401_forces_no_refresh_while_an_earlier_one_has_to_rest(user, grant, p
     assert len(provider.calls) == 1
 
 
-def test_a_body_that_is_gone_is_not_sent_again(user, grant, provider):
+def test_streamed_body_is_not_sent_again(user, grant, provider):
     row = grant(access_token="ended_early_0123456789", expires_at=FUTURE)
-    answer = user.send("GET", f"/v1/proxy/credential/{row.id}/me", b"x", chunked=True)
-    assert answer.status == 401
+    response = user.send("GET", f"/v1/proxy/credential/{row.id}/me", b"x", chunked=True)
+    assert response.status == 401
     assert provider.calls == []
 
 
-def test_who_must_connect_again_is_409(user, grant, provider):
+def test_needs_reauth_is_409(user, grant, provider):
     row = grant()
     provider.mode = "invalid_grant"
-    answer = user.get(f"/v1/proxy/credential/{row.id}/me")
-    assert (answer.status, answer.json()["code"]) == (409, "needs_reauth")
+    response = user.get(f"/v1/proxy/credential/{row.id}/me")
+    assert (response.status, response.json()["code"]) == (409, "needs_reauth")
 
 
-def test_a_token_server_without_an_answer_is_503(user, grant, provider):
+def test_silent_token_server_is_503(user, grant, provider):
     row = grant()
     provider.mode = "503_before"
-    answer = user.get(f"/v1/proxy/credential/{row.id}/me")
-    assert answer.status == 503
-    assert answer.header("Retry-After")
+    response = user.get(f"/v1/proxy/credential/{row.id}/me")
+    assert response.status == 503
+    assert response.header("Retry-After")
 
 
-def test_a_401_of_a_key_is_evidence(caller, path, row):
+def test_401_of_a_key_is_evidence(caller, path, row):
     assert caller.get(f"{path}/status?code=401").status == 401
     row.refresh_from_db()
     assert any("401" in note for note in row.health["notes"])

@@ -36,16 +36,16 @@ def used(caller: Caller, row: Any, path: str = "/x") -> Any:
 
 @each
 @pytest.mark.parametrize("kind", ["upstream_key", "upheader_key"])
-def test_a_header_that_cannot_be_is_refused_and_not_sent(asking, account, raw, kind, value):
+def test_invalid_header_value_is_rejected_and_not_sent(raw_caller, account, raw, kind, value):
     row = make_credential(account, {"properties": {"kind": kind, "key": value}})
-    answer = used(asking, row)
-    assert answer.status == 409
-    assert value not in answer.body.decode()
+    response = used(raw_caller, row)
+    assert response.status == 409
+    assert value not in response.body.decode()
     assert raw.heads == []
 
 
 @each
-def test_the_header_of_a_custom_service_is_no_other(asking, account, raw, value):
+def test_custom_service_key_stays_one_header(raw_caller, account, raw, value):
     custom_provider_create(
         account_id=account.id,
         actor=TESTER,
@@ -55,33 +55,33 @@ def test_the_header_of_a_custom_service_is_no_other(asking, account, raw, value)
         prefix="",
     )
     properties = {"kind": "custom_key", "provider": "custom.weather", "key": value}
-    assert used(asking, make_credential(account, {"properties": properties})).status == 409
+    assert used(raw_caller, make_credential(account, {"properties": properties})).status == 409
     assert raw.heads == []
 
 
 @each
-def test_a_query_holds_it_whole(asking, account, raw, value):
+def test_query_parameter_carries_the_whole_secret(raw_caller, account, raw, value):
     row = make_credential(account, {"properties": {"kind": "upquery_key", "key": value}})
-    assert used(asking, row).status == 200
+    assert used(raw_caller, row).status == 200
     target = raw.heads[0].split(b"\r\n")[0].split()[1].decode()
     assert parse_qs(urlsplit(target).query, keep_blank_values=True) == {"api_key": [value]}
     assert b"\nx-evil" not in raw.heads[0].lower()
 
 
 @each
-def test_basic_holds_it_whole(asking, account, raw, value):
+def test_basic_carries_the_whole_secret(raw_caller, account, raw, value):
     row = make_credential(account, {"properties": {"kind": "upbasic_key", "key": value}})
-    assert used(asking, row).status == 200
+    assert used(raw_caller, row).status == 200
     assert raw.heads[0].lower().count(b"\r\nauthorization: basic ") == 1
     sent = raw.heads[0].split(b"Authorization: Basic ")[1].split(b"\r\n")[0]
     assert base64.b64decode(sent).decode() == f"{value}:"
     assert b"\nx-evil" not in raw.heads[0].lower()
 
 
-def test_a_user_name_with_a_colon_would_be_another(asking, account, raw):
+def test_user_name_with_a_colon_is_rejected(raw_caller, account, raw):
     """RFC 7617 §2: what is before the first colon is the user name."""
     row = make_credential(account, {"properties": {"kind": "upbasic_key", "key": "admin:x_0123"}})
-    assert used(asking, row).status == 409
+    assert used(raw_caller, row).status == 409
     assert raw.heads == []
 
 
@@ -91,25 +91,25 @@ def test_a_user_name_with_a_colon_would_be_another(asking, account, raw):
     ["key\x00_0123", "key_\ud800", "  \t ", "k" * 65_537],
     ids=["nul", "surrogate", "blank", "long"],
 )
-def test_what_cannot_be_stored_is_refused_naming_the_field(api, upstream, kind, value):
+def test_secret_that_cannot_be_stored_names_its_field(api, upstream, kind, value):
     body = json.dumps({"properties": {"kind": kind, "key": value}}).encode()
-    answer = api.send("POST", "/v1/credentials", body)
-    assert answer.status_code == 422
-    assert list(answer.json()["validation_errors"]) == ["properties.key"]
+    response = api.send("POST", "/v1/credentials", body)
+    assert response.status_code == 422
+    assert list(response.json()["validation_errors"]) == ["properties.key"]
 
 
 @pytest.mark.parametrize(("kind", "status"), list(zip(KINDS, (200, 200, 414, 200), strict=True)))
-def test_the_longest_goes_whole_or_not_at_all(asking, account, raw, kind, status):
+def test_longest_secret_is_sent_whole_or_rejected(raw_caller, account, raw, kind, status):
     row = make_credential(account, {"properties": {"kind": kind, "key": "k" * 16_384}})
-    assert used(asking, row).status == status
+    assert used(raw_caller, row).status == status
     assert [head.count(b"k" * 1000) > 0 or kind == "upbasic_key" for head in raw.heads] == (
         [True] if status == 200 else []
     )
 
 
-def test_latin_1_goes_as_it_is(asking, account, raw):
+def test_latin_1_is_sent_unchanged(raw_caller, account, raw):
     row = make_credential(account, {"properties": {"kind": "upheader_key", "key": "kéy_01234567"}})
-    assert used(asking, row).status == 200
+    assert used(raw_caller, row).status == 200
     assert "\r\nX-Api-Key: kéy_01234567".encode("latin-1") in raw.heads[0]
 
 
@@ -122,20 +122,20 @@ def signed(account, authority, monkeypatch):
 
 
 @each
-def test_binances_key_is_refused_and_its_secret_only_signs(signed, account, value):
+def test_binance_key_is_rejected_and_secret_only_signs(signed, account, value):
     caller, binance, _ = signed
     for key, secret in ((value, "s" * 20), ("k" * 20, value)):
         properties = {"kind": "binance_key", "api_key": key, "api_secret": secret}
         row = make_credential(account, {"properties": properties})
-        answer = used(caller, row, "/api/v3/account")
-        assert answer.status == (409 if key == value else 200)
+        response = used(caller, row, "/api/v3/account")
+        assert response.status == (409 if key == value else 200)
     (request,) = binance.requests
     assert request.headers["x-mbx-apikey"] == "k" * 20
     assert "x-evil" not in f"{request.target}{request.headers}".lower()
 
 
 @each
-def test_netsuites_secret_only_signs_and_its_id_is_quoted(signed, account, value):
+def test_netsuite_secret_only_signs_and_id_is_quoted(signed, account, value):
     caller, _, netsuite = signed
     id = 'té", realm="x'
     app = make_app(account, "netsuite", client_id="ck", client_secret="cs")

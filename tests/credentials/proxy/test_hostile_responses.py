@@ -16,35 +16,35 @@ HERE = "http://127.0.0.1:8001"
 
 
 @pytest.fixture
-def answered(asking, raw):
+def get_response(raw_caller, raw):
     """The caller's view of an answer with these lines in its head."""
 
-    def answer(*lines, status="200 OK", body=b"ok", target=TARGET, **more):
+    def response(*lines, status="200 OK", body=b"ok", target=TARGET, **more):
         length = [] if body is None else [f"Content-Length: {len(body)}"]
         head = "\r\n".join([f"HTTP/1.1 {status}", *lines, *length, "", ""])
         route = target.removeprefix("/proxy/").split("/")
         name = "api" if route[0] == "upbase" else route[1]
         raw.responses[name] = head.encode("latin-1") + (body or b"")
-        return asking.get(target, **more)
+        return raw_caller.get(target, **more)
 
-    return answer
+    return response
 
 
 @pytest.mark.parametrize("length", [2, 200])
-def test_a_length_beside_chunks_is_not_passed_on(asking, raw, length):
+def test_length_is_removed_if_the_body_is_chunked(raw_caller, raw, length):
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n"
     raw.responses["a"] = head.encode() + b"6\r\nabcdef\r\n0\r\n\r\n"
-    answer = asking.get(TARGET)
-    assert (answer.status, answer.body) == (200, b"abcdef")
-    assert answer.header("Content-Length") is None
+    response = raw_caller.get(TARGET)
+    assert (response.status, response.body) == (200, b"abcdef")
+    assert response.header("Content-Length") is None
 
 
 @pytest.mark.parametrize(
     "line",
     ["X-A: a\x01b", "X-A: a\x7fb", "X-A: a\rX-B: 1", "Content-Length: -1", "Transfer-Encoding: x"],
 )
-def test_a_head_that_is_none_is_502(answered, line):
-    assert answered(line, body=None).status == 502
+def test_invalid_headers_are_502(get_response, line):
+    assert get_response(line, body=None).status == 502
 
 
 @pytest.mark.parametrize(
@@ -59,29 +59,29 @@ def test_a_head_that_is_none_is_502(answered, line):
     ],
     ids=["upgrade", "two lengths", "unknown coding", "status", "no http", "endless"],
 )
-def test_what_is_no_answer_is_502(asking, raw, head):
+def test_invalid_status_line_is_502(raw_caller, raw, head):
     raw.responses["a"] = head.encode()
-    assert asking.get(TARGET).status == 502
+    assert raw_caller.get(TARGET).status == 502
 
 
-def test_early_hints_are_not_taken_for_the_answer(asking, raw):
+def test_early_hints_are_skipped(raw_caller, raw):
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 3
     raw.responses["a"] = hints + b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-    answer = asking.get(TARGET)
-    assert (answer.status, answer.body, answer.header("Link")) == (200, b"ok", None)
+    response = raw_caller.get(TARGET)
+    assert (response.status, response.body, response.header("Link")) == (200, b"ok", None)
 
 
-def test_bytes_after_an_answer_are_not_the_next_one(asking, raw):
+def test_bytes_after_a_response_are_not_the_next_response(raw_caller, raw):
     whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
     raw.responses["a"] = whole + b"ok" + whole + b"no"
-    assert [asking.get(TARGET).body for _ in range(3)] == [b"ok"] * 3
+    assert [raw_caller.get(TARGET).body for _ in range(3)] == [b"ok"] * 3
 
 
 @pytest.mark.parametrize(
     "name", ["X-Accel-Redirect", "X-Accel-Buffering", "X-Sendfile", "CDN-Cache-Control"]
 )
-def test_an_order_to_the_server_in_front_of_us_does_not_pass(answered, name):
-    assert answered(f"{name}: /internal/x").header(name) is None
+def test_instructions_to_the_server_in_front_are_removed(get_response, name):
+    assert get_response(f"{name}: /internal/x").header(name) is None
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,9 @@ def test_an_order_to_the_server_in_front_of_us_does_not_pass(answered, name):
         ("Cache-Control: public\r\nCache-Control: max-age=1", "private, max-age=1"),
     ],
 )
-def test_no_cache_that_callers_share_keeps_an_answer(answered, given, passed):
-    answer = answered(*filter(None, [given]))
-    assert [value for name, value in answer.headers if name == "Cache-Control"] == [passed]
+def test_cache_control_forbids_shared_caches(get_response, given, passed):
+    response = get_response(*filter(None, [given]))
+    assert [value for name, value in response.headers if name == "Cache-Control"] == [passed]
 
 
 @pytest.mark.parametrize(
@@ -118,9 +118,9 @@ def test_no_cache_that_callers_share_keeps_an_answer(answered, given, passed):
         ("mailto:a@b.example", "mailto:a@b.example"),
     ],
 )
-def test_no_address_leads_to_another_of_our_paths(answered, location, passed):
-    answer = answered(f"Location: {location}", status="307 Temporary Redirect")
-    assert answer.header("Location") == passed
+def test_no_url_leads_to_another_path_of_this_host(get_response, location, passed):
+    response = get_response(f"Location: {location}", status="307 Temporary Redirect")
+    assert response.header("Location") == passed
 
 
 @pytest.mark.parametrize(
@@ -134,44 +134,44 @@ def test_no_address_leads_to_another_of_our_paths(answered, location, passed):
         ("/\t/127.0.0.1:8001/v1/credentials", "about:blank"),
     ],
 )
-def test_blanks_that_clients_take_away_hide_no_address(answered, address, passed):
-    answer = answered(f"Link: <{address}>")
-    assert (answer.status, answer.header("Link")) == (200, f"<{passed}>")
+def test_whitespace_that_clients_strip_hides_no_url(get_response, address, passed):
+    response = get_response(f"Link: <{address}>")
+    assert (response.status, response.header("Link")) == (200, f"<{passed}>")
 
 
-def test_a_relative_address_above_the_base_is_the_providers(answered, raw):
-    answer = answered("Location: /v1/credentials", target="/proxy/upbase/x")
-    assert answer.header("Location") == f"http://127.0.0.1:{raw.port}/v1/credentials"
+def test_relative_url_above_the_base_stays_at_the_provider(get_response, raw):
+    response = get_response("Location: /v1/credentials", target="/proxy/upbase/x")
+    assert response.header("Location") == f"http://127.0.0.1:{raw.port}/v1/credentials"
 
 
 @pytest.mark.parametrize("dots", ["/..", "/%2e%2e", "/.%2E;x"])
-def test_an_address_with_dots_is_not_made_ours(answered, raw, dots):
+def test_url_with_dot_segments_is_not_rewritten(get_response, raw, dots):
     address = f"http://127.0.0.1:{raw.port}{dots}/v1/credentials"
-    assert answered(f"Location: {address}").header("Location") == address
+    assert get_response(f"Location: {address}").header("Location") == address
 
 
-def test_a_secret_in_an_address_is_masked(answered):
-    answer = answered(f"Location: /x?key={KEY}", f'Link: </y?{KEY}>; rel="next"')
-    assert KEY not in str(answer.headers)
+def test_secret_in_a_url_is_masked(get_response):
+    response = get_response(f"Location: /x?key={KEY}", f'Link: </y?{KEY}>; rel="next"')
+    assert KEY not in str(response.headers)
     assert Event.objects.filter(verb="credential.secret_echoed").count() == 1
 
 
-def test_a_body_that_is_not_compressed_as_it_says_is_no_echo(answered):
-    answer = answered("Content-Encoding: gzip", body=b"plain text", target=TARGET)
-    assert answer.error is not None
+def test_body_in_a_wrong_encoding_is_no_echo(get_response):
+    response = get_response("Content-Encoding: gzip", body=b"plain text", target=TARGET)
+    assert response.error is not None
     assert not Event.objects.filter(verb="credential.secret_echoed").exists()
 
 
 @pytest.mark.parametrize("lines", [[], ["Content-Encoding: gzip"]], ids=["plain", "gzip"])
-def test_an_echo_that_cannot_be_written_down_does_not_pass(answered, monkeypatch, lines):
+def test_echo_is_withheld_if_its_event_cannot_be_stored(get_response, monkeypatch, lines):
     def fails(**_):
         raise OSError
 
     monkeypatch.setattr(audit, "record_echo", fails)
     body = f"it is {KEY}".encode()
-    answer = answered(*lines, body=gzip.compress(body) if lines else body)
-    assert answer.error is not None
-    assert answer.body == b""
+    response = get_response(*lines, body=gzip.compress(body) if lines else body)
+    assert response.error is not None
+    assert response.body == b""
 
 
 @pytest.fixture
@@ -188,14 +188,14 @@ def slots(monkeypatch):
     return made
 
 
-def test_no_broken_answer_keeps_a_slot(slots, answered):
+def test_broken_responses_release_their_slots(slots, get_response):
     for line in ("X-A: a\x01b", "Transfer-Encoding: x", "Content-Encoding: br"):
-        assert answered(line, body=None).status == 502
-    assert answered("Content-Encoding: gzip", body=b"no").error is not None
+        assert get_response(line, body=None).status == 502
+    assert get_response("Content-Encoding: gzip", body=b"no").error is not None
     assert [dict(each._used) for each in slots] == [{}]
 
 
-def test_an_answer_that_the_server_cannot_begin_is_given_up(slots, asking, raw):
+def test_response_that_the_server_cannot_start_is_closed(slots, raw_caller, raw):
     def start(status, headers):
         raise ValueError("no head")
 
@@ -203,11 +203,11 @@ def test_an_answer_that_the_server_cannot_begin_is_given_up(slots, asking, raw):
         "REQUEST_METHOD": "GET",
         "RAW_URI": TARGET,
         "HTTP_HOST": "127.0.0.1:8001",
-        "HTTP_AUTHORIZATION": f"Bearer {asking.token}",
+        "HTTP_AUTHORIZATION": f"Bearer {raw_caller.token}",
         "REMOTE_ADDR": "127.0.0.1",
         "wsgi.input": None,
     }
     with pytest.raises(ValueError, match="no head") as failure:
-        asking._proxy(environ, start)
+        raw_caller._proxy(environ, start)
     assert failure.traceback  # It holds on to the frames: nothing is given up by their end alone.
     assert [dict(each._used) for each in slots] == [{}]
