@@ -41,7 +41,7 @@ class Credential(models.Model):
     )
     secrets = SealedField(null=True)
     fingerprints = models.JSONField(default=dict)
-    """{secret field: [current, imported]}, keyed hashes (vault.services.compute_fingerprint)."""
+    """{secret field: [current, imported, former ones]}, see core/grant_state.py: keyed hashes."""
     identity = models.BinaryField(max_length=32)
     """The upstream account as a keyed hash (vault.services.compute_identity)."""
     obtained_at = models.DateTimeField(null=True)

@@ -1,4 +1,4 @@
-"""How a credential is put on a request: what the provider's file says, filled with its values."""
+"""The authentication of upstream requests: the template of the provider's file, filled with secrets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NameValuePairs = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class RequestAuth:
-    """The headers and the query parameters that authenticate a request. Secret: its repr shows nothing."""
+    """The headers and query parameters that authenticate a request. Its repr shows no secret."""
 
     headers: NameValuePairs = ()
     query: NameValuePairs = ()
@@ -31,78 +31,71 @@ class RequestAuth:
 def build_request_auth(
     kind: Kind, properties: Mapping[str, Any], secrets: Mapping[str, str]
 ) -> RequestAuth:
-    """Return what authenticates a request with a credential of `kind`.
+    """Return the authentication of a request with a credential of `kind`.
 
-    `properties` are the shown ones, `secrets` the real values; for kinds that refresh, these have
-    the fresh `access_token`. Raises Conflict where the credential lacks a value that the provider
-    needs, or holds one that no header can carry; for kinds whose requests are signed use `sign`.
+    `properties` are the public ones, `secrets` the real values, with a fresh `access_token` for kinds
+    that refresh. Raises ConflictError if a value is missing, or cannot be sent in a header. Kinds
+    whose requests are signed have functions of their own.
     """
-    auth = kind.auth
-    if auth is None or auth.place not in _PLACES:
-        raise ConflictError(f"Requests of the kind {kind.name} are not authenticated by a header.")
     values = {**properties, **secrets}
-    return _PLACES[auth.place](auth, values)
+    auth = kind.auth
+    if auth is not None and auth.place == "header":
+        filled = [(name, fill_template(part, values)) for name, part in auth.values.items()]
+        return RequestAuth(headers=tuple((name, _check_header(value)) for name, value in filled))
+    if auth is not None and auth.place == "query":
+        filled = [(name, fill_template(part, values)) for name, part in auth.values.items()]
+        return RequestAuth(query=tuple(filled))
+    if auth is not None and auth.place == "basic":
+        return _build_basic_auth(auth, values)
+    raise ConflictError(f"Requests of the kind {kind.name} are not authenticated by a header.")
 
 
 def build_custom_request_auth(*, auth_header: str, prefix: str, key: str) -> RequestAuth:
-    """As `inject`, for a custom service: its row says the header."""
-    return RequestAuth(headers=((auth_header, _sendable(f"{prefix}{key}")),))
+    """Return the authentication for a custom service, whose row names the header."""
+    return RequestAuth(headers=((auth_header, _check_header(f"{prefix}{key}")),))
 
 
 def sign_binance(
     secrets: Mapping[str, str], query: NameValuePairs, *, timestamp_ms: int
 ) -> RequestAuth:
-    """Binance's HMAC over the whole query, which it replaces.
+    """Return the key and Binance's HMAC over the whole query. The result replaces `query`.
 
     https://developers.binance.com/docs/binance-spot-api-docs/rest-api/request-security, read
-    2026-11-21. Raises Conflict where a key is missing or cannot be sent.
+    2026-11-21. Raises ConflictError if a key is missing or cannot be sent.
     """
     signed = (*query, ("timestamp", str(timestamp_ms)))
     key, secret = fill_template("{api_key}", secrets), fill_template("{api_secret}", secrets)
     digest = hmac.new(secret.encode(), urlencode(signed).encode(), hashlib.sha256).hexdigest()
     return RequestAuth(
-        headers=(("X-MBX-APIKEY", _sendable(key)),), query=(*signed, ("signature", digest))
+        headers=(("X-MBX-APIKEY", _check_header(key)),), query=(*signed, ("signature", digest))
     )
 
 
 def fill_template(template: str, values: Mapping[str, Any]) -> str:
-    """`template` with its `{names}` from `values`. Raises Conflict naming one that is absent."""
+    """Return `template` with its `{names}` replaced. Raises ConflictError if a value is missing."""
 
-    def value(found: re.Match[str]) -> str:
-        held = values.get(found[1])
-        if held is None or held == "":
-            raise ConflictError(f"The credential has no {found[1]}, which its requests need.")
-        return str(held)
+    def get_value(match: re.Match[str]) -> str:
+        value = values.get(match[1])
+        if value is None or value == "":
+            raise ConflictError(f"The credential has no {match[1]}, which its requests need.")
+        return str(value)
 
-    return PLACEHOLDER.sub(value, template)
-
-
-def _headers(auth: Auth, values: Mapping[str, Any]) -> RequestAuth:
-    filled = ((name, _sendable(fill_template(part, values))) for name, part in auth.values.items())
-    return RequestAuth(headers=tuple(filled))
+    return PLACEHOLDER.sub(get_value, template)
 
 
-def _query(auth: Auth, values: Mapping[str, Any]) -> RequestAuth:
-    return RequestAuth(
-        query=tuple((name, fill_template(part, values)) for name, part in auth.values.items())
-    )
-
-
-def _basic(auth: Auth, values: Mapping[str, Any]) -> RequestAuth:
-    """RFC 7617, in UTF-8. The first colon ends the user name, so one within would make it another."""
+def _build_basic_auth(auth: Auth, values: Mapping[str, Any]) -> RequestAuth:
+    """Return the header of RFC 7617, in UTF-8."""
     username, password = (
         fill_template(auth.values[name], values) for name in ("username", "password")
     )
+    # The first colon ends the user name, so that one within it would name another user.
     if ":" in username:
         raise ConflictError("The credential's user name has a colon, which Basic cannot carry.")
     token = base64.b64encode(f"{username}:{password}".encode()).decode()
     return RequestAuth(headers=(("Authorization", f"Basic {token}"),))
 
 
-_PLACES: Final = {"header": _headers, "query": _query, "basic": _basic}
-
-
-def _sendable(value: str) -> str:
+def _check_header(value: str) -> str:
     if not _HEADER.fullmatch(value) or value != value.strip(" \t"):
-        raise ConflictError("The credential holds a character that no request can carry.")
+        raise ConflictError("The credential has a character that no request can carry.")
     return value

@@ -9,7 +9,7 @@ from credentials.models import Credential
 
 
 class HealthChange(models.Model):
-    """One change of status of a credential or an OAuth app. Rows are inserted and never changed.
+    """One change of status of a credential or an OAuth app. Rows are never updated.
 
     The target may be gone, so it is no foreign key.
     """
@@ -34,9 +34,9 @@ class HealthChange(models.Model):
 
 
 class ProbeState(models.Model):
-    """What the probes know of a credential, beside its row: narrow, so that neither waits for other.
+    """The state of a credential's probes, in a narrow table so that neither row waits for the other.
 
-    Made by the worker when it first comes by (due.enrol): an import of 100,000 rows makes none.
+    The worker inserts it (`registration.register_new`), so that an import of 100,000 rows need not.
     """
 
     credential = models.OneToOneField(
@@ -45,23 +45,23 @@ class ProbeState(models.Model):
     account = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
     provider = models.CharField(max_length=72)
     next_at = models.DateTimeField()
-    """When the worker is to look at it; while one does, when its lease ends."""
+    """When the credential is due. While a worker probes it, when the lease ends."""
     urgent = models.BooleanField(default=False)
-    """A caller was refused: it does not wait for its provider's turn."""
+    """A caller's request was rejected: the probe does not wait for its provider's gate."""
     lease_owner = models.CharField(max_length=64, blank=True)
     failures = models.PositiveIntegerField(default=0)
-    """How often in a row the provider did not answer."""
+    """Consecutive probes without a response."""
     silent_since = models.DateTimeField(null=True)
-    """When the first of these was."""
+    """The time of the first of these."""
     cause = models.CharField(max_length=16, blank=True)
-    """The source of the evidence that the present warn or error rests on."""
+    """The source of the evidence that caused the present warn or error."""
     granted_at = models.DateTimeField(null=True)
-    """When the grant that is held came, where it replaced another."""
+    """When the present grant replaced another one; null: it is the first."""
     answered_at = models.DateTimeField(null=True)
     unavailable_at = models.DateTimeField(null=True)
     asked = models.PositiveIntegerField(default=0)
     asked_since = models.DateTimeField(null=True)
-    """How many checks callers have asked for in the minute that began then."""
+    """`asked` counts the checks by callers in the minute that began at this time."""
 
     class Meta:
         indexes = [
@@ -80,7 +80,7 @@ class ProbeState(models.Model):
 
 
 class ProviderGate(models.Model):
-    """When the worker may probe this provider again: all processes together keep one pace."""
+    """When this provider may be probed again: all processes together keep one pace."""
 
     provider = models.CharField(max_length=72, primary_key=True)
     open_at = models.DateTimeField(db_default=DbNow())
@@ -90,7 +90,7 @@ class ProviderGate(models.Model):
 
 
 class NoticeMail(models.Model):
-    """A message to a credential's owner, written in the transaction that made the credential `error`.
+    """A mail to a credential's owner, enqueued in the transaction that made the credential `error`.
 
     `outcome` is "" while it is to be sent, then sent | dropped (it works again) | failed.
     """
@@ -102,7 +102,7 @@ class NoticeMail(models.Model):
     note = models.CharField(max_length=300)
     attempts = models.PositiveIntegerField(default=0)
     next_at = models.DateTimeField(db_default=DbNow())
-    """When it is to be tried; while one tries, when the lease ends."""
+    """When it is due. While a worker sends it, when the lease ends."""
     lease_owner = models.CharField(max_length=64, blank=True)
     outcome = models.CharField(max_length=16, blank=True)
     created_at = models.DateTimeField(db_default=DbNow(), editable=False)
