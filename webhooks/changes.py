@@ -22,7 +22,7 @@ def record_change(
     *,
     webhook: str | None = None,
 ) -> None:
-    """Append one event and enqueue its webhook, whose type is `webhook` or else the verb.
+    """Append one event and enqueue its webhook, whose type is `webhook`, otherwise the verb.
 
     Call it once per change, in the transaction that makes it and after its row is locked: receivers
     get the webhooks of one object in the order of these locks. Raises ValueError for a type that is
