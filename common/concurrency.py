@@ -30,7 +30,7 @@ def release_connection() -> None:
 def blocking_io() -> Iterator[None]:
     """Release the connection and yield the request slot while the block waits for a network peer."""
     release_connection()
-    with request_slots.yielded():
+    with request_slots.yield_slot():
         yield
 
 
@@ -79,7 +79,7 @@ class RequestSlots:
             self._release()
 
     @contextmanager
-    def yielded(self) -> Iterator[None]:
+    def yield_slot(self) -> Iterator[None]:
         """Let another thread use this thread's slot during the block.
 
         Does nothing in a thread without a slot.

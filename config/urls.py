@@ -8,7 +8,7 @@ from config.metrics import metrics
 
 handler400 = errors.bad_request
 handler403 = errors.permission_denied
-handler404 = errors.not_found
+handler404 = errors.respond_not_found
 handler500 = errors.server_error
 
 v1 = [
@@ -32,5 +32,5 @@ urlpatterns = [
     path("readyz", health_endpoints.readyz),
     path("metrics", metrics),
     # With DEBUG, Django's own page for an unknown path would be HTML.
-    re_path(r"^(?:v1|api|link/oauth2/token)(?:/|$)", errors.api_not_found),
+    re_path(r"^(?:v1|api|link/oauth2/token)(?:/|$)", errors.respond_api_not_found),
 ]

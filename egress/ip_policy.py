@@ -54,7 +54,7 @@ _DENIED: Final = _networks(
 )
 _UNICAST: Final = IPv6Network("2000::/3")
 
-# Never allowed, not even for a target in EGRESS_ALLOW: whoever controls the DNS of that name could
+# Never allowed, not even for a target in EGRESS_ALLOW: an attacker who controls the DNS of that name could
 # make it resolve to these.
 _NEVER: Final = _networks(
     "0.0.0.0/8",

@@ -37,7 +37,7 @@ _TEXT_FIELDS: Final = {
     ),
 }
 
-# These headers decide where a request goes and where it ends. An account that could set one could
+# These headers decide to which host a request goes and how its end is found. An account that could set one could
 # smuggle a second request, or reach another host.
 _RESERVED_HEADERS: Final = {
     *("connection", "content-length", "content-type", "cookie", "expect", "host", "keep-alive"),

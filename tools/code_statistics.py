@@ -54,7 +54,8 @@ _NO_PARTICIPLES = frozenset({"need", "seed", "feed", "speed", "red", "embed", "h
 # A name that begins with one of these is a question or a command, whatever it ends with.
 _LEADING_VERBS = _words(
     "is has are was may can should any check reject refuse mark take claim delete export clean test"
-    " get list find read fetch store keep record require raise set send return register"
+    " get list find read fetch store keep record require raise set send return register add count"
+    " encrypt filter iterate report respond select update write"
 )
 
 

@@ -29,7 +29,7 @@ def generate_secret() -> str:
 
 def build_payload(delivery: WebhookDelivery) -> dict[str, Any]:
     """Return `{type, timestamp, data: {id, account_id}}`."""
-    # Ids alone: whoever intercepts a delivery learns no data of the object.
+    # Only ids: an intercepted delivery contains no data of the object.
     return {
         "type": delivery.type,
         "timestamp": format_rfc3339(delivery.created_at),

@@ -148,15 +148,15 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
     return defaults.permission_denied(request, exception)
 
 
-def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+def respond_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Respond with 404. This is Django's handler404."""
     if _is_api(request):
-        return api_not_found(request)
+        return respond_api_not_found(request)
     return defaults.page_not_found(request, exception)
 
 
 @csrf_exempt
-def api_not_found(request: HttpRequest) -> HttpResponse:
+def respond_api_not_found(request: HttpRequest) -> HttpResponse:
     """Respond with 404 to an API path that no URL pattern matches."""
     return build_problem_response(request, 404, NotFoundError())
 

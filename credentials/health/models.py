@@ -92,7 +92,7 @@ class ProviderGate(models.Model):
 class NoticeMail(models.Model):
     """A mail to a credential's owner, enqueued in the transaction that made the credential `error`.
 
-    `outcome` is "" while it is to be sent, then sent | dropped (it works again) | failed.
+    `outcome` is "" until it is sent or dropped, then sent | dropped (it works again) | failed.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

@@ -22,14 +22,14 @@ def is_outage(provider: str, now: dt.datetime, *, unanswered_id: uuid.UUID | Non
     `unanswered_id` is a credential that just had no response, stored or not.
     """
     unanswered = _filter_unanswered(provider, now)
-    answered = ProbeState.objects.filter(provider=provider, answered_at__gt=now - WINDOW)
+    responding = ProbeState.objects.filter(provider=provider, answered_at__gt=now - WINDOW)
     count = 0
     if unanswered_id is not None:
         unanswered = unanswered.exclude(credential_id=unanswered_id)
-        answered = answered.exclude(credential_id=unanswered_id)
+        responding = responding.exclude(credential_id=unanswered_id)
         count = 1
     count += unanswered.count()
-    return count >= MIN_CREDENTIALS and count >= answered.count()
+    return count >= MIN_CREDENTIALS and count >= responding.count()
 
 
 def build_outage_note(provider_slug: str) -> str:

@@ -123,7 +123,7 @@ def record_app_evidence(
 def find_coming_expiry(
     row: Credential, state: ProbeState, now: dt.datetime
 ) -> ExpiryForecast | None:
-    """Return the expiry that people are to be warned of now, None if there is none."""
+    """Return the expiry that people should be warned of now, None if there is none."""
     kind = get_registry().get_kind(row.kind)
     expiry = forecast_expiry(row, kind, state.granted_at) if kind else None
     return expiry if expiry and expiry.warn_from <= now < expiry.ends_at else None

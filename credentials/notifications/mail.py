@@ -74,7 +74,7 @@ def run(claim: Lease[NoticeMail]) -> None:
 
 
 def next_due() -> dt.datetime | None:
-    """Return when the next message is to be sent, None if there is none."""
+    """Return when the next message is due, None if there is none."""
     unsent = NoticeMail.objects.filter(outcome="")
     next_at: dt.datetime | None = unsent.aggregate(at=Min("next_at"))["at"]
     return next_at

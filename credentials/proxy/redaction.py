@@ -26,7 +26,7 @@ _MAX_PIECE: Final = 64 * 1024
 
 
 class SecretEchoedError(Exception):
-    """A secret came back within a compressed body, where it cannot be masked."""
+    """A secret came back within a compressed body, in which it cannot be masked."""
 
 
 class SecretForms:

@@ -120,7 +120,7 @@ def store_rejection(claim: RefreshClaim, error: OAuth2Error) -> bool:
 
 
 class AppRejection(NamedTuple):
-    """What a caller is told after the provider rejected the app; `retry_after` in seconds."""
+    """The result for the caller after the provider rejected the app; `retry_after` in seconds."""
 
     app_is_paused: bool
     retry_after: float
@@ -158,7 +158,7 @@ def store_app_rejection(
 
 @_retry_commit
 def store_failure(claim: RefreshClaim, error: OAuth2Error) -> float | None:
-    """Reschedule the refresh after a failure that is nobody's fault.
+    """Reschedule the refresh after a failure that neither the grant nor the app caused.
 
     Returns the seconds until the next attempt, or None if the claim was lost. Changes the grant only
     if it has been rejected for days while other grants of its app work.

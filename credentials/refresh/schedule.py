@@ -22,7 +22,7 @@ EXHAUSTED_AFTER: Final = 4 * 24 * 3600.0
 EXHAUSTED_RETRY: Final = 3600.0
 FIRST_APP_PAUSE: Final = 60.0
 REJECTED_RETRY: Final = 24 * 3600.0
-"""Seconds between the tries of a grant that was given up because nobody knows why it is rejected."""
+"""Seconds between attempts for a grant that the provider rejects for an unknown reason."""
 
 REJECTED_AFTER_SECONDS: Final = 72 * 3600.0
 """A grant that is rejected for so long is given up if other grants of its app work at the same time."""
@@ -87,7 +87,7 @@ def compute_retry_delay(failures: int, *, failing_for: float, retry_after: float
 
 
 def compute_app_pause(pauses: int) -> float:
-    """Seconds that a rejected app is paused after `pauses` in a row: 60, 120, 240 ... 3600."""
+    """Return for how many seconds to pause an app after `pauses` in a row: 60, 120, 240 ... 3600."""
     return float(min(FIRST_APP_PAUSE * 2.0 ** min(pauses, 20), PAUSE))
 
 

@@ -51,7 +51,7 @@ class TokenUpdate:
 def build_token_update(
     claim: RefreshClaim, tokens: TokenResponse, secrets: Mapping[str, str]
 ) -> TokenUpdate:
-    """Return what is to be stored of `tokens` beside `secrets`."""
+    """Return the columns to store for `tokens`. `secrets` are those that the row has."""
     provider = get_registry().get_provider(claim.row.provider)
     facts = provider.oauth.refresh if provider and provider.oauth else None
     # If the response does not state a lifetime, the provider's file may.

@@ -29,7 +29,7 @@ def test_no_more_threads_run_than_there_are_slots():
 
 def test_a_waiting_thread_lets_another_run():
     slots = RequestSlots(1)
-    with slots.acquire(), slots.yielded(), ThreadPoolExecutor(1) as pool:
+    with slots.acquire(), slots.yield_slot(), ThreadPoolExecutor(1) as pool:
         assert pool.submit(run_in_slot, slots).result(5) == "ran"
 
 
@@ -37,7 +37,7 @@ def test_a_thread_that_waited_continues_without_a_free_slot():
     slots, acquired, done = RequestSlots(1), threading.Event(), threading.Event()
     with ThreadPoolExecutor(1) as pool:
         with slots.acquire():
-            with slots.yielded():
+            with slots.yield_slot():
                 other = pool.submit(occupy_slot, slots, acquired, done)
                 assert acquired.wait(5)
             assert not other.done()
@@ -48,21 +48,21 @@ def test_a_thread_that_waited_continues_without_a_free_slot():
 
 def test_a_reacquired_slot_is_released_at_the_end():
     slots = RequestSlots(2)
-    with slots.acquire(), slots.yielded():
+    with slots.acquire(), slots.yield_slot():
         pass
     assert count_free(slots) == 2
 
 
 def test_an_exception_releases_the_slot():
     slots = RequestSlots(1)
-    with pytest.raises(OSError, match="gone"), slots.acquire(), slots.yielded():
+    with pytest.raises(OSError, match="gone"), slots.acquire(), slots.yield_slot():
         raise OSError("gone")
     assert (count_free(slots), slots.yielded_count) == (1, 0)
 
 
 def test_a_thread_without_a_slot_yields_none():
     slots = RequestSlots(1)
-    with slots.yielded():
+    with slots.yield_slot():
         assert (count_free(slots), slots.yielded_count) == (1, 0)
 
 
@@ -71,7 +71,7 @@ def test_too_many_waiting_requests_are_overloaded(monkeypatch):
     monkeypatch.setattr(concurrency, "request_slots", slots)
     monkeypatch.setattr(concurrency, "MAX_BLOCKED", 1)
     concurrency.require_capacity()
-    with slots.acquire(), slots.yielded(), pytest.raises(ServiceUnavailableError) as error:
+    with slots.acquire(), slots.yield_slot(), pytest.raises(ServiceUnavailableError) as error:
         concurrency.require_capacity()
     assert (error.value.extra["code"], error.value.retry_after) == ("overloaded", 1)
     concurrency.require_capacity()
