@@ -1,4 +1,4 @@
-"""Import bodies with known secrets: good ones, and those made wrong with the secret still in them."""
+"""Valid and invalid import bodies that contain known secrets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.project.canaries import CANARIES
 
 
 def make_valid_bodies(app: str) -> list[dict[str, Any]]:
-    """An import body of each of several kinds; the last with the OAuth app `app`."""
+    """Return an import body of each of several kinds, the last one with the OAuth app `app`."""
     kinds: list[dict[str, Any]] = [
         {"kind": "stripe_key", "secret": CANARIES["key"]},
         {"kind": "checkout_champ_password", "login_id": "me", "password": CANARIES["password"]},
@@ -28,7 +28,7 @@ def make_valid_bodies(app: str) -> list[dict[str, Any]]:
 
 
 def make_invalid_bodies(body: dict[str, Any]) -> list[Any]:
-    """Bodies, or raw bytes, that an import refuses with a 4xx."""
+    """Return bodies, or raw bytes, that an import rejects with a 4xx status."""
     properties = body["properties"]
     secret = next(v for v in reversed(properties.values()) if v in CANARIES.values())
     return [

@@ -1,4 +1,4 @@
-"""Bodies and query strings that are too long, or not text enough, to be written into a data file."""
+"""Bodies and query strings that are too long, or not valid text, for a data file."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _OK = {"properties": {"kind": "stripe_key", "secret": "sk_test_hush", "name": "n
 _TEXT = json.dumps(_OK, ensure_ascii=False)
 
 
-def _metadata(raw: str) -> bytes:
+def _build_metadata(raw: str) -> bytes:
     return f'{{"properties":{{"kind":"stripe_key","secret":"hush"}},"metadata":{raw}}}'.encode()
 
 
-def _padded(size: int) -> bytes:
+def _build_padded(size: int) -> bytes:
     return b'{"pad":"' + b"x" * (size - 10) + b'"}'
 
 
@@ -26,14 +26,14 @@ BODIES: dict[str, Callable[[], bytes]] = {
     "overlong": lambda: b'{"name":"\xc0\xaf"}',
     "raw_surrogate": lambda: b'{"name":"\xed\xa0\x80"}',
     "cut_character": lambda: _TEXT.encode()[: _TEXT.encode().index(b"\xa9")],
-    "deep_objects": lambda: _metadata('{"a":' * 5000 + "1" + "}" * 5000),
-    "deep_arrays": lambda: _metadata("[" * 100_000 + "]" * 100_000),
-    "long_integer": lambda: _metadata('{"a":%s}' % ("9" * 4301)),
+    "deep_objects": lambda: _build_metadata('{"a":' * 5000 + "1" + "}" * 5000),
+    "deep_arrays": lambda: _build_metadata("[" * 100_000 + "]" * 100_000),
+    "long_integer": lambda: _build_metadata('{"a":%s}' % ("9" * 4301)),
     "long_integer_patch": lambda: b'{"metadata":{"a":%s}}' % (b"9" * 4301),
-    "huge_metadata": lambda: _metadata(json.dumps({"a": "x" * 1_000_000})),
-    "three_million": lambda: _metadata(json.dumps({"a": "x" * 3_000_000})),
-    "over_limit": lambda: _padded(LIMIT + 1),
-    "at_limit": lambda: _padded(LIMIT),
+    "huge_metadata": lambda: _build_metadata(json.dumps({"a": "x" * 1_000_000})),
+    "three_million": lambda: _build_metadata(json.dumps({"a": "x" * 3_000_000})),
+    "over_limit": lambda: _build_padded(LIMIT + 1),
+    "at_limit": lambda: _build_padded(LIMIT),
 }
 
 QUERIES: dict[str, Callable[[], str]] = {

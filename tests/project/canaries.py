@@ -1,4 +1,4 @@
-"""Secrets that are known again wherever they turn up, in whatever spelling."""
+"""Secrets that can be recognized in any encoding."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus
 from django.db import connection
 
 
-def _jwt() -> str:
+def _make_jwt() -> str:
     parts = [b'{"cnry":"jwt-head"}', b'{"sub":"cnryJwtBody71xQ"}', b"cnryJwtSignature93"]
     return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
 
@@ -20,7 +20,7 @@ CANARIES = {
     "key": "Zq4cnryKey08sLwPv5tNxRm2",
     "newer key": "Bw9cnryNew17gTkHd3yUqEa6",
     "password": "Yt6cnry#@:/%\"'<>&\nPass4kJ",
-    "access token": _jwt(),
+    "access token": _make_jwt(),
     "refresh token": "Hx3cnryRef52mQzVc8oFnWs1",
     "pem": "-----BEGIN cnryPEM-----\nMIIcnryPemBody2Uz7Wq9\n-----END cnryPEM-----\n",
     "part one": "Kd8cnryOne63pYbXj4rTgLi0",
@@ -37,10 +37,10 @@ CANARIES = {
 
 
 def list_spellings(secret: str) -> set[bytes]:
-    """The ways in which `secret` could be written down, and its first 12 characters."""
+    """Return the encodings in which `secret` could appear, and its first 12 characters."""
     raw = secret.encode()
     escaped = json.dumps(secret)[1:-1]
-    found = {
+    variants = {
         raw,
         base64.b64encode(raw).rstrip(b"="),
         base64.urlsafe_b64encode(raw).rstrip(b"="),
@@ -57,26 +57,26 @@ def list_spellings(secret: str) -> set[bytes]:
         secret[:12].encode(),
         raw.hex()[:24].encode(),
     }
-    # One line of several may be all that an error repeats.
-    return found | {line.encode() for line in secret.splitlines() if len(line) > 11}
+    # An error may repeat one line only.
+    return variants | {line.encode() for line in secret.splitlines() if len(line) > 11}
 
 
-def find_leaks(where: bytes, secrets: Iterable[tuple[str, str]]) -> Iterator[str]:
+def find_leaks(text: bytes, secrets: Iterable[tuple[str, str]]) -> Iterator[str]:
     for name, secret in secrets:
         for spelling in list_spellings(secret):
-            if spelling in where:
-                at = where.index(spelling)
-                yield f"{name}: …{where[max(0, at - 80) : at + 40]!r}…"
+            if spelling in text:
+                at = text.index(spelling)
+                yield f"{name}: …{text[max(0, at - 80) : at + 40]!r}…"
 
 
 def dump_database() -> bytes:
-    """Every cell of every table, as bytes."""
-    found: list[bytes] = []
+    """Return every cell of every table as bytes."""
+    cells: list[bytes] = []
     with connection.cursor() as cursor:
         for table in connection.introspection.table_names(cursor):
             cursor.execute(f'SELECT * FROM "{table}"')
             for row in cursor.fetchall():
-                found += [
+                cells += [
                     bytes(c) if isinstance(c, bytes | memoryview) else str(c).encode() for c in row
                 ]
-    return b"\x00\n".join(found)
+    return b"\x00\n".join(cells)

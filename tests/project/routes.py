@@ -1,6 +1,6 @@
-"""Every route of the API, from the URL configuration, with a request that it would accept.
+"""Every route of the URL configuration, with a request that it accepts.
 
-A route that has no sample here fails the tests that walk over them all.
+A route without a sample here fails the tests that walk over all routes.
 """
 
 from __future__ import annotations
@@ -76,13 +76,13 @@ OBJECTS = {
     "/v1/webhook-endpoints/{endpoint_id}/deliveries/{pk}/replay": "delivery",
     "/api/credentials/{pk}": "credential",
 }
-"""Which object a route's id, the last if there are two, names; its rows belong to an account."""
+"""The object that a route's id names (the last one, if there are two). It belongs to an account."""
 
 KINDS = ("credential", "app", "endpoint", "delivery", "link")
 """The objects that routes name."""
 
 SHARED = {"/v1/providers/{slug}": "stripe"}
-"""Routes with an id that is the same for all accounts, and one that exists."""
+"""Routes with an id that all accounts share, and an existing id."""
 
 
 @dataclass(frozen=True)
@@ -96,14 +96,14 @@ class Route:
         return f"{self.method} {self.path}"
 
     def build_body(self) -> Any:
-        """A body that the route accepts; None for verbs that take none."""
+        """Return a body that the route accepts, or None for methods without a body."""
         if self.method in {"GET", "DELETE"}:
             return None
         assert self.name in BODIES, f"{self.name} has no sample body in tests/project/routes.py"
         return BODIES[self.name]()
 
     def build_path(self, **ids: Any) -> str:
-        """The path with the id of the object it names: `ids` maps kinds of objects to theirs."""
+        """Return the path with the id of its object. `ids` maps kinds of objects to ids."""
         if "{" not in self.path:
             return self.path
         if self.path in SHARED:
@@ -114,7 +114,7 @@ class Route:
 
 
 def list_routes() -> list[Route]:
-    """One for each route and verb it offers, HEAD and the API's own description left out."""
+    """Return a Route for each route and method, without HEAD and the API's description."""
     found = [
         Route(
             method.upper(), to_path_template(route), str(get_declared_scope(view, method, action))
@@ -130,7 +130,7 @@ def list_routes() -> list[Route]:
 
 
 def to_path_template(route: str) -> str:
-    """`v1/^things/(?P<pk>[^/.]+)$` and `v1/things/<str:pk>` as `/v1/things/{pk}`."""
+    """Return `v1/^things/(?P<pk>[^/.]+)$` or `v1/things/<str:pk>` as `/v1/things/{pk}`."""
     named = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"{\1}", route)
     named = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", named)
     return "/" + named.replace("^", "").replace("$", "")

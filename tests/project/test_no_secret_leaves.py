@@ -21,22 +21,22 @@ from tests.project.canaries import CANARIES, dump_database, find_leaks, list_spe
 from tests.project.routes import list_routes
 from tests.project.walk import Walk
 
-# The walk has a transaction of its own; this is what makes the database be there.
+# The walk has a transaction of its own; this mark creates the database.
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 SECRETS = list(CANARIES.items())
 OURS = [h for h in logging.getLogger().handlers if type(h) is logging.StreamHandler]
-"""What config.logging installed: its formatter redacts and writes JSON."""
+"""The handlers of config.logging, whose formatter redacts and writes JSON."""
 
 
-class Kept(logging.Handler):
-    """All that was logged: the line, the traceback, what our handler makes of it, and its fields."""
+class RecordingHandler(logging.Handler):
+    """Records all that is logged: the line, the traceback, our handler's output, and the fields."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        # The request itself rides along for error reporters; its address is not written down.
+        # The request is an attribute for error reporters; its repr is an address in memory.
         fields = {name: value for name, value in vars(record).items() if name != "request"}
         self.lines += [self.format(record), repr(fields)]
         self.lines += [handler.format(record) for handler in OURS]
@@ -44,14 +44,15 @@ class Kept(logging.Handler):
 
 @pytest.fixture(scope="module")
 def left(django_db_setup, django_db_blocker) -> Iterator[dict[str, Any]]:
-    """The walk, once; and what it and the commands left behind, by place."""
-    log = Kept()
+    """Walk once, and yield what the walk and the commands left behind, by place."""
+    log = RecordingHandler()
     root = logging.getLogger()
     before = root.level
     root.addHandler(log)
     root.setLevel(logging.DEBUG)
     block: Any = transaction.atomic()
-    block._from_testcase = True  # Egress refuses to wait in any other.
+    # Egress rejects calls in any other transaction.
+    block._from_testcase = True
     with django_db_blocker.unblock(), block, pytest.MonkeyPatch.context() as patch:
         walk = Walk(patch).run()
         yield {
@@ -60,9 +61,9 @@ def left(django_db_setup, django_db_blocker) -> Iterator[dict[str, Any]]:
             "tables": dump_database(),
             "events": ApiClient(walk.token).get("/v1/events?limit=200").content,
             "in full": ApiClient(walk.token).get("/v1/oauth-apps?truncate_secrets=false"),
-            "export ndjson": _printed("export_credentials", walk, format="ndjson"),
-            "export csv": _printed("export_credentials", walk, format="csv"),
-            "import": _import(walk),
+            "export ndjson": _run_command("export_credentials", walk, format="ndjson"),
+            "export csv": _run_command("export_credentials", walk, format="csv"),
+            "import": _run_import(walk),
             "tables after": dump_database(),
             "log": "\n".join(log.lines).encode(),
         }
@@ -71,7 +72,7 @@ def left(django_db_setup, django_db_blocker) -> Iterator[dict[str, Any]]:
     root.setLevel(before)
 
 
-def _printed(command: str, walk: Walk, *arguments: str, **options: Any) -> bytes:
+def _run_command(command: str, walk: Walk, *arguments: str, **options: Any) -> bytes:
     out, err = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
@@ -81,20 +82,20 @@ def _printed(command: str, walk: Walk, *arguments: str, **options: Any) -> bytes
     return out.buffer.getvalue() + err.buffer.getvalue()
 
 
-def _import(walk: Walk) -> bytes:
-    """What a command says of a file with good, bad and broken lines, and its report."""
-    bad = [{"properties": {**body["properties"], "nope": 1}} for body in walk.bodies()]
-    lines = [json.dumps(body) for body in (*walk.bodies(), *bad, CANARIES["rejected"])]
+def _run_import(walk: Walk) -> bytes:
+    """Return the output and the report of an import of valid, invalid and broken lines."""
+    bad = [{"properties": {**body["properties"], "nope": 1}} for body in walk.make_bodies()]
+    lines = [json.dumps(body) for body in (*walk.make_bodies(), *bad, CANARIES["rejected"])]
     with tempfile.TemporaryDirectory() as folder:
         source, report = Path(folder, "in.ndjson"), Path(folder, "report.ndjson")
         source.write_text("\n".join([*lines, lines[0][:-4]]))
-        printed = _printed("import_credentials", walk, str(source), report=str(report))
+        printed = _run_command("import_credentials", walk, str(source), report=str(report))
         return printed + report.read_bytes()
 
 
-def held(walk: Walk) -> list[tuple[str, str]]:
-    """The bearers without the part that is kept to tell one from another."""
-    webhooks = [("webhook secret", secret.removeprefix("whsec_")) for secret in walk.handed_out]
+def list_tokens(walk: Walk) -> list[tuple[str, str]]:
+    """Return the tokens without their visible prefixes, which are stored."""
+    webhooks = [("webhook secret", secret.removeprefix("whsec_")) for secret in walk.issued_secrets]
     return [("token", walk.token[8:]), ("session", walk.session[13:]), *webhooks]
 
 
@@ -103,7 +104,7 @@ def held(walk: Walk) -> list[tuple[str, str]]:
     ["answers", "log", "tables", "tables after", "events", "export ndjson", "export csv", "import"],
 )
 def test_no_secret_is_in(left, place):
-    assert list(find_leaks(left[place], [*SECRETS, *held(left["walk"])])) == []
+    assert list(find_leaks(left[place], [*SECRETS, *list_tokens(left["walk"])])) == []
 
 
 @pytest.mark.parametrize(
@@ -119,11 +120,11 @@ def test_no_secret_is_in(left, place):
         ("import", '"line"'),
     ],
 )
-def test_the_search_looks_where_something_is(left, place, known):
+def test_the_search_finds_what_is_there(left, place, known):
     assert list(find_leaks(left[place], [("known", known)]))
 
 
-def test_a_secret_in_full_is_shown_to_who_may_see_it_alone(left):
+def test_truncate_secrets_false_shows_one_secret_only(left):
     response = left["in full"]
     assert response.status_code == 200
     assert {n for n, secret in SECRETS if any(find_leaks(response.content, [(n, secret)]))} == {
@@ -132,19 +133,19 @@ def test_a_secret_in_full_is_shown_to_who_may_see_it_alone(left):
     assert response["Cache-Control"] == "no-store"
 
 
-def test_the_walk_takes_every_route_that_writes(left):
-    def template(call: str) -> str:
-        called = re.sub(r"[0-9a-f-]{36}", "{pk}", call.partition("?")[0])
-        return called.replace("{pk}/deliveries", "{endpoint_id}/deliveries")
+def test_the_walk_calls_every_route_that_writes(left):
+    def to_template(call: str) -> str:
+        path = re.sub(r"[0-9a-f-]{36}", "{pk}", call.partition("?")[0])
+        return path.replace("{pk}/deliveries", "{endpoint_id}/deliveries")
 
-    taken = {template(call) for call, _ in left["walk"].seen} | {"POST /api/auth/login"}
-    missing = {route.name for route in list_routes() if route.method != "GET"} - taken
+    called_routes = {to_template(call) for call, _ in left["walk"].calls} | {"POST /api/auth/login"}
+    missing = {route.name for route in list_routes() if route.method != "GET"} - called_routes
     assert missing <= {"DELETE /api/credentials/{pk}"}
 
 
-def test_the_walk_meets_every_refusal(left):
-    met = {status for _, status in left["walk"].seen}
-    assert met >= {200, 201, 204, 400, 401, 404, 409, 412, 415, 422}
+def test_the_walk_receives_every_error_status(left):
+    statuses = {status for _, status in left["walk"].calls}
+    assert statuses >= {200, 201, 204, 400, 401, 404, 409, 412, 415, 422}
 
 
 @pytest.mark.parametrize("name", CANARIES)

@@ -1,4 +1,4 @@
-"""A walk through the whole API with known secrets in every place that takes one, right and wrong."""
+"""A walk through the whole API, with known secrets in every field that takes one."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ NDJSON = "application/x-ndjson"
 
 
 class Walk:
-    """Calls the API, and keeps every answer but the one that hands out a session."""
+    """Calls the API and records every response but those that return a secret."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.monkeypatch = monkeypatch
         self.responses: list[bytes] = []
-        self.seen: set[tuple[str, int]] = set()
+        self.calls: set[tuple[str, int]] = set()
         self.account = make_account("Acme")
         self.token = make_token(self.account)
         self.user = make_staff("Custodian", password=C["login"])
         self.session = ""
-        self.handed_out: list[str] = []
+        self.issued_secrets: list[str] = []
         self.app = make_app(self.account, "linear", client_secret="none-of-them")
         custom_provider_create(
             account_id=self.account.id, name="own", base_url="https://own.example"
@@ -39,53 +39,53 @@ class Walk:
 
     def run(self) -> Walk:
         self.log_in()
-        ids, app = self.import_all(), self.apps()
-        self.webhooks()
-        self.connect(app)
-        self.alive(ids)
-        self.break_down()
+        ids, app = self.import_all(), self.call_apps()
+        self.call_webhooks()
+        self.call_connect(app)
+        self.use_credentials(ids)
+        self.fail_in_database()
         self.read_all(ids, app)
-        self.say("GET", "/v1/credentials/01989aa0-0000-7000-8000-000000000000")
+        self.call("GET", "/v1/credentials/01989aa0-0000-7000-8000-000000000000")
         self.change_all(ids, app)
         return self
 
-    def say(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
-        answer = ApiClient(more.pop("token", self.token)).send(method, path, body, **more)
-        headers = "\n".join(f"{name}: {value}" for name, value in answer.headers.items())
-        self.responses.append(headers.encode() + b"\n" + answer.content)
-        self.seen.add((f"{method} {path}", answer.status_code))
-        assert answer.status_code not in {500, 501}, (path, answer.content)
-        return answer
+    def call(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
+        response = ApiClient(options.pop("token", self.token)).send(method, path, body, **options)
+        headers = "\n".join(f"{name}: {value}" for name, value in response.headers.items())
+        self.responses.append(headers.encode() + b"\n" + response.content)
+        self.calls.add((f"{method} {path}", response.status_code))
+        assert response.status_code not in {500, 501}, (path, response.content)
+        return response
 
     def log_in(self) -> None:
         sent = {"username": self.user.username, "password": C["login"]}
-        answer = ApiClient().post("/api/auth/login", sent)
-        assert answer.status_code == 200
-        self.session = answer.json()["token"]
+        response = ApiClient().post("/api/auth/login", sent)
+        assert response.status_code == 200
+        self.session = response.json()["token"]
         for wrong in (
             {"password": C["wrong login"]},
             {"otp": 1},
             {"account": C["wrong login"] * 9},
         ):
-            self.say(
+            self.call(
                 "POST",
                 "/api/auth/login",
                 {**sent, "password": C["wrong login"], **wrong},
                 token=None,
             )
 
-    def bodies(self) -> list[dict[str, Any]]:
+    def make_bodies(self) -> list[dict[str, Any]]:
         return make_valid_bodies(str(self.app.id))
 
     def import_all(self) -> list[str]:
         ids = []
-        for body in self.bodies():
-            answer = self.say("POST", "/v1/credentials", body)
-            assert answer.status_code == 200, answer.content
-            ids.append(answer.json()["id"])
-            self.say("POST", "/v1/credentials", body)
-            self.reject(body)
-        lines = [json.dumps(body) for body in self.bodies()]
+        for body in self.make_bodies():
+            response = self.call("POST", "/v1/credentials", body)
+            assert response.status_code == 200, response.content
+            ids.append(response.json()["id"])
+            self.call("POST", "/v1/credentials", body)
+            self.send_invalid(body)
+        lines = [json.dumps(body) for body in self.make_bodies()]
         for query in ("", "?dry_run=true", "?atomic=true", "?atomic=true&dry_run=true"):
             for more in (
                 [],
@@ -93,42 +93,42 @@ class Walk:
                 [lines[0], "{"],
             ):
                 raw = "\n".join([*lines, *more]).encode()
-                self.say("POST", "/v1/credentials/import" + query, raw, content_type=NDJSON)
-        self.say(
+                self.call("POST", "/v1/credentials/import" + query, raw, content_type=NDJSON)
+        self.call(
             "POST",
             "/v1/credentials/import",
-            [*self.bodies(), {"key": C["rejected"]}, C["rejected"]],
+            [*self.make_bodies(), {"key": C["rejected"]}, C["rejected"]],
         )
         key = {"service": "github", "name": "n", "key": C["posted key"]}
-        assert self.say("POST", "/api/credentials", key).status_code == 201
+        assert self.call("POST", "/api/credentials", key).status_code == 201
         for wrong in (
             {"service": "nope"},
             {"name": 7},
             {"more": C["rejected"]},
             {"key": [C["rejected"]]},
         ):
-            assert self.say("POST", "/api/credentials", {**key, **wrong}).status_code == 400
+            assert self.call("POST", "/api/credentials", {**key, **wrong}).status_code == 400
         return ids
 
-    def reject(self, body: dict[str, Any]) -> None:
-        """What is wrong beside the secret, or with it."""
+    def send_invalid(self, body: dict[str, Any]) -> None:
+        """Send a body with an error in the secret or in another field."""
         path = "/v1/credentials"
         for sent in make_invalid_bodies(body):
-            assert 400 <= self.say("POST", path, sent).status_code < 500
-        self.say("POST", path, json.dumps(body).encode(), content_type="text/plain")
-        self.say("POST", path, body, headers={"Content-Encoding": "gzip"})
-        self.say("POST", path, body, headers={"Idempotency-Key": ""})
-        self.say("POST", path, body, token=None)
+            assert 400 <= self.call("POST", path, sent).status_code < 500
+        self.call("POST", path, json.dumps(body).encode(), content_type="text/plain")
+        self.call("POST", path, body, headers={"Content-Encoding": "gzip"})
+        self.call("POST", path, body, headers={"Idempotency-Key": ""})
+        self.call("POST", path, body, token=None)
 
-    def apps(self) -> str:
+    def call_apps(self) -> str:
         app = {
             "provider": "stripe",
             "name": "n",
             "client_id": "c",
             "client_secret": C["client secret"],
         }
-        id = self.say("POST", "/v1/oauth-apps", app).json()["id"]
-        assert self.say("POST", "/v1/oauth-apps", app).status_code == 409
+        id = self.call("POST", "/v1/oauth-apps", app).json()["id"]
+        assert self.call("POST", "/v1/oauth-apps", app).status_code == 409
         for wrong in (
             {"provider": "nope"},
             {"scopes": C["rejected"]},
@@ -136,88 +136,88 @@ class Walk:
             {"nope": 1},
             {"redirect_uris": [C["rejected"]]},
         ):
-            assert self.say("POST", "/v1/oauth-apps", {**app, **wrong}).status_code == 422
+            assert self.call("POST", "/v1/oauth-apps", {**app, **wrong}).status_code == 422
         at = f"/v1/oauth-apps/{id}"
         for secret in (C["rotated secret"], C["pem"]):
-            assert self.say("PATCH", at, {"client_secret": secret}).status_code == 200
+            assert self.call("PATCH", at, {"client_secret": secret}).status_code == 200
         for wrong in (
             {"client_id": C["rejected"]},
             {"client_secret": [C["rejected"]]},
             {"drop_old_secret": 1},
         ):
-            self.say("PATCH", at, {"client_secret": C["rotated secret"], **wrong})
+            self.call("PATCH", at, {"client_secret": C["rotated secret"], **wrong})
         return str(id)
 
-    def webhooks(self) -> None:
-        """The two answers that hand out a secret are not kept; what they handed out is looked for."""
+    def call_webhooks(self) -> None:
+        """Do not record the two responses that return a secret; search for the secret elsewhere."""
         path, body = "/v1/webhook-endpoints", make_endpoint_body()
         made = ApiClient(self.token).post(path, body).json()
         at = f"{path}/{made['id']}"
         rotated = ApiClient(self.token).post(f"{at}/rotate-secret").json()
-        self.handed_out = [made["secret"], rotated["secret"]]
-        self.seen |= {(f"POST {path}", 201), (f"POST {at}/rotate-secret", 200)}
+        self.issued_secrets = [made["secret"], rotated["secret"]]
+        self.calls |= {(f"POST {path}", 201), (f"POST {at}/rotate-secret", 200)}
         for wrong in (
             {"url": C["rejected"]},
             {"events": [C["rejected"]]},
             {"secret": C["rejected"]},
         ):
-            assert self.say("POST", path, {**body, **wrong}).status_code == 422
-            assert self.say("PATCH", at, wrong).status_code == 422
-        assert self.say("PATCH", at, {"enabled": False}).status_code == 200
-        assert self.say("PATCH", at, {"enabled": True}).status_code == 200
-        self.say("POST", f"{at}/rotate-secret", {"secret": C["rejected"]})
-        self.say("PATCH", f"/v1/oauth-apps/{self.app.id}", {"name": "told"})
-        (delivery,) = self.say("GET", f"{at}/deliveries").json()["data"]
-        self.say("POST", f"{at}/deliveries/{delivery['id']}/replay")
-        self.say("DELETE", f"{path}/01989aa0-0000-7000-8000-000000000000")
+            assert self.call("POST", path, {**body, **wrong}).status_code == 422
+            assert self.call("PATCH", at, wrong).status_code == 422
+        assert self.call("PATCH", at, {"enabled": False}).status_code == 200
+        assert self.call("PATCH", at, {"enabled": True}).status_code == 200
+        self.call("POST", f"{at}/rotate-secret", {"secret": C["rejected"]})
+        self.call("PATCH", f"/v1/oauth-apps/{self.app.id}", {"name": "renamed"})
+        (delivery,) = self.call("GET", f"{at}/deliveries").json()["data"]
+        self.call("POST", f"{at}/deliveries/{delivery['id']}/replay")
+        self.call("DELETE", f"{path}/01989aa0-0000-7000-8000-000000000000")
 
-    def connect(self, app: str) -> None:
-        """The address that a link's creation hands out is looked for in all else."""
+    def call_connect(self, app: str) -> None:
+        """Do not record the response with a link's address; search for its token elsewhere."""
         path, key = "/v1/connect-links", {"kind": "stripe_key"}
         made = ApiClient(self.token).post(path, key).json()
-        self.handed_out.append(made["url"].rpartition("/")[2])
-        self.seen.add((f"POST {path}", 201))
+        self.issued_secrets.append(made["url"].rpartition("/")[2])
+        self.calls.add((f"POST {path}", 201))
         for wrong in (
             {"kind": C["rejected"]},
             {"return_to": C["rejected"]},
             {"name": [C["rejected"]]},
             {"properties": {"secret": C["rejected"]}},
         ):
-            assert self.say("POST", path, {**key, **wrong}).status_code == 422
-        self.say("POST", f"{path}/{made['id']}/complete")
-        self.say("DELETE", f"{path}/{made['id']}")
+            assert self.call("POST", path, {**key, **wrong}).status_code == 422
+        self.call("POST", f"{path}/{made['id']}/complete")
+        self.call("DELETE", f"{path}/{made['id']}")
         started = {"oauth_app_id": app, "credential_kind": "stripe_oauth2", "redirect_url": "x"}
-        self.say("POST", "/v1/credentials/start-auth", {**started, "state": C["rejected"]})
-        self.say("PATCH", "/v1/connect-settings", {"return_urls": [C["rejected"]]})
-        self.say("PATCH", f"/v1/oauth-apps/{app}/connect-settings", {"completes_itself": False})
+        self.call("POST", "/v1/credentials/start-auth", {**started, "state": C["rejected"]})
+        self.call("PATCH", "/v1/connect-settings", {"return_urls": [C["rejected"]]})
+        self.call("PATCH", f"/v1/oauth-apps/{app}/connect-settings", {"completes_itself": False})
         exchange = {"code": C["rejected"], "client_id": app, "client_secret": C["client secret"]}
-        self.say("POST", "/link/oauth2/token", exchange, token=None)
-        self.say("POST", "/link/oauth2/token", {**exchange, "client_secret": C["rejected"]})
+        self.call("POST", "/link/oauth2/token", exchange, token=None)
+        self.call("POST", "/link/oauth2/token", {**exchange, "client_secret": C["rejected"]})
 
-    def alive(self, ids: list[str]) -> None:
-        """The answers that reveal are not kept; what else they leave behind is looked through."""
+    def use_credentials(self, ids: list[str]) -> None:
+        """Do not record the responses that reveal a secret."""
         for id in ids:
             at = f"/v1/credentials/{id}"
-            self.say("POST", f"{at}/check")
-            self.say("POST", f"{at}/check", {"token": C["rejected"]})
-            self.say("POST", f"{at}/report", {"status": 401})
-            self.say("POST", f"{at}/refresh")
-            self.say("PUT", f"{at}/policy", {"methods": ["GET"], "paths": ["/v1/*"]})
-            self.say("PUT", f"{at}/policy", {"methods": [C["rejected"]]})
-            self.say("POST", f"{at}/report", {"status": C["rejected"], "body": C["rejected"]})
+            self.call("POST", f"{at}/check")
+            self.call("POST", f"{at}/check", {"token": C["rejected"]})
+            self.call("POST", f"{at}/report", {"status": 401})
+            self.call("POST", f"{at}/refresh")
+            self.call("PUT", f"{at}/policy", {"methods": ["GET"], "paths": ["/v1/*"]})
+            self.call("PUT", f"{at}/policy", {"methods": [C["rejected"]]})
+            self.call("POST", f"{at}/report", {"status": C["rejected"], "body": C["rejected"]})
             for wrong in ({"secret": [C["rejected"]]}, {"nope": C["rejected"]}, C["rejected"], {}):
-                self.say("POST", f"{at}/rotate", {"properties": wrong})
+                self.call("POST", f"{at}/rotate", {"properties": wrong})
             for call, sent in (("reveal", {"reason": "A walk."}), ("token", None)):
-                answer = ApiClient(self.token).post(f"{at}/{call}", sent)
-                self.seen.add((f"POST {at}/{call}", answer.status_code))
-            self.say("POST", f"{at}/reveal", {"reason": [C["rejected"]]})
+                response = ApiClient(self.token).post(f"{at}/{call}", sent)
+                self.calls.add((f"POST {at}/{call}", response.status_code))
+            self.call("POST", f"{at}/reveal", {"reason": [C["rejected"]]})
         key = {"properties": {"kind": "sendgrid_key", "key": C["rejected"]}}
-        made = self.say("POST", "/v1/credentials", key).json()["id"]
+        made = self.call("POST", "/v1/credentials", key).json()["id"]
         rotated = {"properties": {"key": C["rotated secret"]}}
-        assert self.say("POST", f"/v1/credentials/{made}/rotate", rotated).status_code == 200
+        assert self.call("POST", f"/v1/credentials/{made}/rotate", rotated).status_code == 200
 
-    def break_down(self) -> None:
-        """What a database or a bug says of a statement holds the statement's values."""
+    def fail_in_database(self) -> None:
+        """Let statements fail: the text of such an error contains the statement's values."""
         codes: dict[type[Exception], int] = {
             IntegrityError: 409,
             OperationalError: 503,
@@ -231,15 +231,15 @@ class Walk:
                     Mock(side_effect=error(text)),
                 )
                 sent = {"properties": {"kind": "stripe_key", "secret": C["rejected"]}}
-                answer = ApiClient(self.token).post("/v1/credentials", sent)
-                self.responses.append(answer.content)
-                assert answer.status_code == code
+                response = ApiClient(self.token).post("/v1/credentials", sent)
+                self.responses.append(response.content)
+                assert response.status_code == code
 
     def read_all(self, ids: list[str], app: str) -> None:
         for route in list_routes():
             if route.method == "GET":
                 for id in ids:
-                    self.say("GET", route.build_path(credential=id, app=app, endpoint=id, link=id))
+                    self.call("GET", route.build_path(credential=id, app=app, endpoint=id, link=id))
         for query in (
             "secret",
             "access_token",
@@ -249,8 +249,8 @@ class Walk:
             "provider",
             "oauth_app_id",
         ):
-            self.say("GET", f"/v1/credentials?{query}={C['rejected']}")
-        self.say("GET", "/v1/credentials", headers={"Authorization": f"Bearer {C['rejected']}"})
+            self.call("GET", f"/v1/credentials?{query}={C['rejected']}")
+        self.call("GET", "/v1/credentials", headers={"Authorization": f"Bearer {C['rejected']}"})
 
     def change_all(self, ids: list[str], app: str) -> None:
         for id in ids:
@@ -260,16 +260,16 @@ class Walk:
                 {"properties": {"secret": C["newer key"]}},
                 {"name": "x"},
             ):
-                self.say("PATCH", at, sent)
-            self.say("PATCH", at, {"name": "y"}, headers={"If-Match": '"99"'})
+                self.call("PATCH", at, sent)
+            self.call("PATCH", at, {"name": "y"}, headers={"If-Match": '"99"'})
         newer = {
             "properties": {"kind": "stripe_key", "secret": C["newer key"]},
             "external_id": "acct",
         }
-        self.say("POST", "/v1/credentials", {**newer, "obtained_at": "2026-02-01T00:00:00Z"})
+        self.call("POST", "/v1/credentials", {**newer, "obtained_at": "2026-02-01T00:00:00Z"})
         older = {**newer, "obtained_at": "2026-01-01T00:00:00Z"}
-        assert self.say("POST", "/v1/credentials", older).status_code == 409
+        assert self.call("POST", "/v1/credentials", older).status_code == 409
         for id in ids[:3]:
-            self.say("DELETE", f"/v1/credentials/{id}")
-        self.say("DELETE", f"/v1/oauth-apps/{self.app.id}")
-        self.say("POST", "/api/auth/logout", token=self.session)
+            self.call("DELETE", f"/v1/credentials/{id}")
+        self.call("DELETE", f"/v1/oauth-apps/{self.app.id}")
+        self.call("POST", "/api/auth/logout", token=self.session)

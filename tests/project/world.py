@@ -1,4 +1,4 @@
-"""The rows that a written request refers to by name, each made when it is first asked for."""
+"""The rows that a written request names, each created when it is first used."""
 
 from __future__ import annotations
 
@@ -35,14 +35,15 @@ _NAME = re.compile(r"\$([A-Z]+)")
 
 
 class World:
-    """Two accounts. `fill` puts ids and tokens for `$NAME`, and repeats `<<text*times>>`."""
+    """Two accounts. `substitute` replaces `$NAME` by an id or a token, and repeats `<<text*times>>`."""
 
     def __init__(self) -> None:
-        get_index_key()  # The vault's own row, once in a database: no request is to be blamed for it.
+        # The vault's own row, once per database: no request may be blamed for it.
+        get_index_key()
         self.named: dict[str, Callable[[], str]] = {
             "TOKEN": lambda: self.token,
-            "REVOKED": self._revoked,
-            "EXPIRED": self._expired,
+            "REVOKED": self._make_revoked_token,
+            "EXPIRED": self._make_expired_token,
             "ID": lambda: str(self.credential.id),
             "UPPERID": lambda: str(self.credential.id).upper(),
             "HEXID": lambda: self.credential.id.hex,
@@ -57,12 +58,12 @@ class World:
         }
 
     def create_rows(self) -> World:
-        """The account's credential and app, made now."""
+        """Create the account's credential and app now."""
         self.substitute("$ID $APP")
         return self
 
     def get_ids(self) -> dict[str, Any]:
-        """An object of each kind of the account, for routes that name one."""
+        """Return the id of an object of each kind of the account."""
         return {
             "credential": self.credential.id,
             "app": self.app.id,
@@ -72,7 +73,7 @@ class World:
         }
 
     def get_other_ids(self) -> dict[str, Any]:
-        """The same of the other account."""
+        """Return the same of the other account."""
         return {
             "credential": self.other_credential.id,
             "app": self.other_app.id,
@@ -82,8 +83,8 @@ class World:
         }
 
     def substitute(self, text: str) -> str:
-        named = _NAME.sub(lambda found: self.named[found[1]](), text)
-        return _RUN.sub(lambda found: found[1] * int(found[2]), named)
+        named = _NAME.sub(lambda match: self.named[match[1]](), text)
+        return _RUN.sub(lambda match: match[1] * int(match[2]), named)
 
     @functools.cached_property
     def account(self) -> Account:
@@ -129,29 +130,29 @@ class World:
     def other_link(self) -> ConnectLink:
         return make_link(self.other)
 
-    def _revoked(self) -> str:
-        held = make_token(self.account)
+    def _make_revoked_token(self) -> str:
+        token = make_token(self.account)
         token_revoke(token=ApiToken.objects.latest("id"), actor=TESTER)
-        return held
+        return token
 
-    def _expired(self) -> str:
-        held = make_token(self.account)
+    def _make_expired_token(self) -> str:
+        token = make_token(self.account)
         long_ago = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
-        ApiToken.objects.filter(prefix=get_visible_prefix(held)).update(expires_at=long_ago)
-        return held
+        ApiToken.objects.filter(prefix=get_visible_prefix(token)).update(expires_at=long_ago)
+        return token
 
 
 def make_delivery(endpoint: WebhookEndpoint) -> WebhookDelivery:
-    """The endpoint's first delivery, made where there is none."""
+    """Return the endpoint's first delivery. Create it if there is none."""
     if not endpoint.deliveries.exists():
         enqueue(endpoint.account_id, [("oauth_app.updated", endpoint.id)])
     return endpoint.deliveries.earliest("id")
 
 
 def snapshot_database() -> Any:
-    """How many rows each table has, and the state of those that a request could change."""
+    """Return the number of rows of each table, and the state of those that a request could change."""
     return (
-        _counts(),
+        _count_rows(),
         list(Credential.objects.values_list("id", "revision", "updated_at")),
         list(OAuthApp.objects.values_list("id", "revision", "updated_at")),
         list(OAuthAppSecret.objects.values_list("id", "fingerprint")),
@@ -161,10 +162,10 @@ def snapshot_database() -> Any:
     )
 
 
-def _counts() -> tuple[int, ...]:
-    # The log of failed logins is the one thing that a refusal writes.
+def _count_rows() -> tuple[int, ...]:
+    # A rejected request writes nothing but the log of failed logins.
     tables = [m._meta.db_table for m in apps.get_models() if m._meta.app_label != "axes"]
     with connection.cursor() as cursor:
         cursor.execute("SELECT " + ", ".join(f"(SELECT count(*) FROM {t})" for t in tables))
-        found: tuple[int, ...] = cursor.fetchone()
-    return found
+        counts: tuple[int, ...] = cursor.fetchone()
+    return counts
