@@ -8,23 +8,26 @@ from typing import Any
 
 import orjson
 
-from providers.kinds import Kind, OAuth, Provider
+from providers.kinds import Kind, Provider
 
 
 @functools.cache
 def serialize_provider(provider: Provider) -> dict[str, Any]:
     """Return the provider as JSON values, which all callers share and must not change."""
-    document = {
+    document: dict[str, Any] = {
         "slug": provider.slug,
         "name": provider.name,
         "website": provider.website,
         "base_url": provider.base_url,
         "variables": {name: asdict(item) for name, item in provider.variables.items()},
         "limits": None if provider.limits is None else [asdict(each) for each in provider.limits],
-        "oauth": _serialize_oauth(provider.oauth) if provider.oauth else None,
+        "oauth": asdict(provider.oauth) if provider.oauth else None,
         "kinds": [_serialize_kind(kind) for kind in provider.kinds.values()],
         "sources": [asdict(source) for source in provider.sources],
     }
+    if document["oauth"]:
+        # The rules for failed refreshes are internal.
+        del document["oauth"]["refresh"]["responses"]
     # Encoded and decoded, so that no object of the registry is in it.
     plain: dict[str, Any] = orjson.loads(orjson.dumps(document))
     return plain
@@ -48,10 +51,3 @@ def _serialize_kind(kind: Kind) -> dict[str, Any]:
         "connect": asdict(kind.connect) if kind.connect else None,
         "example": dict(kind.example),
     }
-
-
-def _serialize_oauth(oauth: OAuth) -> dict[str, Any]:
-    document = asdict(oauth)
-    # The rules for failed refreshes are internal.
-    del document["refresh"]["responses"]
-    return document

@@ -47,7 +47,11 @@ def decode_token_document(response: Response) -> dict[str, Any] | None:
         document = _parse_json(content)
         if document is None:
             document = _parse_form(content)
-    return _unwrap(document) if document is not None else None
+    # Some providers wrap the tokens in one object.
+    inner = document.get("data") if document and "access_token" not in document else None
+    if document and isinstance(inner, Mapping) and "access_token" in inner:
+        return {**document, **inner}
+    return document
 
 
 def _decode_text(body: bytes, charset: str | None) -> str:
@@ -69,10 +73,6 @@ def _parse_json(content: str) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def _parse_integer(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _MAX_DIGITS else float(digits)
-
-
 def _parse_form(content: str) -> dict[str, Any] | None:
     if "=" not in content or "<" in content:  # An HTML page is no form.
         return None
@@ -83,12 +83,7 @@ def _parse_form(content: str) -> dict[str, Any] | None:
     return dict(fields) or None
 
 
-_DECODER: Final = json.JSONDecoder(strict=False, parse_int=_parse_integer)
-
-
-def _unwrap(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the object under `data` if the tokens are only there."""
-    inner = document.get("data")
-    if "access_token" in document or not isinstance(inner, Mapping):
-        return document
-    return {**document, **inner} if "access_token" in inner else document
+_DECODER: Final = json.JSONDecoder(
+    strict=False,
+    parse_int=lambda digits: int(digits) if len(digits) <= _MAX_DIGITS else float(digits),
+)
