@@ -17,7 +17,7 @@ def key(account: Account) -> Credential:
     )
 
 
-def gitlab_body(account: Account, **properties: Any) -> dict[str, Any]:
+def make_gitlab_body(account: Account, **properties: Any) -> dict[str, Any]:
     """A GitLab grant whose access token lives on."""
     return {
         "properties": {
@@ -35,4 +35,4 @@ def gitlab_body(account: Account, **properties: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def grant(account: Account) -> Credential:
-    return make_credential(account, gitlab_body(account))
+    return make_credential(account, make_gitlab_body(account))

@@ -19,7 +19,7 @@ from tests.factories import (
 pytestmark = pytest.mark.django_db
 
 
-def test_a_token_is_handed_out(provider, grant, api):
+def test_token_is_returned(provider, grant, api):
     row = grant()
     answer = api.post(f"/v1/credentials/{row.id}/token")
     assert answer.status_code == 200
@@ -30,7 +30,7 @@ def test_a_token_is_handed_out(provider, grant, api):
     assert found["expires_at"] == api.get(f"/v1/credentials/{row.id}").json()["expires_at"]
 
 
-def test_handing_out_is_a_use_and_refreshing_is_none(provider, grant, api):
+def test_issuing_counts_as_use_and_refreshing_does_not(provider, grant, api):
     row = grant()
     assert api.post(f"/v1/credentials/{row.id}/refresh").json()["last_used_at"] is None
     api.post(f"/v1/credentials/{row.id}/token")
@@ -41,14 +41,14 @@ def test_handing_out_is_a_use_and_refreshing_is_none(provider, grant, api):
     assert len(events) == 2
 
 
-def test_a_refused_token_is_no_use(provider, grant, api):
+def test_failed_issue_is_no_use(provider, grant, api):
     provider.mode = "invalid_grant"
     api.post(f"/v1/credentials/{grant().id}/token")
     assert not CredentialUse.objects.exists()
     assert not Event.objects.filter(verb="credential.token_issued").exists()
 
 
-def test_a_token_whose_trail_cannot_be_written_stays_here(provider, grant, api, monkeypatch):
+def test_token_is_withheld_if_event_cannot_be_recorded(provider, grant, api, monkeypatch):
     row = grant()
 
     def full(*_: object) -> None:
@@ -61,7 +61,7 @@ def test_a_token_whose_trail_cannot_be_written_stays_here(provider, grant, api, 
     assert not CredentialUse.objects.exists()
 
 
-def test_refresh_answers_with_the_credential(provider, grant, api):
+def test_refresh_returns_credential(provider, grant, api):
     row = grant(expires_at="2099-01-01T00:00:00Z")
     answer = api.post(f"/v1/credentials/{row.id}/refresh")
     assert answer.status_code == 200
@@ -73,7 +73,7 @@ def test_refresh_answers_with_the_credential(provider, grant, api):
 
 
 @pytest.mark.parametrize("call", ["token", "refresh"])
-def test_a_dead_grant_is_409_and_says_what_to_do(provider, grant, api, call):
+def test_dead_grant_is_409_with_remedy(provider, grant, api, call):
     provider.mode = "invalid_grant"
     row = grant()
     answer = api.post(f"/v1/credentials/{row.id}/{call}")
@@ -86,13 +86,13 @@ def test_a_dead_grant_is_409_and_says_what_to_do(provider, grant, api, call):
     }
 
 
-def test_an_outage_is_503_with_the_time_to_come_back(provider, grant, api):
+def test_outage_is_503_with_retry_after(provider, grant, api):
     provider.mode = "429_seconds"
     answer = api.post(f"/v1/credentials/{grant().id}/token")
     assert (answer.status_code, answer["Retry-After"]) == (503, "30")
 
 
-def test_a_paused_app_is_shown(provider, grant, api):
+def test_paused_app_is_displayed(provider, grant, api):
     provider.mode = "invalid_client"
     row, other = grant("ann"), grant("bob")
     for each in (row, other):
@@ -100,20 +100,20 @@ def test_a_paused_app_is_shown(provider, grant, api):
     assert api.get(f"/v1/credentials/{row.id}").json()["refresh"]["state"] == "paused"
 
 
-def test_a_refresh_under_way_is_shown(provider, grant, api):
+def test_running_refresh_is_displayed(provider, grant, api):
     row = grant()
     Credential.objects.filter(id=row.id).update(lease_until="2099-01-01T00:00:00Z")
     assert api.get(f"/v1/credentials/{row.id}").json()["refresh"]["state"] == "refreshing"
 
 
 @pytest.mark.parametrize("call", ["token", "refresh"])
-def test_kinds_without_tokens_say_so(account, api, call):
+def test_kinds_without_tokens_are_rejected(account, api, call):
     row = make_credential(account, make_stripe_body())
     answer = api.post(f"/v1/credentials/{row.id}/{call}")
     assert (answer.status_code, answer.json()["code"]) == (409, "not_refreshable")
 
 
-def test_a_token_that_never_ends_is_handed_out(account, api):
+def test_token_without_expiry_is_returned(account, api):
     app = make_app(account, "intercom")
     properties = {"kind": "intercom_oauth2", "app_id": "a", "access_token": "dG9rOmFiYw=="}
     row = make_credential(account, {"properties": properties, "oauth_app_id": str(app.id)})
@@ -121,7 +121,7 @@ def test_a_token_that_never_ends_is_handed_out(account, api):
     assert (found["access_token"], found["expires_at"]) == ("dG9rOmFiYw==", None)
 
 
-def test_a_grant_without_a_refresh_token_is_used_to_its_end(account, api):
+def test_grant_without_refresh_token_is_used_until_expiry(account, api):
     body = make_linear_body(make_app(account), properties={"expires_at": "2099-01-01T00:00:00Z"})
     del body["properties"]["refresh_token"]
     row = make_credential(account, body)
@@ -131,7 +131,7 @@ def test_a_grant_without_a_refresh_token_is_used_to_its_end(account, api):
 
 
 @pytest.mark.parametrize("call", ["token", "refresh"])
-def test_the_scope_is_use(account, provider, grant, call):
+def test_use_scope_is_required(account, provider, grant, call):
     row = grant()
     reader = ApiClient(make_token(account, "credentials:read", "credentials:write"))
     assert reader.post(f"/v1/credentials/{row.id}/{call}").status_code == 403
@@ -140,18 +140,18 @@ def test_the_scope_is_use(account, provider, grant, call):
 
 
 @pytest.mark.parametrize("call", ["token", "refresh"])
-def test_another_accounts_is_not_there(provider, grant, other_api, call):
+def test_other_accounts_credential_is_404(provider, grant, other_api, call):
     assert other_api.post(f"/v1/credentials/{grant().id}/{call}").status_code == 404
     assert other_api.post(f"/v1/credentials/nonsense/{call}").status_code == 404
     assert provider.calls == []
 
 
-def test_a_body_is_refused(provider, grant, api):
+def test_body_is_rejected(provider, grant, api):
     answer = api.post(f"/v1/credentials/{grant().id}/token", {"force": True})
     assert answer.status_code == 400
 
 
-def test_an_installation_gets_its_token(provider, account, api):
+def test_github_installation_gets_token(provider, account, api):
     key = pem()
     app = make_app(account, "fakehub", client_secret=key)
     properties = {"kind": "fakehub_app", "installation_id": 7}

@@ -15,45 +15,45 @@ from tests.fakes.provider import TOKEN_LOSING_MODES
 pytestmark = pytest.mark.django_db
 
 
-def ask(row: Credential, **more):
+def request_token(row: Credential, **more):
     return get_fresh_token(account_id=row.account_id, id=row.id, actor=TESTER, **more)
 
 
-def refused(row: Credential, **more) -> tuple[str, Credential]:
+def request_rejected_token(row: Credential, **more) -> tuple[str, Credential]:
     """The code of the refusal, and the row after it."""
     with pytest.raises((ConflictError, ServiceUnavailableError)) as caught:
-        ask(row, **more)
+        request_token(row, **more)
     return caught.value.extra["code"], Credential.objects.get(id=row.id)
 
 
-def free(row: Credential) -> None:
+def end_back_off(row: Credential) -> None:
     """Let the time of a back-off pass."""
     Credential.objects.filter(id=row.id).update(refresh_next_at=None)
 
 
-def test_an_expired_token_is_refreshed(provider, grant):
+def test_expired_token_is_refreshed(provider, grant):
     row = grant()
-    fresh = ask(row)
+    fresh = request_token(row)
     assert provider.grants.is_alive(fresh.access_token.expose())
     assert len(provider.calls) == 1
 
 
-def test_a_fresh_token_is_handed_out_as_it_is(provider, grant):
+def test_fresh_token_is_returned_unchanged(provider, grant):
     row = grant(expires_at="2099-01-01T00:00:00Z")
-    assert ask(row).access_token.expose() == "access-ann-2"
+    assert request_token(row).access_token.expose() == "access-ann-2"
     assert provider.calls == []
 
 
-def test_a_refreshed_token_is_stored(provider, grant):
+def test_refreshed_token_is_stored(provider, grant):
     row = grant()
-    first = ask(row)
-    assert ask(row).access_token == first.access_token
+    first = request_token(row)
+    assert request_token(row).access_token == first.access_token
     assert len(provider.calls) == 1
 
 
-def test_the_outcome_is_written(provider, grant):
+def test_outcome_is_stored(provider, grant):
     row = grant()
-    ask(row)
+    request_token(row)
     after = Credential.objects.get(id=row.id)
     assert (after.generation, after.refresh_state, after.lease_owner) == (1, "active", "")
     assert (after.refresh_unknowns, after.refresh_failures, after.refresh_error) == (0, 0, "")
@@ -66,12 +66,12 @@ def test_the_outcome_is_written(provider, grant):
 
 
 @pytest.mark.parametrize("mode", ["no_refresh_token", "empty_refresh_token"])
-def test_an_answer_without_a_refresh_token_keeps_the_old_one(provider, grant, mode):
+def test_response_without_refresh_token_keeps_old_one(provider, grant, mode):
     provider.grants.rotation = "none"
     row = grant()
     provider.mode = mode
-    ask(row)
-    ask(row, force=True)
+    request_token(row)
+    request_token(row, force=True)
     assert [call["refresh_token"] for call in provider.calls] == ["refresh-ann-1"] * 2
 
 
@@ -86,53 +86,57 @@ def test_an_answer_without_a_refresh_token_keeps_the_old_one(provider, grant, mo
         "byte_order_mark",
     ],
 )
-def test_odd_answers_are_taken(provider, grant, mode):
+def test_unusual_responses_are_accepted(provider, grant, mode):
     row = grant()
     provider.modes.append(mode)
-    assert provider.grants.is_alive(ask(row).access_token.expose())
+    assert provider.grants.is_alive(request_token(row).access_token.expose())
 
 
 @pytest.mark.parametrize("mode", ["expires_missing", "expires_null"])
-def test_a_token_of_unknown_life_is_used_until_it_is_refused(provider, grant, mode):
+def test_token_of_unknown_lifetime_is_used_until_rejected(provider, grant, mode):
     row = grant()
     provider.mode = mode
-    assert ask(row).expires_at is None
-    ask(row)
+    assert request_token(row).expires_at is None
+    request_token(row)
     after = Credential.objects.get(id=row.id)
     assert (len(provider.calls), after.refresh_next_at) == (1, None)
 
 
 @pytest.mark.parametrize("mode", ["expires_zero", "expires_negative"])
-def test_an_impossible_life_is_a_short_one(provider, grant, mode):
+def test_impossible_lifetime_counts_as_short(provider, grant, mode):
     row = grant()
     provider.modes.append(mode)
-    fresh = ask(row)
+    fresh = request_token(row)
     seconds = (fresh.expires_at - Credential.objects.get(id=row.id).refresh_last_at).total_seconds()
     assert 50 < seconds <= 60
-    assert ask(row).access_token == fresh.access_token
+    assert request_token(row).access_token == fresh.access_token
 
 
-def test_a_huge_life_is_ten_years(provider, grant):
+def test_huge_lifetime_counts_as_ten_years(provider, grant):
     row = grant()
     provider.modes.append("expires_huge")
-    assert ask(row).expires_at.year in {2036, 2037}
+    assert request_token(row).expires_at.year in {2036, 2037}
 
 
 @pytest.mark.parametrize("mode", ["invalid_grant", "error_200"])
-def test_a_refused_grant_needs_its_user(provider, grant, mode):
+def test_rejected_grant_needs_reauth(provider, grant, mode):
     row = grant()
     provider.modes.append(mode)
-    code, after = refused(row)
+    code, after = request_rejected_token(row)
     assert code == "needs_reauth"
     assert (after.refresh_state, after.refresh_error) == ("needs_reauth", "revoked_or_expired")
     assert after.refresh_next_at is None
 
 
-def test_a_refused_grant_is_not_tried_again(provider, grant):
+def test_rejected_grant_is_not_retried(provider, grant):
     row = grant()
     provider.modes.append("invalid_grant")
-    refused(row)
-    assert refused(row)[0] == refused(row, force=True)[0] == "needs_reauth"
+    request_rejected_token(row)
+    assert (
+        request_rejected_token(row)[0]
+        == request_rejected_token(row, force=True)[0]
+        == "needs_reauth"
+    )
     assert len(provider.calls) == 1
     assert Event.objects.filter(verb="credential.needs_reauth").count() == 1
 
@@ -149,23 +153,23 @@ TRANSIENT = [
 
 
 @pytest.mark.parametrize("mode", TRANSIENT)
-def test_an_outage_changes_no_grant_and_is_tried_again(provider, grant, mode):
+def test_outage_keeps_grant_and_is_retried(provider, grant, mode):
     row = grant()
     provider.modes.append(mode)
-    code, after = refused(row)
+    code, after = request_rejected_token(row)
     assert code == "provider_unavailable"
     assert (after.refresh_state, after.refresh_failures, after.generation) == ("active", 1, 0)
     assert after.lease_until is None
-    free(row)
-    assert provider.grants.is_alive(ask(row).access_token.expose())
+    end_back_off(row)
+    assert provider.grants.is_alive(request_token(row).access_token.expose())
 
 
-def test_while_it_backs_off_the_provider_is_left_alone(provider, grant):
+def test_back_off_sends_no_request(provider, grant):
     row = grant()
     provider.modes.append("429_seconds")
-    refused(row)
+    request_rejected_token(row)
     with pytest.raises(ServiceUnavailableError) as caught:
-        ask(row)
+        request_token(row)
     assert caught.value.retry_after in {28, 29, 30}
     assert len(provider.calls) == 1
 
@@ -173,11 +177,11 @@ def test_while_it_backs_off_the_provider_is_left_alone(provider, grant):
 @pytest.mark.parametrize(
     ("mode", "least", "most"), [("429_forever", 3590, 3601), ("429_date", 20, 31)]
 )
-def test_retry_after_is_honoured_up_to_an_hour(provider, grant, mode, least, most):
+def test_retry_after_is_respected_up_to_an_hour(provider, grant, mode, least, most):
     row = grant()
     provider.modes.append(mode)
     with pytest.raises(ServiceUnavailableError) as caught:
-        ask(row)
+        request_token(row)
     assert least <= caught.value.retry_after <= most
 
 
@@ -185,38 +189,38 @@ FAST_LOSING = sorted(TOKEN_LOSING_MODES - {"hang_after", "drip"})
 
 
 @pytest.mark.parametrize("mode", FAST_LOSING)
-def test_a_lost_answer_of_a_strict_provider_is_reported(provider, grant, mode):
+def test_lost_response_of_strict_provider_is_reported(provider, grant, mode):
     row = grant()
     provider.modes.append(mode)
-    assert refused(row)[0] == "provider_unavailable"
-    free(row)
-    code, after = refused(row)
+    assert request_rejected_token(row)[0] == "provider_unavailable"
+    end_back_off(row)
+    code, after = request_rejected_token(row)
     assert (code, after.refresh_error) == ("needs_reauth", "rotation_response_lost")
 
 
 @pytest.mark.parametrize("mode", FAST_LOSING)
-def test_a_lost_answer_within_a_grace_period_is_made_good(provider, grant, mode):
+def test_lost_response_within_grace_period_is_recovered(provider, grant, mode):
     provider.grants.grace = 30
     row = grant()
     provider.modes.append(mode)
-    refused(row)
-    free(row)
-    assert provider.grants.is_alive(ask(row).access_token.expose())
+    request_rejected_token(row)
+    end_back_off(row)
+    assert provider.grants.is_alive(request_token(row).access_token.expose())
     assert not provider.grants.reuses
 
 
-def test_a_corrected_app_is_no_longer_paused(provider, grant, app):
+def test_corrected_app_is_no_longer_paused(provider, grant, app):
     row = grant()
     provider.modes.append("invalid_client")
-    refused(row)
+    request_rejected_token(row)
     oauth_app_update(
         account_id=app.account_id, id=app.id, actor=TESTER, changes={"client_secret": "better"}
     )
-    ask(row)
+    request_token(row)
     assert not AppPause.objects.exists()
 
 
-def test_the_older_secret_is_tried_where_the_newest_is_refused(provider, grant, app):
+def test_older_client_secret_is_tried_after_newest_is_rejected(provider, grant, app):
     row = grant()
     provider.clients[app.client_id] = "app-secret"
     oauth_app_update(
@@ -225,18 +229,18 @@ def test_the_older_secret_is_tried_where_the_newest_is_refused(provider, grant, 
         actor=TESTER,
         changes={"client_secret": "not yet known to the provider"},
     )
-    assert provider.grants.is_alive(ask(row).access_token.expose())
+    assert provider.grants.is_alive(request_token(row).access_token.expose())
 
 
-def test_the_token_before_is_tried_where_the_provider_honours_it(provider, grant, facts):
+def test_previous_grant_is_tried_within_grace_period(provider, grant, facts):
     provider.grants.grace = 30
     facts(grace_seconds=30)
     row = grant()
-    ask(row)
+    request_token(row)
     # The provider forgets the successor, as after the loss of one of its machines.
     family = provider.grants.families["ann"]
     del provider.grants.owners[family.current]
-    assert provider.grants.is_alive(ask(row, force=True).access_token.expose())
+    assert provider.grants.is_alive(request_token(row, force=True).access_token.expose())
     assert [call["refresh_token"] for call in provider.calls] == [
         "refresh-ann-1",
         "refresh-ann-3",
@@ -244,12 +248,12 @@ def test_the_token_before_is_tried_where_the_provider_honours_it(provider, grant
     ]
 
 
-def test_a_silent_provider_is_asked_each_hour_after_four_days(provider, grant, settings):
+def test_unresponsive_provider_is_retried_hourly_after_four_days(provider, grant, settings):
     row = grant()
     provider.mode = "500_before"
-    refused(row)
+    request_rejected_token(row)
     settings.CLOCK_SHIFT_SECONDS = 4 * 24 * 3600 + 60
-    _, after = refused(row)
+    _, after = request_rejected_token(row)
     assert (after.refresh_state, after.refresh_error) == ("active", "server_error")
     assert after.refresh_next_at
     assert after.refresh_failing_since
@@ -257,26 +261,29 @@ def test_a_silent_provider_is_asked_each_hour_after_four_days(provider, grant, s
     assert 3600 <= wait - settings.CLOCK_SHIFT_SECONDS <= 3600 * 1.1 + 60
     provider.mode = "ok"
     settings.CLOCK_SHIFT_SECONDS += 4000
-    ask(row)
+    request_token(row)
     assert Credential.objects.get(id=row.id).refresh_failing_since is None
 
 
-def test_client_credentials_get_a_token(provider, account, app):
+def test_client_credentials_get_token(provider, account, app):
     row = make_credential(
         account,
         {"properties": {"kind": "fake_app", "tenant": "t"}, "oauth_app_id": str(app.id)},
     )
-    token = ask(row).access_token.expose()
+    token = request_token(row).access_token.expose()
     after = Credential.objects.get(id=row.id)
-    assert (after.properties["access_token"], ask(row).access_token.expose()) == ("*" * 10, token)
+    assert (after.properties["access_token"], request_token(row).access_token.expose()) == (
+        "*" * 10,
+        token,
+    )
 
 
-def test_a_seal_that_does_not_open_is_said_and_stops_nothing(provider, grant):
+def test_undecryptable_secret_is_reported_and_blocks_nothing(provider, grant):
     broken, whole = grant("ann"), grant("bob")
     Credential.objects.filter(id=broken.id).update(secrets=whole.secrets)
     with pytest.raises(ConflictError):
-        ask(broken)
+        request_token(broken)
     after = Credential.objects.get(id=broken.id)
     assert (after.refresh_state, after.refresh_error) == ("paused", "undecryptable")
     assert provider.calls == []
-    ask(whole)
+    request_token(whole)

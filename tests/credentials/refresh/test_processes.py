@@ -44,7 +44,7 @@ def read_at_once(start, rows, *, processes: int, threads: int, **more: Any) -> l
     return [answer for process in started for answer in process.result()]
 
 
-def test_t1_sixty_readers_in_one_process_are_one_call(provider, grant, start):
+def test_sixty_readers_in_one_process_make_one_call(provider, grant, start):
     provider.delay = 0.3
     answers = read_at_once(start, [grant()], processes=1, threads=60)
     assert len(set(answers)) == 1
@@ -52,7 +52,7 @@ def test_t1_sixty_readers_in_one_process_are_one_call(provider, grant, start):
     assert len(provider.calls) == 1
 
 
-def test_sixty_readers_in_four_processes_are_one_call(provider, grant, start):
+def test_sixty_readers_in_four_processes_make_one_call(provider, grant, start):
     provider.delay = 0.3
     answers = read_at_once(start, [grant()], processes=4, threads=15)
     assert len(set(answers)) == 1
@@ -60,7 +60,7 @@ def test_sixty_readers_in_four_processes_are_one_call(provider, grant, start):
     assert len(provider.calls) == 1
 
 
-def test_t2_t3_two_processes_and_five_grants_are_five_calls(provider, grant, start):
+def test_two_processes_and_five_grants_make_five_calls(provider, grant, start):
     provider.delay = 0.5
     rows = [grant(f"user-{n}") for n in range(5)]
     answers = read_at_once(start, rows, processes=2, threads=20)
@@ -68,7 +68,7 @@ def test_t2_t3_two_processes_and_five_grants_are_five_calls(provider, grant, sta
     assert (len(provider.calls), provider.grants.reuses) == (5, [])
 
 
-def test_t4_a_token_server_that_takes_eleven_seconds_is_called_once_a_grant(provider, grant, start):
+def test_slow_token_server_is_called_once_per_grant(provider, grant, start):
     """Longer than the lock of others lasts; readers wait for it, or are told to come back."""
     provider.delay = 11
     rows = [grant(f"user-{n}") for n in range(5)]
@@ -83,7 +83,7 @@ def test_t4_a_token_server_that_takes_eleven_seconds_is_called_once_a_grant(prov
     assert len(provider.calls) == 5
 
 
-def test_sixty_that_force_a_refresh_at_once_are_one_call_for_each_wave(provider, grant, start):
+def test_sixty_forced_refreshes_make_one_call_per_wave(provider, grant, start):
     provider.delay = 0.5
     row = grant(expires_at="2099-01-01T00:00:00Z")
     answers = read_at_once(start, [row], processes=2, threads=30, force=True)
@@ -92,7 +92,7 @@ def test_sixty_that_force_a_refresh_at_once_are_one_call_for_each_wave(provider,
     assert provider.grants.reuses == []
 
 
-def test_t5_twenty_imports_of_a_new_account_at_once_are_one_row(account, app, provider, start):
+def test_twenty_concurrent_imports_of_one_account_make_one_row(account, app, provider, start):
     body = {
         "properties": {"kind": "fake_oauth2", "user_id": "new", "refresh_token": "r"},
         "oauth_app_id": str(app.id),
@@ -107,7 +107,7 @@ def test_t5_twenty_imports_of_a_new_account_at_once_are_one_row(account, app, pr
     assert Credential.objects.count() == 1
 
 
-def test_t7_two_workers_share_the_work(provider, grant, start):
+def test_two_workers_share_the_work(provider, grant, start):
     provider.delay = 0.3
     rows = [grant(f"user-{n}") for n in range(60)]
     began = time.monotonic()
@@ -122,7 +122,7 @@ def test_t7_two_workers_share_the_work(provider, grant, start):
 CRASHES = ["before_send", "after_send", "after_receipt", "before_commit", "after_commit"]
 
 
-def killed_at(point: str, row: Credential, provider, start) -> None:
+def kill_at(point: str, row: Credential, provider, start) -> None:
     """A process that refreshes `row` dies there; then its lease's time passes."""
     provider.delay = 0.8 if point == "after_send" else 0
     process = start("crash", crash=point, ids=[str(row.id)], account=str(row.account_id))
@@ -136,18 +136,18 @@ def killed_at(point: str, row: Credential, provider, start) -> None:
     )
 
 
-def sweep(concurrency: int = 4) -> None:
+def run_worker(concurrency: int = 4) -> None:
     """What a worker, which is another process than the one that died, makes of it."""
     Worker([RefreshTask()], concurrency=concurrency).run(once=True)
 
 
 @pytest.mark.parametrize("point", CRASHES)
-def test_a_kill_within_the_grace_period_loses_nothing(provider, grant, start, facts, point):
+def test_kill_within_grace_period_loses_nothing(provider, grant, start, facts, point):
     provider.grants.grace = 30
     facts(grace_seconds=30)
     row = grant()
-    killed_at(point, row, provider, start)
-    sweep()
+    kill_at(point, row, provider, start)
+    run_worker()
     token = get_fresh_token(
         account_id=row.account_id, id=row.id, actor=TESTER
     ).access_token.expose()
@@ -157,10 +157,10 @@ def test_a_kill_within_the_grace_period_loses_nothing(provider, grant, start, fa
 
 
 @pytest.mark.parametrize("point", CRASHES)
-def test_a_kill_under_strict_rotation_is_never_silent(provider, grant, start, point):
+def test_kill_under_strict_rotation_is_reported(provider, grant, start, point):
     row = grant()
-    killed_at(point, row, provider, start)
-    sweep()
+    kill_at(point, row, provider, start)
+    run_worker()
     after = Credential.objects.get(id=row.id)
     if point in {"before_send", "after_commit"}:  # The provider has the state that we have.
         assert (after.refresh_state, after.generation) == ("active", 1)
@@ -171,15 +171,15 @@ def test_a_kill_under_strict_rotation_is_never_silent(provider, grant, start, po
         )
 
 
-def test_an_abandoned_lease_is_taken_up_before_what_is_due(provider, grant, start):
+def test_abandoned_lease_is_claimed_before_due_grants(provider, grant, start):
     provider.grants.grace = 30
     rows = [grant(f"user-{n}") for n in range(3)]
-    killed_at("after_receipt", rows[2], provider, start)
-    sweep(concurrency=1)
+    kill_at("after_receipt", rows[2], provider, start)
+    run_worker(concurrency=1)
     assert provider.calls[1]["refresh_token"] == provider.calls[0]["refresh_token"]
 
 
-def test_t6_a_reimport_without_the_refresh_token_keeps_it(provider, grant, account, app):
+def test_import_without_refresh_token_keeps_it(provider, grant, account, app):
     row = grant()
     get_fresh_token(account_id=row.account_id, id=row.id, actor=TESTER)
     body = {"properties": {"kind": "fake_oauth2", "user_id": "ann"}, "oauth_app_id": str(app.id)}
@@ -188,9 +188,7 @@ def test_t6_a_reimport_without_the_refresh_token_keeps_it(provider, grant, accou
     get_fresh_token(account_id=row.account_id, id=row.id, actor=TESTER, force=True)
 
 
-def test_t8_t9_a_seal_from_another_row_gives_nothing_away_and_blocks_no_list(
-    provider, grant, account
-):
+def test_ciphertext_of_another_row_reveals_nothing_and_blocks_no_list(provider, grant, account):
     mine, other = grant("ann"), grant("bob")
     Credential.objects.filter(id=mine.id).update(
         secrets=Credential.objects.get(id=other.id).secrets

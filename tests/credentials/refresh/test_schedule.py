@@ -20,7 +20,7 @@ HOUR = 3600
 DAY = 24 * HOUR
 
 
-def drawn(make: Callable[[], Any], times: int = 200) -> list[Any]:
+def sample(make: Callable[[], Any], times: int = 200) -> list[Any]:
     return [make() for _ in range(times)]
 
 
@@ -28,46 +28,46 @@ def drawn(make: Callable[[], Any], times: int = 200) -> list[Any]:
     ("lifetime", "lead"),
     [(HOUR, 360), (30 * DAY, 3 * DAY), (600, 120), (120, 60), (60, 30)],
 )
-def test_the_lead_is_a_tenth_and_at_least_two_minutes_but_never_half_a_life(lifetime, lead):
+def test_lead_time_is_a_tenth_within_two_minutes_and_half_of_lifetime(lifetime, lead):
     assert schedule.compute_lead_time(lifetime) == lead
 
 
 @pytest.mark.parametrize("lifetime", [60, 600, HOUR, 30 * DAY])
-def test_a_refresh_is_planned_before_its_lead_and_not_at_once(lifetime):
-    waits = drawn(lambda: schedule.compute_next_refresh_delay(lifetime))
+def test_refresh_is_scheduled_before_lead_time_and_not_at_once(lifetime):
+    waits = sample(lambda: schedule.compute_next_refresh_delay(lifetime))
     assert max(waits) <= lifetime - schedule.compute_lead_time(lifetime)
     assert min(waits) >= lifetime / 4
 
 
-def test_tokens_that_came_together_do_not_go_together():
-    waits = drawn(lambda: schedule.compute_next_refresh_delay(HOUR))
+def test_tokens_imported_together_are_not_refreshed_together():
+    waits = sample(lambda: schedule.compute_next_refresh_delay(HOUR))
     assert max(waits) - min(waits) > 100
 
 
-def test_a_grant_that_lapses_when_idle_is_used_before():
+def test_idle_limit_is_respected():
     assert schedule.compute_next_refresh_delay(30 * DAY, idle_days=1) == 0.8 * DAY
     assert schedule.compute_next_refresh_delay(None, refresh_expires_in=DAY) == 0.8 * DAY
 
 
-def test_where_nothing_says_that_it_ends_nothing_is_planned():
+def test_unknown_lifetime_schedules_nothing():
     assert schedule.compute_next_refresh_delay(None) is None
 
 
 @pytest.mark.parametrize(
     ("failures", "least"), [(1, 1), (2, 2), (5, 16), (9, 256), (10, 300), (999, 300)]
 )
-def test_each_failure_doubles_the_wait_up_to_five_minutes(failures, least):
-    waits = drawn(lambda: schedule.compute_retry_delay(failures, failing_for=0, retry_after=None))
+def test_each_failure_doubles_delay_up_to_five_minutes(failures, least):
+    waits = sample(lambda: schedule.compute_retry_delay(failures, failing_for=0, retry_after=None))
     assert least <= min(waits) <= max(waits) <= least * 1.5
 
 
 @pytest.mark.parametrize(("asked", "waited"), [(30.0, 30.0), (1e9, HOUR)])
-def test_retry_after_is_kept_up_to_an_hour(asked, waited):
+def test_retry_after_counts_up_to_an_hour(asked, waited):
     assert schedule.compute_retry_delay(1, failing_for=0, retry_after=asked) == waited
 
 
-def test_after_four_days_it_is_tried_each_hour():
-    waits = drawn(lambda: schedule.compute_retry_delay(5, failing_for=4 * DAY, retry_after=None))
+def test_delay_is_an_hour_after_four_days():
+    waits = sample(lambda: schedule.compute_retry_delay(5, failing_for=4 * DAY, retry_after=None))
     assert HOUR <= min(waits) <= max(waits) <= HOUR * 1.1
 
 
@@ -78,13 +78,13 @@ class Clock:
         return self.now
 
 
-def fail(limits: CircuitBreaker, times: int) -> None:
+def record_failures(limits: CircuitBreaker, times: int) -> None:
     for _ in range(times):
         with limits.slot("app", "host"):
             limits.record_failure("app", "host")
 
 
-def test_an_app_has_a_bounded_number_of_calls_at_once():
+def test_concurrent_calls_of_app_are_limited():
     limits = CircuitBreaker()
     slots = [limits.slot("app", f"host-{n}") for n in range(MAX_CALLS_PER_APP)]
     for slot in slots:
@@ -97,10 +97,10 @@ def test_an_app_has_a_bounded_number_of_calls_at_once():
         pass
 
 
-def test_ten_failures_in_a_row_shut_the_gate_for_half_a_minute():
+def test_ten_consecutive_failures_open_circuit_for_half_a_minute():
     clock = Clock()
     limits = CircuitBreaker(clock=clock)
-    fail(limits, FAILURES_TO_OPEN)
+    record_failures(limits, FAILURES_TO_OPEN)
     with pytest.raises(ProviderBusyError) as caught, limits.slot("other app", "host"):
         pass
     assert caught.value.retry_after == OPEN_SECONDS
@@ -109,10 +109,10 @@ def test_ten_failures_in_a_row_shut_the_gate_for_half_a_minute():
         pass
 
 
-def test_after_the_rest_one_call_tries_whether_it_is_over():
+def test_half_open_circuit_allows_one_call():
     clock = Clock()
     limits = CircuitBreaker(clock=clock)
-    fail(limits, FAILURES_TO_OPEN)
+    record_failures(limits, FAILURES_TO_OPEN)
     clock.now = OPEN_SECONDS + 1
     with limits.slot("app", "host"), pytest.raises(ProviderBusyError), limits.slot("app", "host"):
         pass
@@ -122,10 +122,10 @@ def test_after_the_rest_one_call_tries_whether_it_is_over():
         pass
 
 
-def test_an_answer_ends_the_row_of_failures():
+def test_response_resets_failures():
     limits = CircuitBreaker()
-    fail(limits, FAILURES_TO_OPEN - 1)
+    record_failures(limits, FAILURES_TO_OPEN - 1)
     limits.record_response("app", "host")
-    fail(limits, FAILURES_TO_OPEN - 1)
+    record_failures(limits, FAILURES_TO_OPEN - 1)
     with limits.slot("app", "host"):
         assert limits.count_free_slots("app", MAX_CALLS_PER_APP) == MAX_CALLS_PER_APP - 1

@@ -16,7 +16,7 @@ from tests.factories import TESTER
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def ask(row: Credential, **more):
+def request_token(row: Credential, **more):
     return get_fresh_token(account_id=row.account_id, id=row.id, actor=TESTER, **more)
 
 
@@ -41,79 +41,77 @@ def away(monkeypatch):
     return fail
 
 
-def files(settings) -> list[Path]:
+def list_files(settings) -> list[Path]:
     folder = Path(settings.SPOOL_DIR)
     return sorted(folder.iterdir()) if folder.exists() else []
 
 
-def test_a_commit_that_fails_is_tried_again(provider, grant, settings, away):
+def test_failed_commit_is_retried(provider, grant, settings, away):
     row = grant()
     away(2)
-    assert provider.grants.is_alive(ask(row).access_token.expose())
-    assert (len(provider.calls), files(settings)) == (1, [])
+    assert provider.grants.is_alive(request_token(row).access_token.expose())
+    assert (len(provider.calls), list_files(settings)) == (1, [])
 
 
-def spooled(row, provider, away) -> None:
+def spool_response(row, provider, away) -> None:
     away(100)
     with pytest.raises(ServiceUnavailableError):
-        ask(row)
+        request_token(row)
     away(0)
 
 
-def test_what_the_database_never_takes_is_stored_from_the_file(provider, grant, settings, away):
+def test_unstored_response_is_stored_from_file(provider, grant, settings, away):
     row = grant()
-    spooled(row, provider, away)
-    assert len(files(settings)) == 1
+    spool_response(row, provider, away)
+    assert len(list_files(settings)) == 1
     assert spool.replay_all() == 1
     after = Credential.objects.get(id=row.id)
     assert (after.generation, after.refresh_state, after.lease_owner) == (1, "active", "")
-    assert provider.grants.is_alive(ask(row).access_token.expose())
-    assert (len(provider.calls), files(settings)) == (1, [])
+    assert provider.grants.is_alive(request_token(row).access_token.expose())
+    assert (len(provider.calls), list_files(settings)) == (1, [])
 
 
-def test_the_next_reader_on_this_machine_stores_it_before_it_asks_the_provider(
-    provider, grant, settings, away
-):
+def test_next_reader_replays_file_before_calling_provider(provider, grant, settings, away):
     row = grant()
-    spooled(row, provider, away)
+    spool_response(row, provider, away)
     Credential.objects.filter(id=row.id).update(lease_until="2026-01-01T00:00:00Z")
-    ask(row)
+    request_token(row)
     assert (len(provider.calls), provider.grants.reuses) == (1, [])
 
 
-def test_the_file_is_sealed_and_for_its_owner_alone(provider, grant, settings, away):
+def test_file_is_encrypted_and_private(provider, grant, settings, away):
     row = grant()
-    spooled(row, provider, away)
-    (file,) = files(settings)
+    spool_response(row, provider, away)
+    (file,) = list_files(settings)
     token = provider.grants.families["ann"].current
     assert token.encode() not in file.read_bytes()
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_file_under_another_name_does_not_open(provider, grant, settings, away):
+def test_renamed_file_cannot_be_decrypted(provider, grant, settings, away):
     row, other = grant("ann"), grant("bob")
-    spooled(row, provider, away)
-    (file,) = files(settings)
+    spool_response(row, provider, away)
+    (file,) = list_files(settings)
     file.rename(file.with_name(file.name.replace(str(row.id), str(other.id))))
     assert spool.replay_all() == 0
     assert Credential.objects.get(id=other.id).generation == 0
-    assert len(files(settings)) == 1
+    assert len(list_files(settings)) == 1
 
 
-def test_what_was_deleted_meanwhile_is_revoked(provider, grant, settings, away):
+def test_replay_for_deleted_credential_revokes_tokens(provider, grant, settings, away):
     row = grant()
-    spooled(row, provider, away)
+    spool_response(row, provider, away)
     credential_delete(account_id=row.account_id, id=row.id, actor=TESTER)
     before = Revocation.objects.count()
     assert spool.replay_all() == 1
-    assert (Revocation.objects.count(), files(settings)) == (before + 1, [])
+    assert (Revocation.objects.count(), list_files(settings)) == (before + 1, [])
 
 
-def test_it_is_stored_once(provider, grant, settings, away):
+def test_file_is_stored_once(provider, grant, settings, away):
     row = grant()
-    spooled(row, provider, away)
-    (file,) = files(settings)
+    spool_response(row, provider, away)
+    (file,) = list_files(settings)
     copy = file.read_bytes()
     spool.replay_all()
     file.write_bytes(copy)
@@ -122,7 +120,7 @@ def test_it_is_stored_once(provider, grant, settings, away):
     assert Revocation.objects.count() == 0
 
 
-def test_a_commit_whose_answer_was_lost_is_recognised(provider, grant, monkeypatch):
+def test_commit_with_lost_response_is_recognised(provider, grant, monkeypatch):
     row = grant()
     store = outcomes.store_token_update
     lost = [True]
@@ -136,17 +134,17 @@ def test_a_commit_whose_answer_was_lost_is_recognised(provider, grant, monkeypat
         return stored
 
     monkeypatch.setattr(outcomes, "store_token_update", committed_but_unheard)
-    assert provider.grants.is_alive(ask(row).access_token.expose())
+    assert provider.grants.is_alive(request_token(row).access_token.expose())
     assert Credential.objects.get(id=row.id).generation == 1
     assert Revocation.objects.count() == 0
 
 
-def test_a_fault_beside_the_grant_does_not_cost_the_grant(provider, grant, monkeypatch):
+def test_error_in_side_effects_keeps_grant(provider, grant, monkeypatch):
     row = grant()
 
     def fault(*_):
         raise ZeroDivisionError
 
     monkeypatch.setattr(outcomes, "record_changes", fault)
-    assert provider.grants.is_alive(ask(row).access_token.expose())
+    assert provider.grants.is_alive(request_token(row).access_token.expose())
     assert Credential.objects.get(id=row.id).generation == 1

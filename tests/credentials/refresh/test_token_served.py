@@ -27,7 +27,7 @@ TOKENS_APP = {
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="processes are tested on PostgreSQL")
-def test_four_processes_hand_out_one_token_after_one_call(provider, grant, account, settings):
+def test_four_processes_issue_one_token_after_one_call(provider, grant, account, settings):
     provider.delay = 0.5
     row, token = grant(), make_token(account)
     name = str(connection.settings_dict["NAME"])
@@ -52,7 +52,7 @@ def test_four_processes_hand_out_one_token_after_one_call(provider, grant, accou
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("properties", [PASSWORD, TOKENS_APP], ids=["password", "app"])
-def test_what_has_no_token_opens_nothing(account, api, properties):
+def test_kinds_without_token_decrypt_nothing(account, api, properties):
     body: dict[str, Any] = {"properties": properties}
     if properties is TOKENS_APP:
         body["oauth_app_id"] = str(make_app(account, "netsuite").id)
@@ -64,7 +64,7 @@ def test_what_has_no_token_opens_nothing(account, api, properties):
 
 
 @pytest.mark.django_db
-def test_a_grant_that_came_without_a_token_gets_one(provider, api, account, app):
+def test_grant_imported_without_token_gets_one(provider, api, account, app):
     tokens = provider.grants.authorize("ann")
     properties = {"kind": "fake_oauth2", "user_id": "ann", "refresh_token": tokens["refresh_token"]}
     row = make_credential(account, {"properties": properties, "oauth_app_id": str(app.id)})
@@ -75,7 +75,7 @@ def test_a_grant_that_came_without_a_token_gets_one(provider, api, account, app)
 
 
 @pytest.mark.django_db
-def test_a_token_of_unknown_life_is_refreshed_once_to_learn_it(provider, grant, api):
+def test_token_of_unknown_lifetime_is_refreshed_once(provider, grant, api):
     row = grant(expires_at=FAR)
     del row.properties["expires_at"]
     type(row).objects.filter(id=row.id).update(expires_at=None, properties=row.properties)
@@ -92,7 +92,7 @@ def test_a_token_of_unknown_life_is_refreshed_once_to_learn_it(provider, grant, 
     ],
     ids=["get", "head", "put", "delete", "array", "null", "no text", "blank"],
 )  # fmt: skip
-def test_nothing_but_a_bare_post_gets_it(provider, grant, api, method, body, status):
+def test_only_bare_post_gets_token(provider, grant, api, method, body, status):
     answer = api.send(method, f"/v1/credentials/{grant().id}/token", body)
     assert (answer.status_code, answer["Cache-Control"]) == (status, "no-store")
     assert provider.calls == []
@@ -100,6 +100,6 @@ def test_nothing_but_a_bare_post_gets_it(provider, grant, api, method, body, sta
 
 
 @pytest.mark.django_db
-def test_no_name_of_a_parameter_changes_it(account, api):
+def test_query_parameters_are_rejected(account, api):
     row = make_credential(account, make_stripe_body())
     assert api.post(f"/v1/credentials/{row.id}/token?force=1").status_code == 400

@@ -10,7 +10,7 @@ from credentials.models import Credential, Revocation
 from credentials.revocation import tasks
 from events.models import Event
 from oauth_apps.models import OAuthApp
-from tests.credentials.health.conftest import gitlab_body
+from tests.credentials.health.conftest import make_gitlab_body
 from tests.factories import make_app, make_credential, make_stripe_body
 from vault.sealing import SealedValue
 
@@ -20,7 +20,7 @@ DAY = 86400
 
 @pytest.fixture
 def deleted_credential(api, account) -> Credential:
-    row = make_credential(account, gitlab_body(account))
+    row = make_credential(account, make_gitlab_body(account))
     assert api.delete(f"/v1/credentials/{row.id}").status_code == 204
     return row
 

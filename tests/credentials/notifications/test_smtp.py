@@ -66,7 +66,7 @@ def server(settings: Any) -> Iterator[MailServer]:
         server.shutdown()
 
 
-def stop_working(row: Any) -> None:
+def record_rejection(row: Any) -> None:
     evidence = Evidence(source="probe", verdict="rejected", note="Ü gone.", code="http_401")
     with transaction.atomic():
         record_evidence(
@@ -77,8 +77,8 @@ def stop_working(row: Any) -> None:
 
 
 @pytest.mark.django_db
-def test_a_mail_arrives_as_plain_text_and_html(key, server):
-    stop_working(key)
+def test_mail_has_plain_text_and_html(key, server):
+    record_rejection(key)
     (raw,) = server.messages
     message: Any = email.message_from_bytes(raw, policy=email.policy.default)
     assert message["To"] == "ann@acme.example"
@@ -90,31 +90,33 @@ def test_a_mail_arrives_as_plain_text_and_html(key, server):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(("answer", "outcome"), [("550 no", "failed"), ("450 later", "")])
-def test_a_refusal_is_final_where_the_server_says_so(key, server, answer, outcome):
+def test_permanent_rejection_is_final(key, server, answer, outcome):
     server.refuses = answer
-    stop_working(key)
+    record_rejection(key)
     assert NoticeMail.objects.get().outcome == outcome
     assert server.messages == []
 
 
-def read(monkeypatch: Any, url: str) -> dict[str, Any]:
+def read_settings(monkeypatch: Any, url: str) -> dict[str, Any]:
     monkeypatch.setenv("EMAIL_URL", url)
     return env.read_email_url("EMAIL_URL")
 
 
-def test_without_a_url_there_is_no_mail(monkeypatch):
-    assert read(monkeypatch, "")["EMAIL_BACKEND"].endswith(".dummy.EmailBackend")
+def test_missing_url_disables_mail(monkeypatch):
+    assert read_settings(monkeypatch, "")["EMAIL_BACKEND"].endswith(".dummy.EmailBackend")
 
 
-def test_a_url_names_the_server(monkeypatch):
-    found = read(monkeypatch, "submission://u:p%40@mail.example:587/?_default_from_email=a@b.cd")
+def test_url_configures_server(monkeypatch):
+    found = read_settings(
+        monkeypatch, "submission://u:p%40@mail.example:587/?_default_from_email=a@b.cd"
+    )
     assert (found["EMAIL_HOST"], found["EMAIL_PORT"]) == ("mail.example", 587)
     assert (found["EMAIL_HOST_PASSWORD"], found["EMAIL_USE_TLS"]) == ("p@", True)
     assert found["DEFAULT_FROM_EMAIL"] == "a@b.cd"
 
 
 @pytest.mark.parametrize("url", ["nosuch://u:canary@h", "submission://", "smtp://u:canary@h:x/"])
-def test_an_unreadable_url_is_refused_and_not_repeated(monkeypatch, url):
+def test_invalid_url_is_rejected_without_repeating_it(monkeypatch, url):
     with pytest.raises(ImproperlyConfigured, match="EMAIL_URL") as refusal:
-        read(monkeypatch, url)
+        read_settings(monkeypatch, url)
     assert "canary" not in str(refusal.value)

@@ -21,7 +21,7 @@ from tests.factories import TESTER, make_credential, make_stripe_body
 pytestmark = pytest.mark.django_db
 
 
-def see(row: Credential, verdict: Any = "rejected", source: Any = "probe", note: str = "Gone."):
+def record(row: Credential, verdict: Any = "rejected", source: Any = "probe", note: str = "Gone."):
     evidence = Evidence(source=source, verdict=verdict, note=note, code="code")
     with transaction.atomic():
         record_evidence(
@@ -29,19 +29,19 @@ def see(row: Credential, verdict: Any = "rejected", source: Any = "probe", note:
         )
 
 
-def work() -> int:
+def run_worker() -> int:
     claims = mail.claim("me", 10)
     for claim in claims:
         mail.run(claim)
     return len(claims)
 
 
-def message() -> Any:
+def get_message() -> Any:
     (one,) = sent_mail.outbox
     return one
 
 
-def notes(row: Credential) -> Any:
+def get_notes(row: Credential) -> Any:
     return Credential.objects.get(id=row.id).health["notes"]
 
 
@@ -55,185 +55,185 @@ class Refusing:
         raise self.error
 
 
-def test_the_owner_is_told_once(key):
-    see(key)
-    see(key)
-    work()
-    work()
-    assert message().to == ["ann@acme.example"]
-    assert message().subject == "Choam Stripe has stopped working"
+def test_owner_is_notified_once(key):
+    record(key)
+    record(key)
+    run_worker()
+    run_worker()
+    assert get_message().to == ["ann@acme.example"]
+    assert get_message().subject == "Choam Stripe has stopped working"
 
 
-def test_the_message_says_what_happened_and_what_to_do(key):
-    see(key, note="Stripe rejected it (HTTP 401).")
-    work()
-    ((html, kind),) = message().alternatives
+def test_message_says_what_happened_and_what_to_do(key):
+    record(key, note="Stripe rejected it (HTTP 401).")
+    run_worker()
+    ((html, kind),) = get_message().alternatives
     assert kind == "text/html"
-    for text in (message().body, html):
+    for text in (get_message().body, html):
         assert "Stripe rejected it (HTTP 401)." in text
         assert "Connect Stripe again with Acme" in text or "connect Stripe again with Acme" in text
-    assert "sk_live" not in message().body + html
+    assert "sk_live" not in get_message().body + html
 
 
-def test_the_message_has_a_link_where_there_is_one(key, monkeypatch):
+def test_message_contains_link(key, monkeypatch):
     link = "https://keys.example/connect/1?a=1&b=2"
     monkeypatch.setattr(mail, "build_reconnect_url", lambda row: link)
-    see(key)
-    work()
-    assert link in message().body
-    assert 'href="https://keys.example/connect/1?a=1&amp;b=2"' in message().alternatives[0][0]
+    record(key)
+    run_worker()
+    assert link in get_message().body
+    assert 'href="https://keys.example/connect/1?a=1&amp;b=2"' in get_message().alternatives[0][0]
 
 
-def test_a_grant_is_connected_again_by_a_link_where_links_complete_themselves(account, grant):
+def test_link_is_created_if_links_complete_themselves(account, grant):
     settings_update(
         account_id=account.id,
         app=grant.oauth_app,
         actor=TESTER,
         changes={"completes_itself": True},
     )
-    see(grant)
-    work()
+    record(grant)
+    run_worker()
     link = ConnectLink.objects.get()
     assert (link.reconnects, link.account_id) == (grant.id, account.id)
-    assert "Connect it again here: http://testserver/" in message().body
+    assert "Connect it again here: http://testserver/" in get_message().body
 
 
-def test_else_there_is_no_link(grant):
-    see(grant)
-    work()
+def test_no_link_is_created_otherwise(grant):
+    record(grant)
+    run_worker()
     assert not ConnectLink.objects.exists()
-    assert "http" not in message().body
+    assert "http" not in get_message().body
 
 
-def test_it_is_recorded_in_the_notes(key):
-    see(key)
-    work()
-    assert notes(key) == ["ann@acme.example was notified by e-mail.", "Gone."]
+def test_sent_mail_is_noted(key):
+    record(key)
+    run_worker()
+    assert get_notes(key) == ["ann@acme.example was notified by e-mail.", "Gone."]
 
 
-def test_to_and_fro_within_an_hour_is_one_message(key, settings):
+def test_flapping_within_an_hour_sends_one_message(key, settings):
     for _ in range(3):
-        see(key)
-        work()
-        see(key, "ok")
+        record(key)
+        run_worker()
+        record(key, "ok")
     assert len(sent_mail.outbox) == 1
     settings.CLOCK_SHIFT_SECONDS = 3601
-    see(key)
-    work()
+    record(key)
+    run_worker()
     assert len(sent_mail.outbox) == 2
 
 
-def test_what_works_again_by_then_is_not_written_about(key):
-    see(key)
-    see(key, "ok")
-    work()
+def test_recovered_credential_sends_no_mail(key):
+    record(key)
+    record(key, "ok")
+    run_worker()
     assert sent_mail.outbox == []
     assert NoticeMail.objects.get().outcome == "dropped"
 
 
-def test_who_has_no_owner_is_nobodys(account):
-    see(make_credential(account))
+def test_credential_without_owner_sends_no_mail(account):
+    record(make_credential(account))
     assert not NoticeMail.objects.exists()
 
 
-def test_a_warning_is_no_reason_to_write(key):
-    see(key, "unavailable")
+def test_warning_sends_no_mail(key):
+    record(key, "unavailable")
     assert not NoticeMail.objects.exists()
 
 
-def test_no_customer_is_written_to_for_a_lost_key_of_ours(key):
-    see(key, source="seal")
+def test_lost_server_key_sends_no_mail(key):
+    record(key, source="seal")
     assert not NoticeMail.objects.exists()
 
 
-def test_a_server_that_sends_no_mail_says_so(key, settings):
+def test_missing_mail_server_is_noted(key, settings):
     settings.EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
-    see(key)
+    record(key)
     assert not NoticeMail.objects.exists()
-    assert "not configured to send mail" in notes(key)[0]
+    assert "not configured to send mail" in get_notes(key)[0]
 
 
 @pytest.mark.parametrize(
     "error", [ConnectionRefusedError(), smtplib.SMTPServerDisconnected(), TimeoutError()]
 )
-def test_a_mail_server_that_is_away_is_tried_again(key, monkeypatch, settings, error):
-    see(key)
+def test_unavailable_mail_server_is_retried(key, monkeypatch, settings, error):
+    record(key)
     with monkeypatch.context() as away:
         away.setattr("django.core.mail.EmailMultiAlternatives.send", Refusing(error))
-        work()
-    assert work() == 0
+        run_worker()
+    assert run_worker() == 0
     settings.CLOCK_SHIFT_SECONDS = 61
-    work()
+    run_worker()
     assert len(sent_mail.outbox) == 1
 
 
-def test_an_address_that_is_refused_for_good_is_not_tried_again(key, monkeypatch):
-    see(key)
+def test_permanently_rejected_address_is_not_retried(key, monkeypatch):
+    record(key)
     error = smtplib.SMTPRecipientsRefused({"ann@acme.example": (550, b"no such user")})
     monkeypatch.setattr("django.core.mail.EmailMultiAlternatives.send", Refusing(error))
-    work()
+    run_worker()
     assert NoticeMail.objects.get().outcome == "failed"
-    assert notes(key)[0] == "ann@acme.example could not be notified by e-mail."
+    assert get_notes(key)[0] == "ann@acme.example could not be notified by e-mail."
 
 
-def test_after_two_days_it_is_given_up(key, monkeypatch, settings):
-    see(key)
+def test_mail_fails_after_two_days(key, monkeypatch, settings):
+    record(key)
     monkeypatch.setattr("django.core.mail.EmailMultiAlternatives.send", Refusing(OSError()))
     settings.CLOCK_SHIFT_SECONDS = 2 * 86400 + 60
-    work()
+    run_worker()
     assert NoticeMail.objects.get().outcome == "failed"
 
 
-def test_a_message_is_claimed_by_one(key):
-    see(key)
+def test_message_is_claimed_once(key):
+    record(key)
     assert len(mail.claim("me", 10)) == 1
     assert mail.claim("you", 10) == []
 
 
-def test_a_dead_workers_message_is_sent_by_another(key, settings):
-    see(key)
+def test_message_of_dead_worker_is_sent_by_another(key, settings):
+    record(key)
     mail.claim("dead", 10)
     settings.CLOCK_SHIFT_SECONDS = 61
-    assert work() == 1
+    assert run_worker() == 1
     assert len(sent_mail.outbox) == 1
 
 
-def test_who_lost_the_claim_sends_nothing(key, settings):
-    see(key)
+def test_lost_lease_sends_nothing(key, settings):
+    record(key)
     (late,) = mail.claim("late", 10)
     settings.CLOCK_SHIFT_SECONDS = 61
-    work()
+    run_worker()
     mail.run(late)
     assert len(sent_mail.outbox) == 1
 
 
-def test_a_repeated_message_has_the_same_id(key):
-    see(key)
-    work()
+def test_repeated_message_has_same_id(key):
+    record(key)
+    run_worker()
     id = NoticeMail.objects.get().id
-    assert message().extra_headers["Message-ID"] == f"<{id}@testserver>"
+    assert get_message().extra_headers["Message-ID"] == f"<{id}@testserver>"
 
 
-def test_a_name_cannot_add_a_header(account):
+def test_name_cannot_add_header(account):
     row = make_credential(account, make_stripe_body(owner_email="ann@acme.example"))
     Credential.objects.filter(id=row.id).update(name="x\r\nBcc: eve@evil.example")
-    see(row)
-    work()
-    assert "\nBcc" not in message().message().as_string()
+    record(row)
+    run_worker()
+    assert "\nBcc" not in get_message().message().as_string()
 
 
-def test_a_name_is_no_html(account):
+def test_name_is_escaped_in_html(account):
     row = make_credential(account, make_stripe_body(name="<b>x", owner_email="ann@acme.example"))
-    see(row)
-    work()
-    html = message().alternatives[0][0]
+    record(row)
+    run_worker()
+    html = get_message().alternatives[0][0]
     assert "&lt;b&gt;x" in html
     assert "<b>" not in html
 
 
-def test_the_worker_knows_when_it_is_due(key):
+def test_next_due_is_the_next_message(key):
     assert mail.next_due() is None
-    see(key)
+    record(key)
     assert mail.next_due() is not None
-    work()
+    run_worker()
     assert mail.next_due() is None

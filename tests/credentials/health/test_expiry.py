@@ -15,14 +15,14 @@ from credentials.models import Credential
 from credentials.probing.check import check_credential
 from providers.kinds import Kind
 from providers.registry import get_registry
-from tests.credentials.health.conftest import gitlab_body
+from tests.credentials.health.conftest import make_gitlab_body
 from tests.factories import TESTER, make_app, make_credential
 
 pytestmark = pytest.mark.django_db
 DAYS = dt.timedelta(days=1)
 
 
-def app_token(account, days: float) -> Credential:
+def make_app_token(account, days: float) -> Credential:
     """Of a kind that does not refresh and has no probe, with an end of its own."""
     properties = {
         "kind": "figma_oauth2",
@@ -34,54 +34,54 @@ def app_token(account, days: float) -> Credential:
     return make_credential(account, {"properties": properties, "oauth_app_id": str(app.id)})
 
 
-def look(row: Credential) -> Any:
+def check(row: Credential) -> Any:
     check_credential(account_id=row.account_id, id=row.id, actor=TESTER)
     return Credential.objects.get(id=row.id).health
 
 
-def test_an_end_that_is_far_is_no_news(account):
-    assert look(app_token(account, 8))["status"] == "unknown"
+def test_distant_expiry_changes_nothing(account):
+    assert check(make_app_token(account, 8))["status"] == "unknown"
 
 
-def test_an_end_that_is_near_is_a_warning_that_names_the_day(account):
-    row = app_token(account, 6)
-    health = look(row)
+def test_near_expiry_is_warning_with_date(account):
+    row = make_app_token(account, 6)
+    health = check(row)
     assert health["status"] == "warn"
     assert f"{row.expires_at:%Y-%m-%d}" in health["notes"][0]
     assert "unless it is replaced" in health["notes"][0]
 
 
-def test_what_has_expired_is_an_error(account):
-    health = look(app_token(account, -1))
+def test_expired_credential_is_error(account):
+    health = check(make_app_token(account, -1))
     assert health["status"] == "error"
     assert health["notes"][0].startswith("It expired on ")
 
 
-def test_an_end_that_was_moved_is_no_warning_any_more(account):
-    row = app_token(account, 6)
-    look(row)
+def test_moved_expiry_ends_warning(account):
+    row = make_app_token(account, 6)
+    check(row)
     Credential.objects.filter(id=row.id).update(expires_at=db_now() + 90 * DAYS)
-    assert look(row)["status"] == "unknown"
+    assert check(row)["status"] == "unknown"
 
 
-def test_looking_again_changes_nothing(account):
-    row = app_token(account, 6)
-    look(row)
-    look(row)
+def test_repeated_check_changes_nothing(account):
+    row = make_app_token(account, 6)
+    check(row)
+    check(row)
     assert HealthChange.objects.filter(target_id=row.id).count() == 1
 
 
-def test_what_works_and_ends_soon_is_a_warning(account, gitlab):
-    body = gitlab_body(account, expires_at=format_rfc3339(db_now() + 3 * DAYS))
+def test_working_credential_with_near_expiry_is_warning(account, gitlab):
+    body = make_gitlab_body(account, expires_at=format_rfc3339(db_now() + 3 * DAYS))
     row = make_credential(account, body)
     prints = {"access_token": row.fingerprints["access_token"]}
     Credential.objects.filter(id=row.id).update(fingerprints=prints)  # Without a refresh token.
-    health = look(row)
+    health = check(row)
     assert health["status"] == "warn"
     assert health["notes"][0].startswith("It will stop working on ")
 
 
-def facts(provider: str, **given: Any) -> tuple[Credential, Kind]:
+def make_grant(provider: str, **given: Any) -> tuple[Credential, Kind]:
     now = db_now()
     row = Credential(
         fingerprints={"refresh_token": ["a", "a"]},
@@ -104,27 +104,27 @@ def facts(provider: str, **given: Any) -> tuple[Credential, Kind]:
     ],
     ids=["idle", "refreshed", "newer grant", "lifetime", "not extended", "anew", "whole grant"],
 )
-def test_a_grant_ends_when_its_provider_says(provider, given, left):
-    row, kind = facts(provider, **given)
+def test_grant_expires_by_rules_of_provider(provider, given, left):
+    row, kind = make_grant(provider, **given)
     end: Any = forecast_expiry(row, kind)
     assert round((end.ends_at - db_now()) / DAYS) == left
 
 
-def test_a_grant_that_replaced_another_counts_from_then():
-    row, kind = facts("netsuite", age=100)
+def test_replaced_grant_counts_from_replacement():
+    row, kind = make_grant("netsuite", age=100)
     end: Any = forecast_expiry(row, kind, db_now() - 2 * DAYS)
     assert round((end.ends_at - db_now()) / DAYS) == 5
 
 
 @pytest.mark.parametrize("provider", ["gitlab", "linear"])
-def test_where_the_provider_says_nothing_nothing_is_foretold(provider):
-    row, kind = facts(provider, age=1000)
+def test_unknown_rules_forecast_nothing(provider):
+    row, kind = make_grant(provider, age=1000)
     assert forecast_expiry(row, kind) is None
 
 
-def test_an_end_that_lies_behind_what_works_is_not_told(account, gitlab, monkeypatch):
-    row = make_credential(account, gitlab_body(account))
-    end: Any = forecast_expiry(*facts("netsuite", age=100))
+def test_past_expiry_of_working_credential_is_ignored(account, gitlab, monkeypatch):
+    row = make_credential(account, make_gitlab_body(account))
+    end: Any = forecast_expiry(*make_grant("netsuite", age=100))
     assert end.ends_at < db_now()
     monkeypatch.setattr("credentials.health.services.forecast_expiry", lambda *given: end)
-    assert look(row)["status"] == "ok"
+    assert check(row)["status"] == "ok"

@@ -19,7 +19,7 @@ from vault.sealing import Place, unseal
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def ask(row: Credential, **more):
+def request_token(row: Credential, **more):
     return get_fresh_token(account_id=row.account_id, id=row.id, actor=TESTER, **more)
 
 
@@ -53,16 +53,16 @@ def revoked_tokens() -> list[str]:
     return [unseal(*one)["refresh_token"] for one in sealed]
 
 
-def test_a_deleted_credential_is_gone_and_its_new_tokens_are_revoked(provider, grant, meanwhile):
+def test_tokens_of_deleted_credential_are_revoked(provider, grant, meanwhile):
     row = grant()
     delete = lambda: credential_delete(account_id=row.account_id, id=row.id, actor=TESTER)  # noqa: E731
     meanwhile(delete)
     with pytest.raises(NotFoundError):
-        ask(row)
+        request_token(row)
     assert provider.grants.families["ann"].current in revoked_tokens()
 
 
-def test_a_newer_import_wins_and_the_late_answer_is_revoked(provider, grant, meanwhile, app):
+def test_newer_import_wins_and_late_response_is_revoked(provider, grant, meanwhile, app):
     row = grant()
     old = provider.grants.families["ann"]
     newer = {}
@@ -73,7 +73,7 @@ def test_a_newer_import_wins_and_the_late_answer_is_revoked(provider, grant, mea
         credential_import(account_id=row.account_id, actor=TESTER, body=body(app, **newer, **ends))
 
     meanwhile(connect)
-    assert ask(row).access_token.expose() == newer["access_token"]
+    assert request_token(row).access_token.expose() == newer["access_token"]
     assert (
         decrypt_secrets(Credential.objects.get(id=row.id))["refresh_token"]
         == newer["refresh_token"]
@@ -81,9 +81,7 @@ def test_a_newer_import_wins_and_the_late_answer_is_revoked(provider, grant, mea
     assert revoked_tokens() == [old.current]
 
 
-def test_where_replaced_tokens_are_honoured_a_late_answer_is_not_revoked(
-    provider, grant, meanwhile, app, facts
-):
+def test_late_response_is_not_revoked_within_grace_period(provider, grant, meanwhile, app, facts):
     """The import may be of the same family: revoking ours would end it."""
     provider.grants.grace = 30
     facts(grace_seconds=30)
@@ -94,26 +92,24 @@ def test_where_replaced_tokens_are_honoured_a_late_answer_is_not_revoked(
         credential_import(account_id=row.account_id, actor=TESTER, body=body(app, **sibling))
 
     meanwhile(import_sibling)
-    ask(row)
+    request_token(row)
     assert Revocation.objects.count() == 0
 
 
-def test_a_newer_import_heals_what_needs_its_user(provider, grant, app):
+def test_newer_import_ends_needs_reauth(provider, grant, app):
     row = grant()
     provider.modes.append("invalid_grant")
     with pytest.raises(ConflictError):
-        ask(row)
+        request_token(row)
     newer = provider.grants.authorize("ann")
     credential_import(account_id=row.account_id, actor=TESTER, body=body(app, **newer))
     after = Credential.objects.get(id=row.id)
     assert (after.refresh_state, after.refresh_error, after.generation) == ("active", "", 1)
     assert after.refresh_next_at is not None
-    assert provider.grants.is_alive(ask(row).access_token.expose())
+    assert provider.grants.is_alive(request_token(row).access_token.expose())
 
 
-def test_a_refusal_of_a_grant_that_was_replaced_meanwhile_is_no_refusal(
-    provider, grant, meanwhile, app
-):
+def test_rejection_of_replaced_grant_has_no_effect(provider, grant, meanwhile, app):
     row = grant()
     provider.modes.append("invalid_grant")
     newer = provider.grants.authorize("ann")
@@ -124,11 +120,11 @@ def test_a_refusal_of_a_grant_that_was_replaced_meanwhile_is_no_refusal(
             body=body(app, **newer, expires_at="2099-01-01T00:00:00Z"),
         )
     )
-    assert ask(row).access_token.expose() == newer["access_token"]
+    assert request_token(row).access_token.expose() == newer["access_token"]
     assert Credential.objects.get(id=row.id).refresh_state == "active"
 
 
-def test_last_nights_file_changes_nothing_after_any_number_of_refreshes(provider, grant, app):
+def test_old_import_file_changes_nothing_after_many_refreshes(provider, grant, app):
     row = grant()
     file = body(
         app,
@@ -137,23 +133,23 @@ def test_last_nights_file_changes_nothing_after_any_number_of_refreshes(provider
         expires_at="2026-01-01T00:00:00Z",
     )
     for _ in range(3):
-        ask(row, force=True)
+        request_token(row, force=True)
         outcome = credential_import(account_id=row.account_id, actor=TESTER, body=file)
         assert outcome.result == "unchanged"
-    assert provider.grants.is_alive(ask(row, force=True).access_token.expose())
+    assert provider.grants.is_alive(request_token(row, force=True).access_token.expose())
 
 
-def test_a_token_that_was_read_out_and_comes_back_late_changes_nothing(provider, grant, app):
+def test_late_import_of_refreshed_token_changes_nothing(provider, grant, app):
     row = grant()
-    ask(row)
+    request_token(row)
     read_out = decrypt_secrets(Credential.objects.get(id=row.id))
-    ask(row, force=True)
+    request_token(row, force=True)
     outcome = credential_import(account_id=row.account_id, actor=TESTER, body=body(app, **read_out))
     assert outcome.result == "unchanged"
-    assert provider.grants.is_alive(ask(row, force=True).access_token.expose())
+    assert provider.grants.is_alive(request_token(row, force=True).access_token.expose())
 
 
-def test_what_else_is_changed_meanwhile_stays(provider, grant, meanwhile):
+def test_concurrent_changes_of_other_columns_stay(provider, grant, meanwhile):
     row = grant()
     meanwhile(
         lambda: credential_update(
@@ -163,6 +159,6 @@ def test_what_else_is_changed_meanwhile_stays(provider, grant, meanwhile):
             changes={"name": "New", "metadata": {"a": 1}},
         )
     )
-    ask(row)
+    request_token(row)
     after = Credential.objects.get(id=row.id)
     assert (after.name, after.metadata, after.generation) == ("New", {"a": 1}, 1)

@@ -16,77 +16,77 @@ from vault.sealing import SecretUnavailableError
 pytestmark = pytest.mark.django_db
 
 
-def check(api: ApiClient, row: Credential) -> Any:
+def check_now(api: ApiClient, row: Credential) -> Any:
     answer = api.post(f"/v1/credentials/{row.id}/check")
     assert answer.status_code == 200, answer.content
     return answer.json()["health"]
 
 
-def test_a_key_that_is_accepted_is_ok(api, key, stripe):
-    assert check(api, key)["status"] == "ok"
+def test_accepted_key_is_ok(api, key, stripe):
+    assert check_now(api, key)["status"] == "ok"
     (request,) = stripe.requests
     assert (request.method, request.target) == ("GET", "/v1/charges")
     assert request.headers["authorization"] == "Bearer sk_live_canary"
 
 
-def test_a_key_that_is_refused_is_an_error_at_once(api, key, stripe):
+def test_rejected_key_is_error_at_once(api, key, stripe):
     stripe.say(401)
-    health = check(api, key)
+    health = check_now(api, key)
     assert health["status"] == "error"
     assert health["notes"][-1] == "Stripe rejected it (HTTP 401)."
 
 
-def test_a_refusal_is_heard_twice_before_it_is_believed(api, key, stripe):
+def test_rejection_must_be_repeated(api, key, stripe):
     stripe.say(401, 200)
-    assert check(api, key)["status"] == "ok"
+    assert check_now(api, key)["status"] == "ok"
     assert len(stripe.requests) == 2
 
 
-def test_no_word_of_the_provider_is_in_a_note(api, key, stripe):
+def test_notes_contain_no_text_of_provider(api, key, stripe):
     stripe.say(401, message="sk_live_canary is revoked")
-    assert "canary" not in str(check(api, key))
+    assert "canary" not in str(check_now(api, key))
 
 
-def test_an_answer_that_says_nothing_changes_nothing(api, key, stripe):
+def test_unclear_response_changes_nothing(api, key, stripe):
     stripe.say(404)
-    health = check(api, key)
+    health = check_now(api, key)
     assert health["status"] == "unknown"
     assert "which says nothing about the credential" in health["notes"][0]
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
-def test_a_provider_in_trouble_never_makes_an_error(api, key, stripe, status):
-    check(api, key)
+def test_server_errors_never_set_error(api, key, stripe, status):
+    check_now(api, key)
     stripe.say(status)
-    health = check(api, key)
+    health = check_now(api, key)
     assert health["status"] == "ok"
     assert "The cause is not the credential" in health["notes"][0]
 
 
 def test_a_provider_that_hangs_up_never_makes_an_error(api, key, stripe):
     stripe.hang_up()
-    assert check(api, key)["status"] == "warn"
+    assert check_now(api, key)["status"] == "warn"
 
 
 def test_what_could_not_be_checked_yet_is_a_warning(api, key, stripe):
     stripe.say(503)
-    assert check(api, key)["status"] == "warn"
+    assert check_now(api, key)["status"] == "warn"
 
 
 @pytest.mark.parametrize("wait", ["7", "soon", "9" * 5000], ids=["seconds", "word", "digits"])
-def test_too_many_requests_are_no_outage(api, key, stripe, wait):
-    check(api, key)
+def test_rate_limit_is_no_outage(api, key, stripe, wait):
+    check_now(api, key)
     stripe.say(429, headers=(f"Retry-After: {wait}",))
-    health = check(api, key)
+    health = check_now(api, key)
     assert health["status"] == "ok"
     assert "limits requests" in health["notes"][0]
 
 
 def test_recovery_is_ok_with_a_note(api, key, stripe):
     stripe.say(401)
-    check(api, key)
+    check_now(api, key)
     stripe.say(200)
-    health = check(api, key)
+    health = check_now(api, key)
     assert health["status"] == "ok"
     assert health["notes"] == ["It works again.", "Stripe accepted it."]
 
@@ -98,7 +98,7 @@ def test_a_check_takes_no_body(api, key, stripe):
 
 def test_ten_checks_a_minute_are_enough(api, key, stripe):
     for _ in range(10):
-        check(api, key)
+        check_now(api, key)
     answer = api.post(f"/v1/credentials/{key.id}/check")
     assert answer.status_code == 429
     assert answer["Retry-After"] == "60"
@@ -107,22 +107,22 @@ def test_ten_checks_a_minute_are_enough(api, key, stripe):
 
 def test_editing_goes_on_while_health_changes(api, key, stripe):
     tag = api.get(f"/v1/credentials/{key.id}")["ETag"]
-    check(api, key)
+    check_now(api, key)
     answer = api.patch(f"/v1/credentials/{key.id}", {"name": "x"}, headers={"If-Match": tag})
     assert answer.status_code == 200
 
 
 def test_updated_at_moves_with_the_status_alone(api, key, stripe):
     before = api.get(f"/v1/credentials/{key.id}").json()["updated_at"]
-    check(api, key)
+    check_now(api, key)
     changed = api.get(f"/v1/credentials/{key.id}").json()["updated_at"]
-    check(api, key)
+    check_now(api, key)
     assert before < changed == api.get(f"/v1/credentials/{key.id}").json()["updated_at"]
 
 
 def test_a_row_that_does_not_open_is_an_error_with_its_own_note(api, key, stripe, break_seal):
     break_seal(key)
-    health = check(api, key)
+    health = check_now(api, key)
     assert health["status"] == "error"
     assert "cannot be decrypted" in health["notes"][-1]
     assert stripe.requests == []
@@ -131,20 +131,20 @@ def test_a_row_that_does_not_open_is_an_error_with_its_own_note(api, key, stripe
 def test_a_row_that_opens_again_is_asked_about_again(api, key, stripe, break_seal):
     whole = Credential.objects.get(id=key.id).secrets
     break_seal(key)
-    check(api, key)
+    check_now(api, key)
     Credential.objects.filter(id=key.id).update(secrets=whole)
-    assert check(api, key)["status"] == "ok"
+    assert check_now(api, key)["status"] == "ok"
 
 
-def test_a_kind_without_a_probe_says_so(api, account):
+def test_kind_without_probe_gets_note(api, account):
     body = {"properties": {"kind": "slack_key", "key": "xoxb-1"}}
-    health = check(api, make_credential(account, body))
+    health = check_now(api, make_credential(account, body))
     assert health["status"] == "unknown"
     assert "no request that tests it" in health["notes"][0]
 
 
 def test_a_grant_is_asked_about_with_its_access_token(api, grant, gitlab):
-    assert check(api, grant)["status"] == "ok"
+    assert check_now(api, grant)["status"] == "ok"
     (request,) = gitlab.requests
     assert request.target == "/api/v4/user"
     assert request.headers["authorization"] == "Bearer glat-first"
@@ -153,29 +153,27 @@ def test_a_grant_is_asked_about_with_its_access_token(api, grant, gitlab):
 def test_a_refused_token_is_made_new_before_its_grant_is_blamed(api, grant, gitlab):
     gitlab.say(401, 200, path="/api/v4/user")
     gitlab.say(200, path="/oauth/token", access_token="glat-2", token_type="bearer")
-    assert check(api, grant)["status"] == "ok"
+    assert check_now(api, grant)["status"] == "ok"
     assert gitlab.paths() == ["/api/v4/user", "/oauth/token", "/api/v4/user"]
 
 
 def test_a_grant_that_is_revoked_is_an_error_by_its_refresh(api, grant, gitlab):
     gitlab.say(401, path="/api/v4/user")
     gitlab.say(400, path="/oauth/token", error="invalid_grant")
-    assert check(api, grant)["status"] == "error"
+    assert check_now(api, grant)["status"] == "error"
 
 
-def test_a_grant_without_a_probe_is_refreshed_to_find_out(api, account, discord):
+def test_grant_without_probe_is_refreshed(api, account, discord):
     body = {
         "properties": {"kind": "discord_oauth2", "user_id": "7", "refresh_token": "r-1"},
         "oauth_app_id": str(make_app(account, "discord").id),
     }
     discord.say(200, access_token="a-1", token_type="bearer", expires_in=3600)
-    assert check(api, make_credential(account, body))["status"] == "ok"
+    assert check_now(api, make_credential(account, body))["status"] == "ok"
     assert discord.paths() == ["/api/oauth2/token"]
 
 
-def test_an_answer_about_a_secret_that_was_replaced_meanwhile_is_void(
-    api, key, stripe, monkeypatch
-):
+def test_response_about_replaced_secret_has_no_effect(api, key, stripe, monkeypatch):
     def send(request, *, timeouts=None, sending=client.send):
         prints = {"secret": ["another", "another"]}
         Credential.objects.filter(id=key.id).update(fingerprints=prints)
@@ -183,17 +181,17 @@ def test_an_answer_about_a_secret_that_was_replaced_meanwhile_is_void(
 
     stripe.say(401)
     monkeypatch.setattr(client, "send", send)
-    assert check(api, key)["status"] == "unknown"
+    assert check_now(api, key)["status"] == "unknown"
 
 
-def test_a_key_that_no_header_can_carry_is_not_sent(api, account, stripe):
+def test_key_with_line_break_is_not_sent(api, account, stripe):
     properties = {"kind": "stripe_key", "secret": "sk\nX-Evil: 1", "test": False}
-    health = check(api, make_credential(account, {"properties": properties}))
+    health = check_now(api, make_credential(account, {"properties": properties}))
     assert "no request can carry" in health["notes"][0]
     assert stripe.requests == []
 
 
-def test_a_row_that_was_healed_meanwhile_is_not_blamed(api, key, stripe, break_seal, monkeypatch):
+def test_repaired_row_stays_unknown(api, key, stripe, break_seal, monkeypatch):
     whole = Credential.objects.get(id=key.id).secrets
     break_seal(key)
 
@@ -202,4 +200,4 @@ def test_a_row_that_was_healed_meanwhile_is_not_blamed(api, key, stripe, break_s
         raise SecretUnavailableError
 
     monkeypatch.setattr(probing_check, "decrypt_secrets", fail_and_repair)
-    assert check(api, key)["status"] == "unknown"
+    assert check_now(api, key)["status"] == "unknown"

@@ -37,52 +37,59 @@ STEPS = [
 ]
 
 
-def health(status: str, *notes: str) -> dict[str, Any]:
+def make_health(status: str, *notes: str) -> dict[str, Any]:
     return {"status": status, "notes": list(notes), "time": "2026-11-20T00:00:00Z"}
 
 
 @pytest.mark.parametrize(("finding", "before", "then"), STEPS)
-def test_each_finding_makes_of_each_status(finding, before, then):
-    assert apply_finding(health(before), finding, ["Why."], NOW)["status"] == then
+def test_transition_of_each_finding_and_status(finding, before, then):
+    assert apply_finding(make_health(before), finding, ["Why."], NOW)["status"] == then
 
 
-def test_the_table_has_every_finding():
+def test_table_has_every_finding():
     assert set(TABLE) == set(TRANSITIONS)
 
 
-def test_only_what_is_definite_makes_an_error():
+def test_only_definite_findings_set_error():
     assert [name for name, after in TRANSITIONS.items() if "error" in after.values()] == ["dead"]
 
 
-def test_the_time_is_that_of_the_last_evidence():
-    assert apply_finding(health("ok"), "unclear", ["Why."], NOW)["time"] == "2026-11-21T09:30:00Z"
+def test_time_is_of_last_evidence():
+    assert (
+        apply_finding(make_health("ok"), "unclear", ["Why."], NOW)["time"] == "2026-11-21T09:30:00Z"
+    )
 
 
-def test_another_status_starts_its_notes_anew():
-    assert apply_finding(health("ok", "Old."), "dead", ["New."], NOW)["notes"] == ["New."]
+def test_new_status_resets_notes():
+    assert apply_finding(make_health("ok", "Old."), "dead", ["New."], NOW)["notes"] == ["New."]
 
 
-def test_the_same_status_keeps_its_notes_newest_first():
-    assert apply_finding(health("warn", "Old."), "outage", ["New."], NOW)["notes"] == [
+def test_same_status_keeps_notes_newest_first():
+    assert apply_finding(make_health("warn", "Old."), "outage", ["New."], NOW)["notes"] == [
         "New.",
         "Old.",
     ]
 
 
-def test_what_works_has_no_old_trouble_in_its_notes():
-    assert apply_finding(health("ok", "Trouble."), "works", ["Fine."], NOW)["notes"] == ["Fine."]
+def test_working_credential_has_no_old_notes():
+    assert apply_finding(make_health("ok", "Trouble."), "works", ["Fine."], NOW)["notes"] == [
+        "Fine."
+    ]
 
 
 @pytest.mark.parametrize("before", ["warn", "error"])
-def test_recovery_is_said(before):
-    assert apply_finding(health(before), "works", ["Fine."], NOW)["notes"] == [RECOVERED, "Fine."]
+def test_recovery_is_noted(before):
+    assert apply_finding(make_health(before), "works", ["Fine."], NOW)["notes"] == [
+        RECOVERED,
+        "Fine.",
+    ]
 
 
-def test_a_note_is_there_once():
+def test_notes_are_unique():
     assert merge_notes(["a"], ["b", "a"]) == ["a", "b"]
 
 
-def test_notes_are_bounded_in_number_length_and_lines():
+def test_notes_are_limited_in_number_length_and_lines():
     notes = merge_notes(["x" * 1000, "two\nlines", ""], [str(n) for n in range(20)])
     assert len(notes) == MAX_NOTES
     assert len(notes[0]) == MAX_NOTE

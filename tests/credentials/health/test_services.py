@@ -18,7 +18,7 @@ from tests.factories import TESTER, make_account, make_app, make_credential
 pytestmark = pytest.mark.django_db
 
 
-def see(row: Credential, source: Any, verdict: Any, code: str = "code") -> bool:
+def record(row: Credential, source: Any, verdict: Any, code: str = "code") -> bool:
     evidence = Evidence(source=source, verdict=verdict, note=f"{source} {verdict}.", code=code)
     with transaction.atomic():
         return record_evidence(
@@ -26,124 +26,124 @@ def see(row: Credential, source: Any, verdict: Any, code: str = "code") -> bool:
         )
 
 
-def status(row: Credential) -> Any:
+def get_status(row: Credential) -> Any:
     return Credential.objects.get(id=row.id).health_status
 
 
-def test_a_change_is_told_of(key):
-    assert see(key, "probe", "ok")
-    assert status(key) == "ok"
+def test_status_change_is_recorded(key):
+    assert record(key, "probe", "ok")
+    assert get_status(key) == "ok"
     change = HealthChange.objects.get(target_id=key.id)
     assert (change.before, change.after, change.source) == ("unknown", "ok", "probe")
     event = Event.objects.get(target_id=key.id, verb="credential.health_changed")
     assert event.actor == "tester"
 
 
-def test_more_of_the_same_changes_nothing(key):
-    see(key, "probe", "ok")
-    assert not see(key, "probe", "ok")
+def test_repeated_evidence_changes_nothing(key):
+    record(key, "probe", "ok")
+    assert not record(key, "probe", "ok")
     assert HealthChange.objects.count() == 1
 
 
-def test_the_revision_stays(key):
-    see(key, "probe", "rejected")
+def test_revision_is_unchanged(key):
+    record(key, "probe", "rejected")
     assert Credential.objects.get(id=key.id).revision == 1
 
 
-def test_a_webhook_is_told(key, monkeypatch):
+def test_webhook_is_enqueued(key, monkeypatch):
     calls = []
     monkeypatch.setattr("webhooks.changes.enqueue", lambda *args: calls.append(args))
-    see(key, "probe", "ok")
-    see(key, "probe", "ok")
+    record(key, "probe", "ok")
+    record(key, "probe", "ok")
     assert calls == [(key.account_id, [("credential.health_changed", key.id)])]
 
 
-def test_nothing_happens_to_what_is_gone(key):
+def test_deleted_credential_has_no_effect(key):
     Credential.objects.filter(id=key.id).delete()
-    assert not see(key, "probe", "ok")
+    assert not record(key, "probe", "ok")
 
 
 @pytest.mark.parametrize("source", ["refresh", "probe", "seal", "expiry"])
-def test_what_is_definite_is_an_error_at_once(key, source):
-    see(key, source, "rejected")
-    assert status(key) == "error"
+def test_definite_rejection_is_error_at_once(key, source):
+    record(key, source, "rejected")
+    assert get_status(key) == "error"
 
 
 @pytest.mark.parametrize("source", ["report", "use"])
 @pytest.mark.parametrize("verdict", ["rejected", "suspect"])
-def test_what_a_caller_met_is_for_a_probe_to_decide(key, source, verdict):
-    see(key, "probe", "ok")
-    see(key, source, verdict)
-    assert status(key) == "ok"
+def test_callers_rejection_is_decided_by_probe(key, source, verdict):
+    record(key, "probe", "ok")
+    record(key, source, verdict)
+    assert get_status(key) == "ok"
     assert ProbeState.objects.get().urgent
 
 
-def test_where_nobody_can_be_asked_a_report_is_a_warning(account):
+def test_report_is_warning_if_no_probe_exists(account):
     row = make_credential(account, {"properties": {"kind": "slack_key", "key": "xoxb-1"}})
-    see(row, "report", "suspect")
-    assert status(row) == "warn"
+    record(row, "report", "suspect")
+    assert get_status(row) == "warn"
 
 
-def test_silence_for_a_minute_is_a_warning(key, settings):
-    see(key, "probe", "ok")
-    see(key, "probe", "unavailable")
-    assert status(key) == "ok"
+def test_no_response_for_a_minute_is_warning(key, settings):
+    record(key, "probe", "ok")
+    record(key, "probe", "unavailable")
+    assert get_status(key) == "ok"
     settings.CLOCK_SHIFT_SECONDS = 61
-    see(key, "probe", "unavailable")
-    assert status(key) == "warn"
+    record(key, "probe", "unavailable")
+    assert get_status(key) == "warn"
 
 
-def test_silences_with_an_answer_between_are_none(key, settings):
-    see(key, "probe", "ok")
-    see(key, "probe", "unavailable")
-    see(key, "probe", "ok")
+def test_response_resets_missing_responses(key, settings):
+    record(key, "probe", "ok")
+    record(key, "probe", "unavailable")
+    record(key, "probe", "ok")
     settings.CLOCK_SHIFT_SECONDS = 61
-    see(key, "probe", "unavailable")
-    assert status(key) == "ok"
+    record(key, "probe", "unavailable")
+    assert get_status(key) == "ok"
 
 
-def test_no_silence_makes_an_error_well(key):
-    see(key, "probe", "rejected")
-    see(key, "probe", "unavailable")
-    assert status(key) == "error"
+def test_missing_response_does_not_end_error(key):
+    record(key, "probe", "rejected")
+    record(key, "probe", "unavailable")
+    assert get_status(key) == "error"
 
 
-def test_a_grant_that_was_refused_is_not_healed_by_its_last_token(grant):
-    see(grant, "refresh", "rejected")
+def test_rejected_grant_is_not_restored_by_last_token(grant):
+    record(grant, "refresh", "rejected")
     for source in ("use", "probe"):
-        see(grant, source, "ok")
-        assert status(grant) == "error"
-    see(grant, "refresh", "ok")
-    assert status(grant) == "ok"
+        record(grant, source, "ok")
+        assert get_status(grant) == "error"
+    record(grant, "refresh", "ok")
+    assert get_status(grant) == "ok"
 
 
-def test_a_silence_does_not_hide_what_an_error_rests_on(grant):
-    see(grant, "refresh", "rejected")
-    see(grant, "probe", "unavailable")
-    see(grant, "use", "ok")
-    assert status(grant) == "error"
+def test_missing_response_keeps_cause_of_error(grant):
+    record(grant, "refresh", "rejected")
+    record(grant, "probe", "unavailable")
+    record(grant, "use", "ok")
+    assert get_status(grant) == "error"
 
 
-def test_an_app_at_fault_leaves_its_credentials_alone(grant):
-    see(grant, "refresh", "ok")
-    see(grant, "refresh", "app")
-    assert status(grant) == "ok"
+def test_app_error_does_not_change_credentials(grant):
+    record(grant, "refresh", "ok")
+    record(grant, "refresh", "app")
+    assert get_status(grant) == "ok"
 
 
-def test_a_thousand_uses_write_once(key, django_assert_max_num_queries):
-    see(key, "use", "ok")
+def test_thousand_uses_write_once(key, django_assert_max_num_queries):
+    record(key, "use", "ok")
     time = Credential.objects.get(id=key.id).health["time"]
-    see(key, "use", "ok")
+    record(key, "use", "ok")
     assert Credential.objects.get(id=key.id).health["time"] == time
 
 
-def test_another_secret_voids_what_was_known(key):
-    see(key, "refresh", "rejected")
+def test_replaced_secret_resets_probe_state(key):
+    record(key, "refresh", "rejected")
     reset_probe_states(account_id=key.account_id, ids=[key.id])
     state = ProbeState.objects.get()
     assert (state.cause, state.failures) == ("", 0)
-    see(key, "probe", "ok")
-    assert status(key) == "ok"
+    record(key, "probe", "ok")
+    assert get_status(key) == "ok"
 
 
 class TestOutage:
@@ -153,21 +153,21 @@ class TestOutage:
     def rows(self, key) -> list[Credential]:
         rows = [key, *(make_credential(make_account()) for _ in range(3))]
         for row in rows:
-            see(row, "probe", "ok")
+            record(row, "probe", "ok")
         return rows
 
-    def test_is_recognised_and_told_of_all_who_met_it(self, rows, settings):
+    def test_outage_is_recorded_for_all_affected(self, rows, settings):
         settings.CLOCK_SHIFT_SECONDS = 11 * 60
         for row in rows[:2]:
-            see(row, "probe", "unavailable")
-        assert [status(row) for row in rows] == ["ok"] * 4
-        see(rows[2], "probe", "unavailable")
-        assert [status(row) for row in rows] == ["warn", "warn", "warn", "ok"]
+            record(row, "probe", "unavailable")
+        assert [get_status(row) for row in rows] == ["ok"] * 4
+        record(rows[2], "probe", "unavailable")
+        assert [get_status(row) for row in rows] == ["warn", "warn", "warn", "ok"]
 
-    def test_says_whose_trouble_it_is_and_names_nobody(self, rows, settings):
+    def test_note_names_provider_and_no_account(self, rows, settings):
         settings.CLOCK_SHIFT_SECONDS = 11 * 60
         for row in rows[:3]:
-            see(row, "probe", "unavailable")
+            record(row, "probe", "unavailable")
         notes = Credential.objects.get(id=rows[0].id).health["notes"]
         assert notes[0].startswith("Stripe does not respond for several credentials")
         event = Event.objects.get(
@@ -175,36 +175,36 @@ class TestOutage:
         )
         assert event.account_id == rows[1].account_id
 
-    def test_is_none_where_most_are_answered(self, rows, account):
+    def test_no_outage_if_most_get_responses(self, rows, account):
         for row in rows[:3]:
-            see(row, "probe", "unavailable")
+            record(row, "probe", "unavailable")
         for _ in range(4):
-            see(make_credential(account), "probe", "ok")
-        see(rows[3], "probe", "unavailable")
-        assert status(rows[3]) == "ok"
+            record(make_credential(account), "probe", "ok")
+        record(rows[3], "probe", "unavailable")
+        assert get_status(rows[3]) == "ok"
 
-    def test_ends_with_an_answer_and_a_note(self, rows, settings):
+    def test_response_ends_outage_with_note(self, rows, settings):
         settings.CLOCK_SHIFT_SECONDS = 11 * 60
         for row in rows[:3]:
-            see(row, "probe", "unavailable")
-        see(rows[0], "probe", "ok")
+            record(row, "probe", "unavailable")
+        record(rows[0], "probe", "ok")
         health = Credential.objects.get(id=rows[0].id).health
         assert (health["status"], health["notes"][0]) == ("ok", "It works again.")
 
-    def test_of_another_provider_is_nobodys_here(self, rows, account, settings):
+    def test_other_provider_is_unaffected(self, rows, account, settings):
         settings.CLOCK_SHIFT_SECONDS = 11 * 60
         for row in rows[:2]:
-            see(row, "probe", "unavailable")
+            record(row, "probe", "unavailable")
         other = make_credential(account, {"properties": {"kind": "sendgrid_key", "key": "SG.1"}})
-        see(other, "probe", "ok")
-        see(other, "probe", "unavailable")
-        assert status(other) == "ok"
+        record(other, "probe", "ok")
+        record(other, "probe", "unavailable")
+        assert get_status(other) == "ok"
 
-    def test_too_many_requests_are_none(self, rows, settings):
+    def test_rate_limits_are_no_outage(self, rows, settings):
         settings.CLOCK_SHIFT_SECONDS = 11 * 60
         for row in rows:
-            see(row, "probe", "unavailable", code="rate_limited")
-        assert [status(row) for row in rows] == ["ok"] * 4
+            record(row, "probe", "unavailable", code="rate_limited")
+        assert [get_status(row) for row in rows] == ["ok"] * 4
 
 
 class TestApps:
@@ -213,7 +213,7 @@ class TestApps:
         return make_app(account)
 
     @staticmethod
-    def see(app: OAuthApp, verdict: Any) -> Any:
+    def record(app: OAuthApp, verdict: Any) -> Any:
         evidence = Evidence(source="refresh", verdict=verdict, note="Why.", code="code")
         with transaction.atomic():
             record_app_evidence(
@@ -231,12 +231,12 @@ class TestApps:
             ("suspect", "unknown"),
         ],
     )
-    def test_evidence_makes_of_an_app(self, app, verdict, then):
-        assert self.see(app, verdict) == then
+    def test_evidence_sets_app_status(self, app, verdict, then):
+        assert self.record(app, verdict) == then
 
-    def test_a_change_is_told_of(self, app):
-        self.see(app, "app")
-        assert self.see(app, "ok") == "ok"
+    def test_status_change_is_recorded(self, app):
+        self.record(app, "app")
+        assert self.record(app, "ok") == "ok"
         changes = HealthChange.objects.filter(target_id=app.id, target_type="oauth_app")
         assert list(changes.order_by("id").values_list("after", flat=True)) == ["error", "ok"]
         assert Event.objects.filter(verb="oauth_app.health_changed").count() == 2
