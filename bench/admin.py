@@ -68,7 +68,7 @@ def _line(name: str, ask: Callable[[], Any]) -> str:
 
 
 def _sought(browser: Any, filled: Filled) -> Callable[[], Any]:
-    """The page on which somebody looks for the refresh token of a credential in the middle."""
+    """Return the page that searches for the refresh token of a credential in the middle."""
     number = filled.count // 20 * 10 + 3
     secret = body(number, filled.apps)["properties"]["refresh_token"]
     sent = {"account": str(filled.account_id), "secret": secret}

@@ -1,4 +1,4 @@
-"""The floor: the least that can answer the page. No framework, a connection per thread."""
+"""The floor: the least code that can serve the page. No framework, a connection per thread."""
 
 from __future__ import annotations
 

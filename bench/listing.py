@@ -50,7 +50,7 @@ FIRST_PAGE = "first page"
 
 
 def reads(filled: Filled) -> dict[str, str]:
-    """The targets that are printed beside the first page."""
+    """Return the targets that are printed in addition to the first page."""
     middle = filled.count // 2
     skipped = min((DEEP_PAGE - 1) * page.LIMIT, middle)
     deep = page.cursor(filled.account_id, filled.id(filled.count - skipped))

@@ -31,7 +31,7 @@ def tool() -> str:
 
 
 def load(served: Served, target: str, token: str, seconds: float) -> Round:
-    """One round. Exits where any answer is not 200: it would be a measurement of refusals."""
+    """Run one round. Exit if a response is not 200: it would measure errors."""
     before = served.cpu_seconds()
     measure = _wrk if shutil.which("wrk") else _threads
     count, per_second, p50, p99 = measure(served, target, token, seconds)

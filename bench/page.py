@@ -1,7 +1,7 @@
-"""The page as bare code answers it: two statements and one orjson.dumps, with nothing in between.
+"""The page by bare code: two statements and one orjson.dumps, with nothing in between.
 
 It is written apart from the product on purpose: were it slower than the product's own reading, the
-floor would show it. That both answer the same bytes is checked before anything is measured.
+floor would show it. Both must return the same bytes, which is checked before anything is measured.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ _key = bytes.fromhex(os.environ.get(CURSOR_KEY, ""))
 
 
 def use_key(key: bytes) -> None:
-    """What `cursor` signs with; the servers have it from their environment."""
+    """Set the key that `cursor` signs with. The servers read it from their environment."""
     global _key
     _key = key
 
 
 def digest(header: str) -> bytes:
-    """What the token table holds for an `Authorization` header."""
+    """Return the digest that the token table stores for an `Authorization` header."""
     return hashlib.sha256(header.removeprefix("Bearer ").encode()).digest()
 
 

@@ -1,4 +1,4 @@
-"""`tools/with-postgres python -m bench.plans`: how PostgreSQL answers each list filter, as Markdown."""
+"""`tools/with-postgres python -m bench.plans`: the plan of each list filter, as Markdown."""
 
 from __future__ import annotations
 

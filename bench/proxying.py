@@ -207,7 +207,7 @@ def upstream() -> Iterator[int]:
 
 
 def seen(port: int) -> dict[str, int]:
-    """How many `connections` came to the provider, and requests that it is `silent` about."""
+    """Return how many `connections` came to the provider, and requests that it is `silent` about."""
     import urllib.request
 
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/seen") as answer:

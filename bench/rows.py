@@ -1,4 +1,4 @@
-"""Bodies into rows as the import makes them, sealed, and rows into a table by COPY."""
+"""Converts bodies to encrypted rows, as the import does, and copies rows into a table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from credentials.imports.validation import validate_item
 def sealed_row(
     body: dict[str, Any], account_id: uuid.UUID, *, id: uuid.UUID, moment: dt.datetime
 ) -> merge.PlannedWrite:
-    """What an import would create at `moment` under this id."""
+    """Return the row that an import would create at `moment` under this id."""
     item = validate_item(body, account_id=account_id)
     with mock.patch.object(merge, "uuid7", lambda: id):  # noqa: PT008 - a mock is slower
         return merge.plan_create(item, account_id=account_id, now=moment)

@@ -91,7 +91,7 @@ def _wait(served: Served, process: subprocess.Popen[bytes]) -> None:
 
 
 def fetch(served: Served, target: str, token: str) -> bytes:
-    """The body of one answer."""
+    """Return the body of one response."""
     request = urllib.request.Request(
         served.url(target), headers={"Authorization": f"Bearer {token}"}
     )

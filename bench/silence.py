@@ -1,4 +1,4 @@
-"""How long others wait while many providers are silent: each has its thread, and no connection."""
+"""The latency of other requests while many providers are silent: each has its thread, and no connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Actors and principals: who makes a change, passed from the entry point to every service."""
+"""Actors and principals, which every entry point passes to the services it calls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rest_framework.request import Request
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """Who makes a change, as the audit log names it: `token:0198…`, `user:7`, `command:export`.
+    """The author of a change, as the audit log names it: `token:0198…`, `user:7`, `command:export`.
 
     `request_id` and `ip` are None outside a request.
     """

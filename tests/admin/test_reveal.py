@@ -159,7 +159,7 @@ def test_a_row_that_does_not_open_says_so(
     def refuse(*_: Any) -> None:
         raise SecretUnavailableError()
 
-    monkeypatch.setattr("credentials.services.reveal.unseal", refuse)
+    monkeypatch.setattr("credentials.services.reveal.decrypt_secrets", refuse)
     assert "cannot be decrypted" in text(ask(custodian, row))
 
 
