@@ -56,6 +56,8 @@ class Credential(models.Model):
     lease_owner = models.CharField(max_length=64, db_default="")
     lease_until = models.DateTimeField(null=True)
     """Until then only the process `lease_owner` may refresh the grant."""
+    lease_renewed_at = models.DateTimeField(null=True)
+    """When that process was last heard of."""
     refresh_state = models.CharField(max_length=16, db_default="active")
     """active, needs_reauth (the provider rejects the grant) or paused (it cannot be decrypted)."""
     refresh_unknowns = models.PositiveIntegerField(db_default=0)

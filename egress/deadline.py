@@ -19,8 +19,7 @@ class Timeouts:
     """Limits of one request, in seconds and bytes.
 
     `connect` is for DNS, connection and TLS together, `total` for everything, `read` for each wait
-    (None: as long as `total` allows). `max_body_bytes` None means no limit. A refresh's lease lasts
-    20 s and must not end before `total`: raise it for streams only.
+    (None: as long as `total` allows). `max_body_bytes` None means no limit.
     """
 
     connect: float = 3.0

@@ -47,7 +47,7 @@ class EmbeddedAppSerializer(serializers.Serializer[Any]):
 
 class RefreshSerializer(serializers.Serializer[Any]):
     state = serializers.ChoiceField(
-        choices=["fresh", "due", "refreshing", "needs_reauth", "paused"]
+        choices=["fresh", "due", "refreshing", "in_doubt", "needs_reauth", "paused"]
     )
     last_at = serializers.DateTimeField(allow_null=True)
     next_at = serializers.DateTimeField(allow_null=True)

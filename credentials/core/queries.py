@@ -68,12 +68,16 @@ class _Row(NamedTuple):
     last_used_at: Annotated[str | None, Sql("used.last_used_at", "time")]
     created_at: Annotated[str, Sql("credentials_credential.created_at", "time")]
     updated_at: Annotated[str, Sql("credentials_credential.updated_at", "time")]
+    # In doubt: a process died during a refresh, or no response came, so its outcome is unknown.
     # Due: the access token has expired, the worker is to get another, or there has been none yet.
     refresh_state: Annotated[
         str,
         Sql(
             "CASE WHEN refresh_state <> 'active' THEN refresh_state"
-            " WHEN pause.code IS NOT NULL THEN 'paused' WHEN lease_until >= {now} THEN 'refreshing'"
+            " WHEN pause.code IS NOT NULL THEN 'paused'"
+            " WHEN lease_until >= {now} AND lease_renewed_at >= {recently} THEN 'refreshing'"
+            " WHEN lease_until >= {now} OR refresh_unknowns > 0 THEN 'in_doubt'"
+            " WHEN expires_at IS NULL AND refresh_last_at IS NULL AND refresh_failures > 0 THEN 'due'"
             " WHEN coalesce(expires_at <= {now}, refresh_next_at <= {now}, secrets IS NULL)"
             " THEN 'due' ELSE 'fresh' END"
         ),
@@ -87,6 +91,10 @@ class _Row(NamedTuple):
     app_metadata: Annotated[str, Sql("app.metadata", "json")]
     app_created_at: Annotated[str, Sql("app.created_at", "time")]
     app_updated_at: Annotated[str, Sql("app.updated_at", "time")]
+
+
+SILENT_SECONDS: Final = 15
+"""A process that refreshes a grant renews its lease each 4 s: after so long it has died."""
 
 
 class CredentialRepresentation(NamedTuple):
@@ -104,7 +112,7 @@ def fetch_newest(
     # The text changes with `count` alone, so PostgreSQL keeps its plan: making one takes longer
     # than reading. Both columns in ORDER BY leave it one index, also for a very large account.
     earlier = "AND credentials_credential.id < %s" if before else ""
-    sql = f"""{_build_select(dialect.now_sql())}
+    sql = f"""{_build_select(dialect.now_sql(), dialect.now_sql(plus=-SILENT_SECONDS))}
         WHERE credentials_credential.account_id {dialect.choose(**_ONE_OF)} {earlier}
         ORDER BY credentials_credential.account_id DESC, credentials_credential.id DESC
         LIMIT {count:d}"""
@@ -125,7 +133,7 @@ def fetch_filtered(
         where, params = compiler.compile(queryset.query.where)
     except EmptyResultSet:
         return []
-    select = _build_select(dialect.now_sql())
+    select = _build_select(dialect.now_sql(), dialect.now_sql(plus=-SILENT_SECONDS))
     sql = f"{select} WHERE {where} ORDER BY credentials_credential.id DESC LIMIT %s"
     return _fetch_rows(sql, [*params, count])
 
@@ -145,9 +153,12 @@ def _fetch_rows(sql: str, params: list[Any]) -> list[CredentialRepresentation]:
 
 
 @functools.lru_cache(maxsize=8)
-def _build_select(now: str) -> str:
+def _build_select(now: str, recently: str) -> str:
     forms = {"": "{0}", **dialect.choose(**_FORMS)}
-    columns = [forms[sql.form].format(sql.text.format(now=now)) for sql in read_select_list(_Row)]
+    columns = [
+        forms[sql.form].format(sql.text.format(now=now, recently=recently))
+        for sql in read_select_list(_Row)
+    ]
     return f"SELECT {', '.join(columns)} {_JOINS.format(now=now)}"
 
 

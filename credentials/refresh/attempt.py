@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -12,8 +14,14 @@ from credentials.core.encryption import decrypt_previous_grant, decrypt_secrets
 from credentials.refresh import outcomes, spool
 from credentials.refresh.app_pauses import needs_canary, rejects_canary
 from credentials.refresh.circuit_breaker import ProviderBusyError, circuit_breaker
-from credentials.refresh.errors import AppPausedError, NeedsReauthError, ProviderUnavailableError
-from credentials.refresh.lease import extend_lease
+from credentials.refresh.errors import (
+    AppPausedError,
+    NeedsReauthError,
+    ProviderUnavailableError,
+    RefreshInProgressError,
+)
+from credentials.refresh.provider_calls import ProviderCall
+from credentials.refresh.schedule import CALL_SECONDS
 from credentials.refresh.token_update import build_token_update
 from credentials.refresh.types import AccessToken, RefreshClaim
 from oauth_apps import protocol
@@ -26,10 +34,16 @@ from oauth_apps.protocol import (
     TransientError,
     UserError,
 )
+from oauth_apps.protocol.types import TIMEOUTS
 from providers.registry import get_registry
 from vault.sealing import SecretUnavailableError
 
 log = structlog.get_logger(__name__)
+
+CALLER_PATIENCE: Final = 12.0
+"""Seconds that a caller waits for a response."""
+
+REFRESH_TIMEOUTS: Final = replace(TIMEOUTS, total=CALL_SECONDS)
 
 # Failures of the provider or of the network, which count for the circuit breaker. Others reject one
 # request and show that the provider is there.
@@ -38,11 +52,13 @@ _NO_RESPONSE: Final = frozenset(
 )
 
 
-def run_attempt(claim: RefreshClaim) -> AccessToken | None:
+def run_attempt(claim: RefreshClaim, *, patience: float = CALLER_PATIENCE) -> AccessToken | None:
     """Refresh the grant, store the outcome and return the new token.
 
     Returns None if the row has changed in the meantime: read it again. Raises NeedsReauthError,
     SecretUnavailableError, AppPausedError or ProviderUnavailableError after the outcome is stored.
+    Raises RefreshInProgressError if the provider has not responded after `patience` seconds: the
+    request goes on, and its outcome is stored without the caller.
     """
     try:
         secrets = decrypt_secrets(claim.row)
@@ -50,21 +66,36 @@ def run_attempt(claim: RefreshClaim) -> AccessToken | None:
         outcomes.store_undecryptable(claim)
         raise
     try:
-        tokens = call_with_previous(claim, secrets)
-    except ProviderBusyError as busy:
-        outcomes.reschedule_claim(claim, busy.retry_after)
-        raise ProviderUnavailableError(busy.retry_after) from None
-    except OAuth2Error as error:
-        return _store_error(claim, error)
-    except (DatabaseError, InterfaceError):
-        # The app's secrets are read before the call, and nothing after it.
-        detail = "The database did not respond."
-        return _store_error(claim, TransientError("database_away", detail, sent=False))
-    except Exception:
-        # Otherwise a bug would leave the row to a lease that expires, again and again.
-        log.exception("refresh.fault", id=str(claim.row.id))
-        detail = "The refresh failed because of an internal error."
-        return _store_error(claim, TransientError("internal", detail))
+        call = _start_call(claim, secrets)
+    except Exception as error:
+        return _store_exception(claim, error)
+    if call.wait(patience):
+        try:
+            return _settle(claim, secrets, call)
+        finally:
+            call.finish()
+    call.hand_over(lambda: _settle(claim, secrets, call))
+    raise RefreshInProgressError()
+
+
+def _start_call(claim: RefreshClaim, secrets: Mapping[str, str]) -> ProviderCall:
+    app = claim.row.oauth_app
+    if app is None:
+        raise AppError("no_app", "The credential has no OAuth app.", sent=False)
+    # The app's secrets are read here: the thread of the request has no database connection.
+    client = replace(build_oauth_client(app, claim.row.properties), timeouts=REFRESH_TIMEOUTS)
+    keys = f"app:{app.id}", f"host:{get_token_host(client)}"
+    return ProviderCall(claim, lambda: call_with_previous(claim, client, secrets, keys=keys), keys)
+
+
+def _settle(
+    claim: RefreshClaim, secrets: Mapping[str, str], call: ProviderCall
+) -> AccessToken | None:
+    """Store what came of the call. Raises what `run_attempt` does."""
+    try:
+        tokens = call.future.result()
+    except Exception as error:
+        return _store_exception(claim, error)
     update = build_token_update(claim, tokens, secrets)
     try:
         stored = outcomes.store_success(claim, update)
@@ -76,24 +107,21 @@ def run_attempt(claim: RefreshClaim) -> AccessToken | None:
     return update.to_access_token() if stored else None
 
 
-def call_with_previous(claim: RefreshClaim, secrets: Mapping[str, str]) -> TokenResponse:
+def call_with_previous(
+    claim: RefreshClaim, client: OAuthClient, secrets: Mapping[str, str], *, keys: tuple[str, str]
+) -> TokenResponse:
     """Call the provider with the stored grant, then with the previous one if that is rejected.
 
     Raises OAuth2Error, or ProviderBusyError if no slot is free.
     """
-    app = claim.row.oauth_app
-    if app is None:
-        raise AppError("no_app", "The credential has no OAuth app.", sent=False)
-    client = build_oauth_client(app, claim.row.properties)
-    keys = f"app:{app.id}", f"host:{get_token_host(client)}"
-    with circuit_breaker.slot(*keys):
+    started_at = time.monotonic()
+    with circuit_breaker.slot(*keys, is_urgent=claim.is_within_grace()):
         try:
             try:
                 tokens = call_provider(claim, client, secrets)
             except UserError as rejection:
                 previous = _get_previous_grant(claim) if rejection.code == "invalid_grant" else {}
-                # The second call needs a whole lease of its own.
-                if not previous or not extend_lease(claim):
+                if not previous:
                     raise
                 log.info("refresh.previous_grant", id=str(claim.row.id))
                 try:
@@ -104,9 +132,9 @@ def call_with_previous(claim: RefreshClaim, secrets: Mapping[str, str]) -> Token
             if error.code in _NO_RESPONSE:
                 circuit_breaker.record_failure(*keys)
             else:
-                circuit_breaker.record_response(*keys)
+                circuit_breaker.record_response(*keys, seconds=time.monotonic() - started_at)
             raise
-        circuit_breaker.record_response(*keys)
+        circuit_breaker.record_response(*keys, seconds=time.monotonic() - started_at)
         return tokens
 
 
@@ -120,9 +148,7 @@ def call_provider(
 
 def _get_previous_grant(claim: RefreshClaim) -> Mapping[str, str]:
     """Return the grant before this one while its provider still accepts it, otherwise {}."""
-    row = claim.row
-    provider = get_registry().get_provider(row.provider)
-    grace_seconds = provider.oauth.refresh.grace_seconds if provider and provider.oauth else None
+    row, grace_seconds = claim.row, claim.grace_seconds
     if not grace_seconds or row.refresh_last_at is None:
         return {}
     if (claim.claimed_at - row.refresh_last_at).total_seconds() > grace_seconds:
@@ -131,6 +157,23 @@ def _get_previous_grant(claim: RefreshClaim) -> Mapping[str, str]:
         return decrypt_previous_grant(row)
     except SecretUnavailableError:
         return {}
+
+
+def _store_exception(claim: RefreshClaim, error: Exception) -> AccessToken | None:
+    """Store an outcome that is no token, and raise it as the caller's error."""
+    if isinstance(error, ProviderBusyError):
+        outcomes.reschedule_claim(claim, error.retry_after)
+        raise ProviderUnavailableError(error.retry_after) from None
+    if isinstance(error, OAuth2Error):
+        return _store_error(claim, error)
+    if isinstance(error, DatabaseError | InterfaceError):
+        # The app's secrets are read before the call, and nothing after it.
+        detail = "The database did not respond."
+        return _store_error(claim, TransientError("database_away", detail, sent=False))
+    # Otherwise a bug would leave the row to a lease that expires, again and again.
+    log.error("refresh.fault", id=str(claim.row.id), exc_info=error)
+    detail = "The refresh failed because of an internal error."
+    return _store_error(claim, TransientError("internal", detail))
 
 
 def _store_error(claim: RefreshClaim, error: OAuth2Error) -> AccessToken | None:

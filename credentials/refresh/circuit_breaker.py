@@ -18,6 +18,7 @@ MAX_CALLS_PER_HOST: Final = 32
 """As many connections as egress keeps to one host."""
 
 FAILURES_TO_OPEN: Final = 10
+FAST_SECONDS: Final = 10.0
 OPEN_SECONDS: Final = 30.0
 """The time until one call may test whether the provider is back."""
 
@@ -44,14 +45,19 @@ class CircuitBreaker:
         self._clock = clock
         self._lock = threading.Lock()
         self._circuits: dict[str, _Circuit] = {}
+        self._durations: dict[str, float] = {}
 
     @contextlib.contextmanager
-    def slot(self, app: str, host: str) -> Iterator[None]:
-        """Occupy one slot of the app and one of the host. Raise ProviderBusyError if none is free."""
+    def slot(self, app: str, host: str, *, is_urgent: bool = False) -> Iterator[None]:
+        """Occupy one slot of the app and one of the host. Raise ProviderBusyError if none is free.
+
+        An urgent call passes an open circuit: its grant would be lost while it waits.
+        """
         limits = {app: MAX_CALLS_PER_APP, host: MAX_CALLS_PER_HOST}
         with self._lock:
             for key, limit in limits.items():
-                self._require_free_slot(key, limit)
+                if not is_urgent:
+                    self._require_free_slot(key, limit)
             for key in limits:
                 self._circuits.setdefault(key, _Circuit()).running += 1
         try:
@@ -74,10 +80,20 @@ class CircuitBreaker:
                 return 0
             return max(_get_limit(circuit, limit) - circuit.running, 0)
 
-    def record_response(self, *keys: str) -> None:
-        """Close the circuits: the provider responded, even if only with an error."""
+    def responds_fast(self, host: str) -> bool:
+        """Return True if the last response of this host took less than 10 s."""
+        with self._lock:
+            return self._durations.get(host, FAST_SECONDS) < FAST_SECONDS
+
+    def record_response(self, *keys: str, seconds: float | None = None) -> None:
+        """Close the circuits: the provider responded, even if only with an error.
+
+        `seconds` is the time that the response took.
+        """
         with self._lock:
             for key in keys:
+                if seconds is not None:
+                    self._durations[key] = seconds
                 self._circuits.setdefault(key, _Circuit()).failures = 0
 
     def record_failure(self, *keys: str) -> None:

@@ -6,6 +6,7 @@ import datetime as dt
 import functools
 import secrets
 import uuid
+from dataclasses import replace
 from typing import Any, Final
 
 from django.db import transaction
@@ -23,17 +24,20 @@ from credentials.core.grant_state import (
     NOT_LEASED,
 )
 from credentials.models import Credential
+from credentials.refresh.circuit_breaker import circuit_breaker
+from credentials.refresh.schedule import SHORTEST_LEASE, compute_lease_seconds
 from credentials.refresh.types import RefreshClaim
+from oauth_apps.client_config import get_fixed_token_host
+from providers.registry import get_registry
 
-_SECONDS: Final = 20
-LEASE_DURATION: Final = dt.timedelta(seconds=_SECONDS)
-"""Longer than a call may take (12 s), shorter than the grace periods of most providers."""
-
-_DUE: Final = f"""oauth_app_id = %s AND {DUE_AND_FREE_SQL} AND NOT EXISTS (
+_NOT_PAUSED: Final = f"""NOT EXISTS (
         SELECT 1 FROM credentials_apppause pause
         JOIN oauth_apps_oauthapp app ON app.id = pause.oauth_app_id
         WHERE app.id = credentials_credential.oauth_app_id AND {APP_PAUSED_SQL}
-    ) ORDER BY refresh_next_at"""  # noqa: S608 - our own names
+    )"""  # noqa: S608 - our own names
+_DUE_OF_APP: Final = f"oauth_app_id = %s AND {DUE_AND_FREE_SQL} AND {_NOT_PAUSED}"
+_DUE: Final = f"{_DUE_OF_APP} ORDER BY refresh_next_at"
+_DUE_IN_DOUBT: Final = f"{_DUE_OF_APP} AND refresh_unknowns > 0 ORDER BY refresh_next_at"
 _ABANDONED: Final = "lease_until < {now} ORDER BY lease_until"
 _COLUMNS: Final = ", ".join(get_columns_except("metadata", "health"))
 # An array is built once. A join with a limited subquery could run it again and claim more rows.
@@ -44,42 +48,75 @@ _SELECTED_IDS: Final = {
 }
 
 
-def claim_grant(*, id: uuid.UUID, generation: int, actor: Actor, stale: Q) -> RefreshClaim | None:
+def claim_grant(
+    *,
+    id: uuid.UUID,
+    generation: int,
+    actor: Actor,
+    stale: Q,
+    lease_seconds: int = SHORTEST_LEASE,
+) -> RefreshClaim | None:
     """Claim the grant of this generation, if `stale` still holds and no process has its lease.
 
-    The same statement counts the attempt: its outcome is unknown until one is stored.
+    The same statement counts the attempt: its outcome is unknown until one is stored. If this
+    process dies, the grant is claimed again after `lease_seconds` (schedule.compute_lease_seconds).
     """
     owner = create_owner_id()
     rows = Credential.objects.filter(NOT_LEASED, NOT_ENDED, stale, id=id, generation=generation)
     with transaction.atomic():
         if not rows.update(
             lease_owner=owner,
-            lease_until=DbNow() + LEASE_DURATION,
+            lease_until=DbNow() + dt.timedelta(seconds=lease_seconds),
+            lease_renewed_at=DbNow(),
             refresh_unknowns=F("refresh_unknowns") + 1,
         ):
             return None
         claimed = Credential.objects.filter(id=id, lease_owner=owner).annotate(now=DbNow())
         claimed = claimed.select_related("oauth_app__refresh_pause").defer("metadata", "health")
         row = claimed.get()
-        return RefreshClaim(row=row, owner=owner, claimed_at=row.now, actor=actor)
+        return RefreshClaim(
+            row=row, owner=owner, claimed_at=row.now, actor=actor, lease_seconds=lease_seconds
+        )
 
 
-def claim_due_grants(app_id: uuid.UUID, limit: int, *, actor: Actor) -> list[RefreshClaim]:
+def claim_due_grants(
+    app_id: uuid.UUID,
+    limit: int,
+    *,
+    actor: Actor,
+    lease_seconds: int = SHORTEST_LEASE,
+    only_in_doubt: bool = False,
+) -> list[RefreshClaim]:
     """Claim at most `limit` due grants of this app, the longest due first, unless it is paused.
+
+    With `only_in_doubt`, only those whose last attempt has an unknown outcome.
 
     Rows that another process is claiming at the same time are skipped without waiting.
     """
-    return _claim_rows(_DUE, [dialect.adapt(app_id), limit], actor)
+    condition = _DUE_IN_DOUBT if only_in_doubt else _DUE
+    return _claim_rows(condition, [dialect.adapt(app_id), limit], actor, lease_seconds)
 
 
 def claim_abandoned_grants(limit: int, *, actor: Actor) -> list[RefreshClaim]:
     """Claim at most `limit` grants whose lease has expired, the oldest lease first."""
-    return _claim_rows(_ABANDONED, [limit], actor)
+    return _claim_rows(_ABANDONED, [limit], actor, SHORTEST_LEASE)
 
 
 def extend_lease(claim: RefreshClaim) -> bool:
-    """Start the whole lease again, for a second call. Return False if it was lost."""
-    return bool(filter_claimed(claim).update(lease_until=DbNow() + LEASE_DURATION))
+    """Start the whole lease again. Return False if it was lost."""
+    duration = dt.timedelta(seconds=claim.lease_seconds)
+    rows = filter_claimed(claim)
+    return bool(rows.update(lease_until=DbNow() + duration, lease_renewed_at=DbNow()))
+
+
+def fit_lease(claim: RefreshClaim) -> RefreshClaim:
+    """Return the claim with the lease that its provider needs, which an abandoned grant lacks."""
+    seconds = get_lease_seconds(claim.row.provider)
+    if claim.lease_seconds >= seconds:
+        return claim
+    longer = replace(claim, lease_seconds=seconds)
+    extend_lease(longer)
+    return longer
 
 
 def filter_claimed(claim: RefreshClaim) -> QuerySet[Credential]:
@@ -100,23 +137,42 @@ def create_owner_id() -> str:
     return secrets.token_hex(16)
 
 
-def _claim_rows(condition: str, params: list[Any], actor: Actor) -> list[RefreshClaim]:
+def _claim_rows(
+    condition: str, params: list[Any], actor: Actor, lease_seconds: int
+) -> list[RefreshClaim]:
     """Select, claim and read in one statement. The rows come without their apps."""
     owner = create_owner_id()
-    sql = _build_claim_sql(condition, dialect.now_sql(), dialect.now_sql(plus=_SECONDS))
+    sql = _build_claim_sql(condition, dialect.now_sql(), dialect.now_sql(plus=lease_seconds))
     rows: list[Any] = list(Credential.objects.raw(sql, [owner, *params]))
     return [
-        RefreshClaim(row=row, owner=owner, claimed_at=to_datetime(row.claimed_at), actor=actor)
+        RefreshClaim(
+            row=row,
+            owner=owner,
+            claimed_at=to_datetime(row.claimed_at),
+            actor=actor,
+            lease_seconds=lease_seconds,
+        )
         for row in rows
     ]
 
 
 # Written out, because a worker runs it for every few grants.
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=64)
 def _build_claim_sql(condition: str, now: str, later: str) -> str:
     selected = dialect.choose(**_SELECTED_IDS).format(condition=condition.format(now=now))
     return f"""
         UPDATE credentials_credential
-        SET lease_owner = %s, lease_until = {later}, refresh_unknowns = refresh_unknowns + 1
+        SET lease_owner = %s, lease_until = {later}, lease_renewed_at = {now},
+            refresh_unknowns = refresh_unknowns + 1
         WHERE id {selected} RETURNING {_COLUMNS}, {now} AS claimed_at
     """  # noqa: S608 - our own names and clock
+
+
+def get_lease_seconds(provider_slug: str) -> int:
+    """Return how long a grant of this provider is left alone if its refresher dies, in seconds."""
+    provider = get_registry().get_provider(provider_slug)
+    host = get_fixed_token_host(provider_slug)
+    return compute_lease_seconds(
+        provider.oauth.refresh if provider and provider.oauth else None,
+        responds_fast=host is not None and circuit_breaker.responds_fast(f"host:{host}"),
+    )

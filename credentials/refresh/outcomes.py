@@ -26,7 +26,7 @@ from credentials.health.services import evaluate_evidence, record_app_evidence, 
 from credentials.models import AppPause, Credential
 from credentials.refresh import schedule
 from credentials.refresh.app_pauses import is_given_up, reject_app
-from credentials.refresh.lease import LEASE_DURATION, filter_claimed, release_lease
+from credentials.refresh.lease import filter_claimed, release_lease
 from credentials.refresh.orphaned_tokens import schedule_orphan_revocation
 from credentials.refresh.token_update import TokenUpdate, build_refresh_columns, is_stored
 from credentials.refresh.types import RefreshClaim
@@ -43,8 +43,8 @@ RESPONSE_LOST: Final = "rotation_response_lost"
 EXHAUSTED: Final = "refresh_exhausted"
 UNDECRYPTABLE: Final = "undecryptable"
 
-LEASE_MARGIN: Final = 2.0
-"""Seconds before the lease's end at which no write is started any more."""
+COMMIT_SECONDS: Final = 18.0
+"""Seconds after the claim at which no write is started any more. The lease is renewed until then."""
 
 _FIRST_COMMIT_DELAY: Final = 0.1
 _LONGEST_COMMIT_DELAY: Final = 1.0
@@ -69,7 +69,8 @@ def _retry_commit(
 
     @functools.wraps(write)
     def write_durably(claim: RefreshClaim, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        end = claim.start_seconds + LEASE_DURATION.total_seconds() - LEASE_MARGIN
+        # A caller is told within 20 s. Nobody waits for a call that took longer.
+        end = max(claim.start_seconds + COMMIT_SECONDS, time.monotonic() + COMMIT_SECONDS / 4)
         failures = 0
         while True:
             try:
@@ -170,6 +171,11 @@ def store_failure(claim: RefreshClaim, error: OAuth2Error) -> float | None:
         row.refresh_failures + 1, failing_for=failing_for, retry_after=error.retry_after
     )
     changed_nothing = not error.sent or error.code in {"rate_limited", "invalid_request"}
+    in_doubt = claim.may_have_succeeded_before or not changed_nothing
+    if in_doubt and claim.grace_seconds:
+        delay = schedule.compute_delay_within_grace(
+            delay, claim.grace_seconds, claim.seconds_in_doubt
+        )
     if not _settle_claim(
         claim,
         refresh_failures=F("refresh_failures") + 1,

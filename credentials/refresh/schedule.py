@@ -6,6 +6,7 @@ import random
 from typing import Final
 
 from common.backoff import get_backoff
+from providers.kinds import Refresh
 
 MIN_LEAD_TIME: Final = 120.0
 """A token is refreshed at least this long before it expires, or at half its lifetime if that is later."""
@@ -36,6 +37,15 @@ PAUSE: Final = 3600.0
 _DAY: Final = 24 * 3600.0
 _USED_SHARE: Final = 0.8
 """The share of a refresh token's lifetime after which it is used at the latest."""
+
+CALL_SECONDS: Final = 90.0
+"""The longest life of one request to a provider."""
+
+SHORTEST_LEASE: Final = 25
+LONGEST_LEASE: Final = 95
+"""Seconds after which a request is certainly over."""
+
+GRACE_MARGIN: Final = 5
 
 _random = random.SystemRandom()
 
@@ -84,6 +94,33 @@ def compute_retry_delay(failures: int, *, failing_for: float, retry_after: float
         delay = get_backoff(failures, first=FIRST_RETRY, longest=LAST_RETRY)
         delay *= 1 + _random.uniform(0, 0.5)
     return max(delay, min(retry_after or 0.0, MAX_RETRY_AFTER))
+
+
+def compute_lease_seconds(refresh: Refresh | None, *, responds_fast: bool) -> int:
+    """Return how long a grant is left alone after a process died during its refresh, in seconds.
+
+    The request of the dead process may still be processed: a second one at the same time would
+    make a strict provider revoke the grant. A stated grace allows the second one before it ends.
+    Otherwise it waits for the end of the request, or 25 s if the provider responds fast.
+    """
+    if refresh and refresh.grace_seconds:
+        latest = refresh.grace_seconds - GRACE_MARGIN
+        return int(min(max(latest, SHORTEST_LEASE - GRACE_MARGIN), LONGEST_LEASE))
+    if refresh and refresh.rotates is False:
+        return SHORTEST_LEASE  # Requests do not invalidate each other.
+    if refresh and refresh.grace_seconds is None and responds_fast:
+        return SHORTEST_LEASE
+    return LONGEST_LEASE
+
+
+def compute_delay_within_grace(delay: float, grace_seconds: int, seconds_in_doubt: float) -> float:
+    """Return `delay`, but no longer than the grace of the previous grant lasts, less a margin.
+
+    `seconds_in_doubt` is the time since the first attempt whose outcome is unknown. A grace that is
+    over changes nothing.
+    """
+    remaining = grace_seconds - GRACE_MARGIN - seconds_in_doubt
+    return min(delay, max(remaining, 1.0)) if remaining > 0 else delay
 
 
 def compute_app_pause(pauses: int) -> float:

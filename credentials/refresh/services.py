@@ -107,8 +107,15 @@ def get_fresh_token(
         spool.replay_one(id)
         # 5. Claim the grant, call the provider, store the outcome.
         stale = Q() if forced else freshness.build_stale_filter()
-        claim = lease.claim_grant(id=id, generation=row.generation, actor=actor, stale=stale)
-        fresh_token = attempt.run_attempt(claim) if claim else None
+        claim = lease.claim_grant(
+            id=id,
+            generation=row.generation,
+            actor=actor,
+            stale=stale,
+            lease_seconds=lease.get_lease_seconds(row.provider),
+        )
+        patience = MAX_WAIT_SECONDS - (time.monotonic() - start)
+        fresh_token = attempt.run_attempt(claim, patience=patience) if claim else None
         if fresh_token is not None:
             return fresh_token
         # Another process was first, or the row has changed: start again.

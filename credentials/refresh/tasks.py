@@ -33,6 +33,9 @@ log = structlog.get_logger(__name__)
 
 WORKER_ACTOR: Final = Actor(name="worker")
 
+WORKER_PATIENCE: Final = 2.0
+"""Seconds until a worker's thread leaves a request to itself and takes up other work."""
+
 
 _DUE_APPS: Final = f"""
     SELECT app.id, app.account_id, app.provider FROM oauth_apps_oauthapp app
@@ -78,15 +81,32 @@ class RefreshTask:
         """Claim at most `limit` grants: abandoned ones first, as grace periods are short."""
         spool.replay_all()
         # Looked up first: on SQLite, even a claim of no row would wait for the only writer.
-        abandoned, shares = bool(_fetch(_ANY_ABANDONED)), self._share_slots(limit)
-        if not abandoned and not shares:
+        apps = _fetch_due_apps()
+        abandoned, shares = bool(_fetch(_ANY_ABANDONED)), self._share_slots(apps, limit)
+        if not abandoned and not apps:
             return []
+        providers = {app.id: app.provider for app in apps}
         # One transaction: a claim that this process never learns of would block its row.
         with transaction.atomic():
             claims = lease.claim_abandoned_grants(limit, actor=WORKER_ACTOR) if abandoned else []
             for app_id, share in shares.items():
                 if count := min(share, limit - len(claims)):
-                    claims += lease.claim_due_grants(app_id, count, actor=WORKER_ACTOR)
+                    claims += lease.claim_due_grants(
+                        app_id,
+                        count,
+                        actor=WORKER_ACTOR,
+                        lease_seconds=lease.get_lease_seconds(providers[app_id]),
+                    )
+            for app in apps:
+                if app.id not in shares and len(claims) < limit:
+                    # The grace of a lost response does not wait for a circuit to close.
+                    claims += lease.claim_due_grants(
+                        app.id,
+                        limit - len(claims),
+                        actor=WORKER_ACTOR,
+                        lease_seconds=lease.get_lease_seconds(app.provider),
+                        only_in_doubt=True,
+                    )
             self._apps.attach_apps(claims)
         with self._lock:
             for claim in claims:
@@ -96,7 +116,7 @@ class RefreshTask:
     def run(self, claim: RefreshClaim) -> None:
         """Refresh the grant. Failures of providers are stored, and raise nothing."""
         try:
-            attempt.run_attempt(claim)
+            attempt.run_attempt(lease.fit_lease(claim), patience=WORKER_PATIENCE)
         except ServiceError as error:
             log.info("refresh.failed", id=str(claim.row.id), code=error.extra.get("code"))
         except (DatabaseError, InterfaceError) as error:
@@ -114,17 +134,12 @@ class RefreshTask:
         next_at: dt.datetime | None = OAuthApp.objects.aggregate(at=Min(Subquery(first)))["at"]
         return next_at
 
-    def _share_slots(self, limit: int) -> Counter[uuid.UUID]:
+    def _share_slots(self, apps: list[_App], limit: int) -> Counter[uuid.UUID]:
         """Return how many of the next `limit` calls each app gets.
 
         Each call goes to the account with the fewest running calls, within it to the provider and
         then to the app with the fewest, as long as the circuits have free slots.
         """
-        # One look into an index for each app, however many grants are due.
-        apps = [
-            _App(to_uuid(id), to_uuid(account_id), provider)
-            for id, account_id, provider in _fetch(_DUE_APPS)
-        ]
         with self._lock:
             load = Counter(self._running)
         shares: Counter[uuid.UUID] = Counter()
@@ -143,6 +158,14 @@ class RefreshTask:
             for key in app.get_circuits():
                 free_slots[key] -= 1
         return shares
+
+
+def _fetch_due_apps() -> list[_App]:
+    """Return the apps with due grants: one look into an index each, however many are due."""
+    return [
+        _App(to_uuid(id), to_uuid(account_id), provider)
+        for id, account_id, provider in _fetch(_DUE_APPS)
+    ]
 
 
 def _get_keys(app_id: Any, account_id: uuid.UUID, provider: str) -> tuple[_LoadKey, ...]:

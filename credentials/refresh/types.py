@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from common.actors import Actor
 from credentials.models import Credential
+from credentials.refresh.schedule import SHORTEST_LEASE
+from providers.registry import get_registry
 from vault.secret import Secret
 
 
@@ -24,7 +26,8 @@ class AccessToken:
 class RefreshClaim:
     """The right to refresh one grant until the lease ends. `row` was read when it was claimed.
 
-    `claimed_at` is the database's time. `start_seconds` is this process's monotonic clock, which
+    `claimed_at` is the database's time. `lease_seconds` is how long the lease lasts if this process
+    dies; it is renewed while the request is under way. `start_seconds` is this process's monotonic clock, which
     deadlines are measured with.
     """
 
@@ -32,6 +35,7 @@ class RefreshClaim:
     owner: str
     claimed_at: dt.datetime
     actor: Actor
+    lease_seconds: int = SHORTEST_LEASE
     start_seconds: float = field(default_factory=time.monotonic)
 
     @property
@@ -42,3 +46,25 @@ class RefreshClaim:
     def may_have_succeeded_before(self) -> bool:
         """Return True if an earlier attempt with this grant has no known outcome."""
         return self.row.refresh_unknowns > 1
+
+    @property
+    def grace_seconds(self) -> int | None:
+        """How long the provider still accepts a replaced grant; None if it does not say."""
+        provider = get_registry().get_provider(self.row.provider)
+        return provider.oauth.refresh.grace_seconds if provider and provider.oauth else None
+
+    @property
+    def seconds_in_doubt(self) -> float:
+        """Seconds since the first attempt whose outcome is unknown; 0 if this is the first."""
+        since = self.row.refresh_failing_since
+        if not self.may_have_succeeded_before or since is None:
+            return 0.0
+        return (self.claimed_at - since).total_seconds()
+
+    def is_within_grace(self) -> bool:
+        """Return True if a lost response can be made good now, and no more after the grace."""
+        return (
+            self.may_have_succeeded_before
+            and self.grace_seconds is not None
+            and self.seconds_in_doubt <= self.grace_seconds
+        )

@@ -11,14 +11,13 @@ from oauth_apps.protocol.client_auth import build_client_authentication
 from oauth_apps.protocol.errors import OAuth2Error, build_error
 from oauth_apps.protocol.responses import decode_document, find_response_error
 from oauth_apps.protocol.transport import (
-    TIMEOUTS,
     Fields,
     encode_body,
     post_request,
     send_request,
     try_secrets,
 )
-from oauth_apps.protocol.types import OAuthClient
+from oauth_apps.protocol.types import TIMEOUTS, OAuthClient
 from oauth_apps.protocol.urls import fill_url_template
 from providers.kinds import RevocationCall
 from vault.secret import Secret

@@ -24,13 +24,10 @@ from egress import (
 from egress import client as egress
 from oauth_apps.protocol.client_auth import build_client_authentication
 from oauth_apps.protocol.errors import AppError, OAuth2Error, TransientError
-from oauth_apps.protocol.types import OAuthClient
+from oauth_apps.protocol.types import TIMEOUTS, OAuthClient
 from vault.secret import Secret
 
 T = TypeVar("T")
-
-# A token has at most 16 KiB. The 12 s by default are shorter than a refresh's lease (20 s).
-TIMEOUTS: Final = Timeouts(max_body_bytes=256 * 1024)
 
 Fields = Mapping[str, str]
 RequestChange = Callable[[Fields, Fields], tuple[dict[str, str], dict[str, str]]]
@@ -98,14 +95,14 @@ def try_secrets(client: OAuthClient, call: Callable[[Secret | None, Timeouts], T
     of one.
     """
     secrets = () if client.oauth.client_auth == "none" else client.secrets
-    deadline = time.monotonic() + TIMEOUTS.total
+    deadline = time.monotonic() + client.timeouts.total
     try:
-        return call(secrets[0] if secrets else None, TIMEOUTS)
+        return call(secrets[0] if secrets else None, client.timeouts)
     except AppError as error:
         if error.code != "invalid_client" or len(secrets) < 2:
             raise
     try:
-        return call(secrets[1], replace(TIMEOUTS, total=max(deadline - time.monotonic(), 0)))
+        return call(secrets[1], replace(client.timeouts, total=max(deadline - time.monotonic(), 0)))
     except OAuth2Error as error:
         error.sent = True  # The first request was sent, whatever happened to the second.
         raise

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+from egress import Timeouts
 from providers.kinds import OAuth
 from vault.secret import Secret
+
+# A token has at most 16 KiB, but an id_token with groups may have hundreds.
+TIMEOUTS: Final = Timeouts(max_body_bytes=1024 * 1024)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -17,13 +21,14 @@ class OAuthClient:
     `secrets` are the newest first, () for a public client; the second is tried once after
     `invalid_client`. For an app that signs (private_key_jwt, GitHub's), they are its private keys as
     PEM. `variables` fill the `{variables}` of URLs: the app's config with its defaults, and the
-    properties of the credential, if there is one.
+    properties of the credential, if there is one. `timeouts` is for one request and its repetition.
     """
 
     oauth: OAuth
     client_id: str
     secrets: tuple[Secret, ...]
     variables: Mapping[str, str]
+    timeouts: Timeouts = TIMEOUTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

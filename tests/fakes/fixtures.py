@@ -35,8 +35,8 @@ def provider(settings, tmp_path, monkeypatch) -> Iterator[FakeProvider]:
     with FakeProvider() as fake:
         register_provider(fake, settings, tmp_path)
         get_default_client()  # Made once, before threads ask for it.
-        monkeypatch.setattr("credentials.refresh.attempt.circuit_breaker", CircuitBreaker())
-        monkeypatch.setattr("credentials.refresh.tasks.circuit_breaker", CircuitBreaker())
+        for module in ("attempt", "tasks", "lease", "provider_calls"):
+            monkeypatch.setattr(f"credentials.refresh.{module}.circuit_breaker", CircuitBreaker())
         yield fake
         get_default_client().close()
     get_registry.cache_clear()

@@ -102,8 +102,25 @@ def test_paused_app_is_displayed(provider, grant, api):
 
 def test_running_refresh_is_displayed(provider, grant, api):
     row = grant()
-    Credential.objects.filter(id=row.id).update(lease_until="2099-01-01T00:00:00Z")
+    Credential.objects.filter(id=row.id).update(
+        lease_until="2099-01-01T00:00:00Z", lease_renewed_at="2099-01-01T00:00:00Z"
+    )
     assert api.get(f"/v1/credentials/{row.id}").json()["refresh"]["state"] == "refreshing"
+
+
+def test_a_refresher_that_was_not_heard_of_leaves_the_grant_in_doubt(provider, grant, api):
+    row = grant()
+    Credential.objects.filter(id=row.id).update(
+        lease_until="2099-01-01T00:00:00Z", lease_renewed_at="2026-01-01T00:00:00Z"
+    )
+    assert api.get(f"/v1/credentials/{row.id}").json()["refresh"]["state"] == "in_doubt"
+
+
+def test_a_response_that_never_came_leaves_the_grant_in_doubt(provider, grant, api):
+    row = grant()
+    provider.mode = "500_after"
+    assert api.post(f"/v1/credentials/{row.id}/token").status_code == 503
+    assert api.get(f"/v1/credentials/{row.id}").json()["refresh"]["state"] == "in_doubt"
 
 
 @pytest.mark.parametrize("call", ["token", "refresh"])

@@ -9,7 +9,7 @@ from django.db import OperationalError, connection
 
 from common.errors import ServiceUnavailableError
 from credentials.models import Credential, Revocation
-from credentials.refresh import get_fresh_token, lease, outcomes, spool
+from credentials.refresh import get_fresh_token, outcomes, spool
 from credentials.services.crud import credential_delete
 from tests.factories import TESTER
 
@@ -33,7 +33,7 @@ def away(monkeypatch):
         return store(*args, **more)
 
     monkeypatch.setattr(outcomes, "store_token_update", failing)
-    monkeypatch.setattr(outcomes, "LEASE_MARGIN", lease.LEASE_DURATION.total_seconds() - 0.5)
+    monkeypatch.setattr(outcomes, "COMMIT_SECONDS", 0.5)
 
     def fail(times: int) -> None:
         left[0] = times

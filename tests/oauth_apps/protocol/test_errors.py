@@ -149,7 +149,7 @@ def drips(connection: Connection) -> None:
 
 
 CUT = build_token_reply()[:-5]
-HUGE = build_raw_reply(b" " * (256 * 1024 + 1))
+HUGE = build_raw_reply(b" " * (1024 * 1024 + 1))
 
 
 def cut(connection: Connection) -> None:
@@ -169,10 +169,8 @@ def cut(connection: Connection) -> None:
     ],
     ids=["hangs", "drips", "resets", "cut", "huge", "nonsense"],
 )
-def test_missing_response_is_transient_and_may_have_been_sent(
-    provider, client, behaviour, code, monkeypatch
-):
-    monkeypatch.setattr(transport, "TIMEOUTS", replace(transport.TIMEOUTS, total=0.15))
+def test_missing_response_is_transient_and_may_have_been_sent(provider, client, behaviour, code):
+    client = replace(client, timeouts=replace(client.timeouts, total=0.15))
     provider.set_replies(behaviour)
     with pytest.raises(TransientError) as caught:
         refresh_tokens(client, refresh_token=Secret("rt"))

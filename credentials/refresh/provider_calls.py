@@ -1,0 +1,142 @@
+"""Requests to token endpoints in threads of their own, so that a slow provider blocks no caller.
+
+A caller's patience is not the life of a request. The caller gives up after some seconds; the
+request goes on for up to 90 s, its lease is renewed all the while, and its response is stored by
+the thread that received it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Final
+
+import structlog
+from django.db import DatabaseError, InterfaceError
+
+from common.concurrency import blocking_io, release_connection
+from credentials.refresh.circuit_breaker import ProviderBusyError, circuit_breaker
+from credentials.refresh.lease import extend_lease
+from credentials.refresh.types import RefreshClaim
+from oauth_apps.protocol import TokenResponse
+
+log = structlog.get_logger(__name__)
+
+MAX_CALLS: Final = 400
+"""Requests of one process at once. They wait for sockets, so their threads cost little."""
+
+HEARTBEAT_SECONDS: Final = 4.0
+SILENCE_SECONDS: Final = 12.0
+"""A request without a response for so long counts as a failure for the circuit breaker."""
+
+RequestFunction = Callable[[], TokenResponse]
+
+
+class ProviderCall:
+    """One request in a thread of its own. `keys` are its circuits."""
+
+    def __init__(
+        self, claim: RefreshClaim, request: RequestFunction, keys: tuple[str, str]
+    ) -> None:
+        self.claim = claim
+        self.keys = keys
+        self.started_at = time.monotonic()
+        self.renewed_at = self.started_at
+        self.is_counted_silent = False
+        self.future: Future[TokenResponse] = _calls.start(self, request)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the response without a connection or a request slot. Return True if it is there."""
+        if self.future.done():
+            return True
+        with blocking_io():
+            try:
+                self.future.exception(timeout=max(seconds, 0))
+            except FutureTimeoutError:
+                return False
+        return True
+
+    def finish(self) -> None:
+        """Stop renewing the lease: the outcome is stored, or will be by nobody."""
+        _calls.remove(self)
+
+    def hand_over(self, settle: Callable[[], object]) -> None:
+        """Let the thread of the request call `settle` once it has its response.
+
+        `settle` stores the outcome. What it raises is meant for a caller who has gone.
+        """
+
+        def run(_: Future[TokenResponse]) -> None:
+            try:
+                settle()
+            except Exception as error:
+                log.info("refresh.settled", id=str(self.claim.row.id), error=type(error).__name__)
+            finally:
+                self.finish()
+                release_connection()
+
+        self.future.add_done_callback(run)
+
+
+class _RunningCalls:
+    """The calls of this process, and the thread that renews their leases."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls: set[ProviderCall] = set()
+        self._executor: ThreadPoolExecutor | None = None
+        self._heartbeat: threading.Thread | None = None
+
+    def start(self, call: ProviderCall, request: RequestFunction) -> Future[TokenResponse]:
+        """Start the request. Raises ProviderBusyError if the process has too many of them."""
+        with self._lock:
+            if len(self._calls) >= MAX_CALLS:
+                raise ProviderBusyError(1.0)
+            self._calls.add(call)
+            # Made on first use: a server forks after it has imported this module.
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(MAX_CALLS, "provider-call")
+            if self._heartbeat is None or not self._heartbeat.is_alive():
+                self._heartbeat = threading.Thread(
+                    target=self._renew_leases, name="lease-heartbeat", daemon=True
+                )
+                self._heartbeat.start()
+            return self._executor.submit(request)
+
+    def remove(self, call: ProviderCall) -> None:
+        with self._lock:
+            self._calls.discard(call)
+
+    def _renew_leases(self) -> None:
+        """Renew the leases of calls that take long, until no call is left."""
+        while True:
+            time.sleep(HEARTBEAT_SECONDS / 4)
+            now = time.monotonic()
+            with self._lock:
+                if not self._calls:
+                    self._heartbeat = None
+                    break
+                calls = list(self._calls)
+            for call in calls:
+                if now - call.renewed_at >= HEARTBEAT_SECONDS:
+                    _renew_lease(call)
+                    call.renewed_at = now
+                if now - call.started_at >= SILENCE_SECONDS and not call.is_counted_silent:
+                    call.is_counted_silent = True
+                    circuit_breaker.record_failure(*call.keys)
+        release_connection()
+
+
+def _renew_lease(call: ProviderCall) -> None:
+    try:
+        extend_lease(call.claim)
+    except (DatabaseError, InterfaceError) as error:
+        # The lease lasts for several heartbeats: the next one may reach the database again.
+        log.warning("refresh.heartbeat_failed", error=type(error).__name__)
+        release_connection()
+
+
+_calls: Final = _RunningCalls()
