@@ -1,1 +1,1 @@
-"""Who calls: accounts (tenants), API tokens, staff sessions, scopes."""
+"""Accounts (tenants), and who may act in them: API tokens, sessions and scopes of staff."""

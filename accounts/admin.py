@@ -1,4 +1,4 @@
-"""Accounts and who may call for them. A token's string is shown on one page, once."""
+"""Accounts, API tokens and sessions. The string of a token is displayed on one page, once."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ from events.admin import EventHistoryMixin, register_actor_namer
 MAX_REVOKED_TOKENS: Final = 500
 
 
-def _token_names(ids: set[str]) -> dict[str, str]:
-    tokens = ApiToken.objects.filter(pk__in=[found for id in ids if (found := parse_uuid(id))])
+def find_token_names(ids: set[str]) -> dict[str, str]:
+    """Return the names of the API tokens by id."""
+    tokens = ApiToken.objects.filter(pk__in=[uuid for id in ids if (uuid := parse_uuid(id))])
     return {str(pk): name for pk, name in tokens.values_list("pk", "name")}
 
 
-register_actor_namer("token", _token_names)
+register_actor_namer("token", find_token_names)
 
 
 @admin.register(Account)
@@ -52,8 +53,8 @@ class AccountAdmin(EventHistoryMixin, ServiceAdmin[Account]):
         return False
 
     def save_model(self, request: HttpRequest, obj: Account, form: Any, change: bool) -> None:
-        made = account_create(name=form.cleaned_data["name"], actor=get_staff_actor(request))
-        obj.pk, obj.name = made.pk, made.name
+        account = account_create(name=form.cleaned_data["name"], actor=get_staff_actor(request))
+        obj.pk, obj.name = account.pk, account.name
 
 
 @admin.register(ApiToken)
@@ -77,11 +78,11 @@ class ApiTokenAdmin(EventHistoryMixin, ServiceAdmin[ApiToken]):
 
     @admin.action(permissions=["revoke"], description="Revoke selected API tokens")
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
-        chosen = self.limit_selection(request, queryset, MAX_REVOKED_TOKENS)
-        live = [token for token in chosen if token.revoked_at is None]
+        selected = self.limit_selection(request, queryset, MAX_REVOKED_TOKENS)
+        live = [token for token in selected if token.revoked_at is None]
         for token in live:
             token_revoke(token=token, actor=get_staff_actor(request))
-        if chosen:
+        if selected:
             self.message_user(request, f"API tokens revoked: {len(live)}.", messages.SUCCESS)
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
@@ -118,7 +119,8 @@ class ApiTokenAdmin(EventHistoryMixin, ServiceAdmin[ApiToken]):
     def response_add(
         self, request: HttpRequest, obj: ApiToken, post_url_continue: str | None = None
     ) -> HttpResponse:
-        """A page, and no message: messages are kept in a cookie or in the session's row."""
+        """Render a page with the token's string."""
+        # Not as a message: messages are stored in a cookie or in the session's row.
         context = {
             **self.admin_site.each_context(request),
             "title": "API token created",

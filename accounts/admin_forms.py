@@ -19,7 +19,7 @@ class ApiTokenForm(ServiceForm[ApiToken]):
     scopes = forms.MultipleChoiceField(
         choices=[(scope, scope) for scope in ALL],
         widget=forms.CheckboxSelectMultiple,
-        help_text="What the token may do. None implies another.",
+        help_text="What the token may do. No scope includes another.",
     )
 
     class Meta:
@@ -28,8 +28,8 @@ class ApiTokenForm(ServiceForm[ApiToken]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        ends: Any = self.fields["expires_at"]
-        ends.required = False
-        ends.help_text = "Leave blank for a token without an end."
-        for box, what in zip(ends.widget.widgets, ("date", "time"), strict=True):
-            box.attrs["aria-label"] = f"Expires at, {what}"
+        field: Any = self.fields["expires_at"]
+        field.required = False
+        field.help_text = "Leave blank for a token that does not expire."
+        for widget, part in zip(field.widget.widgets, ("date", "time"), strict=True):
+            widget.attrs["aria-label"] = f"Expires at, {part}"

@@ -70,7 +70,7 @@ def _authenticate_token(request: Request, digest: bytes) -> Principal | None:
         return None
     id, account_id = (to_uuid(value) for value in row[:2])
     if row[3]:
-        _update_last_used(ApiToken, id, None, db_now())
+        _store_use_time(ApiToken, id, None, db_now())
     return Principal(
         account_id=account_id,
         actor=build_actor(request, f"token:{id}"),
@@ -94,7 +94,7 @@ def _authenticate_session(request: Request, digest: bytes) -> Principal | None:
     if not (user.is_active and user.is_staff and same_password):
         session.delete()
         return None
-    _update_last_used(Session, session.id, session.last_used_at, session.now)
+    _store_use_time(Session, session.id, session.last_used_at, session.now)
     return Principal(
         account_id=session.account_id,
         actor=build_actor(request, f"user:{session.user_id}"),
@@ -104,7 +104,7 @@ def _authenticate_session(request: Request, digest: bytes) -> Principal | None:
     )
 
 
-def _update_last_used(
+def _store_use_time(
     model: type[ApiToken] | type[Session],
     id: uuid.UUID,
     last_used_at: dt.datetime | None,

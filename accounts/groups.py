@@ -1,6 +1,6 @@
-"""What each group of staff may do in the admin, exactly. The migrations put it into the database.
+"""The permissions of each group of staff in the admin. The migrations put them into the database.
 
-`<app>.<codename>`, as Django names permissions. Users, groups and devices are a superuser's alone.
+They are written `<app>.<codename>`, as Django does. Only superusers manage users, groups and devices.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ PERMISSIONS: Final = {"Viewer": VIEWER, "Operator": OPERATOR, "Custodian": CUSTO
 
 
 def reset_groups() -> None:
-    """Make the groups what this table says: for a database whose groups somebody changed."""
-    for name, wanted in PERMISSIONS.items():
-        named = Q()
-        for label in wanted:
+    """Give each group exactly the permissions of PERMISSIONS, for a database in which they were changed."""
+    for name, labels in PERMISSIONS.items():
+        matches = Q()
+        for label in labels:
             app, _, codename = label.partition(".")
-            named |= Q(content_type__app_label=app, codename=codename)
+            matches |= Q(content_type__app_label=app, codename=codename)
         group, _ = Group.objects.get_or_create(name=name)
-        group.permissions.set(Permission.objects.filter(named))
+        group.permissions.set(Permission.objects.filter(matches))

@@ -102,7 +102,7 @@ def store_response(*, claim: IdempotencyClaim, response: StoredResponse) -> None
     """
     row = IdempotencyRecord(id=claim.id, account_id=claim.account_id)
     sealed = seal(Place.of(row, "answer"), asdict(response))
-    if not _filter_claimed(claim).update(answer=sealed, held_until=DbNow() + RESPONSE_LIFETIME):
+    if not _filter_record(claim).update(answer=sealed, held_until=DbNow() + RESPONSE_LIFETIME):
         raise ServiceUnavailableError(
             "The request took longer than its Idempotency-Key is reserved; send it again.",
             retry_after=_RETRY_AFTER,
@@ -111,7 +111,7 @@ def store_response(*, claim: IdempotencyClaim, response: StoredResponse) -> None
 
 def release_claim(*, claim: IdempotencyClaim) -> None:
     """Delete the claim of a request that had no effect: the next one with its key runs."""
-    _filter_claimed(claim).delete()
+    _filter_record(claim).delete()
 
 
 def delete_expired_records(limit: int) -> int:
@@ -142,7 +142,7 @@ def _insert(
         return bool(cursor.rowcount)
 
 
-def _filter_claimed(claim: IdempotencyClaim) -> QuerySet[IdempotencyRecord]:
+def _filter_record(claim: IdempotencyClaim) -> QuerySet[IdempotencyRecord]:
     """Return the claim's row, or none if it expired or has a response."""
     return IdempotencyRecord.objects.filter(id=claim.id, answer__isnull=True)
 

@@ -3,14 +3,14 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 
-import accounts.otp_devices  # noqa: F401 - its tables are this room's, too
+import accounts.otp_devices  # noqa: F401 - registers its models in this app
 from common.db.clock import DbNow
 from common.db.ids import uuid7
 from vault.fields import SealedField
 
 
 class Account(models.Model):
-    """A tenant. Everything below belongs to one; nothing crosses."""
+    """A tenant. All other objects belong to one account and are visible in it only."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=200)
@@ -25,13 +25,11 @@ class Account(models.Model):
 
 
 class Bearer(models.Model):
-    """What tokens and sessions share: only the hash of what the caller holds is kept.
-
-    The held string has 178 random bits, so a plain SHA-256 is enough (ASVS 5.0, 6.5.2).
-    """
+    """The columns that API tokens and sessions share. Of the string only a hash is stored."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     account = models.ForeignKey(Account, models.CASCADE, related_name="+")
+    # The string has 178 random bits, so a plain SHA-256 is enough (ASVS 5.0, 6.5.2).
     digest = models.BinaryField(max_length=32, unique=True)
     prefix = models.CharField(max_length=16)
     created_at = models.DateTimeField(db_default=DbNow(), editable=False)
@@ -42,7 +40,7 @@ class Bearer(models.Model):
 
 
 class ApiToken(Bearer):
-    """A program's key to one account. `scopes` are from common.scopes.ALL."""
+    """A token with which a program acts in one account. `scopes` are from common.scopes.ALL."""
 
     name = models.CharField(max_length=200)
     scopes = models.JSONField(default=list)
@@ -58,21 +56,21 @@ class ApiToken(Bearer):
 
 
 class Session(Bearer):
-    """A staff member's session of the API, for one account. It ends with the user's activity."""
+    """A staff user's session of the API, for one account. It ends when the user is deactivated."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
     expires_at = models.DateTimeField()
+    # The user's session hash at login: a new password changes it, which ends the session.
     auth_hash = models.CharField(max_length=128, editable=False)
-    """The user's session hash then: another password is another hash, and ends the session."""
 
     def __str__(self) -> str:
         return f"{self.user} ({self.prefix}…)"
 
 
 class IdempotencyRecord(models.Model):
-    """What became of a request that came with an Idempotency-Key (accounts.idempotency).
+    """A request with an Idempotency-Key, and its response (accounts.idempotency).
 
-    Neither the key nor the body is kept, only keyed hashes of them. `id` is new with every claim.
+    Neither the key nor the body is stored, only keyed hashes of them. Each claim has a new `id`.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -83,7 +81,7 @@ class IdempotencyRecord(models.Model):
     answer = SealedField(null=True)
     """None while the request runs."""
     held_until = models.DateTimeField(db_index=True)
-    """While it runs, when others may take the key over; then, until when the answer is replayed."""
+    """While the request runs, the end of its lease; then, until when its response is replayed."""
 
     class Meta:
         constraints = [

@@ -1,4 +1,4 @@
-"""Who has a second factor, and taking it from somebody who lost it. Keys and codes are on no page."""
+"""The list of second factors, and their removal for users who lost theirs. No page displays a key or code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from common.errors import ConflictError
 
 
 class DeviceAdmin(ServiceAdmin[Any]):
-    """Deleting either device removes the whole factor: half of one would only look safe."""
+    """A device of a second factor. Deleting it removes all devices of its user."""
 
     list_select_related = ("user",)
     search_fields = ("user__username", "user__email")
@@ -36,6 +36,7 @@ class DeviceAdmin(ServiceAdmin[Any]):
             raise ConflictError(
                 "Remove your own on the page “Second factor”, with password and code."
             )
+        # Half of a second factor would only look safe.
         second_factor_remove(user=obj.user, actor=get_staff_actor(request))
 
 
@@ -50,9 +51,9 @@ class AuthenticatorAdmin(DeviceAdmin):
 
 @admin.register(RecoveryCodes)
 class RecoveryCodesAdmin(DeviceAdmin):
-    fields = ("user", "name", "left", "since", "last_used", "id")
+    fields = ("user", "name", "remaining", "since", "last_used", "id")
     list_display = ("user", "name", "since", "last_used")
 
     @admin.display(description="codes left")
-    def left(self, device: RecoveryCodes) -> str:
+    def remaining(self, device: RecoveryCodes) -> str:
         return str(count_recovery_codes(device.user))

@@ -1,6 +1,6 @@
-"""What a staff member shows beside the password, as django-otp wants it: its tables, and its check.
+"""Devices of the second factor, as models of django-otp: authenticator apps and recovery codes.
 
-Whoever reads them has no second factor: the key is sealed, and of a recovery code there is a hash.
+Reading the tables does not give a second factor: the key is sealed, and recovery codes are hashed.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from vault.services import get_signing_key
 
 log = structlog.get_logger(__name__)
 
-_FAILURES: Final = ("throttling_failure_count", "throttling_failure_timestamp")
+_THROTTLING_FIELDS: Final = ("throttling_failure_count", "throttling_failure_timestamp")
 
 
 class Authenticator(TimestampMixin, ThrottlingMixin, Device):  # type: ignore[misc] # untyped base
-    """An app that shows codes by the clock (RFC 6238, SHA-1), and what is needed to check them.
+    """An app that displays time-based codes (RFC 6238, SHA-1), and what is needed to check them.
 
-    `drift` is how many steps its clock is ahead of ours, `last_t` the step of the last code taken.
+    `drift` is how many steps its clock is ahead of ours, `last_t` the step of the last accepted code.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    # Sealed together with the id of its user: the row of another user must not give a second factor.
     key = SealedField(editable=False)
-    """The number of its user and the key in hexadecimal digits: the row of another opens nothing."""
     step = models.PositiveSmallIntegerField(default=30)
     t0 = models.BigIntegerField(default=0)
     digits = models.PositiveSmallIntegerField(default=6)
@@ -47,58 +47,54 @@ class Authenticator(TimestampMixin, ThrottlingMixin, Device):  # type: ignore[mi
 
     @property
     def persistent_id(self) -> str:
-        """As django-otp keeps it in a session; it reads the part behind the slash as a number."""
+        """The value that django-otp stores in a session. It reads the part after the slash as a number."""
         return f"{self.model_label()}/{self.id.int}"
 
     def store_key(self, key: bytes) -> None:
-        """Seal `key` for this row and its user; saving it is the caller's."""
+        """Seal `key` for this row and its user. The caller saves the row."""
         self.key = seal(Place.of(self, "key"), [self.user_id, key.hex()])
 
     def decrypt_key(self) -> bytes:
-        """The key. Raises SecretUnavailable."""
+        """Return the key. Raises SecretUnavailableError."""
         user_id, key = unseal(Place.of(self, "key"), self.key)
         if user_id != self.user_id:
             raise SecretUnavailableError
         return bytes.fromhex(key)
 
     def verify_token(self, token: Any) -> bool:
-        """Whether it is the code of now, a step before or after, and none as late was taken before.
+        """Return True if `token` is the code of this step, the one before or the one after.
 
-        False as well while a wrong one makes it wait, and where the key does not open, which is no
-        failure of whoever typed it. For a row that the caller has locked.
+        A code is accepted once, and none that is older than an accepted one. The caller has locked
+        the row. Return False also during the wait after a wrong code, and if the key cannot be
+        decrypted, which does not count as a failure.
         """
         allowed, _ = self.verify_is_allowed()
         if not allowed:
             return False
         try:
-            codes = TOTP(self.decrypt_key(), self.step, self.t0, self.digits, self.drift)
+            totp = TOTP(self.decrypt_key(), self.step, self.t0, self.digits, self.drift)
         except SecretUnavailableError:
             log.error("second_factor.unopenable", device=str(self.pk), user=self.user_id)
             return False
-        codes.time = time.time()
-        if self._matches(codes, token) and self._take(codes):
-            return True
-        _failed(self)
+        totp.time = time.time()
+        try:
+            is_valid = bool(totp.verify(int(token), self.tolerance, self.last_t + 1))
+        except (TypeError, ValueError):
+            is_valid = False
+        if is_valid:
+            # The condition keeps a code from being accepted twice even if the row is not locked.
+            unused = type(self).objects.filter(pk=self.pk, last_t__lt=totp.t())
+            if unused.update(last_t=totp.t(), drift=totp.drift, **_build_success_columns()):
+                return True
+        _store_failure(self)
         return False
 
     def get_throttle_factor(self) -> int:
         return 1
 
-    def _matches(self, codes: TOTP, token: Any) -> bool:
-        try:
-            return bool(codes.verify(int(token), self.tolerance, self.last_t + 1))
-        except (TypeError, ValueError):
-            return False
-
-    def _take(self, codes: TOTP) -> bool:
-        """One update that finds the row only while no code of this step, or a later one, was taken."""
-        unused = type(self).objects.filter(pk=self.pk, last_t__lt=codes.t())
-        taken = unused.update(last_t=codes.t(), drift=codes.drift, **_succeeded())
-        return bool(taken)
-
 
 class RecoveryCodes(TimestampMixin, ThrottlingMixin, Device):  # type: ignore[misc] # untyped base
-    """The codes that stand in for a lost phone, each good once."""
+    """A user's recovery codes, which replace a lost phone. Each is accepted once."""
 
     class Meta:
         verbose_name = "set of recovery codes"
@@ -108,15 +104,15 @@ class RecoveryCodes(TimestampMixin, ThrottlingMixin, Device):  # type: ignore[mi
         return f"{self.name} of {self.user}"
 
     def verify_token(self, token: Any) -> bool:
-        """Whether it is one of them; it is none any more then. For a row that the caller has locked."""
+        """Return True if `token` is one of the codes, and delete it. The caller has locked the row."""
         allowed, _ = self.verify_is_allowed()
         if not allowed:
             return False
-        # One statement, so that of two who show the same code one finds it.
+        # One statement, so that only one of two concurrent requests finds the code.
         if self.codes.filter(digest=hash_recovery_code(self.user_id, str(token))).delete()[0]:
-            RecoveryCodes.objects.filter(pk=self.pk).update(**_succeeded())
+            RecoveryCodes.objects.filter(pk=self.pk).update(**_build_success_columns())
             return True
-        _failed(self)
+        _store_failure(self)
         return False
 
     def get_throttle_factor(self) -> int:
@@ -124,7 +120,7 @@ class RecoveryCodes(TimestampMixin, ThrottlingMixin, Device):  # type: ignore[mi
 
 
 class RecoveryCode(models.Model):
-    """What is kept of a code. Of a used one, nothing."""
+    """The hash of one unused recovery code."""
 
     device = models.ForeignKey(RecoveryCodes, models.CASCADE, related_name="codes")
     digest = models.BinaryField(max_length=32)
@@ -139,12 +135,15 @@ class RecoveryCode(models.Model):
 
 
 def hash_recovery_code(user_id: int, code: str) -> bytes:
-    """HMAC-SHA256 under a key of the vault's: a plain hash wants 112 random bits (ASVS 5.0, 6.5.2)."""
-    said = f"{user_id}/{code}".encode("utf-8", "surrogatepass")
-    return hmac.digest(get_signing_key("recovery codes"), said, hashlib.sha256)
+    """Return the HMAC-SHA256 of a code with a key of the vault.
+
+    A plain hash would need codes of 112 random bits (ASVS 5.0, 6.5.2).
+    """
+    message = f"{user_id}/{code}".encode("utf-8", "surrogatepass")
+    return hmac.digest(get_signing_key("recovery codes"), message, hashlib.sha256)
 
 
-def _succeeded() -> dict[str, Any]:
+def _build_success_columns() -> dict[str, Any]:
     return {
         "last_used_at": timezone.now(),
         "throttling_failure_count": 0,
@@ -152,7 +151,7 @@ def _succeeded() -> dict[str, Any]:
     }
 
 
-def _failed(device: Any) -> None:
-    # Not all of the row: its seal may be moving to another key meanwhile.
+def _store_failure(device: Any) -> None:
+    # Not the whole row: another process may be encrypting its key again concurrently.
     device.throttle_increment(commit=False)
-    device.save(update_fields=_FAILURES)
+    device.save(update_fields=_THROTTLING_FIELDS)

@@ -13,32 +13,32 @@ from common.scopes import ANY, PUBLIC
 
 
 class HasScope(BasePermission):
-    """Lets a request pass whose token has the scope that the view states for the method.
+    """The permission of a token with the scope that the view declares for the method.
 
-    A view states `scopes = {"GET": "credentials:read", …}`, or per action where one method serves
-    several. Raises Unauthenticated (401) or Forbidden (403, naming the scope).
+    A view declares `scopes = {"GET": "credentials:read", …}`, or a scope per action if one method has
+    several actions. Raises UnauthenticatedError (401) or ForbiddenError (403, with the scope).
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        needed = get_required_scope(view, request.method or "")
-        if needed == PUBLIC:
+        scope = get_required_scope(view, request.method or "")
+        if scope == PUBLIC:
             return True
         if not isinstance(request.user, Principal):
             raise UnauthenticatedError("An Authorization header with a bearer token is required.")
-        if needed not in {ANY, *request.user.scopes}:
+        if scope not in {ANY, *request.user.scopes}:
             raise ForbiddenError(
-                f"This needs a token with the scope {needed}.", extra={"missing_scope": needed}
+                f"This needs a token with the scope {scope}.", extra={"missing_scope": scope}
             )
         return True
 
 
 def get_required_scope(view: Any, method: str) -> str:
-    """The scope that `view` states for `method`. HEAD follows GET."""
-    stated: dict[str, str] = getattr(view, "scopes", {})
+    """Return the scope that `view` declares for `method`; for HEAD that of GET."""
+    scopes: dict[str, str] = getattr(view, "scopes", {})
     action = getattr(view, "action", None)
-    key = action if action in stated else {"HEAD": "GET"}.get(method, method)
-    if key in stated:
-        return stated[key]
+    key = action if action in scopes else {"HEAD": "GET"}.get(method, method)
+    if key in scopes:
+        return scopes[key]
     if method.lower() in view.http_method_names and hasattr(view, method.lower()):
-        raise ImproperlyConfigured(f"{type(view).__name__} states no scope for {method}.")
+        raise ImproperlyConfigured(f"{type(view).__name__} declares no scope for {method}.")
     raise MethodNotAllowed(method)

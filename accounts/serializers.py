@@ -20,8 +20,10 @@ class SessionSerializer(serializers.Serializer[Any]):
 
 
 class StatusSerializer(serializers.Serializer[Any]):
-    initialized = serializers.BooleanField(help_text="Whether there is a staff user to log in.")
-    authenticated = serializers.BooleanField(help_text="Whether the token sent is live.")
+    initialized = serializers.BooleanField(
+        help_text="True if there is a staff user who can log in."
+    )
+    authenticated = serializers.BooleanField(help_text="True if the sent token is valid.")
 
 
 class SuccessSerializer(serializers.Serializer[Any]):

@@ -1,4 +1,4 @@
-"""Accounts, tokens and sessions: the only writers of their rows."""
+"""The services that write accounts, API tokens and sessions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.utils.text import slugify
 
 from accounts import token_format
 from accounts.models import Account, ApiToken, Session
-from common import scopes as known
+from common import scopes as scope_names
 from common import text
 from common.actors import Actor
 from common.db.clock import DbNow, db_now
@@ -25,7 +25,10 @@ MAX_LIVE_SESSIONS: Final = 5
 
 
 def account_create(*, name: str, actor: Actor) -> Account:
-    """A new tenant; its slug is made from its name. Raises Invalid, or Conflict if the slug is taken."""
+    """Create an account, with a slug made from its name.
+
+    Raises InvalidInputError, or ConflictError if the slug is in use.
+    """
     name = text.normalize_text(name)
     if fault := text.find_label_error(name, max_length=200):
         raise InvalidInputError.for_field("name", fault)
@@ -42,11 +45,11 @@ def account_create(*, name: str, actor: Actor) -> Account:
 
 
 def get_account(slug: str) -> Account:
-    """The account with this slug, id or exact name. Raises NotFound saying which it looked for."""
-    found = Account.objects.filter(slug=slug).first() or Account.objects.filter(name=slug).first()
-    if found is None:
+    """Return the account with this slug or exact name. Raises NotFoundError, naming it."""
+    account = Account.objects.filter(slug=slug).first() or Account.objects.filter(name=slug).first()
+    if account is None:
         raise NotFoundError(f"There is no account {slug!r}; create_account makes one.")
-    return found
+    return account
 
 
 def token_create(
@@ -57,45 +60,54 @@ def token_create(
     actor: Actor,
     expires_at: dt.datetime | None = None,
 ) -> tuple[ApiToken, str]:
-    """The new row and the string to hand out: it is shown this once, and only its hash is kept."""
+    """Create an API token. Return its row and its string, of which only a hash is stored.
+
+    Raises InvalidInputError.
+    """
     name, scopes = text.normalize_text(name), sorted(set(scopes))
     if fault := text.find_label_error(name, max_length=200):
         raise InvalidInputError.for_field("name", fault)
-    if unknown := [scope for scope in scopes if scope not in known.ALL]:
+    if unknown := [scope for scope in scopes if scope not in scope_names.ALL]:
         raise InvalidInputError.for_field(
-            "scopes", f"unknown: {', '.join(unknown)}; known: {', '.join(known.ALL)}"
+            "scopes", f"unknown: {', '.join(unknown)}; known: {', '.join(scope_names.ALL)}"
         )
     if not scopes:
-        raise InvalidInputError.for_field("scopes", f"name at least one of {', '.join(known.ALL)}")
+        raise InvalidInputError.for_field(
+            "scopes", f"must have at least one of {', '.join(scope_names.ALL)}"
+        )
     if expires_at is not None and expires_at <= db_now():
         raise InvalidInputError.for_field("expires_at", "must lie in the future")
-    held = token_format.generate_token(token_format.TOKEN_PREFIX)
+    secret = token_format.generate_token(token_format.TOKEN_PREFIX)
     with transaction.atomic():
         token = ApiToken.objects.create(
             account_id=account_id,
             name=name,
             scopes=scopes,
-            digest=token_format.hash_token(held),
-            prefix=token_format.get_visible_prefix(held),
+            digest=token_format.hash_token(secret),
+            prefix=token_format.get_visible_prefix(secret),
             expires_at=expires_at,
             created_by=actor.name,
         )
         _record_bearer(actor, token, "token.created")
-    return token, held
+    return token, secret
 
 
 def token_revoke(*, token: ApiToken, actor: Actor) -> None:
-    """From the commit on, no call with it succeeds: nothing about a token is cached."""
+    """Revoke an API token. Requests with it are rejected as soon as the transaction commits."""
     with transaction.atomic():
         if ApiToken.objects.filter(id=token.id, revoked_at=None).update(revoked_at=DbNow()):
             _record_bearer(actor, token, "token.revoked")
 
 
 def session_open(*, user: User, account_id: uuid.UUID, actor: Actor) -> tuple[Session, str]:
-    """A session of 4 hours and the string to hand out. At most 5 live: the oldest end."""
-    held = token_format.generate_token(token_format.SESSION_PREFIX)
+    """Create a session of 4 hours. Return its row and its string, of which only a hash is stored.
+
+    A user has at most 5 sessions: the oldest ones end.
+    """
+    secret = token_format.generate_token(token_format.SESSION_PREFIX)
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=user.pk)  # One login of a user at a time.
+        # One login of a user at a time, so that concurrent ones do not exceed the limit.
+        User.objects.select_for_update().get(pk=user.pk)
         now = db_now()
         Session.objects.filter(user=user, expires_at__lte=now).delete()
         live = Session.objects.filter(user=user).order_by("-id").values_list("id", flat=True)
@@ -103,20 +115,22 @@ def session_open(*, user: User, account_id: uuid.UUID, actor: Actor) -> tuple[Se
         session = Session.objects.create(
             account_id=account_id,
             user=user,
-            digest=token_format.hash_token(held),
-            prefix=token_format.get_visible_prefix(held),
+            digest=token_format.hash_token(secret),
+            prefix=token_format.get_visible_prefix(secret),
             expires_at=now + SESSION_LIFETIME,
             auth_hash=user.get_session_auth_hash(),
         )
         _record_bearer(actor, session, "session.opened")
-    return session, held
+    return session, secret
 
 
 def session_close(*, session_id: uuid.UUID, account_id: uuid.UUID, actor: Actor) -> None:
+    """End a session. Nothing happens if it has ended already."""
     with transaction.atomic():
         session = Session.objects.filter(id=session_id, account_id=account_id).first()
         if session is not None:
             session.delete()
+            # Django clears the id of a deleted row.
             session.id = session_id
             _record_bearer(actor, session, "session.closed")
 

@@ -1,6 +1,6 @@
-"""Django's pages of users and groups, without what only logging in may write.
+"""Django's pages of users and groups. The dates that a login writes are read-only.
 
-Nor with its two-column boxes, which name no control for a screen reader and need JavaScript.
+Django's two-column selects are replaced: they have no names for screen readers and need JavaScript.
 """
 
 from __future__ import annotations

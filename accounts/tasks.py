@@ -1,4 +1,4 @@
-"""What this room gives the worker to do."""
+"""The worker's task of this package."""
 
 from __future__ import annotations
 

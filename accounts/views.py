@@ -1,4 +1,4 @@
-"""Sessions, as the documented API has them (docs/compatibility.md)."""
+"""Sessions of staff in the API (docs/compatibility.md)."""
 
 from __future__ import annotations
 
@@ -31,15 +31,18 @@ class LoginView(ApiView):
 
     @extend_schema(request=LoginSerializer, responses=SessionSerializer)
     def post(self, request: Request) -> Response:
-        sent = LoginSerializer(data=read_object(request)).validate_data()
+        credentials = LoginSerializer(data=read_object(request)).validate_data()
         http = request._request
         user = login.authenticate_staff(
-            http, username=sent["username"], password=sent["password"], otp=sent.get("otp")
+            http,
+            username=credentials["username"],
+            password=credentials["password"],
+            otp=credentials.get("otp"),
         )
-        account = login.resolve_account(sent.get("account"))
+        account = login.resolve_account(credentials.get("account"))
         actor = build_actor(http, f"user:{user.pk}")
-        session, held = services.session_open(user=user, account_id=account.id, actor=actor)
-        return Response({"token": held, "expires_at": format_rfc3339(session.expires_at)})
+        session, token = services.session_open(user=user, account_id=account.id, actor=actor)
+        return Response({"token": token, "expires_at": format_rfc3339(session.expires_at)})
 
 
 class LogoutView(ApiView):
@@ -52,7 +55,7 @@ class LogoutView(ApiView):
         reject_body(request)
         principal = get_principal(request)
         if not principal.is_session:
-            raise ServiceError("An API token does not log out; revoke it in the admin.")
+            raise ServiceError("An API token cannot log out; revoke it in the admin.")
         services.session_close(
             session_id=principal.bearer_id,
             account_id=principal.account_id,
@@ -67,7 +70,7 @@ class StatusView(ApiView):
 
     @extend_schema(responses=StatusSerializer)
     def get(self, request: Request) -> Response:
-        """Whether there is anybody to log in, and whether the token sent is live."""
+        """Report if there is a staff user who can log in, and if the sent token is valid."""
         try:
             authenticated = BearerAuthentication().authenticate(request) is not None
         except ServiceError:

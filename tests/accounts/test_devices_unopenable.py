@@ -29,7 +29,7 @@ from vault.sealing import SealedValue
 from vault.services import verify_keyring
 
 CODE = "abcdefghabcdefgh"
-SAID = "the key of your authenticator does not open on this server"
+SAID = "the key of your authenticator cannot be decrypted on this server"
 
 
 @pytest.fixture

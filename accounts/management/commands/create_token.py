@@ -13,7 +13,7 @@ from common.scopes import ALL
 
 
 class Command(BaseCommand):
-    help = "Create an API token. It alone is printed, this once: only its hash is kept."
+    help = "Create an API token and print it. It is displayed only now: only its hash is stored."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--account", required=True, help="the account's slug")
@@ -26,11 +26,11 @@ class Command(BaseCommand):
         if days is not None and not 1 <= days <= 3650:
             raise CommandError("--days must be from 1 to 3650", returncode=2)
         with raise_command_errors():
-            _, held = token_create(
+            _, token = token_create(
                 account_id=get_account(options["account"]).id,
                 name=options["name"],
                 scopes=[scope.strip() for scope in options["scopes"].split(",")],
                 expires_at=db_now() + dt.timedelta(days=days) if days else None,
                 actor=get_command_actor("create_token"),
             )
-        self.stdout.write(held)
+        self.stdout.write(token)

@@ -13,8 +13,8 @@ from common.actors import get_command_actor
 
 class Command(BaseCommand):
     help = (
-        "Take the second factor from a staff member who can show it no more and whom no superuser"
-        " can help in the admin: the password alone lets in again. The trail of every account tells."
+        "Remove the second factor of a staff user who lost it, if no superuser can do so in the admin."
+        " The password alone is then enough to log in. Recorded in the audit log of every account."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
