@@ -40,11 +40,11 @@ _DIRECTIVE = re.compile(r"#\s*(?:type: ignore|noqa|pragma|!)")
 _VENDOR = re.compile(r"\.vendor\b|\bis_(?:postgresql|sqlite)\(")
 
 
-def _words(text: str) -> frozenset[str]:
+def split_words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_IRREGULAR = _words(
+_IRREGULAR = split_words(
     "taken held told given found shown sent kept seen known left lost made written drawn chosen"
     " broken done gone bound built bought brought paid said sold sought spent begun meant spoken"
     " stolen thrown understood worn won hidden forgotten frozen grown laid led lent lit beaten"
@@ -52,7 +52,7 @@ _IRREGULAR = _words(
 )
 _NO_PARTICIPLES = frozenset({"need", "seed", "feed", "speed", "red", "embed", "heed"})
 # A name that begins with one of these is a question or a command, whatever it ends with.
-_LEADING_VERBS = _words(
+_LEADING_VERBS = split_words(
     "is has are was may can should any check reject refuse mark take claim delete export clean test"
     " get list find read fetch store keep record require raise set send return register add count"
     " encrypt filter iterate report respond select update write"

@@ -69,7 +69,7 @@ def _retry_commit(
 
     @functools.wraps(write)
     def write_durably(claim: RefreshClaim, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        # A caller is told within 20 s. Nobody waits for a call that took longer.
+        # A caller gets its response within 20 s. No caller waits for a call that took longer.
         end = max(claim.start_seconds + COMMIT_SECONDS, time.monotonic() + COMMIT_SECONDS / 4)
         failures = 0
         while True:

@@ -60,7 +60,7 @@ class ProviderCall:
         return True
 
     def finish(self) -> None:
-        """Stop renewing the lease: the outcome is stored, or will be by nobody."""
+        """Stop renewing the lease: the outcome is stored, or never will be."""
         _calls.remove(self)
 
     def hand_over(self, settle: Callable[[], object]) -> None:
