@@ -16,7 +16,7 @@ NDJSON = {"content_type": "application/x-ndjson"}
 
 
 def ndjson(*bodies: Any) -> bytes:
-    """Bytes stand as they are: for lines that are no JSON."""
+    """Return NDJSON. Bytes are kept as they are, for lines that are not JSON."""
     lines = [b if isinstance(b, bytes) else json.dumps(b).encode() for b in bodies]
     return b"\n".join(lines) + b"\n"
 

@@ -1,4 +1,4 @@
-"""Many importers of one upstream account at once leave one row."""
+"""Concurrent imports of one upstream account leave one row."""
 
 from __future__ import annotations
 

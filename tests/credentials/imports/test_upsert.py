@@ -96,7 +96,7 @@ def test_absent_refresh_token_is_kept(api, account):
 
 
 def simulate_refresh(id: str, **secrets: str) -> None:
-    """What a refresh does to a row: new current values, the imported ones remembered."""
+    """Change a row as a refresh does: new current values, with the imported ones in the history."""
     row = Credential.objects.get(id=id)
     row.secrets = seal(Place.of(row, "secrets"), {**get_secrets(id), **secrets})
     for name, value in secrets.items():

@@ -33,25 +33,27 @@ KEY = "up_secret_0123456789abcdef"
 
 
 @pytest.fixture(scope="session")
-def running() -> Iterator[UpstreamServer]:
+def shared_upstream() -> Iterator[UpstreamServer]:
     with UpstreamServer() as server:
         yield server
 
 
 @pytest.fixture
-def upstream(running: UpstreamServer, settings: Any, tmp_path: Path) -> Iterator[UpstreamServer]:
-    """A provider on loopback, registered under the names of `files.py`."""
-    running.clear()
-    write_files(tmp_path / "upstream", running.port)
+def upstream(
+    shared_upstream: UpstreamServer, settings: Any, tmp_path: Path
+) -> Iterator[UpstreamServer]:
+    """A provider on loopback, registered under the names in `provider_files.py`."""
+    shared_upstream.clear()
+    write_files(tmp_path / "upstream", shared_upstream.port)
     settings.PROVIDERS_DIR = str(tmp_path / "upstream")
-    settings.EGRESS_ALLOW = f"127.0.0.1:{running.port}"
+    settings.EGRESS_ALLOW = f"127.0.0.1:{shared_upstream.port}"
     get_registry.cache_clear()
-    yield running
+    yield shared_upstream
     get_registry.cache_clear()
 
 
 class CallerResponse(NamedTuple):
-    """An answer as the server would send it. `broken`: the iteration raised, and how far it came."""
+    """A response as the server would send it. `error`: what the iteration raised after `body`."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -66,7 +68,7 @@ class CallerResponse(NamedTuple):
 
 
 class Caller:
-    """Calls the application as a server does, in this thread."""
+    """Calls the application in this thread, as a server does."""
 
     def __init__(self, client: Client, token: str) -> None:
         self.client = client
@@ -84,7 +86,7 @@ class Caller:
         headers: dict[str, str] | None = None,
         **environ: Any,
     ) -> CallerResponse:
-        found: dict[str, Any] = {
+        variables: dict[str, Any] = {
             "REQUEST_METHOD": method,
             "RAW_URI": target,
             "SERVER_PROTOCOL": "HTTP/1.1",
@@ -93,36 +95,36 @@ class Caller:
             "wsgi.input": io.BytesIO(body),
         }
         if bearer:
-            found["HTTP_AUTHORIZATION"] = f"Bearer {self.token}"
+            variables["HTTP_AUTHORIZATION"] = f"Bearer {self.token}"
         for name, value in (headers or {}).items():
             key = name.upper().replace("-", "_")
-            found[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value
+            variables[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value
         if chunked:
-            found["HTTP_TRANSFER_ENCODING"] = "chunked"
+            variables["HTTP_TRANSFER_ENCODING"] = "chunked"
         elif body:
-            found["CONTENT_LENGTH"] = str(len(body))
-        return self._answer({**found, **environ})
+            variables["CONTENT_LENGTH"] = str(len(body))
+        return self._answer({**variables, **environ})
 
     def get(self, target: str, **more: Any) -> CallerResponse:
         return self.send("GET", target, **more)
 
     def _answer(self, environ: dict[str, Any]) -> CallerResponse:
         head: list[Any] = []
-        response = self._proxy(environ, lambda *given: head.extend(given))
+        response = self._proxy(environ, lambda *values: head.extend(values))
         body: list[bytes] = []
-        broken = None
+        error_raised = None
         try:
             body.extend(response)
         except Exception as error:
-            broken = error
+            error_raised = error
         finally:
             getattr(response, "close", lambda: None)()
-        return CallerResponse(int(head[0].split()[0]), head[1], b"".join(body), broken)
+        return CallerResponse(int(head[0].split()[0]), head[1], b"".join(body), error_raised)
 
 
 @pytest.fixture
 def caller(account: Account, upstream: UpstreamServer) -> Iterator[Caller]:
-    """A caller of `account` with every scope."""
+    """Return a caller of `account` with every scope."""
     client = Client(allow=frozenset({("127.0.0.1", upstream.port)}))
     yield Caller(client, make_token(account))
     client.close()
@@ -130,7 +132,7 @@ def caller(account: Account, upstream: UpstreamServer) -> Iterator[Caller]:
 
 @pytest.fixture
 def raw(settings: Any, tmp_path: Path) -> Iterator[RawServer]:
-    """A provider like `upstream` that answers with the bytes a test wrote, and shows heads as they came."""
+    """A provider like `upstream` that responds with the bytes of a test, and records raw headers."""
     with RawServer() as server:
         write_files(tmp_path / "upstream", server.port)
         settings.PROVIDERS_DIR = str(tmp_path / "upstream")
@@ -152,11 +154,11 @@ def raw_caller(raw: RawServer, account: Account) -> Iterator[Caller]:
 
 @pytest.fixture
 def create_credential(account: Account, upstream: UpstreamServer) -> Callable[..., Credential]:
-    """Make a credential of the upstream provider: `keep("upstream_key", key=…)`."""
+    """Create a credential of the upstream provider: `create_credential("upstream_key", key=…)`."""
 
     def make(kind: str = "upstream_key", **properties: Any) -> Credential:
-        given = properties or {"key": KEY}
-        return make_credential(account, {"properties": {"kind": kind, **given}})
+        values = properties or {"key": KEY}
+        return make_credential(account, {"properties": {"kind": kind, **values}})
 
     return make
 
@@ -169,15 +171,15 @@ def row(create_credential: Callable[..., Credential]) -> Credential:
 
 @pytest.fixture
 def path(row: Credential) -> str:
-    """Where that credential is used."""
+    """The path on which that credential is used."""
     return f"/v1/proxy/credential/{row.id}"
 
 
 @pytest.fixture
 def binance(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A provider that answers as api.binance.com."""
-    with upstreams(authority, monkeypatch, "api.binance.com") as found:
-        yield found["api.binance.com"]
+    """A provider that responds as api.binance.com."""
+    with upstreams(authority, monkeypatch, "api.binance.com") as servers:
+        yield servers["api.binance.com"]
 
 
 @pytest.fixture
@@ -193,13 +195,13 @@ def basic_auth_header(username: str, password: str = "") -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def server(
-    running: UpstreamServer, tmp_path_factory: pytest.TempPathFactory, django_db_setup: None
+    shared_upstream: UpstreamServer, tmp_path_factory: pytest.TempPathFactory, django_db_setup: None
 ) -> Iterator[ServerProcess]:
-    """One for all tests that leave it as it was: to start it takes longer than most of them."""
+    """A server for all tests that do not change it: its start takes longer than most of them."""
     folder = tmp_path_factory.mktemp("served")
-    write_files(folder, running.port)
-    opened = f"127.0.0.1:{running.port}"
-    with override_settings(PROVIDERS_DIR=str(folder), EGRESS_ALLOW=opened):
+    write_files(folder, shared_upstream.port)
+    allowed = f"127.0.0.1:{shared_upstream.port}"
+    with override_settings(PROVIDERS_DIR=str(folder), EGRESS_ALLOW=allowed):
         starting = ServerProcess(django_settings, str(connection.settings_dict["NAME"]))
     with starting as serving:
         yield serving

@@ -1,4 +1,4 @@
-"""A way to the tests' PostgreSQL that can be cut, as if its server had gone: nobody else's goes through it."""
+"""A socket to the tests' PostgreSQL that can be cut, as if the database had stopped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from django.db import connection
 
 
 class CuttableDatabaseSocket:
-    """A socket in `folder`, which is the host to connect to. `cut` ends all connections and takes no more."""
+    """A socket in `folder`, which is the host to connect to.
+
+    `cut` closes all connections and accepts no more. `mend` accepts them again.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

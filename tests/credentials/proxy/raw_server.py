@@ -1,4 +1,4 @@
-"""A provider on loopback that answers with whatever bytes a test wrote, however wrong they are."""
+"""A provider on loopback that responds with the bytes of a test, valid or not."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ RespondFunction = Callable[[socket.socket, bytes], None]
 
 
 class RawServer:
-    """`answers`: for each first segment of a path, the bytes to answer or a function that says them.
+    """`responses` are, by the first segment of a path, bytes or a function that sends them.
 
-    `heads` are the requests' heads as they came, and `bodies` what came after them.
+    `heads` and `bodies` are those of the requests, as they were received.
     """
 
     def __init__(self) -> None:
@@ -42,15 +42,15 @@ class RawServer:
 
     def _serve(self, sock: socket.socket) -> None:
         with sock, contextlib.suppress(OSError):
-            found = b""
+            received = b""
             while True:
-                while b"\r\n\r\n" not in found:
-                    found += _more(sock)
-                head, _, found = found.partition(b"\r\n\r\n")
-                body = self._body(sock, head, found)
+                while b"\r\n\r\n" not in received:
+                    received += _more(sock)
+                head, _, received = received.partition(b"\r\n\r\n")
+                body = self._body(sock, head, received)
                 self.heads.append(head)
                 self.bodies.append(body)
-                found = b""
+                received = b""
                 name = head.split()[1].decode().strip("/").split("/")[0].partition("?")[0]
                 response = self.responses.get(
                     name, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -63,16 +63,16 @@ class RawServer:
                     return  # The end of the connection is the end of the body.
 
     @staticmethod
-    def _body(sock: socket.socket, head: bytes, found: bytes) -> bytes:
+    def _body(sock: socket.socket, head: bytes, received: bytes) -> bytes:
         for line in head.lower().split(b"\r\n"):
             if line.startswith(b"content-length:"):
                 length = int(line.partition(b":")[2])
-                while len(found) < length:
-                    found += _more(sock)
+                while len(received) < length:
+                    received += _more(sock)
             if line == b"transfer-encoding: chunked":
-                while not found.endswith(b"0\r\n\r\n"):
-                    found += _more(sock)
-        return found
+                while not received.endswith(b"0\r\n\r\n"):
+                    received += _more(sock)
+        return received
 
 
 def _more(sock: socket.socket) -> bytes:

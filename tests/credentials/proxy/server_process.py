@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 
 
 class ServerProcess:
-    """`manage.py serve_proxy`, or another `command`, as a context. `host`: another way to the database."""
+    """`manage.py serve_proxy`, or another `command`, as a context. `host` is that of the database."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class ServerProcess:
             "settings": {name: getattr(settings, name) for name in names},
             "options": {"port": self.port, **options},
         }
-        # A file: nobody reads a pipe meanwhile, and a full one would hold up the server.
+        # A file, because no process reads a pipe while the server runs, and a full one would block it.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it is closed with the server
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.credentials.proxy.server_process", json.dumps(config)],
@@ -71,7 +71,7 @@ class ServerProcess:
         self._log.close()
 
     def log(self) -> str:
-        """What the server has written so far."""
+        """Return what the server has written to stderr so far."""
         self._log.seek(0)
         return self._log.read().decode()
 
@@ -80,7 +80,7 @@ class ServerProcess:
 
     @property
     def workers(self) -> list[int]:
-        """The pids of its children, of whichever of its threads they are."""
+        """The process ids of its children, of all its threads."""
         tasks = Path(f"/proc/{self.process.pid}/task")
         return [int(pid) for task in tasks.glob("*/children") for pid in task.read_text().split()]
 
@@ -94,11 +94,11 @@ class ServerProcess:
         os.kill(self.worker, signal.SIGKILL)
 
     def memory(self) -> int:
-        """Bytes of memory that the worker has to itself or shares."""
+        """Return the resident memory of the worker in bytes."""
         for line in Path(f"/proc/{self.worker}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
-        raise AssertionError("no memory is told")
+        raise AssertionError("the kernel reports no memory")
 
 
 def main() -> None:
@@ -111,7 +111,7 @@ def main() -> None:
     settings.DATABASES["default"].update(config["database"])
     for name, value in config["settings"].items():
         setattr(settings, name, value)
-    # As in production: what waits for a provider holds none of these.
+    # As in production: a request that waits for a provider occupies none of these.
     if "pool" in settings.DATABASES["default"]["OPTIONS"]:
         settings.DATABASES["default"]["OPTIONS"]["pool"]["max_size"] = 8
     django.setup()

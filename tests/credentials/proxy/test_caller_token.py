@@ -1,4 +1,4 @@
-"""Where the caller's token may be: in exactly one header, and nowhere after that."""
+"""The caller's token: in exactly one header, and not forwarded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Official clients, of which only the base URL and the key are changed. Those not installed are skipped."""
+"""Official clients, with another base URL and key. Clients that are not installed are skipped."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
 KEY = "real_key_0123456789abcdef"
 
 
-class Answering(UpstreamHandler):
-    """Answers as the three APIs do, to their real key alone."""
+class ApiHandler(UpstreamHandler):
+    """Responds as the three APIs do, and only to their real key."""
 
     def handle_any(self) -> None:
         body = b"".join(self._pieces())
@@ -46,7 +46,7 @@ class Answering(UpstreamHandler):
         self._whole(body, "Content-Type: application/json", *headers, status=status)
 
 
-def _chat(handler: Answering, body: bytes) -> None:
+def send_chat(handler: ApiHandler, body: bytes) -> None:
     head = {"id": "c", "created": 1, "model": "m"}
     if not json.loads(body).get("stream"):
         message = {"role": "assistant", "content": "hello"}
@@ -65,14 +65,14 @@ def _chat(handler: Answering, body: bytes) -> None:
     handler._chunked(iter([*lines, b"data: [DONE]\n\n"]), "Content-Type: text/event-stream")
 
 
-def _charges(handler: Answering, body: bytes) -> None:
+def send_charges(handler: ApiHandler, body: bytes) -> None:
     last = "starting_after" in handler.path
     charge = {"id": "ch_2" if last else "ch_1", "object": "charge"}
     handler._json({"object": "list", "url": "/v1/charges", "has_more": not last, "data": [charge]})
 
 
-def _issues(handler: Answering, body: bytes) -> None:
-    """GitHub's, whose addresses are its own."""
+def send_issues(handler: ApiHandler, body: bytes) -> None:
+    """Send GitHub's issues, with URLs of its own host."""
     here = f"http://{handler.headers['Host']}"
     url = f"{here}/repos/octo/hello/issues"
     if handler.command == "POST":
@@ -83,26 +83,26 @@ def _issues(handler: Answering, body: bytes) -> None:
         handler._json([{"number": 1, "url": f"{url}/1"}], f'Link: <{url}?page=2>; rel="next"')
 
 
-def _repository(handler: Answering, body: bytes) -> None:
+def send_repository(handler: ApiHandler, body: bytes) -> None:
     url = f"http://{handler.headers['Host']}/repos/octo/hello"
     handler._json({"id": 1, "full_name": "octo/hello", "url": url})
 
 
-ANSWERS: dict[str, Callable[[Answering, bytes], None]] = {
-    "POST /v1/chat/completions": _chat,
+ANSWERS: dict[str, Callable[[ApiHandler, bytes], None]] = {
+    "POST /v1/chat/completions": send_chat,
     "POST /v1/files": lambda h, body: h._json({"id": "f", "object": "file", "bytes": len(body)}),
     "POST /v1/customers": lambda h, body: h._json({"id": "cus_1", "object": "customer"}),
-    "GET /v1/charges": _charges,
+    "GET /v1/charges": send_charges,
     "GET /user": lambda h, body: h._json({"login": "octo", "id": 1}),
-    "GET /repos/octo/hello": _repository,
-    "(GET|POST) /repos/octo/hello/issues": _issues,
+    "GET /repos/octo/hello": send_repository,
+    "(GET|POST) /repos/octo/hello/issues": send_issues,
 }
 
 
 @pytest.fixture
-def at(settings: Any, tmp_path: Any) -> Iterator[tuple[str, str]]:
-    """The proxy's address for a provider of any such API, and a token."""
-    with UpstreamServer(Answering) as api:
+def proxy_url(settings: Any, tmp_path: Any) -> Iterator[tuple[str, str]]:
+    """The proxy's URL for a provider of any such API, and a token."""
+    with UpstreamServer(ApiHandler) as api:
         bearer = {"in": "header", "values": {"Authorization": "Bearer {key}"}}
         document = provider_file(
             "anyapi", f"http://127.0.0.1:{api.port}", bearer, links_in_answers=True
@@ -118,9 +118,9 @@ def at(settings: Any, tmp_path: Any) -> Iterator[tuple[str, str]]:
     get_registry.cache_clear()
 
 
-def test_openai(at):
+def test_openai(proxy_url):
     openai = pytest.importorskip("openai")
-    client = openai.OpenAI(base_url=f"{at[0]}/v1", api_key=at[1], max_retries=0)
+    client = openai.OpenAI(base_url=f"{proxy_url[0]}/v1", api_key=proxy_url[1], max_retries=0)
     arguments = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
     response = client.chat.completions.create(**arguments)
     assert response.choices[0].message.content == "hello"
@@ -132,17 +132,17 @@ def test_openai(at):
         client.models.retrieve("missing")
 
 
-def test_stripe(at):
+def test_stripe(proxy_url):
     stripe = pytest.importorskip("stripe")
-    client = stripe.StripeClient(at[1], base_addresses={"api": at[0]})
+    client = stripe.StripeClient(proxy_url[1], base_addresses={"api": proxy_url[0]})
     assert client.v1.customers.create(params={"name": "Paul"}).id == "cus_1"
     charges = client.v1.charges.list(params={"limit": 1})
     assert [charge.id for charge in charges.auto_paging_iter()] == ["ch_1", "ch_2"]
 
 
-def test_pygithub(at):
+def test_pygithub(proxy_url):
     github = pytest.importorskip("github")
-    client = github.Github(auth=github.Auth.Token(at[1]), base_url=at[0])
+    client = github.Github(auth=github.Auth.Token(proxy_url[1]), base_url=proxy_url[0])
     assert client.get_user().login == "octo"
     repository = client.get_repo("octo/hello")
     assert [issue.number for issue in repository.get_issues()] == [1, 2]

@@ -1,4 +1,4 @@
-"""What happens to a credential while it is used: the request that comes next knows."""
+"""Changes of a credential while it is used: the next request sees them."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def send(
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         connection.request("GET", target, headers={"Authorization": f"Bearer {token}"})
         response = connection.getresponse()
-        found = response.status, response.read()
+        result = response.status, response.read()
         connection.close()
-        return found
+        return result
 
     return get
 
@@ -47,15 +47,15 @@ def account_and_token(transactional_db: None) -> tuple[Account, str]:
 
 
 @pytest.fixture
-def used(account_and_token: tuple[Account, str]) -> Credential:
+def credential(account_and_token: tuple[Account, str]) -> Credential:
     account, _ = account_and_token
     return make_credential(
         account, {"properties": {"kind": "upstream_key", "key": OLD}, "external_id": "one"}
     )
 
 
-def while_it_streams(send: Any, token: str, path: str, change: Callable[[], Any]) -> Any:
-    """`change` is made once the answer has begun: what the caller got of it in the end."""
+def change_during_stream(send: Any, token: str, path: str, change: Callable[[], Any]) -> Any:
+    """Make `change` after the response has begun, and return the whole response."""
     with ThreadPoolExecutor(1) as pool:
         pending_response = pool.submit(send, token, f"{path}/events?count=20&every=0.05")
         wait_until(lambda: Event.objects.filter(verb="credential.used").exists())
@@ -65,14 +65,16 @@ def while_it_streams(send: Any, token: str, path: str, change: Callable[[], Any]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_next_request_uses_the_rotated_key(send, used, upstream, account_and_token):
+def test_next_request_uses_the_rotated_key(send, credential, upstream, account_and_token):
     account, token = account_and_token
-    path = f"/v1/proxy/credential/{used.id}"
+    path = f"/v1/proxy/credential/{credential.id}"
 
     def rotate() -> None:
-        credential_rotate(account_id=account.id, id=used.id, actor=TESTER, properties={"key": NEW})
+        credential_rotate(
+            account_id=account.id, id=credential.id, actor=TESTER, properties={"key": NEW}
+        )
 
-    status, body = while_it_streams(send, token, path, rotate)
+    status, body = change_during_stream(send, token, path, rotate)
     assert (status, body.count(b"data: ")) == (200, 20)
     for route in (path, "/proxy/upstream"):
         assert send(token, f"{route}/x")[0] == 200
@@ -81,27 +83,31 @@ def test_next_request_uses_the_rotated_key(send, used, upstream, account_and_tok
 
 
 @pytest.mark.django_db(transaction=True)
-def test_response_in_progress_outlives_its_credential(send, used, upstream, account_and_token):
+def test_response_in_progress_outlives_its_credential(
+    send, credential, upstream, account_and_token
+):
     account, token = account_and_token
-    path = f"/v1/proxy/credential/{used.id}"
+    path = f"/v1/proxy/credential/{credential.id}"
 
     def delete() -> None:
-        credential_delete(account_id=account.id, id=used.id, actor=TESTER)
+        credential_delete(account_id=account.id, id=credential.id, actor=TESTER)
 
-    status, body = while_it_streams(send, token, path, delete)
+    status, body = change_during_stream(send, token, path, delete)
     assert (status, body.count(b"data: ")) == (200, 20)
     assert [send(token, f"{route}/x")[0] for route in (path, "/proxy/upstream")] == [404, 400]
     assert len(upstream.requests) == 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_echo_after_a_rotation_is_masked(send, used, account_and_token, upstream):
-    """What is masked is what was sent, whatever is held since."""
+def test_echo_after_a_rotation_is_masked(send, credential, account_and_token, upstream):
+    """The secret that was sent is masked, also if another one is stored by now."""
     account, token = account_and_token
-    path = f"/v1/proxy/credential/{used.id}"
+    path = f"/v1/proxy/credential/{credential.id}"
     status, body = send(token, f"{path}/secret")
     assert (status, OLD.encode() in body) == (200, False)
-    credential_rotate(account_id=account.id, id=used.id, actor=TESTER, properties={"key": NEW})
+    credential_rotate(
+        account_id=account.id, id=credential.id, actor=TESTER, properties={"key": NEW}
+    )
     status, body = send(token, f"{path}/secret")
     assert (status, NEW.encode() in body) == (200, False)
 

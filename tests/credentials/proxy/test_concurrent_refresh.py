@@ -1,4 +1,4 @@
-"""Fifty callers of a running server at the moment at which a provider no longer takes the token."""
+"""Fifty concurrent callers when the provider no longer accepts the token."""
 
 from __future__ import annotations
 
@@ -24,60 +24,60 @@ pytestmark = [
 ]
 
 CALLERS = 50
-Asking = Callable[[Credential], list[tuple[int, Any]]]
+SendAll = Callable[[Credential], list[tuple[int, Any]]]
 
 
 @pytest.fixture
-def all_ask(provider: Any, settings: Any, account: Any) -> Iterator[Asking]:
-    """All callers at once: what each got."""
+def send_all(provider: Any, settings: Any, account: Any) -> Iterator[SendAll]:
+    """Send the requests of all callers concurrently, and return their responses."""
     token = make_token(account)
     with ServerProcess(settings, str(connection.settings_dict["NAME"])) as server:
 
         def send(path: str) -> tuple[int, Any]:
-            pending_response = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
-            pending_response.request("GET", path, headers={"Authorization": f"Bearer {token}"})
-            response = pending_response.getresponse()
-            found = response.status, json.loads(response.read())
-            pending_response.close()
-            return found
+            client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+            client.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+            response = client.getresponse()
+            result = response.status, json.loads(response.read())
+            client.close()
+            return result
 
-        def together(row: Credential) -> list[tuple[int, Any]]:
+        def send_concurrently(row: Credential) -> list[tuple[int, Any]]:
             with ThreadPoolExecutor(CALLERS) as pool:
                 return list(pool.map(send, [f"/v1/proxy/credential/{row.id}/me"] * CALLERS))
 
-        yield together
+        yield send_concurrently
 
 
 @pytest.fixture
-def revoked(grant: Callable[..., Credential]) -> Credential:
-    """A token that should live for long, and that its provider does not know."""
+def revoked_grant(grant: Callable[..., Credential]) -> Credential:
+    """A token that is not near its expiry, and that its provider does not know."""
     return grant(access_token="ended_early_0123456789", expires_at="2099-01-01T00:00:00Z")
 
 
-def test_concurrent_401s_share_one_refresh(all_ask, revoked, provider):
+def test_concurrent_401s_share_one_refresh(send_all, revoked_grant, provider):
     provider.delay = 0.3
-    assert Counter(status for status, _ in all_ask(revoked)) == {200: CALLERS}
+    assert Counter(status for status, _ in send_all(revoked_grant)) == {200: CALLERS}
     assert len(provider.calls) == 1
     assert Event.objects.filter(verb="credential.used").count() == CALLERS
 
 
-def test_remaining_401_reaches_all_callers_after_one_refresh(all_ask, revoked, provider):
+def test_remaining_401_reaches_all_callers_after_one_refresh(send_all, revoked_grant, provider):
     provider.delay = 0.3
     provider.grants.is_alive = lambda token: False
     for _ in range(2):
-        assert Counter(status for status, _ in all_ask(revoked)) == {401: CALLERS}
+        assert Counter(status for status, _ in send_all(revoked_grant)) == {401: CALLERS}
     assert len(provider.calls) == 1
 
 
-def test_lost_grant_is_recorded_once_and_reported_to_all(all_ask, revoked, provider):
+def test_lost_grant_is_recorded_once_and_reported_to_all(send_all, revoked_grant, provider):
     provider.delay = 0.3
     provider.mode = "invalid_grant"
     # Who had a 401 already has that; who came later is told what to do.
-    assert {status for status, _ in all_ask(revoked)} <= {401, 409}
-    assert {(status, body.get("code")) for status, body in all_ask(revoked)} == {
+    assert {status for status, _ in send_all(revoked_grant)} <= {401, 409}
+    assert {(status, body.get("code")) for status, body in send_all(revoked_grant)} == {
         (409, "needs_reauth")
     }
     assert len(provider.calls) == 1
     assert Event.objects.filter(verb="credential.needs_reauth").count() == 1
-    revoked.refresh_from_db()
-    assert revoked.health["status"] == "error"
+    revoked_grant.refresh_from_db()
+    assert revoked_grant.health["status"] == "error"

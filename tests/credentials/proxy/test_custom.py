@@ -1,4 +1,4 @@
-"""Custom services: an account's own, defined by staff, used like any provider."""
+"""Custom services: defined by staff for one account, used like any provider."""
 
 from __future__ import annotations
 

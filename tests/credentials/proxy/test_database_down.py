@@ -1,4 +1,4 @@
-"""The database goes away under a server that runs, and comes back."""
+"""The database stops while the server runs, and starts again."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ pytestmark = [
 ]
 
 
-class Got(NamedTuple):
+class Response(NamedTuple):
     status: int
     body: bytes
     retry_after: str | None
@@ -43,19 +43,20 @@ class Got(NamedTuple):
         return json.loads(self.body).get("code")
 
 
-class Asking:
+class ProxyClient:
     def __init__(self, port: int, token: str, id: uuid.UUID) -> None:
         self._port = port
         self._sent = {"Authorization": f"Bearer {token}"}
         self._path = f"/v1/proxy/credential/{id}"
 
-    def __call__(self, target: str = "/status?code=200", method: str = "GET") -> Got:
-        pending_response = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
-        pending_response.request(method, self._path + target, headers=self._sent)
-        response = pending_response.getresponse()
-        found = Got(response.status, response.read(), response.getheader("Retry-After"))
-        pending_response.close()
-        return found
+    def __call__(self, target: str = "/status?code=200", method: str = "GET") -> Response:
+        client = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
+        client.request(method, self._path + target, headers=self._sent)
+        try:
+            response = client.getresponse()
+            return Response(response.status, response.read(), response.getheader("Retry-After"))
+        finally:
+            client.close()
 
 
 @pytest.fixture(scope="module")
@@ -82,13 +83,13 @@ def server(
 
 
 @pytest.fixture
-def send(upstream: UpstreamServer, server: ServerProcess, transactional_db: None) -> Asking:
+def send(upstream: UpstreamServer, server: ServerProcess, transactional_db: None) -> ProxyClient:
     account = make_account()
     row = make_credential(account, {"properties": {"kind": "upstream_key", "key": "k" * 20}})
-    return Asking(server.port, make_token(account), row.id)
+    return ProxyClient(server.port, make_token(account), row.id)
 
 
-def uses() -> int:
+def count_uses() -> int:
     return Event.objects.filter(verb="credential.used").count()
 
 
@@ -98,7 +99,7 @@ def test_sends_nothing_without_database_and_reconnects(send, upstream, database_
     for _ in range(2):  # Each waits for two seconds.
         down = send(method="POST")
         assert (down.status, down.retry_after) == (503, "2")
-    assert len(upstream.requests) == uses() == 1
+    assert len(upstream.requests) == count_uses() == 1
     database_socket.mend()
     began = time.monotonic()
     wait_until(lambda: send().status == 200)
@@ -112,15 +113,15 @@ def test_response_is_withheld_if_its_event_cannot_be_stored(send, upstream, data
         wait_until(lambda: upstream.requests)
         database_socket.cut()
         upstream.shutting_down.set()
-        found = pending_response.result()
-    assert (found.status, found.code) == (503, "audit_write_failed")
+        response = pending_response.result()
+    assert (response.status, response.code) == (503, "audit_write_failed")
     # Who takes that as leave to try again would do it twice.
-    assert found.retry_after is None
-    assert b"at last" not in found.body
+    assert response.retry_after is None
+    assert b"at last" not in response.body
     assert CredentialUse.objects.exists()
     database_socket.mend()
     wait_until(lambda: send().status == 200)
-    assert uses() == 1  # That of the last line alone.
+    assert count_uses() == 1  # That of the last line alone.
 
 
 def test_short_outage_during_a_call_has_no_effect(send, upstream, database_socket):
@@ -131,30 +132,30 @@ def test_short_outage_during_a_call_has_no_effect(send, upstream, database_socke
         database_socket.mend()
         upstream.shutting_down.set()
         assert pending_response.result()[:2] == (200, b"at last")
-    assert uses() == 1
+    assert count_uses() == 1
 
 
 def test_stream_continues_without_database(send, upstream, database_socket):
     with ThreadPoolExecutor(1) as pool:
         pending_response = pool.submit(send, "/events?count=10&every=0.1")
-        wait_until(uses)
+        wait_until(count_uses)
         database_socket.cut()
-        found = pending_response.result()
-    assert (found.status, found.body.count(b"data: ")) == (200, 10)
+        response = pending_response.result()
+    assert (response.status, response.body.count(b"data: ")) == (200, 10)
     database_socket.mend()
     wait_until(lambda: send().status == 200)
 
 
 def test_outage_releases_slots_and_connections(send, upstream, database_socket):
-    """More requests fail than a credential has at once, and than the pool has connections."""
+    """More requests fail than a credential has slots, and than the pool has connections."""
     database_socket.cut()
     with ThreadPoolExecutor(40) as pool:
         failed = list(pool.map(lambda _: send(), range(40)))
-    assert {found.status for found in failed} == {503}
+    assert {response.status for response in failed} == {503}
     database_socket.mend()
     wait_until(lambda: send().status == 200)
     with ThreadPoolExecutor(40) as pool:
-        assert {found.status for found in pool.map(lambda _: send(), range(40))} == {200}
+        assert {response.status for response in pool.map(lambda _: send(), range(40))} == {200}
     assert database_socket.connections <= 8
 
 
@@ -167,7 +168,7 @@ def test_grant_refreshed_during_an_outage_is_not_lost(
         ServerProcess(settings, name, host=str(database_socket.folder)) as server,
         ThreadPoolExecutor(1) as pool,
     ):
-        pending_response = pool.submit(Asking(server.port, make_token(account), row.id), "/me")
+        pending_response = pool.submit(ProxyClient(server.port, make_token(account), row.id), "/me")
         wait_until(lambda: provider.calls)
         database_socket.cut()
         time.sleep(1)  # By then the provider has answered, and nothing takes it.

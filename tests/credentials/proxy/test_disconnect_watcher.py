@@ -1,4 +1,4 @@
-"""Whose connection has ended, when the system uses a connection's number again."""
+"""Disconnects, also if the system uses the number of a connection again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A request goes on with the credential, and its answer comes back."""
+"""A request is forwarded with the credential, and its response returned."""
 
 from __future__ import annotations
 
@@ -95,9 +95,9 @@ def test_a_service_without_a_credential_is_400_in_one_line(caller, row, service)
 def test_credential_of_another_account_is_404(caller, path, upstream):
     caller.token = make_token(make_account())
     unknown = caller.get(f"{path.rpartition('/')[0]}/01989aa0-0000-7000-8000-000000000000/x")
-    found = caller.get(f"{path}/x")
-    assert (found.status, unknown.status, upstream.requests) == (404, 404, [])
-    assert {**found.json(), "request_id": ""} == {**unknown.json(), "request_id": ""}
+    foreign = caller.get(f"{path}/x")
+    assert (foreign.status, unknown.status, upstream.requests) == (404, 404, [])
+    assert {**foreign.json(), "request_id": ""} == {**unknown.json(), "request_id": ""}
 
 
 def test_head_has_no_body_and_its_length(caller, path):
@@ -115,8 +115,8 @@ def test_status_is_unchanged(caller, path, status):
 
 
 def test_compressed_response_stays_compressed(caller, path, upstream):
-    pending_response = {"Accept-Encoding": "br, gzip;q=0.8, zstd"}
-    response = caller.get(f"{path}/gzip", headers=pending_response)
+    headers = {"Accept-Encoding": "br, gzip;q=0.8, zstd"}
+    response = caller.get(f"{path}/gzip", headers=headers)
     assert response.header("Content-Encoding") == "gzip"
     assert response.body[:2] == b"\x1f\x8b"
     assert len(response.body) == int(response.header("Content-Length"))

@@ -1,4 +1,4 @@
-"""A provider that answers wrongly, or what it should not: no caller takes it for something else."""
+"""Malformed and hostile responses of a provider, which must not mislead any caller."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HERE = "http://127.0.0.1:8001"
 
 @pytest.fixture
 def get_response(raw_caller, raw):
-    """The caller's view of an answer with these lines in its head."""
+    """Return the response that a caller gets if the provider sends these header lines."""
 
     def response(*lines, status="200 OK", body=b"ok", target=TARGET, **more):
         length = [] if body is None else [f"Content-Length: {len(body)}"]
@@ -176,7 +176,7 @@ def test_echo_is_withheld_if_its_event_cannot_be_stored(get_response, monkeypatc
 
 @pytest.fixture
 def slots(monkeypatch):
-    """Those of all proxies that are made from here on."""
+    """The slots of all proxies that are created from here on."""
     made = []
 
     class Watched(ConcurrencySlots):
@@ -209,5 +209,7 @@ def test_response_that_the_server_cannot_start_is_closed(slots, raw_caller, raw)
     }
     with pytest.raises(ValueError, match="no head") as failure:
         raw_caller._proxy(environ, start)
-    assert failure.traceback  # It holds on to the frames: nothing is given up by their end alone.
+    assert (
+        failure.traceback
+    )  # It keeps the frames alive, so nothing is released by their end alone.
     assert [dict(each._used) for each in slots] == [{}]

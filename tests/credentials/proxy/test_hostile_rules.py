@@ -1,4 +1,4 @@
-"""What a caller may try to get past the rules of a credential."""
+"""Attempts of a caller to get past the rules of a credential."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def test_callers_query_cannot_have_the_credentials_parameter(
 
 
 @pytest.fixture
-def halves(account):
-    """An older half of a Binance key, and the newer one."""
+def key_halves(account):
+    """The older half of a Binance key, and the newer one."""
     return [
         make_credential(
             account, {"properties": {"kind": "binance_part_key", "name": name, "key": "k" * 64}}
@@ -70,13 +70,13 @@ def halves(account):
     ],
     ids=["methods", "paths", "rate"],
 )
-def test_policies_of_both_halves_apply(trader, account, halves, half, policy, statuses):
-    policy_set(account_id=account.id, id=halves[half].id, actor=TESTER, policy=policy)
+def test_policies_of_both_halves_apply(trader, account, key_halves, half, policy, statuses):
+    policy_set(account_id=account.id, id=key_halves[half].id, actor=TESTER, policy=policy)
     target = "/proxy/binance/api/v3/account"
     assert [trader.get(target).status for _ in range(2)] == statuses
 
 
-def test_form_too_long_for_a_query_is_414(trader, halves, binance):
+def test_form_too_long_for_a_query_is_414(trader, key_halves, binance):
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     response = trader.send(
         "POST", "/proxy/binance/api/v3/order", b"symbol=" + b"x" * 9000, headers=headers
@@ -96,7 +96,7 @@ def test_form_too_long_for_a_query_is_414(trader, halves, binance):
         "SIGNATURE=x&Timestamp=1",
     ],
 )
-def test_unusual_parameters_are_signed_as_sent(trader, halves, binance, query):
+def test_unusual_parameters_are_signed_as_sent(trader, key_halves, binance, query):
     assert trader.get(f"/proxy/binance/api/v3/account?{query}").status == 200
     sent = binance.requests[0].target
     assert sent.startswith("/api/v3/account?")

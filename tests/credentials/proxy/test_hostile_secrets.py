@@ -1,4 +1,4 @@
-"""Secrets that no request can carry, from their import to the wire: none becomes a second line."""
+"""Secrets that a request cannot carry: none becomes a second header line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KINDS = ("upstream_key", "upheader_key", "upquery_key", "upbasic_key")
 each = pytest.mark.parametrize("value", VALUES.values(), ids=VALUES.keys())
 
 
-def used(caller: Caller, row: Any, path: str = "/x") -> Any:
+def send(caller: Caller, row: Any, path: str = "/x") -> Any:
     return caller.get(f"/v1/proxy/credential/{row.id}{path}")
 
 
@@ -38,7 +38,7 @@ def used(caller: Caller, row: Any, path: str = "/x") -> Any:
 @pytest.mark.parametrize("kind", ["upstream_key", "upheader_key"])
 def test_invalid_header_value_is_rejected_and_not_sent(raw_caller, account, raw, kind, value):
     row = make_credential(account, {"properties": {"kind": kind, "key": value}})
-    response = used(raw_caller, row)
+    response = send(raw_caller, row)
     assert response.status == 409
     assert value not in response.body.decode()
     assert raw.heads == []
@@ -55,14 +55,14 @@ def test_custom_service_key_stays_one_header(raw_caller, account, raw, value):
         prefix="",
     )
     properties = {"kind": "custom_key", "provider": "custom.weather", "key": value}
-    assert used(raw_caller, make_credential(account, {"properties": properties})).status == 409
+    assert send(raw_caller, make_credential(account, {"properties": properties})).status == 409
     assert raw.heads == []
 
 
 @each
 def test_query_parameter_carries_the_whole_secret(raw_caller, account, raw, value):
     row = make_credential(account, {"properties": {"kind": "upquery_key", "key": value}})
-    assert used(raw_caller, row).status == 200
+    assert send(raw_caller, row).status == 200
     target = raw.heads[0].split(b"\r\n")[0].split()[1].decode()
     assert parse_qs(urlsplit(target).query, keep_blank_values=True) == {"api_key": [value]}
     assert b"\nx-evil" not in raw.heads[0].lower()
@@ -71,7 +71,7 @@ def test_query_parameter_carries_the_whole_secret(raw_caller, account, raw, valu
 @each
 def test_basic_carries_the_whole_secret(raw_caller, account, raw, value):
     row = make_credential(account, {"properties": {"kind": "upbasic_key", "key": value}})
-    assert used(raw_caller, row).status == 200
+    assert send(raw_caller, row).status == 200
     assert raw.heads[0].lower().count(b"\r\nauthorization: basic ") == 1
     sent = raw.heads[0].split(b"Authorization: Basic ")[1].split(b"\r\n")[0]
     assert base64.b64decode(sent).decode() == f"{value}:"
@@ -81,7 +81,7 @@ def test_basic_carries_the_whole_secret(raw_caller, account, raw, value):
 def test_user_name_with_a_colon_is_rejected(raw_caller, account, raw):
     """RFC 7617 §2: what is before the first colon is the user name."""
     row = make_credential(account, {"properties": {"kind": "upbasic_key", "key": "admin:x_0123"}})
-    assert used(raw_caller, row).status == 409
+    assert send(raw_caller, row).status == 409
     assert raw.heads == []
 
 
@@ -101,7 +101,7 @@ def test_secret_that_cannot_be_stored_names_its_field(api, upstream, kind, value
 @pytest.mark.parametrize(("kind", "status"), list(zip(KINDS, (200, 200, 414, 200), strict=True)))
 def test_longest_secret_is_sent_whole_or_rejected(raw_caller, account, raw, kind, status):
     row = make_credential(account, {"properties": {"kind": kind, "key": "k" * 16_384}})
-    assert used(raw_caller, row).status == status
+    assert send(raw_caller, row).status == status
     assert [head.count(b"k" * 1000) > 0 or kind == "upbasic_key" for head in raw.heads] == (
         [True] if status == 200 else []
     )
@@ -109,16 +109,16 @@ def test_longest_secret_is_sent_whole_or_rejected(raw_caller, account, raw, kind
 
 def test_latin_1_is_sent_unchanged(raw_caller, account, raw):
     row = make_credential(account, {"properties": {"kind": "upheader_key", "key": "kéy_01234567"}})
-    assert used(raw_caller, row).status == 200
+    assert send(raw_caller, row).status == 200
     assert "\r\nX-Api-Key: kéy_01234567".encode("latin-1") in raw.heads[0]
 
 
 @pytest.fixture
 def signed(account, authority, monkeypatch):
-    """What Binance and NetSuite were sent, and a caller who asks them."""
+    """A caller, and the servers of Binance and NetSuite."""
     hosts = ("api.binance.com", "1234567.suitetalk.api.netsuite.com")
-    with upstreams(authority, monkeypatch, *hosts) as found:
-        yield Caller(client.get_default_client(), make_token(account)), *found.values()
+    with upstreams(authority, monkeypatch, *hosts) as servers_by_host:
+        yield Caller(client.get_default_client(), make_token(account)), *servers_by_host.values()
 
 
 @each
@@ -127,7 +127,7 @@ def test_binance_key_is_rejected_and_secret_only_signs(signed, account, value):
     for key, secret in ((value, "s" * 20), ("k" * 20, value)):
         properties = {"kind": "binance_key", "api_key": key, "api_secret": secret}
         row = make_credential(account, {"properties": properties})
-        response = used(caller, row, "/api/v3/account")
+        response = send(caller, row, "/api/v3/account")
         assert response.status == (409 if key == value else 200)
     (request,) = binance.requests
     assert request.headers["x-mbx-apikey"] == "k" * 20
@@ -146,7 +146,7 @@ def test_netsuite_secret_only_signs_and_id_is_quoted(signed, account, value):
         "token_secret": value,
     }
     row = make_credential(account, {"properties": properties, "oauth_app_id": str(app.id)})
-    assert used(caller, row).status == 200
+    assert send(caller, row).status == 200
     (request,) = netsuite.requests
     assert f'oauth_token="{quote(id, safe="~")}"' in request.headers["authorization"]
     assert "x-evil" not in str(request.headers).lower()

@@ -1,4 +1,4 @@
-"""On the shipped server: nothing that a caller writes reaches a server inside, or has the credential."""
+"""On the shipped server: no request of a caller reaches an internal host with the credential."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ KEY = "up_secret_0123456789abcdef"
 
 
 @pytest.fixture(scope="module")
-def inside() -> Iterator[UpstreamServer]:
-    """A server of this network, which no operator opened."""
+def internal_server() -> Iterator[UpstreamServer]:
+    """A server of this network that EGRESS_ALLOW does not allow."""
     with UpstreamServer() as server:
         yield server
 
 
 @pytest.fixture
-def token(upstream: Any, inside: UpstreamServer, transactional_db: None) -> str:
-    inside.clear()
+def token(upstream: Any, internal_server: UpstreamServer, transactional_db: None) -> str:
+    internal_server.clear()
     account = make_account()
     make_credential(account, {"properties": {"kind": "upstream_key", "key": KEY}})
     return make_token(account)
@@ -61,10 +61,10 @@ def send(server: ServerProcess, raw: bytes) -> Any:
         "/proxy/upstream/x%0d%0aHost:%20{inside}",
     ],
 )
-def test_target_with_another_host_is_rejected(server, token, upstream, inside, target):
-    written = target.format(inside=f"127.0.0.1:{inside.port}")
+def test_target_with_another_host_is_rejected(server, token, upstream, internal_server, target):
+    written = target.format(inside=f"127.0.0.1:{internal_server.port}")
     assert send(server, build_request("GET", written, token)).status in {400, 404}
-    assert (inside.connections, upstream.requests) == (0, [])
+    assert (internal_server.connections, upstream.requests) == (0, [])
 
 
 @pytest.mark.parametrize(
@@ -76,25 +76,25 @@ def test_target_with_another_host_is_rejected(server, token, upstream, inside, t
         "/proxy/upstream/x?@{inside}/",
     ],
 )
-def test_host_within_the_path_is_part_of_the_path(server, token, upstream, inside, target):
-    written = target.format(inside=f"127.0.0.1:{inside.port}")
+def test_host_within_the_path_is_part_of_the_path(server, token, upstream, internal_server, target):
+    written = target.format(inside=f"127.0.0.1:{internal_server.port}")
     assert send(server, build_request("GET", written, token)).status == 200
     (request,) = upstream.requests
     assert request.target == written.removeprefix("/proxy/upstream")
     assert request.headers["host"] == f"127.0.0.1:{upstream.port}"
-    assert inside.connections == 0
+    assert internal_server.connections == 0
 
 
 @pytest.mark.parametrize(
     "name", ["X-Forwarded-Host", "X-Host", "X-Original-Host", "Forwarded", "X-Rewrite-URL", "Via"]
 )
-def test_no_header_chooses_the_host(server, token, upstream, inside, name):
-    named = f"{name}: 127.0.0.1:{inside.port}"
+def test_no_header_chooses_the_host(server, token, upstream, internal_server, name):
+    named = f"{name}: 127.0.0.1:{internal_server.port}"
     assert send(server, build_request("GET", "/proxy/upstream/x", token, named)).status == 200
     assert [request.headers["host"] for request in upstream.requests] == [
         f"127.0.0.1:{upstream.port}"
     ]
-    assert inside.connections == 0
+    assert internal_server.connections == 0
 
 
 @pytest.mark.parametrize(
@@ -107,14 +107,16 @@ def test_no_header_chooses_the_host(server, token, upstream, inside, name):
     ],
     ids=["ours", "address", "name", "user"],
 )
-def test_host_header_does_not_choose_the_upstream(server, token, upstream, inside, host, status):
-    """It is ours or refused: nothing but our own addresses in an answer is made of it."""
-    line = f"Host: {host.format(inside=inside.port)}".encode()
+def test_host_header_does_not_choose_the_upstream(
+    server, token, upstream, internal_server, host, status
+):
+    """It is one of ours or rejected. Only rewritten URLs in a response are made of it."""
+    line = f"Host: {host.format(inside=internal_server.port)}".encode()
     sent = build_request("GET", "/proxy/upstream/x", token).replace(b"Host: 127.0.0.1", line)
     assert send(server, sent).status == status
     hosts = [request.headers["host"] for request in upstream.requests]
     assert hosts == ([f"127.0.0.1:{upstream.port}"] if status == 200 else [])
-    assert inside.connections == 0
+    assert internal_server.connections == 0
 
 
 @pytest.mark.parametrize(
@@ -153,9 +155,9 @@ def test_ambiguous_headers_are_rejected(server, token, upstream, lines):
         "http://169.254.169.254/latest/meta-data/",
     ],
 )
-def test_redirect_to_an_internal_host_is_not_followed(server, token, upstream, inside, to):
-    where = to.format(inside=inside.port)
+def test_redirect_to_an_internal_host_is_not_followed(server, token, upstream, internal_server, to):
+    where = to.format(inside=internal_server.port)
     response = send(server, build_request("GET", f"/proxy/upstream/redirect?to={where}", token))
     assert response.status == 302
     assert KEY.encode() not in response.head + response.body
-    assert (len(upstream.requests), inside.connections) == (1, 0)
+    assert (len(upstream.requests), internal_server.connections) == (1, 0)

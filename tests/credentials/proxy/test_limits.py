@@ -1,4 +1,4 @@
-"""Policies: what may be done with a credential, how often, and how many at once."""
+"""Policies: the allowed requests, their rate and their concurrency."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def policy(row, account):
 def test_only_allowed_methods_are_forwarded(caller, path, policy, upstream):
     policy(methods=["GET", "HEAD"])
     assert caller.get(f"{path}/x").status == 200
-    refused = caller.send("DELETE", f"{path}/x")
-    assert (refused.status, refused.json()["code"]) == (403, "not_allowed")
+    rejected = caller.send("DELETE", f"{path}/x")
+    assert (rejected.status, rejected.json()["code"]) == (403, "not_allowed")
     assert [request.method for request in upstream.requests] == ["GET"]
 
 
@@ -77,9 +77,9 @@ def test_endpoint_is_blocked_in_every_encoding(method, path, blocked):
 def test_rate_is_enforced(caller, path, policy):
     policy(rate_limit={"requests": 3, "seconds": 3600})
     assert [caller.get(f"{path}/status?code=200").status for _ in range(3)] == [200] * 3
-    refused = caller.get(f"{path}/status?code=200")
-    assert (refused.status, refused.json()["code"]) == (429, "rate_limited")
-    assert 1000 < int(refused.header("Retry-After")) <= 1201
+    rejected = caller.get(f"{path}/status?code=200")
+    assert (rejected.status, rejected.json()["code"]) == (429, "rate_limited")
+    assert 1000 < int(rejected.header("Retry-After")) <= 1201
 
 
 def test_slightly_early_request_waits(row):
@@ -100,9 +100,9 @@ def test_concurrency_is_limited(row):
 
 def test_pause_of_the_provider_is_enforced(caller, path, upstream):
     assert caller.get(f"{path}/status?code=429&Retry-After=30").status == 429
-    refused = caller.get(f"{path}/status?code=200")
-    assert (refused.status, refused.json()["code"]) == (429, "provider_rate_limited")
-    assert 25 <= int(refused.header("Retry-After")) <= 30
+    rejected = caller.get(f"{path}/status?code=200")
+    assert (rejected.status, rejected.json()["code"]) == (429, "provider_rate_limited")
+    assert 25 <= int(rejected.header("Retry-After")) <= 30
     assert len(upstream.requests) == 1
 
 
@@ -110,9 +110,9 @@ def test_pause_of_the_provider_is_enforced(caller, path, upstream):
 def test_pause_may_be_a_date(caller, path, upstream, status):
     at = quote(email.utils.formatdate(time.time() + 30, usegmt=True))
     assert caller.get(f"{path}/status?code={status}&Retry-After={at}").status == status
-    refused = caller.get(f"{path}/status?code=200")
-    assert (refused.status, refused.json()["code"]) == (429, "provider_rate_limited")
-    assert 20 <= int(refused.header("Retry-After")) <= 30
+    rejected = caller.get(f"{path}/status?code=200")
+    assert (rejected.status, rejected.json()["code"]) == (429, "provider_rate_limited")
+    assert 20 <= int(rejected.header("Retry-After")) <= 30
     assert len(upstream.requests) == 1
 
 

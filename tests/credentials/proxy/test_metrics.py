@@ -1,4 +1,4 @@
-"""/metrics of a server with two workers: whichever answers, it answers for both."""
+"""/metrics of a server with two workers: each responds for both."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ def token(upstream: Any, transactional_db: None) -> str:
 
 @pytest.fixture
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where servers make the folder that they count in."""
+    """The folder in which servers create the folder for their counters."""
     monkeypatch.setenv("TMPDIR", str(tmp_path / "folders"))
     (tmp_path / "folders").mkdir()
     return tmp_path / "folders"
 
 
 @pytest.fixture
-def serving(upstream: Any, settings: Any, folders: Path) -> Iterator[Callable[..., Any]]:
-    """Start a server with two workers: `serving("serve")`. It leaves no folder behind."""
+def start_server(upstream: Any, settings: Any, folders: Path) -> Iterator[Callable[..., Any]]:
+    """Start a server with two workers: `start_server("serve")`. It must leave no folder behind."""
     with contextlib.ExitStack() as stack:
 
         def start(command: str) -> ServerProcess:
             name = str(connection.settings_dict["NAME"])
             server = stack.enter_context(ServerProcess(settings, name, command, workers=2))
-            wait_until(lambda: len(workers(server)) == 2)
+            wait_until(lambda: len(list_workers(server)) == 2)
             return server
 
         yield start
@@ -57,55 +57,55 @@ def serving(upstream: Any, settings: Any, folders: Path) -> Iterator[Callable[..
     assert list(folders.iterdir()) == []
 
 
-def test_metrics_cover_all_workers(serving, token):
-    server = serving("serve_proxy")
-    for pid in workers(server):
-        with only(server, pid):
+def test_metrics_cover_all_workers(start_server, token):
+    server = start_server("serve_proxy")
+    for pid in list_workers(server):
+        with stop_other_workers(server, pid):
             assert send(server, "/proxy/upstream/status?code=200", token).status == 200
             assert send(server, "/proxy/upstream/status?code=200", "wrong").status == 401
-    for pid in workers(server):
-        with only(server, pid):
-            found = scraped(server)
+    for pid in list_workers(server):
+        with stop_other_workers(server, pid):
+            metrics = scrape_metrics(server)
         wanted = {PASSED: 2, ANSWERED: 2, REFUSED: 2, UNDER_WAY: 0}
-        assert {name: found.get(name) for name in wanted} == wanted
+        assert {name: metrics.get(name) for name in wanted} == wanted
 
 
-def test_metrics_of_a_killed_worker_stay(serving, token):
-    server = serving("serve_proxy")
-    first, second = workers(server)
-    with only(server, first):
+def test_metrics_of_a_killed_worker_stay(start_server, token):
+    server = start_server("serve_proxy")
+    first, second = list_workers(server)
+    with stop_other_workers(server, first):
         assert send(server, "/proxy/upstream/status?code=200", token).status == 200
         sock = server.connect()
         sock.sendall(build_request("GET", "/proxy/upstream/slow?seconds=30", token))
-        wait_until(lambda: scraped(server)[UNDER_WAY] == 1)
+        wait_until(lambda: scrape_metrics(server)[UNDER_WAY] == 1)
     os.kill(first, signal.SIGKILL)
-    wait_until(lambda: len(workers(server)) == 2 and first not in workers(server))
+    wait_until(lambda: len(list_workers(server)) == 2 and first not in list_workers(server))
     sock.close()
-    found = scraped(server)
-    assert (found[PASSED], found[UNDER_WAY]) == (1, 0)
-    with only(server, second):
+    metrics = scrape_metrics(server)
+    assert (metrics[PASSED], metrics[UNDER_WAY]) == (1, 0)
+    with stop_other_workers(server, second):
         assert send(server, "/proxy/upstream/status?code=200", token).status == 200
-    assert scraped(server)[PASSED] == 2
+    assert scrape_metrics(server)[PASSED] == 2
 
 
-def test_api_metrics_cover_all_workers(serving, token, folders):
-    server = serving("serve")
-    pending_response = 0
+def test_api_metrics_cover_all_workers(start_server, token, folders):
+    server = start_server("serve")
+    request_count = 0
     while len(counting := list(folders.glob("*/counter_*.db"))) < 2:
-        assert pending_response < 500, counting
+        assert request_count < 500, counting
         assert send(server, "/v1/credentials", "wrong").status == 401
-        pending_response += 1
-    found = [scraped(server) for _ in range(10)]
-    assert [each[HERE] for each in found] == [pending_response] * 10
-    # Of what monitors ask, this test among them, nothing is counted.
-    assert {each["latchkey_request_seconds_count"] for each in found} == {pending_response}
-    assert not any(name.startswith("latchkey_proxy") for name in found[0])
+        request_count += 1
+    metrics = [scrape_metrics(server) for _ in range(10)]
+    assert [each[HERE] for each in metrics] == [request_count] * 10
+    # Requests of monitors, such as this test's, are not counted.
+    assert {each["latchkey_request_seconds_count"] for each in metrics} == {request_count}
+    assert not any(name.startswith("latchkey_proxy") for name in metrics[0])
 
 
 @contextlib.contextmanager
-def only(server: ServerProcess, pid: int) -> Iterator[None]:
-    """All other workers stand still, so this one answers."""
-    others = [other for other in workers(server) if other != pid]
+def stop_other_workers(server: ServerProcess, pid: int) -> Iterator[None]:
+    """Stop all other workers, so that this one responds."""
+    others = [other for other in list_workers(server) if other != pid]
     for other in others:
         os.kill(other, signal.SIGSTOP)
     try:
@@ -115,7 +115,7 @@ def only(server: ServerProcess, pid: int) -> Iterator[None]:
             os.kill(other, signal.SIGCONT)
 
 
-def workers(server: ServerProcess) -> list[int]:
+def list_workers(server: ServerProcess) -> list[int]:
     return sorted(server.workers)
 
 
@@ -124,7 +124,7 @@ def send(server: ServerProcess, target: str, token: str) -> Any:
         return exchange(sock, build_request("GET", target, token))
 
 
-def scraped(server: ServerProcess) -> dict[str, float]:
+def scrape_metrics(server: ServerProcess) -> dict[str, float]:
     response = send(server, "/metrics", "none")
     assert response.status == 200
     lines = [line for line in response.body.decode().splitlines() if not line.startswith("#")]

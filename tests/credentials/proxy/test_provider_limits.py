@@ -1,4 +1,4 @@
-"""Providers' own limits: no interval of a window's length has more requests than the provider allows."""
+"""Documented limits of providers: no interval of their length has more requests than allowed."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tests.factories import TESTER
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provider_limits, "MAX_WAIT_SECONDS", 0)
 
 
 @pytest.fixture
-def taken(row: Any, settings: Any, impatient: None) -> Callable[..., bool]:
-    """Whether one more request is let through, so many seconds from now."""
+def consume_at(row: Any, settings: Any, no_waiting: None) -> Callable[..., bool]:
+    """Return whether one more request is allowed, `at` seconds from now."""
 
     def one(at: int, *rates: Rate) -> bool:
         settings.CLOCK_SHIFT_SECONDS = at
@@ -42,28 +42,28 @@ def taken(row: Any, settings: Any, impatient: None) -> Callable[..., bool]:
     return one
 
 
-def test_burst_uses_the_whole_window(taken):
+def test_burst_uses_the_whole_window(consume_at):
     window = Rate(5, 900)
-    assert [taken(0, window) for _ in range(6)] == [True] * 5 + [False]
-    assert not taken(890, window)
-    assert [taken(1001, window) for _ in range(6)] == [True] * 5 + [False]
+    assert [consume_at(0, window) for _ in range(6)] == [True] * 5 + [False]
+    assert not consume_at(890, window)
+    assert [consume_at(1001, window) for _ in range(6)] == [True] * 5 + [False]
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_no_interval_exceeds_the_limit(taken, seed):
+def test_no_interval_exceeds_the_limit(consume_at, seed):
     chance = random.Random(seed)  # noqa: S311  no secret
     window = Rate(7, 90)
     at, sent = 0, []
     for _ in range(80):
         at += chance.choice([0, 0, 0, 1, 2, 5, 40])
-        if taken(at, window):
+        if consume_at(at, window):
             sent.append(at)
     most = max(sum(first <= each < first + 90 for each in sent) for first in sent)
     assert most <= 7
     assert len(sent) > at / 90 * 7 * 0.5
 
 
-def test_retry_after_says_when_one_more_fits(row, settings, impatient):
+def test_retry_after_says_when_one_more_fits(row, settings, no_waiting):
     for _ in range(2):
         consume_provider_limits(row.id, [Rate(2, 900)])
     with pytest.raises(TooManyRequestsError) as refused:
@@ -75,30 +75,30 @@ def test_retry_after_says_when_one_more_fits(row, settings, impatient):
     consume_provider_limits(row.id, [Rate(2, 900)])
 
 
-def test_several_limits_apply_together(taken):
+def test_several_limits_apply_together(consume_at):
     both = (Rate(2, 90), Rate(3, 9000))
-    assert [taken(0, *both) for _ in range(3)] == [True, True, False]
-    assert [taken(101, *both) for _ in range(2)] == [True, False]
-    assert not taken(500, *both)
-    assert taken(500, Rate(2, 90))
+    assert [consume_at(0, *both) for _ in range(3)] == [True, True, False]
+    assert [consume_at(101, *both) for _ in range(2)] == [True, False]
+    assert not consume_at(500, *both)
+    assert consume_at(500, Rate(2, 90))
 
 
-def test_each_credential_has_its_own_counters(taken, create_credential):
-    assert [taken(0, Rate(1, 900)) for _ in range(2)] == [True, False]
+def test_each_credential_has_its_own_counters(consume_at, create_credential):
+    assert [consume_at(0, Rate(1, 900)) for _ in range(2)] == [True, False]
     consume_provider_limits(create_credential(key="another_key_0123456789").id, [Rate(1, 900)])
 
 
-def test_counters_are_deleted_with_the_credential(taken, row):
-    assert taken(0, Rate(1, 900))
+def test_counters_are_deleted_with_the_credential(consume_at, row):
+    assert consume_at(0, Rate(1, 900))
     assert Window.objects.filter(credential=row).count() == 1
     row.delete()
     assert not Window.objects.exists()
 
 
-def test_clock_that_goes_back_frees_nothing(taken):
-    assert taken(500, Rate(1, 900))
-    assert not taken(0, Rate(1, 900))
-    assert not taken(1300, Rate(1, 900))
+def test_clock_that_goes_back_frees_nothing(consume_at):
+    assert consume_at(500, Rate(1, 900))
+    assert not consume_at(0, Rate(1, 900))
+    assert not consume_at(1300, Rate(1, 900))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_clock_that_goes_back_frees_nothing(taken):
     ],
 )
 def test_time_until_one_more_fits(now, used, free):
-    """Of three in nine ninths; the newest slot is 100 or, at 105, the one that was used last."""
+    """For three requests in nine ninths. The newest slot is 100, or at 105 the last that was used."""
     slot = 100 + max(used)
     assert parts_until_free(3, slot, now, [used.get(at, 0) for at in range(10)]) == pytest.approx(
         free
@@ -130,7 +130,7 @@ def test_slightly_early_request_waits(row, monkeypatch):
 
 
 @pytest.fixture
-def slow(create_credential: Callable[..., Any]) -> Any:
+def limited_credential(create_credential: Callable[..., Any]) -> Any:
     return create_credential("upslow_key")
 
 
@@ -138,9 +138,9 @@ def get(caller: Any, row: Any) -> Any:
     return caller.get(f"/v1/proxy/credential/{row.id}/status?code=200")
 
 
-def test_documented_limit_is_enforced(caller, slow, upstream):
-    assert [get(caller, slow).status for _ in range(3)] == [200] * 3
-    refused = get(caller, slow)
+def test_documented_limit_is_enforced(caller, limited_credential, upstream):
+    assert [get(caller, limited_credential).status for _ in range(3)] == [200] * 3
+    refused = get(caller, limited_credential)
     assert (refused.status, refused.json()["code"]) == (429, "provider_rate_limited")
     assert 800 < int(refused.header("Retry-After")) <= 1000
     assert len(upstream.requests) == 3
@@ -150,27 +150,31 @@ def test_documented_limit_is_enforced(caller, slow, upstream):
 @pytest.mark.parametrize(
     ("requests", "code"), [(2, "rate_limited"), (100, "provider_rate_limited")]
 )
-def test_stricter_of_policy_and_provider_applies(caller, slow, account, requests, code):
+def test_stricter_of_policy_and_provider_applies(
+    caller, limited_credential, account, requests, code
+):
     rate = {"rate_limit": {"requests": requests, "seconds": 900}}
-    policy_set(account_id=account.id, id=slow.id, actor=TESTER, policy=rate)
-    assert [get(caller, slow).status for _ in range(min(requests, 3))] == [200] * min(requests, 3)
-    assert get(caller, slow).json()["code"] == code
+    policy_set(account_id=account.id, id=limited_credential.id, actor=TESTER, policy=rate)
+    assert [get(caller, limited_credential).status for _ in range(min(requests, 3))] == [200] * min(
+        requests, 3
+    )
+    assert get(caller, limited_credential).json()["code"] == code
 
 
 @pytest.mark.parametrize(("concurrency", "at_once"), [(None, 2), (1, 1), (50, 2)])
-def test_stricter_concurrency_applies(slow, account, concurrency, at_once):
+def test_stricter_concurrency_applies(limited_credential, account, concurrency, at_once):
     if concurrency:
         policy = {"concurrency": concurrency}
-        policy_set(account_id=account.id, id=slow.id, actor=TESTER, policy=policy)
-    assert chosen(slow).max_concurrency == at_once
+        policy_set(account_id=account.id, id=limited_credential.id, actor=TESTER, policy=policy)
+    assert resolve(limited_credential).max_concurrency == at_once
 
 
-def test_only_enforced_limits_of_the_kind_apply(slow, row):
-    assert chosen(slow).provider_rates == [Rate(5, 90), Rate(3, 900)]
-    assert (chosen(row).provider_rates, chosen(row).max_concurrency) == ([], None)
+def test_only_enforced_limits_of_the_kind_apply(limited_credential, row):
+    assert resolve(limited_credential).provider_rates == [Rate(5, 90), Rate(3, 900)]
+    assert (resolve(row).provider_rates, resolve(row).max_concurrency) == ([], None)
 
 
-def chosen(row: Any) -> Any:
+def resolve(row: Any) -> Any:
     who = Principal(
         account_id=row.account_id,
         actor=TESTER,

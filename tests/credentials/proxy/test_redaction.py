@@ -1,4 +1,4 @@
-"""A secret that a provider sends back does not reach who may only use it."""
+"""A secret that a provider sends back does not reach the caller."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tests.credentials.proxy.conftest import KEY
 SECRET = 's3cr3t/+=ünd &"more"_0123456789'
 
 
-def masked(data: bytes, size: int, secret: str = SECRET) -> bytes:
+def mask_in_chunks(data: bytes, size: int, secret: str = SECRET) -> bytes:
     masking = MaskingFilter(SecretForms([secret]))
     pieces = [masking.feed(data[at : at + size]) for at in range(0, len(data), size)]
     return b"".join([*pieces, masking.flush()])
 
 
-def written(form: str) -> bytes:
+def encode_secret(form: str) -> bytes:
     raw = SECRET.encode()
     return {
         "plain": raw,
@@ -48,18 +48,18 @@ FORMS = ["plain", "json", "base64", "base64 after one", "base64 after two", "per
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("size", [1, 7, 4096])
 def test_secret_is_masked_in_every_form_across_chunks(form, size):
-    data = b'{"a": "' + written(form) + b'", "b": 1}'
-    found = masked(data, size)
+    data = b'{"a": "' + encode_secret(form) + b'", "b": 1}'
+    found = mask_in_chunks(data, size)
     assert len(found) == len(data)
     assert found.startswith(b'{"a": "')
     assert found.endswith(b'", "b": 1}')
-    assert found.count(b"*") > len(written(form)) * 0.8
+    assert found.count(b"*") > len(encode_secret(form)) * 0.8
 
 
 @pytest.mark.parametrize("size", [1, 3, 100])
 def test_text_that_only_begins_like_a_secret_is_kept(size):
     data = (SECRET[:12] + "no " + SECRET[:-1]).encode()
-    assert masked(data, size) == data
+    assert mask_in_chunks(data, size) == data
 
 
 def test_only_a_possible_start_waits():
@@ -67,7 +67,7 @@ def test_only_a_possible_start_waits():
 
 
 def test_short_secret_is_not_masked():
-    assert masked(b"abc abc", 2, "abc") == b"abc abc"
+    assert mask_in_chunks(b"abc abc", 2, "abc") == b"abc abc"
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])

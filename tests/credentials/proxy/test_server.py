@@ -1,4 +1,4 @@
-"""On the shipped server: what breaks looks broken, what streams streams, and nothing else waits."""
+"""On the shipped server: broken responses look broken, bodies stream, and slow ones delay no other."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BIG = int(os.environ.get("PROXY_BODY_MIB", "64")) * MIB
 
 @pytest.fixture
 def own_server(upstream: Any, settings: Any) -> Iterator[ServerProcess]:
-    """A server of the test's own: nobody used it before, and nobody will after."""
+    """A server for one test alone."""
     with ServerProcess(settings, str(connection.settings_dict["NAME"])) as serving:
         yield serving
 
@@ -55,11 +55,11 @@ def test_response_of_a_killed_server_looks_broken(own_server, token, framing):
     route = "download?size=1000000000" if framing == "length" else "dripping"
     with own_server.connect() as sock:
         sock.sendall(build_request("GET", f"/proxy/upstream/{route}", token))
-        found = b""
-        while b"\r\n\r\n" not in found:
-            found += sock.recv(1000)
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += sock.recv(1000)
         own_server.kill()
-        response = read_to_end(sock, found)
+        response = read_to_end(sock, received)
     assert response.status == 200
     assert not response.looks_whole
     os.kill(own_server.process.pid, 18)  # SIGCONT
@@ -106,32 +106,32 @@ def test_two_servers_share_one_limit(upstream, settings, transactional_db):
 
 
 def test_events_arrive_one_by_one(server, token):
-    pending_response = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     headers = {"Authorization": f"Bearer {token}"}
-    pending_response.request("GET", "/proxy/upstream/events?count=5&every=0.3", headers=headers)
-    response = pending_response.getresponse()
+    client.request("GET", "/proxy/upstream/events?count=5&every=0.3", headers=headers)
+    response = client.getresponse()
     late = []
     while line := response.readline():
         if line.startswith(b"data: "):
             late.append(time.monotonic() - float(line.split()[2]))
     assert len(late) == 5
     assert max(late) < 0.25
-    pending_response.close()
+    client.close()
 
 
 def test_download_is_streamed(own_server, token):
     before = own_server.memory()
-    pending_response = http.client.HTTPConnection("127.0.0.1", own_server.port, timeout=120)
+    client = http.client.HTTPConnection("127.0.0.1", own_server.port, timeout=120)
     headers = {"Authorization": f"Bearer {token}"}
-    pending_response.request("GET", f"/proxy/upstream/download?size={BIG}", headers=headers)
-    response = pending_response.getresponse()
+    client.request("GET", f"/proxy/upstream/download?size={BIG}", headers=headers)
+    response = client.getresponse()
     size, most = 0, 0
     while piece := response.read(MIB):
         size += len(piece)
         most = max(most, own_server.memory())
     assert size == BIG
     assert most - before < 50 * MIB
-    pending_response.close()
+    client.close()
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
@@ -145,34 +145,35 @@ def test_upload_is_streamed(own_server, token, chunked):
             most.append(own_server.memory())
             yield piece
 
-    pending_response = http.client.HTTPConnection("127.0.0.1", own_server.port, timeout=120)
+    client = http.client.HTTPConnection("127.0.0.1", own_server.port, timeout=120)
     headers = {"Authorization": f"Bearer {token}"}
     if not chunked:
         headers["Content-Length"] = str(BIG)
-    pending_response.request(
+    client.request(
         "POST", "/proxy/upstream/upload", pieces(), headers=headers, encode_chunked=chunked
     )
-    found = json.loads(pending_response.getresponse().read())
-    assert found == {"size": BIG, "sha256": digest.hexdigest()}
+    received = json.loads(client.getresponse().read())
+    assert received == {"size": BIG, "sha256": digest.hexdigest()}
     assert max(most) - before < 50 * MIB
-    pending_response.close()
+    client.close()
 
 
 @pytest.mark.parametrize(
     "route", ["slow?seconds=4", "events?count=8&every=0.5"], ids=["waiting", "streaming"]
 )
 def test_slow_providers_delay_no_other_request(own_server, token, route):
-    """200 at once, without an answer or in the midst of one; a pool of 8 connections to the database."""
+    """200 concurrent requests, before or within their response; 8 database connections."""
     with ThreadPoolExecutor(200) as pool:
         began = time.monotonic()
         slow = [
-            pool.submit(_get, own_server, token, f"/proxy/upstream/{route}") for _ in range(200)
+            pool.submit(get_status, own_server, token, f"/proxy/upstream/{route}")
+            for _ in range(200)
         ]
         time.sleep(2)
         quick = []
         for _ in range(20):
             start = time.monotonic()
-            assert _get(own_server, token, "/proxy/upstream/status?code=200") == 200
+            assert get_status(own_server, token, "/proxy/upstream/status?code=200") == 200
             quick.append(time.monotonic() - start)
         assert {one.result() for one in slow} == {200}
     assert time.monotonic() - began < 15
@@ -223,7 +224,7 @@ def test_target_is_kept_byte_for_byte(server, token, upstream):
 
 
 def test_metrics_are_for_this_machine(own_server, token):
-    _get(own_server, token, "/proxy/upstream/status?code=200")
+    get_status(own_server, token, "/proxy/upstream/status?code=200")
     with own_server.connect() as sock:
         text = exchange(sock, build_request("GET", "/metrics", token)).body.decode()
     assert (
@@ -234,10 +235,10 @@ def test_metrics_are_for_this_machine(own_server, token):
         assert exchange(sock, forwarded).status == 404
 
 
-def _get(server: ServerProcess, token: str, target: str) -> int:
-    pending_response = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
-    pending_response.request("GET", target, headers={"Authorization": f"Bearer {token}"})
-    response = pending_response.getresponse()
+def get_status(server: ServerProcess, token: str, target: str) -> int:
+    client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    client.request("GET", target, headers={"Authorization": f"Bearer {token}"})
+    response = client.getresponse()
     response.read()
-    pending_response.close()
+    client.close()
     return response.status

@@ -1,4 +1,4 @@
-"""Signed requests, against the examples that their documentation gives, and through the proxy."""
+"""Signed requests: the examples of their documentation, and requests through the proxy."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_oauth1_signature_of_the_rfc():
 
 def test_netsuite_requests_are_signed(account, authority, monkeypatch):
     host = "1234567-sb1.suitetalk.api.netsuite.com"
-    with upstreams(authority, monkeypatch, host) as found:
+    with upstreams(authority, monkeypatch, host) as servers_by_host:
         app = make_app(account, "netsuite", client_id="ck", client_secret="cs")
         make_credential(
             account,
@@ -130,7 +130,7 @@ def test_netsuite_requests_are_signed(account, authority, monkeypatch):
         )
         user = Caller(client.get_default_client(), make_token(account))
         assert user.get("/proxy/netsuite/services/rest/record/v1/customer?limit=1").status == 200
-        sent = found[host].requests[0].headers["authorization"]
+        sent = servers_by_host[host].requests[0].headers["authorization"]
     assert sent.startswith('OAuth realm="1234567_SB1", ')
     assert 'oauth_consumer_key="ck"' in sent
     assert "cs" not in sent.replace("consumer", "")

@@ -1,4 +1,4 @@
-"""What a request target may be, before anything else is looked at."""
+"""The request targets that are accepted."""
 
 from __future__ import annotations
 

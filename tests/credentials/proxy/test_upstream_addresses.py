@@ -1,4 +1,4 @@
-"""Wherever a name leads, and whatever a row says: the credential goes to no address that was not checked."""
+"""The credential is sent only to addresses that were validated."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def test_custom_service_rejects_a_bad_url(account, name):
 
 
 @pytest.fixture
-def far(account, upstream, settings, tmp_path):
-    """A provider at a public name, of which each test says where it leads."""
+def public_provider(account, upstream, settings, tmp_path):
+    """A provider with a public name, which each test resolves to other addresses."""
     bearer = {"in": "header", "values": {"Authorization": "Bearer {key}"}}
     document = provider_file("far", "https://api.far.example", bearer)
     (tmp_path / "upstream" / "far.json").write_text(json.dumps(document))
@@ -67,7 +67,7 @@ def far(account, upstream, settings, tmp_path):
     ],
     ids=["loopback", "mixed", "mixed families", "mapped", "nat64", "metadata", "cgnat", "none"],
 )
-def test_name_of_an_internal_address_gets_no_request(far, upstream, addresses):
+def test_name_of_an_internal_address_gets_no_request(public_provider, upstream, addresses):
     dialled: list[str] = []
 
     def dial(address: str, port: int, seconds: float) -> socket.socket:
@@ -75,11 +75,11 @@ def test_name_of_an_internal_address_gets_no_request(far, upstream, addresses):
         raise OSError
 
     client = Client(lookup=lambda name: addresses, dial=dial)
-    assert Caller(client, far).get("/proxy/far/x").status == 502
+    assert Caller(client, public_provider).get("/proxy/far/x").status == 502
     assert dialled == []
 
 
-def test_name_is_resolved_once(far):
+def test_name_is_resolved_once(public_provider):
     responses = [["93.184.216.34"], ["127.0.0.1"]]
     dialled = []
 
@@ -88,7 +88,7 @@ def test_name_is_resolved_once(far):
         raise OSError
 
     client = Client(lookup=lambda name: responses.pop(0), dial=dial)
-    assert Caller(client, far).get("/proxy/far/x").status == 502
+    assert Caller(client, public_provider).get("/proxy/far/x").status == 502
     assert dialled == ["93.184.216.34"]
 
 

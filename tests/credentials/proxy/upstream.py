@@ -1,4 +1,4 @@
-"""A provider on loopback, in plain HTTP/1.1: what it answers is said by the path that it is asked for.
+"""A provider on loopback, in plain HTTP/1.1. The path of a request says what it responds.
 
 `python -m tests.credentials.proxy.upstream` runs one in a process of its own and prints its port.
 """
@@ -48,7 +48,7 @@ class UpstreamHandler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = handle_any
 
     def do_echo(self, query: dict[str, str]) -> None:
-        """What came in, in JSON."""
+        """Send the request back, in JSON."""
         seen = self.server.requests[-1]
         document = {**seen._asdict(), "body": seen.body.decode("latin-1")}
         self._whole(json.dumps(document).encode(), "Content-Type: application/json")
@@ -59,7 +59,7 @@ class UpstreamHandler(BaseHTTPRequestHandler):
         self._whole(b"" if code in {204, 304} else b"a body", *more, status=code)
 
     def do_secret(self, query: dict[str, str]) -> None:
-        """The Authorization header's value back, in the body or in a header, in some form."""
+        """Send the value of the Authorization header back, in the body or a header, in some form."""
         held = self.headers.get("Authorization", "").removeprefix("Bearer ")
         form = query.get("form", "plain")
         text = {
@@ -96,7 +96,7 @@ class UpstreamHandler(BaseHTTPRequestHandler):
         self._whole(b"", f"Location: {query.get('to') or here + '/echo?moved=1'}", status=302)
 
     def do_events(self, query: dict[str, str]) -> None:
-        """Server-sent events, `every` seconds."""
+        """Send `count` server-sent events, one `every` seconds."""
 
         def events() -> Iterator[bytes]:
             for number in range(int(query.get("count", "5"))):
@@ -125,7 +125,7 @@ class UpstreamHandler(BaseHTTPRequestHandler):
         self._whole(json.dumps({"size": size, "sha256": digest.hexdigest()}).encode())
 
     def do_broken(self, query: dict[str, str]) -> None:
-        """A body that ends early: `framing` length, chunked or close; by `how` fin or reset."""
+        """Send a body that ends early: `framing` length, chunked or close; by `how` fin or reset."""
         if query["framing"] == "length":
             self._head("Content-Length: 100000")
             self.wfile.write(b"x" * 1000)
@@ -141,7 +141,7 @@ class UpstreamHandler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def do_dripping(self, query: dict[str, str]) -> None:
-        """Bytes until the other side goes; `gone` is set then."""
+        """Send bytes until the client disconnects, then set `client_disconnected`."""
         self._head("Transfer-Encoding: chunked")
         try:
             while not self.server.shutting_down.wait(0.05):
@@ -150,7 +150,7 @@ class UpstreamHandler(BaseHTTPRequestHandler):
             self.server.client_disconnected.set()
 
     def do_silent(self, query: dict[str, str]) -> None:
-        """Nothing, until the other side goes."""
+        """Send nothing until the client disconnects, then set `client_disconnected`."""
         self.server.request_received.set()
         self.connection.settimeout(30)
         if not self.connection.recv(1):
@@ -210,7 +210,7 @@ class UpstreamServer(ThreadingHTTPServer):
         )
 
     def clear(self) -> None:
-        """What was asked, and by how many connections."""
+        """Forget the requests and the connections."""
         self.requests.clear()
         self.uploaded.clear()
         self.connections = 0

@@ -1,4 +1,4 @@
-"""A client that sees what came over the wire, and how the connection ended."""
+"""A client that reads the raw bytes of a response, and sees how the connection ended."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class WireResponse(NamedTuple):
-    """`end`: fin or reset. `head` and `body` as they came, chunks included."""
+    """A response as it was received, chunks included. `end` is fin or reset."""
 
     head: bytes
     body: bytes
@@ -24,7 +24,7 @@ class WireResponse(NamedTuple):
 
     @property
     def looks_whole(self) -> bool:
-        """Whether a client that trusts the framing would take it for all."""
+        """True if a client that trusts the framing would take the response for complete."""
         if self.end == "reset":
             return False
         if self.is_chunked:
@@ -36,7 +36,7 @@ class WireResponse(NamedTuple):
 
 
 def exchange(sock: socket.socket, *pieces: bytes, timeout: float = 30) -> WireResponse:
-    """Send, and read until the other side ends the connection."""
+    """Send `pieces`, and read until the server ends the connection."""
     sock.settimeout(timeout)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         for piece in pieces:
@@ -44,14 +44,14 @@ def exchange(sock: socket.socket, *pieces: bytes, timeout: float = 30) -> WireRe
     return read_to_end(sock)
 
 
-def read_to_end(sock: socket.socket, found: bytes = b"") -> WireResponse:
+def read_to_end(sock: socket.socket, received: bytes = b"") -> WireResponse:
     end = "fin"
     try:
         while data := sock.recv(65_536):
-            found += data
+            received += data
     except ConnectionResetError:
         end = "reset"
-    head, _, body = found.partition(b"\r\n\r\n")
+    head, _, body = received.partition(b"\r\n\r\n")
     return WireResponse(head, body, end)
 
 
