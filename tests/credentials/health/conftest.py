@@ -11,14 +11,14 @@ from tests.factories import make_app, make_credential, make_stripe_body
 
 @pytest.fixture
 def key(account: Account) -> Credential:
-    """A Stripe key whose owner can be written to."""
+    """A Stripe key whose owner has an e-mail address."""
     return make_credential(
         account, make_stripe_body("sk_live_canary", owner_email="ann@acme.example")
     )
 
 
 def make_gitlab_body(account: Account, **properties: Any) -> dict[str, Any]:
-    """A GitLab grant whose access token lives on."""
+    """Return the import of a GitLab grant whose access token does not expire."""
     return {
         "properties": {
             "kind": "gitlab_oauth2",

@@ -1,4 +1,4 @@
-"""What stops working by itself, and when people are told."""
+"""Forecasts of an expiry, and the warnings before it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DAYS = dt.timedelta(days=1)
 
 
 def make_app_token(account, days: float) -> Credential:
-    """Of a kind that does not refresh and has no probe, with an end of its own."""
+    """Make a credential with an expiry, of a kind that has neither refresh nor probe."""
     properties = {
         "kind": "figma_oauth2",
         "user_id": "7",

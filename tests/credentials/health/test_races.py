@@ -1,4 +1,4 @@
-"""Several workers, and several pieces of evidence, at the same time."""
+"""Several workers and several pieces of evidence at the same time."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_each_probe_and_mail_is_claimed_once():
 
 
 def claim_by_eight(claim: Any) -> list[int]:
-    """How many of eight workers got each piece of work."""
+    """Return how many of eight workers claimed each row."""
     claims = run_concurrently(lambda n: claim(f"w{n}", 20), 8)
     return list(Counter(one.row.pk for found in claims for one in found).values())
 

@@ -1,4 +1,4 @@
-"""What evidence makes of a credential and of an OAuth app, and what it leaves behind."""
+"""The effect of evidence on credentials and OAuth apps, and its history."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_replaced_secret_resets_probe_state(key):
 
 
 class TestOutage:
-    """Three credentials without an answer, of whatever account, are their provider's trouble."""
+    """Three credentials without a response, of any accounts, are an outage."""
 
     @pytest.fixture
     def rows(self, key) -> list[Credential]:

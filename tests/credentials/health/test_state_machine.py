@@ -1,4 +1,4 @@
-"""The machine by itself: each status, each finding."""
+"""The state machine: every status and every finding."""
 
 from __future__ import annotations
 

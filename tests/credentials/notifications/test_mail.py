@@ -1,4 +1,4 @@
-"""One message to the owner for each time that a credential stops working."""
+"""The mail to the owner of a credential that stops working."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def get_notes(row: Credential) -> Any:
 
 
 class Refusing:
-    """A mail server that takes nothing."""
+    """A mail server that rejects everything."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error

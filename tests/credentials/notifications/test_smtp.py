@@ -1,4 +1,4 @@
-"""EMAIL_URL, and a mail server of ours at the other end of it."""
+"""EMAIL_URL, and mail to a test server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.factories import TESTER
 
 
 class MailServer(socketserver.ThreadingTCPServer):
-    """Takes what it is sent, as far as RFC 5321 is needed for it; `refuses` answers RCPT."""
+    """A server with the commands of RFC 5321 that are needed; `refuses` is the reply to RCPT."""
 
     daemon_threads = True
 

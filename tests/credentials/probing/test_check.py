@@ -1,4 +1,4 @@
-"""POST /check: the provider is asked, and its answer becomes health."""
+"""POST /check: the provider's response becomes health."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 
 def run_command(capsys: Any, **options: str) -> tuple[str, int]:
-    """What it printed, and the code that it ended with."""
+    """Run the command. Return its output and exit code."""
     try:
         call_command("check_health", **options)
     except SystemExit as end:

@@ -1,4 +1,4 @@
-"""POST /report: what a caller met is looked into, and believed only then."""
+"""POST /report: a caller's rejection counts only if a probe confirms it."""
 
 from __future__ import annotations
 

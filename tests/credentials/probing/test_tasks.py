@@ -1,4 +1,4 @@
-"""What the worker probes, and when."""
+"""Probes by the worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens to a row while its refresh is under way, and what no refresh may undo."""
+"""Changes of a row during its refresh, which no refresh may undo."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def request_token(row: Credential, **more):
 
 
 @pytest.fixture
-def meanwhile(provider):
-    """Do something while the provider has the request."""
+def during_call(provider):
+    """Return a function that sets what happens while the provider has the request."""
 
     def plan(act):
         def once():
@@ -53,16 +53,16 @@ def revoked_tokens() -> list[str]:
     return [unseal(*one)["refresh_token"] for one in sealed]
 
 
-def test_tokens_of_deleted_credential_are_revoked(provider, grant, meanwhile):
+def test_tokens_of_deleted_credential_are_revoked(provider, grant, during_call):
     row = grant()
     delete = lambda: credential_delete(account_id=row.account_id, id=row.id, actor=TESTER)  # noqa: E731
-    meanwhile(delete)
+    during_call(delete)
     with pytest.raises(NotFoundError):
         request_token(row)
     assert provider.grants.families["ann"].current in revoked_tokens()
 
 
-def test_newer_import_wins_and_late_response_is_revoked(provider, grant, meanwhile, app):
+def test_newer_import_wins_and_late_response_is_revoked(provider, grant, during_call, app):
     row = grant()
     old = provider.grants.families["ann"]
     newer = {}
@@ -72,7 +72,7 @@ def test_newer_import_wins_and_late_response_is_revoked(provider, grant, meanwhi
         ends = {"expires_at": "2099-01-01T00:00:00Z"}
         credential_import(account_id=row.account_id, actor=TESTER, body=body(app, **newer, **ends))
 
-    meanwhile(connect)
+    during_call(connect)
     assert request_token(row).access_token.expose() == newer["access_token"]
     assert (
         decrypt_secrets(Credential.objects.get(id=row.id))["refresh_token"]
@@ -81,8 +81,8 @@ def test_newer_import_wins_and_late_response_is_revoked(provider, grant, meanwhi
     assert revoked_tokens() == [old.current]
 
 
-def test_late_response_is_not_revoked_within_grace_period(provider, grant, meanwhile, app, facts):
-    """The import may be of the same family: revoking ours would end it."""
+def test_late_response_is_not_revoked_within_grace_period(provider, grant, during_call, app, facts):
+    """The import may be of the same family, which a revocation would end."""
     provider.grants.grace = 30
     facts(grace_seconds=30)
     row = grant()
@@ -91,7 +91,7 @@ def test_late_response_is_not_revoked_within_grace_period(provider, grant, meanw
         sibling = provider.grants.refresh("refresh-ann-1")
         credential_import(account_id=row.account_id, actor=TESTER, body=body(app, **sibling))
 
-    meanwhile(import_sibling)
+    during_call(import_sibling)
     request_token(row)
     assert Revocation.objects.count() == 0
 
@@ -109,11 +109,11 @@ def test_newer_import_ends_needs_reauth(provider, grant, app):
     assert provider.grants.is_alive(request_token(row).access_token.expose())
 
 
-def test_rejection_of_replaced_grant_has_no_effect(provider, grant, meanwhile, app):
+def test_rejection_of_replaced_grant_has_no_effect(provider, grant, during_call, app):
     row = grant()
     provider.modes.append("invalid_grant")
     newer = provider.grants.authorize("ann")
-    meanwhile(
+    during_call(
         lambda: credential_import(
             account_id=row.account_id,
             actor=TESTER,
@@ -149,9 +149,9 @@ def test_late_import_of_refreshed_token_changes_nothing(provider, grant, app):
     assert provider.grants.is_alive(request_token(row, force=True).access_token.expose())
 
 
-def test_concurrent_changes_of_other_columns_stay(provider, grant, meanwhile):
+def test_concurrent_changes_of_other_columns_stay(provider, grant, during_call):
     row = grant()
-    meanwhile(
+    during_call(
         lambda: credential_update(
             account_id=row.account_id,
             id=row.id,

@@ -1,4 +1,4 @@
-"""What each thing that a provider can do to a refresh makes of the credential."""
+"""The state of a credential after each kind of response to a refresh."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def request_token(row: Credential, **more):
 
 
 def request_rejected_token(row: Credential, **more) -> tuple[str, Credential]:
-    """The code of the refusal, and the row after it."""
+    """Request a token that is rejected. Return the error code, and the row after it."""
     with pytest.raises((ConflictError, ServiceUnavailableError)) as caught:
         request_token(row, **more)
     return caught.value.extra["code"], Credential.objects.get(id=row.id)
 
 
 def end_back_off(row: Credential) -> None:
-    """Let the time of a back-off pass."""
+    """End the back-off of the row."""
     Credential.objects.filter(id=row.id).update(refresh_next_at=None)
 
 

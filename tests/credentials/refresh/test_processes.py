@@ -1,4 +1,4 @@
-"""Real processes at once on one database: one call for each expiry, and nothing lost when one is killed.
+"""Concurrent processes on one database: one call per expiry, and nothing lost when one is killed.
 
 The names T1 to T9 are those of the faults that were found in other software of this kind.
 """
@@ -30,7 +30,7 @@ def _postgresql_alone(db):
 
 
 def read_at_once(start, rows, *, processes: int, threads: int, **more: Any) -> list[str]:
-    """What `processes` with `threads` each got, all of them asking at the same moment."""
+    """Return what `processes` with `threads` each get when all request tokens at the same time."""
     ids = [str(row.id) for row in rows]
     account = str(rows[0].account_id)
     started = [
@@ -69,7 +69,7 @@ def test_two_processes_and_five_grants_make_five_calls(provider, grant, start):
 
 
 def test_slow_token_server_is_called_once_per_grant(provider, grant, start):
-    """Longer than the lock of others lasts; readers wait for it, or are told to come back."""
+    """The readers wait for it, or get 503."""
     provider.delay = 11
     rows = [grant(f"user-{n}") for n in range(5)]
     answers = read_at_once(start, rows, processes=2, threads=30)
@@ -123,7 +123,7 @@ CRASHES = ["before_send", "after_send", "after_receipt", "before_commit", "after
 
 
 def kill_at(point: str, row: Credential, provider, start) -> None:
-    """A process that refreshes `row` dies there; then its lease's time passes."""
+    """Kill a process that refreshes `row` at `point`, and let its lease expire."""
     provider.delay = 0.8 if point == "after_send" else 0
     process = start("crash", crash=point, ids=[str(row.id)], account=str(row.account_id))
     process.wait_ready()
@@ -137,7 +137,7 @@ def kill_at(point: str, row: Credential, provider, start) -> None:
 
 
 def run_worker(concurrency: int = 4) -> None:
-    """What a worker, which is another process than the one that died, makes of it."""
+    """Run a worker, which is another process than the one that was killed."""
     Worker([RefreshTask()], concurrency=concurrency).run(once=True)
 
 

@@ -1,4 +1,4 @@
-"""Anything in any order: callers, clock, crashes, faults, imports, deletions. The grant is never lost
+"""Any order of callers, clock, crashes, errors, imports and deletions. The grant is never lost
 silently, and never by us. REFRESH_EXAMPLES=1000 tries more than the few of every run.
 
 The oracle: the token that is stored is the one that the provider considers current, or the row says
@@ -52,13 +52,13 @@ USERS = ("ann", "bob")
 
 
 def shift(seconds: int | None) -> None:
-    """Move the database's clock, as services see it; None: back. A fixture would pile up layers."""
+    """Move the database's clock, or reset it if `seconds` is None."""
     live: Any = settings
     live.CLOCK_SHIFT_SECONDS = 0 if seconds is None else live.CLOCK_SHIFT_SECONDS + seconds
 
 
 class Killed(BaseException):
-    """The process ended here: nothing of it runs any more but the database's rollback."""
+    """The end of the process. Only the database's rollback runs after it."""
 
 
 class Machine(RuleBasedStateMachine):
@@ -88,9 +88,9 @@ class Machine(RuleBasedStateMachine):
         self.rows: dict[str, Any] = {}
         self.files: dict[str, dict[str, Any]] = {}
         self.lost: set[TokenFamily] = set()
-        """Families of which an answer was lost, or a grant may have been."""
+        """Families of which a response was lost, or may have been."""
         self.ended: set[TokenFamily] = set()
-        """Families that their user ended, or that the provider said were ended."""
+        """Families that their user revoked, or that the provider has rejected."""
         self.imports = dict.fromkeys(USERS, 0)
         for user in USERS:
             self.authorize(user)
@@ -98,7 +98,7 @@ class Machine(RuleBasedStateMachine):
     # --- what may happen -----------------------------------------------------------------------
 
     def authorize(self, user: str) -> None:
-        """The user connects anew, and the company imports the grant."""
+        """Connect the user again, and import the grant."""
         tokens = self.provider.grants.authorize(user)
         self.files[user] = {
             "properties": {
@@ -160,7 +160,7 @@ class Machine(RuleBasedStateMachine):
         self.provider.modes.append(mode)
 
     @rule(user=st.sampled_from(USERS))
-    def connect_anew(self, user: str) -> None:
+    def connect_again(self, user: str) -> None:
         self.authorize(user)
 
     @rule(user=st.sampled_from(USERS))
@@ -182,8 +182,8 @@ class Machine(RuleBasedStateMachine):
             credential_delete(account_id=self.account.id, id=self.rows[user], actor=TESTER)
 
     @rule(user=st.sampled_from(USERS), what=st.sampled_from(["delete", "connect", "file"]))
-    def meanwhile(self, user: str, what: str) -> None:
-        """Something happens to the row while its refresh is under way."""
+    def change_during_call(self, user: str, what: str) -> None:
+        """Change the row during its refresh."""
         if not self.alive(user):
             return
         happened: list[str] = []
@@ -227,7 +227,7 @@ class Machine(RuleBasedStateMachine):
             assert self.provider.grants.is_alive(token)
 
     def note(self, calls: int) -> None:
-        """What the provider did to grants in the calls since."""
+        """Record what the provider did to grants in the calls since."""
         for call in self.provider.calls[calls:]:
             family = self.provider.grants.owners[call["refresh_token"]]
             if call["mode"] in TOKEN_LOSING_MODES and call["outcome"] == "granted":
@@ -263,7 +263,7 @@ class Machine(RuleBasedStateMachine):
         assert verdicts.count() <= self.imports[row.properties["user_id"]]
 
     def story(self, row: Credential) -> Any:
-        """What led here, for whoever reads the failure."""
+        """Return what explains a failure."""
         columns = {name: value for name, value in vars(row).items() if "refresh" in name}
         return columns, row.generation, row.lease_until, self.provider.calls[-8:]
 
@@ -273,7 +273,7 @@ class Machine(RuleBasedStateMachine):
             assert self.provider.grants.owners[token] in self.lost
 
     def teardown(self) -> None:
-        """The bad day is over: everything heals by itself, or says that it cannot."""
+        """Without errors, every grant recovers or says that it cannot."""
         if not hasattr(self, "rows"):
             return
         self.provider.modes.clear()

@@ -1,4 +1,4 @@
-"""When: ahead of expiry with jitter, and ever less often after failures."""
+"""The schedule of refreshes: before an expiry with jitter, and with growing delays after failures."""
 
 from __future__ import annotations
 

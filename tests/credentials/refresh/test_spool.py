@@ -1,4 +1,4 @@
-"""An answer that the database does not take is kept in a file, and stored when it does."""
+"""A response that the database does not accept is kept in a file until it does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def request_token(row: Credential, **more):
 
 @pytest.fixture
 def away(monkeypatch):
-    """The database takes no outcome, `times` times; a lease's time to try is a second."""
+    """Return a function that makes the next `times` writes fail. Retries end after half a second."""
     store = outcomes.store_token_update
     left = [0]
 

@@ -1,4 +1,4 @@
-"""POST /token of four processes of the shipped server at once, and of every sort of credential."""
+"""POST /token in four processes of the shipped server, and for every sort of credential."""
 
 from __future__ import annotations
 
