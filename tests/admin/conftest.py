@@ -38,16 +38,16 @@ def staff_client(db: None) -> Callable[..., Client]:
 
 @pytest.fixture
 def no_unsealing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From here on, whatever opens a seal fails."""
+    """Make every decryption fail from here on."""
     import sys
 
     import vault.sealing
 
-    # What the addresses import for the first time below would keep the refusal after the test.
+    # A module that is imported for the first time later would keep the replacement after the test.
     import_module(settings.ROOT_URLCONF)
 
     def refuse(*_: Any) -> None:
-        raise AssertionError("A seal was opened.")
+        raise AssertionError("Something was decrypted.")
 
     original: Callable[..., Any] = vault.sealing.unseal
     for module in list(sys.modules.values()):

@@ -16,26 +16,26 @@ from tests.api import ApiClient
 from tests.factories import TESTER, make_credential, make_token
 
 
-def test_an_account_is_made_with_its_slug(browser: Client) -> None:
+def test_adding_an_account_derives_its_slug(browser: Client) -> None:
     response = browser.post(address(Account, "add"), {"name": "Choam Trading"})
     assert response.status_code == 302
     assert Account.objects.get().slug == "choam-trading"
     assert Event.objects.get().verb == "account.created"
 
 
-def test_an_account_of_a_taken_slug_is_refused(browser: Client, account: Account) -> None:
+def test_add_rejects_an_account_with_a_used_slug(browser: Client, account: Account) -> None:
     response = browser.post(address(Account, "add"), {"name": "ACME"})
     assert "There is an account with the slug acme already." in text(response)
     assert Account.objects.count() == 1
 
 
-def test_an_account_without_a_letter_is_refused(browser: Client) -> None:
+def test_add_rejects_an_account_without_a_letter(browser: Client) -> None:
     response = browser.post(address(Account, "add"), {"name": "!!!"})
     assert "Must have a letter or a digit" in str(errors(response)["name"])
 
 
 @pytest.mark.parametrize("model", [Account, ApiToken, Event])
-def test_there_is_no_page_to_delete_these(
+def test_these_models_have_no_delete_page(
     browser: Client, account: Account, model: type[Any]
 ) -> None:
     make_token(account)
@@ -44,7 +44,7 @@ def test_there_is_no_page_to_delete_these(
 
 
 @pytest.mark.parametrize("model", [Account, ApiToken, Session, Event])
-def test_there_is_no_page_to_change_these(
+def test_these_models_have_no_change_page(
     browser: Client, account: Account, superuser: User, model: type[Any]
 ) -> None:
     make_token(account)
@@ -55,31 +55,31 @@ def test_there_is_no_page_to_change_these(
 
 
 @pytest.mark.parametrize("model", [Session, Event])
-def test_there_is_no_page_to_add_these(browser: Client, model: type[Any]) -> None:
+def test_these_models_have_no_add_page(browser: Client, model: type[Any]) -> None:
     assert browser.post(address(model, "add"), {}).status_code == 403
 
 
-def _new_token(browser: Client, account: Account, **more: Any) -> Any:
+def _add_token(browser: Client, account: Account, **more: Any) -> Any:
     values = {"account": account.pk, "name": "ci", "scopes": ["credentials:read"]}
     return browser.post(address(ApiToken, "add"), values | more)
 
 
-def _held(response: Any) -> str:
+def _find_token(response: Any) -> str:
     found = re.search(r"lk_[0-9A-Za-z]{36}", text(response))
     assert found is not None
     return found[0]
 
 
-def test_a_new_token_works(browser: Client, account: Account) -> None:
+def test_a_new_token_authenticates(browser: Client, account: Account) -> None:
     credential = make_credential(account)
-    held = _held(_new_token(browser, account))
+    held = _find_token(_add_token(browser, account))
     response = ApiClient(held).get(f"/v1/credentials/{credential.id}")
     assert response.status_code == 200
 
 
-def test_a_new_token_is_shown_once_and_kept_nowhere(browser: Client, account: Account) -> None:
-    response = _new_token(browser, account)
-    held = _held(response)
+def test_a_new_token_is_displayed_once_and_not_stored(browser: Client, account: Account) -> None:
+    response = _add_token(browser, account)
+    held = _find_token(response)
     assert "no-store" in response["Cache-Control"]
     assert held not in str(browser.cookies)
     assert not [row for row in BrowserSession.objects.all() if held in str(row.get_decoded())]
@@ -90,15 +90,15 @@ def test_a_new_token_is_shown_once_and_kept_nowhere(browser: Client, account: Ac
     ("field", "typed"),
     [("scopes", []), ("scopes", ["everything"]), ("name", "a\u202eb"), ("expires_at_0", "soon")],
 )
-def test_a_wrong_token_is_refused(
+def test_add_rejects_an_invalid_token(
     browser: Client, account: Account, field: str, typed: Any
 ) -> None:
-    response = _new_token(browser, account, **{field: typed})
+    response = _add_token(browser, account, **{field: typed})
     assert field.removesuffix("_0") in errors(response)
     assert not ApiToken.objects.exists()
 
 
-def test_revoking_ends_a_token(browser: Client, account: Account) -> None:
+def test_a_revoked_token_is_rejected(browser: Client, account: Account) -> None:
     held = make_token(account)
     token = ApiToken.objects.get()
     action = {"action": "revoke", "_selected_action": [str(token.pk)]}
@@ -108,7 +108,7 @@ def test_revoking_ends_a_token(browser: Client, account: Account) -> None:
     assert Event.objects.filter(verb="token.revoked", target_id=token.pk).exists()
 
 
-def test_no_more_are_revoked_than_can_be_waited_for(
+def test_revoke_rejects_too_many_tokens(
     browser: Client, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("accounts.admin.MAX_REVOKED_TOKENS", 1)
@@ -120,7 +120,7 @@ def test_no_more_are_revoked_than_can_be_waited_for(
     assert ApiClient(held[0]).get("/v1/credentials").status_code == 200
 
 
-def test_deleting_a_session_ends_it(browser: Client, account: Account, superuser: User) -> None:
+def test_a_deleted_session_is_rejected(browser: Client, account: Account, superuser: User) -> None:
     session, held = session_open(user=superuser, account_id=account.id, actor=TESTER)
     browser.post(address(Session, "delete", session.pk), {"post": "yes"})
     assert ApiClient(held).get("/v1/credentials").status_code == 401

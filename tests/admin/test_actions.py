@@ -1,4 +1,4 @@
-"""What is done to chosen rows, and the pages about one row."""
+"""Actions on selected rows, and the page of one row."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.factories import make_app, make_credential, make_linear_body, make_st
 LIST = address(Credential, "changelist")
 
 
-def act(browser: Client, action: str, *rows: Credential) -> Any:
+def run_action(browser: Client, action: str, *rows: Credential) -> Any:
     chosen = {"action": action, "_selected_action": [str(row.pk) for row in rows]}
     return browser.post(LIST, chosen, follow=True)
 
 
-def test_a_check_says_what_became_of_each(
+def test_check_reports_the_result_of_each_row(
     browser: Client, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = (make_credential(account, make_stripe_body(name=name)) for name in ("One", "Two"))
@@ -35,27 +35,29 @@ def test_a_check_says_what_became_of_each(
             raise ConflictError("Not now.")
 
     monkeypatch.setattr("credentials.admin.actions.credential_check", check)
-    shown = text(act(browser, "check_now", one, two))
+    shown = text(run_action(browser, "check_now", one, two))
     assert "One: unknown." in shown
     assert "Two: Not now." in shown
     assert asked == [(account.pk, "user")] * 2
 
 
-def test_the_page_of_one_checks_it_and_stays(
+def test_check_on_the_change_page_returns_to_it(
     browser: Client, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row, asked = make_credential(account, make_stripe_body(name="One")), []
     monkeypatch.setattr(
         "credentials.admin.actions.credential_check", lambda **which: asked.append(which["id"])
     )
-    answer = browser.post(address(Credential, "act", row.pk), {"action": "check_now"}, follow=True)
-    assert answer.redirect_chain == [(address(Credential, "change", row.pk), 302)]
-    assert "One: unknown." in text(answer)
+    response = browser.post(
+        address(Credential, "act", row.pk), {"action": "check_now"}, follow=True
+    )
+    assert response.redirect_chain == [(address(Credential, "change", row.pk), 302)]
+    assert "One: unknown." in text(response)
     assert asked == [row.pk]
 
 
 @pytest.mark.parametrize("action", ["", "delete_selected", "export_selected"])
-def test_the_page_of_one_does_nothing_else(browser: Client, account: Account, action: str) -> None:
+def test_change_page_rejects_other_actions(browser: Client, account: Account, action: str) -> None:
     row = make_credential(account)
     page = address(Credential, "act", row.pk)
     assert browser.post(page, {"action": action}).status_code == 400
@@ -64,7 +66,7 @@ def test_the_page_of_one_does_nothing_else(browser: Client, account: Account, ac
 
 
 @pytest.mark.parametrize(("body", "offered"), [(make_stripe_body, False), (make_linear_body, True)])
-def test_a_refresh_is_offered_where_there_is_one(
+def test_refresh_is_offered_for_kinds_that_refresh(
     browser: Client, account: Account, body: Any, offered: bool
 ) -> None:
     given = make_stripe_body() if body is make_stripe_body else make_linear_body(make_app(account))
@@ -73,24 +75,24 @@ def test_a_refresh_is_offered_where_there_is_one(
     assert ("Refresh now" in page) == offered
 
 
-def test_a_refresh_of_what_does_not_refresh_says_so(browser: Client, account: Account) -> None:
+def test_refresh_reports_a_kind_that_does_not_refresh(browser: Client, account: Account) -> None:
     row = make_credential(account, make_stripe_body(name="A key"))
-    assert "A key: " in text(act(browser, "refresh_now", row))
+    assert "A key: " in text(run_action(browser, "refresh_now", row))
 
 
 @pytest.mark.parametrize("action", ["check_now", "refresh_now"])
-def test_no_more_than_a_page_can_wait_for(
+def test_actions_that_call_providers_reject_too_many_rows(
     browser: Client, account: Account, monkeypatch: pytest.MonkeyPatch, action: str
 ) -> None:
     monkeypatch.setattr("credentials.admin.actions.MAX_PROVIDER_CALLS", 1)
     rows = [make_credential(account) for _ in range(2)]
-    assert "Select at most 1 at once; nothing was done." in text(act(browser, action, *rows))
+    assert "Select at most 1 at once; nothing was done." in text(run_action(browser, action, *rows))
 
 
-def test_an_export_has_no_secret_and_nothing_that_runs(browser: Client, account: Account) -> None:
+def test_export_masks_secrets_and_escapes_formulas(browser: Client, account: Account) -> None:
     row = make_credential(account, make_stripe_body("sk_live_CANARY7f3a", name="=1+1"))
     make_credential(account)
-    response = act(browser, "export_selected", row)
+    response = run_action(browser, "export_selected", row)
     assert "attachment" in response["Content-Disposition"]
     (found,) = csv.DictReader(io.StringIO(response.content.decode()))
     assert (found["id"], found["name"]) == (str(row.pk), "'=1+1")
@@ -113,25 +115,25 @@ def test_an_export_has_no_secret_and_nothing_that_runs(browser: Client, account:
     ],
     ids=["plus", "minus", "at", "wide =", "wide +", "wide -", "wide @", "small +", "blank ="],
 )
-def test_nothing_that_any_spreadsheet_runs_is_exported(
+def test_export_escapes_what_any_spreadsheet_runs(
     browser: Client, account: Account, name: str
 ) -> None:
-    response = act(
+    response = run_action(
         browser, "export_selected", make_credential(account, make_stripe_body(name=name))
     )
     (found,) = csv.DictReader(io.StringIO(response.content.decode()))
     assert found["name"] == f"'{name}"
 
 
-def test_deleting_says_what_is_revoked(browser: Client, account: Account) -> None:
+def test_delete_confirmation_says_what_is_revoked(browser: Client, account: Account) -> None:
     key = make_credential(account)
     grant = make_credential(account, make_linear_body(make_app(account)))
-    shown = text(act(browser, "delete_selected", key, grant))
+    shown = text(run_action(browser, "delete_selected", key, grant))
     assert "the secret stays valid until you end it there" in shown
     assert "its access is revoked at the provider, too" in shown
 
 
-def test_the_history_shows_events_by_name_and_no_values(
+def test_history_names_fields_but_no_values(
     browser: Client, account: Account, superuser: Any
 ) -> None:
     row = make_credential(account, make_stripe_body(name="Before"))
@@ -147,7 +149,7 @@ def test_the_history_shows_events_by_name_and_no_values(
     assert "Before" not in table
 
 
-def test_the_page_names_the_app_and_the_state_of_refresh(browser: Client, account: Account) -> None:
+def test_change_page_names_the_app_and_the_refresh_state(browser: Client, account: Account) -> None:
     app = make_app(account, name="Our Linear app")
     row = make_credential(account, make_linear_body(app))
     Credential.objects.filter(pk=row.pk).update(refresh_state="needs_reauth")

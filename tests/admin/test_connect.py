@@ -13,12 +13,12 @@ from tests.factories import TESTER, make_app
 RETURN = "https://acme.example/connected"
 
 
-def fields(account: Any, **more: Any) -> dict[str, Any]:
+def link_fields(account: Any, **more: Any) -> dict[str, Any]:
     return {"account": account.pk, "kind": "stripe_key", "hours": "24", "scopes": "", **more}
 
 
-def test_a_link_is_made_and_its_address_is_shown_once(browser, account):
-    page = browser.post(address(ConnectLink, "add"), fields(account, name="Ann"))
+def test_a_new_link_is_displayed_once(browser, account):
+    page = browser.post(address(ConnectLink, "add"), link_fields(account, name="Ann"))
     assert page.status_code == 200
     link = ConnectLink.objects.get()
     assert link.name == "Ann"
@@ -29,30 +29,30 @@ def test_a_link_is_made_and_its_address_is_shown_once(browser, account):
     assert "Ann" in text(change)
 
 
-def test_what_the_service_refuses_stands_beside_its_field(browser, account):
+def test_errors_of_the_service_are_errors_of_their_field(browser, account):
     page = browser.post(
-        address(ConnectLink, "add"), fields(account, return_to="https://evil.example/")
+        address(ConnectLink, "add"), link_fields(account, return_to="https://evil.example/")
     )
     assert "return_to" in errors(page)
     assert not ConnectLink.objects.exists()
 
 
-def test_a_link_with_an_app(browser, account):
+def test_add_a_link_with_an_app(browser, account):
     app = make_app(account, "linear", redirect_uris=[RETURN])
-    sent = fields(account, kind="linear_oauth2", oauth_app=app.pk, return_to=RETURN)
+    sent = link_fields(account, kind="linear_oauth2", oauth_app=app.pk, return_to=RETURN)
     sent["external_id"] = "customer-1"
     assert browser.post(address(ConnectLink, "add"), sent).status_code == 200
     assert ConnectLink.objects.get().oauth_app_id == app.pk
 
 
-def test_deleting_a_link_cancels_it(browser, account):
+def test_a_deleted_link_is_cancelled(browser, account):
     link_create(account_id=account.id, link_request=LinkRequest(kind="stripe_key"), actor=TESTER)
     link = ConnectLink.objects.get()
     browser.post(address(ConnectLink, "delete", link.pk), {"post": "yes"})
     assert ConnectLink.objects.get().status == "cancelled"
 
 
-def test_attempts_are_listed_with_why_they_failed(browser, account):
+def test_list_of_attempts_has_the_reason_of_a_failure(browser, account):
     app = make_app(account, "linear")
     AuthorizationAttempt.objects.create(
         account=account,

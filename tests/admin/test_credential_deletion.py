@@ -12,7 +12,9 @@ from tests.factories import make_credential
 LIST = address(Credential, "changelist")
 
 
-def test_deleting_removes_and_notes_the_revocation(browser: Client, account: Account) -> None:
+def test_delete_removes_the_row_and_enqueues_a_revocation(
+    browser: Client, account: Account
+) -> None:
     credential = make_credential(account)
     browser.post(address(Credential, "delete", credential.pk), {"post": "yes"})
     assert not Credential.objects.exists()
@@ -20,7 +22,9 @@ def test_deleting_removes_and_notes_the_revocation(browser: Client, account: Acc
     assert Event.objects.filter(verb="credential.deleted", target_id=credential.id).exists()
 
 
-def test_deleting_many_asks_first_then_says_how_many(browser: Client, account: Account) -> None:
+def test_bulk_delete_asks_for_confirmation_and_reports_the_count(
+    browser: Client, account: Account
+) -> None:
     chosen = [str(make_credential(account).pk) for _ in range(3)]
     make_credential(account)
     action = {"action": "delete_selected", "_selected_action": chosen}
@@ -32,7 +36,7 @@ def test_deleting_many_asks_first_then_says_how_many(browser: Client, account: A
     assert Event.objects.filter(verb="credential.deleted").count() == 3
 
 
-def test_deleting_too_many_at_once_deletes_none(
+def test_bulk_delete_rejects_too_many_rows(
     browser: Client, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("common.admin.model_admin.MAX_BULK_DELETE", 1)

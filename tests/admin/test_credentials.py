@@ -40,7 +40,7 @@ def _edit(browser: Client, credential: Credential, **typed: str) -> Any:
     return browser.post(page, form_values(browser.get(page)) | typed)
 
 
-def test_adding_imports(browser: Client, account: Account, superuser: User) -> None:
+def test_add_imports_a_credential(browser: Client, account: Account, superuser: User) -> None:
     response = _add(browser, account, name="Billing", metadata='{"env": "prod"}')
     assert response.status_code == 302
     row = Credential.objects.get()
@@ -51,20 +51,18 @@ def test_adding_imports(browser: Client, account: Account, superuser: User) -> N
     assert event.request_id == response["X-Request-Id"]
 
 
-def test_adding_asks_first_for_account_and_kind(browser: Client, account: Account) -> None:
+def test_add_begins_with_account_and_kind(browser: Client, account: Account) -> None:
     shown = text(browser.get(ADD))
     assert 'value="stripe_key"' in shown
     assert "p-secret" not in shown
 
 
-def test_a_kind_that_there_is_not_is_asked_for_again(browser: Client, account: Account) -> None:
+def test_add_rejects_an_unknown_kind(browser: Client, account: Account) -> None:
     response = browser.get(f"{ADD}?account={account.pk}&kind=nothing")
     assert "Select a valid choice" in text(response)
 
 
-def test_the_form_has_a_box_for_each_property_of_the_kind(
-    browser: Client, account: Account
-) -> None:
+def test_add_form_has_a_field_for_each_property(browser: Client, account: Account) -> None:
     response = browser.get(f"{ADD}?account={account.pk}&kind=linear_oauth2")
     fields = response.context["adminform"].form.fields
     assert {"oauth_app", "p-linear_org_id", "p-access_token", "p-refresh_token"} <= set(fields)
@@ -72,7 +70,7 @@ def test_the_form_has_a_box_for_each_property_of_the_kind(
     assert "p-secret" not in fields
 
 
-def test_adding_with_an_app(browser: Client, account: Account) -> None:
+def test_add_with_an_app(browser: Client, account: Account) -> None:
     app = make_app(account)
     typed = {"p_linear_org_id": "org-1", "p_access_token": SECRET, "oauth_app": str(app.pk)}
     response = _add(browser, account, "linear_oauth2", **typed)
@@ -82,7 +80,7 @@ def test_adding_with_an_app(browser: Client, account: Account) -> None:
     assert row.properties["access_token"] == "**********"
 
 
-def test_adding_what_is_there_says_so(browser: Client, account: Account) -> None:
+def test_add_of_an_existing_account_is_reported(browser: Client, account: Account) -> None:
     make_credential(account, {"properties": {"kind": "stripe_key", "secret": SECRET}})
     response = _add(browser, account)
     shown = text(browser.get(response["Location"]))
@@ -110,7 +108,7 @@ def test_adding_what_is_there_says_so(browser: Client, account: Account) -> None
         ),
     ],
 )
-def test_a_wrong_property_is_refused_beside_its_box_and_no_secret_echoed(
+def test_invalid_property_is_an_error_of_its_field_without_the_secret(
     browser: Client, account: Account, kind: str, typed: Any, field: str, reason: str
 ) -> None:
     if kind != "stripe_key":
@@ -133,7 +131,7 @@ def test_a_wrong_property_is_refused_beside_its_box_and_no_secret_echoed(
         ("name", "a\u202eb", "control character"),
     ],
 )
-def test_other_wrong_fields_are_refused_beside_their_box(
+def test_invalid_value_is_an_error_of_its_field(
     browser: Client, account: Account, field: str, typed: str, reason: str
 ) -> None:
     response = _add(browser, account, **{field: typed})
@@ -141,7 +139,7 @@ def test_other_wrong_fields_are_refused_beside_their_box(
     assert not Credential.objects.exists()
 
 
-def test_the_app_of_another_account_is_refused(browser: Client, account: Account) -> None:
+def test_add_rejects_an_app_of_another_account(browser: Client, account: Account) -> None:
     app = make_app(make_account())
     typed = {"p_linear_org_id": "org-1", "p_access_token": SECRET, "oauth_app": str(app.pk)}
     response = _add(browser, account, "linear_oauth2", **typed)
@@ -149,7 +147,7 @@ def test_the_app_of_another_account_is_refused(browser: Client, account: Account
     assert not Credential.objects.exists()
 
 
-def test_editing_updates(browser: Client, account: Account) -> None:
+def test_edit_updates_the_credential(browser: Client, account: Account) -> None:
     credential = make_credential(account)
     response = _edit(browser, credential, name="Renamed", metadata='{"a": [1]}')
     assert response.status_code == 302
@@ -163,31 +161,31 @@ def credential(account: Account) -> Credential:
     return make_credential(account)
 
 
-def test_editing_opens_no_seal(browser: Client, credential: Credential, no_unsealing: None) -> None:
+def test_edit_decrypts_nothing(browser: Client, credential: Credential, no_unsealing: None) -> None:
     assert _edit(browser, credential, name="Renamed").status_code == 302
 
 
-def test_a_name_can_be_cleared(browser: Client, account: Account) -> None:
+def test_edit_clears_a_name(browser: Client, account: Account) -> None:
     credential = make_credential(account, make_stripe_body(name="Old"))
     _edit(browser, credential, name="", owner_email="")
     credential.refresh_from_db()
     assert credential.name == ""
 
 
-def test_saving_nothing_new_writes_no_event(browser: Client, account: Account) -> None:
+def test_edit_without_a_change_records_no_event(browser: Client, account: Account) -> None:
     credential = make_credential(account)
     assert _edit(browser, credential).status_code == 302
     assert not Event.objects.filter(verb="credential.updated").exists()
 
 
-def test_blank_secrets_are_kept(browser: Client, account: Account) -> None:
+def test_edit_keeps_a_secret_that_is_left_blank(browser: Client, account: Account) -> None:
     credential = make_credential(account, make_stripe_body(SECRET))
     before = bytes(Credential.objects.get().secrets.blob)  # type: ignore[union-attr]
     assert _edit(browser, credential, name="Renamed").status_code == 302
     assert bytes(Credential.objects.get().secrets.blob) == before  # type: ignore[union-attr]
 
 
-def test_a_typed_secret_rotates(browser: Client, account: Account) -> None:
+def test_edit_rotates_a_secret_that_is_entered(browser: Client, account: Account) -> None:
     credential = make_credential(account, make_stripe_body(SECRET))
     response = _edit(browser, credential, **{"p-secret": "sk_live_next_CANARY7f3a"})
     assert response.status_code == 302
@@ -197,7 +195,7 @@ def test_a_typed_secret_rotates(browser: Client, account: Account) -> None:
     assert Event.objects.get(verb="credential.rotated").changed == ["properties.secret"]
 
 
-def test_what_comes_with_a_new_token_is_kept_with_it(browser: Client, account: Account) -> None:
+def test_edit_stores_the_expiry_of_a_new_token(browser: Client, account: Account) -> None:
     row = make_credential(account, make_linear_body(make_app(account)))
     typed = {"p-access_token": "lin_next", "p-expires_at": "2030-01-01T00:00:00Z"}
     assert _edit(browser, row, **typed).status_code == 302
@@ -206,7 +204,7 @@ def test_what_comes_with_a_new_token_is_kept_with_it(browser: Client, account: A
     assert row.expires_at.year == 2030
 
 
-def test_another_property_is_changed_without_the_secret(
+def test_edit_changes_a_property_and_keeps_the_secret(
     browser: Client, credential: Credential, no_unsealing: None
 ) -> None:
     assert _edit(browser, credential, **{"p-test": "true"}).status_code == 302
@@ -215,13 +213,13 @@ def test_another_property_is_changed_without_the_secret(
     assert Event.objects.get(verb="credential.updated").changed == ["properties.test"]
 
 
-def test_what_tells_the_upstream_account_is_not_edited(browser: Client, account: Account) -> None:
+def test_edit_ignores_properties_of_the_identity(browser: Client, account: Account) -> None:
     credential = make_credential(account, make_linear_body(make_app(account)))
     _edit(browser, credential, **{"p-linear_org_id": "org-2"})
     assert Credential.objects.get().properties["linear_org_id"] == "org-1"
 
 
-def test_a_wrong_new_secret_undoes_the_rest(browser: Client, account: Account) -> None:
+def test_edit_with_an_invalid_secret_changes_nothing(browser: Client, account: Account) -> None:
     credential = make_credential(account, make_stripe_body(name="Old"))
     response = _edit(browser, credential, name="New", **{"p-secret": "**********"})
     assert "p-secret" in errors(response)
@@ -229,7 +227,7 @@ def test_a_wrong_new_secret_undoes_the_rest(browser: Client, account: Account) -
     assert not Event.objects.filter(verb="credential.updated").exists()
 
 
-def test_a_wrong_edit_changes_nothing(browser: Client, account: Account) -> None:
+def test_edit_with_an_invalid_value_changes_nothing(browser: Client, account: Account) -> None:
     credential = make_credential(account, make_stripe_body(name="Old"))
     response = _edit(browser, credential, name="New", owner_email="nobody")
     assert response.status_code == 200
@@ -238,7 +236,7 @@ def test_a_wrong_edit_changes_nothing(browser: Client, account: Account) -> None
     assert credential.name == "Old"
 
 
-def test_an_edit_of_what_has_changed_since_is_refused(browser: Client, account: Account) -> None:
+def test_edit_rejects_a_form_of_an_older_revision(browser: Client, account: Account) -> None:
     credential = make_credential(account, make_stripe_body(name="First"))
     page = address(Credential, "change", credential.pk)
     seen = form_values(browser.get(page))
@@ -251,7 +249,7 @@ def test_an_edit_of_what_has_changed_since_is_refused(browser: Client, account: 
     assert credential.name == "Second"
 
 
-def test_the_page_shows_masked_properties_health_and_events(
+def test_change_page_has_masked_properties_health_and_events(
     browser: Client, account: Account
 ) -> None:
     credential = make_credential(account)
@@ -261,7 +259,7 @@ def test_the_page_shows_masked_properties_health_and_events(
     assert "<td>credential.created</td>" in shown
 
 
-def test_what_is_stored_is_escaped(browser: Client, account: Account) -> None:
+def test_stored_text_is_escaped(browser: Client, account: Account) -> None:
     body = make_stripe_body(
         name="<script>alert(1)</script>", metadata={"x": "<img src=x onerror=y>"}
     )
@@ -272,7 +270,7 @@ def test_what_is_stored_is_escaped(browser: Client, account: Account) -> None:
         assert "<img src=x" not in content
 
 
-def test_the_history_names_fields_and_never_values(browser: Client, account: Account) -> None:
+def test_history_names_fields_but_no_values(browser: Client, account: Account) -> None:
     _add(browser, account, metadata='{"note": "VALUE9"}')
     _edit(browser, Credential.objects.get(), metadata='{"note": "OTHER9"}')
     browser.post(address(Credential, "delete", Credential.objects.get().pk), {"post": "yes"})

@@ -17,7 +17,7 @@ from tests.admin.pages import text
 from tests.factories import make_app, make_credential, make_linear_body, make_stripe_body
 
 
-def break_it(row: Credential) -> None:
+def mark_broken(row: Credential) -> None:
     health = {
         **build_unknown_health(timezone.now()),
         "status": "error",
@@ -35,13 +35,13 @@ def stored() -> dict[str, Any]:
 @pytest.fixture
 def some(account: Account) -> None:
     make_credential(account, make_linear_body(make_app(account), name="Linear one"))
-    break_it(make_credential(account, make_stripe_body(name="Broken one")))
+    mark_broken(make_credential(account, make_stripe_body(name="Broken one")))
     soon = make_credential(account, make_stripe_body(name="Ending one"))
     Credential.objects.filter(pk=soon.pk).update(expires_at=timezone.now() + dt.timedelta(days=2))
 
 
 @pytest.mark.usefixtures("some")
-def test_the_first_page_shows_counts_lists_and_events(browser: Client) -> None:
+def test_dashboard_has_counts_lists_and_events(browser: Client) -> None:
     shown = text(browser.get("/admin/"))
     assert "Credentials by health: 2 unknown, 0 ok, 0 warn, 1 error." in shown
     assert "It was refused." in shown
@@ -53,23 +53,23 @@ def test_the_first_page_shows_counts_lists_and_events(browser: Client) -> None:
 
 
 @pytest.mark.usefixtures("some")
-def test_its_links_lead_to_what_they_say(browser: Client) -> None:
+def test_dashboard_links_filter_the_list(browser: Client) -> None:
     for query, name in (("health=error", "Broken one"), ("expires=7", "Ending one")):
         response = browser.get(f"/admin/credentials/credential/?{query}")
         assert [row.name for row in response.context["cl"].result_list] == [name]
 
 
 @pytest.mark.usefixtures("some")
-def test_of_few_the_counts_agree_with_the_lists_beside_them(browser: Client) -> None:
+def test_counts_of_few_credentials_are_current(browser: Client) -> None:
     refresh_statistics_if_due()
-    break_it(Credential.objects.get(name="Ending one"))
+    mark_broken(Credential.objects.get(name="Ending one"))
     assert "Credentials by health: 1 unknown, 0 ok, 0 warn, 2 error." in text(
         browser.get("/admin/")
     )
 
 
 @pytest.mark.usefixtures("some")
-def test_many_are_not_counted_when_somebody_looks(
+def test_dashboard_does_not_count_many_credentials(
     browser: Client, django_assert_max_num_queries: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("config.dashboard.statistics.MAX_LIVE_COUNT", 2)
@@ -82,7 +82,7 @@ def test_many_are_not_counted_when_somebody_looks(
 
 
 @pytest.mark.usefixtures("some")
-def test_whether_they_are_few_takes_no_full_count(
+def test_few_credentials_are_recognized_without_a_full_count(
     browser: Client, django_assert_max_num_queries: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("config.dashboard.statistics.MAX_LIVE_COUNT", 2)
@@ -93,7 +93,7 @@ def test_whether_they_are_few_takes_no_full_count(
     assert "LIMIT 3" in counts[0]
 
 
-def test_the_worker_counts_once_in_five_minutes(account: Account) -> None:
+def test_worker_counts_once_in_five_minutes(account: Account) -> None:
     assert refresh_statistics_if_due()
     make_credential(account)
     assert not refresh_statistics_if_due()
@@ -106,14 +106,14 @@ def test_the_worker_counts_once_in_five_minutes(account: Account) -> None:
 
 
 @pytest.mark.django_db
-def test_who_finds_a_claim_leaves_it(account: Account) -> None:
+def test_a_claimed_count_is_not_started_again(account: Account) -> None:
     Statistics.objects.create(claimed_until=timezone.now() + dt.timedelta(minutes=1))
     assert not refresh_statistics_if_due()
     Statistics.objects.update(claimed_until=timezone.now() - dt.timedelta(minutes=1))
     assert refresh_statistics_if_due()
 
 
-def test_many_are_left_to_the_worker(
+def test_many_credentials_are_counted_by_the_worker(
     browser: Client, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("config.dashboard.statistics.MAX_LIVE_COUNT", 1)
@@ -127,7 +127,7 @@ def test_many_are_left_to_the_worker(
     assert found.total == 2
 
 
-def test_weeks_add_up(account: Account) -> None:
+def test_counts_of_weeks_are_cumulative(account: Account) -> None:
     old, new = make_credential(account), make_credential(account)
     now = timezone.now()
     Credential.objects.filter(pk=old.pk).update(created_at=now - dt.timedelta(weeks=60))
@@ -137,7 +137,7 @@ def test_weeks_add_up(account: Account) -> None:
     assert (weeks[0], weeks[-2], weeks[-1]) == (1, 1, 2)
 
 
-def test_staff_see_what_they_may(staff_client: Any) -> None:
+def test_dashboard_hides_what_staff_may_not_view(staff_client: Any) -> None:
     shown = text(staff_client().get("/admin/"))
     assert "Broken" not in shown
     assert "Latest events" not in shown
@@ -146,11 +146,11 @@ def test_staff_see_what_they_may(staff_client: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "top"), [(0, 4), (4, 4), (5, 8), (9, 20), (452, 800), (10**6, 2 * 10**6)]
 )
-def test_the_axis_ends_at_a_round_number(value: int, top: int) -> None:
+def test_axis_ends_at_a_round_number(value: int, top: int) -> None:
     assert charts.round_up_axis(value) == top
 
 
-def test_a_chart_says_what_it_shows() -> None:
+def test_chart_has_a_text_alternative() -> None:
     shown = charts.draw_line_chart(dt.date(2026, 6, 1), [1, 2, 3])
     assert 'role="img" aria-label="Credentials over 3 weeks: from 1 to 3."' in shown
     assert "style=" not in shown

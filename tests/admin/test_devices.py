@@ -28,7 +28,7 @@ def other(account: Account) -> User:
 
 
 @pytest.mark.parametrize("model", [Authenticator, RecoveryCodes])
-def test_the_list_says_who_has_one_and_opens_no_seal(
+def test_device_list_decrypts_nothing(
     browser: Client, other: User, no_unsealing: None, model: type[Authenticator]
 ) -> None:
     Authenticator.objects.update(key=SealedValue(b"\x00damaged"))
@@ -39,19 +39,19 @@ def test_the_list_says_who_has_one_and_opens_no_seal(
     assert shown.status_code == 200
 
 
-def test_no_page_shows_a_key_or_a_code(browser: Client, other: User) -> None:
+def test_device_pages_have_no_key_or_code(browser: Client, other: User) -> None:
     secrets = {"key": AUTHENTICATOR_KEY.decode(), "code": CODE}
     for model in (Authenticator, RecoveryCodes):
         pk = model.objects.get().pk
         pages = [address(model, "changelist"), address(model, "change", pk)]
         for page in [*pages, address(model, "history", pk), address(model, "delete", pk)]:
-            answer = browser.get(page)
-            assert answer.status_code == 200
-            assert not list(find_leaks(answer.content, secrets.items()))
+            response = browser.get(page)
+            assert response.status_code == 200
+            assert not list(find_leaks(response.content, secrets.items()))
 
 
 @pytest.mark.parametrize("model", [Authenticator, RecoveryCodes])
-def test_removing_either_device_removes_the_whole_factor(
+def test_deleting_either_device_removes_the_second_factor(
     browser: Client, superuser: User, other: User, account: Account, model: type[Authenticator]
 ) -> None:
     page = address(model, "delete", model.objects.get().pk)
@@ -64,7 +64,7 @@ def test_removing_either_device_removes_the_whole_factor(
     assert (event.target_type, event.target_id) == ("user", get_event_target_id(other))
 
 
-def test_many_are_removed_at_once(browser: Client, other: User) -> None:
+def test_bulk_delete_of_devices(browser: Client, other: User) -> None:
     make_authenticator(make_staff())
     chosen = [str(pk) for pk in Authenticator.objects.values_list("pk", flat=True)]
     typed = {"action": "delete_selected", "_selected_action": chosen, "post": "yes"}
@@ -73,19 +73,19 @@ def test_many_are_removed_at_once(browser: Client, other: User) -> None:
     assert Event.objects.filter(verb="second_factor.removed").count() == 2
 
 
-def test_ones_own_wants_password_and_code(browser: Client, superuser: User) -> None:
+def test_own_device_is_not_deleted_here(browser: Client, superuser: User) -> None:
     device = make_authenticator(superuser)
     session = browser.session
     session["otp_device_id"] = device.persistent_id
     session.save()
     page = address(Authenticator, "delete", device.pk)
-    answer = browser.post(page, {"post": "yes"}, follow=True)
-    assert "with password and code" in text(answer)
+    response = browser.post(page, {"post": "yes"}, follow=True)
+    assert "with password and code" in text(response)
     assert Authenticator.objects.exists()
 
 
 @pytest.mark.parametrize("model", [Authenticator, RecoveryCodes])
-def test_nobody_adds_or_changes_one_there(
+def test_devices_have_no_add_or_change_page(
     browser: Client, other: User, model: type[Authenticator]
 ) -> None:
     assert browser.get(address(model, "add")).status_code == 403
@@ -94,6 +94,6 @@ def test_nobody_adds_or_changes_one_there(
 
 
 @pytest.mark.parametrize("group", ["Viewer", "Operator", "Custodian"])
-def test_no_group_sees_them(staff_client: object, other: User, group: str) -> None:
+def test_no_group_can_view_devices(staff_client: object, other: User, group: str) -> None:
     client: Client = staff_client(group)  # type: ignore[operator]
     assert client.get(address(Authenticator, "changelist")).status_code == 403

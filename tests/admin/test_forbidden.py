@@ -1,4 +1,4 @@
-"""What each group may do to rows by an action's name, and what nobody may do who is not staff."""
+"""The actions of each group, and the pages that are forbidden for others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from events.models import Event
 from oauth_apps.models import OAuthApp
 from tests.accounts.factor import make_authenticator
 from tests.admin.pages import address
-from tests.admin.test_groups import addresses
+from tests.admin.test_groups import list_addresses
 from tests.factories import (
     make_credential,
     make_staff,
@@ -53,7 +53,7 @@ def everything(account: Account, superuser: User) -> None:
     make_one_of_each(account, superuser, "made up", "It does not work.")
 
 
-def _row(name: str) -> Any:
+def find_row_id(name: str) -> Any:
     """The id of a row of the model that this address is about."""
     label = name.rpartition("_")[0].removesuffix("_password")
     for model in admin.site._registry:
@@ -63,15 +63,15 @@ def _row(name: str) -> Any:
 
 
 @pytest.mark.parametrize("group", [None, *PERMISSIONS])
-def test_every_forbidden_address_of_a_row_that_is_there_answers_403(
+def test_forbidden_pages_of_existing_rows_are_403(
     group: str | None, everything: None, staff_client: Any
 ) -> None:
     held = PERMISSIONS[group] if group else frozenset()
     browser: Client = staff_client(*([group] if group else []))
     met = 0
-    for name, path, needed in addresses():
+    for name, path, needed in list_addresses():
         about = "OBJECT" in path or "password" in name
-        if held & needed or not about or (id := _row(name)) is None:
+        if held & needed or not about or (id := find_row_id(name)) is None:
             continue
         page = path.replace("OBJECT", str(id)).replace("/1/password/", f"/{id}/password/")
         assert browser.get(page).status_code == 403, page
@@ -81,7 +81,7 @@ def test_every_forbidden_address_of_a_row_that_is_there_answers_403(
 
 
 @pytest.mark.parametrize("group", PERMISSIONS)
-def test_the_actions_of_each_group(group: str, account: Account) -> None:
+def test_each_group_has_its_actions(group: str, account: Account) -> None:
     request = RequestFactory().get("/")
     request.user = make_staff(group)
     offered = {
@@ -93,7 +93,7 @@ def test_the_actions_of_each_group(group: str, account: Account) -> None:
 
 
 @pytest.mark.django_db
-def test_who_may_look_at_everything_has_no_action() -> None:
+def test_view_permissions_grant_no_action() -> None:
     request = RequestFactory().get("/")
     user = make_staff()
     user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
@@ -104,7 +104,7 @@ def test_who_may_look_at_everything_has_no_action() -> None:
 
 
 @pytest.mark.parametrize("group", [None, *PERMISSIONS])
-def test_an_action_of_others_does_nothing_by_its_name(
+def test_posting_an_action_without_permission_does_nothing(
     group: str | None, everything: None, superuser: User, staff_client: Any
 ) -> None:
     browser: Client = staff_client(*([group] if group else []))
@@ -144,18 +144,18 @@ def _visitor(kind: str) -> Client:
 
 
 @pytest.mark.parametrize("kind", ["nobody", "not staff", "no second factor shown", "disabled"])
-def test_who_is_not_let_in_is_sent_to_the_door_from_everywhere(kind: str, everything: None) -> None:
+def test_every_page_redirects_to_the_login(kind: str, everything: None) -> None:
     browser = _visitor(kind)
     events, row = Event.objects.count(), Credential.objects.get()
-    for _, path, _ in addresses():
+    for _, path, _ in list_addresses():
         page = path.replace("OBJECT", str(row.pk))
-        for answer in (browser.get(page), browser.post(page, {"post": "yes"})):
-            assert answer.status_code == 302, page
-            assert answer["Location"].startswith("/admin/login/?next="), page
+        for response in (browser.get(page), browser.post(page, {"post": "yes"})):
+            assert response.status_code == 302, page
+            assert response["Location"].startswith("/admin/login/?next="), page
     assert Event.objects.count() == events
 
 
-def test_a_group_that_is_taken_away_counts_at_once(everything: None) -> None:
+def test_removing_a_group_has_an_immediate_effect(everything: None) -> None:
     browser = _visitor("group removed")
     assert browser.get("/admin/").status_code == 200
     assert browser.get(address(Credential, "changelist")).status_code == 403
@@ -165,7 +165,7 @@ def test_a_group_that_is_taken_away_counts_at_once(everything: None) -> None:
 @pytest.mark.parametrize(
     "chosen", ["", "abc", "a\0b", "9" * 40], ids=["none", "word", "nul", "long"]
 )
-def test_what_is_chosen_and_is_no_id_is_a_bad_request(
+def test_selected_value_that_is_not_an_id_is_400(
     browser: Client, account: Account, model: type[Any], chosen: str
 ) -> None:
     make_credential(account)
@@ -175,5 +175,5 @@ def test_what_is_chosen_and_is_no_id_is_a_bad_request(
 
 
 @pytest.mark.parametrize("id", ["abc", "1", "9" * 40])
-def test_there_is_no_way_from_an_id_to_elsewhere(browser: Client, id: str) -> None:
+def test_admin_has_no_redirect_by_id(browser: Client, id: str) -> None:
     assert browser.get(f"/admin/r/1/{id}/").status_code == 404

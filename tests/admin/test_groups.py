@@ -49,27 +49,27 @@ PAGES = {
 }
 
 
-def addresses() -> Iterator[tuple[str, str, set[str]]]:
+def list_addresses() -> Iterator[tuple[str, str, set[str]]]:
     """Each named address of the admin, with a value for each of its parts, and what opens it."""
-    for name, pattern in _named(admin.site.get_urls(), ""):
+    for name, pattern in walk_patterns(admin.site.get_urls(), ""):
         if name in ALWAYS:
             continue
         path = re.sub(r"<uuid:\w+>", str(uuid.uuid4()), pattern)
         path = re.sub(r"<path:object_id>", "OBJECT", path)
         path = re.sub(r"<(int:)?\w+>", "1", path)
-        yield name, f"/admin/{path}", _needed(name)
+        yield name, f"/admin/{path}", get_needed_permissions(name)
 
 
-def _named(patterns: list[Any], before: str) -> Iterator[tuple[str, str]]:
+def walk_patterns(patterns: list[Any], before: str) -> Iterator[tuple[str, str]]:
     for found in patterns:
         path = before + str(found.pattern)
         if isinstance(found, URLResolver):
-            yield from _named(found.url_patterns, path)
+            yield from walk_patterns(found.url_patterns, path)
         elif isinstance(found, URLPattern) and found.name:
             yield found.name, path
 
 
-def _needed(name: str) -> set[str]:
+def get_needed_permissions(name: str) -> set[str]:
     if name in NEEDED:
         return NEEDED[name]
     model, _, page = name.rpartition("_")
@@ -90,69 +90,69 @@ def rows(account: Account) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("group", [None, *PERMISSIONS])
-def test_every_forbidden_address_answers_403(
+def test_forbidden_pages_are_403(
     group: str | None, rows: dict[str, Any], staff_client: Any
 ) -> None:
     held = PERMISSIONS[group] if group else frozenset()
     browser: Client = staff_client(*([group] if group else []))
-    forbidden = [found for found in addresses() if not held & found[2]]
+    forbidden = [found for found in list_addresses() if not held & found[2]]
     assert len(forbidden) > 30
     for name, path, _ in forbidden:
         page = path.replace("OBJECT", str(rows.get(name.rpartition("_")[0], 1)))
         if name == "credentials_credential_reveal":
             page = path.replace("OBJECT", str(rows["credentials_credential"]))
-        for answer in (browser.get(page), browser.post(page, {"post": "yes"})):
+        for response in (browser.get(page), browser.post(page, {"post": "yes"})):
             # Of a row that is not there nothing is said, and nothing shown.
-            gone = answer.status_code == 302 and answer["Location"] == "/admin/"
-            assert answer.status_code == 403 or gone, (name, page, answer.status_code)
+            gone = response.status_code == 302 and response["Location"] == "/admin/"
+            assert response.status_code == 403 or gone, (name, page, response.status_code)
 
 
 @pytest.mark.parametrize("group", PERMISSIONS)
-def test_every_allowed_page_opens(group: str, rows: dict[str, Any], staff_client: Any) -> None:
+def test_allowed_pages_open(group: str, rows: dict[str, Any], staff_client: Any) -> None:
     browser: Client = staff_client(group)
     opened = 0
-    for name, path, needed in addresses():
+    for name, path, needed in list_addresses():
         model = name.rpartition("_")[0]
         if not needed & PERMISSIONS[group] or any(part in name for part in NO_PAGES):
             continue
         if "OBJECT" in path and model not in rows and "reveal" not in name:
             continue
         page = path.replace("OBJECT", str(rows.get(model, rows["credentials_credential"])))
-        answer = browser.get(page)
+        response = browser.get(page)
         # Pages that no service stands behind are closed to all, whatever their group.
-        assert answer.status_code in {200, 403}, (name, page)
-        opened += answer.status_code == 200
+        assert response.status_code in {200, 403}, (name, page)
+        opened += response.status_code == 200
     assert opened > 12
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", PERMISSIONS)
-def test_the_migrations_grant_exactly_the_table(name: str) -> None:
+def test_migrations_grant_the_permissions_of_the_table(name: str) -> None:
     granted = Group.objects.get(name=name).permissions.select_related("content_type")
     labels = {f"{one.content_type.app_label}.{one.codename}" for one in granted}
     assert labels == PERMISSIONS[name]
 
 
 @pytest.mark.django_db
-def test_groups_can_be_put_right_again() -> None:
+def test_groups_can_be_restored() -> None:
     group = Group.objects.get(name="Viewer")
     group.permissions.clear()
     reset_groups()
     assert group.permissions.count() == len(PERMISSIONS["Viewer"])
 
 
-def test_groups_grow(account: Account) -> None:
+def test_new_permissions_are_added_to_groups(account: Account) -> None:
     assert PERMISSIONS["Viewer"] < PERMISSIONS["Operator"] < PERMISSIONS["Custodian"]
 
 
 @pytest.mark.parametrize(
     "label", ["auth.", "axes.", "admin.", "sessions.", "authenticator", "recoverycode"]
 )
-def test_no_group_manages_people(label: str) -> None:
+def test_no_group_manages_users(label: str) -> None:
     assert not [one for one in PERMISSIONS["Custodian"] if label in one]
 
 
-def test_a_viewer_sees_no_boxes_and_no_actions(account: Account, staff_client: Any) -> None:
+def test_viewer_has_no_fields_and_no_actions(account: Account, staff_client: Any) -> None:
     row = make_credential(account)
     browser: Client = staff_client("Viewer")
     shown = text(browser.get(address(Credential, "change", row.pk)))
@@ -163,14 +163,16 @@ def test_a_viewer_sees_no_boxes_and_no_actions(account: Account, staff_client: A
     assert "Import a file" not in listed
 
 
-def test_an_action_that_is_not_offered_does_nothing(account: Account, staff_client: Any) -> None:
+def test_posting_an_action_that_is_not_offered_does_nothing(
+    account: Account, staff_client: Any
+) -> None:
     row = make_credential(account)
     chosen = {"action": "delete_selected", "_selected_action": [str(row.pk)], "post": "yes"}
     staff_client("Viewer").post(address(Credential, "changelist"), chosen)
     assert Credential.objects.exists()
 
 
-def test_the_addresses_are_those_of_the_site() -> None:
+def test_addresses_are_those_of_the_url_configuration() -> None:
     """That this test walks what is really served."""
-    assert "credentials_import" in {name for name, _, _ in addresses()}
+    assert "credentials_import" in {name for name, _, _ in list_addresses()}
     assert get_resolver().resolve("/admin/credentials/import/").url_name == "credentials_import"

@@ -1,4 +1,4 @@
-"""The History page of whatever has an account shows its trail: who, what, which fields, when; no value."""
+"""The history page of an object: the events about it, with actors and fields but without values."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _token(account: Account) -> ApiToken:
     ],
     ids=["app", "endpoint", "link", "provider", "token", "account"],
 )
-def test_it_shows_what_others_did(
+def test_history_has_events_of_other_actors(
     browser: Client, account: Account, make: Callable[[Account], Any], verb: str
 ) -> None:
     row = make(account)
@@ -58,21 +58,21 @@ def test_it_shows_what_others_did(
     assert "tester" in shown
 
 
-def _used(row: Credential, actor: Actor = TESTER, **detail: str | int) -> None:
+def record_use(row: Credential, actor: Actor = TESTER, **detail: str | int) -> None:
     target = EventTarget("credential", row.account_id, row.pk)
     record_event(actor, target, "credential.used", detail=detail or None)
 
 
 @pytest.mark.parametrize("page", ["history", "change"])
-def test_it_shows_what_came_of_a_use(browser: Client, account: Account, page: str) -> None:
+def test_history_has_the_result_of_a_use(browser: Client, account: Account, page: str) -> None:
     row = make_credential(account)
-    _used(row, method="GET", path="/v1/charges/*", status=200, ms=35)
+    record_use(row, method="GET", path="/v1/charges/*", status=200, ms=35)
     shown = text(browser.get(address(Credential, page, row.pk)))
     assert "<td>GET /v1/charges/*: 200, 35 ms</td>" in shown
 
 
 @pytest.mark.parametrize("page", ["history", "change"])
-def test_it_shows_why_a_secret_was_revealed_as_text(
+def test_history_has_the_escaped_reason_of_a_reveal(
     browser: Client, account: Account, page: str
 ) -> None:
     row = make_credential(account)
@@ -82,12 +82,12 @@ def test_it_shows_why_a_secret_was_revealed_as_text(
     assert "<td>secret: “&lt;b onclick=x&gt;Ticket&lt;/b&gt; 7”</td>" in shown
 
 
-def test_tokens_are_named_beside_their_ids_in_one_query(browser: Client, account: Account) -> None:
+def test_history_names_tokens_with_one_query(browser: Client, account: Account) -> None:
     row, token = make_credential(account), _token(account)
     other = ApiToken.objects.create(account=account, name="<i>ci</i>", digest=b"2" * 32)
     gone = "01a10000-0000-7000-8000-000000000000"
     for id in (token.pk, other.pk, gone, "none"):
-        _used(row, Actor(name=f"token:{id}"))
+        record_use(row, Actor(name=f"token:{id}"))
     with CaptureQueriesContext(connection) as asked:
         shown = browser.get(address(Credential, "history", row.pk)).content.decode()
     assert f">“test” token:{token.pk}</td>" in shown

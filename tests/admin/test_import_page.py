@@ -45,9 +45,7 @@ def draft_page(draft: ImportDraft) -> str:
     return f"{UPLOAD}{draft.pk}/"
 
 
-def test_the_preview_says_what_would_be_and_stores_nothing(
-    browser: Client, account: Account
-) -> None:
+def test_preview_stores_nothing(browser: Client, account: Account) -> None:
     make_credential(account, json.loads(LINES.splitlines()[0]))
     shown = text(upload(browser, account))
     assert not Credential.objects.filter(name__contains="Second").exists()
@@ -60,7 +58,7 @@ def test_the_preview_says_what_would_be_and_stores_nothing(
     assert MARK not in shown
 
 
-def test_what_is_uploaded_is_kept_sealed(browser: Client, account: Account) -> None:
+def test_uploaded_file_is_stored_encrypted(browser: Client, account: Account) -> None:
     upload(browser, account)
     draft = ImportDraft.objects.get()
     assert draft.content is not None
@@ -68,13 +66,11 @@ def test_what_is_uploaded_is_kept_sealed(browser: Client, account: Account) -> N
     assert MARK not in json.dumps(draft.report)
 
 
-def test_confirming_imports_by_the_same_code_and_forgets_the_file(
-    browser: Client, account: Account
-) -> None:
+def test_confirm_imports_the_file_and_deletes_it(browser: Client, account: Account) -> None:
     upload(browser, account)
     draft = ImportDraft.objects.get()
     shown = text(browser.post(draft_page(draft), {"confirm": "1"}, follow=True))
-    assert "imported. This is what it did." in shown
+    assert "imported. This is the result." in shown
     assert "would be" not in shown
     assert Credential.objects.count() == 2
     assert ImportDraft.objects.get().content is None
@@ -83,7 +79,7 @@ def test_confirming_imports_by_the_same_code_and_forgets_the_file(
     assert event.actor.startswith("user:")
 
 
-def test_confirming_twice_imports_once(browser: Client, account: Account) -> None:
+def test_confirm_twice_imports_once(browser: Client, account: Account) -> None:
     upload(browser, account)
     page = draft_page(ImportDraft.objects.get())
     browser.post(page, {"confirm": "1"})
@@ -92,14 +88,14 @@ def test_confirming_twice_imports_once(browser: Client, account: Account) -> Non
     assert Event.objects.filter(verb="credential.created").count() == 2
 
 
-def test_cancelling_forgets_all(browser: Client, account: Account) -> None:
+def test_cancel_deletes_the_file(browser: Client, account: Account) -> None:
     upload(browser, account)
     browser.post(draft_page(ImportDraft.objects.get()), {"cancel": "1"})
     assert not ImportDraft.objects.exists()
     assert not Credential.objects.exists()
 
 
-def test_the_report_names_lines_and_no_values(browser: Client, account: Account) -> None:
+def test_report_names_lines_but_no_values(browser: Client, account: Account) -> None:
     upload(browser, account)
     response = browser.get(f"{draft_page(ImportDraft.objects.get())}refused.ndjson")
     assert "attachment" in response["Content-Disposition"]
@@ -108,7 +104,7 @@ def test_the_report_names_lines_and_no_values(browser: Client, account: Account)
     assert MARK not in response.content.decode()
 
 
-def test_a_csv_is_told_by_its_ending(browser: Client, account: Account) -> None:
+def test_csv_is_recognized_by_its_extension(browser: Client, account: Account) -> None:
     content = f"kind,name,properties.secret\nstripe_key,Third,sk_live_{MARK}\n"
     shown = text(upload(browser, account, content, name="c.CSV"))
     assert "Third" in shown
@@ -126,26 +122,26 @@ def test_a_csv_is_told_by_its_ending(browser: Client, account: Account) -> None:
     ],
     ids=["empty", "blank", "header", "lines", "bytes"],
 )  # fmt: skip
-def test_a_file_that_cannot_be_taken_says_why(
+def test_upload_rejects_an_invalid_file(
     browser: Client, account: Account, content: bytes, name: str, reason: str
 ) -> None:
     assert reason in text(upload(browser, account, content, name=name))
     assert not ImportDraft.objects.exists()
 
 
-def test_many_files_at_once_are_one_limit(browser: Client, account: Account) -> None:
+def test_upload_limit_covers_all_files_of_a_request(browser: Client, account: Account) -> None:
     files = [SimpleUploadedFile("c.ndjson", b"x" * (2 * 1024 * 1024)) for _ in range(3)]
     shown = text(browser.post(UPLOAD, {"account": account.pk, "file": files}))
     assert "The file has more than 5 MiB." in shown
 
 
-def test_bytes_that_are_no_text_are_refused_line_by_line(browser: Client, account: Account) -> None:
+def test_lines_that_are_not_utf8_are_rejected(browser: Client, account: Account) -> None:
     upload(browser, account, b"\xff\xfe\x00\n" + line().encode())
     report = ImportDraft.objects.get().report
     assert (report["created"], report["rejected"]) == (1, 1)
 
 
-def test_a_draft_is_its_uploaders_alone(browser: Client, account: Account) -> None:
+def test_draft_belongs_to_its_uploader(browser: Client, account: Account) -> None:
     upload(browser, account)
     other = Client()
     other.force_login(make_staff(is_superuser=True))
@@ -156,7 +152,7 @@ def test_a_draft_is_its_uploaders_alone(browser: Client, account: Account) -> No
     assert not Credential.objects.exists()
 
 
-def test_a_draft_lives_an_hour(browser: Client, account: Account) -> None:
+def test_draft_expires_after_an_hour(browser: Client, account: Account) -> None:
     upload(browser, account)
     ImportDraft.objects.update(created_at=timezone.now() - dt.timedelta(minutes=61))
     page = draft_page(ImportDraft.objects.get())
@@ -165,13 +161,13 @@ def test_a_draft_lives_an_hour(browser: Client, account: Account) -> None:
     assert import_drafts_prune() == 1
 
 
-def test_a_second_upload_replaces_the_first(browser: Client, account: Account) -> None:
+def test_second_upload_replaces_the_first(browser: Client, account: Account) -> None:
     upload(browser, account)
     upload(browser, account)
     assert ImportDraft.objects.count() == 1
 
 
-def test_a_foreign_form_is_refused(superuser: Any, account: Account) -> None:
+def test_upload_needs_a_csrf_token(superuser: Any, account: Account) -> None:
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(superuser)
     file = SimpleUploadedFile("c.ndjson", LINES.encode())
@@ -180,5 +176,5 @@ def test_a_foreign_form_is_refused(superuser: Any, account: Account) -> None:
     assert not ImportDraft.objects.exists()
 
 
-def test_what_is_stored_is_escaped(browser: Client, account: Account) -> None:
+def test_stored_text_is_escaped(browser: Client, account: Account) -> None:
     assert "<b>Second" not in upload(browser, account).content.decode()

@@ -27,7 +27,7 @@ def names(response: Any) -> list[str]:
     return [row.name for row in response.context["cl"].result_list]
 
 
-def listed(browser: Client, **query: str) -> list[str]:
+def list_names(browser: Client, **query: str) -> list[str]:
     return names(browser.get(LIST, query))
 
 
@@ -44,7 +44,7 @@ def follow(browser: Client, response: Any, rel: str) -> Any:
 
 
 @pytest.mark.usefixtures("two_a_page", "three")
-def test_pages_go_forth_and_back(browser: Client) -> None:
+def test_pages_go_forward_and_back(browser: Client) -> None:
     first = browser.get(LIST)
     second = follow(browser, first, "next")
     assert (names(first), names(second)) == (["N2", "N1"], ["N0"])
@@ -52,13 +52,15 @@ def test_pages_go_forth_and_back(browser: Client) -> None:
 
 
 @pytest.mark.usefixtures("two_a_page", "three")
-def test_a_page_keeps_the_filters(browser: Client) -> None:
+def test_pages_keep_the_filters(browser: Client) -> None:
     first = browser.get(LIST, {"provider": "stripe", "q": "N"})
     assert names(follow(browser, first, "next")) == ["N0"]
 
 
 @pytest.mark.usefixtures("three")
-def test_no_list_counts_or_skips(browser: Client, django_assert_max_num_queries: Any) -> None:
+def test_lists_use_no_count_and_no_offset(
+    browser: Client, django_assert_max_num_queries: Any
+) -> None:
     with django_assert_max_num_queries(20) as queries:
         browser.get(LIST, {"health": "unknown"})
     statements = " ".join(query["sql"] for query in queries.captured_queries)
@@ -67,7 +69,7 @@ def test_no_list_counts_or_skips(browser: Client, django_assert_max_num_queries:
 
 
 @pytest.mark.usefixtures("three")
-def test_a_broken_cursor_is_no_error(browser: Client) -> None:
+def test_invalid_cursor_shows_the_first_page(browser: Client) -> None:
     response = browser.get(LIST, {"before": "nonsense"})
     assert response.status_code == 302
 
@@ -110,19 +112,19 @@ def rows(account: Account) -> None:
         ({"provider": "", "health": "", "metadata_key": ""}, {"past", "soon", "month", "later", "used"}),
     ],
 )  # fmt: skip
-def test_filters(browser: Client, query: dict[str, str], found: set[str]) -> None:
-    assert set(listed(browser, **query)) == found
+def test_filters_narrow_the_list(browser: Client, query: dict[str, str], found: set[str]) -> None:
+    assert set(list_names(browser, **query)) == found
 
 
-def test_half_a_metadata_filter_is_said(browser: Client, account: Account) -> None:
+def test_half_a_metadata_filter_matches_nothing(browser: Client, account: Account) -> None:
     assert "type both a key and a value" in text(browser.get(LIST, {"metadata_key": "x"}))
 
 
-def test_the_filter_by_app(browser: Client, account: Account) -> None:
+def test_filter_by_app(browser: Client, account: Account) -> None:
     app = make_app(account)
     make_credential(account, make_linear_body(app, name="Linear"))
     make_credential(account)
-    assert listed(browser, oauth_app=str(app.pk)) == ["Linear"]
+    assert list_names(browser, oauth_app=str(app.pk)) == ["Linear"]
 
 
 @pytest.mark.parametrize("typed", ["org-77", " org-77 ", "ext-9", "EXT", "part of", "ann@"])
@@ -131,10 +133,10 @@ def test_search(browser: Client, account: Account, typed: str) -> None:
     more = {"name": "A Part of it", "external_id": "Ext-9", "owner_email": "ann@acme.example"}
     sent = make_linear_body(make_app(account), properties={"linear_org_id": "org-77"}, **more)
     make_credential(account, sent)
-    assert listed(browser, q=typed) == ["A Part of it"]
+    assert list_names(browser, q=typed) == ["A Part of it"]
 
 
-def test_search_finds_by_a_number_that_the_provider_gave(browser: Client, account: Account) -> None:
+def test_search_finds_a_number_of_the_provider(browser: Client, account: Account) -> None:
     app = make_app(account, "hubspot")
     sent = {
         "properties": {"kind": "hubspot_oauth2", "hub_id": 4711, "refresh_token": "r"},
@@ -142,10 +144,10 @@ def test_search_finds_by_a_number_that_the_provider_gave(browser: Client, accoun
         "name": "Hub",
     }
     make_credential(account, sent)
-    assert listed(browser, q="4711") == ["Hub"]
+    assert list_names(browser, q="4711") == ["Hub"]
 
 
-def test_search_finds_by_the_name_in_the_properties(browser: Client, account: Account) -> None:
+def test_search_finds_the_name_in_the_properties(browser: Client, account: Account) -> None:
     row = make_credential(account)
     assert [
         found.pk for found in browser.get(LIST, {"q": "choam str"}).context["cl"].result_list
@@ -153,19 +155,19 @@ def test_search_finds_by_the_name_in_the_properties(browser: Client, account: Ac
 
 
 @pytest.mark.parametrize("typed", ["100%", "_", "\\", "'", '"', "**********", "sk_test_"])
-def test_search_takes_no_pattern_and_finds_no_secret(
+def test_search_has_no_patterns_and_no_secrets(
     browser: Client, account: Account, typed: str
 ) -> None:
     make_credential(account)
     assert browser.get(LIST, {"q": typed}).context["cl"].result_count == 0
 
 
-def test_an_empty_list_says_what_to_do(browser: Client, account: Account) -> None:
+def test_empty_list_says_what_to_do(browser: Client, account: Account) -> None:
     assert "There are no credentials yet." in text(browser.get(LIST))
     assert "No credentials match." in text(browser.get(LIST, {"q": "nobody"}))
 
 
-def test_the_exact_time_is_in_the_title(browser: Client, account: Account) -> None:
+def test_exact_time_is_in_the_tooltip(browser: Client, account: Account) -> None:
     row = make_credential(account)
     moment = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
     Credential.objects.filter(pk=row.pk).update(expires_at=moment)

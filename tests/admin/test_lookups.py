@@ -40,14 +40,14 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
         (Event, "account__slug"),
     ],
 )
-def test_a_lookup_that_no_filter_offers_is_refused(
+def test_list_rejects_a_lookup_without_a_filter(
     browser: Client, model: type[Any], lookup: str
 ) -> None:
     assert browser.get(address(model, "changelist"), {lookup: "x"}).status_code == 400
 
 
 @pytest.mark.parametrize("model", [Credential, OAuthApp, ApiToken, Session, Account, Event])
-def test_secret_columns_are_in_no_list_search_filter_or_order(model: type[Any]) -> None:
+def test_secret_columns_cannot_be_searched(model: type[Any]) -> None:
     from django.contrib import admin
 
     hidden = {"secrets", "sealed", "fingerprints", "fingerprint", "identity", "digest"}
@@ -78,38 +78,38 @@ def rows(account: Account) -> dict[str, Credential]:
     }
 
 
-def _listed(browser: Client, **query: str) -> set[str]:
+def list_names(browser: Client, **query: str) -> set[str]:
     response = browser.get(address(Credential, "changelist"), query)
     return {row.name for row in response.context["cl"].result_list}
 
 
-def test_the_filters_narrow_the_list(
+def test_filters_narrow_the_list(
     browser: Client, account: Account, rows: dict[str, Credential]
 ) -> None:
-    assert _listed(browser, account=account.slug) == {
+    assert list_names(browser, account=account.slug) == {
         "Linear",
         "Billing of the north",
     }
-    assert _listed(browser, provider="linear") == {"Linear"}
-    assert _listed(browser, kind="stripe_key") == {"Billing of the north", "Elsewhere"}
-    assert _listed(browser, health="error") == set()
-    assert len(_listed(browser, health="unknown")) == 3
+    assert list_names(browser, provider="linear") == {"Linear"}
+    assert list_names(browser, kind="stripe_key") == {"Billing of the north", "Elsewhere"}
+    assert list_names(browser, health="error") == set()
+    assert len(list_names(browser, health="unknown")) == 3
 
 
-def test_search_finds_by_part_of_a_name(browser: Client, rows: dict[str, Credential]) -> None:
-    assert _listed(browser, q="of the NORTH") == {"Billing of the north"}
+def test_search_finds_part_of_a_name(browser: Client, rows: dict[str, Credential]) -> None:
+    assert list_names(browser, q="of the NORTH") == {"Billing of the north"}
 
 
-def test_search_finds_by_owner(browser: Client, rows: dict[str, Credential]) -> None:
-    assert _listed(browser, q="north@acme") == {"Billing of the north"}
+def test_search_finds_the_owner(browser: Client, rows: dict[str, Credential]) -> None:
+    assert list_names(browser, q="north@acme") == {"Billing of the north"}
 
 
-def test_search_finds_by_id_in_any_form(browser: Client, rows: dict[str, Credential]) -> None:
-    assert _listed(browser, q=str(rows["linear"].pk)) == {"Linear"}
-    assert _listed(browser, q=rows["linear"].pk.hex.upper()) == {"Linear"}
+def test_search_finds_an_id_in_any_form(browser: Client, rows: dict[str, Credential]) -> None:
+    assert list_names(browser, q=str(rows["linear"].pk)) == {"Linear"}
+    assert list_names(browser, q=rows["linear"].pk.hex.upper()) == {"Linear"}
 
 
-def test_the_kinds_offered_are_those_of_the_chosen_provider(
+def test_kind_filter_offers_kinds_of_the_selected_provider(
     browser: Client, rows: dict[str, Credential]
 ) -> None:
     response = browser.get(address(Credential, "changelist"), {"provider": "linear"})
@@ -117,21 +117,21 @@ def test_the_kinds_offered_are_those_of_the_chosen_provider(
     assert {name for name, _ in kinds.lookup_choices} == {"linear_key", "linear_oauth2"}
 
 
-def test_apps_are_found_by_client_id(browser: Client, account: Account) -> None:
+def test_search_finds_apps_by_client_id(browser: Client, account: Account) -> None:
     app = make_app(account, client_id="client-of-north")
     make_app(account)
     response = browser.get(address(OAuthApp, "changelist"), {"q": "of-north"})
     assert [row.pk for row in response.context["cl"].result_list] == [app.pk]
 
 
-def test_events_are_found_by_their_object(browser: Client, account: Account) -> None:
+def test_search_finds_events_by_their_target(browser: Client, account: Account) -> None:
     credential = make_credential(account)
     make_credential(account)
     response = browser.get(address(Event, "changelist"), {"q": str(credential.pk)})
     assert [row.verb for row in response.context["cl"].result_list] == ["credential.created"]
 
 
-def test_events_are_filtered_by_verb(browser: Client, account: Account) -> None:
+def test_filter_events_by_verb(browser: Client, account: Account) -> None:
     make_credential(account)
     response = browser.get(address(Event, "changelist"), {"verb": "account.created"})
     assert {row.verb for row in response.context["cl"].result_list} == {"account.created"}

@@ -43,8 +43,8 @@ KEPT = {
 TEXTS = {models.CharField, models.TextField, models.EmailField}
 
 
-def _spoil(model: type[models.Model], text: str) -> None:
-    """Put `text` into every column of text that somebody else's words may be in."""
+def fill_text_columns(model: type[models.Model], text: str) -> None:
+    """Write `text` into every text column whose value comes from outside."""
     for field in model._meta.concrete_fields:
         free = type(field) in TEXTS and not (field.choices or field.unique)
         if free and field.name not in KEPT:
@@ -66,19 +66,19 @@ def everything(account: Account, superuser: User) -> None:
 
 
 @pytest.mark.parametrize("words", [TAG, BREAKS_OUT, RUNS], ids=["tag", "attribute", "address"])
-def test_others_words_are_text_on_every_page(
+def test_every_page_escapes_stored_text(
     browser: Client, superuser: User, account: Account, everything: None, words: str
 ) -> None:
     for model in apps.get_models():
         if model._meta.app_label in ROOMS:
-            _spoil(model, words)
+            fill_text_columns(model, words)
     request = RequestFactory().get("/")
     request.user = superuser
     met = 0
     for page in all_addresses(request):
-        answer = browser.get(page)
-        assert answer.status_code == 200, page
-        shown = answer.content.decode()
+        response = browser.get(page)
+        assert response.status_code == 200, page
+        shown = response.content.decode()
         met += "onerror=y" in shown or "onload=z" in shown or RUNS in shown
         for bad in (TAG, "<svg onload=z", f'href="{RUNS}', f'src="{RUNS}', f'action="{RUNS}'):
             assert bad not in shown, page

@@ -34,16 +34,16 @@ def _edit(browser: Client, app: OAuthApp, **typed: str) -> Any:
     return browser.post(page, form_values(browser.get(page)) | typed)
 
 
-def _newest(app: OAuthApp) -> str:
+def decrypt_newest(app: OAuthApp) -> str:
     return oauth_app_reveal_secret(account_id=app.account_id, id=app.id, actor=TESTER)
 
 
-def test_adding_registers_and_seals(browser: Client, account: Account) -> None:
+def test_add_stores_the_secret_encrypted(browser: Client, account: Account) -> None:
     response = _add(browser, account, scopes="read\nwrite\n", redirect_uris="https://a.example/cb")
     assert response.status_code == 302
     app = OAuthApp.objects.get()
     assert (app.scopes, app.redirect_uris) == (["read", "write"], ["https://a.example/cb"])
-    assert _newest(app) == SECRET
+    assert decrypt_newest(app) == SECRET
     assert Event.objects.get(verb="oauth_app.created").actor.startswith("user:")
 
 
@@ -61,7 +61,7 @@ def test_adding_registers_and_seals(browser: Client, account: Account) -> None:
         ("client_id", "x" * 256, "at most 255"),
     ],
 )
-def test_a_wrong_field_is_refused_beside_its_box_and_the_secret_not_echoed(
+def test_invalid_value_is_an_error_of_its_field_without_the_secret(
     browser: Client, account: Account, field: str, typed: str, reason: str
 ) -> None:
     response = _add(browser, account, **{field: typed})
@@ -70,7 +70,7 @@ def test_a_wrong_field_is_refused_beside_its_box_and_the_secret_not_echoed(
     assert not OAuthApp.objects.exists()
 
 
-def test_a_taken_client_id_is_an_error_of_the_form(browser: Client, account: Account) -> None:
+def test_used_client_id_is_an_error_of_the_form(browser: Client, account: Account) -> None:
     make_app(account, client_id="client-x")
     response = _add(browser, account)
     assert response.status_code == 200
@@ -79,40 +79,40 @@ def test_a_taken_client_id_is_an_error_of_the_form(browser: Client, account: Acc
     assert not LogEntry.objects.exists()
 
 
-def test_a_blank_secret_keeps_the_one_there_is(browser: Client, account: Account) -> None:
+def test_edit_keeps_a_secret_that_is_left_blank(browser: Client, account: Account) -> None:
     app = make_app(account, client_secret="first")
     assert _edit(browser, app, name="Renamed").status_code == 302
-    assert _newest(app) == "first"
+    assert decrypt_newest(app) == "first"
     assert Event.objects.get(verb="oauth_app.updated").changed == ["name"]
 
 
-def test_a_new_secret_keeps_the_old_one_second(browser: Client, account: Account) -> None:
+def test_edit_keeps_the_former_secret_as_the_second(browser: Client, account: Account) -> None:
     app = make_app(account, client_secret="first")
     _edit(browser, app, client_secret="second")
-    assert _newest(app) == "second"
+    assert decrypt_newest(app) == "second"
     assert app.secrets.count() == 2
 
 
-def test_the_old_secret_can_be_dropped(browser: Client, account: Account) -> None:
+def test_edit_can_discard_the_former_secret(browser: Client, account: Account) -> None:
     app = make_app(account, client_secret="first")
     _edit(browser, app, client_secret="second", drop_old_secret="on")
     assert app.secrets.count() == 1
-    assert _newest(app) == "second"
+    assert decrypt_newest(app) == "second"
 
 
-def test_a_secret_keeps_its_spaces(browser: Client, account: Account) -> None:
+def test_secret_keeps_its_spaces(browser: Client, account: Account) -> None:
     _add(browser, account, client_secret=" spaced ")
-    assert _newest(OAuthApp.objects.get()) == " spaced "
+    assert decrypt_newest(OAuthApp.objects.get()) == " spaced "
 
 
-def test_provider_and_client_id_cannot_be_edited(browser: Client, account: Account) -> None:
+def test_edit_ignores_provider_and_client_id(browser: Client, account: Account) -> None:
     app = make_app(account, client_id="client-x")
     _edit(browser, app, provider="stripe", client_id="client-y")
     app.refresh_from_db()
     assert (app.provider, app.client_id) == ("linear", "client-x")
 
 
-def test_live_secrets_are_shown_masked_with_their_age(browser: Client, account: Account) -> None:
+def test_page_has_masked_secrets_with_their_age(browser: Client, account: Account) -> None:
     app = make_app(account, client_secret="first-CANARY")
     _edit(browser, app, client_secret="second-CANARY")
     shown = text(browser.get(address(OAuthApp, "change", app.pk)))
@@ -120,7 +120,7 @@ def test_live_secrets_are_shown_masked_with_their_age(browser: Client, account: 
     assert "CANARY" not in shown
 
 
-def test_one_in_use_is_not_deleted_and_the_page_says_why(browser: Client, account: Account) -> None:
+def test_app_in_use_is_not_deleted(browser: Client, account: Account) -> None:
     app = make_app(account)
     make_credential(account, make_linear_body(app))
     response = browser.post(address(OAuthApp, "delete", app.pk), {"post": "yes"}, follow=True)
@@ -130,7 +130,7 @@ def test_one_in_use_is_not_deleted_and_the_page_says_why(browser: Client, accoun
     assert not LogEntry.objects.exists()
 
 
-def test_one_not_in_use_is_deleted_with_its_secrets(browser: Client, account: Account) -> None:
+def test_unused_app_is_deleted_with_its_secrets(browser: Client, account: Account) -> None:
     app = make_app(account)
     browser.post(address(OAuthApp, "delete", app.pk), {"post": "yes"})
     assert not OAuthApp.objects.exists()
@@ -138,7 +138,7 @@ def test_one_not_in_use_is_deleted_with_its_secrets(browser: Client, account: Ac
     assert Event.objects.filter(verb="oauth_app.deleted").exists()
 
 
-def test_deleting_many_keeps_those_in_use_and_says_which(browser: Client, account: Account) -> None:
+def test_bulk_delete_keeps_apps_in_use(browser: Client, account: Account) -> None:
     used, free = make_app(account, name="Used"), make_app(account)
     make_credential(account, make_linear_body(used))
     chosen = [str(used.pk), str(free.pk)]
@@ -150,7 +150,7 @@ def test_deleting_many_keeps_those_in_use_and_says_which(browser: Client, accoun
     assert LogEntry.objects.count() == 1
 
 
-def test_the_history_never_holds_the_secret(browser: Client, account: Account) -> None:
+def test_history_has_no_secret(browser: Client, account: Account) -> None:
     _add(browser, account)
     _edit(browser, OAuthApp.objects.get(), client_secret="other-CANARY7f3a")
     entries = str(list(LogEntry.objects.values_list("change_message", "object_repr")))

@@ -1,4 +1,4 @@
-"""Every page of the admin: it opens, opens no seal, and shows no secret."""
+"""Every page of the admin opens, decrypts nothing, and has no secret."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _addresses(user: User) -> list[str]:
     return list(all_addresses(request))
 
 
-def test_no_page_shows_a_secret_or_opens_a_seal(
+def test_no_page_has_a_secret_or_decrypts_one(
     browser: Client, superuser: User, canaries: list[str], no_unsealing: None
 ) -> None:
     addresses = _addresses(superuser)
@@ -64,7 +64,7 @@ def test_no_page_shows_a_secret_or_opens_a_seal(
         assert not [canary for canary in canaries if canary in shown], page
 
 
-def test_every_page_opens_for_staff_who_may_only_look(account: Account) -> None:
+def test_every_page_opens_with_view_permissions(account: Account) -> None:
     make_credential(account)
     make_app(account)
     make_token(account)
@@ -76,7 +76,7 @@ def test_every_page_opens_for_staff_who_may_only_look(account: Account) -> None:
         assert client.get(page).status_code == 200, page
 
 
-def test_no_page_has_inline_script_or_style(
+def test_no_page_has_inline_scripts_or_styles(
     browser: Client, superuser: User, account: Account
 ) -> None:
     credential = make_credential(account)
@@ -92,20 +92,20 @@ def test_no_page_has_inline_script_or_style(
         assert "<script>" not in shown
 
 
-def test_a_page_says_latchkey_and_loads_its_styles(browser: Client) -> None:
+def test_pages_have_the_title_and_the_style_sheet(browser: Client) -> None:
     shown = text(browser.get("/admin/"))
     assert "| Latchkey</title>" in shown
     assert "/static/latchkey/admin.css" in shown
 
 
 @pytest.mark.django_db
-def test_pages_are_for_staff_alone() -> None:
+def test_pages_are_for_staff_only() -> None:
     response = Client().get(address(Credential, "changelist"))
     assert response.status_code == 302
 
 
 @pytest.mark.parametrize("model", [Credential, OAuthApp])
-def test_the_queries_of_a_list_do_not_depend_on_its_rows(
+def test_number_of_queries_does_not_depend_on_rows(
     browser: Client, account: Account, model: type[Any], django_assert_max_num_queries: Any
 ) -> None:
     def add() -> None:
@@ -122,7 +122,7 @@ def test_the_queries_of_a_list_do_not_depend_on_its_rows(
         browser.get(page)
 
 
-def test_a_list_loads_no_sealed_column(
+def test_lists_load_no_sealed_column(
     browser: Client, account: Account, django_assert_max_num_queries: Any
 ) -> None:
     make_credential(account)
@@ -133,7 +133,7 @@ def test_a_list_loads_no_sealed_column(
     assert '"credentials_credential"."identity"' not in statements
 
 
-def test_counting_stops_at_the_cap(
+def test_counting_stops_at_the_limit(
     browser: Client, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("common.admin.model_admin.CappedPaginator.limit", 2)

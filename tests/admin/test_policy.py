@@ -38,11 +38,11 @@ def page(row: Credential) -> str:
     return f"/admin/credentials/credential/{row.pk}/policy/"
 
 
-def held(row: Credential) -> dict[str, Any]:
+def get_policy(row: Credential) -> dict[str, Any]:
     return policy_read(account_id=row.account_id, id=row.pk)
 
 
-def give(row: Credential, **policy: Any) -> None:
+def set_policy(row: Credential, **policy: Any) -> None:
     policy_set(account_id=row.account_id, id=row.pk, actor=TESTER, policy=policy)
 
 
@@ -50,16 +50,16 @@ def save(browser: Client, row: Credential, **typed: Any) -> Any:
     """Open the page, type over what is there, and send it."""
     form = browser.get(page(row)).context["form"]
     values = {field.html_name: field.field.prepare_value(field.value()) for field in form}
-    kept = {name: value for name, value in values.items() if value not in (None, False)}
-    return browser.post(page(row), {**kept, **typed}, follow=True)
+    stored = {name: value for name, value in values.items() if value not in (None, False)}
+    return browser.post(page(row), {**stored, **typed}, follow=True)
 
 
-def changes(row: Credential) -> list[Any]:
+def list_changes(row: Credential) -> list[Any]:
     rows = Event.objects.filter(target_id=row.pk, verb="credential.policy_updated")
     return list(rows.order_by("id").values_list("actor", "changed"))
 
 
-def test_an_operator_sets_it(operator: Client, row: Credential) -> None:
+def test_operator_saves_a_policy(operator: Client, row: Credential) -> None:
     typed = {
         "methods": "GET\n HEAD \n\n",
         "paths": "/v1/charges\r\n/v1/charges/*",
@@ -69,23 +69,23 @@ def test_an_operator_sets_it(operator: Client, row: Credential) -> None:
     }
     shown = text(save(operator, row, **typed))
     assert "The policy was saved." in shown
-    assert held(row) == WHOLE
+    assert get_policy(row) == WHOLE
     user = operator.session["_auth_user_id"]
-    assert changes(row) == [(f"user:{user}", sorted(NO_POLICY))]
+    assert list_changes(row) == [(f"user:{user}", sorted(NO_POLICY))]
 
 
-def test_saving_what_is_there_writes_nothing(operator: Client, row: Credential) -> None:
-    give(row, **WHOLE)
+def test_save_without_a_change_writes_nothing(operator: Client, row: Credential) -> None:
+    set_policy(row, **WHOLE)
     save(operator, row)
-    assert held(row) == WHOLE
-    assert len(changes(row)) == 1
+    assert get_policy(row) == WHOLE
+    assert len(list_changes(row)) == 1
 
 
-def test_empty_boxes_restrict_nothing(operator: Client, row: Credential) -> None:
-    give(row, **WHOLE)
+def test_empty_fields_restrict_nothing(operator: Client, row: Credential) -> None:
+    set_policy(row, **WHOLE)
     empty = dict.fromkeys(("methods", "paths", "rate_requests", "rate_seconds", "concurrency"), "")
     save(operator, row, **empty)
-    assert held(row) == NO_POLICY
+    assert get_policy(row) == NO_POLICY
 
 
 @pytest.mark.parametrize(
@@ -93,20 +93,20 @@ def test_empty_boxes_restrict_nothing(operator: Client, row: Credential) -> None
     [{"methods": []}, {"paths": []}, {"methods": ["GET"], "paths": []}],
     ids=["methods", "paths", "both"],
 )
-def test_saving_never_lifts_what_allows_nothing(
+def test_save_keeps_a_policy_that_permits_nothing(
     operator: Client, row: Credential, policy: dict[str, Any]
 ) -> None:
-    give(row, **policy)
+    set_policy(row, **policy)
     save(operator, row, concurrency="3")
-    assert [] in (held(row)["methods"], held(row)["paths"])
-    assert held(row)["concurrency"] == 3
+    assert [] in (get_policy(row)["methods"], get_policy(row)["paths"])
+    assert get_policy(row)["concurrency"] == 3
 
 
-def test_no_request_can_be_allowed_and_some_again(operator: Client, row: Credential) -> None:
+def test_all_requests_can_be_blocked_and_permitted_again(operator: Client, row: Credential) -> None:
     save(operator, row, paths="/v1/*", block_all="on")
-    assert held(row) == {**NO_POLICY, "methods": [], "paths": ["/v1/*"]}
-    operator.post(page(row), {"paths": "/v1/*", "expected": seen(operator, row)})
-    assert held(row) == {**NO_POLICY, "paths": ["/v1/*"]}
+    assert get_policy(row) == {**NO_POLICY, "methods": [], "paths": ["/v1/*"]}
+    operator.post(page(row), {"paths": "/v1/*", "expected": get_page(operator, row)})
+    assert get_policy(row) == {**NO_POLICY, "paths": ["/v1/*"]}
 
 
 @pytest.mark.parametrize(
@@ -131,62 +131,62 @@ def test_no_request_can_be_allowed_and_some_again(operator: Client, row: Credent
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 20 else None,
 )
-def test_what_is_no_policy_is_said_beside_its_box(
+def test_invalid_value_is_an_error_of_its_field(
     operator: Client, row: Credential, typed: dict[str, str], field: str, reason: str
 ) -> None:
     response = save(operator, row, **typed)
     assert reason in " ".join(response.context["form"].errors[field])
-    assert held(row) == NO_POLICY
+    assert get_policy(row) == NO_POLICY
 
 
-def test_what_somebody_changed_since_is_not_undone(operator: Client, row: Credential) -> None:
-    before = seen(operator, row)
-    give(row, methods=["GET"])
+def test_save_rejects_a_form_of_an_older_policy(operator: Client, row: Credential) -> None:
+    before = get_page(operator, row)
+    set_policy(row, methods=["GET"])
     response = operator.post(page(row), {"methods": "", "expected": before})
     assert "has changed since you opened it" in text(response)
-    assert held(row)["methods"] == ["GET"]
+    assert get_policy(row)["methods"] == ["GET"]
 
 
 @pytest.mark.parametrize("group", ["Viewer", "Operator"])
-def test_the_credentials_page_shows_it(staff_client: Any, row: Credential, group: str) -> None:
+def test_change_page_has_the_policy(staff_client: Any, row: Credential, group: str) -> None:
     browser = staff_client(group)
     url = address(Credential, "change", row.pk)
     assert "Nothing is restricted." in text(browser.get(url))
-    give(row, **WHOLE)
+    set_policy(row, **WHOLE)
     shown = text(browser.get(url))
     for part in ("GET, HEAD", "/v1/charges, /v1/charges/*", "100 requests in 60 seconds"):
         assert part in shown
     assert (page(row) in shown) is (group == "Operator")
 
 
-def test_a_viewer_may_not_edit(staff_client: Any, row: Credential) -> None:
+def test_viewer_cannot_edit_a_policy(staff_client: Any, row: Credential) -> None:
     viewer = staff_client("Viewer")
     assert viewer.get(page(row)).status_code == 403
     assert viewer.post(page(row), {"methods": "GET", "expected": "{}"}).status_code == 403
-    assert held(row) == NO_POLICY
+    assert get_policy(row) == NO_POLICY
 
 
-def test_a_custodian_may(staff_client: Any, row: Credential) -> None:
+def test_custodian_edits_a_policy(staff_client: Any, row: Credential) -> None:
     save(staff_client("Custodian"), row, methods="GET")
-    assert held(row)["methods"] == ["GET"]
+    assert get_policy(row)["methods"] == ["GET"]
 
 
-def test_editing_opens_no_seal(operator: Client, row: Credential, no_unsealing: None) -> None:
+def test_edit_decrypts_nothing(operator: Client, row: Credential, no_unsealing: None) -> None:
     save(operator, row, methods="GET")
-    assert held(row)["methods"] == ["GET"]
+    assert get_policy(row)["methods"] == ["GET"]
 
 
-def test_a_credential_that_is_not_there(operator: Client, row: Credential) -> None:
+def test_policy_page_of_a_missing_credential(operator: Client, row: Credential) -> None:
     url = page(row).replace(str(row.pk), "0198c0de-0000-7000-8000-000000000000")
     assert "doesn’t exist" in text(operator.get(url, follow=True))
 
 
-def seen(browser: Client, row: Credential) -> str:
+def get_page(browser: Client, row: Credential) -> str:
     value: str = browser.get(page(row)).context["form"]["expected"].value()
     return value
 
 
-def test_what_the_provider_allows_is_shown_beside_it(browser: Client, account: Account) -> None:
+def test_change_page_has_the_limits_of_the_provider(browser: Client, account: Account) -> None:
     properties = get_registry().kinds["trello_key"].example
     row = make_credential(account, {"properties": dict(properties)})
     shown = text(browser.get(address(Credential, "change", row.pk)))

@@ -29,13 +29,13 @@ def delivery(endpoint: WebhookEndpoint) -> WebhookDelivery:
     return WebhookDelivery.objects.get()
 
 
-def add(browser: Client, account: Account, **typed: Any) -> Any:
+def add_endpoint(browser: Client, account: Account, **typed: Any) -> Any:
     values = {"account": account.pk, "url": URL, "events": ["oauth_app.created"]}
     return browser.post(ADD, values | typed)
 
 
-def test_adding_shows_the_secret_once(browser: Client, account: Account) -> None:
-    response = add(browser, account)
+def test_new_secret_is_displayed_once(browser: Client, account: Account) -> None:
+    response = add_endpoint(browser, account)
     assert "whsec_" in text(response)
     assert "no-store" in response["Cache-Control"]
     made = WebhookEndpoint.objects.get()
@@ -48,14 +48,14 @@ def test_adding_shows_the_secret_once(browser: Client, account: Account) -> None
     ("field", "typed"),
     [("url", "http://10.0.0.1/"), ("url", "nonsense"), ("events", []), ("events", ["nope"])],
 )
-def test_a_wrong_field_is_refused_beside_its_box(
+def test_invalid_value_is_an_error_of_its_field(
     browser: Client, account: Account, field: str, typed: Any
 ) -> None:
-    assert field in errors(add(browser, account, **{field: typed}))
+    assert field in errors(add_endpoint(browser, account, **{field: typed}))
     assert not WebhookEndpoint.objects.exists()
 
 
-def test_a_change_goes_through_the_service(browser: Client, endpoint: WebhookEndpoint) -> None:
+def test_edit_updates_the_endpoint(browser: Client, endpoint: WebhookEndpoint) -> None:
     page = address(WebhookEndpoint, "change", endpoint.pk)
     values = form_values(browser.get(page)) | {"events": ["oauth_app.deleted"]}
     del values["enabled"]
@@ -65,27 +65,27 @@ def test_a_change_goes_through_the_service(browser: Client, endpoint: WebhookEnd
     assert changed.disabled_reason == "It was turned off."
 
 
-def test_rotating_shows_the_new_secret(browser: Client, endpoint: WebhookEndpoint) -> None:
+def test_rotate_displays_the_new_secret(browser: Client, endpoint: WebhookEndpoint) -> None:
     chosen = {"action": "rotate_secret", "_selected_action": [endpoint.pk]}
     response = browser.post(LIST, chosen)
     assert "whsec_" in text(response)
     assert WebhookSecret.objects.count() == 2
 
 
-def test_two_are_not_rotated_at_once(browser: Client, account: Account) -> None:
+def test_rotate_rejects_two_endpoints(browser: Client, account: Account) -> None:
     ids = [make_endpoint(account).pk for _ in range(2)]
     browser.post(LIST, {"action": "rotate_secret", "_selected_action": ids})
     assert WebhookSecret.objects.count() == 2
 
 
-def test_deleting_removes_all_of_it(browser: Client, delivery: WebhookDelivery) -> None:
+def test_delete_removes_secrets_and_deliveries(browser: Client, delivery: WebhookDelivery) -> None:
     page = address(WebhookEndpoint, "delete", delivery.endpoint_id)
     assert browser.post(page, {"post": "yes"}).status_code == 302
     assert not WebhookDelivery.objects.exists()
     assert not WebhookSecret.objects.exists()
 
 
-def test_deliveries_are_shown_and_filtered(browser: Client, delivery: WebhookDelivery) -> None:
+def test_list_and_filter_deliveries(browser: Client, delivery: WebhookDelivery) -> None:
     assert "oauth_app.created" in text(browser.get(f"{DELIVERIES}?state=pending"))
     assert "0 webhook deliveries" in text(browser.get(f"{DELIVERIES}?state=failed"))
     found = text(browser.get(f"{DELIVERIES}?q={delivery.target_id}"))
@@ -94,13 +94,13 @@ def test_deliveries_are_shown_and_filtered(browser: Client, delivery: WebhookDel
     assert '"type": "oauth_app.created"' in page
 
 
-def test_deliveries_are_not_edited(browser: Client, delivery: WebhookDelivery) -> None:
+def test_deliveries_have_no_change_page(browser: Client, delivery: WebhookDelivery) -> None:
     page = address(WebhookDelivery, "change", delivery.pk)
     assert browser.post(page, {"state": "delivered"}).status_code == 403
     assert browser.post(address(WebhookDelivery, "delete", delivery.pk)).status_code == 403
 
 
-def test_replaying_makes_it_due(browser: Client, delivery: WebhookDelivery) -> None:
+def test_replay_makes_a_delivery_due(browser: Client, delivery: WebhookDelivery) -> None:
     WebhookDelivery.objects.update(state="failed", next_at=None)
     chosen = {"action": "replay", "_selected_action": [delivery.pk]}
     browser.post(DELIVERIES, chosen)
@@ -108,7 +108,7 @@ def test_replaying_makes_it_due(browser: Client, delivery: WebhookDelivery) -> N
     assert Event.objects.filter(verb="webhook_delivery.replayed").count() == 1
 
 
-def test_no_more_are_replayed_than_a_page_shows(
+def test_replay_rejects_too_many_rows(
     browser: Client, delivery: WebhookDelivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("webhooks.admin.MAX_BULK_REPLAY", 1)
@@ -119,7 +119,7 @@ def test_no_more_are_replayed_than_a_page_shows(
     assert not Event.objects.filter(verb="webhook_delivery.replayed").exists()
 
 
-def test_many_endpoints_are_deleted_within_bounds(
+def test_bulk_delete_of_endpoints(
     browser: Client, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("common.admin.model_admin.MAX_BULK_DELETE", 1)
@@ -129,7 +129,7 @@ def test_many_endpoints_are_deleted_within_bounds(
     assert WebhookEndpoint.objects.count() == 2
 
 
-def test_a_replay_that_is_refused_says_why(browser: Client, delivery: WebhookDelivery) -> None:
+def test_replay_reports_an_error(browser: Client, delivery: WebhookDelivery) -> None:
     WebhookEndpoint.objects.update(enabled=False)
     chosen = {"action": "replay", "_selected_action": [delivery.pk]}
     response = browser.post(DELIVERIES, chosen, follow=True)

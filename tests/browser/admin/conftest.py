@@ -34,49 +34,49 @@ def custodian(site: str) -> User:
 
 @pytest.fixture
 def pages(chromium: Any, site: str) -> Iterator[Callable[..., Any]]:
-    """Pages of browsers that share nothing. The test fails if one complains, or if a script asks."""
+    """Open pages in separate browsers. The test fails on an error in a console, or on a dialog."""
     contexts: list[Any] = []
     complaints: list[str] = []
 
-    def heard(said: Any) -> None:
-        # A page that somebody may not see is no fault of the page.
-        if said.type == "error" and "status of 403" not in said.text:
-            complaints.append(said.text)
+    def on_console(message: Any) -> None:
+        # A test may open a forbidden page on purpose.
+        if message.type == "error" and "status of 403" not in message.text:
+            complaints.append(message.text)
 
-    def asked(dialog: Any) -> None:
+    def on_dialog(dialog: Any) -> None:
         complaints.append(dialog.message)
         dialog.dismiss()
 
-    def opened(**options: Any) -> Any:
+    def open_page(**options: Any) -> Any:
         context = chromium.new_context(base_url=site, **options)
         context.set_default_timeout(8_000)
         contexts.append(context)
         page = context.new_page()
-        page.on("console", heard)
+        page.on("console", on_console)
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", asked)
+        page.on("dialog", on_dialog)
         return page
 
-    yield opened
+    yield open_page
     for context in contexts:
         context.close()
     assert complaints == []
 
 
 def press(page: Any, name: str) -> None:
-    """Press a button, and wait for the page that it leads to."""
+    """Press a button, and wait for the next page."""
     with page.expect_navigation():
         page.get_by_role("button", name=name, exact=True).click()
 
 
 def follow(page: Any, name: str) -> None:
-    """Follow a link, and wait for the page that it leads to."""
+    """Follow a link, and wait for the next page."""
     with page.expect_navigation():
         page.get_by_role("link", name=name).first.click()
 
 
 def choose_all(page: Any, action: str) -> None:
-    """Do this action to every row of the list that the page shows."""
+    """Run this action on every row of the page's list."""
     page.get_by_label("Select all objects on this page").check()
     page.get_by_label("Action:").select_option(label=action)
     press(page, "Go")

@@ -37,13 +37,13 @@ def superuser(site: str) -> User:
 
 def faults(page: Any, path: str) -> list[str]:
     """What is wrong with the page at `path`, in words. Its complaints are the fixture's to tell."""
-    answer = page.goto(path)
+    response = page.goto(path)
     found = []
-    # What nobody makes or deletes by hand has such pages, which are closed to all.
-    closed = answer.status == 403 and path.endswith(("/add/", "/delete/"))
-    if answer.status != 200 and not closed:
-        found.append(f"status {answer.status}")
-    policy = answer.headers.get("content-security-policy", "")
+    # Objects that staff cannot add or delete have such pages, which are forbidden for all.
+    closed = response.status == 403 and path.endswith(("/add/", "/delete/"))
+    if response.status != 200 and not closed:
+        found.append(f"status {response.status}")
+    policy = response.headers.get("content-security-policy", "")
     if "default-src 'self'" not in policy or "unsafe" in policy:
         found.append(f"policy {policy!r}")
     width = page.evaluate("document.documentElement.scrollWidth")
@@ -56,7 +56,7 @@ def faults(page: Any, path: str) -> list[str]:
     return [f"{path}: {fault}" for fault in found]
 
 
-def test_every_page_on_a_phone_with_hostile_text(
+def test_every_page_with_hostile_text_on_a_phone(
     pages: Any, superuser: User, account: Account
 ) -> None:
     make_one_of_each(account, superuser, HOSTILE, HOSTILE)

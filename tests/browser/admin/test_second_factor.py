@@ -19,7 +19,7 @@ pytestmark = [
 ]
 
 
-def test_login_wants_the_second_factor(pages: Any, custodian: User) -> None:
+def test_login_requires_the_second_factor(pages: Any, custodian: User) -> None:
     make_authenticator(custodian)
     page = log_in(pages(), custodian)
     assert "The one-time code is missing or wrong." in page.inner_text("body")
@@ -28,9 +28,7 @@ def test_login_wants_the_second_factor(pages: Any, custodian: User) -> None:
     assert page.get_by_role("heading", name="Dashboard").is_visible()
 
 
-def test_setting_it_up_then_coming_in_by_a_recovery_code(
-    page: Any, pages: Any, custodian: User
-) -> None:
+def test_setup_then_login_with_a_recovery_code(page: Any, pages: Any, custodian: User) -> None:
     page.goto("/admin/")
     follow(page, "Second factor")
     page.get_by_label("Your password:").fill(PASSWORD)

@@ -28,7 +28,7 @@ def row(account: Account) -> Credential:
 
 
 def ask(page: Any, row: Credential, reason: str, password: str) -> Any:
-    """Fill in the page of a reveal and send it; the answer."""
+    """Submit the form of a reveal, and return the response."""
     page.goto(f"{LIST}{row.pk}/reveal/")
     page.get_by_label("Reason:").fill(reason)
     page.get_by_label("Your password:").fill(password)
@@ -37,7 +37,7 @@ def ask(page: Any, row: Credential, reason: str, password: str) -> Any:
     return went.value
 
 
-def test_rotating_puts_a_new_secret_in_its_place(page: Any, row: Credential) -> None:
+def test_rotate_replaces_the_secret(page: Any, row: Credential) -> None:
     page.goto(f"{LIST}{row.pk}/change/")
     page.get_by_label("Secret:").fill("sk_live_next")
     press(page, "Save and continue editing")
@@ -48,7 +48,7 @@ def test_rotating_puts_a_new_secret_in_its_place(page: Any, row: Credential) -> 
     assert revealed["secret"] == "sk_live_next"
 
 
-def test_a_revealed_secret_is_on_record_and_hides_again(page: Any, row: Credential) -> None:
+def test_revealed_secret_is_recorded_and_hidden_again(page: Any, row: Credential) -> None:
     headers = ask(page, row, "A customer asks", PASSWORD).headers
     assert page.get_by_text("sk_live_seen_once").is_visible()
     assert "no-store" in headers["cache-control"]
@@ -67,7 +67,7 @@ def test_a_revealed_secret_is_on_record_and_hides_again(page: Any, row: Credenti
     ],
     ids=["wrong password", "no reason", "no password"],
 )
-def test_a_reveal_is_refused(
+def test_reveal_rejects_a_wrong_password(
     page: Any, row: Credential, reason: str, password: str, said: str
 ) -> None:
     ask(page, row, reason, password)
@@ -76,18 +76,18 @@ def test_a_reveal_is_refused(
     assert not Reveal.objects.exists()
 
 
-def test_the_eleventh_reveal_of_an_hour_is_refused(
+def test_eleventh_reveal_of_an_hour_is_rejected(
     page: Any, custodian: User, row: Credential
 ) -> None:
     who = Actor(name=f"user:{custodian.pk}")
     for _ in range(MAX_REVEALS_PER_HOUR):
         credential_reveal(account_id=row.account_id, id=row.pk, actor=who, reason="test")
     ask(page, row, "One more", PASSWORD)
-    assert f"At most {MAX_REVEALS_PER_HOUR}" in page.inner_text("main")
+    assert f"You have used the {MAX_REVEALS_PER_HOUR} reveals" in page.inner_text("main")
     assert "sk_live_seen_once" not in page.content()
 
 
-def test_a_leaked_secret_names_its_credential(page: Any, row: Credential) -> None:
+def test_leaked_secret_is_found(page: Any, row: Credential) -> None:
     page.goto(LIST)
     follow(page, "Find a leaked secret")
     page.get_by_label("Account:").select_option(label="Acme")
@@ -97,4 +97,4 @@ def test_a_leaked_secret_names_its_credential(page: Any, row: Credential) -> Non
     assert "sk_live_seen_once" not in page.content() + page.url
     page.get_by_label("Secret:").fill("sk_live_nobody_s")
     press(page, "Find")
-    assert "No credential of this account holds it" in page.inner_text("main")
+    assert "No credential of this account has this secret" in page.inner_text("main")

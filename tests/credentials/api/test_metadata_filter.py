@@ -47,7 +47,7 @@ def parts_of(whole: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
 @pytest.mark.django_db
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), whole=objects)
-def test_finds_exactly_what_the_oracle_says(data, whole):
+def test_filter_matches_the_oracle(data, whole):
     part = data.draw(st.one_of(objects, parts_of(whole)))
     row = Credential.objects.first() or make_credential(make_account(), make_stripe_body())
     Credential.objects.filter(id=row.id).update(metadata=whole)

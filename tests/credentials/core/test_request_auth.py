@@ -20,40 +20,40 @@ def of(name: str) -> Kind:
     return get_registry().kinds[name]
 
 
-def test_in_a_header():
+def test_credential_in_a_header():
     found = build_request_auth(of("stripe_key"), {}, {"secret": "sk_1"})
     assert (found.headers, found.query) == ((("Authorization", "Bearer sk_1"),), ())
 
 
-def test_in_two_headers():
+def test_credential_in_two_headers():
     found = build_request_auth(
         of("datadog_key"), {"site": "datadoghq.com"}, {"api_key": "a", "app_key": "b"}
     )
     assert dict(found.headers) == {"DD-API-KEY": "a", "DD-APPLICATION-KEY": "b"}
 
 
-def test_in_the_query():
+def test_credential_in_the_query():
     found = build_request_auth(of("trello_key"), {"api_key": "a"}, {"token": "t&=%"})
     assert (found.headers, found.query) == ((), (("key", "a"), ("token", "t&=%")))
 
 
-def test_by_basic():
+def test_credential_by_basic_authentication():
     found = build_request_auth(of("twilio_password"), {"account_sid": "AC1"}, {"auth_token": "tö"})
     scheme, _, token = dict(found.headers)["Authorization"].partition(" ")
     assert (scheme, base64.b64decode(token).decode()) == ("Basic", "AC1:tö")
 
 
-def test_with_properties_beside_the_secret():
+def test_properties_are_filled_in():
     found = build_request_auth(of("xero_oauth2"), {"tenant_id": "T"}, {"access_token": "a"})
     assert dict(found.headers) == {"Authorization": "Bearer a", "Xero-Tenant-Id": "T"}
 
 
-def test_a_custom_service():
+def test_custom_provider_has_its_own_header():
     found = build_custom_request_auth(auth_header="X-Key", prefix="Key ", key="k")
     assert found.headers == (("X-Key", "Key k"),)
 
 
-def test_binances_signature():
+def test_binance_signature():
     """The example of Binance's own documentation."""
     secrets = {
         "api_key": "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A",
@@ -70,7 +70,7 @@ def test_binances_signature():
 
 
 @pytest.mark.parametrize("secrets", [{}, {"secret": ""}], ids=["absent", "empty"])
-def test_a_value_that_is_not_there_is_named(secrets):
+def test_missing_value_is_named(secrets):
     with pytest.raises(ConflictError, match="no secret"):
         build_request_auth(of("stripe_key"), {}, secrets)
 
@@ -78,17 +78,17 @@ def test_a_value_that_is_not_there_is_named(secrets):
 @pytest.mark.parametrize(
     "value", ["sk\r\nX: 1", "sk\x00", "sk ", "sk€"], ids=["crlf", "nul", "end", "wide"]
 )
-def test_what_no_header_can_carry_is_refused_unseen(value):
+def test_value_that_no_header_can_carry_is_rejected_without_it(value):
     with pytest.raises(ConflictError) as caught:
         build_request_auth(of("stripe_key"), {}, {"secret": value})
     assert value not in caught.value.detail
 
 
 @pytest.mark.parametrize("name", ["binance_key", "netsuite_app"])
-def test_what_is_signed_is_not_put_in_a_header(name):
+def test_kind_that_signs_requests_is_rejected(name):
     with pytest.raises(ConflictError):
         build_request_auth(of(name), {}, {"api_key": "a", "api_secret": "b"})
 
 
-def test_nothing_of_it_is_printed():
+def test_repr_has_no_secret():
     assert "sk_1" not in repr(build_request_auth(of("stripe_key"), {}, {"secret": "sk_1"}))

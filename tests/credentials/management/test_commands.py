@@ -39,24 +39,24 @@ def run(*args: str) -> tuple[int, str, str]:
     return 0, out.getvalue(), err.getvalue()
 
 
-def test_all_stored_is_exit_0(account, file):
+def test_import_of_valid_lines_exits_with_0(account, file):
     code, out, err = run(file(*GOOD), "--account", "acme")
     assert (code, out, err) == (0, "created=3 updated=0 unchanged=0 rejected=0\n", "")
 
 
-def test_a_second_run_changes_nothing(account, file):
+def test_second_import_changes_nothing(account, file):
     path = file(*GOOD)
     run(path, "--account", "acme")
     assert run(path, "--account", "acme")[1] == "created=0 updated=0 unchanged=3 rejected=0\n"
 
 
-def test_some_rejected_is_exit_1_and_said_by_line(account, file):
+def test_import_with_rejected_lines_exits_with_1(account, file):
     code, out, err = run(file(GOOD[0], "{", make_stripe_body("s", nope=1)), "--account", "acme")
     assert (code, out) == (1, "created=1 updated=0 unchanged=0 rejected=2\n")
     assert err.splitlines()[1] == "line 3, nope: unknown field"
 
 
-def test_a_report_has_a_row_for_each_rejected_line(account, file, tmp_path):
+def test_report_has_a_row_for_each_rejected_line(account, file, tmp_path):
     report = tmp_path / "report.ndjson"
     _, _, err = run(
         file("{", make_stripe_body("s", nope=1)), "--account", "acme", "--report", str(report)
@@ -66,18 +66,18 @@ def test_a_report_has_a_row_for_each_rejected_line(account, file, tmp_path):
     assert err == ""
 
 
-def test_a_dry_run_stores_nothing(account, file):
+def test_dry_run_stores_nothing(account, file):
     code, out, _ = run(file(*GOOD), "--account", "acme", "--dry-run")
     assert (code, out) == (0, "created=3 updated=0 unchanged=0 rejected=0\n")
     assert not Credential.objects.exists()
 
 
-def test_csv_by_its_ending(account, file):
+def test_csv_is_recognized_by_its_extension(account, file):
     path = file("kind,properties.secret", "stripe_key,sk_1", name="in.csv")
     assert run(path, "--account", "acme")[1].startswith("created=1 ")
 
 
-def test_standard_input(account, monkeypatch):
+def test_import_reads_standard_input(account, monkeypatch):
     raw = io.BytesIO(json.dumps(GOOD[0]).encode())
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=raw))
     assert run("-", "--account", "acme")[1].startswith("created=1 ")
@@ -93,7 +93,7 @@ def test_standard_input(account, monkeypatch):
         ("{csv}", "--account", "acme"),
     ],
 )
-def test_nothing_done_is_exit_2(account, file, args):
+def test_import_of_an_unreadable_file_exits_with_2(account, file, args):
     paths = {"file": file(*GOOD), "csv": file("no,header", name="x.csv")}
     with pytest.raises(CommandError) as refusal:
         run(*(arg.format(**paths) for arg in args))
@@ -101,7 +101,7 @@ def test_nothing_done_is_exit_2(account, file, args):
     assert not Credential.objects.exists()
 
 
-def test_a_line_without_end_is_rejected_and_the_next_is_read(account, file):
+def test_overlong_line_is_rejected_and_the_next_is_read(account, file):
     code, out, _ = run(file('"' + "x" * 200_000 + '"', GOOD[0]), "--account", "acme")
     assert (code, out) == (1, "created=1 updated=0 unchanged=0 rejected=1\n")
 
@@ -111,25 +111,25 @@ def export(capsysbinary, *args: str) -> bytes:
     return bytes(capsysbinary.readouterr().out)
 
 
-def test_exports_what_the_api_shows(account, api, capsysbinary):
+def test_export_equals_the_api(account, api, capsysbinary):
     make_credential(account, make_stripe_body("sk_canary", metadata={"a": 1}))
     (line,) = export(capsysbinary).splitlines()
     assert json.loads(line) == api.get("/v1/credentials").json()["data"][0]
     assert b"canary" not in line
 
 
-def test_a_csv_export_runs_in_no_spreadsheet(account, capsysbinary):
+def test_csv_export_escapes_formulas(account, capsysbinary):
     make_credential(account, make_stripe_body(name='=HYPERLINK("http://evil","x")'))
     (row,) = csv.DictReader(io.StringIO(export(capsysbinary, "--format", "csv").decode()))
     assert row["name"] == '\'=HYPERLINK("http://evil","x")'
 
 
-def test_a_long_line_that_starts_blank_is_not_lost_in_silence(account, file):
+def test_overlong_line_that_starts_blank_is_rejected(account, file):
     code, out, _ = run(file(" " * 70_000 + "{}", GOOD[0]), "--account", "acme")
     assert (code, out) == (1, "created=1 updated=0 unchanged=0 rejected=1\n")
 
 
-def test_a_report_onto_the_input_is_refused_and_the_input_kept(account, file):
+def test_report_rejects_the_path_of_the_input(account, file):
     path = file(*GOOD)
     with pytest.raises(CommandError, match="input file"):
         run(path, "--account", "acme", "--report", path)

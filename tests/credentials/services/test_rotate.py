@@ -1,4 +1,4 @@
-"""POST /rotate: new secrets for the row that is there."""
+"""POST /rotate replaces the secrets of a credential."""
 
 from __future__ import annotations
 
@@ -23,54 +23,54 @@ def row(account) -> Credential:
 
 
 def rotate(api: ApiClient, row: Credential, expect: int = 200, **properties: Any) -> Any:
-    answer = api.post(f"/v1/credentials/{row.id}/rotate", {"properties": properties})
-    assert answer.status_code == expect, answer.content
-    return answer
+    response = api.post(f"/v1/credentials/{row.id}/rotate", {"properties": properties})
+    assert response.status_code == expect, response.content
+    return response
 
 
-def again(row: Credential) -> Credential:
+def reload(row: Credential) -> Credential:
     return Credential.objects.get(id=row.id)
 
 
-def secrets(row: Credential) -> Any:
-    held: Any = again(row)
+def decrypt(row: Credential) -> Any:
+    held: Any = reload(row)
     return unseal(Place.of(held, "secrets"), held.secrets)
 
 
-def test_the_row_holds_the_new_secret(api, row):
+def test_rotate_replaces_the_secret(api, row):
     shown = rotate(api, row, secret="sk_2").json()
     assert (shown["id"], shown["name"]) == (str(row.id), "Mine")
     assert shown["properties"]["secret"] == "**********"
-    assert secrets(row) == {"secret": "sk_2"}
+    assert decrypt(row) == {"secret": "sk_2"}
 
 
-def test_the_identity_moves_and_the_former_stays_as_an_alias(api, row):
+def test_rotate_keeps_the_former_identity_as_an_alias(api, row):
     rotate(api, row, secret="sk_2")
-    assert again(row).identity != row.identity
+    assert reload(row).identity != row.identity
     assert bytes(CredentialAlias.objects.get().identity) == bytes(row.identity)
 
 
-def test_importing_the_new_secret_finds_the_row(api, row):
+def test_import_of_the_new_secret_finds_the_row(api, row):
     rotate(api, row, secret="sk_2")
-    answer = api.post("/v1/credentials", make_stripe_body("sk_2", name="Mine"))
-    assert (answer.json()["id"], answer["Latchkey-Import"]) == (str(row.id), "unchanged")
+    response = api.post("/v1/credentials", make_stripe_body("sk_2", name="Mine"))
+    assert (response.json()["id"], response["Latchkey-Import"]) == (str(row.id), "unchanged")
 
 
-def test_importing_the_former_secret_finds_the_row_and_rolls_nothing_back(api, row):
+def test_import_of_the_former_secret_does_not_restore_it(api, row):
     rotate(api, row, secret="sk_2")
-    answer = api.post("/v1/credentials", make_stripe_body("sk_1", name="Mine"))
-    assert (answer.json()["id"], answer["Latchkey-Import"]) == (str(row.id), "unchanged")
-    assert secrets(row) == {"secret": "sk_2"}
+    response = api.post("/v1/credentials", make_stripe_body("sk_1", name="Mine"))
+    assert (response.json()["id"], response["Latchkey-Import"]) == (str(row.id), "unchanged")
+    assert decrypt(row) == {"secret": "sk_2"}
 
 
-def test_importing_the_former_secret_still_changes_what_is_beside_it(api, row):
+def test_import_of_the_former_secret_changes_other_fields(api, row):
     rotate(api, row, secret="sk_2")
-    answer = api.post("/v1/credentials", make_stripe_body("sk_1", name="Renamed"))
-    assert (answer["Latchkey-Import"], answer.json()["name"]) == ("updated", "Renamed")
-    assert secrets(row) == {"secret": "sk_2"}
+    response = api.post("/v1/credentials", make_stripe_body("sk_1", name="Renamed"))
+    assert (response["Latchkey-Import"], response.json()["name"]) == ("updated", "Renamed")
+    assert decrypt(row) == {"secret": "sk_2"}
 
 
-def test_the_former_and_the_new_in_one_file_are_one_row(api, row):
+def test_import_of_former_and_new_secret_finds_one_row(api, row):
     rotate(api, row, secret="sk_2")
     lines = [make_stripe_body("sk_1", name="A"), make_stripe_body("sk_2", name="B")]
     report = api.post("/v1/credentials/import", lines).json()
@@ -79,110 +79,110 @@ def test_the_former_and_the_new_in_one_file_are_one_row(api, row):
     assert Credential.objects.count() == 1
 
 
-def test_there_and_back_again(api, row):
+def test_rotate_back_to_the_former_secret(api, row):
     rotate(api, row, secret="sk_2")
     rotate(api, row, secret="sk_1")
-    assert secrets(row) == {"secret": "sk_1"}
-    assert bytes(again(row).identity) == bytes(row.identity)
-    answer = api.post("/v1/credentials", make_stripe_body("sk_2", name="Mine"))
-    assert (answer.json()["id"], answer["Latchkey-Import"]) == (str(row.id), "unchanged")
+    assert decrypt(row) == {"secret": "sk_1"}
+    assert bytes(reload(row).identity) == bytes(row.identity)
+    response = api.post("/v1/credentials", make_stripe_body("sk_2", name="Mine"))
+    assert (response.json()["id"], response["Latchkey-Import"]) == (str(row.id), "unchanged")
 
 
-def test_the_same_secret_changes_nothing(api, row):
+def test_rotate_to_the_same_secret_changes_nothing(api, row):
     before = api.get(f"/v1/credentials/{row.id}").json()
     assert rotate(api, row, secret="sk_1").json() == before
     assert not Event.objects.filter(verb="credential.rotated").exists()
 
 
-def test_another_credentials_secret_is_a_conflict_that_names_it(api, account, row):
+def test_rotate_to_the_secret_of_another_credential_is_409(api, account, row):
     other = make_credential(account, make_stripe_body("sk_2"))
-    answer = rotate(api, row, 409, secret="sk_2")
-    assert answer.json()["id"] == str(other.id)
-    assert secrets(row) == {"secret": "sk_1"}
+    response = rotate(api, row, 409, secret="sk_2")
+    assert response.json()["id"] == str(other.id)
+    assert decrypt(row) == {"secret": "sk_1"}
 
 
-def test_another_credentials_former_secret_is_a_conflict_too(api, account, row):
+def test_rotate_to_the_former_secret_of_another_credential_is_409(api, account, row):
     other = make_credential(account, make_stripe_body("sk_2"))
     rotate(api, other, secret="sk_3")
-    answer = rotate(api, row, 409, secret="sk_2")
-    assert answer.json()["id"] == str(other.id)
+    response = rotate(api, row, 409, secret="sk_2")
+    assert response.json()["id"] == str(other.id)
 
 
-def test_another_accounts_secret_is_nobodys_business(api, other_account, row):
+def test_rotate_to_the_secret_of_another_account(api, other_account, row):
     theirs = make_credential(other_account, make_stripe_body("sk_2"))
     rotate(api, row, secret="sk_2")
-    assert secrets(row) == secrets(theirs) == {"secret": "sk_2"}
-    assert again(theirs).revision == 1
+    assert decrypt(row) == decrypt(theirs) == {"secret": "sk_2"}
+    assert reload(theirs).revision == 1
 
 
-def test_health_is_unknown_again(api, row):
+def test_rotate_resets_the_health(api, row):
     Credential.objects.filter(id=row.id).update(
         health={"status": "error", "notes": ["x"], "time": "2026-01-01T00:00:00Z"}
     )
     assert rotate(api, row, secret="sk_2").json()["health"]["status"] == "unknown"
 
 
-def test_it_leaves_an_event_and_another_revision(api, row):
-    answer = rotate(api, row, secret="sk_2")
-    assert answer["ETag"] == '"2"'
+def test_rotate_records_an_event_and_a_revision(api, row):
+    response = rotate(api, row, secret="sk_2")
+    assert response["ETag"] == '"2"'
     event = Event.objects.get(verb="credential.rotated")
     assert event.changed == ["properties.secret"]
 
 
-def test_a_stale_tag_is_refused(api, row):
-    answer = api.post(
+def test_rotate_rejects_an_old_etag(api, row):
+    response = api.post(
         f"/v1/credentials/{row.id}/rotate",
         {"properties": {"secret": "sk_2"}},
         headers={"If-Match": '"9"'},
     )
-    assert answer.status_code == 412
+    assert response.status_code == 412
 
 
-def test_a_row_that_does_not_open_is_healed_by_all_its_secrets(api, row, break_seal):
+def test_rotate_of_all_secrets_repairs_a_damaged_row(api, row, break_seal):
     break_seal(row)
     rotate(api, row, secret="sk_2")
-    assert secrets(row) == {"secret": "sk_2"}
+    assert decrypt(row) == {"secret": "sk_2"}
 
 
-def test_a_grant_keeps_the_secrets_that_are_left_out(api, account):
+def test_rotate_keeps_secrets_that_are_left_out(api, account):
     grant = make_credential(account, make_linear_body(make_app(account)))
     rotate(api, grant, access_token="lin_2")
-    assert secrets(grant) == {"access_token": "lin_2", "refresh_token": "lin_refresh_first"}
+    assert decrypt(grant) == {"access_token": "lin_2", "refresh_token": "lin_refresh_first"}
 
 
-def test_a_grant_that_does_not_open_needs_them_all(api, account, break_seal):
+def test_rotate_of_a_damaged_row_requires_all_secrets(api, account, break_seal):
     grant = make_credential(account, make_linear_body(make_app(account)))
     break_seal(grant)
     rotate(api, grant, 409, access_token="lin_2")
     rotate(api, grant, access_token="lin_2", refresh_token="lin_r_2")
-    assert secrets(grant) == {"access_token": "lin_2", "refresh_token": "lin_r_2"}
+    assert decrypt(grant) == {"access_token": "lin_2", "refresh_token": "lin_r_2"}
 
 
-def test_a_new_grant_starts_a_new_life(api, account):
+def test_rotate_resets_the_refresh_state(api, account):
     grant = make_credential(account, make_linear_body(make_app(account)))
     Credential.objects.filter(id=grant.id).update(refresh_state="needs_reauth", refresh_failures=3)
     rotate(api, grant, access_token="lin_2", refresh_token="lin_r_2")
-    after = again(grant)
+    after = reload(grant)
     assert (after.refresh_state, after.refresh_failures) == ("active", 0)
     assert after.generation == grant.generation + 1
     assert after.refresh_next_at is not None
 
 
-def test_a_grant_of_another_upstream_account_is_another_credential(api, account):
+def test_rotate_rejects_a_grant_of_another_upstream_account(api, account):
     grant = make_credential(account, make_linear_body(make_app(account)))
-    answer = rotate(api, grant, 422, access_token="lin_2", linear_org_id="org-2")
-    assert "properties.linear_org_id" in answer.json()["validation_errors"]
+    response = rotate(api, grant, 422, access_token="lin_2", linear_org_id="org-2")
+    assert "properties.linear_org_id" in response.json()["validation_errors"]
     rotate(api, grant, access_token="lin_2", linear_org_id="org-1")
 
 
-def test_a_keys_id_may_change_with_the_key(api, account):
+def test_rotate_changes_the_id_of_a_key(api, account):
     old = dict(get_registry().kinds["twilio_key"].example)
     new_sid = old["key_sid"][:-1] + ("1" if old["key_sid"][-1] != "1" else "2")
     row = make_credential(account, {"properties": old})
     assert rotate(api, row, key="k2", key_sid=new_sid).json()["properties"]["key_sid"] == new_sid
-    answer = api.post("/v1/credentials", {"properties": old})
-    assert (answer.json()["id"], answer["Latchkey-Import"]) == (str(row.id), "unchanged")
-    assert answer.json()["properties"]["key_sid"] == new_sid
+    response = api.post("/v1/credentials", {"properties": old})
+    assert (response.json()["id"], response["Latchkey-Import"]) == (str(row.id), "unchanged")
+    assert response.json()["properties"]["key_sid"] == new_sid
 
 
 @pytest.mark.parametrize(
@@ -212,18 +212,18 @@ def test_a_keys_id_may_change_with_the_key(api, account):
         "more",
     ],
 )
-def test_what_is_no_new_secret_is_refused(api, row, body):
+def test_rotate_rejects_a_body_without_a_new_secret(api, row, body):
     assert api.post(f"/v1/credentials/{row.id}/rotate", body).status_code == 422
-    assert secrets(row) == {"secret": "sk_1"}
+    assert decrypt(row) == {"secret": "sk_1"}
 
 
-def test_what_holds_no_secret_cannot_be_rotated(api, account):
+def test_rotate_rejects_a_kind_without_secrets(api, account):
     properties = dict(get_registry().kinds["github_app"].example)
     app = make_app(account, "github")
     row = make_credential(account, {"properties": properties, "oauth_app_id": str(app.id)})
-    answer = rotate(api, row, 409, installation_id=properties["installation_id"])
-    assert "have no secret to rotate" in answer.json()["detail"]
-    assert again(row).revision == 1
+    response = rotate(api, row, 409, installation_id=properties["installation_id"])
+    assert "have no secret to rotate" in response.json()["detail"]
+    assert reload(row).revision == 1
 
 
 def kinds() -> list[str]:
@@ -234,7 +234,7 @@ def kinds() -> list[str]:
 
 
 @pytest.mark.parametrize("name", kinds())
-def test_every_kind_is_rotated_and_still_found_by_its_former_body(api, account, name):
+def test_rotate_every_kind_and_import_its_former_body(api, account, name):
     kind = get_registry().kinds[name]
     body: dict[str, Any] = {"properties": dict(kind.example)}
     if kind.needs_app:
@@ -245,10 +245,10 @@ def test_every_kind_is_rotated_and_still_found_by_its_former_body(api, account, 
     held = [field for field in kind.secret_fields if field in kind.example]
     new: Any = {field: other_secret(kind, field) for field in held}
     rotate(api, row, **new)
-    assert {field: secrets(row)[field] for field in held} == new
-    answer = api.post("/v1/credentials", body)
-    assert (answer.json()["id"], answer["Latchkey-Import"]) == (str(row.id), "unchanged")
-    assert {field: secrets(row)[field] for field in held} == new
+    assert {field: decrypt(row)[field] for field in held} == new
+    response = api.post("/v1/credentials", body)
+    assert (response.json()["id"], response["Latchkey-Import"]) == (str(row.id), "unchanged")
+    assert {field: decrypt(row)[field] for field in held} == new
 
 
 def other_secret(kind: Kind, field: str) -> Any:

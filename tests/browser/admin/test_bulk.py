@@ -29,15 +29,15 @@ def rows(account: Account) -> list[Credential]:
     ]
 
 
-def test_an_action_says_what_became_of_each(page: Any, rows: list[Credential]) -> None:
+def test_action_reports_the_result_of_each_row(page: Any, rows: list[Credential]) -> None:
     page.goto(LIST)
     choose_all(page, "Refresh now: get a new access token")
-    said = page.inner_text(".messagelist")
-    assert "One: " in said
-    assert "Two: " in said
+    content = page.inner_text(".messagelist")
+    assert "One: " in content
+    assert "Two: " in content
 
 
-def test_editing_the_metadata_of_many(page: Any, rows: list[Credential]) -> None:
+def test_bulk_edit_of_metadata(page: Any, rows: list[Credential]) -> None:
     page.goto(LIST)
     choose_all(page, "Edit metadata of selected")
     page.get_by_label("Merge into the metadata:").fill('{"team": ')
@@ -49,7 +49,7 @@ def test_editing_the_metadata_of_many(page: Any, rows: list[Credential]) -> None
     assert [row.metadata for row in Credential.objects.all()] == [{"team": "ops"}] * 2
 
 
-def test_moving_to_another_app(page: Any, account: Account, rows: list[Credential]) -> None:
+def test_bulk_move_to_another_app(page: Any, account: Account, rows: list[Credential]) -> None:
     other = make_app(account, name="The new one")
     page.goto(f"{LIST}?provider=linear")
     choose_all(page, "Move to another OAuth app")
@@ -59,19 +59,19 @@ def test_moving_to_another_app(page: Any, account: Account, rows: list[Credentia
     assert Credential.objects.get(pk=rows[1].pk).oauth_app_id == other.pk
 
 
-def test_deleting_says_what_is_revoked(page: Any, rows: list[Credential]) -> None:
+def test_delete_confirmation_says_what_is_revoked(page: Any, rows: list[Credential]) -> None:
     page.goto(LIST)
     choose_all(page, "Delete selected credentials")
-    said = page.inner_text("main")
-    assert "Two (linear_oauth2): its access is revoked at the provider, too" in said
-    assert "One (stripe_key): its provider cannot revoke it here" in said
+    content = page.inner_text("main")
+    assert "Two (linear_oauth2): its access is revoked at the provider, too" in content
+    assert "One (stripe_key): its provider cannot revoke it here" in content
     press(page, "Yes, I’m sure")
     assert "Deleted 2 credentials." in page.inner_text(".messagelist")
     assert "There are no credentials yet." in page.inner_text("main")
     assert Revocation.objects.filter(kind="linear_oauth2").exists()
 
 
-def test_an_export_has_no_secret(page: Any, rows: list[Credential]) -> None:
+def test_export_has_no_secret(page: Any, rows: list[Credential]) -> None:
     page.goto(LIST)
     page.get_by_label("Select all objects on this page").check()
     page.get_by_label("Action:").select_option(label="Export selected as CSV, without secrets")

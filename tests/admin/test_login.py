@@ -29,7 +29,7 @@ def log_in(browser: Client, user: User, page: str = "/admin/login/", **more: str
 
 
 @pytest.mark.parametrize("where", ELSEWHERE)
-def test_no_door_leads_to_another_host(superuser: User, where: str) -> None:
+def test_login_rejects_external_next(superuser: User, where: str) -> None:
     query = f"?next={quote(where)}"
     assert log_in(Client(), superuser, next=where) == "/admin/"
     browser = Client()
@@ -38,12 +38,12 @@ def test_no_door_leads_to_another_host(superuser: User, where: str) -> None:
     assert browser.post(f"/admin/logout/{query}", {"next": where})["Location"] == "/admin/logout/"
 
 
-def test_the_page_that_was_asked_for_comes_after_the_door(superuser: User) -> None:
+def test_login_redirects_to_the_requested_page(superuser: User) -> None:
     page = "/admin/credentials/credential/"
     assert log_in(Client(), superuser, next=page) == page
 
 
-def test_a_session_that_somebody_else_began_is_not_the_one_that_is_logged_in(
+def test_login_starts_a_new_session(
     superuser: User,
 ) -> None:
     browser = Client()
@@ -58,7 +58,7 @@ def test_a_session_that_somebody_else_began_is_not_the_one_that_is_logged_in(
     assert other.get("/admin/").status_code == 302
 
 
-def test_another_password_ends_all_other_sessions_and_the_old_key(superuser: User) -> None:
+def test_password_change_ends_all_other_sessions(superuser: User) -> None:
     mine, other, stolen = Client(), Client(), Client()
     log_in(mine, superuser)
     log_in(other, superuser)
@@ -70,7 +70,7 @@ def test_another_password_ends_all_other_sessions_and_the_old_key(superuser: Use
     assert statuses == [200, 302, 302]
 
 
-def test_no_page_takes_a_form_that_it_did_not_make(superuser: User, account: Account) -> None:
+def test_every_form_needs_a_csrf_token(superuser: User, account: Account) -> None:
     row = make_credential(account)
     make_app(account)
     make_endpoint(account)
@@ -91,7 +91,7 @@ def test_no_page_takes_a_form_that_it_did_not_make(superuser: User, account: Acc
 
 
 @pytest.mark.parametrize("field", ["secrets", "fingerprints", "account", "credential", "nothing"])
-def test_no_row_is_chosen_but_by_its_id(browser: Client, account: Account, field: str) -> None:
+def test_rows_are_selected_by_id_only(browser: Client, account: Account, field: str) -> None:
     make_credential(account)
     make_app(account)
     make_endpoint(account)
@@ -104,7 +104,7 @@ def test_no_row_is_chosen_but_by_its_id(browser: Client, account: Account, field
     assert {page for page, status in found.items() if status not in {200, 302, 400}} == set()
 
 
-def test_what_a_popup_says_is_escaped(browser: Client, account: Account) -> None:
+def test_popup_response_is_escaped(browser: Client, account: Account) -> None:
     page = address(Credential, "change", make_credential(account).pk)
     name = "</script><script>alert(1)</script>"
     response = browser.post(page, form_values(browser.get(page)) | {"name": name, "_popup": "1"})

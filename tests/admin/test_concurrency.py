@@ -45,32 +45,32 @@ def all_go(started: list[Process]) -> list[Any]:
 
 
 @processes
-def test_of_many_reveals_at_once_ten_are_shown(start: Start) -> None:
+def test_concurrent_reveals_keep_the_limit(start: Start) -> None:
     row = make_credential(make_account())
     given = {"account": str(row.account_id), "id": str(row.id), "threads": 6}
     found = all_go([start("revealers", **given) for _ in range(3)])
-    told = Counter(answer for answers in found for answer in answers)
-    assert told == {"shown": MAX_REVEALS_PER_HOUR, "refused": 18 - MAX_REVEALS_PER_HOUR}
+    types = Counter(response for responses in found for response in responses)
+    assert types == {"shown": MAX_REVEALS_PER_HOUR, "refused": 18 - MAX_REVEALS_PER_HOUR}
     assert Reveal.objects.count() == MAX_REVEALS_PER_HOUR
     assert Event.objects.filter(verb="credential.revealed").count() == MAX_REVEALS_PER_HOUR
 
 
 @processes
-def test_of_two_that_confirm_at_once_one_imports(start: Start) -> None:
+def test_concurrent_confirmations_import_once(start: Start) -> None:
     account = make_account()
     lines = "\n".join(json.dumps(make_stripe_body()) for _ in range(200)).encode()
     draft = import_draft_create(
         account_id=account.id, actor=TESTER, filename="c", format="ndjson", content=lines
     )
     found = all_go([start("confirmer", id=str(draft.id), actor=TESTER.name) for _ in range(3)])
-    assert Counter(answer == "imported" for answer in found) == {True: 1, False: 2}
-    assert all("imported already" in answer for answer in found if answer != "imported")
+    assert Counter(response == "imported" for response in found) == {True: 1, False: 2}
+    assert all("imported already" in response for response in found if response != "imported")
     assert Credential.objects.count() == 200
     assert Event.objects.filter(verb="credential.created").count() == 200
     assert ImportDraft.objects.get().report["created"] == 200
 
 
-def test_of_two_saves_at_once_one_is_told_that_it_changed() -> None:
+def test_concurrent_saves_reject_one() -> None:
     row = make_credential(make_account(), make_stripe_body(name="First"))
     page = address(Credential, "change", row.pk)
     browsers = [Client(), Client()]
@@ -83,24 +83,24 @@ def test_of_two_saves_at_once_one_is_told_that_it_changed() -> None:
         return name, browsers[number].post(page, {**seen, "name": name})
 
     found = run_concurrently(save, 2)
-    ((kept, _),) = [(name, answer) for name, answer in found if answer.status_code == 302]
-    ((_, told),) = [(name, answer) for name, answer in found if answer.status_code == 200]
-    assert "has changed since it was read" in text(told)
+    ((stored, _),) = [(name, response) for name, response in found if response.status_code == 302]
+    ((_, types),) = [(name, response) for name, response in found if response.status_code == 200]
+    assert "has changed since it was read" in text(types)
     row.refresh_from_db()
-    assert row.name == kept
+    assert row.name == stored
     assert Event.objects.filter(verb="credential.updated").count() == 1
 
 
-def test_a_file_far_too_large_is_refused_and_kept_nowhere() -> None:
+def test_huge_file_is_rejected_and_not_stored() -> None:
     user = make_staff(is_superuser=True)
     browser = Client()
     browser.force_login(user)
     browser.get("/admin/credentials/import/")
     with ServerProcess(settings, str(connection.settings_dict["NAME"]), "serve") as served:
         before = max(_memory(pid) for pid in served.workers)
-        answer, most = _upload(served, browser)
-        assert answer.status == 200
-        assert b"more than 5 MiB" in answer.body
+        response, most = _upload(served, browser)
+        assert response.status == 200
+        assert b"more than 5 MiB" in response.body
         assert most - before < 40 * MIB
     assert not ImportDraft.objects.exists()
 
@@ -112,7 +112,7 @@ def _memory(pid: int) -> int:
 
 
 def _upload(served: ServerProcess, browser: Client) -> tuple[WireResponse, int]:
-    """The answer, and the most memory that a worker had meanwhile."""
+    """Return the response, and the largest memory of a worker in the meantime."""
     token = browser.cookies[settings.CSRF_COOKIE_NAME].value
     session = browser.cookies[settings.SESSION_COOKIE_NAME].value
     fields = "".join(
@@ -136,5 +136,5 @@ def _upload(served: ServerProcess, browser: Client) -> tuple[WireResponse, int]:
             sock.sendall(b"x" * MIB)
             most = max(most, *(_memory(pid) for pid in served.workers))
         sock.sendall(after)
-        answer = read_to_end(sock)
-        return answer, max(most, *(_memory(pid) for pid in served.workers))
+        response = read_to_end(sock)
+        return response, max(most, *(_memory(pid) for pid in served.workers))

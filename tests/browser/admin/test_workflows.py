@@ -22,14 +22,14 @@ pytestmark = [
 LIST = "/admin/credentials/credential/"
 
 
-def break_it(row: Credential, note: str) -> None:
+def mark_broken(row: Credential, note: str) -> None:
     health = {**build_unknown_health(timezone.now()), "status": "error", "notes": [note]}
     Credential.objects.filter(pk=row.pk).update(health=health)
 
 
-def test_triage_from_the_dashboard(page: Any, account: Account) -> None:
+def test_dashboard_leads_to_broken_credentials(page: Any, account: Account) -> None:
     row = make_credential(account, make_stripe_body(name="Acme Stripe"))
-    break_it(row, "The provider answered 401.")
+    mark_broken(row, "The provider answered 401.")
     page.goto("/admin/")
     page.get_by_role("link", name="Acme Stripe").click()
     assert "The provider answered 401." in page.inner_text("main")
@@ -41,7 +41,7 @@ def test_triage_from_the_dashboard(page: Any, account: Account) -> None:
     assert "No credentials match." in page.inner_text("main")
 
 
-def test_a_broken_one_is_checked_on_its_page(page: Any, account: Account) -> None:
+def test_check_on_the_change_page(page: Any, account: Account) -> None:
     row = make_credential(account)
     page.goto(f"{LIST}{row.pk}/change/")
     page.get_by_role("button", name="Check now").click()
@@ -49,7 +49,7 @@ def test_a_broken_one_is_checked_on_its_page(page: Any, account: Account) -> Non
     assert str(row) in page.inner_text(".messagelist")
 
 
-def test_adding_by_kind(page: Any, account: Account) -> None:
+def test_add_by_kind(page: Any, account: Account) -> None:
     page.goto(LIST)
     page.get_by_role("link", name="Add credential").click()
     page.get_by_label("Account:").select_option(label="Acme")
@@ -63,7 +63,7 @@ def test_adding_by_kind(page: Any, account: Account) -> None:
     assert "sk_live_typed_here" not in page.content()
 
 
-def test_editing_metadata_then_finding_by_it(page: Any, account: Account) -> None:
+def test_edit_metadata_then_filter_by_it(page: Any, account: Account) -> None:
     row = make_credential(account, make_stripe_body(name="One"))
     make_credential(account, make_stripe_body(name="Two"))
     page.goto(f"{LIST}{row.pk}/change/")
@@ -78,7 +78,7 @@ def test_editing_metadata_then_finding_by_it(page: Any, account: Account) -> Non
     assert page.get_by_role("link", name="One").is_visible()
 
 
-def test_an_import_with_two_bad_lines(page: Any, account: Account) -> None:
+def test_import_with_two_invalid_lines(page: Any, account: Account) -> None:
     lines = [
         '{"properties": {"kind": "stripe_key", "secret": "sk_live_a"}, "name": "Good"}',
         '{"properties": {"kind": "stripe_key", "scret": "sk_live_b"}}',
@@ -100,7 +100,7 @@ def test_an_import_with_two_bad_lines(page: Any, account: Account) -> None:
     assert len(download.value.path().read_text().splitlines()) == 2
 
 
-def test_it_works_without_javascript(pages: Any, custodian: User, account: Account) -> None:
+def test_admin_works_without_javascript(pages: Any, custodian: User, account: Account) -> None:
     page = log_in(pages(java_script_enabled=False), custodian)
     make_credential(account, make_linear_body(make_app(account), name="Plain"))
     page.goto(LIST)
@@ -127,7 +127,7 @@ CALLED = """e => (e.getAttribute("aria-label") || (e.labels && e.labels.length
     ? e.labels[0].textContent : e.textContent.trim() || e.value || "")).trim().split("\\n")[0]"""
 
 
-def test_by_keyboard_alone(page: Any, account: Account) -> None:
+def test_admin_works_by_keyboard(page: Any, account: Account) -> None:
     make_credential(account, make_stripe_body(name="Findable"))
     page.goto(LIST)
     tab_to(page, "Skip to main content")
@@ -153,9 +153,7 @@ def enter(page: Any) -> None:
         page.keyboard.press("Enter")
 
 
-def test_a_secret_is_revealed_by_keyboard_alone(
-    pages: Any, custodian: User, account: Account
-) -> None:
+def test_reveal_works_by_keyboard(pages: Any, custodian: User, account: Account) -> None:
     row = make_credential(account, make_stripe_body("sk_live_by_keys", name="Findable"))
     page = pages()
     page.goto(f"{LIST}{row.pk}/change/")
@@ -174,7 +172,7 @@ def test_a_secret_is_revealed_by_keyboard_alone(
     assert page.get_by_text("sk_live_by_keys").is_visible()
 
 
-def test_many_are_deleted_by_keyboard_alone(page: Any, account: Account) -> None:
+def test_bulk_delete_works_by_keyboard(page: Any, account: Account) -> None:
     make_credential(account, make_stripe_body(name="Findable"))
     page.goto(LIST)
     tab_to(page, "Select all objects on this page for an action")

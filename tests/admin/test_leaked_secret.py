@@ -22,7 +22,7 @@ def find(browser: Client, account: Account, secret: str = SECRET) -> Any:
     return browser.post(PAGE, {"account": account.pk, "secret": secret})
 
 
-def test_a_pasted_secret_finds_its_credential_and_reads_no_seal(
+def test_search_finds_the_credential_without_decrypting(
     browser: Client, account: Account, django_assert_max_num_queries: Any
 ) -> None:
     make_credential(account, make_stripe_body(SECRET, name="Leaked one"))
@@ -40,7 +40,7 @@ def test_a_pasted_secret_finds_its_credential_and_reads_no_seal(
     assert Event.objects.get(verb="account.secret_searched").actor.startswith("user:")
 
 
-def test_one_that_was_rotated_away_is_found_too(browser: Client, account: Account) -> None:
+def test_search_finds_a_former_secret(browser: Client, account: Account) -> None:
     row = make_credential(account, make_stripe_body(SECRET, name="Rotated one"))
     credential_rotate(
         account_id=account.pk, id=row.pk, actor=TESTER, properties={"secret": "sk_live_next"}
@@ -48,19 +48,19 @@ def test_one_that_was_rotated_away_is_found_too(browser: Client, account: Accoun
     assert "Rotated one" in text(find(browser, account))
 
 
-def test_another_accounts_is_not_found(browser: Client, account: Account) -> None:
+def test_search_is_limited_to_the_account(browser: Client, account: Account) -> None:
     make_credential(account, make_stripe_body(SECRET))
     assert "No credential of this account" in text(find(browser, make_account()))
 
 
-def test_it_is_never_in_an_address(browser: Client, account: Account) -> None:
+def test_search_takes_the_secret_in_the_body_only(browser: Client, account: Account) -> None:
     make_credential(account, make_stripe_body(SECRET, name="Leaked one"))
     shown = text(browser.get(PAGE, {"account": str(account.pk), "secret": SECRET}))
     assert "Leaked one" not in shown
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no index for it")
-def test_it_is_found_by_its_index(db: None) -> None:
+def test_search_uses_the_index(db: None) -> None:
     rows = Credential.objects.alias(prints=FingerprintArray()).filter(prints__jsoncontains=["x"])
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")

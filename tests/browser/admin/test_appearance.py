@@ -1,4 +1,4 @@
-"""What the pages look like in the dark, and to somebody who may not see one."""
+"""The dark theme, and the page for a forbidden address."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = [
 SURFACE = "getComputedStyle(document.body).backgroundColor"
 
 
-def test_dark_is_dark_until_somebody_chooses_light(pages: Any, custodian: User) -> None:
+def test_dark_theme_follows_the_system_and_the_choice(pages: Any, custodian: User) -> None:
     page = log_in(pages(color_scheme="dark"), custodian)
     assert page.evaluate(SURFACE) == "rgb(18, 23, 30)"
     page.locator(".theme-toggle").click()
@@ -26,7 +26,7 @@ def test_dark_is_dark_until_somebody_chooses_light(pages: Any, custodian: User) 
     assert page.evaluate(SURFACE) == "rgb(246, 247, 249)"
 
 
-def test_a_page_one_may_not_see_says_so(pages: Any, custodian: User) -> None:
+def test_forbidden_page_explains_itself(pages: Any, custodian: User) -> None:
     page = log_in(pages(), custodian)
     assert page.goto("/admin/auth/user/").status == 403
     assert page.get_by_role("heading", name="You may not view this page.").is_visible()

@@ -104,7 +104,7 @@ def _handed_out(account: Account, user: User) -> Iterator[tuple[str, str]]:
 
 
 def _of_every_row(user: User) -> Iterator[str]:
-    """The pages of each row of each model, where there are any: also those that nobody edits."""
+    """Yield the pages of each row of each model, also of rows without a change page."""
     request = RequestFactory().get("/")
     request.user = user
     for model, model_admin in admin.site._registry.items():
@@ -115,14 +115,14 @@ def _of_every_row(user: User) -> Iterator[str]:
                 yield address(model, "delete", row.pk)
 
 
-def test_no_page_of_any_row_shows_what_it_holds(
+def test_no_page_of_any_row_has_a_secret(
     browser: Client, superuser: User, secrets: list[tuple[str, str]]
 ) -> None:
     shown: list[bytes] = []
     for page in [*_of_every_row(superuser), *list_pages()]:
-        answer = browser.get(page)
-        assert answer.status_code in {200, 302, 403}, page
-        shown += [page.encode(), repr(answer.headers).encode(), answer.content]
+        response = browser.get(page)
+        assert response.status_code in {200, 302, 403}, page
+        shown += [page.encode(), repr(response.headers).encode(), response.content]
     assert len(shown) > 300
     assert list(find_leaks(b"\n".join(shown), secrets)) == []
     sessions = [str(row.get_decoded()).encode() for row in BrowserSession.objects.all()]
@@ -130,10 +130,10 @@ def test_no_page_of_any_row_shows_what_it_holds(
     assert list(find_leaks(b"\n".join(sessions), secrets)) == []
 
 
-def test_no_export_holds_one(browser: Client, secrets: list[tuple[str, str]]) -> None:
+def test_no_export_has_a_secret(browser: Client, secrets: list[tuple[str, str]]) -> None:
     ids = [str(id) for id in Credential.objects.values_list("pk", flat=True)]
     chosen = {"action": "export_selected", "_selected_action": ids}
-    answer = browser.post(address(Credential, "changelist"), chosen)
-    text = b"".join(answer) if answer.streaming else answer.content
+    response = browser.post(address(Credential, "changelist"), chosen)
+    text = b"".join(response) if response.streaming else response.content
     assert len(list(csv.DictReader(text.decode().splitlines()))) == len(ids) > 7
     assert list(find_leaks(text, secrets)) == []

@@ -21,7 +21,7 @@ pytestmark = [
 APPS = "/admin/oauth_apps/oauthapp/"
 
 
-def test_an_app_takes_a_secret_and_never_shows_it(page: Any, account: Account) -> None:
+def test_app_secret_is_never_displayed(page: Any, account: Account) -> None:
     page.goto(f"{APPS}add/")
     page.get_by_label("Account:").select_option(label="Acme")
     page.get_by_label("Provider:").select_option("linear")
@@ -35,10 +35,10 @@ def test_an_app_takes_a_secret_and_never_shows_it(page: Any, account: Account) -
     assert "app-secret-typed" not in page.content()
     address = page.locator("code.lk-token").inner_text()
     assert address.endswith(f"/link/oauth2/callback/linear/{app.pk}")
-    assert "Register it at the provider" in page.inner_text("main")
+    assert "Register this redirect URI at the provider" in page.inner_text("main")
 
 
-def test_an_app_that_is_needed_stays(page: Any, account: Account) -> None:
+def test_app_in_use_is_not_deleted(page: Any, account: Account) -> None:
     app = make_app(account, name="Issue sync")
     make_credential(account, make_linear_body(app, name="Needs it"))
     page.goto(f"{APPS}{app.pk}/delete/")
@@ -49,7 +49,7 @@ def test_an_app_that_is_needed_stays(page: Any, account: Account) -> None:
     page.get_by_role("link", name="Needs it").wait_for()
 
 
-def test_a_token_is_shown_once_then_revoked(page: Any, account: Account) -> None:
+def test_token_is_displayed_once_then_revoked(page: Any, account: Account) -> None:
     page.goto("/admin/accounts/apitoken/add/")
     page.get_by_label("Account:").select_option(label="Acme")
     page.get_by_label("Name:").fill("billing service")
@@ -65,7 +65,7 @@ def test_a_token_is_shown_once_then_revoked(page: Any, account: Account) -> None
     assert ApiToken.objects.get().revoked_at is not None
 
 
-def test_tokens_are_found_by_their_first_characters(page: Any, account: Account) -> None:
+def test_search_finds_tokens_by_their_prefix(page: Any, account: Account) -> None:
     held = make_token(account)
     page.goto("/admin/accounts/apitoken/")
     page.locator("#searchbar").fill(held[:7])
@@ -73,7 +73,7 @@ def test_tokens_are_found_by_their_first_characters(page: Any, account: Account)
     assert page.locator("#result_list tbody tr").count() == 1
 
 
-def test_an_endpoint_s_secret_is_shown_once_and_rotates(page: Any, account: Account) -> None:
+def test_endpoint_secret_is_displayed_once_and_rotates(page: Any, account: Account) -> None:
     page.goto("/admin/webhooks/webhookendpoint/add/")
     page.get_by_label("Account:").select_option(label="Acme")
     page.get_by_label("URL:").fill("http://127.0.0.1:9/hook")
@@ -86,7 +86,7 @@ def test_an_endpoint_s_secret_is_shown_once_and_rotates(page: Any, account: Acco
     assert WebhookEndpoint.objects.get().old_secret_until is not None
 
 
-def test_a_connect_link_is_made_for_one_person_and_taken_back(page: Any, account: Account) -> None:
+def test_connect_link_is_created_and_cancelled(page: Any, account: Account) -> None:
     page.goto("/admin/connect/connectlink/add/")
     page.get_by_label("Account:").select_option(label="Acme")
     page.get_by_label("Kind:").select_option("stripe_key")

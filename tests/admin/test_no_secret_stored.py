@@ -32,23 +32,23 @@ MET = {"credential.rotated", "credential.revealed", "oauth_app.updated", "accoun
 
 
 class Day:
-    """A superuser's browser, and all that it was answered but where a secret is asked to be shown."""
+    """A superuser's browser, and all responses but those that display a secret on request."""
 
     def __init__(self, account: Account, user: User) -> None:
         self.account, self.user, self.browser = account, user, Client()
         self.browser.force_login(user)
-        self.answers: list[bytes] = []
+        self.responses: list[bytes] = []
         self.cookies: list[bytes] = []
 
     def ask(self, path: str, typed: Any = None) -> None:
         """What is said by a message, whose cookie is packed, stands on the page after it."""
         if typed is not None:
-            self._kept(self.browser.post(path, typed))
-        self._kept(self.browser.get(path))
+            self._store(self.browser.post(path, typed))
+        self._store(self.browser.get(path))
 
-    def _kept(self, answer: Any) -> None:
-        assert answer.status_code < 404, answer.request["PATH_INFO"]
-        self.answers += [answer.content, repr(answer.headers).encode()]
+    def _store(self, response: Any) -> None:
+        assert response.status_code < 404, response.request["PATH_INFO"]
+        self.responses += [response.content, repr(response.headers).encode()]
         self.cookies.append(str(self.browser.cookies).encode())
 
     def go(self) -> Day:
@@ -65,8 +65,8 @@ class Day:
         make_authenticator(self.user)
         make_recovery_codes(self.user, RECOVERY)
         typed = {"username": self.user.username, "password": TYPED["login"], "otp": RECOVERY}
-        self._kept(Client().post("/admin/login/", typed))
-        self._kept(Client().post("/admin/login/", {**typed, "username": ""}))
+        self._store(Client().post("/admin/login/", typed))
+        self._store(Client().post("/admin/login/", {**typed, "username": ""}))
         self.user.authenticator_set.all().delete()
         self.user.recoverycodes_set.all().delete()
 
@@ -106,16 +106,16 @@ class Day:
         upload = "/admin/credentials/import/"
         for content in ("\n".join([good, bad, TYPED["rejected"]]), good):
             file = SimpleUploadedFile("c.ndjson", content.encode())
-            answer = self.browser.post(upload, {"account": self.account.pk, "file": file})
-            self._kept(answer)
-            self.ask(answer["Location"])
-            self.ask(f"{answer['Location']}refused.ndjson")
-        self.ask(answer["Location"], {"confirm": "1"})
+            response = self.browser.post(upload, {"account": self.account.pk, "file": file})
+            self._store(response)
+            self.ask(response["Location"])
+            self.ask(f"{response['Location']}refused.ndjson")
+        self.ask(response["Location"], {"confirm": "1"})
 
     def act(self, row: Credential) -> None:
         for action in ("export_selected", "refresh_now", "move_to_app", "delete_selected"):
             chosen = {"action": action, "_selected_action": [row.pk]}
-            self._kept(self.browser.post(address(Credential, "changelist"), chosen))
+            self._store(self.browser.post(address(Credential, "changelist"), chosen))
 
     def look(self) -> None:
         request = RequestFactory().get("/")
@@ -131,29 +131,29 @@ def day(account: Account, superuser: User) -> Day:
     return Day(account, superuser).go()
 
 
-def _found(*where: bytes) -> Iterator[str]:
+def find_secrets(*where: bytes) -> Iterator[str]:
     for place in where:
         yield from find_leaks(place, TYPED.items())
 
 
-def test_a_days_work_leaves_no_secret_behind(day: Day) -> None:
-    assert len(day.answers) > 150
+def test_a_day_of_work_stores_no_secret_elsewhere(day: Day) -> None:
+    assert len(day.responses) > 150
     assert LogEntry.objects.count() > 3
     assert Event.objects.filter(verb__in=MET).values("verb").distinct().count() == len(MET)
     sessions = [str(row.get_decoded()).encode() for row in BrowserSession.objects.all()]
-    assert list(_found(*day.answers)) == []
-    assert list(_found(*day.cookies)) == []
-    assert list(_found(*sessions)) == []
-    assert list(_found(dump_database())) == []
+    assert list(find_secrets(*day.responses)) == []
+    assert list(find_secrets(*day.cookies)) == []
+    assert list(find_secrets(*sessions)) == []
+    assert list(find_secrets(dump_database())) == []
 
 
-def test_a_code_is_not_shown_again_beside_a_wrong_password(account: Account) -> None:
-    answer = Client().post("/admin/login/", {"username": "x", "password": "y", "otp": RECOVERY})
-    assert "Please enter the correct" in text(answer)
-    assert RECOVERY not in text(answer)
+def test_login_form_does_not_repeat_a_code(account: Account) -> None:
+    response = Client().post("/admin/login/", {"username": "x", "password": "y", "otp": RECOVERY})
+    assert "Please enter the correct" in text(response)
+    assert RECOVERY not in text(response)
 
 
-def test_a_failed_login_keeps_no_code(superuser: User) -> None:
+def test_failed_login_stores_no_code(superuser: User) -> None:
     typed = {"username": superuser.username, "password": "wrong", "otp": RECOVERY}
     Client().post("/admin/login/", typed)
     stored = dump_database()
