@@ -42,6 +42,7 @@ def check_now(
 ) -> None:
     def check(row: Credential, actor: Actor) -> str:
         credential_check(account_id=row.account_id, id=row.pk, actor=actor)
+        # The service has written a result to the database, but not to this instance.
         row.refresh_from_db(fields=["health"])
         notes = " ".join(row.health["notes"])
         return f"{row.health['status']}. {notes}".strip()
@@ -86,6 +87,7 @@ def run_action(request: HttpRequest, model_admin: CredentialAdmin, row: Credenti
     action = actions.get(request.POST.get("action", ""))
     if action is None:
         raise BadRequest("This page has no such action.")
+    # The same functions as on the list, so that both report the same.
     action(model_admin, request, Credential.objects.filter(pk=row.pk))
     return redirect("admin:credentials_credential_change", row.pk)
 
@@ -102,6 +104,7 @@ def apply_to_rows(
         try:
             model_admin.message_user(request, f"{row}: {action(row, actor)}", messages.SUCCESS)
         except ServiceError as error:
+            # In a conflict, the error names the credential that is in the way.
             other_id = error.extra.get("id")
             suffix = f" ({other_id})" if other_id else ""
             model_admin.message_user(request, f"{row}: {error.detail}{suffix}", messages.ERROR)

@@ -121,6 +121,7 @@ class MetadataForm(BulkForm):
             changes={"metadata": self.cleaned_data["patch"]},
             merge=True,
         )
+        # The service returns nothing: another revision shows that it wrote.
         row.refresh_from_db(fields=["revision"])
         return "metadata edited." if row.revision != before else "has this metadata already."
 

@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import flatten
-from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
@@ -44,7 +44,11 @@ from credentials.admin.filters import (
     LastUsedFilter,
     MetadataFilter,
 )
-from credentials.admin.formatting import render_health_changes, render_refresh_state
+from credentials.admin.formatting import (
+    render_health_changes,
+    render_last_use,
+    render_refresh_state,
+)
 from credentials.admin.forms import (
     PROPERTY_PREFIX,
     CredentialAddForm,
@@ -134,6 +138,7 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
     obtained = display_column("obtained (UTC)", format_minute, "obtained_at")
     created = display_column("created (UTC)", format_minute, "created_at")
     updated = display_column("updated (UTC)", format_minute, "updated_at")
+    last_used = display_column("last used", render_last_use)
     refresh = display_column("refresh", render_refresh_state)
     properties_json = display_column("properties", format_json, "properties")
     health_report = display_column("health", format_health, "health")
@@ -160,13 +165,6 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
             return EMPTY_VALUE
         page = reverse("admin:oauth_apps_oauthapp_change", args=[app.pk])
         return format_html('<a href="{}">{}</a>', page, app)
-
-    @admin.display(description="last used")
-    def last_used(self, credential: Credential) -> SafeString:
-        try:
-            return format_relative_time(credential.use.last_used_at)
-        except ObjectDoesNotExist:
-            return SafeString('<span class="lk-none">never</span>')
 
     @admin.display(description="events")
     def recent_events(self, credential: Credential) -> SafeString:
@@ -222,6 +220,7 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
     def get_readonly_fields(
         self, request: HttpRequest, obj: Credential | None = None
     ) -> tuple[str, ...]:
+        # A credential that is being added has nothing to display yet.
         return tuple(self.readonly_fields) if obj else ()
 
     def get_form(
@@ -301,6 +300,7 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         if row := kwargs.get("obj"):
+            # Templates cannot call a method with an argument.
             kind = get_registry().get_kind(row.kind)
             may_use = self.has_use_permission(request)
             context["may_check"] = may_use
@@ -320,6 +320,7 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
                 body=form.import_body(),
             )
             obj.pk, add_request.import_result = outcome.id, outcome.result
+        # Django puts the object's name into its message and log.
         obj.refresh_from_db(fields=["name", "properties"])
 
     def _update(self, request: HttpRequest, obj: Credential, form: CredentialForm) -> None:
@@ -329,10 +330,10 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
         that the form was rendered from.
         """
         values = {name: form.cleaned_data[name] for name in _EDITABLE}
+        # The serializer rejects an empty name.
         if not values["name"]:
             del values["name"]
         changes = CredentialUpdateSerializer(data=values).validate_data()
-        # The API has no empty name; here it means that the credential has none.
         changes.setdefault("name", "")
         actor = get_staff_actor(request)
         credential_update(
@@ -346,7 +347,7 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
         if secrets:
             if not self.has_rotate_permission(request):
                 raise PermissionDenied
-            # What belongs to a new secret comes with it: the end of a token, the id of a key.
+            # What belongs to a new secret is validated with it: the end of a token, the id of a key.
             belonging = {name: value for name, value in properties.items() if value is not None}
             credential_rotate(
                 account_id=obj.account_id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.template.loader import render_to_string
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -32,12 +33,22 @@ def render_health_changes(credential: Credential) -> SafeString:
     )
 
 
+def render_last_use(credential: Credential) -> SafeString:
+    """Return how long ago the credential was used."""
+    try:
+        return format_relative_time(credential.use.last_used_at)
+    except ObjectDoesNotExist:
+        # The row of uses is created by the first use.
+        return SafeString('<span class="lk-none">never</span>')
+
+
 def render_refresh_state(credential: Credential) -> SafeString:
     """Return in one sentence when the access token was and will be refreshed, or why it is not."""
     kind = get_registry().get_kind(credential.kind)
     if kind is None or not kind.refreshes:
         return SafeString("This kind is not refreshed.")
     if sentence := _STATES.get(credential.refresh_state):
+        # The provider did not reject this grant, so its page must not say so.
         if credential.refresh_error == MARKED_BY_STAFF:
             sentence = "Marked here for reconnection: the owner has to connect again."
         return format_html("{} {}", format_badge("error"), sentence)

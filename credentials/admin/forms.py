@@ -48,6 +48,7 @@ class KindPropertiesForm(ServiceForm[Credential]):
         """Add the fields, the required ones first. With `required`, those must be filled in."""
         needed, schemas = kind.schema["required"], kind.schema["properties"]
         for name in sorted(schemas, key=lambda name: name not in needed):
+            # The kind is chosen before; the name has a field of the model.
             if name in {"kind", "name"}:
                 continue
             secret = name in kind.secret_fields
@@ -101,6 +102,7 @@ class CredentialForm(KindPropertiesForm):
         fixed = find_identity_properties(self.kind, self.instance)
         for name in self.property_field_names():
             property_name, field = name.removeprefix(PROPERTY_PREFIX), self.fields[name]
+            # The stored value is a mask, which would be submitted as a new secret.
             if property_name in self.kind.secret_fields:
                 is_stored = property_name in self.instance.properties
                 hint = "Leave blank to keep it." if is_stored else "None is stored."
@@ -127,6 +129,7 @@ class CredentialForm(KindPropertiesForm):
             name: value
             for name, value in self.submitted_properties().items()
             if name not in secret_names
+            # A field that the page did not have, or a disabled one, is not in the submitted data.
             and PROPERTY_PREFIX + name in self.data
             and value != self.instance.properties.get(name)
         }
@@ -159,6 +162,7 @@ class CredentialAddForm(KindPropertiesForm):
         app = cast("forms.ModelChoiceField[OAuthApp]", self.fields["oauth_app"])
         app.required = self.kind.needs_app
         app.queryset = OAuthApp.objects.filter(account=self.account, provider=self.kind.provider)
+        # These buttons would open another page over a half-filled form.
         widget = cast(RelatedFieldWidgetWrapper, app.widget)
         widget.can_add_related = widget.can_change_related = False
         widget.can_delete_related = widget.can_view_related = False

@@ -36,6 +36,7 @@ _NOT_REVOKED: Final = (
     " there."
 )
 
+# oauth_apps.admin registers its own page, which this one replaces.
 admin.site.unregister(OAuthApp)
 
 
@@ -58,7 +59,7 @@ class ConnectedOAuthAppAdmin(OAuthAppAdmin):
 
     @admin.display(description="credentials that depend on it")
     def dependents(self, app: OAuthApp) -> SafeString:
-        text, count = count_capped(app.credentials.all())
+        text, count = count_up_to_limit(app.credentials.all())
         if not count:
             return SafeString("None.")
         page = reverse("admin:credentials_credential_changelist")
@@ -89,6 +90,7 @@ class ConnectedOAuthAppAdmin(OAuthAppAdmin):
         """Return each app with the consequences. Protect it if it is the only one and still in use."""
         _, counts, missing, protected = super().get_deleted_objects(objs, request)
         rows = [format_html("{}: {}", app, " ".join(describe_app_deletion(app))) for app in objs]
+        # Of several, the others can be deleted, and the service reports this one.
         if len(rows) == 1 and find_deletion_blocker(objs[0]):
             protected = [" ".join(describe_app_deletion(objs[0]))]
         return rows, counts, missing, protected
@@ -96,7 +98,7 @@ class ConnectedOAuthAppAdmin(OAuthAppAdmin):
 
 def find_deletion_blocker(app: OAuthApp) -> str:
     """Return why the app cannot be deleted now, or ""."""
-    text, count = count_capped(app.credentials.all())
+    text, count = count_up_to_limit(app.credentials.all())
     if count:
         uses = "credential needs" if count == 1 else "credentials need"
         return f"{text} {uses} it to be refreshed and used."
@@ -107,7 +109,7 @@ def find_deletion_blocker(app: OAuthApp) -> str:
 
 def describe_app_deletion(app: OAuthApp) -> list[str]:
     """Return sentences about a deletion. The first says whether it is possible."""
-    links, open_links = count_capped(
+    links, open_links = count_up_to_limit(
         ConnectLink.objects.filter(oauth_app=app, status__in=_OPEN_STATUSES)
     )
     sentences = ["It can be deleted: no credential depends on it."]
@@ -122,7 +124,7 @@ def describe_app_deletion(app: OAuthApp) -> list[str]:
     return [*sentences, _NOT_REVOKED]
 
 
-def count_capped(rows: QuerySet[Credential] | QuerySet[ConnectLink]) -> tuple[str, int]:
+def count_up_to_limit(rows: QuerySet[Credential] | QuerySet[ConnectLink]) -> tuple[str, int]:
     """Return the number of rows as text and as a number. Counts no more than MAX_COUNT."""
     count = rows.order_by()[: MAX_COUNT + 1].count()
     return (f"more than {MAX_COUNT:,}" if count > MAX_COUNT else f"{count:,}"), count

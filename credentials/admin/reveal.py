@@ -105,6 +105,7 @@ def reveal_page(
                 seconds=DISPLAY_SECONDS,
                 address=address,
             )
+            # A header instead of a script, so that the secret disappears without JavaScript.
             response["Refresh"] = f"{DISPLAY_SECONDS}; url={address}"
             return response
     return render_page(

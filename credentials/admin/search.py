@@ -70,8 +70,10 @@ def _build_conditions(text: str) -> list[Q]:
     for field, form in sorted(identity_fields()):
         values: list[Any] = [text]
         if form == "integer":
+            # JSON numbers are exact up to 2^53, which has 16 digits.
             values = [int(text)] if text.isascii() and text.isdigit() and len(text) < 16 else []
         elif form == "host":
+            # Such a property has a host name or its https URL.
             values = [text, f"https://{text}"]
         for value in values:
             lookup = {contains: {field: value}} if contains else {f"properties__{field}": value}

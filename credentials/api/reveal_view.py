@@ -37,6 +37,7 @@ class RevealView(ApiView):
     @extend_schema(request=RevealRequestSerializer, responses={200: RevealSerializer})
     def post(self, request: Request, pk: str) -> Response:
         """Reveal the secrets of one credential. Each call is an event; a token has ten an hour."""
+        # Before the body: another account's id is 404, whatever is sent.
         id = find_credential_id(request, pk)
         reason = RevealRequestSerializer(data=read_object(request)).validate_data()["reason"]
         principal = get_principal(request)

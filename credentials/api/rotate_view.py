@@ -37,6 +37,7 @@ class RotateView(ApiView):
         """
         id = find_credential_id(request, pk)
         payload = read_object(request)
+        # The service validates the properties; here only the envelope is checked.
         errors = {
             text.escape_name(name): ["unknown field"] for name in payload if name != "properties"
         }

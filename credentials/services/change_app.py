@@ -63,6 +63,7 @@ def _change_app(row: Credential, app_id: uuid.UUID, actor: Actor) -> bool:
     if is_leased(row, db_now()):
         raise RefreshInProgressError()
     identity = bytes(row.identity)
+    # Without an app in the identity, keys and passwords keep theirs.
     if kind.needs_app:
         identity = _compute_identity(row, kind, app_id)
         require_free_identity(row, identity, _IN_USE)

@@ -64,6 +64,7 @@ def custom_provider_update(
     The event names only the fields whose value differs; without one there is no event.
     """
     with transaction.atomic():
+        # Locked, so that the event compares with the values that this update replaces.
         rows = CustomProvider.objects.select_for_update()
         before = rows.filter(account_id=account_id, name=name).first()
         row = services.custom_provider_update(

@@ -43,5 +43,6 @@ def credential_find_by_secret(
         rows = rows.filter(text__contains=f'"{fingerprint}"')
     with transaction.atomic():
         target = EventTarget("account", account_id, account_id)
+        # Recorded before the search: an attempt that finds nothing is of interest, too.
         record_event(actor, target, "account.secret_searched")
         return list(rows.order_by("-id").values_list("id", flat=True)[:MAX_MATCHES])

@@ -53,6 +53,7 @@ def credential_mark_for_reconnection(*, account_id: uuid.UUID, id: uuid.UUID, ac
         # The response of that refresh can be a newer grant than the one that was marked.
         if is_leased(row, locked.now):
             raise RefreshInProgressError()
+        # The same evidence as a rejection by the provider: health and the e-mail follow from it.
         effect = evaluate_evidence(locked, _EVIDENCE)
         columns = {**ENDED_GRANT, "refresh_error": MARKED_BY_STAFF, **effect.columns}
         update_row(Credential, id, columns)

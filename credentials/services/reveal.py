@@ -44,6 +44,7 @@ def credential_reveal(
         row = Credential.objects.filter(account_id=account_id, id=id).first()
         if row is None:
             raise NotFoundError()
+        # Before anything is decrypted: beyond the limit, no secret is in memory.
         _check_rate(actor)
         secrets = decrypt_secrets(row)
         if secret_name is not None:
@@ -59,6 +60,7 @@ def credential_reveal(
         record_event(
             actor, target, "credential.revealed", sorted(secrets), detail={"reason": reason}
         )
+        # Part of this transaction: without the mark, nothing is returned.
         mark_used(id=id)
     return {**row.properties, **secrets}
 

@@ -91,6 +91,7 @@ def _rotate(row: Credential, kind: Kind, properties: Any, actor: Actor) -> None:
     ]
     if not changed:
         return
+    # A row that cannot be decrypted is repaired by sending all of its secrets.
     if row.secrets is not None and set(row.fingerprints) - set(secrets):
         secrets = {**decrypt_secrets(row), **secrets}
     parts = build_identity_parts(kind, merged, secrets, row.oauth_app_id, row.external_id or None)

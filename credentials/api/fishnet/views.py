@@ -78,6 +78,7 @@ class CredentialMetadataViewSet(AccountView[Credential], viewsets.GenericViewSet
                 body=_read_import_body(request),
             )
         except InvalidInputError as invalid:
+            # Fishnet's API documents no 422.
             raise BadRequestError(invalid.detail) from None
         (metadata,) = _fetch_metadata(self.get_queryset().filter(id__in=[outcome.id]))
         return Response(metadata.to_document(), status=201)

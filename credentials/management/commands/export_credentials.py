@@ -52,4 +52,5 @@ def _read_documents(account_id: uuid.UUID) -> Iterator[dict[str, Any]]:
     page = queries.fetch_filtered(queryset, BATCH)
     while page:
         yield from (row.document for row in page)
+        # By id and not by offset: rows that are created in the meantime move nothing.
         page = queries.fetch_filtered(queryset.filter(id__lt=page[-1].id), BATCH)

@@ -90,9 +90,10 @@ class Command(BaseCommand):
                 f" {counts.unchanged} unchanged, {counts.rejected} rejected",
             )
 
-        def write_rejected(line: RejectedLine) -> None:
+        def write_rejected_line(line: RejectedLine) -> None:
             report.write({"line": line.line, "field": line.field, "reason": line.reason})
             if options["report"] is None:
+                # Without a report file, standard error is the only place that names the line.
                 place = f"line {line.line}" + (f", {line.field}" if line.field else "")
                 self.stderr.write(f"{place}: {line.reason}")
 
@@ -104,7 +105,7 @@ class Command(BaseCommand):
             account_id=account_id,
             actor=get_command_actor("import_credentials"),
             dry_run=options["dry_run"],
-            on_rejected=write_rejected,
+            on_rejected=write_rejected_line,
             on_chunk=show_progress,
         )
         progress.finish()

@@ -24,6 +24,7 @@ from credentials.models import Credential
 from credentials.refresh import get_fresh_token
 from providers.registry import get_registry
 
+# Refreshes wait for providers most of the time.
 THREADS: Final = 8
 BATCH: Final = 500
 
