@@ -291,7 +291,7 @@ class _ProxiedRequest:
         evidence = Evidence(
             source="use",
             verdict="suspect",
-            note=f"{self._credential.provider.name} answered a request with HTTP 401.",
+            note=f"{self._credential.provider.name} rejected a request with HTTP 401.",
             code="http_401",
         )
         with transaction.atomic():

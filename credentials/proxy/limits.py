@@ -56,7 +56,7 @@ def consume_rate(id: uuid.UUID, rate: Rate) -> None:
 def pause_credential(id: uuid.UUID, seconds: float) -> None:
     """Send nothing with this credential for `seconds`, in any process.
 
-    A shorter pause does not end a longer one that another response asked for.
+    A shorter pause does not end a longer one that another response requested.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -71,7 +71,7 @@ def wait_for_pause(seconds: float) -> None:
     """Wait until the pause ends. Raises TooManyRequestsError if that takes too long."""
     if seconds > MAX_WAIT_SECONDS:
         raise build_too_many_error(
-            "The provider has asked for a pause (its Retry-After).",
+            "The provider requested a pause (Retry-After).",
             seconds,
             "provider_rate_limited",
         )

@@ -63,7 +63,7 @@ class Policy(NamedTuple):
 class CredentialRow:
     """A stored credential.
 
-    `pause_seconds` is the rest of a pause that its provider asked for, and not positive without one.
+    `pause_seconds` is the rest of a pause that its provider requested, and not positive without one.
     """
 
     account_id: uuid.UUID
