@@ -27,11 +27,11 @@ def make_recovery_codes(user: User, *codes: str) -> RecoveryCodes:
 
 
 def compute_code(key: bytes = AUTHENTICATOR_KEY, steps: int = 0) -> str:
-    """The code of now, or of so many steps later."""
+    """Return the current code, or that of `steps` steps later."""
     return f"{totp(key, drift=steps):06d}"
 
 
 def clear_throttling() -> None:
-    """As if the wait that follows a wrong code were over."""
+    """End the wait that follows a wrong code."""
     for model in (Authenticator, RecoveryCodes):
         model.objects.update(throttling_failure_count=0, throttling_failure_timestamp=None)

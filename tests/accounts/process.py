@@ -1,4 +1,4 @@
-"""A process of its own that is killed in a request: `python -m tests.accounts.process POINT TOKEN BODY`."""
+"""A separate process that is killed in a request: `python -m tests.accounts.process POINT TOKEN BODY`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def kill_self(*_: Any, **__: Any) -> None:
 
 
 def main(point: str, token: str, body: str) -> None:
-    """`point`: before_work, after_work (the answer is not kept yet), or after_commit."""
+    """Die at `point`: before_work, after_work (no response is stored yet), or after_commit."""
     django.setup()
     from accounts import idempotency
     from credentials import services
@@ -26,8 +26,8 @@ def main(point: str, token: str, body: str) -> None:
     elif point == "after_work":
         idempotency.store_response = kill_self
     headers = {"Idempotency-Key": "k-1"}
-    answer = ApiClient(token).post("/v1/credentials", body.encode(), headers=headers)
-    assert answer.status_code == 200, answer.content
+    response = ApiClient(token).post("/v1/credentials", body.encode(), headers=headers)
+    assert response.status_code == 200, response.content
     if point == "after_commit":
         kill_self()
 

@@ -29,5 +29,5 @@ def post_with_key(api: ApiClient, path: str, body: Any, key: str = "k-1", **more
     return api.post(path, body, headers={"Idempotency-Key": key}, **more)
 
 
-def is_replayed(answer: Any) -> bool:
-    return bool(answer.get("Idempotent-Replayed") == "true")
+def is_replayed(response: Any) -> bool:
+    return bool(response.get("Idempotent-Replayed") == "true")

@@ -1,4 +1,4 @@
-"""Codes by the clock and recovery codes: what is kept of them, and how often each is good."""
+"""Time-based codes and recovery codes: what is stored, and how often each is accepted."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def wrong_code() -> str:
     return f"{(int(compute_code()) + 500_000) % 1_000_000:06}"
 
 
-def test_no_table_holds_a_key_or_a_code(staff):
+def test_no_table_contains_a_key_or_code(staff):
     make_authenticator(staff)
     make_recovery_codes(staff, CODE)
     secrets = {
@@ -65,13 +65,13 @@ def test_an_offered_key_is_sealed_before_it_is_confirmed(staff):
     assert isinstance(Authenticator._meta.get_field("key"), SealedField)
 
 
-def test_equal_codes_of_two_people_look_different(staff):
+def test_equal_codes_of_two_users_have_different_hashes(staff):
     assert hash_recovery_code(staff.pk, CODE) != hash_recovery_code(staff.pk + 1, CODE)
 
 
 @pytest.fixture
 def midstep(time_machine):
-    """Ten seconds into a step; of the past, as ids that were made in a future are followed by all."""
+    """Move to ten seconds into a step, in the past: ids of the future would sort after all others."""
     step = int(time.time()) // 30 - 2
     time_machine.move_to(step * 30 + 10, tick=False)
 
@@ -80,12 +80,12 @@ def midstep(time_machine):
 @pytest.mark.parametrize(
     ("steps", "taken"), [(-2, False), (-1, True), (0, True), (1, True), (2, False)]
 )
-def test_a_code_of_a_step_before_or_after_is_taken(staff, steps, taken):
+def test_code_of_the_step_before_or_after_is_accepted(staff, steps, taken):
     make_authenticator(staff)
     assert bool(match_token(staff, compute_code(steps=steps))) is taken
 
 
-def test_a_code_is_good_once(staff):
+def test_code_is_accepted_once(staff):
     make_authenticator(staff)
     code = compute_code()
     assert match_token(staff, code)
@@ -93,15 +93,15 @@ def test_a_code_is_good_once(staff):
 
 
 @pytest.mark.usefixtures("midstep")
-def test_a_code_before_the_last_one_is_good_no_more(staff):
+def test_code_older_than_the_last_one_is_rejected(staff):
     make_authenticator(staff)
     before = compute_code(steps=-1)
     assert match_token(staff, compute_code())
     assert match_token(staff, before) is None
 
 
-def test_whoever_read_the_row_before_takes_no_code_twice(staff):
-    """Without a lock: SQLite has none of rows."""
+def test_stale_row_does_not_accept_a_code_twice(staff):
+    """There is no row lock here: SQLite has none."""
     id = make_authenticator(staff).pk
     first, second = (Authenticator.objects.get(pk=id) for _ in range(2))
     assert [first.verify_token(compute_code()), second.verify_token(compute_code())] == [
@@ -111,14 +111,14 @@ def test_whoever_read_the_row_before_takes_no_code_twice(staff):
 
 
 @pytest.mark.usefixtures("midstep")
-def test_a_clock_that_runs_fast_is_followed(staff):
+def test_drift_of_a_fast_clock_is_stored(staff):
     make_authenticator(staff)
     assert match_token(staff, compute_code(steps=1))
     assert Authenticator.objects.get().drift == 1
     assert match_token(staff, compute_code(steps=2))
 
 
-def test_a_wrong_code_makes_the_right_one_wait(staff):
+def test_wrong_code_delays_the_right_one(staff):
     make_authenticator(staff)
     assert match_token(staff, wrong_code()) is None
     assert match_token(staff, compute_code()) is None
@@ -139,7 +139,7 @@ def test_each_wrong_code_doubles_the_wait(staff, failures, seconds):
 
 
 @pytest.mark.parametrize("token", ["", "abc", "½½½", "\x00", "\ud800", "9" * 5000, None])
-def test_what_is_no_code_is_a_wrong_one(staff, token):
+def test_invalid_code_counts_as_wrong(staff, token):
     make_authenticator(staff)
     make_recovery_codes(staff, CODE)
     assert match_token(staff, token) is None
@@ -147,7 +147,7 @@ def test_what_is_no_code_is_a_wrong_one(staff, token):
     assert RecoveryCodes.objects.get().throttling_failure_count == 1
 
 
-def test_the_time_of_use_is_kept(staff):
+def test_time_of_use_is_stored(staff):
     make_authenticator(staff)
     make_recovery_codes(staff, CODE)
     match_token(staff, compute_code())
@@ -157,26 +157,26 @@ def test_the_time_of_use_is_kept(staff):
     assert RecoveryCodes.objects.get().last_used_at
 
 
-def test_a_recovery_code_is_good_once_and_leaves_nothing(staff):
+def test_recovery_code_is_accepted_once_and_deleted(staff):
     make_recovery_codes(staff, CODE, "another")
     assert match_token(staff, CODE)
     assert match_token(staff, CODE) is None
     assert RecoveryCode.objects.count() == 1
 
 
-def test_whoever_read_the_codes_before_takes_none_twice(staff):
+def test_stale_recovery_codes_do_not_accept_a_code_twice(staff):
     id = make_recovery_codes(staff, CODE).pk
     first, second = (RecoveryCodes.objects.get(pk=id) for _ in range(2))
     assert [first.verify_token(CODE), second.verify_token(CODE)] == [True, False]
 
 
-def test_another_ones_code_opens_nothing(staff):
+def test_recovery_code_of_another_user_is_rejected(staff):
     make_recovery_codes(make_staff(), CODE)
     make_recovery_codes(staff, "another")
     assert match_token(staff, CODE) is None
 
 
-def test_a_wrong_recovery_code_makes_the_right_one_wait(staff):
+def test_wrong_recovery_code_delays_the_right_one(staff):
     make_recovery_codes(staff, CODE)
     assert match_token(staff, "wrong") is None
     assert match_token(staff, CODE) is None
@@ -184,7 +184,7 @@ def test_a_wrong_recovery_code_makes_the_right_one_wait(staff):
     assert match_token(staff, CODE)
 
 
-def test_the_row_of_another_opens_nothing(staff):
+def test_key_in_the_row_of_another_user_is_rejected(staff):
     device = make_authenticator(make_staff())
     Authenticator.objects.update(user=staff)
     with pytest.raises(SecretUnavailableError):
@@ -195,7 +195,7 @@ def test_the_row_of_another_opens_nothing(staff):
         Authenticator.objects.get(pk=device.pk).decrypt_key()
 
 
-def test_a_wrong_code_leaves_a_seal_that_moved_meanwhile(staff):
+def test_wrong_code_does_not_overwrite_a_rotated_key(staff):
     device = make_authenticator(staff)
     moved = seal(Place.of(device, "key"), [staff.pk, AUTHENTICATOR_KEY.hex()])
     Authenticator.objects.update(key=moved)

@@ -1,4 +1,4 @@
-"""From django-otp's own tables, in clear, to ours: nobody is locked out, and nothing readable stays."""
+"""The migration from django-otp's tables keeps all devices working and leaves no plaintext."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def clock(key: bytes, **more: int) -> dict[str, object]:
 
 @pytest.fixture
 def before() -> Iterator[None]:
-    """The database as it was: our tables gone, the old ones there and empty."""
+    """A database of the former version: without our tables, with the old ones empty."""
     clear_index_key_cache()
     migrate_back()
     for table in TABLES:
@@ -103,7 +103,7 @@ def staff(before: None) -> User:
     return make_staff()
 
 
-def test_confirmed_devices_go_on_working(staff):
+def test_confirmed_devices_still_work(staff):
     insert("otp_totp_totpdevice", **device(1, staff), **clock(AUTHENTICATOR_KEY))
     insert("otp_static_staticdevice", **device(1, staff))
     for number, code in enumerate(["aaaabbbbccccdddd", "11112222", "11112222"]):
@@ -119,7 +119,7 @@ def test_confirmed_devices_go_on_working(staff):
     assert {model.objects.get().created_at for model in (Authenticator, RecoveryCodes)} == {SINCE}
 
 
-def test_their_state_comes_with_them(staff):
+def test_state_of_devices_is_migrated(staff):
     step = int(dt.datetime.now(dt.UTC).timestamp()) // 30
     insert(
         "otp_totp_totpdevice",
@@ -131,7 +131,7 @@ def test_their_state_comes_with_them(staff):
     assert Authenticator.objects.get().drift == 1
 
 
-def test_odd_ones_keep_what_makes_them_odd(staff):
+def test_unusual_parameters_are_migrated(staff):
     insert(
         "otp_totp_totpdevice",
         **device(1, staff),
@@ -144,14 +144,14 @@ def test_odd_ones_keep_what_makes_them_odd(staff):
     assert match_token(staff, compute_code(b"another key of theirs")) == other
 
 
-def test_what_was_never_confirmed_is_left_behind(staff):
+def test_unconfirmed_devices_are_not_migrated(staff):
     insert("otp_totp_totpdevice", **device(1, staff, confirmed=False), **clock(AUTHENTICATOR_KEY))
     migrate()
     assert not Authenticator.objects.exists()
     assert not user_has_device(staff, confirmed=None)
 
 
-def test_nothing_readable_stays(staff):
+def test_no_plaintext_remains(staff):
     insert("otp_totp_totpdevice", **device(1, staff), **clock(AUTHENTICATOR_KEY))
     insert(
         "otp_totp_totpdevice", **device(2, staff, confirmed=False), **clock(AUTHENTICATOR_KEY[::-1])
@@ -167,7 +167,7 @@ def test_nothing_readable_stays(staff):
     assert b"aaaabbbbccccdddd" not in stored
 
 
-def test_a_database_that_never_had_them_is_left_alone(before):
+def test_database_without_former_tables_is_unchanged(before):
     for table in ("otp_static_statictoken", "otp_static_staticdevice", "otp_totp_totpdevice"):
         execute(f"DROP TABLE {table}")
     migrate()
@@ -190,7 +190,7 @@ def test_another_databases_keys_change_nothing(staff, settings):
     assert match_token(staff, compute_code())
 
 
-def test_there_is_no_way_back_from_a_sealed_factor():
+def test_migration_cannot_be_reversed_with_a_sealed_key():
     staff = make_staff()
     make_authenticator(staff)
     with pytest.raises(IrreversibleError):

@@ -1,4 +1,4 @@
-"""One code shown to two processes at the same moment."""
+"""One code sent to two processes concurrently."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def process(user_id: int, code: str) -> subprocess.Popen[str]:
     )
 
 
-def shown_at_once(user_id: int, code: str) -> list[str]:
-    """What each process says of it, sorted."""
+def try_concurrently(user_id: int, code: str) -> list[str]:
+    """Return what each process prints, sorted."""
     children = [process(user_id, code) for _ in range(PROCESSES)]
     for child in children:
         assert child.stdout
@@ -48,15 +48,15 @@ def shown_at_once(user_id: int, code: str) -> list[str]:
     return sorted(child.communicate(timeout=60)[0].strip() for child in children)
 
 
-def test_a_recovery_code_opens_one_of_two_doors():
+def test_recovery_code_is_accepted_by_one_of_two_processes():
     clear_index_key_cache()  # That of an earlier test is not in the database any more.
     get_index_key()
     staff = make_staff()
     make_recovery_codes(staff, "abcdefghabcdefgh")
-    assert shown_at_once(staff.pk, "abcdefghabcdefgh") == ["refused", "taken"]
+    assert try_concurrently(staff.pk, "abcdefghabcdefgh") == ["accepted", "rejected"]
 
 
-def test_a_code_by_the_clock_opens_one_of_two_doors():
+def test_time_based_code_is_accepted_by_one_of_two_processes():
     staff = make_staff()
     make_authenticator(staff)
-    assert shown_at_once(staff.pk, compute_code()) == ["refused", "taken"]
+    assert try_concurrently(staff.pk, compute_code()) == ["accepted", "rejected"]

@@ -1,4 +1,4 @@
-"""Sessions, the admin's door and client addresses under attack."""
+"""Attacks on sessions, the admin's login and client addresses."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def is_in(client: Client) -> bool:
     return client.get("/admin/").status_code == 200
 
 
-def test_without_a_device_the_password_opens_the_admin(boss):
+def test_admin_login_without_a_device_needs_the_password_only(boss):
     assert is_in(enter(boss))
 
 
-def test_with_a_device_the_admin_asks_for_the_code(boss):
+def test_admin_login_with_a_device_needs_the_code(boss):
     make_authenticator(boss)
     assert not is_in(enter(boss))
     assert not is_in(enter(boss, otp="000000"))
@@ -40,14 +40,14 @@ def test_with_a_device_the_admin_asks_for_the_code(boss):
     assert is_in(enter(boss, otp=compute_code()))
 
 
-def test_setting_up_a_device_shuts_out_sessions_that_have_not_shown_it(boss):
+def test_setting_up_a_device_ends_sessions_without_it(boss):
     client = enter(boss)
     make_authenticator(boss)
     assert not is_in(client)
 
 
 @pytest.mark.parametrize("lookup", ["key__startswith=a", "key=a", "user__password__startswith=a"])
-def test_no_device_key_is_read_by_asking(boss, lookup):
+def test_device_key_cannot_be_found_by_lookups(boss, lookup):
     client = Client()
     client.force_login(boss)
     assert client.get(f"/admin/accounts/authenticator/?{lookup}").status_code == 400
@@ -61,7 +61,7 @@ def test_another_password_ends_the_sessions(boss):
     assert not Session.objects.exists()
 
 
-def test_a_session_met_while_its_user_was_disabled_does_not_come_back(boss):
+def test_session_used_while_its_user_is_disabled_is_deleted(boss):
     api = ApiClient(post_login(boss).json()["token"])
     for active, code in ((False, 401), (True, 401)):
         boss.is_active = active
@@ -82,17 +82,17 @@ def test_a_session_met_while_its_user_was_disabled_does_not_come_back(boss):
         (1, "unknown", "127.0.0.1"),
     ],
 )
-def test_the_clients_address_is_one_or_the_peers(settings, proxies, header, address):
+def test_client_address_is_valid_or_the_peers(settings, proxies, header, address):
     settings.TRUSTED_PROXIES = proxies
     request = RequestFactory().get("/", headers={"X-Forwarded-For": header} if header else {})
     assert get_client_ip(request) == address
 
 
-def test_a_post_to_no_api_path_is_a_json_404(db):
-    answer = Client(enforce_csrf_checks=True).post("/v1/nothing", {"a": "b"})
-    assert (answer.status_code, answer["Content-Type"]) == (404, "application/problem+json")
+def test_post_to_an_unknown_api_path_is_a_json_404(db):
+    response = Client(enforce_csrf_checks=True).post("/v1/nothing", {"a": "b"})
+    assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
 
 
-def test_the_api_refuses_plain_http_where_people_use_https(account, settings):
+def test_api_rejects_plain_http_if_https_is_used(account, settings):
     settings.SECURE_SSL_REDIRECT = True
     assert ApiClient("lk_x").get("/v1/credentials").status_code == 403

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a request sent twice has one effect and one answer."""
+"""`Idempotency-Key`: a request that is sent twice has one effect and one response."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def failing_import(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> Non
 
 
 @each_path
-def test_the_same_again_has_the_first_answer_and_no_effect(api, path):
+def test_repeated_request_has_the_first_response_and_no_effect(api, path):
     make, model = IDEMPOTENT_PATHS[path]
     body = make()
     first, second = post_with_key(api, path, body), post_with_key(api, path, body)
@@ -52,14 +52,14 @@ def test_the_same_again_has_the_first_answer_and_no_effect(api, path):
     assert second["X-Request-Id"] != first["X-Request-Id"]
 
 
-def test_a_replay_says_created_where_the_same_without_a_key_says_unchanged(api):
+def test_replay_says_created_although_a_new_request_says_unchanged(api):
     body = make_stripe_body()
     post_with_key(api, "/v1/credentials", body)
     assert post_with_key(api, "/v1/credentials", body)["Latchkey-Import"] == "created"
     assert api.post("/v1/credentials", body)["Latchkey-Import"] == "unchanged"
 
 
-def test_a_replay_is_the_first_answer_whatever_became_of_the_object(api):
+def test_replay_does_not_depend_on_the_object(api):
     body = make_stripe_body()
     first = post_with_key(api, "/v1/credentials", body)
     api.delete(f"/v1/credentials/{first.json()['id']}")
@@ -68,7 +68,7 @@ def test_a_replay_is_the_first_answer_whatever_became_of_the_object(api):
 
 
 @each_path
-def test_without_the_header_nothing_is_asked_or_kept(api, path):
+def test_without_the_header_nothing_is_stored(api, path):
     make, _ = IDEMPOTENT_PATHS[path]
     api.get("/v1/credentials")
     with CaptureQueriesContext(connection) as captured:
@@ -84,19 +84,19 @@ def test_without_the_header_nothing_is_asked_or_kept(api, path):
 def test_another_body_is_422_and_has_no_effect(api, path):
     make, model = IDEMPOTENT_PATHS[path]
     post_with_key(api, path, make())
-    answer = post_with_key(api, path, {**make(), "name": "Another"})
-    assert answer.status_code == 422
-    assert "Idempotency-Key" in answer.json()["detail"]
-    assert not is_replayed(answer)
+    response = post_with_key(api, path, {**make(), "name": "Another"})
+    assert response.status_code == 422
+    assert "Idempotency-Key" in response.json()["detail"]
+    assert not is_replayed(response)
     assert model.objects.count() == 1
 
 
 def test_another_path_is_422(api):
     body = {"name": "fits none of them"}
     post_with_key(api, "/v1/oauth-apps", body)
-    answer = post_with_key(api, "/v1/connect-links", body)
-    assert answer.status_code == 422
-    assert "Idempotency-Key" in answer.json()["detail"]
+    response = post_with_key(api, "/v1/connect-links", body)
+    assert response.status_code == 422
+    assert "Idempotency-Key" in response.json()["detail"]
 
 
 def test_the_body_is_compared_byte_by_byte_and_the_charset_is_not(api):
@@ -110,7 +110,7 @@ def test_the_body_is_compared_byte_by_byte_and_the_charset_is_not(api):
     assert post_with_key(api, "/v1/credentials", raw, **patch).status_code == 422
 
 
-def test_keys_of_two_tokens_never_meet(api, account):
+def test_keys_of_two_tokens_are_independent(api, account):
     other = ApiClient(make_token(account))
     mine, theirs = make_stripe_body(), make_stripe_body()
     post_with_key(api, "/v1/credentials", mine)
@@ -120,13 +120,13 @@ def test_keys_of_two_tokens_never_meet(api, account):
     assert second.content == first.content
 
 
-def test_keys_of_two_accounts_never_meet(api, other_api):
+def test_keys_of_two_accounts_are_independent(api, other_api):
     post_with_key(api, "/v1/credentials", make_stripe_body())
-    answer = post_with_key(other_api, "/v1/credentials", make_stripe_body())
-    assert (answer.status_code, is_replayed(answer)) == (200, False)
+    response = post_with_key(other_api, "/v1/credentials", make_stripe_body())
+    assert (response.status_code, is_replayed(response)) == (200, False)
 
 
-def test_a_session_has_keys_as_well(account):
+def test_session_can_use_keys(account):
     user = make_staff("Custodian")
     login = {"username": user.username, "password": "correct horse"}
     session = ApiClient(ApiClient().post("/api/auth/login", login).json()["token"])
@@ -143,7 +143,7 @@ def test_a_session_has_keys_as_well(account):
 # --- what is kept -------------------------------------------------------------------------------
 
 
-def test_a_refusal_of_the_work_is_kept_under_its_own_request_id(api):
+def test_stored_error_is_replayed_with_a_new_request_id(api):
     taken = make_app_body()
     id = api.post("/v1/oauth-apps", taken).json()["id"]
     first = post_with_key(api, "/v1/oauth-apps", taken)
@@ -156,7 +156,7 @@ def test_a_refusal_of_the_work_is_kept_under_its_own_request_id(api):
     assert {**second.json(), "request_id": ""} == {**first.json(), "request_id": ""}
 
 
-def test_an_invalid_body_is_kept(api):
+def test_error_of_an_invalid_body_is_stored(api):
     first = post_with_key(api, "/v1/credentials", {"properties": {"kind": "nope"}})
     second = post_with_key(api, "/v1/credentials", {"properties": {"kind": "nope"}})
     assert (first.status_code, second.status_code) == (422, 422)
@@ -176,19 +176,19 @@ def test_an_invalid_body_is_kept(api):
     ],
     ids=["broken", "none", "no object", "no JSON", "a patch", "too large"],
 )
-def test_what_was_refused_before_the_work_leaves_the_key_free(api, sent, more, code):
+def test_error_before_the_work_leaves_the_key_unused(api, sent, more, code):
     assert post_with_key(api, "/v1/credentials", sent, **more).status_code == code
     assert not IdempotencyRecord.objects.exists()
     assert post_with_key(api, "/v1/credentials", make_stripe_body()).status_code == 200
 
 
-def test_what_is_no_request_is_told_so_under_a_used_key_too(api):
+def test_invalid_request_with_a_used_key_is_rejected(api):
     post_with_key(api, "/v1/credentials", make_stripe_body())
     assert post_with_key(api, "/v1/credentials", b"{").status_code == 400
 
 
-def test_an_answer_that_is_kept_is_not_released(api):
-    """As when the connection broke after the commit: it may have arrived."""
+def test_stored_response_is_not_released(api):
+    """The connection can break after the commit, so the request may have had its effect."""
     who = Principal(
         account_id=Account.objects.get().id,
         actor=TESTER,
@@ -201,13 +201,13 @@ def test_an_answer_that_is_kept_is_not_released(api):
     )
     claim = idempotency.claim_request(principal=who, key="k-1", request=call)
     assert isinstance(claim, IdempotencyClaim)
-    answer = StoredResponse(status=200, headers={}, body="{}")
-    idempotency.store_response(claim=claim, response=answer)
+    response = StoredResponse(status=200, headers={}, body="{}")
+    idempotency.store_response(claim=claim, response=response)
     idempotency.release_claim(claim=claim)
-    assert idempotency.claim_request(principal=who, key="k-1", request=call) == answer
+    assert idempotency.claim_request(principal=who, key="k-1", request=call) == response
 
 
-def test_a_missing_scope_or_token_leaves_the_key_free(account):
+def test_missing_scope_or_token_leaves_the_key_unused(account):
     assert post_with_key(ApiClient(), "/v1/credentials", make_stripe_body()).status_code == 401
     reader = ApiClient(make_token(account, "credentials:read"))
     assert post_with_key(reader, "/v1/credentials", make_stripe_body()).status_code == 403
@@ -225,16 +225,16 @@ def test_a_missing_scope_or_token_leaves_the_key_free(account):
     ],
     ids=["500", "503", "429", "409 for now", "a missing key"],
 )
-def test_what_passes_by_itself_is_not_kept(api, monkeypatch, error, code):
+def test_temporary_error_is_not_stored(api, monkeypatch, error, code):
     body = make_stripe_body()
     with monkeypatch.context() as patch:
         failing_import(patch, error)
         assert post_with_key(api, "/v1/credentials", body).status_code == code
-    answer = post_with_key(api, "/v1/credentials", body)
-    assert (answer.status_code, is_replayed(answer)) == (200, False)
+    response = post_with_key(api, "/v1/credentials", body)
+    assert (response.status_code, is_replayed(response)) == (200, False)
 
 
-def test_work_that_fails_late_is_undone(api, monkeypatch):
+def test_work_that_fails_late_is_rolled_back(api, monkeypatch):
     do = services.credential_import
 
     def fail_late(**more: Any) -> None:
@@ -248,7 +248,7 @@ def test_work_that_fails_late_is_undone(api, monkeypatch):
 
 
 @pytest.mark.parametrize("path", ["/v1/webhook-endpoints", "/v1/connect-links"])
-def test_what_is_shown_once_is_replayed_and_lies_sealed(api, path):
+def test_secret_displayed_once_is_replayed_and_stored_sealed(api, path):
     make, _ = IDEMPOTENT_PATHS[path]
     body = make()
     first = post_with_key(api, path, body, key="order-of-a-customer")
@@ -259,7 +259,7 @@ def test_what_is_shown_once_is_replayed_and_lies_sealed(api, path):
         assert hidden.encode() not in everything
 
 
-def test_the_body_is_not_kept(api):
+def test_body_is_not_stored(api):
     body = make_app_body(client_secret="hunter2-canary", client_id="client-of-ours")
     assert post_with_key(api, "/v1/oauth-apps", body).status_code == 200
     row = IdempotencyRecord.objects.get()
@@ -269,29 +269,29 @@ def test_the_body_is_not_kept(api):
     assert b"client-of-ours" not in row.answer.blob
 
 
-def test_an_answer_does_not_open_in_another_row(api):
+def test_response_cannot_be_decrypted_in_another_row(api):
     bodies = [make_stripe_body(), make_stripe_body()]
     for number, body in enumerate(bodies):
         post_with_key(api, "/v1/credentials", body, key=f"k-{number}")
     one, other = IdempotencyRecord.objects.order_by("id")
     IdempotencyRecord.objects.filter(id=one.id).update(answer=other.answer)
-    answer = post_with_key(api, "/v1/credentials", bodies[0], key="k-0")
-    assert (answer.status_code, is_replayed(answer)) == (409, False)
+    response = post_with_key(api, "/v1/credentials", bodies[0], key="k-0")
+    assert (response.status_code, is_replayed(response)) == (409, False)
 
 
 # --- for how long -------------------------------------------------------------------------------
 
 
-def test_while_it_runs_the_same_is_409_and_another_body_422(api, monkeypatch):
+def test_concurrent_request_is_409_and_another_body_422(api, monkeypatch):
     body, seen = make_stripe_body(), []
     do = services.credential_import
 
-    def meanwhile(**more: Any) -> Any:
+    def import_after_repeat(**more: Any) -> Any:
         seen.append(post_with_key(api, "/v1/credentials", body))
         seen.append(post_with_key(api, "/v1/credentials", make_stripe_body()))
         return do(**more)
 
-    monkeypatch.setattr(services, "credential_import", meanwhile)
+    monkeypatch.setattr(services, "credential_import", import_after_repeat)
     assert post_with_key(api, "/v1/credentials", body).status_code == 200
     same, other = seen
     assert (same.status_code, same["Retry-After"]) == (409, "1")
@@ -300,7 +300,7 @@ def test_while_it_runs_the_same_is_409_and_another_body_422(api, monkeypatch):
     assert Credential.objects.count() == 1
 
 
-def test_a_process_that_died_frees_the_key_after_a_minute(api, monkeypatch, settings):
+def test_key_of_a_dead_process_is_free_after_a_minute(api, monkeypatch, settings):
     body = make_stripe_body()
     with monkeypatch.context() as patch:
         failing_import(patch, SystemExit())
@@ -309,12 +309,12 @@ def test_a_process_that_died_frees_the_key_after_a_minute(api, monkeypatch, sett
     settings.CLOCK_SHIFT_SECONDS = 58
     assert post_with_key(api, "/v1/credentials", body).status_code == 409
     settings.CLOCK_SHIFT_SECONDS = 61
-    answer = post_with_key(api, "/v1/credentials", body)
-    assert (answer.status_code, is_replayed(answer)) == (200, False)
+    response = post_with_key(api, "/v1/credentials", body)
+    assert (response.status_code, is_replayed(response)) == (200, False)
     assert is_replayed(post_with_key(api, "/v1/credentials", body))
 
 
-def test_work_whose_claim_was_lost_is_undone(api, monkeypatch):
+def test_work_whose_claim_expired_is_rolled_back(api, monkeypatch):
     do = services.credential_import
 
     def too_slow(**more: Any) -> Any:
@@ -323,23 +323,23 @@ def test_work_whose_claim_was_lost_is_undone(api, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(services, "credential_import", too_slow)
-        answer = post_with_key(api, "/v1/credentials", make_stripe_body())
-    assert (answer.status_code, answer["Retry-After"]) == (503, "1")
+        response = post_with_key(api, "/v1/credentials", make_stripe_body())
+    assert (response.status_code, response["Retry-After"]) == (503, "1")
     assert not Credential.objects.exists()
 
 
-def test_an_answer_is_kept_for_a_day(api, settings):
+def test_response_is_stored_for_a_day(api, settings):
     body = make_stripe_body()
     first = post_with_key(api, "/v1/credentials", body)
     settings.CLOCK_SHIFT_SECONDS = DAY_SECONDS - 2
     assert post_with_key(api, "/v1/credentials", body).content == first.content
     settings.CLOCK_SHIFT_SECONDS = DAY_SECONDS + 1
-    answer = post_with_key(api, "/v1/credentials", make_stripe_body())
-    assert (answer.status_code, is_replayed(answer)) == (200, False)
+    response = post_with_key(api, "/v1/credentials", make_stripe_body())
+    assert (response.status_code, is_replayed(response)) == (200, False)
     assert IdempotencyRecord.objects.count() == 1
 
 
-def test_purging_removes_what_is_over_and_only_that(api, settings):
+def test_delete_expired_records(api, settings):
     for number in range(3):
         post_with_key(api, "/v1/credentials", make_stripe_body(), key=f"old-{number}")
     assert idempotency.delete_expired_records(10) == 0

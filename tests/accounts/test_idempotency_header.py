@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: what it may be, and where."""
+"""`Idempotency-Key`: its syntax, and the endpoints that accept it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.project.world import World, snapshot_database
     ],
     ids=["bare", "quoted", "spaces", "escapes", "punctuation", "uuid", "longest", "longest quoted"],
 )
-def test_a_key_is_read_with_and_without_quotes(sent, key):
+def test_key_is_parsed_with_and_without_quotes(sent, key):
     assert parse_idempotency_key(sent) == key
 
 
@@ -61,9 +61,9 @@ BAD_KEYS = {
 @pytest.mark.parametrize("case", BAD_KEYS)
 def test_a_bad_key_is_400_and_has_no_effect(api, case):
     before = snapshot_database()
-    answer = post_with_key(api, "/v1/credentials", make_stripe_body(), key=BAD_KEYS[case])
-    assert answer.status_code == 400
-    assert "Idempotency-Key" in answer.json()["detail"]
+    response = post_with_key(api, "/v1/credentials", make_stripe_body(), key=BAD_KEYS[case])
+    assert response.status_code == 400
+    assert "Idempotency-Key" in response.json()["detail"]
     assert snapshot_database() == before
 
 
@@ -85,17 +85,19 @@ TAKERS = {f"POST {path}" for path in IDEMPOTENT_PATHS}
 @pytest.mark.parametrize(
     "route", [r for r in list_routes() if r.name not in TAKERS], ids=lambda route: route.name
 )
-def test_everywhere_else_it_is_400(db, route: Route):
+def test_header_is_rejected_by_other_endpoints(db, route: Route):
     world = World()
     caller, path = ApiClient(world.token), route.build_path(**world.get_ids())
     before = snapshot_database()
-    answer = caller.send(route.method, path, route.build_body(), headers={"Idempotency-Key": "k-1"})
-    assert answer.status_code == 400
-    assert b"Idempotency-Key" in answer.content
+    response = caller.send(
+        route.method, path, route.build_body(), headers={"Idempotency-Key": "k-1"}
+    )
+    assert response.status_code == 400
+    assert b"Idempotency-Key" in response.content
     assert snapshot_database() == before
 
 
-def test_the_schema_says_where_it_is_taken():
+def test_schema_names_the_endpoints_with_the_header():
     paths = json.loads(schema_document())["paths"]
     found = {
         f"{method.upper()} {path}"

@@ -1,4 +1,4 @@
-"""One key from many threads at once, and from a process that is killed: real transactions."""
+"""One key in concurrent threads and in a killed process, with real transactions."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ def api() -> ApiClient:
     return ApiClient(make_token(make_account()))
 
 
-def outcome(answer: Any) -> str:
-    if answer.status_code == 409:
-        assert answer["Retry-After"] == "1"
+def outcome(response: Any) -> str:
+    if response.status_code == 409:
+        assert response["Retry-After"] == "1"
         return "running"
-    assert answer.status_code in {200, 201}, answer.content
-    return "replayed" if is_replayed(answer) else "run"
+    assert response.status_code in {200, 201}, response.content
+    return "replayed" if is_replayed(response) else "run"
 
 
 @pytest.mark.parametrize("path", IDEMPOTENT_PATHS)
-def test_twenty_at_once_run_once(api, path):
+def test_twenty_concurrent_requests_run_once(api, path):
     make, model = IDEMPOTENT_PATHS[path]
     body = make()
     answers = run_concurrently(lambda _: post_with_key(ApiClient(api.token), path, body), THREADS)
-    found = Counter(outcome(answer) for answer in answers)
+    found = Counter(outcome(response) for response in answers)
     assert found["run"] == 1
     assert found.total() == THREADS
     assert model.objects.count() == IdempotencyRecord.objects.count() == 1
@@ -69,18 +69,18 @@ def test_of_twenty_bodies_under_one_key_one_is_stored(api):
     assert Credential.objects.count() == 1
 
 
-def test_a_key_that_is_over_is_taken_by_one(api, settings):
+def test_expired_key_is_claimed_by_one_request(api, settings):
     post_with_key(api, "/v1/credentials", make_stripe_body())
     settings.CLOCK_SHIFT_SECONDS = DAY_SECONDS + 1
     body = make_stripe_body()
     answers = run_concurrently(
         lambda _: post_with_key(ApiClient(api.token), "/v1/credentials", body), THREADS
     )
-    assert Counter(outcome(answer) for answer in answers)["run"] == 1
+    assert Counter(outcome(response) for response in answers)["run"] == 1
     assert IdempotencyRecord.objects.count() == 1
 
 
-def test_purging_at_once_with_claims_takes_no_claim_away(api, settings):
+def test_concurrent_deletion_removes_no_claim(api, settings):
     for number in range(THREADS):
         post_with_key(api, "/v1/credentials", make_stripe_body(), key=f"k-{number}")
     settings.CLOCK_SHIFT_SECONDS = DAY_SECONDS + 1
@@ -93,14 +93,14 @@ def test_purging_at_once_with_claims_takes_no_claim_away(api, settings):
         )
 
     answers = run_concurrently(work, THREADS)[::2]
-    assert {answer.status_code for answer in answers} == {200}
+    assert {response.status_code for response in answers} == {200}
     while idempotency.delete_expired_records(5):
         pass
     assert IdempotencyRecord.objects.count() == len(answers)
 
 
 def test_a_request_that_takes_longer_than_its_lease_leaves_one_effect(api, monkeypatch, settings):
-    """Only where a write does not wait for the other's end, can the second overtake."""
+    """The second request can overtake only if its write does not wait for the first."""
     if connection.vendor == "sqlite":
         pytest.skip("one write at a time")
     body, overtaking = make_stripe_body(), []
@@ -123,7 +123,7 @@ def test_a_request_that_takes_longer_than_its_lease_leaves_one_effect(api, monke
     monkeypatch.setattr(services, "credential_import", slow)
     late = post_with_key(api, "/v1/credentials", body)
     assert late.status_code == 503
-    assert [answer.status_code for answer in overtaking] == [200]
+    assert [response.status_code for response in overtaking] == [200]
     assert str(Credential.objects.get().id) == overtaking[0].json()["id"]
     assert post_with_key(api, "/v1/credentials", body).content == overtaking[0].content
 
@@ -151,19 +151,19 @@ def killed(point: str, token: str, body: bytes) -> None:
 
 
 @pytest.mark.parametrize("point", ["before_work", "after_work"])
-def test_killed_before_the_commit_nothing_is_done_and_a_retry_does_it(api, settings, point):
+def test_kill_before_the_commit_has_no_effect_and_a_retry_succeeds(api, settings, point):
     body = json.dumps(make_stripe_body()).encode()
     killed(point, api.token, body)
     assert not Credential.objects.exists()
     assert post_with_key(api, "/v1/credentials", body).status_code == 409
     settings.CLOCK_SHIFT_SECONDS = 61
-    answer = post_with_key(api, "/v1/credentials", body)
-    assert (answer["Latchkey-Import"], is_replayed(answer)) == ("created", False)
+    response = post_with_key(api, "/v1/credentials", body)
+    assert (response["Latchkey-Import"], is_replayed(response)) == ("created", False)
 
 
-def test_killed_after_the_commit_the_answer_is_there(api):
+def test_kill_after_the_commit_leaves_the_response(api):
     body = json.dumps(make_stripe_body()).encode()
     killed("after_commit", api.token, body)
-    answer = post_with_key(api, "/v1/credentials", body)
-    assert (answer["Latchkey-Import"], is_replayed(answer)) == ("created", True)
+    response = post_with_key(api, "/v1/credentials", body)
+    assert (response["Latchkey-Import"], is_replayed(response)) == ("created", True)
     assert Credential.objects.count() == 1

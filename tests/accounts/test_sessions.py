@@ -25,11 +25,11 @@ def post_login(user, password: str = "correct horse", **more):
     )
 
 
-def test_login_opens_a_session_of_four_hours(staff):
-    answer = post_login(staff)
-    assert answer.status_code == 200
-    assert answer.json()["token"].startswith("lk_sess_")
-    expires_at = parse_rfc3339(answer.json()["expires_at"])
+def test_login_creates_a_session_of_four_hours(staff):
+    response = post_login(staff)
+    assert response.status_code == 200
+    assert response.json()["token"].startswith("lk_sess_")
+    expires_at = parse_rfc3339(response.json()["expires_at"])
     assert expires_at is not None
     left = expires_at - db_now()
     assert dt.timedelta(hours=3, minutes=59) < left <= dt.timedelta(hours=4)
@@ -41,7 +41,7 @@ def test_a_session_calls_the_api_with_its_groups_scopes(staff):
     assert api.post("/v1/oauth-apps", {}).status_code == 403
 
 
-def test_a_session_never_reveals(account):
+def test_session_cannot_reveal(account):
     boss = make_staff(is_superuser=True)
     api = ApiClient(post_login(boss).json()["token"])
     assert api.get("/v1/oauth-apps?truncate_secrets=false").status_code == 403
@@ -80,11 +80,11 @@ def test_an_expired_session_is_401(staff, settings):
 
 @pytest.mark.parametrize("password", ["wrong", "Correct horse"])
 def test_a_wrong_password_is_401(staff, password):
-    answer = post_login(staff, password)
-    assert (answer.status_code, list(answer.json())) == (401, ["error"])
+    response = post_login(staff, password)
+    assert (response.status_code, list(response.json())) == (401, ["error"])
 
 
-def test_who_is_not_staff_is_told_the_same(account):
+def test_login_of_a_user_who_is_not_staff_has_the_same_error(account):
     user = make_staff()
     user.is_staff = False
     user.save()
@@ -94,10 +94,10 @@ def test_who_is_not_staff_is_told_the_same(account):
 def test_five_failures_lock_the_pair_out(staff):
     for _ in range(5):
         assert post_login(staff, "wrong").status_code in {401, 429}
-    answer = post_login(staff)
-    assert answer.status_code == 429
-    assert 1 <= answer.json()["retry_after_seconds"] <= 60
-    assert answer["Retry-After"] == str(answer.json()["retry_after_seconds"])
+    response = post_login(staff)
+    assert response.status_code == 429
+    assert 1 <= response.json()["retry_after_seconds"] <= 60
+    assert response["Retry-After"] == str(response.json()["retry_after_seconds"])
 
 
 def test_a_lock_out_of_one_user_leaves_another_in(staff):
@@ -108,8 +108,8 @@ def test_a_lock_out_of_one_user_leaves_another_in(staff):
 
 def test_with_a_device_the_code_is_required(staff):
     make_authenticator(staff)
-    answer = post_login(staff)
-    assert (answer.status_code, answer.json()) == (401, {"error": "otp required"})
+    response = post_login(staff)
+    assert (response.status_code, response.json()) == (401, {"error": "otp required"})
     code = compute_code()
     assert post_login(staff, otp=code).status_code == 200
     assert post_login(staff, otp=code).status_code == 401  # A code is good once.
@@ -126,14 +126,14 @@ def test_a_session_is_bound_to_its_account(staff, other_account):
     assert Session.objects.get().account_id == other_account.id
 
 
-def test_status_tells_whether_anybody_could_log_in(db):
+def test_status_reports_if_a_staff_user_exists(db):
     assert ApiClient().get("/api/auth/status").json() == {
         "initialized": False,
         "authenticated": False,
     }
 
 
-def test_status_tells_whether_the_session_lives(staff):
+def test_status_reports_if_the_session_is_valid(staff):
     token = post_login(staff).json()["token"]
     assert ApiClient(token).get("/api/auth/status").json() == {
         "initialized": True,

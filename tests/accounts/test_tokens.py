@@ -1,4 +1,4 @@
-"""API tokens: what is stored, what is refused, when use is noted."""
+"""API tokens: what is stored, what is rejected, and when the last use is stored."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_only_a_hash_is_stored(account):
 
 
 @pytest.mark.parametrize("kind", [token_format.TOKEN_PREFIX, token_format.SESSION_PREFIX])
-def test_a_new_one_has_the_published_form(kind):
+def test_new_token_has_the_published_form(kind):
     held = token_format.generate_token(kind)
     assert token_format.detect_token_type(held) == kind
     assert len(held) == len(kind) + 36
@@ -45,11 +45,11 @@ def test_a_bad_checksum_costs_no_query(db, django_assert_num_queries):
 
 
 def test_a_well_formed_unknown_token_is_401(db):
-    answer = ApiClient(token_format.generate_token(token_format.TOKEN_PREFIX)).get(
+    response = ApiClient(token_format.generate_token(token_format.TOKEN_PREFIX)).get(
         "/v1/credentials"
     )
-    assert answer.status_code == 401
-    assert answer["WWW-Authenticate"] == 'Bearer realm="latchkey"'
+    assert response.status_code == 401
+    assert response["WWW-Authenticate"] == 'Bearer realm="latchkey"'
 
 
 def test_a_revoked_token_is_401_at_once(account, api):
@@ -64,7 +64,7 @@ def test_an_expired_token_is_401(account, settings):
     assert ApiClient(token).get("/v1/credentials").status_code == 401
 
 
-def test_use_is_noted_at_most_once_a_minute(api, settings):
+def test_last_use_is_stored_at_most_once_a_minute(api, settings):
     def last_used() -> dt.datetime:
         api.get("/v1/credentials")
         noted = ApiToken.objects.get().last_used_at
@@ -82,10 +82,10 @@ def test_use_is_noted_at_most_once_a_minute(api, settings):
     ["", "Bearer", "Bearer ", "Bearer  ", "Basic dTpw", "Bearer a b", "bearer\tx", "Token x"],
 )
 def test_another_header_is_401(db, header):
-    answer = ApiClient().get("/v1/credentials", headers={"Authorization": header})
-    assert answer.status_code == 401
+    response = ApiClient().get("/v1/credentials", headers={"Authorization": header})
+    assert response.status_code == 401
 
 
 def test_a_token_in_the_query_is_not_read(account, api):
-    answer = ApiClient().get(f"/v1/credentials?access_token={api.token}")
-    assert answer.status_code == 401
+    response = ApiClient().get(f"/v1/credentials?access_token={api.token}")
+    assert response.status_code == 401

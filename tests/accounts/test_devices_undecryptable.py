@@ -1,4 +1,4 @@
-"""Keys of the ring come and go: staff get in as long as one way to show who they are is left."""
+"""Staff can log in while the key of their authenticator is missing, if they have a recovery code."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def staff(account: Any) -> User:
 
 
 @pytest.fixture
-def shut(staff: User) -> User:
+def undecryptable(staff: User) -> User:
     Authenticator.objects.update(key=SealedValue(b"\x00damaged"))
     return staff
 
 
-def test_a_retired_key_locks_nobody_out(staff: User, settings: Any) -> None:
+def test_retired_key_locks_no_user_out(staff: User, settings: Any) -> None:
     verify_keyring()
     settings.VAULT_KEYS = f"{format_keys('k2')},{settings.VAULT_KEYS}"
     outcome = rotate_keys()
@@ -61,7 +61,7 @@ def test_a_retired_key_locks_nobody_out(staff: User, settings: Any) -> None:
 
 @pytest.fixture
 def lost(staff: User, settings: Any) -> User:
-    """The factor is under a key that no ring has any more."""
+    """A user whose authenticator is sealed with a key that is in no keyring any more."""
     ours = settings.VAULT_KEYS
     settings.VAULT_KEYS = f"{format_keys('k9')},{ours}"
     verify_keyring()
@@ -72,7 +72,7 @@ def lost(staff: User, settings: Any) -> User:
     return staff
 
 
-def test_a_key_that_still_seals_a_factor_is_missed_at_the_start(lost: User) -> None:
+def test_start_fails_without_the_key_of_a_second_factor(lost: User) -> None:
     with pytest.raises(ImproperlyConfigured, match=r"k9 is missing, and 1 rows.*forget_key k9"):
         verify_keyring()
 
@@ -88,19 +88,19 @@ def test_forget_key_counts_the_factor_and_recovery_codes_still_work(
     assert post_login(lost, otp=CODE).status_code == 200
 
 
-def test_verify_keys_names_a_key_that_does_not_open(shut: User) -> None:
+def test_verify_keys_prints_an_undecryptable_device(undecryptable: User) -> None:
     (found,) = iter_undecryptable()
     assert str(found) == f"accounts_authenticator.key {Authenticator.objects.get().pk}"
 
 
-def test_the_api_says_so_and_lets_nobody_in(shut: User) -> None:
-    answer = post_login(shut, otp=compute_code())
+def test_api_login_explains_the_undecryptable_key(undecryptable: User) -> None:
+    answer = post_login(undecryptable, otp=compute_code())
     assert answer.status_code == 401
     assert SAID in answer.json()["error"]
 
 
-def test_the_admins_door_says_so_and_lets_nobody_in(shut: User) -> None:
-    typed = {"username": shut.username, "password": "correct horse", "otp": compute_code()}
+def test_admin_login_explains_the_undecryptable_key(undecryptable: User) -> None:
+    typed = {"username": undecryptable.username, "password": "correct horse", "otp": compute_code()}
     browser = Client()
     answer = browser.post("/admin/login/", typed)
     assert answer.status_code == 200
@@ -108,24 +108,24 @@ def test_the_admins_door_says_so_and_lets_nobody_in(shut: User) -> None:
     assert browser.get("/admin/").status_code == 302
 
 
-def test_who_does_not_know_the_password_does_not_hear_of_it(shut: User) -> None:
-    assert SAID not in post_login(shut, "wrong", otp=compute_code()).json()["error"]
+def test_explanation_needs_the_password(undecryptable: User) -> None:
+    assert SAID not in post_login(undecryptable, "wrong", otp=compute_code()).json()["error"]
 
 
-def test_a_recovery_code_still_opens_the_door(shut: User) -> None:
-    assert post_login(shut, otp=CODE).status_code == 200
+def test_recovery_code_still_logs_in(undecryptable: User) -> None:
+    assert post_login(undecryptable, otp=CODE).status_code == 200
 
 
-def test_it_is_no_failure_of_who_typed_the_code(shut: User) -> None:
-    assert match_token(shut, compute_code()) is None
+def test_undecryptable_key_does_not_count_as_a_failure(undecryptable: User) -> None:
+    assert match_token(undecryptable, compute_code()) is None
     assert Authenticator.objects.get().throttling_failure_count == 0
 
 
-def test_a_wrong_code_is_just_wrong_where_the_key_opens(staff: User) -> None:
+def test_wrong_code_with_a_valid_key_has_the_usual_message(staff: User) -> None:
     assert post_login(staff, otp="wrong").json() == {"error": "The one-time code is wrong."}
 
 
-def test_a_session_from_before_the_sealing_logs_in_again(staff: User) -> None:
+def test_session_of_a_former_device_must_log_in_again(staff: User) -> None:
     browser = Client()
     browser.force_login(staff)
     session = browser.session
@@ -134,18 +134,18 @@ def test_a_session_from_before_the_sealing_logs_in_again(staff: User) -> None:
     assert browser.get("/admin/").status_code == 302
 
 
-def test_the_command_lets_the_last_superuser_in_again(
-    shut: User, capsys: pytest.CaptureFixture[str]
+def test_command_removes_the_second_factor_of_the_last_superuser(
+    undecryptable: User, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    call_command("remove_second_factor", shut.username)
+    call_command("remove_second_factor", undecryptable.username)
     assert capsys.readouterr().out == "removed\n"
-    assert post_login(shut).status_code == 200
+    assert post_login(undecryptable).status_code == 200
     event = Event.objects.get(verb="second_factor.removed")
     assert event.actor == "command:remove_second_factor"
-    call_command("remove_second_factor", shut.username)
+    call_command("remove_second_factor", undecryptable.username)
     assert capsys.readouterr().out == "there was none\n"
 
 
-def test_the_command_names_a_user_that_is_not_there(db: None) -> None:
+def test_command_rejects_an_unknown_user(db: None) -> None:
     with pytest.raises(CommandError, match="no user 'nobody'"):
         call_command("remove_second_factor", "nobody")
