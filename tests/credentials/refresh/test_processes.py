@@ -70,7 +70,7 @@ def test_two_processes_and_five_grants_make_five_calls(provider, grant, start):
 
 def test_slow_token_server_is_called_once_per_grant(provider, grant, start):
     """The readers wait for it, or get 503."""
-    provider.delay = 11
+    provider.delay = 6
     rows = [grant(f"user-{n}") for n in range(5)]
     answers = read_at_once(start, rows, processes=2, threads=30)
     good = [answer for answer in answers if provider.grants.is_alive(answer)]
