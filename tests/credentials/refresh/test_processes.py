@@ -40,7 +40,7 @@ def read_at_once(start, rows, *, processes: int, threads: int, **more: Any) -> l
     for process in started:
         process.wait_ready()
     for process in started:
-        process.go()
+        process.release()
     return [answer for process in started for answer in process.result()]
 
 
@@ -101,7 +101,7 @@ def test_twenty_concurrent_imports_of_one_account_make_one_row(account, app, pro
     for process in started:
         process.wait_ready()
     for process in started:
-        process.go()
+        process.release()
     results = Counter(result for process in started for result in process.result())
     assert results == {"created": 1, "unchanged": 19}
     assert Credential.objects.count() == 1
@@ -127,7 +127,7 @@ def kill_at(point: str, row: Credential, provider, start) -> None:
     provider.delay = 0.8 if point == "after_send" else 0
     process = start("crash", crash=point, ids=[str(row.id)], account=str(row.account_id))
     process.wait_ready()
-    process.go()
+    process.release()
     assert process.process.wait(30) == -9
     wait_until(lambda: all(call["outcome"] for call in provider.calls))
     provider.delay = 0
