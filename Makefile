@@ -49,7 +49,7 @@ test: setup
 
 test-all: setup
 	@echo "== SQLite"
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) $(if $(ARGS),,--cov --cov-report=term) $(ARGS)
 	@echo "== PostgreSQL"
 	@tools/with-postgres $(PYTEST) --uses-database $(ARGS)
 

@@ -35,7 +35,7 @@ def prepare() -> None:
 
 
 def filled(description: str | None) -> Filled:
-    """A database of as many credentials as `--rows` says, a million if it does not."""
+    """Prepare a database with `--rows` credentials, a million by default."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rows", type=int, default=1_000_000, help="default: %(default)s")
     chosen = parser.parse_args()

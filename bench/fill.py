@@ -37,7 +37,7 @@ class Filled(NamedTuple):
         return self.start + SPAN * number / self.count
 
     def id(self, number: int) -> uuid.UUID:
-        """A UUIDv7 of that moment; the same number has the same id, so that pages can be found."""
+        """Build a UUIDv7 of that time. The same number has the same id, so that pages can be found."""
         stamp = int(self.moment(number).timestamp() * 1000)
         rest = random.Random(number).getrandbits(62)
         return uuid.UUID(int=stamp << 80 | 7 << 76 | number % 4096 << 64 | 2 << 62 | rest)

@@ -51,7 +51,7 @@ def digest(header: str) -> bytes:
 
 
 def answer(account_id: uuid.UUID, rows: list[tuple[Any, ...]]) -> bytes:
-    """The body for the rows of PAGE."""
+    """Build the body for the rows of PAGE."""
     more = cursor(account_id, uuid.UUID(rows[LIMIT - 1][0])) if len(rows) > LIMIT else None
     apps: dict[str, dict[str, Any]] = {}
     data = [_document(apps, *row) for row in rows[:LIMIT]]
@@ -59,7 +59,7 @@ def answer(account_id: uuid.UUID, rows: list[tuple[Any, ...]]) -> bytes:
 
 
 def cursor(account_id: uuid.UUID, after: uuid.UUID) -> str:
-    """The cursor that the product gives for the page after this id, without filters."""
+    """Build the cursor of the product for the page after this id, without filters."""
     bound = repr((str(account_id), PATH, [], str(after)))
     seal = hmac.digest(_key, bound.encode(), hashlib.sha256)[:16]
     return base64.urlsafe_b64encode(after.bytes + seal).decode()

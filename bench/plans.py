@@ -27,7 +27,7 @@ def show(filled: Filled) -> None:
 
 
 def _cases(filled: Filled) -> Iterator[tuple[str, dict[str, str], int | None]]:
-    """A title, the query parameters, and the number of the row that the page comes after."""
+    """Yield titles, query parameters, and the number of the row that the page comes after."""
     last, middle = filled.count - 1, filled.count // 2
     noon = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)  # When the first of bench.bodies expires.
     yield "no filter", {}, None

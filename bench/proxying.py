@@ -50,7 +50,7 @@ def measure(seconds: float, rounds: int) -> list[Ratio]:
 def _compare(
     floor: Served, product: Served, token: str, seconds: float, rounds: int, connections: int
 ) -> Ratio:
-    """Rounds in turn, so that both see the same machine."""
+    """Alternate the rounds, so that both see the same machine."""
     load.CONNECTIONS = connections
     taken: dict[str, list[load.Round]] = {floor.name: [], product.name: []}
     for number in range(rounds + 1):
@@ -115,7 +115,7 @@ def register(port: int, folder: Path) -> dict[str, str]:
 
 
 def fill(credentials: int = 1) -> str:
-    """An account with so many keys of the provider; its token."""
+    """Create an account with that many keys of the provider and return its token."""
     from django.db import connection
 
     from accounts.services import account_create, token_create
