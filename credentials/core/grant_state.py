@@ -23,15 +23,18 @@ PAUSED: Final = "paused"
 """The stored secrets cannot be decrypted with the keys of this server."""
 
 NO_LEASE: Final[Mapping[str, Any]] = {"lease_owner": "", "lease_until": None}
-NEW_GRANT: Final[Mapping[str, Any]] = {
-    "previous": None,
-    "refresh_state": ACTIVE,
-    "refresh_unknowns": 0,
+NO_FAILURES: Final[Mapping[str, Any]] = {
     "refresh_failures": 0,
     "refresh_failing_since": None,
     "refresh_rejected_since": None,
-    "refresh_last_at": None,
     "refresh_error": "",
+}
+NEW_GRANT: Final[Mapping[str, Any]] = {
+    **NO_FAILURES,
+    "previous": None,
+    "refresh_state": ACTIVE,
+    "refresh_unknowns": 0,
+    "refresh_last_at": None,
 }
 """Columns of a grant that has no past. `generation` and `refresh_next_at` depend on the caller."""
 

@@ -7,7 +7,8 @@ gets no alias: an import that still names the former app creates another credent
 from __future__ import annotations
 
 import uuid
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
@@ -16,7 +17,7 @@ from common.actors import Actor
 from common.db.clock import DbNow, db_now
 from common.errors import ConflictError, InvalidInputError
 from credentials.core.encryption import decrypt_secrets
-from credentials.core.grant_state import is_leased
+from credentials.core.grant_state import ACTIVE, NO_FAILURES, is_leased
 from credentials.core.locks import lock_credential
 from credentials.imports.validation import build_identity_parts
 from credentials.models import Credential, CredentialAlias
@@ -38,7 +39,8 @@ def credential_change_app(
     """Move the credential to this OAuth app. Return False if it already belongs to it.
 
     The provider is not called. A refresh token is bound to the client that it was issued to (RFC 6749
-    §6), so the provider may reject it for the other client.
+    §6), so the provider may reject it for the other client. A grant whose refreshes fail is due at
+    once, because the former app may be the reason.
 
     Raises NotFoundError; InvalidInputError for an app of another account or provider; ConflictError
     for a credential without an app, or if the other app already has a credential for this upstream
@@ -70,11 +72,24 @@ def _change_app(row: Credential, app_id: uuid.UUID, actor: Actor) -> bool:
         # Aliases were computed with the former app, too.
         CredentialAlias.objects.filter(credential_id=row.id).delete()
     Credential.objects.filter(id=row.id).update(
-        oauth_app_id=app_id, identity=identity, revision=F("revision") + 1, updated_at=DbNow()
+        oauth_app_id=app_id,
+        identity=identity,
+        revision=F("revision") + 1,
+        updated_at=DbNow(),
+        **_build_refresh_columns(row),
     )
     target = EventTarget("credential", row.account_id, row.id)
     record_change(actor, target, "credential.updated", ["oauth_app_id"])
     return True
+
+
+def _build_refresh_columns(row: Credential) -> Mapping[str, Any]:
+    """Return the columns that make a failing grant due now, {} for a grant that does not fail."""
+    # A grant that has ended or cannot be decrypted is no better off with another app.
+    if row.refresh_state != ACTIVE or not row.refresh_failures or row.refresh_next_at is None:
+        return {}
+    # The former app may be why it failed, so its back-off must not keep callers from the new one.
+    return {**NO_FAILURES, "refresh_next_at": DbNow()}
 
 
 def _check_app(row: Credential, app_id: uuid.UUID) -> None:
