@@ -13,7 +13,8 @@ import structlog
 _TOKENS: Final = re.compile(
     r"lk_(?:sess_)?[0-9A-Za-z]{8,}|sk_(?:live|test)_\w+|gh[pousr]_\w+|xox[a-z]-[\w-]+|AKIA\w{16}"
     r"|(?<=/connect/)[\w-]{43}|(?<=/link/oauth2/start/)[\w-]{43}"
-    r"|eyJ[\w-]+\.[\w-]+\.[\w-]*|-----BEGIN [\s\S]*?(?:-----END [A-Z ]*-----|\Z)"
+    # Without the dots of a JWT: a search for them would start again at each eyJ of a long word.
+    r"|eyJ[\w-]{5,}[\w.-]*|-----BEGIN [\s\S]*?(?:-----END [A-Z ]*-----|\Z)"
 )
 
 

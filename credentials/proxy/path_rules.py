@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -23,18 +22,45 @@ def is_path_allowed(path: str, patterns: Sequence[str]) -> bool:
     `*` matches any characters, `/` included.
     """
     # A server may read the path in any of its forms, so each of them must be allowed.
-    return all(_matches_any(form, patterns) for form in _get_forms(path))
+    return all(
+        any(matches_pattern(form, pattern) for pattern in patterns) for form in _get_forms(path)
+    )
 
 
 def is_endpoint_blocked(method: str, path: str, blocked: Iterable[str]) -> bool:
     """Return whether `METHOD /path` is in `blocked`, in any form. `*` is any method."""
+    forms = _get_forms(path)
     for entry in blocked:
         blocked_method, _, pattern = entry.partition(" ")
         if blocked_method in {"*", method.upper()} and any(
-            _matches_any(form, [pattern]) for form in _get_forms(path)
+            matches_pattern(form, pattern) for form in forms
         ):
             return True
     return False
+
+
+def matches_pattern(text: str, pattern: str) -> bool:
+    """Return whether `pattern` matches the whole of `text`. `*` matches any characters, or none.
+
+    The work grows with the length of the text, whatever the pattern is.
+    """
+    # No regular expression: `.*` for each star backtracks exponentially, and the account that
+    # wrote the pattern would stop this process for every other one.
+    first, *rest = pattern.split("*")
+    if not rest:
+        return text == pattern
+    *inner, last = rest
+    end = len(text) - len(last)
+    if not (text.startswith(first) and text.endswith(last)) or end < len(first):
+        return False
+    position = len(first)
+    for part in inner:
+        # The leftmost place leaves most of the text to the parts that follow.
+        found = text.find(part, position, end)
+        if found < 0:
+            return False
+        position = found + len(part)
+    return True
 
 
 def overrides_method(method: str, query: str) -> bool:
@@ -50,12 +76,3 @@ def _get_forms(path: str) -> set[str]:
     path = path or "/"
     decoded = decode_fully(path)
     return {path, decoded, re.sub(r"/{2,}", "/", decoded)}
-
-
-def _matches_any(path: str, patterns: Iterable[str]) -> bool:
-    return any(_compile_pattern(pattern).fullmatch(path) for pattern in patterns)
-
-
-@functools.lru_cache(maxsize=4096)
-def _compile_pattern(pattern: str) -> re.Pattern[str]:
-    return re.compile(".*".join(re.escape(part) for part in pattern.split("*")), re.DOTALL)

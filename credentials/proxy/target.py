@@ -24,6 +24,7 @@ _TARGET: Final = re.compile(
     r"(?P<prefix>/v1/proxy/credential/(?P<id>[^/?]+)|/proxy/(?P<service>[^/?]+))"
     r"(?P<path>/[^?]*)?(?:\?(?P<query>.*))?"
 )
+_HEX_BYTE: Final = re.compile(rb"[0-9A-Fa-f]{2}")
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL_CHARACTER: Final = re.compile(r"%(?:25)*(?:[01][0-9a-f]|7f)", re.IGNORECASE)
 # Some decoders read a dot, slash or backslash in more bytes than UTF-8 allows (RFC 3629 §3).
@@ -99,6 +100,13 @@ def has_dot_segment(path: str) -> bool:
 
 def decode_fully(path: str) -> str:
     """Return `path` without any percent-encoding, also if it was encoded several times."""
-    while (plain := unquote(path)) != path:
-        path = plain
-    return path
+    if "%" not in path or "%" not in (path := unquote(path)):
+        return path
+    # One more pass for each layer would be work that grows with the square of the length, so
+    # each escape is decoded as soon as its last digit is there, which may complete another one.
+    decoded = bytearray()
+    for byte in path.encode("utf-8", "surrogatepass"):
+        decoded.append(byte)
+        while decoded[-3:-2] == b"%" and (match := _HEX_BYTE.fullmatch(decoded, len(decoded) - 2)):
+            decoded[-3:] = bytes.fromhex(match[0].decode())
+    return decoded.decode("utf-8", "replace")
