@@ -50,7 +50,7 @@ PROSE = {
     r"\bmeanwhile\b": "concurrently, in the meantime",
     r"\b(?:nobody|somebody|everybody|whoever)\b": "no process, another process, no user",
     r"\bwhere there (?:is|are|was|were)\b|\bwhere (?:nothing|none|nobody|no|it|one)\b": "if",
-    r"\bso many\b": "N, a number of",
+    r"\b(?:after|by|for|in|of|with) so many\b": "N, a number of",
     r"\b(?:onlookers?|strangers?)\b": "anonymous, other account",
     r"\bheed(?:s|ed)?\b": "apply",
     r"\bhappenings?\b": "event",
