@@ -14,7 +14,7 @@ from vault.key_usage import count_rows_by_key
 
 class Command(BaseCommand):
     help = (
-        "Go on without a key that is lost for good. The values that it encrypted stay as they are:"
+        "Continue without a key that is lost for good. The values that it encrypted stay as they are:"
         " using such a row returns 409 until all its secrets are imported again. Prints the number of"
         " these rows. If you find the key, put it back in VAULT_KEYS: they can be decrypted again."
     )
