@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 from django.db import transaction
@@ -34,6 +36,7 @@ from events.services import EventTarget, NewEvent
 from oauth_apps.models import OAuthApp
 from providers.kinds import Kind
 from providers.registry import get_registry
+from vault.sealing import SecretUnavailableError
 from webhooks.changes import record_changes
 
 HEALTH_ACTOR: Final = Actor(name="health")
@@ -254,3 +257,22 @@ def _record_outage_of_others(row: Credential, evidence: Evidence, now: dt.dateti
         effect = _build_effect(other, "outage", evidence, notes, now)
         update_row(Credential, other.id, effect.columns)
         record_changes(HEALTH_ACTOR, other.account_id, "credential", effect.events)
+
+
+@contextmanager
+def report_undecryptable(
+    *, account_id: uuid.UUID, credential_id: uuid.UUID, actor: Actor
+) -> Iterator[None]:
+    """Set the credential's health to error if the block finds that it cannot be decrypted.
+
+    Re-raises SecretUnavailableError. Call it outside a transaction: the caller's would be undone.
+    """
+    try:
+        yield
+    except SecretUnavailableError:
+        note = "The stored secret cannot be decrypted with the keys of this server."
+        evidence = Evidence(source="seal", verdict="rejected", note=note, code="undecryptable")
+        record_evidence(
+            account_id=account_id, credential_id=credential_id, evidence=evidence, actor=actor
+        )
+        raise

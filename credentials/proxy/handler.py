@@ -13,7 +13,7 @@ from common.concurrency import release_connection
 from common.errors import ForbiddenError, ServiceError
 from credentials.core.usage import mark_used
 from credentials.health.evidence import Evidence
-from credentials.health.services import record_evidence
+from credentials.health.services import record_evidence, report_undecryptable
 from credentials.proxy import audit, headers, limits, metrics, policy, provider_limits, signing
 from credentials.proxy.caller_token import CallerToken, check_token_header
 from credentials.proxy.connection import CallerConnection
@@ -161,7 +161,11 @@ class _ProxiedRequest:
             credential.signature_scheme, request.method, request.target.path
         ):
             return self._open_response(build_unauthenticated_request(credential, self._forwarded))
-        secrets = decrypt_secrets(credential, request.principal)
+        row = credential.row
+        with report_undecryptable(
+            account_id=row.account_id, credential_id=row.id, actor=request.principal.actor
+        ):
+            secrets = decrypt_secrets(credential, request.principal)
         upstream_request = self._build_request(secrets)
         for row in credential.rows:
             mark_used(id=row.id)

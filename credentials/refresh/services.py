@@ -17,6 +17,7 @@ from common.errors import NotFoundError
 from credentials.core.encryption import decrypt_secrets
 from credentials.core.grant_state import PAUSED, is_leased
 from credentials.core.usage import mark_used
+from credentials.health.services import report_undecryptable
 from credentials.models import Credential
 from credentials.refresh import attempt, lease, spool
 from credentials.refresh.errors import RefreshInProgressError
@@ -85,7 +86,8 @@ def get_fresh_token(
         )
         # 2. Return the stored token if it is fresh enough.
         if not forced and freshness.is_fresh(first_generation=first_generation):
-            token = Secret(decrypt_secrets(row)["access_token"])
+            with report_undecryptable(account_id=account_id, credential_id=id, actor=actor):
+                token = Secret(decrypt_secrets(row)["access_token"])
             return AccessToken(access_token=token, token_type="Bearer", expires_at=row.expires_at)  # noqa: S106
         if row.refresh_state == PAUSED:
             decrypt_secrets(row)  # Raises until the key is back.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from common.actors import Actor
 from common.datetimes import format_rfc3339, parse_rfc3339
 from common.db.clock import db_now
 from credentials.core.encryption import decrypt_secrets
+from credentials.core.grant_state import NEEDS_REAUTH
 from credentials.models import Credential
 from credentials.refresh import outcomes
 from credentials.refresh.token_update import TokenUpdate
@@ -31,6 +33,9 @@ from vault.secret import Secret
 log = structlog.get_logger(__name__)
 
 _SUFFIX: Final = ".answer"
+
+# Files that cannot be read and were reported by this process: once each is enough.
+_reported: set[str] = set()
 
 
 def write_spool_file(claim: RefreshClaim, update: TokenUpdate) -> None:
@@ -69,16 +74,32 @@ def _replay_file(file: Path) -> bool:
     """Store the response and delete the file. Return False if it has to stay."""
     try:
         claim, update = _read_file(file)
-        with transaction.atomic():
-            outcomes.store_token_update(claim, update, bare=True)
+        _store(claim, update)
     except FileNotFoundError:
         return False  # Another process was first.
-    except (OperationalError, InterfaceError, SecretUnavailableError, OSError) as error:
+    except (OperationalError, InterfaceError, OSError) as error:
         log.warning("refresh.spool_waits", error=type(error).__name__)
+        return False
+    except (SecretUnavailableError, ValueError, LookupError, TypeError) as error:
+        # A stray or damaged file, or one of a key that this server lacks, must stop nothing.
+        if file.name not in _reported:
+            _reported.add(file.name)
+            log.error("refresh.spool_unreadable", file=file.name, error=type(error).__name__)
         return False
     file.unlink(missing_ok=True)
     log.warning("refresh.spool_replayed", id=str(claim.row.id))
     return True
+
+
+def _store(claim: RefreshClaim, update: TokenUpdate) -> None:
+    """Store a late response as any other, with its evidence for health."""
+    if claim.row.refresh_state == NEEDS_REAUTH:
+        # The provider has rejected the grant since. It may have ended the whole family of tokens,
+        # these included: the next refresh tells, and nothing is said about health before.
+        with transaction.atomic():
+            outcomes.store_token_update(claim, replace(update, next_refresh_in=0), bare=True)
+        return
+    outcomes.store_success(claim, update)
 
 
 def _read_file(file: Path) -> tuple[RefreshClaim, TokenUpdate]:

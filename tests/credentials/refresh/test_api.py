@@ -190,3 +190,12 @@ def pem() -> str:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     ).decode()
+
+
+def test_a_credential_that_cannot_be_decrypted_is_an_error_once_a_caller_meets_it(grant, api):
+    broken, whole = grant("ann", expires_at="2099-01-01T00:00:00Z"), grant("bob")
+    Credential.objects.filter(id=broken.id).update(secrets=whole.secrets)
+    assert api.post(f"/v1/credentials/{broken.id}/token").status_code == 409
+    health = api.get(f"/v1/credentials/{broken.id}").json()["health"]
+    assert health["status"] == "error"
+    assert "decrypt" in health["notes"][0]

@@ -8,6 +8,7 @@ import pytest
 from django.db import OperationalError, connection
 
 from common.errors import ServiceUnavailableError
+from credentials.core.grant_state import ENDED_GRANT
 from credentials.models import Credential, Revocation
 from credentials.refresh import get_fresh_token, outcomes, spool
 from credentials.services.crud import credential_delete
@@ -97,6 +98,50 @@ def test_renamed_file_cannot_be_decrypted(provider, grant, settings, away):
     assert spool.replay_all() == 0
     assert Credential.objects.get(id=other.id).generation == 0
     assert len(list_files(settings)) == 1
+
+
+def test_replayed_response_is_evidence_for_health(provider, grant, settings, away):
+    row = grant()
+    spool_response(row, provider, away)
+    assert spool.replay_all() == 1
+    assert Credential.objects.get(id=row.id).health["status"] == "ok"
+
+
+def test_replay_after_a_rejection_lets_the_next_refresh_tell(provider, grant, settings, away):
+    row = grant()
+    spool_response(row, provider, away)
+    Credential.objects.filter(id=row.id).update(**ENDED_GRANT)
+    assert spool.replay_all() == 1
+    after = Credential.objects.get(id=row.id)
+    assert after.health["status"] == "unknown"
+    assert after.refresh_next_at
+    assert after.refresh_next_at <= after.updated_at
+
+
+@pytest.mark.parametrize("name", ["x", "a.b.c.d", "..", "é.é.é.é", "a.b.c.d.e.f"])
+def test_stray_file_stops_nothing_and_is_reported_once(
+    provider, grant, settings, away, name, caplog
+):
+    row = grant()
+    spool_response(row, provider, away)
+    (file,) = list_files(settings)
+    stray = file.with_name(f"{name}.answer")
+    stray.touch()
+    spool._reported.clear()
+    assert spool.replay_all() == 1
+    assert spool.replay_all() == 0
+    assert Credential.objects.get(id=row.id).generation == 1
+    assert stray.exists()
+    assert sum("spool_unreadable" in str(record.msg) for record in caplog.records) == 1
+
+
+def test_truncated_file_stops_nothing(provider, grant, settings, away):
+    row = grant()
+    spool_response(row, provider, away)
+    (file,) = list_files(settings)
+    file.write_bytes(file.read_bytes()[:40])
+    assert spool.replay_all() == 0
+    assert file.exists()
 
 
 def test_replay_for_deleted_credential_revokes_tokens(provider, grant, settings, away):
