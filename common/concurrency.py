@@ -1,7 +1,7 @@
-"""Request slots: a thread that waits for a provider yields its slot and its database connection.
+"""Request slots, which a thread yields together with its connection while it waits for a provider.
 
-Python runs one thread at a time, so a few requests at once keep one process busy. Any number of
-requests may wait for a provider, or for a slow client's body, without blocking the others.
+Python runs one thread at a time, so a few concurrent requests keep a process busy. Requests that
+wait for a provider, or for the body of a slow client, must not block the others.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def release_connection() -> None:
 
 @contextmanager
 def blocking_io() -> Iterator[None]:
-    """Release the connection and yield the request slot while the block waits for a network peer."""
+    """Release the connection and yield the request slot during the block, which waits for a peer."""
     release_connection()
     with request_slots.yield_slot():
         yield
@@ -41,7 +41,7 @@ def sleep(seconds: float) -> None:
 
 
 def has_capacity() -> bool:
-    """Return whether one more request may block. Call it before starting the blocking work."""
+    """Return True if one more request may wait. Call it before the work that makes it wait."""
     return request_slots.yielded_count < MAX_BLOCKED
 
 
@@ -59,7 +59,7 @@ class RequestSlots:
     """A semaphore that limits how many threads of this process work on requests at once."""
 
     def __init__(self, count: int) -> None:
-        # A queue's get and put are one call each into C; threading.Semaphore is Python.
+        # Each request acquires a slot, and SimpleQueue is faster: it is C, threading.Semaphore is not.
         self._free: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._current_thread = threading.local()
         self._lock = threading.Lock()
@@ -93,8 +93,8 @@ class RequestSlots:
             yield
         finally:
             self._count(-1)
-            # A provider's response must be stored before new work starts, so this thread
-            # continues at once, if need be without a slot.
+            # Continue at once, even without a slot: a provider's response must be stored before
+            # new requests are started.
             with suppress(queue.Empty):
                 self._free.get_nowait()
                 self._current_thread.has_slot = True
@@ -110,7 +110,7 @@ class RequestSlots:
 
 
 request_slots: Final = RequestSlots(settings.REQUEST_SLOTS)
-"""Slots of the API server. Threads outside a request have none and need none."""
+"""Slots of the API server. Threads that handle no request have no slot and need none."""
 
 MAX_BLOCKED: Final = settings.BLOCKING_THREADS * 3 // 4
-"""Requests that may wait at once. The other threads stay free for requests that do not wait."""
+"""Requests that may wait concurrently. The other threads stay free for requests that do not wait."""

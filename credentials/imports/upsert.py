@@ -1,13 +1,13 @@
-"""Storing of items: one upstream account is one row, under any concurrency.
+"""Store items so that one upstream account is one row, however many processes import it.
 
 Within one transaction:
 
 1. Lock the rows of the items' identities.
 2. Merge each item with its row.
-3. Write what differs in one statement. It updates a row only if its id is the one that the new
-   ciphertext was made for.
-4. Start again for the items that were not written, because another process created their row
-   concurrently. The next round finds it.
+3. Write the changed rows in one statement. It updates a row only if the new ciphertext was
+   encrypted for its id.
+4. Repeat this for items that were not written because another process created their row after
+   step 1.
 """
 
 from __future__ import annotations
@@ -82,8 +82,9 @@ _ON_CONFLICT: Final = (
     + f", {refresh.ON_CONFLICT_SET}, revision = {TABLE}.revision + 1 WHERE {TABLE}.id = excluded.id RETURNING id"
 )
 
-# A rotation that was committed after step 1 has left the former identity as an alias. Such a row must
-# not be created again; the next round finds it. (SQLite has one writer at a time.)
+# A rotation that committed after step 1 has turned the item's identity into an alias of an existing
+# row. Inserting it would create a second row for one upstream account. SQLite has one writer at a
+# time, so this cannot happen there.
 _UNLESS_ALIAS: Final = (
     " AND NOT EXISTS (SELECT FROM credentials_credentialalias former"
     " WHERE former.account_id = given.account_id AND former.identity = given.identity) "
@@ -113,7 +114,7 @@ class DifferentSecretError(ConflictError):
 
 @dataclass(frozen=True, slots=True)
 class _References:
-    """The rows that items refer to and that the account has: OAuth apps, custom services."""
+    """The account's OAuth apps and custom services that the items refer to."""
 
     app_providers: dict[uuid.UUID, str]
     custom_providers: frozenset[str]
@@ -129,9 +130,9 @@ def store_items(
 ) -> list[ImportOutcome]:
     """Store at most CHUNK_SIZE items of distinct identities in one transaction.
 
-    Returns the outcomes in the order of the items. With `dry_run` nothing is written, and the
-    outcomes are those that there would be. Without `identity_verified` no secret is replaced: such
-    an item is rejected with DifferentSecretError.
+    Returns the outcomes in the order of the items. With `dry_run` nothing is written; the outcomes
+    are those of a real import. Without `identity_verified`, an item that would replace a secret is
+    rejected with DifferentSecretError.
     """
     for attempt in range(MAX_ATTEMPTS):
         try:
@@ -141,7 +142,7 @@ def store_items(
                 )
             return [outcomes[item.identity] for item in items]
         except (IntegrityError, OperationalError) as error:
-            # An app was deleted concurrently, or there was a deadlock. All is rolled back.
+            # An app was deleted concurrently, or there was a deadlock. Everything was rolled back.
             if attempt == MAX_ATTEMPTS - 1 or not _is_transient(error):
                 raise
     raise AssertionError("the last attempt returned or raised")
@@ -182,7 +183,7 @@ def _plan_writes(
 ) -> dict[bytes, PlannedWrite]:
     """Return the writes by identity. Items that need none get their outcome here."""
     rows = _lock_rows(account_id, [item.identity for item in items])
-    # After the lock, because it has waited for rotations in progress.
+    # Only now, because acquiring the locks has waited for rotations in progress.
     former_rows = _lock_rows_by_alias(
         account_id, [item.identity for item in items if item.identity not in rows]
     )
@@ -196,7 +197,7 @@ def _plan_writes(
             if row is None:
                 write = plan_create(item, account_id=account_id, now=now)
             elif row.id in row_ids:
-                # Its current and its former identity are in the same chunk.
+                # One chunk has the current and a former identity of this row.
                 raise InvalidInputError.for_field(
                     "properties", "is the same upstream account as another line"
                 )
@@ -231,7 +232,7 @@ def _lock_rows(account_id: uuid.UUID, identities: list[bytes]) -> dict[bytes, St
         .values_list(*StoredCredential._fields)
     )
     stored = map(StoredCredential._make, rows)
-    # psycopg reads bytea as memoryview, which cannot be a key.
+    # psycopg reads bytea as memoryview, which cannot be the key of a dict.
     return {bytes(row.identity): row._replace(identity=bytes(row.identity)) for row in stored}
 
 
@@ -261,7 +262,7 @@ def _fetch_references(account_id: uuid.UUID, items: Iterable[ImportItem]) -> _Re
     slugs = {item.provider for item in items if item.kind.provider == "custom"}
     app_providers: dict[uuid.UUID, str] = {}
     custom_providers: frozenset[str] = frozenset()
-    # Most imports refer to nothing, and need no query.
+    # Most imports refer to neither and need no query.
     if app_ids:
         apps = OAuthApp.objects.filter(account_id=account_id, id__in=app_ids)
         app_providers = dict(apps.values_list("id", "provider"))
@@ -289,9 +290,9 @@ def _check_references(item: ImportItem, references: _References) -> None:
 def _write_rows(
     writes: Sequence[PlannedWrite], account_id: uuid.UUID, actor: Actor
 ) -> set[uuid.UUID]:
-    """Write rows and events. Returns the ids of the rows that were written.
+    """Write rows and events. Return the ids of the rows that were written.
 
-    The others were created by another process concurrently.
+    Another process created the others concurrently.
     """
     if not writes:
         return set()
@@ -337,7 +338,7 @@ def build_row_values(
         obtained_at=row.obtained_at,
         expires_at=row.expires_at,
         account_id=account_id,
-        # In an update 1 starts another generation, see ON_CONFLICT_SET.
+        # An update adds this to the stored generation, see ON_CONFLICT_SET.
         generation=int(write.replaces_secrets),
         refresh_next_at=refresh.compute_first_refresh_at(
             get_registry().kinds[row.properties["kind"]],
@@ -357,8 +358,9 @@ def _to_json(value: Mapping[str, Any]) -> str:
 
 
 def _is_transient(error: Exception) -> bool:
-    """Return whether the same statements may succeed now."""
-    # SQLSTATE class 40, or a foreign key to a row that was deleted concurrently.
+    """Return True if the same statements may succeed when they are run again."""
+    # A deadlock or a serialization failure (SQLSTATE class 40), or a foreign key to a row that was
+    # deleted concurrently.
     sqlstate = getattr(error.__cause__, "sqlstate", None)
     return (
         isinstance(error, IntegrityError)

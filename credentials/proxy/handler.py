@@ -58,7 +58,10 @@ _UNHEALTHY: Final = frozenset({"warn", "error"})
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ProxyRequest:
-    """An authenticated request. `origin` is ours, `started_at` a time of the monotonic clock."""
+    """An authenticated request.
+
+    `origin` is the scheme and host of this proxy; `started_at` is from the monotonic clock.
+    """
 
     method: str
     target: RequestTarget
@@ -76,14 +79,14 @@ class ProxyResponse(NamedTuple):
 
 
 class ProxyHandler:
-    """Handles requests, in all threads of a process."""
+    """The handler of requests, shared by all threads of a process."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._slots = ConcurrencySlots()
 
     def handle(self, request: ProxyRequest, connection: CallerConnection) -> ProxyResponse:
-        """Return the provider's response, its body not yet read.
+        """Return the provider's response before its body is read.
 
         Raises ServiceError, or ClientDisconnectedError.
         """
@@ -122,10 +125,10 @@ class ProxyHandler:
 
 
 class _ProxiedRequest:
-    """One request on its way to the provider.
+    """One request to the provider, and its response.
 
-    `upstream` keeps the response open until it is closed. `secret_forms` are those of the secrets
-    that were put on the request.
+    `upstream` keeps the response open until it is closed. `secret_forms` are the encodings of the
+    secrets on the request, which are masked in the response.
     """
 
     def __init__(
@@ -209,13 +212,13 @@ class _ProxiedRequest:
         return build_upstream_request(self._credential, secrets, self._forwarded)
 
     def _send_recorded(self, request: Request, secrets: DecryptedSecrets) -> StreamingResponse:
-        """Return the response. If that fails, record the use with the status of the failure."""
+        """Send the request and return the response. If that fails, record the use with its status."""
         try:
             response = self._open_response(request)
             if response.status == 401:
                 response = self._retry_with_new_token(response, secrets)
             if response.status in {429, 503}:
-                # A pause that the provider asks for holds for all processes.
+                # The provider's Retry-After is for the credential, so all processes have to wait.
                 pause = parse_retry_after(response.headers, maximum=limits.MAX_PAUSE_SECONDS)
                 if pause:
                     limits.pause_credential(self._credential.row.id, pause)
@@ -226,14 +229,14 @@ class _ProxiedRequest:
             self._record_use(audit.CLIENT_DISCONNECTED)
             raise
         except Error:
-            # Perhaps only the connection failed: a new one may be able to record the use.
+            # Only the connection may have failed. A new one can then record the use.
             release_connection()
             self._record_use(AuditWriteError.status)
             raise
         return response
 
     def _open_response(self, request: Request) -> StreamingResponse:
-        # The provider may be slow, and the database's connections are few.
+        # The provider may be slow, and there are few database connections.
         release_connection()
         # A body whose links are rewritten must not be compressed.
         encodings = (
@@ -264,7 +267,7 @@ class _ProxiedRequest:
     def _retry_with_new_token(
         self, response: StreamingResponse, secrets: DecryptedSecrets
     ) -> StreamingResponse:
-        """Send the request again with a refreshed token. Return the 401 if there is none."""
+        """Send the request again with a refreshed token. Return the 401 if there is no new token."""
         new_secrets = self._refresh_token(secrets) if self._forwarded.body.is_repeatable else None
         if new_secrets is not None:
             request = self._build_request(new_secrets)
@@ -280,14 +283,14 @@ class _ProxiedRequest:
         try:
             new_secrets = decrypt_secrets(self._credential, self._request.principal, force=True)
         except ServiceError:
-            # The refresh has recorded its own failure. The caller receives the provider's 401.
+            # The failed refresh is already recorded. The caller receives the provider's 401.
             return None
         return new_secrets if new_secrets.token != secrets.token else None
 
     def _report_unauthorized(self) -> None:
         """Record a 401 as evidence for the credential's health.
 
-        It is not definite: the path may need another credential.
+        It is only a suspicion, as this path may need another credential.
         """
         row = self._credential.row
         if row.health_status in _UNHEALTHY:
@@ -326,7 +329,7 @@ def _get_encoding(response: StreamingResponse) -> str:
 
 
 def _check_allowed(credential: ResolvedCredential, request: ProxyRequest) -> None:
-    """Raise BadRequestError for an ambiguous path, ForbiddenError for what a rule forbids."""
+    """Raise BadRequestError if the path is ambiguous, ForbiddenError if a rule forbids the request."""
     method, path = request.method, request.target.path
     check_path(path, frozenset(credential.provider.paths))
     policies = [row.policy for row in credential.rows if row.policy]
@@ -339,8 +342,8 @@ def _check_allowed(credential: ResolvedCredential, request: ProxyRequest) -> Non
         )
     if not (blocked or any(each.methods is not None for each in policies)):
         return
-    # With a rule about methods, nothing may make the provider take another method than the one
-    # that was checked.
+    # Some providers let a header or a parameter override the method. That would circumvent a rule
+    # about methods.
     overrides = {
         f"HTTP_{name.upper().replace('-', '_')}" for name in headers.METHOD_OVERRIDE_HEADERS
     }

@@ -1,9 +1,10 @@
-"""Pause an OAuth app that its provider rejects, and only on the word of two independent grants.
+"""Pause an OAuth app after its provider has rejected it for two independent grants.
 
-Providers say `unauthorized_client` and the like of one dead grant, too. So the first rejection only
-opens a suspicion, and another grant of the app is asked within seconds. The app is paused if that
-one is rejected as well and no grant has been refreshed since: for 1, 2, 4 ... minutes, until one is
-refreshed again. An app with a single grant is asked with a made-up refresh token instead.
+One rejection proves nothing: providers also send `unauthorized_client` and the like if only a single
+grant is dead. So the first one is only recorded, and another grant of the app is refreshed within
+seconds. If that one is rejected too, and no grant of the app has been refreshed since, the app is
+paused for 1, 2, 4 ... minutes, until a refresh succeeds. If the app has no other grant, a refresh
+with a made-up token (a canary) takes its place.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ from oauth_apps.protocol import AppError, OAuth2Error
 from providers.registry import get_registry
 from vault.secret import Secret
 
-# Enough to find a grant that works, and no scan of an app with 100,000 of them.
+# Enough to find a grant that works, without a scan of an app that has 100,000 of them.
 _SIBLINGS_READ: Final = 50
 
 
 def needs_canary(claim: RefreshClaim) -> bool:
-    """Return True if only a made-up refresh token can confirm this app's rejection.
+    """Return True if only a made-up refresh token can confirm that this app is rejected.
 
-    That is so for the second rejection of the only grant of an app.
+    This is the case if the app has no other grant and this one is rejected for the second time.
     """
     pause = _get_pause(claim)
     return (
@@ -50,8 +51,8 @@ def needs_canary(claim: RefreshClaim) -> bool:
 def rejects_canary(claim: RefreshClaim) -> bool:
     """Request a refresh with a made-up token. Return True if the provider rejects the app itself.
 
-    RFC 6749 section 5.2 has the client checked first, so that a provider which accepts it says
-    `invalid_grant`. Kinds without refresh tokens are tried as they are: the app is their grant.
+    A provider that accepts the app rejects the token instead, with `invalid_grant` (RFC 6749,
+    section 5.2). Kinds without refresh tokens need no request: the app is their only grant.
     """
     kind = get_registry().kinds[claim.row.kind]
     if kind.grant != "refresh_token" or claim.row.oauth_app is None:
@@ -67,11 +68,10 @@ def rejects_canary(claim: RefreshClaim) -> bool:
 
 
 def reject_app(claim: RefreshClaim, error: OAuth2Error, *, canary_rejected: bool) -> float | None:
-    """Record that the provider rejects the app, by the word of one grant.
+    """Record that the provider rejected the app when one of its grants was refreshed.
 
-    Returns the seconds for which the app is paused, or None if it is not.
-
-    Call it in the transaction that settles the claim; `claim.row` is as it was when claimed.
+    Returns the seconds for which the app is paused, None if it is not. Must be called in the
+    transaction that settles the claim. `claim.row` is the row as it was claimed.
     """
     app = claim.row.oauth_app
     if app is None or _has_sibling_worked(claim, claim.row.refresh_rejected_since):
@@ -83,7 +83,7 @@ def reject_app(claim: RefreshClaim, error: OAuth2Error, *, canary_rejected: bool
         or pause.rejected_at is None
         or _has_sibling_worked(claim, pause.rejected_at)
     ):
-        _open_suspicion(claim, app, error)
+        _record_first_rejection(claim, app, error)
         return None
     if canary_rejected or _is_independent(claim, pause):
         return _extend_pause(pause, error)
@@ -91,10 +91,10 @@ def reject_app(claim: RefreshClaim, error: OAuth2Error, *, canary_rejected: bool
 
 
 def is_given_up(claim: RefreshClaim, rejected_since: dt.datetime) -> bool:
-    """Return True if the provider has rejected this grant alone for so long that it must be dead.
+    """Return True if the provider has rejected only this grant for so long that it must be dead.
 
-    After 72 hours if other grants of the app were refreshed in that time; after 7 days if one of
-    them is alive at all. A lone grant is never given up: nothing says that its app works.
+    That is after 72 hours if another grant of the app was refreshed in that time, and after 7 days if
+    another one is active. An app's only grant is never given up: its app may be what is rejected.
     """
     seconds = (claim.claimed_at - rejected_since).total_seconds()
     if seconds < REJECTED_AFTER_SECONDS:
@@ -104,7 +104,7 @@ def is_given_up(claim: RefreshClaim, rejected_since: dt.datetime) -> bool:
     return seconds >= REJECTED_AFTER_ALONE_SECONDS and _find_siblings(claim).exists()
 
 
-def _open_suspicion(claim: RefreshClaim, app: OAuthApp, error: OAuth2Error) -> None:
+def _record_first_rejection(claim: RefreshClaim, app: OAuthApp, error: OAuth2Error) -> None:
     AppPause.objects.update_or_create(
         oauth_app_id=app.id,
         defaults={
@@ -116,11 +116,11 @@ def _open_suspicion(claim: RefreshClaim, app: OAuthApp, error: OAuth2Error) -> N
             "pauses": 0,
         },
     )
-    _refresh_sibling_now(claim)
+    _schedule_sibling_now(claim)
 
 
-def _refresh_sibling_now(claim: RefreshClaim) -> None:
-    """Let a grant of the app that worked last be refreshed at once: it tells who is at fault."""
+def _schedule_sibling_now(claim: RefreshClaim) -> None:
+    """Make the most recently refreshed other grant due now, to show if the app is rejected."""
     newest = _find_siblings(claim).order_by("-id").values_list("id", "refresh_last_at")
     rows = list(newest[:_SIBLINGS_READ])
     if not rows:
@@ -141,7 +141,7 @@ def _extend_pause(pause: AppPause, error: OAuth2Error) -> float:
 
 
 def _is_independent(claim: RefreshClaim, pause: AppPause) -> bool:
-    """Return True if this is another grant than the first, and was not rejected before it."""
+    """Return True if this is not the grant that was rejected first, nor one rejected before it."""
     rejected_since = claim.row.refresh_rejected_since
     return claim.row.id != pause.credential_id and (
         rejected_since is None or pause.rejected_at is None or rejected_since >= pause.rejected_at

@@ -1,8 +1,8 @@
 """Requests to token endpoints in threads of their own, so that a slow provider blocks no caller.
 
-A caller's patience is not the life of a request. The caller gives up after some seconds; the
-request goes on for up to 90 s, its lease is renewed all the while, and its response is stored by
-the thread that received it.
+A request outlives the caller that started it. The caller gives up after a few seconds, but the
+request goes on for up to 90 s. Its lease is renewed as long as it runs, and the thread that receives
+the response stores it.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from oauth_apps.protocol import TokenResponse
 log = structlog.get_logger(__name__)
 
 MAX_CALLS: Final = 400
-"""Requests of one process at once. They wait for sockets, so their threads cost little."""
+"""Concurrent requests of one process. Their threads only wait for sockets, so they are cheap."""
 
 HEARTBEAT_SECONDS: Final = 4.0
 SILENCE_SECONDS: Final = 12.0
-"""A request without a response for so long counts as a failure for the circuit breaker."""
+"""A request that has had no response for this long is a failure for the circuit breaker."""
 
 RequestFunction = Callable[[], TokenResponse]
 
 
 class ProviderCall:
-    """One request in a thread of its own. `keys` are its circuits."""
+    """One request in a thread of its own. `keys` name its circuits in the circuit breaker."""
 
     def __init__(
         self, claim: RefreshClaim, request: RequestFunction, keys: tuple[str, str]
@@ -45,11 +45,11 @@ class ProviderCall:
         self.keys = keys
         self.started_at = time.monotonic()
         self.renewed_at = self.started_at
-        self.is_counted_silent = False
+        self.is_silence_recorded = False
         self.future: Future[TokenResponse] = _calls.start(self, request)
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the response without a connection or a request slot. Return True if it is there."""
+        """Wait without a connection or a request slot. Return True if the request has ended."""
         if self.future.done():
             return True
         with blocking_io():
@@ -60,13 +60,13 @@ class ProviderCall:
         return True
 
     def finish(self) -> None:
-        """Stop renewing the lease: the outcome is stored, or never will be."""
+        """Stop renewing the lease, as the outcome is stored or cannot be."""
         _calls.remove(self)
 
     def hand_over(self, settle: Callable[[], object]) -> None:
-        """Let the thread of the request call `settle` once it has its response.
+        """Let the thread of the request call `settle`, which stores the outcome, when it ends.
 
-        `settle` stores the outcome. What it raises is meant for a caller who has gone.
+        Errors that `settle` raises are only logged, because the caller no longer waits.
         """
 
         def run(_: Future[TokenResponse]) -> None:
@@ -96,7 +96,8 @@ class _RunningCalls:
             if len(self._calls) >= MAX_CALLS:
                 raise ProviderBusyError(1.0)
             self._calls.add(call)
-            # Made on first use: a server forks after it has imported this module.
+            # Created on first use: a server forks after importing this module, and threads do not
+            # survive a fork.
             if self._executor is None:
                 self._executor = ThreadPoolExecutor(MAX_CALLS, "provider-call")
             if self._heartbeat is None or not self._heartbeat.is_alive():
@@ -111,7 +112,7 @@ class _RunningCalls:
             self._calls.discard(call)
 
     def _renew_leases(self) -> None:
-        """Renew the leases of calls that take long, until no call is left."""
+        """Renew the leases of running calls every HEARTBEAT_SECONDS, until no call is left."""
         while True:
             time.sleep(HEARTBEAT_SECONDS / 4)
             now = time.monotonic()
@@ -124,8 +125,8 @@ class _RunningCalls:
                 if now - call.renewed_at >= HEARTBEAT_SECONDS:
                     _renew_lease(call)
                     call.renewed_at = now
-                if now - call.started_at >= SILENCE_SECONDS and not call.is_counted_silent:
-                    call.is_counted_silent = True
+                if now - call.started_at >= SILENCE_SECONDS and not call.is_silence_recorded:
+                    call.is_silence_recorded = True
                     circuit_breaker.record_failure(*call.keys)
         release_connection()
 
@@ -134,7 +135,7 @@ def _renew_lease(call: ProviderCall) -> None:
     try:
         extend_lease(call.claim)
     except (DatabaseError, InterfaceError) as error:
-        # The lease lasts for several heartbeats: the next one may reach the database again.
+        # The lease outlasts several heartbeats, so the next one can still renew it.
         log.warning("refresh.heartbeat_failed", error=type(error).__name__)
         release_connection()
 

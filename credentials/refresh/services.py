@@ -30,7 +30,7 @@ MAX_WAIT_SECONDS: Final = 12.0
 """How long a caller waits for a refresh by another process."""
 
 MAX_START_SECONDS: Final = 3.0
-"""How long it may still start one itself: with the 12 s of the call it has a response within 15 s."""
+"""How long it may still start a refresh itself."""
 
 # Most refreshes take a few hundred milliseconds, so the first waits are short.
 _FIRST_SLEEP: Final = (0.02, 0.08)
@@ -63,9 +63,10 @@ def get_fresh_token(
 ) -> AccessToken:
     """Return an access token that lives for `min_seconds` more, refreshed if needed.
 
-    A token with a short lifetime counts as fresh for half of it. `force` also refreshes a fresh one,
-    but only once for callers that force at the same time. With `min_interval` (seconds) a forced
-    refresh respects back-off and pauses, and does not follow another one within that time.
+    A token whose lifetime is short counts as fresh during the first half of it. `force` also
+    refreshes a fresh token, but concurrent callers that force share one refresh. With
+    `min_interval` (seconds), a forced refresh respects back-off and pauses, and is skipped if the
+    last refresh is less than that ago.
 
     Raises NotFoundError; ConflictError with `extra["code"]` needs_reauth or not_refreshable;
     SecretUnavailableError; or, within 15 s, ServiceUnavailableError with `retry_after` and `extra["code"]`
@@ -74,7 +75,7 @@ def get_fresh_token(
     start = time.monotonic()
     first_generation: int | None = None
     while True:
-        # 1. Read the row as it is now.
+        # 1. Read the row again in each round: another process may have refreshed it.
         freshness = _read_freshness(account_id, id, min_seconds)
         row = freshness.row
         if first_generation is None:
@@ -90,7 +91,7 @@ def get_fresh_token(
                 token = Secret(decrypt_secrets(row)["access_token"])
             return AccessToken(access_token=token, token_type="Bearer", expires_at=row.expires_at)  # noqa: S106
         if row.refresh_state == PAUSED:
-            decrypt_secrets(row)  # Raises until the key is back.
+            decrypt_secrets(row)  # Raises SecretUnavailableError until the missing key is back.
         freshness.require_refreshable()
         waited = time.monotonic() - start
         # 3. Wait while another process refreshes it.
@@ -105,7 +106,8 @@ def get_fresh_token(
         if waited > MAX_START_SECONDS:
             raise RefreshInProgressError()
         require_capacity()
-        # 4. A response that could not be stored may hold the successor of this grant.
+        # 4. The spool may have a newer grant, from a response that could not be stored. Using the
+        # stored one now would make a strict provider revoke both.
         spool.replay_one(id)
         # 5. Claim the grant, call the provider, store the outcome.
         stale = Q() if forced else freshness.build_stale_filter()
@@ -120,7 +122,7 @@ def get_fresh_token(
         fresh_token = attempt.run_attempt(claim, patience=patience) if claim else None
         if fresh_token is not None:
             return fresh_token
-        # Another process was first, or the row has changed: start again.
+        # Another process claimed or changed the row first: start again.
 
 
 def _read_freshness(account_id: uuid.UUID, id: uuid.UUID, min_seconds: int) -> Freshness:
