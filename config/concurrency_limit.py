@@ -33,7 +33,7 @@ class ConcurrencyLimit:
         environ["wsgi.input"] = _buffer_body(environ)
         with request_slots.acquire():
             response = self._application(environ, start_response)
-            # Before the slot: the thread that gets the slot would wait for the connection.
+            # Before the slot: otherwise the next thread has a slot but may wait for a connection.
             release_connection()
         return response
 

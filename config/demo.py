@@ -67,7 +67,7 @@ def _create_apps(account_id: uuid.UUID, actor: Actor, providers: set[str]) -> di
 def _build_bodies(kind: Kind, app_id: str | None) -> Iterator[dict[str, Any]]:
     for number in range(PER_KIND):
         company = COMPANIES[number % len(COMPANIES)]
-        # The example of the kind, with different secrets.
+        # Numbered, so that no two sample credentials have the same secret.
         secrets = {
             name: f"{kind.example[name]}{number:04d}"
             for name in kind.secret_fields

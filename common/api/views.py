@@ -123,5 +123,5 @@ def reject_body(request: Request) -> None:
 
 
 def _has_body(request: Request) -> bool:
-    # Without a body, DRF makes up an empty one and does not call the parser.
+    # `request.data` cannot tell: without a body, DRF returns an empty one and calls no parser.
     return request.META.get("CONTENT_LENGTH") not in {None, "", "0"}

@@ -118,5 +118,5 @@ def _build_providers(figures: Figures) -> list[dict[str, Any]]:
 
 def _format_mark(slug: str) -> SafeString:
     provider = get_registry().get_provider(slug)
-    # A custom provider's slug resolves to the shared one, whose name is not its own.
+    # Every custom slug resolves to the shared provider `custom`, whose name is not the service's.
     return format_provider(slug, provider.name if provider and provider.slug == slug else slug)

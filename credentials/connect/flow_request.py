@@ -16,7 +16,7 @@ from providers.kinds import Kind, Provider
 from providers.properties import find_field_error
 from providers.registry import get_registry
 
-# RFC 6749 §3.3: visible ASCII but for the quote and the backslash.
+# RFC 6749 §3.3 allows visible ASCII except the double quote and the backslash.
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,256}", re.ASCII)
 MAX_SCOPES: Final = 100
 

@@ -110,7 +110,8 @@ def _add_properties(
         if value is _MISSING or value is None or value == "":
             continue
         value = _convert_value(fields.get(name, {"type": "string"}), value)
-        # The company may have set it beforehand. Most of these are hosts, which ignore the case.
+        # The user must not connect another upstream account than the one that the company set. Case
+        # is ignored, because most of these values are host names.
         is_set = name in properties and name not in kind.secret_fields
         if is_set and str(properties[name]).casefold() != str(value).casefold():
             raise ConnectError("account_mismatch")

@@ -116,7 +116,7 @@ def _settle(mail: NoticeMail, claim: Lease[NoticeMail], outcome: str, note: str)
 
 def _build_message(mail: NoticeMail, row: Credential) -> EmailMultiAlternatives:
     provider = get_registry().get_provider(row.provider)
-    # On one line: a line break in a name would begin another header. Django rejects it, too.
+    # A line break in a name would start another header, and Django would reject the message.
     title = " ".join(str(row).split())
     context: dict[str, Any] = {
         "title": title,

@@ -167,7 +167,7 @@ def _store_exception(claim: RefreshClaim, error: Exception) -> AccessToken | Non
     if isinstance(error, OAuth2Error):
         return _store_error(claim, error)
     if isinstance(error, DatabaseError | InterfaceError):
-        # The app's secrets are read before the call, and nothing after it.
+        # The database is read only before the request, so no request was sent.
         detail = "The database did not respond."
         return _store_error(claim, TransientError("database_away", detail, sent=False))
     # Otherwise a bug would leave the row to a lease that expires, again and again.

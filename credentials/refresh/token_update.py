@@ -56,7 +56,8 @@ def build_token_update(
     facts = provider.oauth.refresh if provider and provider.oauth else None
     # If the response does not state a lifetime, the provider's file may.
     expires_in = tokens.expires_in or (facts.access_token_seconds if facts else None)
-    # Counted from the claim, which was before the response: rather too early than too late.
+    # Counted from the claim, which is before the response: a token that is refreshed too early does
+    # no harm, and one that is used too late fails.
     expires_at = claim.claimed_at + dt.timedelta(seconds=expires_in) if expires_in else None
     return TokenUpdate(
         secrets=secrets,
