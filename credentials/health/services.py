@@ -46,6 +46,9 @@ _USE_RECORDED_EVERY: Final = dt.timedelta(minutes=10)
 _OUTAGE_AFTER: Final = dt.timedelta(minutes=1)
 """The time without a response after which one credential is enough to recognise an outage."""
 
+REPORT_INTERVAL: Final = dt.timedelta(seconds=30)
+"""A report is probed so long after the provider last responded about the credential."""
+
 _DEFINITE_SOURCES: Final = frozenset({"refresh", "probe", "seal", "expiry"})
 _APP_FINDINGS: Final[dict[str, Finding]] = {
     "ok": "works",
@@ -220,7 +223,9 @@ def _store_probe_state(locked: LockedCredential, finding: Finding, evidence: Evi
     elif TRANSITIONS[finding].get(row.health["status"]):
         state.cause = "expiry" if finding == "expiring" else evidence.source
     if finding == "suspected":
-        state.next_at, state.urgent = now, True
+        # A provider that has just responded about this credential is not asked again at once.
+        earliest = state.answered_at + REPORT_INTERVAL if state.answered_at else now
+        state.next_at, state.urgent = max(now, earliest), True
         fields += ["next_at", "urgent"]
     if state._state.adding:
         insert_probe_states([state], has_gates=has_gate)

@@ -20,6 +20,8 @@ from credentials.health.registration import register_all
 from credentials.health.services import record_evidence
 from credentials.models import Credential
 from credentials.probing.check import check_credential
+from credentials.probing.probes import MIN_REFRESH_INTERVAL
+from credentials.refresh.services import grant_refresh_soon
 
 MAX_PER_MINUTE: Final = 10
 """Of one credential. Otherwise Latchkey would be a tool for trying out keys."""
@@ -60,14 +62,24 @@ def credential_report(*, account_id: uuid.UUID, id: uuid.UUID, actor: Actor, sta
             code=f"http_{status}",
         )
         record_evidence(account_id=account_id, credential_id=id, evidence=evidence, actor=actor)
-    if is_rejected and has_capacity() and _count_check(account_id, id):
+    if not is_rejected:
+        return
+    reported_generation = _get_generation(id)
+    if has_capacity() and _count_check(account_id, id):
         _check_now(account_id, id, actor)
+    if _get_generation(id) == reported_generation:
+        # A kind without a probe is checked by a refresh, which may have been too recent.
+        grant_refresh_soon(account_id=account_id, id=id, min_interval=MIN_REFRESH_INTERVAL)
 
 
 def _check_now(account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> None:
     wait = check_credential(account_id=account_id, id=id, actor=actor, on_demand=True)
     # A probe that the worker is running schedules the next one itself.
     reschedule_probe(ProbeState.objects.filter(lease_owner=""), id=id, wait=wait)
+
+
+def _get_generation(id: uuid.UUID) -> int | None:
+    return Credential.objects.filter(id=id).values_list("generation", flat=True).first()
 
 
 def _require_credential(account_id: uuid.UUID, id: uuid.UUID) -> None:

@@ -34,17 +34,18 @@ name = "probes"
 
 
 def claim(owner: str, limit: int) -> list[Lease[ProbeState]]:
-    """Claim at most `limit` due credentials: reported ones, then by provider.
+    """Claim at most `limit` due credentials, those of providers with reported ones first.
 
-    The provider whose gate opened first comes first.
+    Then the provider whose gate opened first comes first.
     """
     register_new()
     now = db_now()
-    reported = ProbeState.objects.filter(urgent=True, next_at__lte=now)
-    leases = _claim_states(reported, owner, now, limit)
+    leases: list[Lease[ProbeState]] = []
     due = ProbeState.objects.filter(provider=OuterRef("provider"), next_at__lte=now)
-    gates = ProviderGate.objects.filter(Exists(due), open_at__lte=now).order_by("open_at")
-    for gate in gates:
+    gates = ProviderGate.objects.filter(Exists(due), open_at__lte=now)
+    gates = gates.annotate(reported=Exists(due.filter(urgent=True)))
+    # Reports pass the gate as well: callers could otherwise make Latchkey flood a provider.
+    for gate in gates.order_by("-reported", "open_at"):
         if len(leases) >= limit:
             break
         leases += _claim_through_gate(gate, owner, now, min(BATCH, limit - len(leases)))
@@ -89,5 +90,5 @@ def _claim_through_gate(
 def _claim_states(
     due: QuerySet[ProbeState], owner: str, now: dt.datetime, limit: int
 ) -> list[Lease[ProbeState]]:
-    rows = due.order_by("next_at")[:limit]
+    rows = due.order_by("-urgent", "next_at")[:limit]
     return claim_rows(due, rows, owner=owner, until=now + LEASE, urgent=False)

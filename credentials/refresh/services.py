@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import random
 import time
 import uuid
@@ -12,10 +13,10 @@ from django.db.models import Q
 
 from common.actors import Actor
 from common.concurrency import require_capacity, sleep
-from common.db.clock import DbNow
+from common.db.clock import DbNow, db_now
 from common.errors import NotFoundError
 from credentials.core.encryption import decrypt_secrets
-from credentials.core.grant_state import PAUSED, is_leased
+from credentials.core.grant_state import ACTIVE, PAUSED, is_leased
 from credentials.core.usage import mark_used
 from credentials.health.services import report_undecryptable
 from credentials.models import Credential
@@ -24,6 +25,7 @@ from credentials.refresh.errors import RefreshInProgressError
 from credentials.refresh.freshness import Freshness
 from credentials.refresh.types import AccessToken
 from events.services import EventTarget, record_event
+from providers.registry import get_registry
 from vault.secret import Secret
 
 MAX_WAIT_SECONDS: Final = 12.0
@@ -123,6 +125,24 @@ def get_fresh_token(
         if fresh_token is not None:
             return fresh_token
         # Another process claimed or changed the row first: start again.
+
+
+def grant_refresh_soon(*, account_id: uuid.UUID, id: uuid.UUID, min_interval: int) -> None:
+    """Let the worker refresh the grant, at least `min_interval` seconds after the last refresh.
+
+    For a kind without a probe, whose refresh alone tells whether its provider still accepts it.
+    Does nothing for other kinds and for grants that have ended.
+    """
+    rows = Credential.objects.filter(account_id=account_id, id=id, refresh_state=ACTIVE)
+    row = rows.only("kind", "refresh_last_at", "refresh_next_at", "fingerprints").first()
+    kind = get_registry().get_kind(row.kind) if row else None
+    if row is None or kind is None or kind.probe is not None or not kind.refreshes:
+        return
+    earliest = db_now()
+    if row.refresh_last_at is not None:
+        earliest = max(earliest, row.refresh_last_at + dt.timedelta(seconds=min_interval))
+    if row.refresh_next_at is not None and row.refresh_next_at > earliest:
+        rows.filter(refresh_next_at=row.refresh_next_at).update(refresh_next_at=earliest)
 
 
 def _read_freshness(account_id: uuid.UUID, id: uuid.UUID, min_seconds: int) -> Freshness:

@@ -42,7 +42,10 @@ def test_reports_beyond_limit_are_probed_by_worker(api, key, stripe):
     for _ in range(11):
         send_report(api, key)
     assert len(stripe.requests) == 10
-    assert ProbeState.objects.get().urgent
+    state = ProbeState.objects.get()
+    assert state.urgent
+    assert state.answered_at
+    assert (state.next_at - state.answered_at).total_seconds() == 30
 
 
 @pytest.mark.parametrize(

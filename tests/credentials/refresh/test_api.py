@@ -199,3 +199,22 @@ def test_a_credential_that_cannot_be_decrypted_is_an_error_once_a_caller_meets_i
     health = api.get(f"/v1/credentials/{broken.id}").json()["health"]
     assert health["status"] == "error"
     assert "decrypt" in health["notes"][0]
+
+
+def test_a_report_within_a_minute_of_a_refresh_is_checked_by_the_worker(provider, grant, api):
+    row = grant()
+    assert api.post(f"/v1/credentials/{row.id}/token").status_code == 200
+    assert api.post(f"/v1/credentials/{row.id}/report", {"status": 401}).status_code == 200
+    after = Credential.objects.get(id=row.id)
+    assert after.refresh_next_at
+    assert after.refresh_last_at
+    assert (after.refresh_next_at - after.refresh_last_at).total_seconds() == 60
+
+
+def test_a_report_that_is_checked_at_once_schedules_nothing_more(provider, grant, api):
+    row = grant(expires_at="2099-01-01T00:00:00Z")
+    assert api.post(f"/v1/credentials/{row.id}/report", {"status": 401}).status_code == 200
+    after = Credential.objects.get(id=row.id)
+    assert after.refresh_next_at
+    assert after.refresh_last_at
+    assert (after.refresh_next_at - after.refresh_last_at).total_seconds() > 600
