@@ -137,11 +137,26 @@ class RevocationCall:
 
 
 @dataclass(frozen=True, slots=True)
+class RequiredScope:
+    """A scope that every connection needs, whatever else is requested.
+
+    `purpose`: offline (without it, the provider issues no lasting refresh token) | identity
+    (without it, the provider does not say whose grant it is). `included_in`: scopes that include
+    it, so that it need not be added to them.
+    """
+
+    scope: str
+    purpose: str
+    source: Source
+    included_in: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class OAuth:
     """The provider's authorization server.
 
     URLs may contain `{variables}`; None means that there is none, or that it is not documented.
-    `revocation_url` is an endpoint of RFC 7009, `revocation` any other call. `refresh_url` replaces
+    Nothing acts on None: `pkce` is used only if it is True. `revocation_url` is an endpoint of RFC 7009, `revocation` any other call. `refresh_url` replaces
     `token_url` for refreshes. `quirks` names functions of `quirks.py`. `iss` is True if authorization
     responses have the `iss` of RFC 9207.
     """
@@ -164,6 +179,21 @@ class OAuth:
     iss: bool | None = None
     quirks: tuple[str, ...] = ()
     revocation: RevocationCall | None = None
+    required_scopes: tuple[RequiredScope, ...] = ()
+
+    def add_required_scopes(self, scopes: Iterable[str]) -> list[str]:
+        """Return `scopes`, followed by those of `required_scopes` that are missing in them."""
+        requested = list(scopes)
+        # Without any scope, a provider grants what the app is registered for. One added scope would
+        # be all that it grants.
+        if not requested:
+            return []
+        missing = (
+            each.scope
+            for each in self.required_scopes
+            if not {each.scope, *each.included_in} & set(requested)
+        )
+        return [*requested, *missing]
 
 
 @dataclass(frozen=True, slots=True)

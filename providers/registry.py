@@ -30,6 +30,7 @@ from providers.kinds import (
     PropertySource,
     Provider,
     Refresh,
+    RequiredScope,
     ResponseRule,
     RevocationCall,
     Source,
@@ -167,6 +168,15 @@ def _build_oauth(item: Mapping[str, Any] | None) -> OAuth | None:
         "default_scopes": tuple(item["default_scopes"]),
         "refresh": _build_refresh(item["refresh"]),
         "quirks": tuple(item["quirks"]),
+        "required_scopes": tuple(
+            RequiredScope(
+                scope=each["scope"],
+                purpose=each["purpose"],
+                source=Source(**each["source"]),
+                included_in=tuple(each.get("included_in", ())),
+            )
+            for each in item.get("required_scopes", ())
+        ),
         "revocation": RevocationCall(**{**call, "ok": tuple(call["ok"])}) if call else None,
     }
     return OAuth(**{**item, **built})

@@ -95,10 +95,13 @@ def resolve_scopes(
 ) -> list[str]:
     """Return the requested scopes, or if None the app's own, or the provider's default scopes.
 
-    Raises InvalidInputError for a scope that the app does not list.
+    The scopes that the provider's file requires are always added. Raises InvalidInputError for a
+    scope that the app does not list.
     """
-    provider = get_provider(app.provider)
-    allowed = list(app.scopes or (provider.oauth.default_scopes if provider.oauth else ()))
+    oauth = get_provider(app.provider).oauth
+    if oauth is None:
+        return list(app.scopes)
+    allowed = oauth.add_required_scopes(app.scopes or oauth.default_scopes)
     if requested is None:
         return allowed
     if (
@@ -117,7 +120,7 @@ def resolve_scopes(
         raise InvalidInputError.for_field(
             field, "must only have scopes that are listed in the OAuth app"
         )
-    return list(requested)
+    return oauth.add_required_scopes(requested)
 
 
 def validate_return_url(uri: str, allowed: Sequence[str], *, field: str) -> str:

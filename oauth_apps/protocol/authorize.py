@@ -34,8 +34,8 @@ def build_authorization_url(
 ) -> str:
     """Return the URL that asks the user for a code. Nothing is sent.
 
-    `scopes` are sent unchanged. The challenge is S256 of `verifier`, unless the provider's file says
-    that it accepts none (`pkce: false`). Raises OAuth2Error if the provider has no authorization
+    `scopes` are sent unchanged. The challenge is S256 of `verifier`, sent only if the provider's
+    file says that it is accepted (`pkce: true`). Raises OAuth2Error if the provider has no authorization
     endpoint, AppError if a variable of its URL is missing.
     """
     oauth = client.oauth
@@ -52,7 +52,8 @@ def build_authorization_url(
     }
     if scopes:
         params[oauth.scope_param] = oauth.scope_separator.join(scopes)
-    if verifier is not None and oauth.pkce is not False:
+    # LinkedIn rejects the exchange, and Square issues other tokens, after a challenge.
+    if verifier is not None and oauth.pkce:
         params |= {
             "code_challenge": compute_code_challenge(verifier),
             "code_challenge_method": "S256",

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from egress import Response
-from oauth_apps.protocol.errors import OAuth2Error, build_error, map_error_code
+from oauth_apps.protocol.errors import AppError, OAuth2Error, build_error, map_error_code
 from providers.kinds import ResponseRule
 
 MEANINGS: Final[Mapping[str, str]] = {
@@ -75,7 +75,12 @@ def find_rule_error(
     """
     for rule in rules:
         if _matches(rule, response, document):
-            return build_error(MEANINGS[rule.meaning], retry_after=retry_after)
+            error = build_error(MEANINGS[rule.meaning], retry_after=retry_after)
+            named = find_error_code(document or {})
+            # The body's own code says more exactly what is wrong: `invalid_client` is the secret.
+            if named and isinstance(build_error(named), AppError) and isinstance(error, AppError):
+                return build_error(named, retry_after=retry_after)
+            return error
     return None
 
 

@@ -92,6 +92,8 @@ _SYNONYMS: Final[Mapping[str, str]] = {
     "deleted_client": "app_suspended",
     "disabled_client": "app_suspended",
     "incorrect_client_credentials": "invalid_client",
+    "bad_client_secret": "invalid_client",
+    "invalid_client_id": "invalid_client",
     "application_suspended": "app_suspended",
 }
 

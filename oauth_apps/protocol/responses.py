@@ -84,10 +84,12 @@ def find_response_error(
     provider (5xx, 429) or redirects (3xx) decides, whatever the body says.
     """
     retry_after = get_retry_after(response)
-    if refresh and (
-        error := find_rule_error(response, document, refresh.responses, retry_after=retry_after)
-    ):
-        return error
+    if refresh and refresh.responses:
+        # The rules quote the provider, so they read its response as it was before the quirks.
+        quoted = decode_token_document(response)
+        rules = refresh.responses
+        if error := find_rule_error(response, quoted, rules, retry_after=retry_after):
+            return error
     code = _BY_STATUS.get(response.status) or _BY_CLASS.get(response.status // 100)
     success = response.status // 100 == 2
     if code:

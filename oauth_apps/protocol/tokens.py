@@ -22,14 +22,15 @@ def exchange_code(
 ) -> TokenResponse:
     """Exchange a code for tokens (RFC 6749 §4.1.3).
 
-    `redirect_uri` and `verifier` are those of the authorization request. Raises OAuth2Error.
+    `redirect_uri` and `verifier` are those of the authorization request. The verifier is sent only
+    if the challenge was (`pkce: true`). Raises OAuth2Error.
     """
     fields = {
         "grant_type": "authorization_code",
         "code": code.expose(),
         "redirect_uri": redirect_uri,
     }
-    if verifier is not None and client.oauth.pkce is not False:
+    if verifier is not None and client.oauth.pkce:
         fields["code_verifier"] = verifier.expose()
     return _request_tokens(client, fields)
 

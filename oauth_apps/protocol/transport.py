@@ -89,17 +89,17 @@ def encode_body(fields: Fields, token_format: str) -> tuple[str, bytes]:
 
 
 def try_secrets(client: OAuthClient, call: Callable[[Secret | None, Timeouts], T]) -> T:
-    """Return what `call` returns with the newest secret, or after `invalid_client` with the second.
+    """Return what `call` returns with the newest secret, or with the second if that is rejected.
 
-    `invalid_client` means that nothing was done, so a second call is safe. The two share the time
-    of one.
+    `invalid_client`, and `app_rejected` by a rule of the provider's file, mean that nothing was done,
+    so a second call is safe. The two share the time of one.
     """
     secrets = () if client.oauth.client_auth == "none" else client.secrets
     deadline = time.monotonic() + client.timeouts.total
     try:
         return call(secrets[0] if secrets else None, client.timeouts)
     except AppError as error:
-        if error.code != "invalid_client" or len(secrets) < 2:
+        if error.code not in {"invalid_client", "app_rejected"} or len(secrets) < 2:
             raise
     try:
         return call(secrets[1], replace(client.timeouts, total=max(deadline - time.monotonic(), 0)))

@@ -16,8 +16,15 @@ def find_oauth_errors(document: Mapping[str, Any]) -> Iterator[FileError]:
     for quirk in oauth["quirks"]:
         if quirk not in quirks.NAMES:
             yield UNKNOWN_FIELD, "oauth.quirks", f"names {quirk}, which quirks.py does not have"
+    yield from _find_scope_errors(oauth)
     revocation = oauth["revocation"]
     if revocation and oauth["revocation_url"]:
         yield RULE, "oauth.revocation", "excludes revocation_url: one of the two is enough"
     if revocation and revocation["token_field"] is None and revocation["auth"] != "bearer":
         yield RULE, "oauth.revocation.token_field", "is required unless auth is bearer"
+
+
+def _find_scope_errors(oauth: Mapping[str, Any]) -> Iterator[FileError]:
+    scopes = [each["scope"] for each in oauth.get("required_scopes", ())]
+    for scope in sorted({scope for scope in scopes if scopes.count(scope) > 1}):
+        yield RULE, "oauth.required_scopes", f"has {scope} twice"

@@ -15,6 +15,11 @@ GOOD = json.loads((DATA_DIR / "pipedrive.json").read_text().replace("pipedrive_"
     "slug": "acme"
 }
 KIND = ("kinds", "acme_oauth2")
+OFFLINE = {
+    "scope": "offline",
+    "purpose": "offline",
+    "source": {"url": "https://acme.example/scopes", "read": "2026-11-30"},
+}
 CONNECT = (*KIND, "connect")
 CALL = (*CONNECT, "call")
 REVOKE = {
@@ -69,13 +74,24 @@ def named_by_the_callback(call: dict[str, str] | None) -> dict[str, Any]:
         changed(*CONNECT, "properties", "name", to=found_at("call", "/data/name")),
         changed(*CONNECT, "properties", "refresh_token", to=found_at("token", "/refresh")),
         changed("oauth", "revocation", to=REVOKE),
+        changed("oauth", "required_scopes", to=[OFFLINE, {**OFFLINE, "scope": "me"}]),
         changed("oauth", "quirks", to=["slack_answer", "basecamp_refresh"]),
         changed(
             *CALL,
             to={"method": "GET", "url": "https://acme.example/me", "headers": {}, "json": None},
         ),
     ],
-    ids=["as_it_is", "proved", "not_found", "name", "filled", "revocation", "quirks", "address"],
+    ids=[
+        "as_it_is",
+        "proved",
+        "not_found",
+        "name",
+        "filled",
+        "revocation",
+        "scopes",
+        "quirks",
+        "address",
+    ],
 )
 def test_valid_file_has_no_error(folder, request, document):
     (folder / "acme.json").write_text(json.dumps(document))
@@ -95,6 +111,22 @@ BROKEN = [
     ("E002", "oauth.client_auth", changed("oauth", "client_auth", to="mutual_tls")),
     ("E002", "oauth.refresh_url", changed("oauth", "refresh_url", to="http://acme.example")),
     ("E002", "oauth.revocation", changed("oauth", "revocation", to=REVOKE | {"method": "PUT"})),
+    ("E002", "oauth.required_scopes", changed("oauth", "required_scopes", to=[])),
+    (
+        "E002",
+        "oauth.required_scopes.0",
+        changed("oauth", "required_scopes", to=[{"scope": "offline", "purpose": "offline"}]),
+    ),
+    (
+        "E002",
+        "oauth.required_scopes.0.purpose",
+        changed("oauth", "required_scopes", to=[{**OFFLINE, "purpose": "fun"}]),
+    ),
+    (
+        "E008",
+        "oauth.required_scopes",
+        changed("oauth", "required_scopes", to=[OFFLINE, {**OFFLINE, "purpose": "identity"}]),
+    ),
     ("E004", "oauth.quirks", changed("oauth", "quirks", to=["acme_dance"])),
     ("E006", "oauth.refresh_url", changed("oauth", "refresh_url", to="https://{uid}.acme.example")),
     (

@@ -49,14 +49,17 @@ def test_the_plain_request():
 
 
 def test_the_challenge_is_that_of_rfc_7636_appendix_b():
-    found = params_of(verifier=VERIFIER)
+    found = params_of(verifier=VERIFIER, pkce=True)
     assert found["code_challenge"] == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
     assert found["code_challenge_method"] == "S256"
     assert "code_verifier" not in found
 
 
-def test_no_challenge_where_the_file_says_that_the_provider_takes_none():
-    assert "code_challenge" not in params_of(verifier=VERIFIER, pkce=False)
+@pytest.mark.parametrize("pkce", [False, None])
+def test_no_challenge_unless_the_file_says_that_the_provider_accepts_it(pkce):
+    assert not {"code_challenge", "code_challenge_method"} & set(
+        params_of(verifier=VERIFIER, pkce=pkce)
+    )
 
 
 def test_scopes_are_joined_as_the_provider_wants_them():

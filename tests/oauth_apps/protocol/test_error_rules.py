@@ -38,8 +38,36 @@ RESPONSES: list[tuple[str, int, Any, type[OAuth2Error]]] = [
     ("microsoft", 400, {"error": "unauthorized_client", "error_codes": [700016], "error_description": "AADSTS700016: Application not found in the directory."}, GRANT),
     ("microsoft", 401, {"error": "invalid_client", "error_codes": [7000222], "error_description": "AADSTS7000222: The provided client secret keys are expired."}, APP),
     ("microsoft", 401, {"error": "invalid_client", "error_codes": [7000215], "error_description": "AADSTS7000215: Invalid client secret is provided."}, APP),
+    ("microsoft", 400, {"error": "invalid_grant", "error_codes": [50173], "error_description": "AADSTS50173: The provided grant has expired due to it being revoked, a fresh auth token is needed."}, GRANT),
+    ("microsoft", 400, {"error": "invalid_grant", "error_codes": [65001], "error_description": "AADSTS65001: The user or administrator has not consented to use the application."}, GRANT),
+    ("microsoft", 400, {"error": "interaction_required", "error_codes": [50076], "error_description": "AADSTS50076: You must use multi-factor authentication to access the resource."}, GRANT),
+    ("microsoft", 400, {"error": "invalid_grant", "error_codes": [70043], "error_description": "AADSTS70043: The refresh token has expired or is invalid due to sign-in frequency checks."}, GRANT),
+    ("microsoft", 400, {"error": "invalid_grant", "error_codes": [90033], "error_description": "AADSTS90033: A transient error has occurred. Please try again."}, NOBODY),
+    ("microsoft", 400, {"error": "invalid_grant", "error_codes": [90055], "error_description": "AADSTS90055: Too many incoming requests."}, NOBODY),
+    ("microsoft", 400, {"error": "invalid_grant", "error_codes": [50196], "error_description": "AADSTS50196: The server terminated an operation because it encountered a client request loop."}, NOBODY),
     ("salesforce", 400, {"error": "invalid_grant", "error_description": "expired access/refresh token"}, GRANT),
+    ("salesforce", 400, {"error": "invalid_grant", "error_description": "expired authorization code"}, NOBODY),
+    ("slack", 200, {"ok": False, "error": "invalid_refresh_token"}, GRANT),
+    ("slack", 200, {"ok": False, "error": "bad_client_secret"}, APP),
+    ("slack", 200, {"ok": False, "error": "invalid_client_id"}, APP),
+    ("slack", 200, {"ok": False, "error": "fatal_error"}, NOBODY),
+    ("discord", 400, {"error": "invalid_request", "error_description": 'Invalid "refresh_token" in request.'}, GRANT),
+    ("dropbox", 400, {"error": "invalid_grant", "error_description": "refresh token is malformed"}, GRANT),
+    ("dropbox", 400, {"error": "invalid_client: Invalid client_id or client_secret"}, APP),
+    ("zoom", 400, {"reason": "Invalid client_id or client_secret", "error": "invalid_client"}, APP),
+    ("zoom", 400, {"reason": "Invalid client secret.", "error": "invalid_request"}, APP),
+    ("notion", 400, {"object": "error", "status": 400, "code": "invalid_grant", "message": "Invalid code: this code has been revoked."}, GRANT),
+    ("notion", 429, {"object": "error", "status": 429, "code": "rate_limited", "message": "You have been rate limited."}, NOBODY),
+    ("zendesk", 400, {"error": "invalid_grant", "error_description": "The provided access grant is invalid, expired, or revoked."}, GRANT),
+    ("square", 401, {"message": "Invalid refresh token", "type": "service.not_authorized"}, GRANT),
+    ("netsuite", 400, {"error": "invalid_grant"}, GRANT),
+    ("netsuite", 401, {"error": "invalid_client"}, APP),
+    ("quickbooks", 400, {"error": "invalid_grant", "error_description": "Incorrect or invalid refresh token"}, GRANT),
+    ("quickbooks", 401, {"error": "invalid_client"}, APP),
+    ("github", 200, {"error": "bad_refresh_token", "error_description": "The refresh token passed is incorrect or expired."}, GRANT),
+    ("github", 200, {"error": "incorrect_client_credentials", "error_description": "The client_id and/or client_secret passed are incorrect."}, APP),
     ("xero", 400, {"error": "invalid_grant"}, GRANT),
+    ("xero", 400, {"error": "invalid_client"}, APP),
     ("quickbooks", 400, {"error": "invalid_grant", "error_description": "Incorrect Token type or clientID"}, GRANT),
     ("dropbox", 400, {"error": "invalid_grant", "error_description": "refresh token is invalid or revoked"}, GRANT),
 ]  # fmt: skip
@@ -121,3 +149,17 @@ def test_a_pointer_finds_every_element():
 
 def test_a_long_message_is_searched_in_linear_time():
     assert not names_dead_token(400, {"message": "refresh token is " * 100_000})
+
+
+@pytest.mark.parametrize(
+    ("slug", "status", "document"),
+    [
+        ("zoom", 400, {"reason": "Invalid client_id or client_secret", "error": "invalid_client"}),
+        ("slack", 200, {"ok": False, "error": "bad_client_secret"}),
+        ("microsoft", 401, {"error": "invalid_client", "error_codes": [7000222]}),
+    ],
+)
+def test_a_rejected_secret_keeps_its_code(slug, status, document):
+    """Test the code after which the app's second secret is tried."""
+    oauth = get_registry().providers[slug].oauth
+    assert error_of(document, status, oauth).code == "invalid_client"

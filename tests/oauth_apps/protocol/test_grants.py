@@ -171,7 +171,7 @@ def test_an_app_without_a_key(github):
             TransientError,
             "unreadable_answer",
         ),
-        (build_raw_reply(b"<html>", 404), TransientError, "unreadable_answer"),
+        (build_raw_reply(b"<html>", 404), TransientError, "unknown_error"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

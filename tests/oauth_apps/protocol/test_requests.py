@@ -17,6 +17,7 @@ from oauth_apps.protocol import (
 )
 from oauth_apps.protocol.client_auth import build_client_authentication
 from providers import quirks
+from providers.kinds import Refresh, ResponseRule, Source
 from providers.registry import DATA_DIR
 from tests.oauth_apps.protocol.keys import ec_key, pem
 from tests.oauth_apps.protocol.provider import build_raw_reply, build_reply, build_token_reply
@@ -34,10 +35,13 @@ def basic(pair: str) -> str:
     return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
 
-def test_a_code_is_exchanged(provider, client):
+def test_a_code_is_exchanged(provider, make_client):
     provider.set_replies(build_token_reply(refresh_token="rt-1", scope="a b", team={"id": 7}))
     found = exchange_code(
-        client, code=Secret("c+ode"), redirect_uri="https://lk.example/cb", verifier=VERIFIER
+        make_client(pkce=True),
+        code=Secret("c+ode"),
+        redirect_uri="https://lk.example/cb",
+        verifier=VERIFIER,
     )
     assert found.access_token == Secret("at-1")
     assert found.refresh_token == Secret("rt-1")
@@ -54,7 +58,7 @@ def test_a_code_is_exchanged(provider, client):
     }
 
 
-@pytest.mark.parametrize(("pkce", "verifier"), [(False, VERIFIER), (True, None)])
+@pytest.mark.parametrize(("pkce", "verifier"), [(False, VERIFIER), (None, VERIFIER), (True, None)])
 def test_no_verifier_where_there_was_no_challenge(provider, make_client, pkce, verifier):
     provider.set_replies(build_token_reply())
     exchange_code(make_client(pkce=pkce), code=Secret("c"), redirect_uri="r", verifier=verifier)
@@ -183,6 +187,23 @@ def test_older_secret_is_tried_once_after_invalid_client(provider, make_client):
     provider.set_replies(REFUSED, build_token_reply())
     found = refresh_tokens(make_client(secrets=("new", "old")), refresh_token=Secret("rt"))
     assert found.access_token == Secret("at-1")
+    assert [seen.form["client_secret"] for seen in provider.requests] == ["new", "old"]
+
+
+def test_older_secret_is_tried_after_a_rule_says_that_the_app_is_rejected(provider, make_client):
+    rule = ResponseRule(
+        meaning="app",
+        source=Source("https://docs.example.com", "2026-11-30"),
+        at="/errors/*/resource",
+        values=("Application",),
+    )
+    rejected = {"message": "Bad Request", "errors": [{"resource": "Application"}]}
+    provider.set_replies(build_reply(rejected, 400), build_token_reply())
+    client = make_client(
+        secrets=("new", "old"),
+        refresh=Refresh(None, None, None, None, None, responses=(rule,)),
+    )
+    assert refresh_tokens(client, refresh_token=Secret("rt")).access_token == Secret("at-1")
     assert [seen.form["client_secret"] for seen in provider.requests] == ["new", "old"]
 
 

@@ -85,7 +85,7 @@ def test_done_or_dead_already(provider, standard, answer):
         (build_reply({"error": "server_error"}), TransientError, "server_error"),
         (build_raw_reply(b"", 503, "Retry-After: 9"), TransientError, "temporarily_unavailable"),
         (build_raw_reply(b"", 302, "Location: /"), TransientError, "redirected"),
-        (build_raw_reply(b"<html>", 404), TransientError, "unreadable_answer"),
+        (build_raw_reply(b"<html>", 404), TransientError, "unknown_error"),
         (build_raw_reply(b"", 202), TransientError, "unknown_error"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
