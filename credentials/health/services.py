@@ -30,7 +30,7 @@ from credentials.health.outage_detection import (
 )
 from credentials.health.queries import LockedCredential, lock_with_probe_state, update_row
 from credentials.health.registration import insert_probe_states
-from credentials.health.state_machine import TRANSITIONS, Finding, apply_finding, merge_notes
+from credentials.health.state_machine import TRANSITIONS, Finding, append_note, apply_finding
 from credentials.models import Credential
 from events.services import EventTarget, NewEvent
 from oauth_apps.models import OAuthApp
@@ -244,7 +244,8 @@ def _build_effect(
     target = EventTarget("credential", row.account_id, row.id)
     event = record_status_change(target, before, health, evidence)
     if health["status"] == "error":
-        health["notes"] = merge_notes(enqueue_owner_mail(row, evidence), health["notes"])
+        for note in enqueue_owner_mail(row, evidence):
+            health["notes"] = append_note(health["notes"], note)
     return HealthEffect(finding, {"health": health, "updated_at": now}, [event])
 
 

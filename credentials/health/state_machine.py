@@ -80,3 +80,8 @@ def merge_notes(new: list[str], kept: list[str]) -> list[str]:
     """Return at most MAX_NOTES notes, the newest first, each once, on one line of MAX_NOTE characters."""
     lines = [" ".join(note.split())[:MAX_NOTE] for note in (*new, *kept)]
     return list(dict.fromkeys(filter(None, lines)))[:MAX_NOTES]
+
+
+def append_note(notes: list[str], note: str) -> list[str]:
+    """Return the notes with one about the notification last: the deciding evidence stays first."""
+    return merge_notes(notes[: MAX_NOTES - 1], [note])

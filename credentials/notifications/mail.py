@@ -27,7 +27,7 @@ from credentials.connect.link_request import MAX_LINK_SECONDS, LinkRequest
 from credentials.connect.services import link_create
 from credentials.connect.settings import get_connect_settings
 from credentials.health.models import NoticeMail
-from credentials.health.state_machine import merge_notes
+from credentials.health.state_machine import append_note
 from credentials.models import Credential
 from providers.registry import get_registry
 
@@ -110,7 +110,7 @@ def _settle(mail: NoticeMail, claim: Lease[NoticeMail], outcome: str, note: str)
         rows = Credential.objects.select_for_update(of=("self",), no_key=True).only("health")
         row = rows.filter(id=mail.credential_id).first()
         if row is not None and row.health["status"] == "error":
-            health = {**row.health, "notes": merge_notes([note], row.health["notes"])}
+            health = {**row.health, "notes": append_note(row.health["notes"], note)}
             Credential.objects.filter(id=row.id).update(health=health)
 
 

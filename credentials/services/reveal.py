@@ -13,7 +13,6 @@ from common.db import dialect
 from common.db.clock import db_now
 from common.errors import ConflictError, NotFoundError, TooManyRequestsError
 from credentials.core.encryption import decrypt_secrets
-from credentials.core.usage import mark_used
 from credentials.models import Credential, Reveal
 from events.services import EventTarget, record_event
 
@@ -60,8 +59,6 @@ def credential_reveal(
         record_event(
             actor, target, "credential.revealed", sorted(secrets), detail={"reason": reason}
         )
-        # Part of this transaction: without the mark, nothing is returned.
-        mark_used(id=id)
     return {**row.properties, **secrets}
 
 

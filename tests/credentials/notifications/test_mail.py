@@ -108,7 +108,7 @@ def test_no_link_is_created_otherwise(grant):
 def test_sent_mail_is_noted(key):
     record(key)
     run_worker()
-    assert get_notes(key) == ["ann@acme.example was notified by e-mail.", "Gone."]
+    assert get_notes(key) == ["Gone.", "ann@acme.example was notified by e-mail."]
 
 
 def test_flapping_within_an_hour_sends_one_message(key, settings):
@@ -173,7 +173,7 @@ def test_permanently_rejected_address_is_not_retried(key, monkeypatch):
     monkeypatch.setattr("django.core.mail.EmailMultiAlternatives.send", Refusing(error))
     run_worker()
     assert NoticeMail.objects.get().outcome == "failed"
-    assert get_notes(key)[0] == "ann@acme.example could not be notified by e-mail."
+    assert get_notes(key)[-1] == "ann@acme.example could not be notified by e-mail."
 
 
 def test_mail_fails_after_two_days(key, monkeypatch, settings):

@@ -58,9 +58,9 @@ def test_event_has_the_reason_unchanged(api, path, row, reason):
     assert event["detail"] == {"reason": reason}
 
 
-def test_reveal_is_a_use(api, path, row):
+def test_reveal_is_no_use(api, path, row):
     api.post(path, REASON)
-    assert CredentialUse.objects.filter(credential_id=row.id).exists()
+    assert not CredentialUse.objects.filter(credential_id=row.id).exists()
 
 
 @pytest.mark.parametrize(
