@@ -68,6 +68,9 @@ RESPONSES: list[tuple[str, int, Any, type[OAuth2Error]]] = [
     ("github", 200, {"error": "incorrect_client_credentials", "error_description": "The client_id and/or client_secret passed are incorrect."}, APP),
     ("xero", 400, {"error": "invalid_grant"}, GRANT),
     ("xero", 400, {"error": "invalid_client"}, APP),
+    ("klaviyo", 400, {"error": "invalid_grant_type"}, GRANT),
+    ("box", 409, {}, NOBODY),
+    ("box", 400, {"error": "invalid_grant", "error_description": "Refresh token has expired"}, GRANT),
     ("quickbooks", 400, {"error": "invalid_grant", "error_description": "Incorrect Token type or clientID"}, GRANT),
     ("dropbox", 400, {"error": "invalid_grant", "error_description": "refresh token is invalid or revoked"}, GRANT),
 ]  # fmt: skip
