@@ -86,7 +86,7 @@ def _plan(filled: Filled, parameters: dict[str, str], after: int | None) -> str:
             queries.fetch_filtered(filters.qs, LIMIT + 1, before)
         else:
             queries.fetch_newest(filled.account_id, LIMIT + 1, before)
-    ((sql, params),) = seen
+    sql, params = seen[-1]  # Before it, the time of the list is limited.
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, COSTS OFF, BUFFERS OFF) {sql}", params)
         text = "\n".join(line for (line,) in cursor.fetchall())

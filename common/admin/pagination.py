@@ -10,8 +10,6 @@ from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from common.db.planner import force_custom_plan
-
 _OLDER: Final = "before"
 _NEWER: Final = "after"
 
@@ -31,8 +29,7 @@ class KeysetChangeList(ChangeList):
         return super().get_queryset(request, exclude_parameters)
 
     def get_results(self, request: HttpRequest) -> None:
-        with force_custom_plan():
-            rows = self._read_newer_page() if self._after else self._read_older_page()
+        rows = self._read_newer_page() if self._after else self._read_older_page()
         self.result_list = rows
         self.result_count = len(rows)
         self.full_result_count = None

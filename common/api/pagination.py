@@ -9,6 +9,8 @@ from django.db.models import QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from common.db.planner import limit_list_time
+
 Row = TypeVar("Row")
 
 
@@ -41,7 +43,13 @@ class KeysetPaginator(Protocol):
         """Add the address of the next page to the headers, if there is one."""
 
 
-def select_newest(queryset: QuerySet[Any], page: PageSlice) -> QuerySet[Any]:
-    """Return the rows of `queryset` in the slice `page`, newest first."""
+def fetch_newest(queryset: QuerySet[Any], page: PageSlice) -> list[Any]:
+    """Return the rows of `queryset`, all of one account, in the slice `page`, newest first.
+
+    Raise ServiceUnavailableError if that takes too long.
+    """
     earlier = queryset.filter(id__lt=page.before) if page.before else queryset
-    return earlier.order_by("-id")[: page.size]
+    # By the account first: in the order of ids alone, PostgreSQL may read other accounts' rows.
+    newest = earlier.order_by("-account_id", "-id")
+    with limit_list_time():
+        return list(newest[: page.size])

@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from common.actors import get_principal
-from common.api.pagination import PageSlice, select_newest
+from common.api.pagination import PageSlice, fetch_newest
 from common.db.ids import to_uuid
 from common.errors import BadRequestError
 from vault.services import get_signing_key
@@ -39,7 +39,7 @@ class KeysetPagination(BasePagination):
     page: PageSlice
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
-        return self.cut(list(select_newest(queryset, self.slice(request))))
+        return self.cut(fetch_newest(queryset, self.slice(request)))
 
     def slice(self, request: Request, *, default: int = DEFAULT_LIMIT) -> PageSlice:
         """Return the slice that `request` asks for.

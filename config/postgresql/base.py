@@ -1,14 +1,30 @@
-"""Django's PostgreSQL backend with a check of pooled connections that costs no round trip."""
+"""Django's PostgreSQL backend, with plans made for the values of a list and checked connections."""
 
 from __future__ import annotations
 
 import select
 from typing import Any
 
+import psycopg
 from django.db.backends.postgresql import base
+
+from common.db.planner import may_keep_plan
+
+
+class Cursor(base.CursorMixin, psycopg.Cursor[Any]):
+    """A cursor that prepares a statement only if one plan is good for all of its values."""
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+        # PostgreSQL plans an unprepared statement for its values, also behind a connection pooler.
+        if isinstance(query, str) and not may_keep_plan(query):
+            options["prepare"] = False
+        return super().execute(query, params, **options)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    def get_connection_params(self) -> dict[str, Any]:
+        return {**super().get_connection_params(), "cursor_factory": Cursor}
+
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """Return a connection of the pool that the server has not closed."""
         connection = super().get_new_connection(conn_params)

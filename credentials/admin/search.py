@@ -14,7 +14,6 @@ from django.db import connection
 from django.db.models import Func, Q, QuerySet, TextField
 
 from common.db import dialect
-from common.db.planner import force_custom_plan
 from credentials.models import Credential
 from providers.registry import get_registry
 
@@ -58,7 +57,7 @@ def _find_by_identity(text: str) -> list[uuid.UUID]:
         f"WITH matches AS {dialect.materialized_sql()} (SELECT id FROM credentials_credential WHERE {where})"  # noqa: S608
         f" SELECT id FROM matches ORDER BY id DESC LIMIT {MAX_IDENTITY_MATCHES}"
     )
-    with force_custom_plan(), connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute(sql, params)
         return [id if isinstance(id, uuid.UUID) else uuid.UUID(id) for (id,) in cursor.fetchall()]
 

@@ -17,6 +17,7 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from common.db import dialect
+from common.db.planner import keep_plan, limit_list_time
 from credentials.core.columns import Sql, read_select_list
 from credentials.core.grant_state import APP_PAUSED_SQL
 from credentials.models import Credential
@@ -112,11 +113,11 @@ def fetch_newest(
     # The text changes with `count` alone, so PostgreSQL keeps its plan: making one takes longer
     # than reading. Both columns in ORDER BY leave it one index, also for a very large account.
     earlier = "AND credentials_credential.id < %s" if before else ""
-    sql = f"""{_build_select(dialect.now_sql(), dialect.now_sql(plus=-SILENT_SECONDS))}
+    sql = f"""{_select()}
         WHERE credentials_credential.account_id {dialect.choose(**_ONE_OF)} {earlier}
         ORDER BY credentials_credential.account_id DESC, credentials_credential.id DESC
         LIMIT {count:d}"""
-    return _fetch_rows(sql, dialect.adapt_all(id for id in (account_id, before) if id))
+    return _fetch_rows(keep_plan(sql), dialect.adapt_all(id for id in (account_id, before) if id))
 
 
 def fetch_filtered(
@@ -124,7 +125,8 @@ def fetch_filtered(
 ) -> list[CredentialRepresentation]:
     """Return the newest `count` credentials of `queryset`, or those older than `before`.
 
-    The order and the columns of `queryset` are not used.
+    The order and the columns of `queryset` are not used. Its rows are all of one account. Raise
+    ServiceUnavailableError if that takes too long.
     """
     if before:
         queryset = queryset.filter(id__lt=before)
@@ -133,14 +135,17 @@ def fetch_filtered(
         where, params = compiler.compile(queryset.query.where)
     except EmptyResultSet:
         return []
-    select = _build_select(dialect.now_sql(), dialect.now_sql(plus=-SILENT_SECONDS))
-    sql = f"{select} WHERE {where} ORDER BY credentials_credential.id DESC LIMIT %s"
-    return _fetch_rows(sql, [*params, count])
+    sql = f"""{_select()} WHERE {where}
+        ORDER BY credentials_credential.account_id DESC, credentials_credential.id DESC LIMIT %s"""
+    with limit_list_time():
+        return _fetch_rows(sql, [*params, count])
 
 
 def fetch_one(account_id: uuid.UUID, id: uuid.UUID) -> CredentialRepresentation | None:
     """Return the account's credential as it is now, None if there is none."""
-    rows = fetch_filtered(Credential.objects.filter(account_id=account_id, id=id), 1)
+    sql = f"""{_select()}
+        WHERE credentials_credential.account_id = %s AND credentials_credential.id = %s"""
+    rows = _fetch_rows(sql, dialect.adapt_all((account_id, id)))
     return rows[0] if rows else None
 
 
@@ -150,6 +155,10 @@ def _fetch_rows(sql: str, params: list[Any]) -> list[CredentialRepresentation]:
         rows = cursor.fetchall()
     apps: dict[str, dict[str, Any]] = {}
     return [_represent(_Row(*row), apps) for row in rows]
+
+
+def _select() -> str:
+    return _build_select(dialect.now_sql(), dialect.now_sql(plus=-SILENT_SECONDS))
 
 
 @functools.lru_cache(maxsize=8)

@@ -22,8 +22,9 @@ _FROM: Final = """
     LEFT JOIN oauth_apps_oauthapp app ON app.id = c.oauth_app_id
     LEFT JOIN proxy_credentialpolicy policy ON policy.credential_id = c.id
     LEFT JOIN proxy_allowance allowance ON allowance.credential_id = c.id
-    WHERE c.account_id = %s AND {where} ORDER BY c.id DESC LIMIT 1
+    WHERE c.account_id = %s AND {where}
 """
+_NEWEST: Final = "ORDER BY c.account_id DESC, c.id DESC LIMIT 1"
 
 
 class _Row(NamedTuple):
@@ -89,12 +90,13 @@ def get_by_id(account_id: uuid.UUID, id: uuid.UUID) -> CredentialRow | None:
 
 def get_newest(account_id: uuid.UUID, provider: str) -> CredentialRow | None:
     """Return the provider's credential that was created last."""
-    return _get_one(account_id, "c.provider = %s", provider)
+    return _get_one(account_id, f"c.provider = %s {_NEWEST}", provider)
 
 
 def get_newest_half(account_id: uuid.UUID, kind: str, name: str) -> CredentialRow | None:
     """Return the newest credential of a kind with this value of the property `name`."""
-    return _get_one(account_id, "c.kind = %s AND c.properties ->> 'name' = %s", kind, name)
+    where = f"c.kind = %s AND c.properties ->> 'name' = %s {_NEWEST}"
+    return _get_one(account_id, where, kind, name)
 
 
 def _get_one(account_id: uuid.UUID, where: str, *params: object) -> CredentialRow | None:

@@ -75,7 +75,7 @@ def capture_statements(world: World, method: str, path: str, body: Any = None) -
         query["sql"]
         for query in captured.captured_queries
         if "vault_indexkey" not in query["sql"]
-        and not query["sql"].startswith(("SAVEPOINT", "RELEASE", "BEGIN", "COMMIT"))
+        and not query["sql"].startswith(("SAVEPOINT", "RELEASE", "BEGIN", "COMMIT", "SET LOCAL"))
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from django.db.models import QuerySet
@@ -14,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from common.actors import get_principal
-from common.api.pagination import select_newest
+from common.api.pagination import fetch_newest
 from common.api.views import AccountView, read_object
 from common.db.ids import parse_uuid
 from common.errors import BadRequestError, InvalidInputError, NotFoundError
@@ -62,7 +63,9 @@ class CredentialMetadataViewSet(AccountView[Credential], viewsets.GenericViewSet
         """List all credentials in a bare array, newest first."""
         paginator = self.keyset_paginator
         page = paginator.slice(request, default=UNPAGED_LIMIT)
-        rows = paginator.cut(_fetch_metadata(select_newest(self.get_queryset(), page)))
+        rows = paginator.cut(
+            _read_metadata(fetch_newest(_select_metadata(self.get_queryset()), page))
+        )
         response = Response([metadata.to_document() for metadata in rows])
         paginator.add_link(response)
         return response
@@ -80,7 +83,9 @@ class CredentialMetadataViewSet(AccountView[Credential], viewsets.GenericViewSet
         except InvalidInputError as invalid:
             # Fishnet's API documents no 422.
             raise BadRequestError(invalid.detail) from None
-        (metadata,) = _fetch_metadata(self.get_queryset().filter(id__in=[outcome.id]))
+        (metadata,) = _read_metadata(
+            _select_metadata(self.get_queryset().filter(id__in=[outcome.id]))
+        )
         return Response(metadata.to_document(), status=201)
 
     @extend_schema(responses={200: DeletedSerializer})
@@ -96,10 +101,14 @@ class CredentialMetadataViewSet(AccountView[Credential], viewsets.GenericViewSet
         return Response({"deleted": True})
 
 
-def _fetch_metadata(queryset: QuerySet[Credential]) -> list[CredentialMetadata]:
+def _select_metadata(queryset: QuerySet[Credential]) -> QuerySet[Credential, tuple[Any, ...]]:
     columns = ("id", "provider", "name", "property_name", "created_at", "use__last_used_at")
     named = queryset.annotate(property_name=KeyTextTransform("name", "properties"))
-    return [CredentialMetadata(*row) for row in named.values_list(*columns)]
+    return named.values_list(*columns)
+
+
+def _read_metadata(rows: Iterable[tuple[Any, ...]]) -> list[CredentialMetadata]:
+    return [CredentialMetadata(*row) for row in rows]
 
 
 def _read_import_body(request: Request) -> dict[str, Any]:
