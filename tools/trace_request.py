@@ -16,9 +16,11 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
+from unittest import mock
 
 PACKAGES = (
     *("accounts", "common", "config", "credentials", "egress"),
@@ -38,10 +40,19 @@ class Trace:
         """The depth, counted in frames of the ten packages, and the code of each call."""
 
     def record(self, request: Callable[[], Any]) -> None:
-        """Call `request` and record every call that it makes in this thread."""
+        """Call `request` and record every call that it makes, in threads of pools as well."""
+        submit = ThreadPoolExecutor.submit
+
+        def submit_profiled(pool: Any, function: Callable[..., Any], /, *args: Any) -> Any:
+            return submit(pool, self._profile, function, *args)
+
+        with mock.patch.object(ThreadPoolExecutor, "submit", submit_profiled):
+            self._profile(request)
+
+    def _profile(self, function: Callable[..., Any], /, *args: Any) -> Any:
         sys.setprofile(self._on_event)
         try:
-            request()
+            return function(*args)
         finally:
             sys.setprofile(None)
 
