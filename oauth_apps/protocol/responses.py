@@ -194,7 +194,8 @@ def _parse_number(value: Any) -> float | None:
 
 
 def _clamp(seconds: int) -> int:
-    return min(max(seconds, MIN_SECONDS), MAX_LIFETIME_SECONDS)
+    # A lifetime of 0 or less cannot be meant: the token was issued to be used.
+    return min(seconds, MAX_LIFETIME_SECONDS) if seconds > 0 else MIN_SECONDS
 
 
 def _parse_scope(value: Any) -> str | None:

@@ -36,7 +36,7 @@ class TokenResponse:
     """A validated response of a token endpoint (RFC 6749 §5.1).
 
     `refresh_token` None: the response has none, and the old one stays valid (§6). `expires_in` is in
-    seconds, from 60 to 10 years; None if it is missing or not a number. `refresh_expires_in` is the
+    seconds, from 1 to 10 years; None if it is missing or not a number. `refresh_expires_in` is the
     same, and also None if the provider says 0. `scope` is as in the response, a list joined with
     spaces. `token_type` is always "Bearer". `document` is the whole response, after the provider's
     quirks; it is secret.

@@ -287,3 +287,14 @@ def test_undecryptable_secret_is_reported_and_blocks_nothing(provider, grant):
     assert (after.refresh_state, after.refresh_error) == ("paused", "undecryptable")
     assert provider.calls == []
     request_token(whole)
+
+
+def test_a_token_of_thirty_seconds_is_used_for_half_of_them(provider, grant, settings):
+    provider.lifetime = 30
+    row = grant()
+    request_token(row)
+    request_token(row)
+    assert len(provider.calls) == 1
+    settings.CLOCK_SHIFT_SECONDS = 16
+    request_token(row)
+    assert len(provider.calls) == 2
