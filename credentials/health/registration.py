@@ -1,7 +1,8 @@
 """Registration of new credentials for probing: each gets its ProbeState from the worker.
 
-Ids are time-ordered, so new credentials have ids above the newest registered one. A transaction that
-began earlier may commit lower ids later, so the last minutes are searched again.
+Ids are time-ordered, so most new credentials have ids above the newest registered one. But ids come
+from the clocks of many machines, and transactions commit late. So the last minutes are searched
+again each minute, and all rows each hour: what is not registered is found by its absence.
 """
 
 from __future__ import annotations
@@ -41,25 +42,37 @@ _COLUMNS: Final = {
 }
 
 SWEEP_SECONDS: Final = 60.0
+FULL_SWEEP_SECONDS: Final = 3600.0
 _swept = -SWEEP_SECONDS
+_fully_swept = -FULL_SWEEP_SECONDS
 
 
 def register_new() -> int:
-    """Register up to CHUNK new credentials, and once a minute late ones. Return how many."""
-    global _swept
-    newest = ProbeState.objects.order_by("-credential_id").values_list("credential_id").first()
+    """Register up to CHUNK new credentials, and those that were missed. Return how many."""
+    global _swept, _fully_swept
     rows = Credential.objects.all()
+    if time.monotonic() - _fully_swept >= FULL_SWEEP_SECONDS:
+        count = _register(rows)
+        if count < CHUNK:
+            _fully_swept = time.monotonic()
+        return count
+    # One id from a clock that was ahead would hide all later ones for as long as it is ahead.
+    past = ProbeState.objects.filter(credential_id__lte=_make_id(db_now()))
+    newest = past.order_by("-credential_id").values_list("credential_id").first()
     if newest is None:
         return _register(rows)
     (newest_id,) = newest
     count = _register(rows.filter(id__gt=newest_id))
     if time.monotonic() - _swept >= SWEEP_SECONDS:
         _swept = time.monotonic()
-        # The first 48 bits of an id are its milliseconds (RFC 9562 §5.7).
-        millis = max((newest_id.int >> 80) - int(LATE.total_seconds() * 1000), 0)
-        earliest = uuid.UUID(int=millis << 80)
+        earliest = _make_id(dt.datetime.fromtimestamp((newest_id.int >> 80) / 1000, dt.UTC) - LATE)
         count += _register(rows.filter(id__gt=earliest, id__lt=newest_id))
     return count
+
+
+def _make_id(at: dt.datetime) -> uuid.UUID:
+    """Return the lowest id of that time: its first 48 bits are milliseconds (RFC 9562 §5.7)."""
+    return uuid.UUID(int=max(int(at.timestamp() * 1000), 0) << 80)
 
 
 def register_all(rows: QuerySet[Credential]) -> None:

@@ -24,6 +24,7 @@ DAY = 86400
 @pytest.fixture(autouse=True)
 def _sweep(monkeypatch):
     monkeypatch.setattr(registration, "_swept", -registration.SWEEP_SECONDS)
+    monkeypatch.setattr(registration, "_fully_swept", -registration.FULL_SWEEP_SECONDS)
 
 
 def run_worker(limit: int = 50) -> list[uuid.UUID]:
@@ -191,6 +192,33 @@ def test_late_credentials_are_registered(account, stripe):
     registration._swept = -registration.SWEEP_SECONDS
     registration.register_new()
     assert ProbeState.objects.filter(credential_id=late.id).exists()
+
+
+def test_id_of_a_clock_that_is_ahead_hides_no_later_credential(account, monkeypatch):
+    monkeypatch.setattr(registration, "_fully_swept", time.monotonic())
+    with monkeypatch.context() as clock:
+        a_year_ahead = time.time_ns() + 365 * 24 * 3600 * 10**9
+        clock.setattr("common.db.ids._last", 0)
+        clock.setattr("common.db.ids.time.time_ns", lambda: a_year_ahead)
+        make_credential(account)
+    registration.register_new()
+    later = make_credential(account)
+    registration.register_new()
+    assert ProbeState.objects.filter(credential_id=later.id).exists()
+
+
+def test_credential_of_a_clock_that_is_behind_is_registered_within_the_hour(account, monkeypatch):
+    with monkeypatch.context() as clock:
+        a_day_behind = time.time_ns() - 24 * 3600 * 10**9
+        clock.setattr("common.db.ids._last", 0)
+        clock.setattr("common.db.ids.time.time_ns", lambda: a_day_behind)
+        behind = make_credential(account)
+    make_credential(account)
+    registration.register_new()
+    ProbeState.objects.filter(credential_id=behind.id).delete()
+    monkeypatch.setattr(registration, "_fully_swept", -registration.FULL_SWEEP_SECONDS)
+    registration.register_new()
+    assert ProbeState.objects.filter(credential_id=behind.id).exists()
 
 
 def test_registration_continues_after_a_chunk(account, monkeypatch):
