@@ -89,9 +89,7 @@ def get_fresh_token(
         )
         # 2. Return the stored token if it is fresh enough.
         if not forced and freshness.is_fresh(first_generation=first_generation):
-            with report_undecryptable(account_id=account_id, credential_id=id, actor=actor):
-                token = Secret(decrypt_secrets(row)["access_token"])
-            return AccessToken(access_token=token, token_type="Bearer", expires_at=row.expires_at)  # noqa: S106
+            return _decrypt_access_token(row, actor)
         if row.refresh_state == PAUSED:
             decrypt_secrets(row)  # Raises SecretUnavailableError until the missing key is back.
         freshness.require_refreshable()
@@ -112,18 +110,16 @@ def get_fresh_token(
         # stored one now would make a strict provider revoke both.
         spool.replay_one(id)
         # 5. Claim the grant, call the provider, store the outcome.
-        stale = Q() if forced else freshness.build_stale_filter()
         claim = lease.claim_grant(
             id=id,
             generation=row.generation,
             actor=actor,
-            stale=stale,
+            stale=Q() if forced else freshness.build_stale_filter(),
             lease_seconds=lease.get_lease_seconds(row.provider),
         )
         patience = MAX_WAIT_SECONDS - (time.monotonic() - start)
-        fresh_token = attempt.run_attempt(claim, patience=patience) if claim else None
-        if fresh_token is not None:
-            return fresh_token
+        if claim and (token := attempt.run_attempt(claim, patience=patience)):
+            return token
         # Another process claimed or changed the row first: start again.
 
 
@@ -143,6 +139,12 @@ def grant_refresh_soon(*, account_id: uuid.UUID, id: uuid.UUID, min_interval: in
         earliest = max(earliest, row.refresh_last_at + dt.timedelta(seconds=min_interval))
     if row.refresh_next_at is not None and row.refresh_next_at > earliest:
         rows.filter(refresh_next_at=row.refresh_next_at).update(refresh_next_at=earliest)
+
+
+def _decrypt_access_token(row: Credential, actor: Actor) -> AccessToken:
+    with report_undecryptable(account_id=row.account_id, credential_id=row.id, actor=actor):
+        token = Secret(decrypt_secrets(row)["access_token"])
+    return AccessToken(access_token=token, token_type="Bearer", expires_at=row.expires_at)  # noqa: S106
 
 
 def _read_freshness(account_id: uuid.UUID, id: uuid.UUID, min_seconds: int) -> Freshness:
