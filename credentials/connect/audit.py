@@ -18,6 +18,8 @@ from events.services import EventTarget, record_event
 logger = structlog.get_logger(__name__)
 
 MAX_UNMATCHED_EVENTS_PER_MINUTE: Final = 60
+MAX_REJECTIONS_PER_MINUTE: Final = 10
+"""The limit of events for each link or attempt."""
 
 # Failures that were stored before their code was renamed keep the old code.
 _RENAMED_CODES: Final = {
@@ -38,16 +40,16 @@ def record_unmatched_response(
 ) -> None:
     """Record an event of the app for a request that belongs to no attempt."""
     logger.warning("connect refused", code=code, app=str(app_id))
-    key = f"connect/strays/{app_id}"
-    cache.add(key, 0, 60)
-    try:
-        count = cache.incr(key)
-    except ValueError:
-        # The key expired between the two calls.
-        count = 1
     # Anyone who knows the app's id can send these, so they must not fill the audit log.
-    if count <= MAX_UNMATCHED_EVENTS_PER_MINUTE:
+    if _count_in_minute(f"connect/strays/{app_id}") <= MAX_UNMATCHED_EVENTS_PER_MINUTE:
         record_event(actor, EventTarget("oauth_app", account_id, app_id), "connect.refused", [code])
+
+
+def record_rejection(actor: Actor, row: AuthorizationAttempt | ConnectLink, code: str) -> None:
+    """Record an event of a link or an attempt for a request that changes nothing."""
+    # A scanner opens the same link again and again, which must not fill the audit log either.
+    if _count_in_minute(f"connect/rejections/{row.id}") <= MAX_REJECTIONS_PER_MINUTE:
+        record_event(actor, get_event_target(row), "connect.refused", [code])
 
 
 def build_failure(code: str, detail: str = "") -> dict[str, Any]:
@@ -57,6 +59,16 @@ def build_failure(code: str, detail: str = "") -> dict[str, Any]:
         "detail": detail or get_failure_detail(code),
         "time": format_rfc3339(db_now()),
     }
+
+
+def _count_in_minute(key: str) -> int:
+    """Return how often this was called with `key` in about a minute."""
+    cache.add(key, 0, 60)
+    try:
+        return cache.incr(key)
+    except ValueError:
+        # The key expired between the two calls.
+        return 1
 
 
 def represent_failure(failure: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from django.db import transaction
-from django.db.models import BooleanField, ExpressionWrapper, Q
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 
 from common.actors import Actor
 from common.db.clock import DbNow, db_now
 from common.db.ids import get_first_uuid7_at, uuid7
-from credentials.connect.audit import build_failure, get_event_target
+from credentials.connect.audit import build_failure, get_event_target, record_rejection
 from credentials.connect.errors import ConnectError
 from credentials.connect.flow_request import FlowRequest
 from credentials.connect.links_and_callbacks import build_callback_url, build_start_url
@@ -33,7 +33,8 @@ from vault.secret import Secret
 Status = Attempt.Status
 LIFETIME: Final = dt.timedelta(minutes=10)
 START_LIFETIME: Final = dt.timedelta(minutes=5)
-# Most expired attempts are of people who never came back, which staff need not look at.
+# Most expired attempts are of people who never came back, which staff need not look at. Those who
+# come back late still find the way to the company, for which `sealed` is needed.
 EXPIRED_RETENTION: Final = dt.timedelta(hours=1)
 MAX_DELETED_AT_ONCE: Final = 1000
 MAX_ATTEMPTS_PER_MINUTE: Final = 300
@@ -59,6 +60,19 @@ class ClaimedAttempt:
     attempt: Attempt
     verifier: Secret
     state: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class AttemptOfBrowser:
+    """An attempt, in whatever status, that began in the browser that sends its state.
+
+    `state` is the company's, None if it is no longer stored. `code` is our own, "" unless the
+    attempt has granted one.
+    """
+
+    attempt: Attempt
+    state: Any
+    code: str
 
 
 def attempt_prepare(*, flow_request: FlowRequest, state: Any, actor: Actor) -> str:
@@ -141,6 +155,17 @@ def attempt_begin_by_token(*, token: str, browser_id: str, actor: Actor) -> str:
     return redirect.url
 
 
+def find_attempt_of_browser(response: AuthorizationResponse) -> AttemptOfBrowser | None:
+    """Return the attempt of a response if it began in the same browser. Changes nothing."""
+    rows = Attempt.objects.select_related("oauth_app", "link", "account")
+    row = rows.filter(state_digest=hash_token(response.state)).first()
+    # The state alone is no proof: it is in the provider's URL, which can be passed on.
+    if row is None or bytes(row.browser_digest or b"") != response.browser_digest:
+        return None
+    value = unseal(Place.of(row, "sealed"), row.sealed) if row.sealed is not None else {}
+    return AttemptOfBrowser(attempt=row, state=value.get("state"), code=value.get("code", ""))
+
+
 def attempt_claim(*, response: AuthorizationResponse, actor: Actor) -> ClaimedAttempt | None:
     """Claim the response to an attempt, once. Return None if no attempt has this state.
 
@@ -153,25 +178,43 @@ def attempt_claim(*, response: AuthorizationResponse, actor: Actor) -> ClaimedAt
     if row is None:
         return None
     if row.status != Status.WAITING or row.sealed is None:
-        _reject(row, "state_expired" if row.status == Status.EXPIRED else "state_used", actor)
+        if row.status == Status.EXPIRED:
+            _reject(row, "state_expired", actor)
+        is_same_browser = bytes(row.browser_digest or b"") == response.browser_digest
+        if is_same_browser and row.callback == response.callback:
+            # The same browser, which is sent to where its first request was sent: no event.
+            raise ConnectError("state_used")
+        _reject(row, "state_used", actor)
     error = _find_response_error(row, response, is_late=row.is_late)
     value = unseal(Place.of(row, "sealed"), row.sealed)
     with transaction.atomic():
         waiting = Attempt.objects.filter(id=row.id, status=Status.WAITING)
-        is_claimed = waiting.update(status=Status.RETURNED, sealed=None, updated_at=DbNow())
+        # The company's state stays, for the same browser may repeat its request.
+        state = {"state": value.get("state")}
+        is_claimed = waiting.update(
+            status=Status.RETURNED, sealed=_seal(row, state), updated_at=DbNow()
+        )
         # A wrong response ends the attempt too, because someone else may know its state.
         if is_claimed and error:
             _end(row, error, actor, verb="connect.refused")
     if not is_claimed:
-        _reject(row, "state_used", actor)
+        raise ConnectError("state_used")
     if error:
         raise ConnectError(error)
     return ClaimedAttempt(attempt=row, verifier=Secret(value["verifier"]), state=value.get("state"))
 
 
-def attempt_grant(*, attempt: Attempt, actor: Actor) -> None:
-    """Mark a claimed attempt as successful, in the caller's transaction."""
-    Attempt.objects.filter(id=attempt.id).update(status=Status.GRANTED, updated_at=DbNow())
+def attempt_grant(*, claimed: ClaimedAttempt, code: str, actor: Actor) -> None:
+    """Mark a claimed attempt as successful, in the caller's transaction.
+
+    `code` is our own, with which the browser returns to the company; "" for a link.
+    """
+    attempt = claimed.attempt
+    # A browser that repeats its request needs the code again, of which the grant has only a hash.
+    sealed = _seal(attempt, {"state": claimed.state, "code": code})
+    Attempt.objects.filter(id=attempt.id).update(
+        status=Status.GRANTED, sealed=sealed, updated_at=DbNow()
+    )
     record_event(actor, get_event_target(attempt), "connect.granted")
 
 
@@ -190,7 +233,6 @@ def attempts_expire(*, retention: dt.timedelta) -> None:
     active = [Status.READY, Status.WAITING]
     Attempt.objects.filter(status__in=active, expires_at__lte=DbNow()).update(
         status=Status.EXPIRED,
-        sealed=None,
         failure=build_failure("state_expired"),
         updated_at=DbNow(),
     )
@@ -199,6 +241,8 @@ def attempts_expire(*, retention: dt.timedelta) -> None:
         status=Status.RETURNED, expires_at__lte=db_now() - dt.timedelta(minutes=1)
     )
     killed.update(status=Status.FAILED, failure=build_failure("interrupted"), updated_at=DbNow())
+    ended = get_ended_sealed_attempts().filter(expires_at__lte=db_now() - EXPIRED_RETENTION)
+    ended.update(sealed=None, updated_at=DbNow())
     old = Attempt.objects.filter(
         status=Status.EXPIRED, expires_at__lte=db_now() - EXPIRED_RETENTION
     )
@@ -207,6 +251,13 @@ def attempts_expire(*, retention: dt.timedelta) -> None:
     # A UUIDv7 begins with its time, so the primary key serves as the index for the age.
     older = Attempt.objects.filter(id__lt=get_first_uuid7_at(db_now() - retention))
     older.exclude(status__in=active).delete()
+
+
+def get_ended_sealed_attempts() -> QuerySet[Attempt]:
+    """Return the attempts that are over and still have the company's state."""
+    return Attempt.objects.filter(sealed__isnull=False).exclude(
+        status__in=[Status.READY, Status.WAITING]
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -274,7 +325,6 @@ def _end(row: Attempt, code: str, actor: Actor, *, verb: str, detail: str = "") 
     Attempt.objects.filter(id=row.id).update(
         status=Status.EXPIRED if code == "state_expired" else Status.FAILED,
         failure=failure,
-        sealed=None,
         updated_at=DbNow(),
     )
     if row.link_id:
@@ -285,7 +335,7 @@ def _end(row: Attempt, code: str, actor: Actor, *, verb: str, detail: str = "") 
 
 
 def _reject(row: Attempt, code: str, actor: Actor) -> NoReturn:
-    record_event(actor, get_event_target(row), "connect.refused", [code])
+    record_rejection(actor, row, code)
     raise ConnectError(code)
 
 

@@ -159,9 +159,11 @@ def _store_grant(
     actor: Actor,
 ) -> str:
     attempt = claimed.attempt
-    attempt_grant(attempt=attempt, actor=actor)
     if attempt.link is None:
-        return grant_store(owner=attempt, kind=flow.kind.name, body=body, state=claimed.state)
+        code = grant_store(owner=attempt, kind=flow.kind.name, body=body, state=claimed.state)
+        attempt_grant(claimed=claimed, code=code, actor=actor)
+        return code
+    attempt_grant(claimed=claimed, code="", actor=actor)
     body["obtained_at"] = format_rfc3339(db_now())
     notes = _describe_scope_difference(flow, tokens)
     link_store_grant(link=attempt.link, body=body, notes=notes, actor=actor)

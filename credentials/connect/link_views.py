@@ -16,9 +16,9 @@ from credentials.connect.flow_request import FlowRequest, get_provider
 from credentials.connect.forms import PropertiesForm
 from credentials.connect.links import (
     check_link_is_active,
-    get_link_by_token,
+    get_link_for_browser,
     link_cancel,
-    link_open,
+    link_claim,
     link_submit,
 )
 from credentials.connect.links_and_callbacks import add_query_params
@@ -40,9 +40,8 @@ _FINISHED: Final = {Status.PENDING, Status.COMPLETED, Status.CANCELLED}
 @connect_page("GET", "POST")
 def show_link(request: HttpRequest, token: str) -> HttpResponse:
     """Show the link's page, and store what is posted to its form."""
-    if get_browser_id(request) is None:
-        return _set_cookie_and_reload(request, token)
-    link, _ = _open_link(request, token)
+    is_post = request.method == "POST"
+    link = _claim_link(request, token)[0] if is_post else _get_link(request, token)
     if link.status in _FINISHED:
         return _render_result(request, link, token)
     check_link_is_active(link)
@@ -51,7 +50,6 @@ def show_link(request: HttpRequest, token: str) -> HttpResponse:
         raise ConnectError("bad_request", "The kind is no longer known to this server.")
     if kind.needs_app:
         return _render_link(request, link, token, kind, None)
-    is_post = request.method == "POST"
     form = PropertiesForm(kind, request.POST if is_post else None, preset=link.properties)
     if is_post and form.is_valid():
         actor = build_anonymous_actor(request)
@@ -64,24 +62,36 @@ def show_link(request: HttpRequest, token: str) -> HttpResponse:
     return _render_link(request, link, token, kind, form)
 
 
-@connect_page("GET")
+@connect_page("GET", "POST")
 def continue_to_provider(request: HttpRequest, token: str) -> HttpResponse:
-    """Redirect to the provider. The page links here: see view_decorators.CONTENT_SECURITY_POLICY."""
-    link, browser_id = _open_link(request, token)
+    """Claim the link, and show a page that goes on to the provider at once."""
+    if request.method != "POST":
+        return redirect_see_other(reverse("connect-link", args=[token]))
+    link, browser_id = _claim_link(request, token)
     check_link_is_active(link)
+    flow_request = FlowRequest.from_row(link)
     url = attempt_begin(
-        flow_request=FlowRequest.from_row(link),
+        flow_request=flow_request,
         state=token,
         browser_id=browser_id,
         actor=build_anonymous_actor(request),
         link=link,
     )
-    return redirect_see_other(url)
+    # No redirect, which the form's page would not be allowed to follow: see
+    # view_decorators.CONTENT_SECURITY_POLICY.
+    context = {"provider": get_provider(flow_request.kind.provider), "url": url}
+    response = render(request, "connect/continue.html", context)
+    response["Refresh"] = f"0; url={url}"
+    set_browser_cookie(response, browser_id)
+    return response
 
 
-@connect_page("POST")
+@connect_page("GET", "POST")
 def cancel_link(request: HttpRequest, token: str) -> HttpResponse:
-    link, _ = _open_link(request, token)
+    """Cancel the link, which needs the form of the page: GET only shows the page again."""
+    if request.method != "POST":
+        return redirect_see_other(reverse("connect-link", args=[token]))
+    link, _ = _claim_link(request, token)
     link_cancel(link=link, actor=build_anonymous_actor(request))
     return redirect_see_other(reverse("connect-back", args=[token]))
 
@@ -89,7 +99,7 @@ def cancel_link(request: HttpRequest, token: str) -> HttpResponse:
 @connect_page("GET")
 def show_result(request: HttpRequest, token: str) -> HttpResponse:
     """Show how the link ended, and go on to the company's return URL at once if there is one."""
-    link, _ = _open_link(request, token)
+    link = _get_link(request, token)
     if link.status not in _FINISHED:
         return redirect_see_other(reverse("connect-link", args=[token]))
     response = _render_result(request, link, token)
@@ -115,23 +125,19 @@ def build_return_url(link: ConnectLink) -> str:
     return add_query_params(link.return_to, params)
 
 
-def _set_cookie_and_reload(request: HttpRequest, token: str) -> HttpResponse:
-    # Link previews in chats open the page too. They keep no cookies, so they never own the link.
-    get_link_by_token(token=token)
-    if "c" in request.GET or request.method != "GET":
-        raise ConnectError("cookies_off")
-    response = redirect_see_other(f"{request.path}?c=1")
-    set_browser_cookie(response, generate_token())
-    return response
+def _get_link(request: HttpRequest, token: str) -> ConnectLink:
+    """Return the link, unless another browser owns it. Raises ConnectError."""
+    actor = build_anonymous_actor(request)
+    return get_link_for_browser(token=token, browser_id=get_browser_id(request), actor=actor)
 
 
-def _open_link(request: HttpRequest, token: str) -> tuple[ConnectLink, str]:
-    """Return the link and the id of this browser, which owns it. Raises ConnectError."""
+def _claim_link(request: HttpRequest, token: str) -> tuple[ConnectLink, str]:
+    """Return the link and the id of this browser, which owns it from now on. Raises ConnectError."""
     browser_id = get_browser_id(request)
     if browser_id is None:
         raise ConnectError("cookies_off")
     actor = build_anonymous_actor(request)
-    return link_open(token=token, browser_id=browser_id, actor=actor), browser_id
+    return link_claim(token=token, browser_id=browser_id, actor=actor), browser_id
 
 
 def _render_link(
@@ -146,6 +152,8 @@ def _render_link(
     }
     status = 200 if form is None or not form.errors else 422
     response = render(request, "connect/connect.html", context, status=status)
+    if get_browser_id(request) is None:
+        set_browser_cookie(response, generate_token())
     # With no-referrer, browsers post forms with `Origin: null`, which fails the CSRF check. Other
     # sites still get no referrer.
     response["Referrer-Policy"] = "same-origin"

@@ -1,4 +1,4 @@
-"""The verbs of a connect link: the company creates and completes it, one browser opens it."""
+"""The verbs of a connect link: the company creates and completes it, one browser claims it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from common.actors import Actor
 from common.db.clock import DbNow, db_now
 from common.db.ids import uuid7
 from common.errors import ConflictError, InvalidInputError, NotFoundError
-from credentials.connect.audit import build_failure, get_event_target
+from credentials.connect.audit import build_failure, get_event_target, record_rejection
 from credentials.connect.errors import ConnectError
 from credentials.connect.link_request import LinkRequest, validate_link_request
 from credentials.connect.links_and_callbacks import build_link_url
@@ -52,30 +52,40 @@ def link_create(
     return link.id, build_link_url(token)
 
 
-def link_open(*, token: str, browser_id: str, actor: Actor) -> ConnectLink:
-    """Return the link of a URL, in whatever status. The first browser to open it owns it.
+def link_claim(*, token: str, browser_id: str, actor: Actor) -> ConnectLink:
+    """Return the link of a URL, in whatever status. The first browser to claim it owns it.
 
-    Raises ConnectError (link_unknown, link_taken).
+    Call it only for what a person does on the page (POST): scanners, previews and prefetches send
+    GET. Raises ConnectError (link_unknown, link_taken).
     """
     link = get_link_by_token(token=token)
     if link.status == Status.OPEN:
         with transaction.atomic():
-            is_opened = ConnectLink.objects.filter(
+            is_claimed = ConnectLink.objects.filter(
                 id=link.id, status=Status.OPEN, expires_at__gt=DbNow()
             ).update(
                 status=Status.OPENED, browser_digest=hash_token(browser_id), updated_at=DbNow()
             )
-            if is_opened:
+            if is_claimed:
                 record_event(actor, get_event_target(link), "connect_link.opened")
-        link = get_link_by_token(token=token)
-    if link.browser_digest is not None and bytes(link.browser_digest) != hash_token(browser_id):
-        record_event(actor, get_event_target(link), "connect.refused", ["link_taken"])
+    return get_link_for_browser(token=token, browser_id=browser_id, actor=actor)
+
+
+def get_link_for_browser(*, token: str, browser_id: str | None, actor: Actor) -> ConnectLink:
+    """Return the link of a URL without claiming it, unless another browser owns it.
+
+    Raises ConnectError (link_unknown, link_taken).
+    """
+    link = get_link_by_token(token=token)
+    digest = hash_token(browser_id) if browser_id else None
+    if link.browser_digest is not None and bytes(link.browser_digest) != digest:
+        record_rejection(actor, link, "link_taken")
         raise ConnectError("link_taken")
     return link
 
 
 def get_link_by_token(*, token: str) -> ConnectLink:
-    """Return the link of a URL without opening it. Raises ConnectError (link_unknown)."""
+    """Return the link of a URL, also if another browser owns it. Raises ConnectError (link_unknown)."""
     rows = ConnectLink.objects.select_related("account", "oauth_app")
     link = rows.filter(token_digest=hash_token(token)).first()
     if link is None:
@@ -173,7 +183,7 @@ def has_grant_of_same_account(link: ConnectLink, body: Mapping[str, Any]) -> boo
 
 
 def link_cancel(*, link: ConnectLink, actor: Actor) -> None:
-    """Cancel the link on behalf of the user who opened it."""
+    """Cancel the link on behalf of the user who claimed it."""
     with transaction.atomic():
         is_cancelled = ConnectLink.objects.filter(id=link.id, status=Status.OPENED).update(
             status=Status.CANCELLED,

@@ -22,9 +22,9 @@ class FlowModel(models.Model):
 
 
 class ConnectLink(FlowModel):
-    """A page on which one person connects one account; the first browser that opens it owns it.
+    """A page on which one person connects one account; the browser of the first click owns it.
 
-    `open`: not opened yet; `opened`: a browser owns it; `pending`: the grant waits until the company
+    `open`: no browser owns it yet; `opened`: a browser owns it; `pending`: the grant waits until the company
     completes it. The other statuses are final.
     """
 
@@ -72,7 +72,8 @@ class ConnectLink(FlowModel):
 class AuthorizationAttempt(FlowModel):
     """One redirect to the provider and back, in one browser and within ten minutes.
 
-    `sealed` has the PKCE verifier and the company's own state, and is cleared on return. Of the
+    `sealed` has the PKCE verifier, which is cleared on return, the company's own state and our code,
+    for a browser that repeats its request. It is cleared an hour after the attempt's time. Of the
     state, the start token and the browser's id only hashes are stored.
     """
 
@@ -115,6 +116,11 @@ class AuthorizationAttempt(FlowModel):
         indexes = [
             models.Index(fields=["account", "id"], name="attempt_newest"),
             models.Index(fields=["status", "expires_at"], name="attempt_due"),
+            models.Index(
+                fields=["expires_at"],
+                condition=models.Q(sealed__isnull=False),
+                name="attempt_sealed",
+            ),
         ]
 
     def __str__(self) -> str:

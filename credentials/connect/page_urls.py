@@ -2,18 +2,20 @@
 
 from django.urls import path
 
-from credentials.connect import link_views, oauth_views
+from credentials.connect import callback_views, link_views, oauth_views
 from credentials.connect.views import TokenView
 
 urlpatterns = [
     path("link/oauth2/authorize", oauth_views.authorize, name="connect-authorize"),
     path("link/oauth2/start/<str:token>", oauth_views.start, name="connect-start"),
     path(
-        "link/oauth2/callback/<str:provider>", oauth_views.callback, name="connect-callback-short"
+        "link/oauth2/callback/<str:provider>",
+        callback_views.callback,
+        name="connect-callback-short",
     ),
     path(
         "link/oauth2/callback/<str:provider>/<str:app_id>",
-        oauth_views.callback,
+        callback_views.callback,
         name="connect-callback",
     ),
     path("link/oauth2/token", TokenView.as_view()),

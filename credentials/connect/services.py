@@ -11,10 +11,10 @@ from credentials.connect.authorization_attempts import (
 )
 from credentials.connect.links import (
     link_cancel,
+    link_claim,
     link_complete,
     link_create,
     link_expire,
-    link_open,
     link_store_grant,
     link_submit,
     link_withdraw,
@@ -42,10 +42,10 @@ __all__ = [
     "grant_reschedule",
     "grant_store",
     "link_cancel",
+    "link_claim",
     "link_complete",
     "link_create",
     "link_expire",
-    "link_open",
     "link_store_grant",
     "link_submit",
     "link_withdraw",

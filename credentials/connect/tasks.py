@@ -14,7 +14,11 @@ from django.db.models import Min
 
 from common.actors import Actor
 from common.db.clock import DbNow, db_now
-from credentials.connect.authorization_attempts import EXPIRED_RETENTION, attempts_expire
+from credentials.connect.authorization_attempts import (
+    EXPIRED_RETENTION,
+    attempts_expire,
+    get_ended_sealed_attempts,
+)
 from credentials.connect.links import ACTIVE_STATUSES, link_expire
 from credentials.connect.models import AuthorizationAttempt as Attempt
 from credentials.connect.models import ConnectLink, PendingGrant
@@ -67,10 +71,12 @@ class ExpireTask:
             Attempt.objects.filter(status__in=[Attempt.Status.READY, Attempt.Status.WAITING]),
         )
         times = [each.aggregate(first=Min("expires_at"))["first"] for each in rows]
-        # Expired attempts are deleted later, and nothing else would wake the worker for it.
+        # Expired attempts are deleted later, and what is sealed on the others is cleared. Nothing
+        # else would wake the worker for it.
         expired = Attempt.objects.filter(status=Attempt.Status.EXPIRED)
-        first = expired.aggregate(first=Min("expires_at"))["first"]
-        times.append(first and first + EXPIRED_RETENTION)
+        for ended in (expired, get_ended_sealed_attempts()):
+            first = ended.aggregate(first=Min("expires_at"))["first"]
+            times.append(first and first + EXPIRED_RETENTION)
         known = [time for time in times if time is not None]
         return max(min(known), db_now()) if known else None
 

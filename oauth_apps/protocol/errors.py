@@ -6,6 +6,7 @@ providers echo the request, and with it a secret. `code` is one of the names bel
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -98,6 +99,12 @@ _SYNONYMS: Final[Mapping[str, str]] = {
 }
 
 
+# Other words for access_denied in the callback. LinkedIn and Apple:
+# https://learn.microsoft.com/en-us/linkedin/shared/authentication/authorization-code-flow,
+# https://developer.apple.com/documentation/signinwithapplerestapi/errorresponse.
+_DENIAL: Final = re.compile(r"(user|authorization)_?(cancel|den(ied|y)|declin|reject)", re.I)
+
+
 def build_error(code: str, *, retry_after: float | None = None, sent: bool = True) -> OAuth2Error:
     """Return the error of a code in MEANINGS."""
     kind, detail = MEANINGS[code]
@@ -122,4 +129,6 @@ def map_error_code(error: Any) -> str | None:
 
 def build_authorization_error(error: str) -> OAuth2Error:
     """Return the error of the callback's `error` (RFC 6749 §4.1.2.1)."""
+    if _DENIAL.match(error):
+        return build_error("access_denied")
     return build_response_error(error)

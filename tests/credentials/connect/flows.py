@@ -85,10 +85,15 @@ def parse_query(address: str) -> dict[str, str]:
 
 def press_continue(browser: Browser, link: dict[str, Any]) -> str:
     """Open a connect link and press Continue; return the provider's URL."""
-    assert browser.follow_redirects(link["url"]).status_code == 200
-    response = browser.open(f"{link['url']}/continue")
-    assert response.status_code == 303, response.content
-    return str(response["Location"])
+    assert browser.open(link["url"]).status_code == 200
+    response = browser.post(f"{link['url']}/continue")
+    assert response.status_code == 200, response.content
+    return get_refresh_url(response)
+
+
+def get_refresh_url(response: Any) -> str:
+    """Return the URL to which a page goes on by itself."""
+    return str(response["Refresh"]).removeprefix("0; url=")
 
 
 def connect_by_link(browser: Browser, link: dict[str, Any], server: AuthorizationServer) -> Any:

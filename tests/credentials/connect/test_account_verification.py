@@ -20,6 +20,7 @@ from tests.credentials.connect.flows import (
     get_failure_code,
     list_failure_codes,
     parse_query,
+    press_continue,
     start_flow,
 )
 from tests.credentials.connect.test_expiry import run_expire_task
@@ -219,8 +220,7 @@ class TestAccountInCallback:
 
     def test_unconfirmed_account_fails_link(self, api, browser, make_link, alpha):
         link = make_link(kind=self.KIND)
-        browser.follow_redirects(link["url"])
-        address = browser.open(f"{link['url']}/continue")["Location"]
+        address = press_continue(browser, link)
         assert browser.open(alpha.approve(address, companyId="co-bob")).status_code == 400
         assert fetch_link(api, link)["failure"]["code"] == "account_unverified"
         assert complete_link(api, link).status_code == 409

@@ -9,6 +9,7 @@ import json
 import pytest
 
 from credentials.connect.models import AuthorizationAttempt
+from credentials.connect.tasks import EXPIRE_TASK
 from credentials.models import Credential
 from tests.api import ApiClient
 from tests.credentials.connect.flows import (
@@ -20,7 +21,9 @@ from tests.credentials.connect.flows import (
     parse_query,
     start_flow,
 )
+from tests.credentials.connect.test_expiry import run_expire_task
 from tests.factories import make_token
+from vault.sealing import Place, unseal
 
 VERIFIER = "v" * 43
 CHALLENGE = (
@@ -114,10 +117,17 @@ def test_flow_records_its_events(browser, app, alpha, api):
     ]
 
 
-def test_granted_attempt_has_no_ciphertext(browser, app, alpha):
-    approve_and_get_code(browser, app, alpha)
+def test_granted_attempt_keeps_only_what_a_repeated_callback_needs(browser, app, alpha, settings):
+    code = approve_and_get_code(browser, app, alpha)
     attempt = AuthorizationAttempt.objects.get()
     assert attempt.status == "granted"
+    assert attempt.sealed is not None
+    value = unseal(Place.of(attempt, "sealed"), attempt.sealed)
+    assert value == {"state": "company-state", "code": code}
+    settings.CLOCK_SHIFT_SECONDS = 601 + 3601
+    assert EXPIRE_TASK.next_due() is not None
+    run_expire_task()
+    attempt.refresh_from_db()
     assert attempt.sealed is None
 
 
@@ -227,7 +237,7 @@ def test_start_url_expires_after_five_minutes(api, app, browser, settings):
 
 def test_head_request_does_not_use_start_url(api, app, browser):
     url = start(api, app).json()["start_url"].removeprefix("http://testserver")
-    assert browser.client.head(url).status_code == 405
+    assert browser.client.head(url).status_code == 204
     assert browser.open(url).status_code == 303
 
 
