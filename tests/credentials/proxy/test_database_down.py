@@ -68,13 +68,13 @@ def database_socket(django_db_setup: None) -> Iterator[CuttableDatabaseSocket]:
 
 @pytest.fixture(scope="module")
 def server(
-    running: UpstreamServer,
+    shared_upstream: UpstreamServer,
     database_socket: CuttableDatabaseSocket,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[ServerProcess]:
     folder = tmp_path_factory.mktemp("served")
-    write_files(folder, running.port)
-    opened = f"127.0.0.1:{running.port}"
+    write_files(folder, shared_upstream.port)
+    opened = f"127.0.0.1:{shared_upstream.port}"
     with override_settings(PROVIDERS_DIR=str(folder), EGRESS_ALLOW=opened):
         name = str(connection.settings_dict["NAME"])
         starting = ServerProcess(settings, name, host=str(database_socket.folder))
