@@ -33,9 +33,17 @@ def loads(raw: bytes | str) -> Any:
     Raise BadRequestError if it is not UTF-8 or not JSON, has a name twice in one object, NaN or
     Infinity, an integer that is too long, or too many levels. Never raise RecursionError.
     """
-    document = _decode(raw)
+    if isinstance(raw, bytes):
+        try:
+            raw = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            raise BadRequestError("The body is not UTF-8.") from None
+    if not raw.strip():
+        raise BadRequestError("A JSON body is required; it is empty.")
+    if raw.startswith("\ufeff"):
+        raise BadRequestError("The JSON starts with a byte order mark; send it without.")
     try:
-        return _decoder.decode(document)
+        return _decoder.decode(raw)
     except RecursionError:
         raise BadRequestError("The JSON is nested too deeply.") from None
     except json.JSONDecodeError as error:
@@ -114,19 +122,6 @@ def _find_leaf_error(value: Any) -> str | None:
                 "a number must be 0 or between 1e-15 and 2^53 - 1 in size; send others as strings"
             )
     return None
-
-
-def _decode(raw: bytes | str) -> str:
-    if isinstance(raw, bytes):
-        try:
-            raw = raw.decode("utf-8")
-        except UnicodeDecodeError:
-            raise BadRequestError("The body is not UTF-8.") from None
-    if not raw.strip():
-        raise BadRequestError("A JSON body is required; it is empty.")
-    if raw.startswith("\ufeff"):
-        raise BadRequestError("The JSON starts with a byte order mark; send it without.")
-    return raw
 
 
 def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

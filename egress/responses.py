@@ -51,7 +51,16 @@ class StreamingResponse:
         self._response = response
         self._exchange = exchange
         self.status = response.status
-        self.headers = _decode_headers(response.headers, exchange.host)
+        headers = [
+            (name.decode("latin-1").lower(), value.decode("latin-1"))
+            for name, value in response.headers
+        ]
+        if not all(HEADER_VALUE.fullmatch(value) for _, value in headers):
+            raise ProtocolError(exchange.host, "the response has an invalid header", sent=True)
+        if any(name == "transfer-encoding" for name, _ in headers):
+            # The chunks decide where the body ended. Passed on, the length could say otherwise.
+            headers = [pair for pair in headers if pair[0] != "content-length"]
+        self.headers: Headers = tuple(headers)
         self._decoder = BodyDecoder(
             exchange.host, () if verbatim else self.headers, exchange.timeouts.max_body_bytes
         )
@@ -110,13 +119,3 @@ def translate_errors(exchange: Exchange, step: Callable[[], T]) -> T:
     # be printed as the context of this error.
     translated, reason = next(_ERRORS[each] for each in _ERRORS if issubclass(error_type, each))
     raise translated(exchange.host, reason, sent=exchange.sent)
-
-
-def _decode_headers(raw: list[tuple[bytes, bytes]], host: str) -> Headers:
-    headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw]
-    if not all(HEADER_VALUE.fullmatch(value) for _, value in headers):
-        raise ProtocolError(host, "the response has an invalid header", sent=True)
-    if any(name == "transfer-encoding" for name, _ in headers):
-        # The chunks decide where the body ended. Passed on, the length could say otherwise.
-        headers = [pair for pair in headers if pair[0] != "content-length"]
-    return tuple(headers)

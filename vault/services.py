@@ -67,7 +67,15 @@ def verify_primary_key() -> None:
     get_index_key()
     # Last, so that a start that fails leaves no canary of its key behind.
     keyring = get_keyring()
-    _check_canary(keyring, _get_or_create_canary(keyring.primary.id))
+    key_id = keyring.primary.id
+    canary = Canary.objects.filter(key_id=key_id).first()
+    if canary is None:
+        new = Canary(key_id=key_id)
+        new.sealed = seal(Place.of(new, "sealed"), key_id)
+        # If another process inserts it first, both use the one of that process.
+        Canary.objects.bulk_create([new], ignore_conflicts=True)
+        canary = Canary.objects.get(key_id=key_id)
+    _check_canary(keyring, canary)
 
 
 def get_index_key() -> bytes:
@@ -120,17 +128,6 @@ def build_identity_function(account_id: uuid.UUID | str) -> Callable[[Sequence[s
 def get_signing_key(purpose: str) -> bytes:
     """Return 32 bytes for signatures of one purpose, unrelated to those of every other purpose."""
     return _derive_signing_key(get_index_key(), purpose)
-
-
-def _get_or_create_canary(key_id: str) -> Canary:
-    existing = Canary.objects.filter(key_id=key_id).first()
-    if existing is not None:
-        return existing
-    canary = Canary(key_id=key_id)
-    canary.sealed = seal(Place.of(canary, "sealed"), key_id)
-    # If another process inserts it first, both use the one of that process.
-    Canary.objects.bulk_create([canary], ignore_conflicts=True)
-    return Canary.objects.get(key_id=key_id)
 
 
 def _check_canary(keyring: Keyring, canary: Canary) -> None:

@@ -29,7 +29,10 @@ def register_sqlite_functions(connection: Any) -> None:
     """Add the function that JSONContains calls to a new SQLite connection."""
     if connection.vendor == "sqlite":
         connection.connection.create_function(
-            "latchkey_contains", 2, _contains_text, deterministic=True
+            "latchkey_contains",
+            2,
+            lambda whole, part: json_contains(json.loads(whole), _parse_part(part)),
+            deterministic=True,
         )
 
 
@@ -51,10 +54,6 @@ def json_contains(whole: Any, part: Any) -> bool:
     if isinstance(part, bool) or isinstance(whole, bool):
         return whole is part
     return not isinstance(whole, dict | list) and bool(whole == part)
-
-
-def _contains_text(whole: str, part: str) -> bool:
-    return json_contains(json.loads(whole), _parse_part(part))
 
 
 # SQLite calls the function for each row, and always with the same second argument.

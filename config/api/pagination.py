@@ -61,7 +61,9 @@ class KeysetPagination(BasePagination):
             return rows
         rows = rows[: self.page.size - 1]
         last: Any = rows[-1]
-        self.next_cursor = _build_cursor(self.request, to_uuid(last.id))
+        last_id = to_uuid(last.id)
+        signed = last_id.bytes + _sign(self.request, last_id)
+        self.next_cursor = base64.urlsafe_b64encode(signed).decode()
         return rows
 
     def get_paginated_response(self, data: Any) -> Response:
@@ -110,10 +112,6 @@ def read_limit(request: Request, *, default: int) -> int:
     if not _NUMBER.fullmatch(text) or int(text) > MAX_LIMIT:
         raise BadRequestError.for_field("limit", f"must be a whole number from 1 to {MAX_LIMIT}")
     return int(text)
-
-
-def _build_cursor(request: Request, last_id: uuid.UUID) -> str:
-    return base64.urlsafe_b64encode(last_id.bytes + _sign(request, last_id)).decode()
 
 
 def _read_cursor(request: Request, cursor: str) -> uuid.UUID:

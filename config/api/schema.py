@@ -59,7 +59,10 @@ def complete(result: Schema, generator: Any, request: Any, public: bool) -> Sche
     schemas = result["components"]["schemas"]
     schemas["Problem"], schemas["Error"] = _PROBLEM, _PLAIN_ERROR
     _add_kinds(schemas)
-    _unwrap_bare_list(result)
+    # `GET /api/credentials` responds with a bare array, which drf-spectacular cannot know.
+    wrapped = schemas.pop("PaginatedCredentialMetadataList")
+    response = result["paths"]["/api/credentials"]["get"]["responses"]["200"]
+    response["content"]["application/json"]["schema"] = wrapped["properties"]["data"]
     for path, operations in result["paths"].items():
         for method, operation in operations.items():
             _complete_operation(operation, path=path, method=method)
@@ -86,13 +89,6 @@ def _add_kinds(schemas: Schema) -> None:
         schemas[component]["properties"]["properties"] = {"$ref": f"#/components/schemas/{name}"}
 
 
-def _unwrap_bare_list(result: Schema) -> None:
-    """Describe the response of `GET /api/credentials` as a bare array."""
-    wrapped = result["components"]["schemas"].pop("PaginatedCredentialMetadataList")
-    response = result["paths"]["/api/credentials"]["get"]["responses"]["200"]
-    response["content"]["application/json"]["schema"] = wrapped["properties"]["data"]
-
-
 def _build_kind_schema(kind: Kind, *, masked: bool) -> Schema:
     schema: Schema = {key: value for key, value in kind.schema.items() if key != "$schema"}
     schema["properties"] = dict(schema["properties"])
@@ -116,9 +112,11 @@ def _complete_operation(operation: Schema, *, path: str, method: str) -> None:
     if any(p["name"] == "Idempotency-Key" for p in operation.get("parameters", [])):
         _add_replays(operation, path)
     operation["responses"]["default"] = _build_error_response(path)
-    for (example_path, example_method), content in EXAMPLES.items():
-        if (path, method) == (example_path, example_method):
-            _add_examples(operation, content)
+    content = EXAMPLES.get((path, method), {})
+    if "request" in content:
+        operation["requestBody"]["content"]["application/json"]["example"] = content["request"]
+    for status, example in content.get("responses", {}).items():
+        operation["responses"][status]["content"]["application/json"]["example"] = example
 
 
 def _add_replays(operation: Schema, path: str) -> None:
@@ -140,10 +138,3 @@ def _build_error_response(path: str) -> Schema:
         "description": "The request was rejected; the status says why.",
         "content": {media: {"schema": {"$ref": reference}}},
     }
-
-
-def _add_examples(operation: Schema, content: Schema) -> None:
-    if "request" in content:
-        operation["requestBody"]["content"]["application/json"]["example"] = content["request"]
-    for status, example in content.get("responses", {}).items():
-        operation["responses"][status]["content"]["application/json"]["example"] = example

@@ -40,9 +40,12 @@ def needs_canary(claim: RefreshClaim) -> bool:
 
     This is the case if the app has no other grant and this one is rejected for the second time.
     """
-    pause = _get_pause(claim)
+    app = claim.row.oauth_app
+    pause = AppPause.objects.filter(oauth_app_id=claim.row.oauth_app_id).first()
     return (
-        pause is not None
+        app is not None
+        and pause is not None
+        and pause.revision == app.revision
         and pause.credential_id == claim.row.id
         and not _find_siblings(claim).exists()
     )
@@ -85,9 +88,14 @@ def reject_app(claim: RefreshClaim, error: OAuth2Error, *, canary_rejected: bool
     ):
         _record_first_rejection(claim, app, error)
         return None
-    if canary_rejected or _is_independent(claim, pause):
-        return _extend_pause(pause, error)
-    return None
+    if not canary_rejected and not _is_independent(claim, pause):
+        return None
+    seconds = compute_app_pause(pause.pauses)
+    pause.until = DbNow() + dt.timedelta(seconds=seconds)
+    pause.pauses += 1
+    pause.code = error.code[:64]
+    pause.save(update_fields=["until", "pauses", "code"])
+    return seconds
 
 
 def is_given_up(claim: RefreshClaim, rejected_since: dt.datetime) -> bool:
@@ -105,6 +113,7 @@ def is_given_up(claim: RefreshClaim, rejected_since: dt.datetime) -> bool:
 
 
 def _record_first_rejection(claim: RefreshClaim, app: OAuthApp, error: OAuth2Error) -> None:
+    """Store which grant was rejected first, and make another grant of the app due now."""
     AppPause.objects.update_or_create(
         oauth_app_id=app.id,
         defaults={
@@ -116,28 +125,13 @@ def _record_first_rejection(claim: RefreshClaim, app: OAuthApp, error: OAuth2Err
             "pauses": 0,
         },
     )
-    _schedule_sibling_now(claim)
-
-
-def _schedule_sibling_now(claim: RefreshClaim) -> None:
-    """Make the most recently refreshed other grant due now, to show if the app is rejected."""
+    # The next refresh of another grant shows if the app is rejected: the one that worked last.
     newest = _find_siblings(claim).order_by("-id").values_list("id", "refresh_last_at")
-    rows = list(newest[:_SIBLINGS_READ])
-    if not rows:
-        return
-    never = dt.datetime.min.replace(tzinfo=dt.UTC)
-    id, _ = max(rows, key=lambda row: row[1] or never)
-    later = Q(refresh_next_at__isnull=True) | Q(refresh_next_at__gt=DbNow())
-    Credential.objects.filter(later, id=id).update(refresh_next_at=DbNow())
-
-
-def _extend_pause(pause: AppPause, error: OAuth2Error) -> float:
-    seconds = compute_app_pause(pause.pauses)
-    pause.until = DbNow() + dt.timedelta(seconds=seconds)
-    pause.pauses += 1
-    pause.code = error.code[:64]
-    pause.save(update_fields=["until", "pauses", "code"])
-    return seconds
+    if rows := list(newest[:_SIBLINGS_READ]):
+        never = dt.datetime.min.replace(tzinfo=dt.UTC)
+        id, _ = max(rows, key=lambda row: row[1] or never)
+        later = Q(refresh_next_at__isnull=True) | Q(refresh_next_at__gt=DbNow())
+        Credential.objects.filter(later, id=id).update(refresh_next_at=DbNow())
 
 
 def _is_independent(claim: RefreshClaim, pause: AppPause) -> bool:
@@ -146,12 +140,6 @@ def _is_independent(claim: RefreshClaim, pause: AppPause) -> bool:
     return claim.row.id != pause.credential_id and (
         rejected_since is None or pause.rejected_at is None or rejected_since >= pause.rejected_at
     )
-
-
-def _get_pause(claim: RefreshClaim) -> AppPause | None:
-    app = claim.row.oauth_app
-    pause = AppPause.objects.filter(oauth_app_id=claim.row.oauth_app_id).first()
-    return pause if pause and app and pause.revision == app.revision else None
 
 
 def _find_siblings(claim: RefreshClaim) -> QuerySet[Credential]:

@@ -284,17 +284,13 @@ def _count_rejection(claim: RefreshClaim, error: OAuth2Error) -> None:
     """Note since when this grant alone is rejected, and give it up after days of that."""
     since = claim.row.refresh_rejected_since
     rows = Credential.objects.filter(id=claim.row.id)
-    if since is None:
-        rows.update(refresh_rejected_since=claim.claimed_at)
-    elif is_given_up(claim, since):
-        _give_up(claim)
+    if since is None or not is_given_up(claim, since):
+        if since is None:
+            rows.update(refresh_rejected_since=claim.claimed_at)
+        _record_health(claim, "unavailable", note=error.detail, code=error.code[:64])
         return
-    _record_health(claim, "unavailable", note=error.detail, code=error.code[:64])
-
-
-def _give_up(claim: RefreshClaim) -> None:
-    """End the grant for its callers, but try it once a day: a success heals it."""
-    Credential.objects.filter(id=claim.row.id).update(
+    # Callers get needs_reauth, but the worker tries once a day: a success restores the grant.
+    rows.update(
         refresh_state=NEEDS_REAUTH,
         refresh_error=EXHAUSTED,
         refresh_next_at=DbNow() + dt.timedelta(seconds=schedule.REJECTED_RETRY),

@@ -81,7 +81,10 @@ class RefreshTask:
         """Claim at most `limit` grants: abandoned ones first, as grace periods are short."""
         spool.replay_all()
         # Looked up first: on SQLite, even a claim of no row would wait for the only writer.
-        apps = _fetch_due_apps()
+        apps = [
+            _App(to_uuid(id), to_uuid(account_id), provider)
+            for id, account_id, provider in _fetch(_DUE_APPS)
+        ]
         abandoned, shares = bool(_fetch(_ANY_ABANDONED)), self._share_slots(apps, limit)
         if not abandoned and not apps:
             return []
@@ -158,14 +161,6 @@ class RefreshTask:
             for key in app.get_circuits():
                 free_slots[key] -= 1
         return shares
-
-
-def _fetch_due_apps() -> list[_App]:
-    """Return the apps with due grants: one look into an index each, however many are due."""
-    return [
-        _App(to_uuid(id), to_uuid(account_id), provider)
-        for id, account_id, provider in _fetch(_DUE_APPS)
-    ]
 
 
 def _get_keys(app_id: Any, account_id: uuid.UUID, provider: str) -> tuple[_LoadKey, ...]:

@@ -64,7 +64,16 @@ def _call_provider(
             )
         elif call.auth == "bearer":
             headers = {"Authorization": f"Bearer {token.expose()}"}
-        request = _build_request(client, call.method, url, {**fields, **auth_fields}, headers)
+        request_fields, request_url, body = {**fields, **auth_fields}, url, None
+        headers = {"Accept": "application/json", **headers}
+        if request_fields and call.method in {"GET", "DELETE"}:
+            # A body has no meaning with these methods (RFC 9110 §9.3).
+            request_url = f"{url}?{urlencode(request_fields)}"
+        elif request_fields:
+            headers["Content-Type"], body = encode_body(request_fields, client.oauth.token_format)
+        request = Request(
+            method=call.method, url=request_url, headers=tuple(headers.items()), body=body
+        )
         response = send_request(request, timeouts)
         _check_response(client, response, ok=call.ok, bearer=call.auth == "bearer")
 
@@ -72,19 +81,6 @@ def _call_provider(
         try_secrets(client, send_with_secret)
     else:
         send_with_secret(None, TIMEOUTS)
-
-
-def _build_request(
-    client: OAuthClient, method: str, url: str, fields: Fields, headers: Fields
-) -> Request:
-    headers, body = {"Accept": "application/json", **headers}, None
-    if fields and method in {"GET", "DELETE"}:
-        # A body has no meaning with these methods (RFC 9110 §9.3).
-        url = f"{url}?{urlencode(fields)}"
-    elif fields:
-        content_type, body = encode_body(fields, client.oauth.token_format)
-        headers["Content-Type"] = content_type
-    return Request(method=method, url=url, headers=tuple(headers.items()), body=body)
 
 
 def _build_fields(name: str | None, token: Secret, hint: str | None) -> dict[str, str]:

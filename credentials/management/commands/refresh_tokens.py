@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any, Final
@@ -56,9 +55,12 @@ class Command(BaseCommand):
         with raise_command_errors():
             rows = _select_rows(options)
         counts: Counter[str] = Counter()
+        after: uuid.UUID | None = None
         with ThreadPoolExecutor(THREADS) as pool:
-            for batch in _read_batches(rows):
+            # By id: a refresh of this run, or of another process, moves no row to another batch.
+            while batch := list(islice(rows.filter(id__gt=after) if after else rows, BATCH)):
                 counts.update(pool.map(self._refresh, batch))
+                after = batch[-1][1]
         self.stdout.write(f"refreshed={counts['refreshed']} failed={counts['failed']}")
         if counts["failed"]:
             sys.exit(1)
@@ -92,11 +94,3 @@ def _select_rows(options: dict[str, Any]) -> Rows:
     if options["all_due"]:
         rows = rows.filter(refresh_next_at__lte=DbNow())
     return rows.order_by("id").values_list("account_id", "id")
-
-
-def _read_batches(rows: Rows) -> Iterator[list[tuple[uuid.UUID, uuid.UUID]]]:
-    """Yield the rows in batches, ordered by id: refreshes in the meantime do not move a row."""
-    after: uuid.UUID | None = None
-    while batch := list(islice(rows.filter(id__gt=after) if after else rows, BATCH)):
-        yield batch
-        after = batch[-1][1]
