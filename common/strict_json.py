@@ -91,20 +91,15 @@ def _check_level(node: Any, *, field: str, depth: int) -> int:
     for child in children:
         if isinstance(child, dict | list):
             keys += _check_level(child, field=field, depth=depth + 1)
-        else:
-            _check_leaf(child, field)
-    return keys
-
-
-def _check_leaf(value: Any, field: str) -> None:
-    if isinstance(value, str) and len(value) > METADATA_STRING_LENGTH:
-        if len(value) > METADATA_BYTES:
+        elif isinstance(child, str) and len(child) > METADATA_BYTES:
             raise ContentTooLargeError(f"{field}: must be at most 16 KiB of JSON")
-        raise InvalidInputError.for_field(
-            field, f"a string must have at most {METADATA_STRING_LENGTH} characters"
-        )
-    if error := _find_leaf_error(value):
-        raise InvalidInputError.for_field(field, error)
+        elif isinstance(child, str) and len(child) > METADATA_STRING_LENGTH:
+            raise InvalidInputError.for_field(
+                field, f"a string must have at most {METADATA_STRING_LENGTH} characters"
+            )
+        elif error := _find_leaf_error(child):
+            raise InvalidInputError.for_field(field, error)
+    return keys
 
 
 def _find_leaf_error(value: Any) -> str | None:

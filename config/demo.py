@@ -39,16 +39,7 @@ def import_sample_data(*, account_id: uuid.UUID, actor: Actor) -> tuple[int, int
     """
     kinds = [kind for kind in get_registry().kinds.values() if kind.provider != "custom"]
     kinds = list({kind.name: kind for kind in kinds}.values())
-    apps = _create_apps(account_id, actor, {kind.provider for kind in kinds if kind.needs_app})
-    bodies = [body for kind in kinds for body in _build_bodies(kind, apps.get(kind.provider))]
-    # With a fixed seed, so that each demo has the same order.
-    random.Random(1).shuffle(bodies)  # noqa: S311 - sample data
-    report = import_lines(read_array(bodies), account_id=account_id, actor=actor)
-    return report.created, len({kind.provider for kind in kinds})
-
-
-def _create_apps(account_id: uuid.UUID, actor: Actor, providers: set[str]) -> dict[str, str]:
-    return {
+    apps = {
         slug: str(
             oauth_app_create(
                 account_id=account_id,
@@ -60,8 +51,13 @@ def _create_apps(account_id: uuid.UUID, actor: Actor, providers: set[str]) -> di
                 redirect_uris=[RETURN_TO],
             )
         )
-        for slug in sorted(providers)
+        for slug in sorted({kind.provider for kind in kinds if kind.needs_app})
     }
+    bodies = [body for kind in kinds for body in _build_bodies(kind, apps.get(kind.provider))]
+    # With a fixed seed, so that each demo has the same order.
+    random.Random(1).shuffle(bodies)  # noqa: S311 - sample data
+    report = import_lines(read_array(bodies), account_id=account_id, actor=actor)
+    return report.created, len({kind.provider for kind in kinds})
 
 
 def _build_bodies(kind: Kind, app_id: str | None) -> Iterator[dict[str, Any]]:

@@ -70,7 +70,14 @@ def simulate_history(
     rows = list(queryset.order_by("id").only("id", "oauth_app_id"))
     with transaction.atomic():
         _set_times(rows, chance)
-        _create_uses(rows, chance)
+        now = db_now()
+        CredentialUse.objects.bulk_create(
+            CredentialUse(
+                credential=row, last_used_at=now - dt.timedelta(days=20 * chance.random() ** 3)
+            )
+            for row in rows
+            if chance.random() < 0.7
+        )
         register_all(queryset)
         for row in rows:
             evidence = _draw_evidence(row, chance, samples)
@@ -93,17 +100,6 @@ def _set_times(rows: list[Credential], chance: random.Random) -> None:
     for row in expiring:
         row.expires_at = now + dt.timedelta(days=0.5 + 60 * chance.random() ** 2)
     Credential.objects.bulk_update(expiring, ["expires_at"], batch_size=200)
-
-
-def _create_uses(rows: list[Credential], chance: random.Random) -> None:
-    now = db_now()
-    CredentialUse.objects.bulk_create(
-        CredentialUse(
-            credential=row, last_used_at=now - dt.timedelta(days=20 * chance.random() ** 3)
-        )
-        for row in rows
-        if chance.random() < 0.7
-    )
 
 
 def _draw_evidence(

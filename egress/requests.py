@@ -62,7 +62,14 @@ def build_headers(request: Request, url: Url, *, encodings: str) -> list[tuple[b
     if all(name.lower() != "user-agent" for name, _ in request.headers):
         headers.append(("User-Agent", "Latchkey"))  # Some APIs reject requests without one.
     for name, value in request.headers:
-        _validate_header(name, value, url)
+        if not TOKEN.fullmatch(name):
+            raise BlockedByPolicyError(url.host, "the name of a header is not valid")
+        if name.lower() in _RESERVED_HEADERS:
+            raise BlockedByPolicyError(url.host, f"the header {name} may not be set by the caller")
+        if not HEADER_VALUE.fullmatch(value) or value != value.strip(" \t"):
+            raise BlockedByPolicyError(
+                url.host, f"the header {name} has a value that cannot be sent"
+            )
         headers.append((name, value))
     return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
 
@@ -72,15 +79,6 @@ def build_body(request: Request, url: Url) -> bytes | Iterable[bytes]:
     if isinstance(body, bytes) or request.length is None:
         return body
     return _limit_to_length(body, request.length, url)
-
-
-def _validate_header(name: str, value: str, url: Url) -> None:
-    if not TOKEN.fullmatch(name):
-        raise BlockedByPolicyError(url.host, "the name of a header is not valid")
-    if name.lower() in _RESERVED_HEADERS:
-        raise BlockedByPolicyError(url.host, f"the header {name} may not be set by the caller")
-    if not HEADER_VALUE.fullmatch(value) or value != value.strip(" \t"):
-        raise BlockedByPolicyError(url.host, f"the header {name} has a value that cannot be sent")
 
 
 def _limit_to_length(chunks: Iterable[bytes], length: int, url: Url) -> Iterator[bytes]:

@@ -59,7 +59,10 @@ def write_next_checkpoint(*, limit: int = MAX_BATCH_EVENTS) -> int:
     """
     last = EventCheckpoint.objects.order_by("-number").first()
     number, after = (last.number + 1, last.upto) if last else (1, 0)
-    pending = _get_pending_mark(last)
+    pending: Mark | None = None
+    if last is not None and last.mark_position > last.upto:
+        # The last checkpoint stored this mark, and no batch has reached it yet.
+        pending = Mark(last.mark_position, last.mark_xact)
     if pending is None and not Event.objects.filter(position__gt=after).exists():
         return 0
     if pending is None:
@@ -120,13 +123,6 @@ def _insert(
         mark_position=mark.position,
         mark_xact=mark.xact,
     )
-
-
-def _get_pending_mark(last: EventCheckpoint | None) -> Mark | None:
-    """Return the mark that the last checkpoint stored and no batch has reached yet."""
-    if last is None or last.mark_position <= last.upto:
-        return None
-    return Mark(last.mark_position, last.mark_xact)
 
 
 def _make_mark() -> Mark:

@@ -70,7 +70,12 @@ def validate_custom_provider(
 
 def _find_error(name: str, value: Any) -> str | None:
     if name == "base_url":
-        return _find_base_url_error(value)
+        match = _BASE_URL.fullmatch(value) if isinstance(value, str) and len(value) <= 200 else None
+        if match is None or {".", ".."} & set(match[2].split("/")):
+            return (
+                "must be an https URL without user, port, query or fragment, at most 200 characters"
+            )
+        return find_host_error(match[1])
     if name == "blocked_endpoints":
         return _find_blocked_endpoints_error(value)
     if name == "rate_limit":
@@ -83,13 +88,6 @@ def _find_error(name: str, value: Any) -> str | None:
     if name == "auth_header" and value.lower() in _RESERVED_HEADERS:
         return "is a header that is not the caller's to set"
     return None
-
-
-def _find_base_url_error(value: Any) -> str | None:
-    match = _BASE_URL.fullmatch(value) if isinstance(value, str) and len(value) <= 200 else None
-    if match is None or {".", ".."} & set(match[2].split("/")):
-        return "must be an https URL without user, port, query or fragment, at most 200 characters"
-    return find_host_error(match[1])
 
 
 def _find_blocked_endpoints_error(value: Any) -> str | None:

@@ -130,7 +130,7 @@ def build_provider(document: Mapping[str, Any]) -> Provider:
 
 def build_kind(slug: str, name: str, item: Mapping[str, Any], *, inherited: Auth | None) -> Kind:
     """Return the kind that an entry of a data file's `kinds` describes."""
-    probe = item["probe"]
+    probe, connect = item["probe"], item.get("connect")
     return Kind(
         name=name,
         provider=slug,
@@ -150,7 +150,15 @@ def build_kind(slug: str, name: str, item: Mapping[str, Any], *, inherited: Auth
         if probe
         else None,
         example=item["example"],
-        connect=_build_connect(item.get("connect")),
+        connect=Connect(
+            properties={
+                field: PropertySource(place=part["in"], at=part["at"])
+                for field, part in connect["properties"].items()
+            },
+            call=IdentityCall(**connect["call"]) if connect["call"] else None,
+        )
+        if connect is not None
+        else None,
     )
 
 
@@ -196,15 +204,3 @@ def _build_refresh(item: Mapping[str, Any]) -> Refresh:
         for rule in item.get("responses", ())
     )
     return Refresh(**{**item, "responses": tuple(rules)})
-
-
-def _build_connect(item: Mapping[str, Any] | None) -> Connect | None:
-    if item is None:
-        return None
-    sources, call = item["properties"].items(), item["call"]
-    return Connect(
-        properties={
-            name: PropertySource(place=part["in"], at=part["at"]) for name, part in sources
-        },
-        call=IdentityCall(**call) if call else None,
-    )

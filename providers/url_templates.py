@@ -33,11 +33,18 @@ def expand_url_template(
 
     def get_value(match: re.Match[str]) -> str:
         name = match[1]
-        if kind and name in kind.schema["properties"]:
-            return _get_property(kind, name, properties or {})
-        if name not in variables:
-            raise InvalidInputError.for_field(f"config.{name}", "is required")
-        return variables[name]
+        if kind is None or name not in kind.schema["properties"]:
+            if name not in variables:
+                raise InvalidInputError.for_field(f"config.{name}", "is required")
+            return variables[name]
+        value = (properties or {}).get(name)
+        if value is None:
+            raise InvalidInputError.for_field(f"properties.{name}", "is required")
+        if error := find_field_error(kind, name, value):
+            raise InvalidInputError.for_field(f"properties.{name}", error)
+        if kind.schema["properties"][name].get("format") == "uri":
+            return f"https://{get_host(value)}"
+        return str(value)
 
     url = PLACEHOLDER.sub(get_value, template)
     # The host must end as the template's does behind its last variable, and be a valid host.
@@ -45,14 +52,3 @@ def expand_url_template(
     if find_origin_error("/".join(url.split("/", 3)[:3])) or not get_host(url).endswith(ending):
         raise InvalidInputError("The address does not lead to the provider.")
     return url
-
-
-def _get_property(kind: Kind, name: str, properties: Mapping[str, Any]) -> str:
-    value = properties.get(name)
-    if value is None:
-        raise InvalidInputError.for_field(f"properties.{name}", "is required")
-    if error := find_field_error(kind, name, value):
-        raise InvalidInputError.for_field(f"properties.{name}", error)
-    if kind.schema["properties"][name].get("format") == "uri":
-        return f"https://{get_host(value)}"
-    return str(value)

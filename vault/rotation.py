@@ -78,10 +78,15 @@ def rotate_keys(
             # A short transaction, so that its row locks do not delay other writers.
             with transaction.atomic():
                 for row in rows:
+                    place, old = Place.of(row, column.name), getattr(row, column.name)
                     try:
-                        rotated += _rotate_row(column, row)
+                        new = seal(place, unseal(place, old))
                     except SecretUnavailableError:
                         failed.append(UndecryptableValue(column, row.pk))
+                        continue
+                    # Compare and swap: another process may have replaced the blob concurrently.
+                    unchanged = column.select_sealed_rows().filter(pk=row.pk, vault_blob=old.blob)
+                    rotated += unchanged.update(**{column.name: new})
             seen += len(rows)
             on_progress(seen, total)
     remaining = sum(column.select_stale_rows().count() for column in columns)
@@ -97,12 +102,3 @@ def _iter_batches(column: SealedColumn, queryset: QuerySet[Any], size: int) -> I
     while rows:
         yield rows
         rows = list(queryset.filter(pk__gt=rows[-1].pk)[:size])
-
-
-def _rotate_row(column: SealedColumn, row: Any) -> int:
-    """Encrypt one value again. Return 0 if another process changed it first."""
-    place, old = Place.of(row, column.name), getattr(row, column.name)
-    new = seal(place, unseal(place, old))
-    # Compare and swap: the update finds the row only while it has the blob that was decrypted.
-    unchanged = column.select_sealed_rows().filter(pk=row.pk, vault_blob=old.blob)
-    return int(unchanged.update(**{column.name: new}))

@@ -6,7 +6,6 @@ with the same `webhook-id`: a receiver may get a message twice, but never not at
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import secrets
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from django.db.models import F
 from common.actors import Actor
 from common.db.clock import DbNow, db_now
 from common.leases import Lease
-from egress import EgressError, Request, StreamingResponse, Timeouts, client
+from egress import EgressError, Request, Timeouts, client
 from egress.retry_after import parse_retry_after
 from events.services import EventTarget, record_event
 from vault.sealing import Place, SecretUnavailableError, unseal
@@ -82,7 +81,12 @@ def send_webhook(request: Request) -> DeliveryOutcome:
                     )
                 error = f"The receiver responded with status {response.status}."
                 outcome = DeliveryOutcome(response.status, error, retry_after or 0)
-            _drain_body(response)
+            # A short body is read and discarded, so that the connection can be used again.
+            remaining = _MAX_DRAINED_BYTES
+            for chunk in response:
+                remaining -= len(chunk)
+                if remaining < 0:
+                    break
     except EgressError as failure:
         # A connection that breaks after the status changes nothing.
         return outcome or DeliveryOutcome(error=str(failure)[:300])
@@ -142,16 +146,6 @@ def _prepare_request(lease: Lease[WebhookDelivery]) -> Request | DeliveryOutcome
         headers=payload.build_headers(delivery, at=now, keys=keys),
         body=payload.build_body(delivery),
     )
-
-
-def _drain_body(response: StreamingResponse) -> None:
-    """Read and discard a short body, so that the connection can be used again."""
-    remaining = _MAX_DRAINED_BYTES
-    with contextlib.suppress(EgressError):
-        for chunk in response:
-            remaining -= len(chunk)
-            if remaining < 0:
-                return
 
 
 def _build_columns(

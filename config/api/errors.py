@@ -62,7 +62,20 @@ def build_problem_response(request: HttpRequest, status: int, error: ServiceErro
         # That API has no 422.
         status = http.HTTPStatus.BAD_REQUEST if isinstance(error, InvalidInputError) else status
     else:
-        document, content_type = _build_problem(request, status, error), "application/problem+json"
+        content_type = "application/problem+json"
+        document = {
+            **error.extra,
+            "type": "about:blank",
+            "title": error.title,
+            "status": status,
+            "detail": error.detail,
+            "summary": error.detail,
+            "request_id": getattr(request, "request_id", None),
+        }
+        if type(error) is ServiceError:
+            document["title"] = http.HTTPStatus(status).phrase
+        if error.fields or status == http.HTTPStatus.UNPROCESSABLE_ENTITY:
+            document["validation_errors"] = error.fields
     response = HttpResponse(orjson.dumps(document), status=status, content_type=content_type)
     response["Cache-Control"] = "no-store"
     if status == http.HTTPStatus.UNAUTHORIZED:
@@ -70,22 +83,6 @@ def build_problem_response(request: HttpRequest, status: int, error: ServiceErro
     if error.retry_after is not None:
         response["Retry-After"] = str(error.retry_after)
     return response
-
-
-def _build_problem(request: HttpRequest, status: int, error: ServiceError) -> dict[str, Any]:
-    title = http.HTTPStatus(status).phrase if type(error) is ServiceError else error.title
-    document = {
-        **error.extra,
-        "type": "about:blank",
-        "title": title,
-        "status": status,
-        "detail": error.detail,
-        "summary": error.detail,
-        "request_id": getattr(request, "request_id", None),
-    }
-    if error.fields or status == http.HTTPStatus.UNPROCESSABLE_ENTITY:
-        document["validation_errors"] = error.fields
-    return document
 
 
 def _get_status_and_error(error: Exception) -> tuple[int, ServiceError]:
@@ -99,7 +96,11 @@ def _get_status_and_error(error: Exception) -> tuple[int, ServiceError]:
                 logger.warning("refused", problem=problem.title, cause=type(error).__name__)
             return problem.status, problem
     # The exception's text may contain what was sent, so only its type and place are logged.
-    logger.error("unexpected", cause=type(error).__name__, place=_get_place(error))
+    trace, place = error.__traceback__, "unknown"
+    while trace is not None:
+        place = f"{trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    logger.error("unexpected", cause=type(error).__name__, place=place)
     return 500, ServiceError("Something went wrong here. It has been logged under the request id.")
 
 
@@ -115,16 +116,6 @@ _FRAMEWORK_ERRORS: list[tuple[tuple[type[Exception], ...], ServiceError]] = [
         ServiceUnavailableError("The database is unavailable. Try again shortly.", retry_after=2),
     ),
 ]
-
-
-def _get_place(error: Exception) -> str:
-    """Return the module and line that raised `error`."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return "unknown"
-    return f"{trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}"
 
 
 def _is_api(request: HttpRequest) -> bool:

@@ -42,14 +42,25 @@ class KeysetPagination(BasePagination):
         return self.cut(fetch_newest(queryset, self.slice(request)))
 
     def slice(self, request: Request, *, default: int = DEFAULT_LIMIT) -> PageSlice:
-        """Return the slice that `request` asks for.
+        """Return the slice that `request` selects.
 
         Raise BadRequestError for an invalid limit or cursor. Without `limit` it is `default`.
         """
         limit = read_limit(request, default=default)
         cursor = request.query_params.get("cursor")
         self.request = request
-        self.page = PageSlice(limit + 1, None if cursor is None else _read_cursor(request, cursor))
+        self.page = PageSlice(limit + 1, None)
+        if cursor is not None:
+            try:
+                raw = base64.b64decode(cursor, altchars=b"-_", validate=True)
+            except (binascii.Error, ValueError):
+                raw = b""
+            last_id = uuid.UUID(bytes=raw[:16]) if len(raw) == 32 else None
+            if last_id is None or not hmac.compare_digest(raw[16:], _sign(request, last_id)):
+                raise BadRequestError.for_field(
+                    "cursor", "is not one that this list gave for these filters"
+                )
+            self.page = PageSlice(limit + 1, last_id)
         return self.page
 
     def cut(self, rows: list[Row]) -> list[Row]:
@@ -112,19 +123,6 @@ def read_limit(request: Request, *, default: int) -> int:
     if not _NUMBER.fullmatch(text) or int(text) > MAX_LIMIT:
         raise BadRequestError.for_field("limit", f"must be a whole number from 1 to {MAX_LIMIT}")
     return int(text)
-
-
-def _read_cursor(request: Request, cursor: str) -> uuid.UUID:
-    """Return the id in `cursor`. Raise BadRequestError unless its signature is valid here."""
-    try:
-        raw = base64.b64decode(cursor, altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        raw = b""
-    if len(raw) == 32:
-        last_id = uuid.UUID(bytes=raw[:16])
-        if hmac.compare_digest(raw[16:], _sign(request, last_id)):
-            return last_id
-    raise BadRequestError.for_field("cursor", "is not one that this list gave for these filters")
 
 
 def _sign(request: Request, last_id: uuid.UUID) -> bytes:

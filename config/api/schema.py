@@ -110,24 +110,23 @@ def _complete_operation(operation: Schema, *, path: str, method: str) -> None:
     if method in {"patch", "delete"} and path.startswith("/v1/") and "/connect-" not in path:
         operation.setdefault("parameters", []).append(_IF_MATCH)
     if any(p["name"] == "Idempotency-Key" for p in operation.get("parameters", [])):
-        _add_replays(operation, path)
+        for response in operation["responses"].values():
+            response.setdefault("headers", {})["Idempotent-Replayed"] = _REPLAYED
+        for status, reason in (
+            (
+                "409",
+                "The request with this Idempotency-Key is still running, or there is a conflict.",
+            ),
+            ("422", "The body is not valid, or the Idempotency-Key was sent with another request."),
+        ):
+            response = {**_build_error_response(path), "description": reason}
+            operation["responses"].setdefault(status, response)
     operation["responses"]["default"] = _build_error_response(path)
     content = EXAMPLES.get((path, method), {})
     if "request" in content:
         operation["requestBody"]["content"]["application/json"]["example"] = content["request"]
     for status, example in content.get("responses", {}).items():
         operation["responses"][status]["content"]["application/json"]["example"] = example
-
-
-def _add_replays(operation: Schema, path: str) -> None:
-    for response in operation["responses"].values():
-        response.setdefault("headers", {})["Idempotent-Replayed"] = _REPLAYED
-    for status, reason in (
-        ("409", "The request with this Idempotency-Key is still running, or there is a conflict."),
-        ("422", "The body is not valid, or the Idempotency-Key was sent with another request."),
-    ):
-        response = {**_build_error_response(path), "description": reason}
-        operation["responses"].setdefault(status, response)
 
 
 def _build_error_response(path: str) -> Schema:

@@ -79,6 +79,7 @@ def _build_figures(figures: Figures | None) -> dict[str, Any]:
     if figures is None:
         return {"figures": None}
     start = dt.date.fromisoformat(figures.start)
+    highest = max(figures.providers.values(), default=1)
     return {
         "figures": figures,
         "age": format_relative_time(figures.counted_at),
@@ -96,24 +97,19 @@ def _build_figures(figures: Figures | None) -> dict[str, Any]:
             (start + dt.timedelta(weeks=number), count)
             for number, count in enumerate(figures.weeks)
         ],
-        "providers": _build_providers(figures),
+        "providers": [
+            {
+                "mark": _format_mark(slug),
+                "count": count,
+                "broken": figures.broken.get(slug, 0),
+                "url": _build_list_url(provider=slug),
+                "broken_url": _build_list_url(provider=slug, health="error"),
+                "bar": charts.draw_share_bar(count, highest, figures.broken.get(slug, 0)),
+            }
+            for slug, count in list(figures.providers.items())[:PROVIDERS]
+        ],
         "more_providers": max(len(figures.providers) - PROVIDERS, 0),
     }
-
-
-def _build_providers(figures: Figures) -> list[dict[str, Any]]:
-    highest = max(figures.providers.values(), default=1)
-    return [
-        {
-            "mark": _format_mark(slug),
-            "count": count,
-            "broken": figures.broken.get(slug, 0),
-            "url": _build_list_url(provider=slug),
-            "broken_url": _build_list_url(provider=slug, health="error"),
-            "bar": charts.draw_share_bar(count, highest, figures.broken.get(slug, 0)),
-        }
-        for slug, count in list(figures.providers.items())[:PROVIDERS]
-    ]
 
 
 def _format_mark(slug: str) -> SafeString:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Final
 
 from django.contrib import messages
@@ -103,17 +104,13 @@ class MetadataFilter(TextInputFilter):
             # Half a filter must not match more rows than the whole filter.
             messages.warning(request, "Metadata: type both a key and a value.")
             return queryset.none()
+        parsed: Any = value
+        # Text that is not JSON is the string that it looks like.
+        with suppress(ServiceError):
+            parsed = strict_json.loads(value)
         try:
-            pair = strict_json.check_metadata({key: _parse_value(value)})
+            pair = strict_json.check_metadata({key: parsed})
         except ServiceError as problem:
             messages.warning(request, f"Metadata: {problem.detail}")
             return queryset.none()
         return queryset.filter(metadata__jsoncontains=pair)
-
-
-def _parse_value(text: str) -> Any:
-    """Return `text` parsed as JSON, or as it is if it is not JSON."""
-    try:
-        return strict_json.loads(text)
-    except ServiceError:
-        return text

@@ -40,14 +40,6 @@ def search_credentials(queryset: QuerySet[Credential], text: str) -> QuerySet[Cr
     text = text.strip()[:MAX_QUERY_LENGTH]
     if not text:
         return queryset
-    queryset = queryset.alias(search_text=SearchText())
-    return queryset.filter(
-        Q(search_text__contains=text.lower()) | Q(pk__in=_find_by_identity(text))
-    )
-
-
-def _find_by_identity(text: str) -> list[uuid.UUID]:
-    """Return the ids of the newest rows that have `text` in a property of their identity."""
     conditions = functools.reduce(operator.or_, _build_conditions(text))
     compiler = Credential.objects.filter(conditions).query.get_compiler(connection=connection)
     where, params = compiler.compile(compiler.query.where)
@@ -59,7 +51,9 @@ def _find_by_identity(text: str) -> list[uuid.UUID]:
     )
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
-        return [id if isinstance(id, uuid.UUID) else uuid.UUID(id) for (id,) in cursor.fetchall()]
+        ids = [id if isinstance(id, uuid.UUID) else uuid.UUID(id) for (id,) in cursor.fetchall()]
+    queryset = queryset.alias(search_text=SearchText())
+    return queryset.filter(Q(search_text__contains=text.lower()) | Q(pk__in=ids))
 
 
 def _build_conditions(text: str) -> list[Q]:

@@ -92,7 +92,16 @@ def evaluate_evidence(locked: LockedCredential, evidence: Evidence) -> HealthEff
     The caller writes and records the effect in the same transaction, with other changes it may have.
     """
     row, state, now, _ = locked
-    _count_response(state, evidence, now)
+    if evidence.verdict == "unavailable":
+        state.failures += 1
+        state.silent_since = state.silent_since or now
+        # "Too many requests" is a response: the provider is there.
+        if evidence.code == "rate_limited":
+            state.answered_at = now
+        else:
+            state.unavailable_at = now
+    elif evidence.source in {"probe", "refresh", "use"}:
+        state.failures, state.silent_since, state.answered_at = 0, None, now
     expiry = find_coming_expiry(row, state, now)
     finding = _derive_finding(row, state, evidence, expiry, now)
     _store_probe_state(locked, finding, evidence)
@@ -161,19 +170,6 @@ def _is_repeated_use(row: Credential, evidence: Evidence, now: dt.datetime) -> b
         return False
     last = parse_rfc3339(row.health["time"])
     return last is not None and now - last < _USE_RECORDED_EVERY
-
-
-def _count_response(state: ProbeState, evidence: Evidence, now: dt.datetime) -> None:
-    if evidence.verdict == "unavailable":
-        state.failures += 1
-        state.silent_since = state.silent_since or now
-        # "Too many requests" is a response: the provider is there.
-        if evidence.code == "rate_limited":
-            state.answered_at = now
-        else:
-            state.unavailable_at = now
-    elif evidence.source in {"probe", "refresh", "use"}:
-        state.failures, state.silent_since, state.answered_at = 0, None, now
 
 
 def _derive_finding(

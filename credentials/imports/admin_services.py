@@ -114,8 +114,25 @@ def _import(
     rejected_lines: list[dict[str, Any]] = []
 
     def on_result(line: int, item: ImportItem, outcome: ImportOutcome) -> None:
-        if len(rows) < MAX_PREVIEW_ROWS and outcome.error is None:
-            rows.append(_build_preview_row(line, item, outcome))
+        if len(rows) >= MAX_PREVIEW_ROWS or outcome.error is not None:
+            return
+        # Properties have no secrets: validation has replaced them by masks.
+        properties = {
+            name: value for name, value in item.properties.items() if name not in {"kind", "name"}
+        }
+        rows.append(
+            {
+                "line": line,
+                "result": outcome.result,
+                "id": str(outcome.id) if outcome.id and outcome.result != "created" else None,
+                "name": item.name or item.properties.get("name") or "",
+                "kind": item.kind.name,
+                "provider": item.provider,
+                "owner_email": item.owner_email or "",
+                "properties": properties,
+                "metadata": item.metadata or {},
+            }
+        )
 
     report = import_lines(
         READERS[format](read_bounded_lines(io.BytesIO(content), MAX_LINE_BYTES)),
@@ -134,22 +151,4 @@ def _import(
         "rows": rows,
         # The name that stored reports have.
         "faults": rejected_lines,
-    }
-
-
-def _build_preview_row(line: int, item: ImportItem, outcome: ImportOutcome) -> dict[str, Any]:
-    # Properties have no secrets: validation has replaced them by masks.
-    properties = {
-        name: value for name, value in item.properties.items() if name not in {"kind", "name"}
-    }
-    return {
-        "line": line,
-        "result": outcome.result,
-        "id": str(outcome.id) if outcome.id and outcome.result != "created" else None,
-        "name": item.name or item.properties.get("name") or "",
-        "kind": item.kind.name,
-        "provider": item.provider,
-        "owner_email": item.owner_email or "",
-        "properties": properties,
-        "metadata": item.metadata or {},
     }

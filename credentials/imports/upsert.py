@@ -142,8 +142,14 @@ def store_items(
                 )
             return [outcomes[item.identity] for item in items]
         except (IntegrityError, OperationalError) as error:
-            # An app was deleted concurrently, or there was a deadlock. Everything was rolled back.
-            if attempt == MAX_ATTEMPTS - 1 or not _is_transient(error):
+            # Everything was rolled back, and the same statements may succeed now: after a deadlock or
+            # serialization failure (SQLSTATE class 40), or if an app was deleted concurrently.
+            is_transient = (
+                isinstance(error, IntegrityError)
+                or getattr(error.__cause__, "sqlstate", None) in {"40P01", "40001"}
+                or "locked" in str(error)
+            )
+            if attempt == MAX_ATTEMPTS - 1 or not is_transient:
                 raise
     raise AssertionError("the last attempt returned or raised")
 
@@ -355,15 +361,3 @@ def build_row_values(
 
 def _to_json(value: Mapping[str, Any]) -> str:
     return orjson.dumps(value).decode()
-
-
-def _is_transient(error: Exception) -> bool:
-    """Return True if the same statements may succeed when they are run again."""
-    # A deadlock or a serialization failure (SQLSTATE class 40), or a foreign key to a row that was
-    # deleted concurrently.
-    sqlstate = getattr(error.__cause__, "sqlstate", None)
-    return (
-        isinstance(error, IntegrityError)
-        or sqlstate in {"40P01", "40001"}
-        or "locked" in str(error)
-    )

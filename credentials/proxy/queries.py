@@ -107,6 +107,16 @@ def _get_one(account_id: uuid.UUID, where: str, *params: object) -> CredentialRo
     if columns is None:
         return None
     row = _Row(*columns)
+    policy = None
+    if row.policy_id is not None:
+        policy = Policy(
+            methods=orjson.loads(row.methods) if row.methods else None,
+            paths=orjson.loads(row.paths) if row.paths else None,
+            rate=Rate(row.rate_requests, row.rate_seconds)
+            if row.rate_requests and row.rate_seconds
+            else None,
+            concurrency=row.concurrency,
+        )
     return CredentialRow(
         account_id=account_id,
         id=to_uuid(row.id),
@@ -117,19 +127,6 @@ def _get_one(account_id: uuid.UUID, where: str, *params: object) -> CredentialRo
         health_status=row.health_status,
         oauth_app_id=to_uuid(row.oauth_app_id) if row.oauth_app_id else None,
         config=orjson.loads(row.config) if row.config else {},
-        policy=_read_policy(row),
+        policy=policy,
         pause_seconds=float(row.pause_seconds),
-    )
-
-
-def _read_policy(row: _Row) -> Policy | None:
-    if row.policy_id is None:
-        return None
-    return Policy(
-        methods=orjson.loads(row.methods) if row.methods else None,
-        paths=orjson.loads(row.paths) if row.paths else None,
-        rate=Rate(row.rate_requests, row.rate_seconds)
-        if row.rate_requests and row.rate_seconds
-        else None,
-        concurrency=row.concurrency,
     )

@@ -153,7 +153,14 @@ def store_app_rejection(
     if pause_seconds is None:
         _count_rejection(claim, error)
         return AppRejection(app_is_paused=False, retry_after=delay)
-    _blame_app(claim, error)
+    pause = AppPause.objects.get(oauth_app_id=row.oauth_app_id)
+    suspects = Credential.objects.filter(id__in=[row.id, pause.credential_id])
+    # The grants that were rejected are tried after the others when the pause ends: one of the others
+    # may end the pause for good.
+    next_at = pause.until + dt.timedelta(seconds=_AFTER_PAUSE)
+    suspects.update(refresh_rejected_since=None, refresh_next_at=next_at)
+    note = f"{error.detail} Credential {pause.credential_id} was rejected first."
+    _record_app_health(claim, "app", note=note, code=error.code)
     return AppRejection(app_is_paused=True, retry_after=pause_seconds)
 
 
@@ -299,17 +306,6 @@ def _count_rejection(claim: RefreshClaim, error: OAuth2Error) -> None:
     if claim.row.refresh_state != NEEDS_REAUTH:
         target = EventTarget("credential", claim.row.account_id, claim.row.id)
         record_event(claim.actor, target, "credential.needs_reauth")
-
-
-def _blame_app(claim: RefreshClaim, error: OAuth2Error) -> None:
-    """Let the app's health say that it is rejected, and acquit the grants that said so."""
-    pause = AppPause.objects.get(oauth_app_id=claim.row.oauth_app_id)
-    suspects = Credential.objects.filter(id__in=[claim.row.id, pause.credential_id])
-    # They are tried after the others when the pause ends: another row may heal the app.
-    next_at = pause.until + dt.timedelta(seconds=_AFTER_PAUSE)
-    suspects.update(refresh_rejected_since=None, refresh_next_at=next_at)
-    note = f"{error.detail} Credential {pause.credential_id} was rejected first."
-    _record_app_health(claim, "app", note=note, code=error.code)
 
 
 def _record_health(

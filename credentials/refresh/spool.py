@@ -74,7 +74,13 @@ def _replay_file(file: Path) -> bool:
     """Store the response and delete the file. Return False if it has to stay."""
     try:
         claim, update = _read_file(file)
-        _store(claim, update)
+        if claim.row.refresh_state == NEEDS_REAUTH:
+            # The provider has rejected the grant since. It may have ended the whole family of
+            # tokens, these included: only the next refresh shows it, so health stays as it is.
+            with transaction.atomic():
+                outcomes.store_token_update(claim, replace(update, next_refresh_in=0), bare=True)
+        else:
+            outcomes.store_success(claim, update)
     except FileNotFoundError:
         return False  # Another process was first.
     except (OperationalError, InterfaceError, OSError) as error:
@@ -89,17 +95,6 @@ def _replay_file(file: Path) -> bool:
     file.unlink(missing_ok=True)
     log.warning("refresh.spool_replayed", id=str(claim.row.id))
     return True
-
-
-def _store(claim: RefreshClaim, update: TokenUpdate) -> None:
-    """Store a late response as any other, with its evidence for health."""
-    if claim.row.refresh_state == NEEDS_REAUTH:
-        # The provider has rejected the grant since. It may have ended the whole family of tokens,
-        # these included: the next refresh tells, and nothing is said about health before.
-        with transaction.atomic():
-            outcomes.store_token_update(claim, replace(update, next_refresh_in=0), bare=True)
-        return
-    outcomes.store_success(claim, update)
 
 
 def _read_file(file: Path) -> tuple[RefreshClaim, TokenUpdate]:

@@ -48,39 +48,37 @@ def credential_change_app(
     """
     try:
         with transaction.atomic():
-            return _change_app(lock_credential(account_id, id), oauth_app_id, actor)
+            row = lock_credential(account_id, id)
+            if row.oauth_app_id == oauth_app_id:
+                return False
+            if row.oauth_app_id is None:
+                raise ConflictError("This credential does not use an OAuth app.")
+            kind = require_kind(row)
+            _check_app(row, oauth_app_id)
+            # The tokens of a running refresh belong to the former app, and would be stored under
+            # the new one.
+            if is_leased(row, db_now()):
+                raise RefreshInProgressError()
+            identity = bytes(row.identity)
+            # Without an app in the identity, keys and passwords keep theirs.
+            if kind.needs_app:
+                identity = _compute_identity(row, kind, oauth_app_id)
+                require_free_identity(row, identity, _IN_USE)
+                # Aliases were computed with the former app, too.
+                CredentialAlias.objects.filter(credential_id=row.id).delete()
+            Credential.objects.filter(id=row.id).update(
+                oauth_app_id=oauth_app_id,
+                identity=identity,
+                revision=F("revision") + 1,
+                updated_at=DbNow(),
+                **_build_refresh_columns(row),
+            )
+            target = EventTarget("credential", row.account_id, row.id)
+            record_change(actor, target, "credential.updated", ["oauth_app_id"])
+            return True
     except IntegrityError:
         # Another transaction imported it for the other app after our check.
         raise ConflictError(_IN_USE) from None
-
-
-def _change_app(row: Credential, app_id: uuid.UUID, actor: Actor) -> bool:
-    if row.oauth_app_id == app_id:
-        return False
-    if row.oauth_app_id is None:
-        raise ConflictError("This credential does not use an OAuth app.")
-    kind = require_kind(row)
-    _check_app(row, app_id)
-    # The tokens of a running refresh belong to the former app, and would be stored under the new one.
-    if is_leased(row, db_now()):
-        raise RefreshInProgressError()
-    identity = bytes(row.identity)
-    # Without an app in the identity, keys and passwords keep theirs.
-    if kind.needs_app:
-        identity = _compute_identity(row, kind, app_id)
-        require_free_identity(row, identity, _IN_USE)
-        # Aliases were computed with the former app, too.
-        CredentialAlias.objects.filter(credential_id=row.id).delete()
-    Credential.objects.filter(id=row.id).update(
-        oauth_app_id=app_id,
-        identity=identity,
-        revision=F("revision") + 1,
-        updated_at=DbNow(),
-        **_build_refresh_columns(row),
-    )
-    target = EventTarget("credential", row.account_id, row.id)
-    record_change(actor, target, "credential.updated", ["oauth_app_id"])
-    return True
 
 
 def _build_refresh_columns(row: Credential) -> Mapping[str, Any]:

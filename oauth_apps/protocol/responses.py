@@ -97,18 +97,13 @@ def find_response_error(
     if success:
         name = document.get("error") if document else None
         return build_response_error(name, retry_after=retry_after) if name else None
-    code = _find_rejection_code(response.status, document or {}, refreshing=refresh is not None)
-    return build_error(code, retry_after=retry_after)
-
-
-def _find_rejection_code(status: int, document: Mapping[str, Any], *, refreshing: bool) -> str:
-    code = find_error_code(document)
+    code = find_error_code(document or {})
     # `unauthorized_client` and `invalid_request` are also said of a single refresh token, and only
     # the message says which of the two is meant (Atlassian, Google, DeviantArt).
-    ambiguous = code in (None, "unauthorized_client", "invalid_request", "invalid_token")
-    if refreshing and ambiguous and names_dead_token(status, document):
-        return "invalid_grant"
-    return code or "unknown_error"
+    is_ambiguous = code in (None, "unauthorized_client", "invalid_request", "invalid_token")
+    if refresh is not None and is_ambiguous and names_dead_token(response.status, document or {}):
+        code = "invalid_grant"
+    return build_error(code or "unknown_error", retry_after=retry_after)
 
 
 def read_tokens(document: Mapping[str, Any]) -> TokenResponse:

@@ -52,13 +52,21 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["account"] and not options["all_due"]:
             raise CommandError("Give an --account, or --all-due.", returncode=2)
-        with raise_command_errors():
-            rows = _select_rows(options)
+        kinds = {name for name, kind in get_registry().kinds.items() if kind.refreshes}
+        rows = Credential.objects.filter(NOT_ENDED, kind__in=sorted(kinds))
+        if options["account"]:
+            with raise_command_errors():
+                rows = rows.filter(account_id=get_account(options["account"]).id)
+        if options["provider"]:
+            rows = rows.filter(provider=options["provider"])
+        if options["all_due"]:
+            rows = rows.filter(refresh_next_at__lte=DbNow())
+        targets: Rows = rows.order_by("id").values_list("account_id", "id")
         counts: Counter[str] = Counter()
         after: uuid.UUID | None = None
         with ThreadPoolExecutor(THREADS) as pool:
             # By id: a refresh of this run, or of another process, moves no row to another batch.
-            while batch := list(islice(rows.filter(id__gt=after) if after else rows, BATCH)):
+            while batch := list(islice(targets.filter(id__gt=after) if after else targets, BATCH)):
                 counts.update(pool.map(self._refresh, batch))
                 after = batch[-1][1]
         self.stdout.write(f"refreshed={counts['refreshed']} failed={counts['failed']}")
@@ -82,15 +90,3 @@ class Command(BaseCommand):
             # Django closes connections at the end of a request; a thread of a pool has none.
             connection.close()
         return "failed"
-
-
-def _select_rows(options: dict[str, Any]) -> Rows:
-    kinds = {name for name, kind in get_registry().kinds.items() if kind.refreshes}
-    rows = Credential.objects.filter(NOT_ENDED, kind__in=sorted(kinds))
-    if options["account"]:
-        rows = rows.filter(account_id=get_account(options["account"]).id)
-    if options["provider"]:
-        rows = rows.filter(provider=options["provider"])
-    if options["all_due"]:
-        rows = rows.filter(refresh_next_at__lte=DbNow())
-    return rows.order_by("id").values_list("account_id", "id")

@@ -63,7 +63,18 @@ class Command(BaseCommand):
             if not raw.strip() and len(raw) <= MAX_LINE:  # A blank line.
                 continue
             try:
-                counts[_store_line(raw, account_id, dry_run=dry_run)] += 1
+                if len(raw.rstrip(b"\r\n")) > MAX_LINE:
+                    raise BadRequestError(f"The line is longer than {MAX_LINE // 1024} KiB.")
+                body = strict_json.loads(raw)
+                if not isinstance(body, dict):
+                    raise BadRequestError("The line must be a JSON object.")
+                result = oauth_app_upsert(
+                    account_id=account_id,
+                    actor=get_command_actor("import_oauth_apps"),
+                    dry_run=dry_run,
+                    **OAuthAppCreateSerializer(data=body).validate_data(),
+                )
+                counts[result] += 1
             except ServiceError as error:
                 counts["rejected"] += 1
                 field, reasons = next(iter(error.fields.items()), (None, [error.detail]))
@@ -72,18 +83,3 @@ class Command(BaseCommand):
             progress.show(counts.total(), f"{counts['rejected']} rejected")
         progress.finish()
         return counts
-
-
-def _store_line(raw: bytes, account_id: uuid.UUID, *, dry_run: bool) -> str:
-    if len(raw.rstrip(b"\r\n")) > MAX_LINE:
-        raise BadRequestError(f"The line is longer than {MAX_LINE // 1024} KiB.")
-    body = strict_json.loads(raw)
-    if not isinstance(body, dict):
-        raise BadRequestError("The line must be a JSON object.")
-    fields = OAuthAppCreateSerializer(data=body).validate_data()
-    return oauth_app_upsert(
-        account_id=account_id,
-        actor=get_command_actor("import_oauth_apps"),
-        dry_run=dry_run,
-        **fields,
-    )
