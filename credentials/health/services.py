@@ -76,8 +76,13 @@ def record_evidence(
     """
     with transaction.atomic(savepoint=False):
         locked = lock_with_probe_state(account_id, credential_id)
-        if locked is None or _is_repeated_use(locked.row, evidence, locked.now):
+        if locked is None:
             return False
+        # Uses come by the thousand. One in ten minutes is enough to confirm that all is well.
+        if (evidence.source, evidence.verdict, locked.row.health["status"]) == ("use", "ok", "ok"):
+            last = parse_rfc3339(locked.row.health["time"])
+            if last is not None and locked.now - last < _USE_RECORDED_EVERY:
+                return False
         effect = evaluate_evidence(locked, evidence)
         update_row(Credential, credential_id, effect.columns)
         record_changes(actor, account_id, "credential", effect.events)
@@ -162,14 +167,6 @@ def reset_probe_states(*, account_id: uuid.UUID, ids: list[uuid.UUID]) -> None:
 def can_be_checked(kind: Kind) -> bool:
     """Return True if a probe or a refresh can tell whether a credential of this kind works."""
     return kind.probe is not None or kind.refreshes
-
-
-def _is_repeated_use(row: Credential, evidence: Evidence, now: dt.datetime) -> bool:
-    # Uses come by the thousand. One in ten minutes is enough to confirm that all is well.
-    if (evidence.source, evidence.verdict, row.health["status"]) != ("use", "ok", "ok"):
-        return False
-    last = parse_rfc3339(row.health["time"])
-    return last is not None and now - last < _USE_RECORDED_EVERY
 
 
 def _derive_finding(

@@ -123,30 +123,27 @@ def _show_upload_form(handler: BoundedUpload, request: HttpRequest) -> HttpRespo
 def draft_view(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
     """Show what the file would do, or did. A POST imports or cancels it."""
     _require_permission(request)
+    actor = get_staff_actor(request)
     try:
+        if request.method == "POST" and "cancel" in request.POST:
+            import_draft_delete(id=id, actor=actor)
+            messages.info(request, "Nothing was imported, and the uploaded file was deleted.")
+            return HttpResponseRedirect(reverse("admin:credentials_import"))
         if request.method == "POST":
-            return _import_or_cancel(request, id)
-        draft = import_draft_get(id=id, actor=get_staff_actor(request))
+            try:
+                import_draft_run(id=id, actor=actor)
+            except NotFoundError:
+                raise
+            except ServiceError as error:
+                messages.error(request, error.detail)
+            return HttpResponseRedirect(reverse("admin:credentials_import_draft", args=[id]))
+        draft = import_draft_get(id=id, actor=actor)
     except NotFoundError as error:
         messages.warning(request, error.detail)
         return HttpResponseRedirect(reverse("admin:credentials_import"))
     title = {"shown": "Import: preview", "done": "Import: done"}.get(draft.state, "Import")
     context = {**_build_context(request, title), "draft": draft, **_build_report_context(draft)}
     return TemplateResponse(request, "admin/credentials/import/draft.html", context)
-
-
-def _import_or_cancel(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
-    if "cancel" in request.POST:
-        import_draft_delete(id=id, actor=get_staff_actor(request))
-        messages.info(request, "Nothing was imported, and the uploaded file was deleted.")
-        return HttpResponseRedirect(reverse("admin:credentials_import"))
-    try:
-        import_draft_run(id=id, actor=get_staff_actor(request))
-    except NotFoundError:
-        raise
-    except ServiceError as error:
-        messages.error(request, error.detail)
-    return HttpResponseRedirect(reverse("admin:credentials_import_draft", args=[id]))
 
 
 def rejected_lines_view(request: HttpRequest, id: uuid.UUID) -> HttpResponse:

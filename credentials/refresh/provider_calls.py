@@ -123,20 +123,16 @@ class _RunningCalls:
                 calls = list(self._calls)
             for call in calls:
                 if now - call.renewed_at >= HEARTBEAT_SECONDS:
-                    _renew_lease(call)
+                    try:
+                        extend_lease(call.claim)
+                    except (DatabaseError, InterfaceError) as error:
+                        # The lease outlasts several heartbeats, so the next one can still renew it.
+                        log.warning("refresh.heartbeat_failed", error=type(error).__name__)
+                        release_connection()
                     call.renewed_at = now
                 if now - call.started_at >= SILENCE_SECONDS and not call.is_silence_recorded:
                     call.is_silence_recorded = True
                     circuit_breaker.record_failure(*call.keys)
-        release_connection()
-
-
-def _renew_lease(call: ProviderCall) -> None:
-    try:
-        extend_lease(call.claim)
-    except (DatabaseError, InterfaceError) as error:
-        # The lease outlasts several heartbeats, so the next one can still renew it.
-        log.warning("refresh.heartbeat_failed", error=type(error).__name__)
         release_connection()
 
 
