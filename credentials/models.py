@@ -96,6 +96,26 @@ class Credential(models.Model):
                 condition=models.Q(lease_until__isnull=False),
                 name="credential_leased",
             ),
+            models.Index(
+                fields=["account", "owner_email", "id"],
+                condition=models.Q(owner_email__gt=""),
+                name="credential_owner",
+            ),
+            models.Index(
+                fields=["account", "external_id", "id"],
+                condition=models.Q(external_id__gt=""),
+                name="credential_external_id",
+            ),
+            models.Index(
+                fields=["account", "refresh_state", "id"],
+                condition=models.Q(refresh_state__in=["needs_reauth", "paused"]),
+                name="credential_refresh_ended",
+            ),
+            models.Index(
+                fields=["account", "id"],
+                condition=models.Q(refresh_unknowns__gt=0),
+                name="credential_in_doubt",
+            ),
             # The lists of staff are not limited to one account.
             models.Index(fields=["provider", "id"], name="credential_all_provider"),
             models.Index(fields=["kind", "id"], name="credential_all_kind"),

@@ -26,7 +26,7 @@ class JSONContains(Lookup[Any]):
 
 
 def register_sqlite_functions(connection: Any) -> None:
-    """Add the function that JSONContains calls to a new SQLite connection."""
+    """Add what SQLite lacks to a new connection: the containment of JSON, and lower case."""
     if connection.vendor == "sqlite":
         connection.connection.create_function(
             "latchkey_contains",
@@ -34,6 +34,7 @@ def register_sqlite_functions(connection: Any) -> None:
             lambda whole, part: json_contains(json.loads(whole), _parse_part(part)),
             deterministic=True,
         )
+        connection.connection.create_function("latchkey_lower", 1, str.lower, deterministic=True)
 
 
 def json_contains(whole: Any, part: Any) -> bool:

@@ -43,6 +43,7 @@ from credentials.admin.filters import (
     KindFilter,
     LastUsedFilter,
     MetadataFilter,
+    RefreshStateFilter,
 )
 from credentials.admin.formatting import (
     render_health_changes,
@@ -58,9 +59,9 @@ from credentials.admin.forms import (
 from credentials.admin.leaked_secret import leaked_secret_page
 from credentials.admin.policy import policy_page, render_policy
 from credentials.admin.reveal import reveal_page
-from credentials.admin.search import search_credentials
 from credentials.admin.views import build_credential_view, render_page
 from credentials.api.serializers import CredentialUpdateSerializer
+from credentials.core.search import search_credentials
 from credentials.models import Credential
 from credentials.services import (
     CredentialChanges,
@@ -111,7 +112,7 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
     )  # fmt: skip
     list_filter = (
         HealthFilter, AccountFilter, ProviderFilter, KindFilter, AppFilter, ExpiryFilter,
-        LastUsedFilter, MetadataFilter,
+        LastUsedFilter, RefreshStateFilter, MetadataFilter,
     )  # fmt: skip
     list_select_related = ("account", "oauth_app", "use")
     readonly_fields = (

@@ -13,6 +13,7 @@ from common import strict_json
 from common.admin.filters import DateRangeFilter, MenuFilter, TextInputFilter
 from common.db.ids import parse_uuid
 from common.errors import ServiceError
+from credentials.core.refresh_state import REFRESH_STATES, filter_by_refresh_state
 from credentials.models import Credential
 from oauth_apps.models import OAuthApp
 from providers.registry import get_registry
@@ -85,6 +86,22 @@ class LastUsedFilter(DateRangeFilter):
         "not30": ("not in the last 30 days", None, -30),
     }
     null_title = "never"
+
+
+class RefreshStateFilter(MenuFilter):
+    """The state that the API shows as `refresh.state`."""
+
+    title = "refresh"
+    parameter_name = "refresh_state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(state, state.replace("_", " ")) for state in REFRESH_STATES]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Credential]
+    ) -> QuerySet[Credential]:
+        state = self.value()
+        return filter_by_refresh_state(queryset, state) if state else queryset
 
 
 class MetadataFilter(TextInputFilter):

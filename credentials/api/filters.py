@@ -8,6 +8,7 @@ import django_filters
 from django.db.models import QuerySet
 
 from common import health
+from common.actors import get_principal
 from common.api.filters import (
     CreatedAfterFilter,
     CreatedBeforeFilter,
@@ -16,6 +17,9 @@ from common.api.filters import (
     UUIDFilter,
     add_dotted_filters,
 )
+from common.db.planner import limit_list_time
+from credentials.core.refresh_state import REFRESH_STATES, filter_by_refresh_state
+from credentials.core.search import MAX_QUERY_LENGTH, search_credentials
 from credentials.models import Credential
 from providers.registry import get_registry
 
@@ -23,7 +27,12 @@ from providers.registry import get_registry
 @add_dotted_filters(
     health__status=django_filters.ChoiceFilter(
         field_name="health_status", choices=[(status, status) for status in health.STATUSES]
-    )
+    ),
+    refresh__state=django_filters.ChoiceFilter(
+        method="filter_refresh_state",
+        choices=[(state, state) for state in REFRESH_STATES],
+        help_text="The state in `refresh.state`. Kinds that are not refreshed have none.",
+    ),
 )
 class CredentialFilter(django_filters.FilterSet):
     provider = django_filters.CharFilter(
@@ -36,6 +45,17 @@ class CredentialFilter(django_filters.FilterSet):
         help_text="A JSON object that the metadata must contain. Nested objects, arrays and null work too."
     )
     oauth_app_id = UUIDFilter(field_name="oauth_app_id")
+    owner_email = django_filters.CharFilter(
+        strip=False, help_text="The owner's whole address, in the case in which it was stored."
+    )
+    external_id = django_filters.CharFilter(strip=False, help_text="The whole external id.")
+    q = django_filters.CharFilter(
+        strip=False,
+        max_length=MAX_QUERY_LENGTH,
+        method="filter_text",
+        help_text="A part of the name, the owner's address or the external id, in any case; or a whole"
+        " value by which the provider identifies the account.",
+    )
     expiring_before = StrictDateTimeFilter(field_name="expires_at", lookup_expr="lt")
     created_after = CreatedAfterFilter(field_name="created_at")
     created_before = CreatedBeforeFilter(field_name="created_at")
@@ -47,3 +67,18 @@ class CredentialFilter(django_filters.FilterSet):
     def filter_kind(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         kind = get_registry().get_kind(value)
         return queryset.filter(kind=kind.name if kind else value)
+
+    def filter_refresh_state(
+        self, queryset: QuerySet[Credential], name: str, value: str
+    ) -> QuerySet[Credential]:
+        return filter_by_refresh_state(queryset, value)
+
+    def filter_text(
+        self, queryset: QuerySet[Credential], name: str, value: str
+    ) -> QuerySet[Credential]:
+        if not value.strip():
+            return queryset.none()
+        # The search reads ids by a statement of its own.
+        with limit_list_time():
+            account_id = get_principal(self.request).account_id
+            return search_credentials(queryset, value, account_id=account_id)

@@ -10,6 +10,7 @@ from typing import Any
 from rest_framework import serializers
 
 from common.api.serializers import EmailField, MetadataField, StrictCharField, StrictSerializer
+from credentials.core.refresh_state import REFRESH_STATES
 from credentials.imports.fields import FIELDS, MAX_NAME_LENGTH
 from oauth_apps.serializers import HealthSerializer
 
@@ -46,9 +47,7 @@ class EmbeddedAppSerializer(serializers.Serializer[Any]):
 
 
 class RefreshSerializer(serializers.Serializer[Any]):
-    state = serializers.ChoiceField(
-        choices=["fresh", "due", "refreshing", "in_doubt", "needs_reauth", "paused"]
-    )
+    state = serializers.ChoiceField(choices=REFRESH_STATES)
     last_at = serializers.DateTimeField(allow_null=True)
     next_at = serializers.DateTimeField(allow_null=True)
     error = serializers.CharField(allow_null=True)

@@ -20,6 +20,7 @@ from common.db import dialect
 from common.db.planner import keep_plan, limit_list_time
 from credentials.core.columns import Sql, read_select_list
 from credentials.core.grant_state import APP_PAUSED_SQL
+from credentials.core.refresh_state import build_state_sql
 from credentials.models import Credential
 from providers.properties import MASK
 from providers.registry import get_registry
@@ -69,20 +70,7 @@ class _Row(NamedTuple):
     last_used_at: Annotated[str | None, Sql("used.last_used_at", "time")]
     created_at: Annotated[str, Sql("credentials_credential.created_at", "time")]
     updated_at: Annotated[str, Sql("credentials_credential.updated_at", "time")]
-    # In doubt: a process died during a refresh, or no response came, so its outcome is unknown.
-    # Due: the access token has expired, the worker is to get another, or there has been none yet.
-    refresh_state: Annotated[
-        str,
-        Sql(
-            "CASE WHEN refresh_state <> 'active' THEN refresh_state"
-            " WHEN pause.code IS NOT NULL THEN 'paused'"
-            " WHEN lease_until >= {now} AND lease_renewed_at >= {recently} THEN 'refreshing'"
-            " WHEN lease_until >= {now} OR refresh_unknowns > 0 THEN 'in_doubt'"
-            " WHEN expires_at IS NULL AND refresh_last_at IS NULL AND refresh_failures > 0 THEN 'due'"
-            " WHEN coalesce(expires_at <= {now}, refresh_next_at <= {now}, secrets IS NULL)"
-            " THEN 'due' ELSE 'fresh' END"
-        ),
-    ]
+    refresh_state: Annotated[str, Sql("{refresh_state}")]
     refresh_last_at: Annotated[str | None, Sql("refresh_last_at", "time")]
     refresh_next_at: Annotated[str | None, Sql("refresh_next_at", "time")]
     refresh_error: Annotated[str | None, Sql("coalesce(nullif(refresh_error, ''), pause.code)")]
@@ -92,10 +80,6 @@ class _Row(NamedTuple):
     app_metadata: Annotated[str, Sql("app.metadata", "json")]
     app_created_at: Annotated[str, Sql("app.created_at", "time")]
     app_updated_at: Annotated[str, Sql("app.updated_at", "time")]
-
-
-SILENT_SECONDS: Final = 15
-"""A process that refreshes a grant renews its lease each 4 s: after so long it has died."""
 
 
 class CredentialRepresentation(NamedTuple):
@@ -158,14 +142,14 @@ def _fetch_rows(sql: str, params: list[Any]) -> list[CredentialRepresentation]:
 
 
 def _select() -> str:
-    return _build_select(dialect.now_sql(), dialect.now_sql(plus=-SILENT_SECONDS))
+    return _build_select(dialect.now_sql(), build_state_sql("pause.code IS NOT NULL"))
 
 
 @functools.lru_cache(maxsize=8)
-def _build_select(now: str, recently: str) -> str:
+def _build_select(now: str, refresh_state: str) -> str:
     forms = {"": "{0}", **dialect.choose(**_FORMS)}
     columns = [
-        forms[sql.form].format(sql.text.format(now=now, recently=recently))
+        forms[sql.form].format(sql.text.format(refresh_state=refresh_state))
         for sql in read_select_list(_Row)
     ]
     return f"SELECT {', '.join(columns)} {_JOINS.format(now=now)}"

@@ -11,7 +11,7 @@ def create(apps, schema_editor):
     if schema_editor.connection.vendor == "postgresql":
         # Trusted like btree_gin: the database's owner may create it (PostgreSQL 13 and later).
         schema_editor.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
-        # The expression is that of credentials/admin/search.py, letter by letter.
+        # The expression is that of credentials/core/search.py, letter by letter.
         schema_editor.execute(
             "CREATE INDEX credential_searched ON credentials_credential USING gin"
             " (lower(coalesce(nullif(name, ''), properties ->> 'name', '') || ' ' || owner_email"

@@ -107,6 +107,8 @@ def rows(account: Account) -> None:
         ({"metadata_key": "days"}, set()),
         ({"metadata_value": "3"}, set()),
         ({"metadata_key": "days", "metadata_value": "null"}, set()),
+        ({"refresh_state": "needs_reauth"}, set()),
+        ({"refresh_state": "nonsense"}, set()),
         ({"account": "nobody"}, set()),
         ({"oauth_app": "nonsense"}, set()),
         ({"provider": "", "health": "", "metadata_key": ""}, {"past", "soon", "month", "later", "used"}),
@@ -118,6 +120,18 @@ def test_filters_narrow_the_list(browser: Client, query: dict[str, str], found: 
 
 def test_half_a_metadata_filter_matches_nothing(browser: Client, account: Account) -> None:
     assert "type both a key and a value" in text(browser.get(LIST, {"metadata_key": "x"}))
+
+
+def test_filter_by_refresh_state(browser: Client, account: Account) -> None:
+    rows = [
+        make_credential(account, make_linear_body(make_app(account), name=name))
+        for name in ("ended", "due")
+    ]
+    make_credential(account)
+    Credential.objects.filter(pk=rows[0].pk).update(refresh_state="needs_reauth")
+    Credential.objects.filter(pk=rows[1].pk).update(expires_at=timezone.now())
+    assert list_names(browser, refresh_state="needs_reauth") == ["ended"]
+    assert list_names(browser, refresh_state="due") == ["due"]
 
 
 def test_filter_by_app(browser: Client, account: Account) -> None:

@@ -10,6 +10,9 @@ from tests.project.world import World
 TEXT_FILTERS = [
     ("/v1/credentials", "provider"),
     ("/v1/credentials", "kind"),
+    ("/v1/credentials", "owner_email"),
+    ("/v1/credentials", "external_id"),
+    ("/v1/credentials", "q"),
     ("/v1/oauth-apps", "provider"),
     ("/v1/events", "verb"),
     ("/v1/events", "actor"),

@@ -39,6 +39,9 @@ FILTERS = {
     "after": "2000-01-01T00:00:00Z",
     "before": "2100-01-01T00:00:00Z",
     "status": "open",
+    "owner_email": "ann@acme.example",
+    "q": "acme",
+    "refresh.state": "fresh",
     "external_id": "acct_1",
     "state": "pending",
     "type": "credential.created",
@@ -101,9 +104,8 @@ def capture_list(world: World, path: str) -> list[str]:
 
 
 def select_rows(statements: list[str]) -> str:
-    """Return the statement that reads the rows of a list."""
-    (sql,) = [sql for sql in statements if "ORDER BY" in sql]
-    return sql
+    """Return the statement that reads the rows of a list: the last one of an order."""
+    return [sql for sql in statements if "ORDER BY" in sql][-1]
 
 
 def test_the_lists_of_the_api_are_found():
@@ -139,12 +141,15 @@ def test_a_list_has_a_time_limit(world, path):
 def test_no_list_keeps_a_plan(world):
     paths = [build_path(world, path) for path in LISTS]
     client = ApiClient(world.token)
-    for path in paths * MORE_THAN_PREPARED:
-        assert client.get(path).status_code == 200
-    kept = [sql for sql in list_prepared() if not planner.may_keep_plan(sql)]
-    assert kept == []
+    prepared = set()
+    for path in paths:
+        for _ in range(MORE_THAN_PREPARED):
+            assert client.get(path).status_code == 200
+        # After each list, because the driver keeps 100 statements.
+        prepared.update(list_prepared())
+    assert [sql for sql in prepared if not planner.may_keep_plan(sql)] == []
     # Otherwise this connection would prepare nothing, and the test would prove nothing.
-    assert any("keeps its plan" in sql for sql in list_prepared())
+    assert any("keeps its plan" in sql for sql in prepared)
 
 
 def list_prepared() -> list[str]:

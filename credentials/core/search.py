@@ -11,7 +11,9 @@ import uuid
 from typing import Any, Final
 
 from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Func, Q, QuerySet, TextField
+from django.db.models.sql.compiler import SQLCompiler
 
 from common.db import dialect
 from credentials.models import Credential
@@ -26,21 +28,36 @@ MAX_QUERY_LENGTH: Final = 300
 class SearchText(Func):
     """The text that is searched by parts. Migration 0005 indexes this exact expression."""
 
+    function = "lower"
     template = (
-        "lower(coalesce(nullif(credentials_credential.name, ''),"
+        "%(function)s(coalesce(nullif(credentials_credential.name, ''),"
         " credentials_credential.properties ->> 'name', '') || ' ' ||"
         " credentials_credential.owner_email || ' ' || credentials_credential.external_id)"
     )
     arity = 0
     output_field = TextField()
 
+    def as_sqlite(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **extra_context: object
+    ) -> tuple[str, tuple[str | int, ...]]:
+        # SQLite's own function changes ASCII letters only.
+        return self.as_sql(compiler, connection, function="latchkey_lower")
 
-def search_credentials(queryset: QuerySet[Credential], text: str) -> QuerySet[Credential]:
-    """Return the rows of `queryset` that match `text`."""
+
+def search_credentials(
+    queryset: QuerySet[Credential], text: str, *, account_id: uuid.UUID | None = None
+) -> QuerySet[Credential]:
+    """Return the rows of `queryset` that match `text`.
+
+    `account_id` is the account of its rows, or None if they are of all accounts.
+    """
     text = text.strip()[:MAX_QUERY_LENGTH]
     if not text:
         return queryset
     conditions = functools.reduce(operator.or_, _build_conditions(text))
+    if account_id is not None:
+        # Otherwise the matches of other accounts could be the newest, and hide this account's.
+        conditions &= Q(account_id=account_id)
     compiler = Credential.objects.filter(conditions).query.get_compiler(connection=connection)
     where, params = compiler.compile(compiler.query.where)
     # A statement of its own: as a part of the list's query, the planner would scan all rows in the

@@ -1,0 +1,86 @@
+"""The state of a grant's refreshes as the API shows it: one expression for rows and for filters."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import CharField, Expression, Q, QuerySet
+from django.db.models.sql.compiler import SQLCompiler
+
+from common.db import dialect
+from common.db.clock import DbNow
+from credentials.core.grant_state import ACTIVE, APP_PAUSED_SQL, NEEDS_REAUTH, PAUSED
+from credentials.models import AppPause, Credential
+from providers.registry import get_registry
+
+REFRESH_STATES: Final = ("fresh", "due", "refreshing", "in_doubt", NEEDS_REAUTH, PAUSED)
+
+SILENT_SECONDS: Final = 15
+"""A process that refreshes a grant renews its lease each 4 s: after this time it has died."""
+
+# In doubt: a process died during a refresh, or no response came, so its outcome is unknown.
+# Due: the access token has expired, the worker is to get another, or there has been none yet.
+_STATE: Final = """CASE
+    WHEN {row}.refresh_state <> 'active' THEN {row}.refresh_state
+    WHEN {app_is_paused} THEN 'paused'
+    WHEN {row}.lease_until >= {now} AND {row}.lease_renewed_at >= {recently} THEN 'refreshing'
+    WHEN {row}.lease_until >= {now} OR {row}.refresh_unknowns > 0 THEN 'in_doubt'
+    WHEN {row}.expires_at IS NULL AND {row}.refresh_last_at IS NULL AND {row}.refresh_failures > 0
+        THEN 'due'
+    WHEN coalesce({row}.expires_at <= {now}, {row}.refresh_next_at <= {now}, {row}.secrets IS NULL)
+        THEN 'due'
+    ELSE 'fresh' END"""
+_PAUSE_EXISTS: Final = f"""EXISTS (
+    SELECT 1 FROM credentials_apppause pause
+    JOIN oauth_apps_oauthapp app ON app.id = pause.oauth_app_id
+    WHERE pause.oauth_app_id = credentials_credential.oauth_app_id AND {APP_PAUSED_SQL})"""  # noqa: S608
+
+
+def build_state_sql(app_is_paused: str) -> str:
+    """Return the expression of the state. `app_is_paused` is the condition that its app is paused."""
+    now, recently = dialect.now_sql(), dialect.now_sql(plus=-SILENT_SECONDS)
+    return _STATE.format(
+        row="credentials_credential",
+        app_is_paused=app_is_paused.format(now=now),
+        now=now,
+        recently=recently,
+    )
+
+
+class RefreshState(Expression):
+    """The state in a queryset of credentials."""
+
+    output_field = CharField()
+
+    def as_sql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
+    ) -> tuple[str, tuple[str | int, ...]]:
+        return build_state_sql(_PAUSE_EXISTS), ()
+
+
+def filter_by_refresh_state(queryset: QuerySet[Credential], state: str) -> QuerySet[Credential]:
+    """Return the rows of `queryset` whose `refresh.state` is `state`.
+
+    Kinds that are not refreshed have no state.
+    """
+    kinds = [kind.name for kind in get_registry().kinds.values() if kind.refreshes]
+    queryset = queryset.alias(state=RefreshState()).filter(state=state, kind__in=kinds)
+    return queryset.filter(_build_implied_condition(state))
+
+
+def _build_implied_condition(state: str) -> Q:
+    """Return a condition that the state implies, of columns that have an index."""
+    if state == NEEDS_REAUTH:
+        return Q(refresh_state=NEEDS_REAUTH)
+    if state == PAUSED:
+        # By their ids, because no index serves an OR with a subquery.
+        apps = list(
+            AppPause.objects.filter(until__gt=DbNow()).values_list("oauth_app_id", flat=True)
+        )
+        return Q(refresh_state=PAUSED) | Q(oauth_app_id__in=apps)
+    if state == "refreshing":
+        return Q(lease_until__isnull=False)
+    if state == "in_doubt":
+        return Q(lease_until__isnull=False) | Q(refresh_unknowns__gt=0)
+    return Q(refresh_state=ACTIVE)
