@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import threading
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from axes.handlers.proxy import AxesProxyHandler
 from axes.models import AccessAttempt
@@ -19,15 +18,7 @@ from django_otp import match_token, user_has_device
 
 from accounts.models import Account
 from accounts.second_factor import explain_rejected_code
-from common.errors import (
-    BadRequestError,
-    ServiceUnavailableError,
-    TooManyRequestsError,
-    UnauthenticatedError,
-)
-
-# Hashing is slow on purpose, so anonymous callers get a bounded share of the CPU.
-_HASHING: Final = threading.BoundedSemaphore(2)
+from common.errors import BadRequestError, TooManyRequestsError, UnauthenticatedError
 
 
 class LoginMessages(NamedTuple):
@@ -53,16 +44,11 @@ def authenticate_staff(
     """Return the staff user with this password and, if a device is set up, this one-time code.
 
     Raises TooManyRequestsError (429) after 5 failures of the pair of user and address in 60 s, and
-    UnauthenticatedError otherwise: with "otp required" if only the code is missing.
+    for an address that tries many passwords; ServiceUnavailableError (503) if too many others are
+    being checked; UnauthenticatedError otherwise: with "otp required" if only the code is missing.
     """
-    _reject_locked(request, username)
-    if not _HASHING.acquire(timeout=2):
-        raise ServiceUnavailableError("Too many logins at once. Try again shortly.", retry_after=2)
-    try:
-        user = authenticate(request, username=username, password=password)
-    finally:
-        _HASHING.release()
-    if not isinstance(user, User) or not user.is_staff:
+    user = _authenticate(request, username, password)
+    if user is None or not user.is_staff:
         _reject_locked(request, username)
         raise UnauthenticatedError(messages.password)
     if user_has_device(user):
@@ -88,6 +74,17 @@ def reauthenticate(request: HttpRequest, *, password: str, otp: str | None) -> N
     )
 
 
+def verify_password(request: HttpRequest, password: str) -> None:
+    """Check the password of the user who is logged in, without a code.
+
+    Failures count like those of a login. Raises as `authenticate_staff`.
+    """
+    username = cast(User, request.user).get_username()
+    if _authenticate(request, username, password) is None:
+        _reject_locked(request, username)
+        raise UnauthenticatedError(_PASSWORD.password)
+
+
 def resolve_account(slug: str | None) -> Account:
     """Return the account for a session. `slug` may be None if there is only one account."""
     if slug is not None:
@@ -99,6 +96,12 @@ def resolve_account(slug: str | None) -> Account:
     if len(accounts) != 1:
         raise BadRequestError("account is required: the slug of the account to work in.")
     return accounts[0]
+
+
+def _authenticate(request: HttpRequest, username: str, password: str) -> User | None:
+    _reject_locked(request, username)
+    user = authenticate(request, username=username, password=password)
+    return user if isinstance(user, User) else None
 
 
 def _reject_locked(request: HttpRequest, username: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from typing import Any, Final, NoReturn
 
 import orjson
@@ -23,6 +24,8 @@ METADATA_DEPTH: Final = 8
 METADATA_KEYS: Final = 50
 METADATA_KEY_LENGTH: Final = 64
 METADATA_STRING_LENGTH: Final = 1024
+METADATA_ELEMENTS: Final = 500
+"""Elements of all arrays together. A filter compares each of its own with each of a row's."""
 
 _SORTED: Final = orjson.OPT_SORT_KEYS
 
@@ -60,12 +63,15 @@ def is_equal(one: Any, other: Any) -> bool:
     return orjson.dumps(one, option=_SORTED) == orjson.dumps(other, option=_SORTED)
 
 
-def check_metadata(value: Any, *, field: str = "metadata") -> dict[str, Any]:
+def check_metadata(
+    value: Any, *, field: str = "metadata", stored: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Return the metadata of a credential or an app if it may be stored.
 
-    It must be an object of at most 8 levels and 50 keys in all, with keys of 1-64 characters,
-    strings of at most 1,024 characters, integers that every reader keeps exact, and finite floats.
-    Raise InvalidInputError (422) otherwise, or ContentTooLargeError (413) above 16 KiB.
+    It must be an object of at most 8 levels, 50 keys and 500 elements of arrays in all, with keys
+    of 1-64 characters, strings of at most 1,024 characters, integers that every reader keeps exact,
+    and finite floats. Raise InvalidInputError (422) otherwise, or ContentTooLargeError (413) above
+    16 KiB. `stored` is the object that `value` replaces.
     """
     if not isinstance(value, dict):
         raise InvalidInputError.for_field(field, "must be an object")
@@ -74,7 +80,43 @@ def check_metadata(value: Any, *, field: str = "metadata") -> dict[str, Any]:
         raise ContentTooLargeError(f"{field}: must be at most 16 KiB of JSON")
     if keys > METADATA_KEYS:
         raise InvalidInputError.for_field(field, f"must have at most {METADATA_KEYS} keys")
+    # An object that was stored before the limit existed may be changed, but may not grow.
+    if count_elements(value) > max(METADATA_ELEMENTS, count_elements(stored or {})):
+        raise InvalidInputError.for_field(
+            field, f"must have at most {METADATA_ELEMENTS} elements in all its arrays together"
+        )
     return value
+
+
+def check_metadata_filter(value: Any) -> dict[str, Any]:
+    """Return the object that metadata must contain, if the comparison is bounded work.
+
+    The limits are those of metadata, and no array may contain an array: each of its arrays would be
+    searched for in each array of a row. Raises as `check_metadata`.
+    """
+    metadata = check_metadata(value)
+    if _has_nested_array(metadata):
+        raise InvalidInputError.for_field("metadata", "must not have an array inside an array")
+    return metadata
+
+
+def count_elements(value: Any) -> int:
+    """Return the number of elements of all arrays in `value`."""
+    own = len(value) if isinstance(value, list) else 0
+    return own + sum(count_elements(child) for child in _get_children(value))
+
+
+def _has_nested_array(value: Any, *, inside: bool = False) -> bool:
+    is_array = isinstance(value, list)
+    return (is_array and inside) or any(
+        _has_nested_array(child, inside=inside or is_array) for child in _get_children(value)
+    )
+
+
+def _get_children(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _check_level(node: Any, *, field: str, depth: int) -> int:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
 from django.contrib.auth.signals import user_login_failed
+from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, reverse
 from django_otp import match_token, user_has_device
 
+from accounts.login import verify_password
 from accounts.second_factor import explain_rejected_code
 from common.admin.forms import CodeInput
+from common.errors import UnauthenticatedError
 
 
 class LoginForm(AdminAuthenticationForm):
@@ -50,6 +53,20 @@ class LoginForm(AdminAuthenticationForm):
         return cleaned
 
 
+class PasswordForm(AdminPasswordChangeForm):
+    """A password change by a user who is logged in, which counts a wrong old password as a login does."""
+
+    request: HttpRequest
+
+    def clean_old_password(self) -> str:
+        password: str = self.cleaned_data["old_password"]
+        try:
+            verify_password(self.request, password)
+        except UnauthenticatedError as error:
+            raise ValidationError(error.detail, code="password_incorrect") from None
+        return password
+
+
 class StaffSite(admin.AdminSite):
     """An admin site for staff who have entered their second factor, if they have one."""
 
@@ -76,6 +93,20 @@ class StaffSite(admin.AdminSite):
         from config.dashboard.context import build_context
 
         return super().index(request, {**build_context(request), **(extra_context or {})})
+
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        # Django's view creates the form without the request, which the count of failures needs.
+        form = type("PasswordForm", (PasswordForm,), {"request": request})
+        view = PasswordChangeView.as_view(
+            form_class=form,
+            success_url=reverse("admin:password_change_done", current_app=self.name),
+            template_name="registration/password_change_form.html",
+            extra_context={**self.each_context(request), **(extra_context or {})},
+        )
+        request.current_app = self.name
+        return cast(TemplateResponse, view(request))
 
     def has_permission(self, request: HttpRequest) -> bool:
         user: Any = request.user

@@ -75,8 +75,9 @@ MIDDLEWARE = [
     "config.browser_middleware.BrowserAuthenticationMiddleware",
     "config.browser_middleware.BrowserOTPMiddleware",
     "config.browser_middleware.BrowserMessageMiddleware",
+    "config.browser_middleware.BrowserErrorMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "axes.middleware.AxesMiddleware",
+    "config.browser_middleware.BrowserAxesMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
@@ -147,10 +148,12 @@ METRICS_TOKEN = env.env.str("METRICS_TOKEN", default="")
 
 # --- Users and sessions -------------------------------------------------------------------------
 AUTHENTICATION_BACKENDS = [
+    # First, because it must count an attempt before a password is hashed.
+    "accounts.password_hashing.AddressRateBackend",
     "axes.backends.AxesStandaloneBackend",
     "django.contrib.auth.backends.ModelBackend",
 ]
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+PASSWORD_HASHERS = ["accounts.password_hashing.BoundedArgon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (

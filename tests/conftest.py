@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from accounts.models import Account
+from accounts.password_hashing import password_checks
 from tests.api import ApiClient
 from tests.database import copy_template, save_template
 from tests.factories import make_account, make_token
@@ -25,6 +26,12 @@ def _no_name_resolution() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", resolve_local)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_counted_passwords() -> None:
+    """Forget which addresses tried passwords, because all tests have the same one."""
+    password_checks.clear()
 
 
 @pytest.fixture

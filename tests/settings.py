@@ -29,7 +29,7 @@ if _url.startswith("sqlite"):
 else:
     DATABASES["default"]["OPTIONS"]["pool"]["max_size"] = 64
 
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+PASSWORD_HASHERS = ["tests.fast_hasher.FastPasswordHasher"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},

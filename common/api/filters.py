@@ -43,13 +43,13 @@ class UUIDField(forms.Field):
 
 
 class JSONObjectField(forms.Field):
-    """A JSON object in the query string, with the same limits as in a body."""
+    """A JSON object in the query string, with the limits of a body and without nested arrays."""
 
     def to_python(self, value: Any) -> dict[str, Any] | None:
         if value in self.empty_values:
             return None
         try:
-            return strict_json.check_metadata(strict_json.loads(value))
+            return strict_json.check_metadata_filter(strict_json.loads(value))
         except ServiceError as error:
             raise forms.ValidationError(error.detail) from None
 

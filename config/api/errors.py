@@ -160,6 +160,12 @@ def server_error(request: HttpRequest) -> HttpResponse:
         return build_problem_response(request, status, error)
     if not isinstance(error, ServiceUnavailableError):
         return defaults.server_error(request)
-    page = HttpResponse(render_to_string("503.html", {"detail": error.detail}), status=status)
+    return build_retry_page(error)
+
+
+def build_retry_page(error: ServiceError) -> HttpResponse:
+    """Return the page of an error that says when to try again."""
+    page = HttpResponse(render_to_string("503.html", {"detail": error.detail}), status=error.status)
     page["Retry-After"] = str(error.retry_after)
+    page["Cache-Control"] = "no-store"
     return page

@@ -126,7 +126,7 @@ class MetadataFilter(TextInputFilter):
         with suppress(ServiceError):
             parsed = strict_json.loads(value)
         try:
-            pair = strict_json.check_metadata({key: parsed})
+            pair = strict_json.check_metadata_filter({key: parsed})
         except ServiceError as problem:
             messages.warning(request, f"Metadata: {problem.detail}")
             return queryset.none()

@@ -76,7 +76,8 @@ def credential_update(
         if merge and "metadata" in changes:
             merged = merge_patch(row.metadata, changes["metadata"])
             # A patch within the limits can make an object that exceeds them.
-            changes = {**changes, "metadata": strict_json.check_metadata(merged)}
+            metadata = strict_json.check_metadata(merged, stored=row.metadata)
+            changes = {**changes, "metadata": metadata}
         columns = {n: value for n, value in changes.items() if not is_equal(value, getattr(row, n))}
         if not columns:
             return

@@ -91,6 +91,9 @@ def test_any_bytes_are_read_or_refused(raw):
             InvalidInputError,
         ),
         (nested(9), InvalidInputError),
+        ({"a": [1] * 501}, InvalidInputError),
+        ({"a": [[]] * 499 + [[1, 2]]}, InvalidInputError),
+        ({"a": [1] * 250, "b": {"c": [1] * 251}}, InvalidInputError),
         ({"a": 2**53}, InvalidInputError),
         ({"a": -(2**53)}, InvalidInputError),
         ({"a": float("inf")}, InvalidInputError),
@@ -110,6 +113,8 @@ def test_metadata_beyond_the_limits_is_refused(metadata, error):
         nested(8),
         {f"k{n}": n for n in range(50)},
         {"a": "x" * 1024, "text": "line\nbreak\ttab"},
+        {"a": [1] * 500},
+        {"a": [1] * 250, "b": [[1] * 249]},
     ],
 )
 def test_metadata_within_the_limits_passes(metadata):
