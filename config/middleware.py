@@ -20,6 +20,7 @@ from common.errors import (
     ForbiddenError,
     LengthRequiredError,
     ServiceError,
+    UnsupportedMediaTypeError,
     UriTooLongError,
 )
 from common.http import LatchkeyRequest
@@ -29,6 +30,7 @@ from config.api.paths import is_api_path
 GetResponse = Callable[[HttpRequest], HttpResponse]
 MAX_TARGET: Final = 4096
 MAX_PARAMETERS: Final = 100
+_CHARSETS: Final = {"utf-8", "utf8", "us-ascii"}
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -64,6 +66,7 @@ class StrictTargetMiddleware:
         if cast(LatchkeyRequest, request).is_api:
             try:
                 check_request_target(request.META)
+                check_charset(request)
                 request.get_host()
                 # Not redirected: the token has crossed the network by then (ASVS 5.0, 4.1.2).
                 if settings.SECURE_SSL_REDIRECT and not request.is_secure():
@@ -112,6 +115,13 @@ def check_request_target(meta: dict[str, Any]) -> None:
     if meta.get("HTTP_TRANSFER_ENCODING") and not meta.get("CONTENT_LENGTH"):
         # WSGI reads a chunked body as empty: the call would succeed and change nothing.
         raise LengthRequiredError("A body needs a Content-Length.")
+
+
+def check_charset(request: HttpRequest) -> None:
+    """Raise UnsupportedMediaTypeError for a body whose declared charset is not UTF-8."""
+    charset = (request.content_params or {}).get("charset")
+    if charset is not None and charset.lower() not in _CHARSETS:
+        raise UnsupportedMediaTypeError("The charset must be utf-8.")
 
 
 def _check_query(query: str) -> None:

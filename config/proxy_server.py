@@ -66,6 +66,11 @@ def serve(*, host: str, port: int, workers: int) -> None:
             "keepalive": 15,
             "graceful_timeout": 2 if settings.DEBUG else 30,
             "timeout": 60,
+            # WSGI has one key for `X-Forwarded-For` and `X_Forwarded_For`. Names with underscores
+            # are dropped from every peer, also from those that gunicorn would trust.
+            "header_map": "drop",
+            "forwarder_headers": "",
+            "secure_scheme_headers": {},
             "limit_request_line": 8190,
             "limit_request_field_size": 16_380,
             "loglevel": "warning",

@@ -8,11 +8,13 @@ from config.startup import exit_on_bad_configuration, verify_startup
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 with exit_on_bad_configuration():
-    from django.core.wsgi import get_wsgi_application
+    import django
 
+    django.setup(set_prefix=False)
     from config.concurrency_limit import ConcurrencyLimit
+    from config.wsgi_handler import Handler
 
-    application = ConcurrencyLimit(get_wsgi_application())
+    application = ConcurrencyLimit(Handler())
     verify_startup()
 
 # Loaded modules stay in memory. Excluding them from collection keeps requests from stalling.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -11,10 +12,9 @@ from common.db.lookups import json_contains
 from common.strict_json import METADATA_ELEMENTS
 from credentials.models import Credential
 from tests.api import ApiClient
-from tests.credentials.api.test_change import make_stripe_body
-from tests.factories import make_credential, make_staff
+from tests.factories import make_credential, make_staff, make_stripe_body
 
-HOSTILE = {"a": [[] for _ in range(5_000)] + [[1]]}
+HOSTILE: dict[str, Any] = {"a": [[] for _ in range(5_000)] + [[1]]}
 
 
 @pytest.fixture
