@@ -117,7 +117,7 @@ def get_fresh_token(
             stale=Q() if forced else freshness.build_stale_filter(),
             lease_seconds=lease.get_lease_seconds(row.provider),
         )
-        patience = MAX_WAIT_SECONDS - (time.monotonic() - start)
+        patience = attempt.CALLER_PATIENCE - (time.monotonic() - start)
         if claim and (token := attempt.run_attempt(claim, patience=patience)):
             return token
         # Another process claimed or changed the row first: start again.

@@ -49,7 +49,7 @@ def test_a_server_slower_than_its_callers_is_called_once(provider, grant, start)
 
 
 def test_a_response_is_stored_after_its_caller_has_gone(provider, grant, monkeypatch):
-    monkeypatch.setattr("credentials.refresh.services.MAX_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr("credentials.refresh.attempt.CALLER_PATIENCE", 0.2)
     provider.delay = 1
     row = grant()
     with pytest.raises(Exception, match="slow"):
@@ -60,7 +60,7 @@ def test_a_response_is_stored_after_its_caller_has_gone(provider, grant, monkeyp
 
 
 def test_the_lease_of_a_slow_call_is_renewed(provider, grant, monkeypatch):
-    monkeypatch.setattr("credentials.refresh.services.MAX_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr("credentials.refresh.attempt.CALLER_PATIENCE", 0.2)
     monkeypatch.setattr("credentials.refresh.provider_calls.HEARTBEAT_SECONDS", 0.4)
     provider.delay = 2
     row = grant()
