@@ -128,12 +128,13 @@ class _RunningCalls:
                     except (DatabaseError, InterfaceError) as error:
                         # The lease outlasts several heartbeats, so the next one can still renew it.
                         log.warning("refresh.heartbeat_failed", error=type(error).__name__)
+                    finally:
+                        # The next heartbeat is seconds away: no connection is kept for it.
                         release_connection()
                     call.renewed_at = now
                 if now - call.started_at >= SILENCE_SECONDS and not call.is_silence_recorded:
                     call.is_silence_recorded = True
                     circuit_breaker.record_failure(*call.keys)
-        release_connection()
 
 
 _calls: Final = _RunningCalls()
