@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 
 from credentials.connect import callback, callback_views
@@ -195,7 +196,15 @@ def test_parallel_callback_waits_for_the_first(browser, app, alpha, monkeypatch)
 
     monkeypatch.setattr(callback, "exchange_code", exchange_slowly)
     locations: list[str] = []
-    first = threading.Thread(target=lambda: locations.append(browser.open(address)["Location"]))
+
+    def open_address(of: Browser) -> None:
+        try:
+            locations.append(of.open(address)["Location"])
+        finally:
+            # Otherwise the thread's connection keeps the test database from being dropped.
+            connection.close()
+
+    first = threading.Thread(target=open_address, args=(browser,))
     first.start()
     assert began.wait(10)
     tab = Browser()
@@ -206,7 +215,7 @@ def test_parallel_callback_waits_for_the_first(browser, app, alpha, monkeypatch)
     assert page["Refresh"] == "2"
     assert_is_page(page)
     monkeypatch.setattr(callback_views, "MAX_POLLS", 50)
-    second = threading.Thread(target=lambda: locations.append(tab.open(address)["Location"]))
+    second = threading.Thread(target=open_address, args=(tab,))
     second.start()
     may_go_on.set()
     first.join()
