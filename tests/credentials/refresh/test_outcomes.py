@@ -298,3 +298,18 @@ def test_a_token_of_thirty_seconds_is_used_for_half_of_them(provider, grant, set
     settings.CLOCK_SHIFT_SECONDS = 16
     request_token(row)
     assert len(provider.calls) == 2
+
+
+@pytest.mark.parametrize(("grace_seconds", "least", "most"), [(30, 20, 28), (None, 60, 100)])
+def test_an_unknown_outcome_is_retried_before_a_stated_grace_ends(
+    provider, grant, facts, grace_seconds, least, most
+):
+    facts(grace_seconds=grace_seconds)
+    row = grant()
+    # Six failures before: the back-off alone would be 64 s and more.
+    Credential.objects.filter(id=row.id).update(refresh_failures=6)
+    provider.modes.append("500_after")
+    _, after = request_rejected_token(row)
+    assert after.refresh_next_at
+    assert after.refresh_failing_since
+    assert least <= (after.refresh_next_at - after.refresh_failing_since).total_seconds() <= most
