@@ -146,8 +146,7 @@ def served(name: str, environment: dict[str, str]) -> Iterator[Served]:
         "import django; django.setup()\n"
         "from config import proxy_server\n"
         f"def load():\n    {APPLICATIONS[name]}\n    return application\n"
-        "proxy_server._application = load\n"
-        f"proxy_server.serve(host='127.0.0.1', port={port}, workers=1)"
+        f"proxy_server.serve(host='127.0.0.1', port={port}, workers=1, load=load)"
     )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment)
     try:

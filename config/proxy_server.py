@@ -49,13 +49,21 @@ class Server(BaseApplication):
         return self._load()
 
 
-def serve(*, host: str, port: int, workers: int) -> None:
-    """Serve until a signal ends it.
+def load_proxy() -> Any:
+    """Return the proxy's WSGI application."""
+    # Imported in the worker: connections and threads do not survive the fork.
+    from config.proxy_wsgi import application
+
+    return application
+
+
+def serve(*, host: str, port: int, workers: int, load: Callable[[], Any] = load_proxy) -> None:
+    """Serve the application that `load` returns until a signal ends it.
 
     After SIGTERM, requests under way have 30 seconds to end, or 2 seconds with DEBUG.
     """
     Server(
-        _load_application,
+        load,
         {
             "bind": f"{host}:{port}",
             "workers": workers,
@@ -78,10 +86,3 @@ def serve(*, host: str, port: int, workers: int) -> None:
             "child_exit": lambda _, worker: mark_worker_dead(worker.pid),
         },
     ).run()
-
-
-def _load_application() -> Any:
-    # Imported in the worker: connections and threads do not survive the fork.
-    from config.proxy_wsgi import application
-
-    return application
