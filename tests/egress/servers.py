@@ -70,6 +70,8 @@ class Server:
         self.script = script
         self.tls = tls
         self.connections = 0
+        self.closed = 0
+        """Connections that this server has closed."""
         self.requests: list[bytes] = []
         self.names: list[str | None] = []
         self.over = threading.Event()
@@ -107,11 +109,15 @@ class Server:
             self._threads.append(thread)
             thread.start()
 
+    def _close(self, sock: socket.socket) -> None:
+        sock.close()
+        self.closed += 1
+
     def _serve(self, sock: socket.socket) -> None:
         sock.settimeout(5)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            stack.callback(lambda: sock.close())
+            stack.callback(lambda: self._close(sock))
             if self.tls:
                 sock = self.tls.wrap_socket(sock, server_side=True)
             self.script(Connection(self, sock))

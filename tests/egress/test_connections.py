@@ -14,6 +14,7 @@ import pytest
 from egress import EgressTimeoutError, ProtocolError, Request, Timeouts, client
 from egress.pools import ConnectionPools
 from tests.egress.servers import build_response, reply_always, reply_once
+from tests.fakes.fixtures import wait_until
 
 
 def get(server, host: str = "api.test") -> Request:
@@ -31,10 +32,10 @@ def test_connection_is_reused(serve, make_client, tls, secure):
 
 def test_each_request_has_its_own_time(serve, make_client):
     server = serve(reply_always(build_response()))
-    client = make_client(server, timeouts=Timeouts(total=0.1))
+    client = make_client(server, timeouts=Timeouts(total=1))
     for _ in range(6):
         client.send(get(server))
-        threading.Event().wait(0.03)
+        threading.Event().wait(0.22)
     assert server.connections == 1
 
 
@@ -43,7 +44,7 @@ def test_connection_that_has_ended_is_not_reused(serve, make_client):
     client = make_client(server)
     for _ in range(3):
         assert client.send(get(server)).body == b"hello"
-        threading.Event().wait(0.02)
+        wait_until(lambda: server.closed == server.connections)
     assert server.connections == 3
 
 
@@ -75,8 +76,8 @@ def test_connection_with_an_unread_response_is_not_reused(serve, make_client, ho
                 next(iter(found))
         else:
             with pytest.raises(EgressTimeoutError):
-                client.send(get(server), timeouts=Timeouts(total=0.03))
-    assert server.connections == 2
+                client.send(get(server), timeouts=Timeouts(total=0.2))
+    wait_until(lambda: server.connections == 2)
 
 
 @pytest.mark.parametrize(
@@ -115,12 +116,12 @@ def test_threads_share_a_client(serve, make_client):
 
 def test_host_that_hangs_does_not_delay_another(serve, make_client):
     slow, quick = (
-        serve(lambda connection: connection.pause(2)),
+        serve(lambda connection: connection.pause(5)),
         serve(reply_always(build_response())),
     )
     client = make_client(slow, quick, per_host=1)
     with ThreadPoolExecutor(2) as threads:
-        hanging = threads.submit(client.send, get(slow), timeouts=Timeouts(total=0.2))
+        hanging = threads.submit(client.send, get(slow), timeouts=Timeouts(total=1.5))
         while not slow.connections:
             threading.Event().wait(0.001)
         with pytest.raises(EgressTimeoutError, match="stayed busy") as busy:

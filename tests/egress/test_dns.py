@@ -10,11 +10,12 @@ import pytest
 
 from egress import BlockedByPolicyError, ConnectError, EgressTimeoutError
 from egress.dns import Resolver, query_system_resolver
+from tests.fakes.fixtures import wait_until
 
 
 def addresses(*answers: str, opened: bool = False) -> list[str]:
     resolver = Resolver(lambda name: answers)
-    found = resolver.resolve("api.example.com", timeout=1, allowed=opened)
+    found = resolver.resolve("api.example.com", timeout=30, allowed=opened)
     return [str(address) for address in found]
 
 
@@ -64,7 +65,7 @@ def test_an_error_of_the_resolver_is_no_address(error):
         raise error
 
     with pytest.raises(ConnectError, match="does not resolve"):
-        Resolver(lookup).resolve("api.example.com", timeout=1)
+        Resolver(lookup).resolve("api.example.com", timeout=30)
 
 
 def test_resolver_without_result_is_a_connect_error():
@@ -77,7 +78,7 @@ def test_slow_resolver_times_out():
     started = time.monotonic()
     with pytest.raises(EgressTimeoutError, match="not resolved in time"):
         Resolver(lambda name: [str(over.wait(5))]).resolve("api.example.com", timeout=0.02)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 4
     over.set()
 
 
@@ -93,9 +94,10 @@ def test_resolver_limits_its_threads():
     for reason in ["in time", "in time", "busy"]:
         with pytest.raises(EgressTimeoutError, match=reason):
             resolver.resolve("api.example.com", timeout=0.01)
-    assert len(asked) == 2
+    wait_until(lambda: len(asked) == 2)
     over.set()
-    assert resolver.resolve("api.example.com", timeout=2)  # Who was slow has made room.
+    # Those that were slow have made room.
+    assert resolver.resolve("api.example.com", timeout=30)
 
 
 def test_without_a_thread_there_is_no_address(monkeypatch):
@@ -108,7 +110,7 @@ def test_without_a_thread_there_is_no_address(monkeypatch):
         for _ in range(2):
             with pytest.raises(ConnectError):
                 resolver.resolve("api.example.com", timeout=0.01)
-    assert resolver.resolve("api.example.com", timeout=1)
+    assert resolver.resolve("api.example.com", timeout=30)
 
 
 def test_public_name_is_resolved_as_absolute():
@@ -119,8 +121,8 @@ def test_public_name_is_resolved_as_absolute():
         return ["1.1.1.1"]
 
     resolver = Resolver(lookup)
-    resolver.resolve("api.example.com", timeout=1)
-    resolver.resolve("mail.corp", timeout=1, allowed=True)
+    resolver.resolve("api.example.com", timeout=30)
+    resolver.resolve("mail.corp", timeout=30, allowed=True)
     assert asked == ["api.example.com.", "mail.corp"]
 
 
@@ -129,14 +131,14 @@ def test_allowed_address_is_not_resolved(host):
     def lookup(name: str) -> list[str]:
         raise AssertionError(name)
 
-    [address] = Resolver(lookup).resolve(host, timeout=1, allowed=True)
+    [address] = Resolver(lookup).resolve(host, timeout=30, allowed=True)
     assert str(address) == host.strip("[]")
 
 
 @pytest.mark.parametrize("host", ["10.0.0.5", "127.0.0.1", "[::1]", "169.254.169.254"])
 def test_address_outside_the_allowlist_is_rejected_by_check(host):
     with pytest.raises(BlockedByPolicyError):
-        Resolver().resolve(host, timeout=1)
+        Resolver().resolve(host, timeout=30)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +156,7 @@ def test_aliases_are_checked_by_their_final_addresses(monkeypatch, answers):
 
     monkeypatch.setattr(socket, "getaddrinfo", ask)
     with pytest.raises(BlockedByPolicyError, match=r"^api\.example\.com: resolves to"):
-        Resolver().resolve("api.example.com", timeout=1)
+        Resolver().resolve("api.example.com", timeout=30)
 
 
 def test_the_systems_resolver():

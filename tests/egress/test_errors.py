@@ -26,7 +26,7 @@ from tests.egress.certificates import DAY, NOW, Authority
 from tests.egress.servers import build_response, reply_always, reply_once
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
-QUICK = Timeouts(connect=1, total=0.05)
+QUICK = Timeouts(connect=5, total=0.2)
 SMALL = Timeouts(max_body_bytes=1000)
 
 
@@ -70,13 +70,13 @@ def dripping(first: bytes, then: bytes):
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 def test_slow_responses_time_out(serve, make_client, tls, script, secure):
     server = serve(script, tls if secure else None)
-    limits = Timeouts(total=0.3) if secure else QUICK  # A handshake takes its time, too.
+    limits = Timeouts(total=0.5) if secure else QUICK  # A handshake takes its time, too.
     started = time.monotonic()
     with pytest.raises(
         EgressTimeoutError, match=r"api\.test: the response was not complete in time"
     ) as slow:
         make_client(server).send(get(server), timeouts=limits)
-    assert time.monotonic() - started < limits.total + 1
+    assert time.monotonic() - started < limits.total + 4
     assert slow.value.sent
 
 
@@ -87,7 +87,7 @@ def test_slow_handshake_times_out(serve, make_client):
     server = serve(script)
     url = server.url().replace("http:", "https:")
     with pytest.raises(EgressTimeoutError, match="no connection could be made") as slow:
-        make_client(server, timeouts=Timeouts(connect=0.03)).send(Request(method="GET", url=url))
+        make_client(server, timeouts=Timeouts(connect=0.3)).send(Request(method="GET", url=url))
     assert not slow.value.sent
 
 
@@ -102,7 +102,7 @@ def test_peer_that_does_not_read_times_out(serve, make_client):
 def test_wait_may_be_limited_separately(serve, make_client):
     server = serve(silent)
     with pytest.raises(EgressTimeoutError):
-        make_client(server, timeouts=Timeouts(total=60, read=0.03)).send(get(server))
+        make_client(server, timeouts=Timeouts(total=60, read=0.3)).send(get(server))
 
 
 def test_a_stream_has_a_deadline_too(serve, make_client):
@@ -333,7 +333,7 @@ def test_no_error_repeats_what_was_sent_or_said(serve, make_client, caplog, scri
         headers=[("Authorization", f"Bearer {CANARY}")],
         body=CANARY.encode(),
     )
-    limits = Timeouts(total=0.1, max_body_bytes=1500)
+    limits = Timeouts(total=0.4, max_body_bytes=1500)
     with caplog.at_level(logging.DEBUG), pytest.raises(kind) as error:
         make_client(server).send(request, timeouts=limits)
     printed = "".join(traceback.format_exception(error.value, chain=True))

@@ -100,7 +100,7 @@ def test_address_that_drops_packets_leaves_time_for_the_next(serve, make_client)
         server,
         dial=dial,
         lookup=lambda name: ["10.0.0.1", "127.0.0.1"],
-        timeouts=Timeouts(connect=0.1),
+        timeouts=Timeouts(connect=1),
     )
     assert client.send(Request(method="GET", url=server.url())).body == b"hello"
 
@@ -110,7 +110,7 @@ def test_connection_that_drops_packets_times_out():
         threading.Event().wait(seconds)
         raise TimeoutError
 
-    swallowed = client(lookup=lambda name: [PUBLIC], dial=dial, timeouts=Timeouts(connect=0.02))
+    swallowed = client(lookup=lambda name: [PUBLIC], dial=dial, timeouts=Timeouts(connect=0.3))
     with pytest.raises(EgressTimeoutError, match="no connection") as slow:
         swallowed.send(REQUEST)
     assert not slow.value.sent

@@ -68,7 +68,7 @@ def test_lists_respond_while_clients_send_slowly(serving, account):
 
 
 def call(serving: ServerProcess, method: str, path: str, token: str) -> tuple[int, dict[str, Any]]:
-    connection = http.client.HTTPConnection("127.0.0.1", serving.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", serving.port, timeout=60)
     separator = "" if path.startswith("?") or not path else "/"
     headers = {"Authorization": f"Bearer {token}"}
     connection.request(method, f"/v1/credentials{separator}{path}", headers=headers)

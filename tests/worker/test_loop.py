@@ -5,23 +5,25 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from django.db import OperationalError
 
 from config.worker import loop
 from config.worker.loop import Worker
+from tests.fakes.fixtures import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class FakeTask:
-    """A task with `count` pieces of work that take `seconds` each."""
+    """A task with `count` pieces of work."""
 
-    def __init__(self, name: str, count: int, seconds: float = 0) -> None:
+    def __init__(self, name: str, count: int) -> None:
         self.name = name
         self.pending = list(range(count))
-        self.seconds = seconds
         self.done: list[int] = []
         self.most_running = 0
         self._running = 0
@@ -35,10 +37,13 @@ class FakeTask:
         with self._lock:
             self._running += 1
             self.most_running = max(self.most_running, self._running)
-        time.sleep(self.seconds)
+        self.work()
         with self._lock:
             self._running -= 1
             self.done.append(claim)
+
+    def work(self) -> None:
+        """Do one piece. A subclass may wait here."""
 
     def next_due(self) -> None:
         return None
@@ -51,21 +56,46 @@ def test_all_due_work_is_done_once():
 
 
 def test_all_threads_are_used():
-    work = FakeTask("a", 30, seconds=0.05)
-    Worker([work], concurrency=6).run(once=True)
-    assert work.most_running == 6
+    everyone = threading.Barrier(6)
+
+    class MeetingTask(FakeTask):
+        def work(self) -> None:
+            everyone.wait(30)
+
+    meeting = MeetingTask("a", 30)
+    Worker([meeting], concurrency=6).run(once=True)
+    assert len(meeting.done) == 30
+    assert meeting.most_running == 6
+
+
+class EndlessTask(FakeTask):
+    """A task whose work ends with the test."""
+
+    def __init__(self, name: str, count: int) -> None:
+        super().__init__(name, count)
+        self.over = threading.Event()
+
+    def work(self) -> None:
+        self.over.wait(60)
+
+
+@contextmanager
+def run_in_background(worker: Worker, endless: EndlessTask) -> Iterator[None]:
+    thread = threading.Thread(target=worker.run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        worker.stop()
+        endless.over.set()
+        thread.join(30)
 
 
 def test_a_slow_task_does_not_block_a_fast_one():
-    slow, fast = FakeTask("slow", 1000, seconds=30), FakeTask("fast", 20)
+    slow, fast = EndlessTask("slow", 1000), FakeTask("fast", 20)
     worker = Worker([slow, fast], concurrency=16)
-    thread = threading.Thread(target=worker.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 10
-    while len(fast.done) < 20 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    worker.stop()
-    assert len(fast.done) == 20
+    with run_in_background(worker, slow):
+        wait_until(lambda: len(fast.done) == 20 and slow.most_running >= 15)
     assert slow.most_running == 15
 
 
@@ -80,31 +110,37 @@ class LimitedTask(FakeTask):
 
 def test_a_task_is_polled_again_as_soon_as_its_own_work_ends(monkeypatch):
     monkeypatch.setattr(loop, "_QUIET_SECONDS", 60)
-    narrow, long = LimitedTask("narrow", 6, seconds=0.02), FakeTask("long", 1, seconds=1.5)
+    narrow, long = LimitedTask("narrow", 6), EndlessTask("long", 1)
     worker = Worker([narrow, long], concurrency=16)
-    thread = threading.Thread(target=worker.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 1
-    while len(narrow.done) < 6 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    worker.stop()
-    assert len(narrow.done) == 6
+    with run_in_background(worker, long):
+        # Sooner than the narrow task would be polled without its own work.
+        wait_until(lambda: len(narrow.done) == 6)
 
 
 def test_stop_waits_for_running_work_and_claims_no_more():
-    work = FakeTask("a", 100, seconds=0.3)
-    worker = Worker([work], concurrency=2)
-    threading.Timer(0.1, worker.stop).start()
+    class StoppingTask(FakeTask):
+        def work(self) -> None:
+            worker.stop()
+            time.sleep(0.1)
+
+    task = StoppingTask("a", 100)
+    worker = Worker([task], concurrency=2)
     assert worker.run() == 0
-    assert len(work.done) == 2
+    assert len(task.done) == 2
 
 
 def test_stop_gives_up_after_its_patience(monkeypatch):
     monkeypatch.setattr(loop, "STOP_PATIENCE", 0.2)
-    work = FakeTask("a", 1, seconds=3)
-    worker = Worker([work], concurrency=2)
-    threading.Timer(0.1, worker.stop).start()
+
+    class StubbornTask(EndlessTask):
+        def work(self) -> None:
+            worker.stop()
+            super().work()
+
+    task = StubbornTask("a", 1)
+    worker = Worker([task], concurrency=2)
     assert worker.run() == 1
+    task.over.set()
 
 
 def test_an_exception_in_one_piece_stops_no_other(caplog):
@@ -133,9 +169,12 @@ def test_an_unavailable_database_is_retried(monkeypatch):
                 raise OperationalError("the server closed the connection")
             return super().claim(owner, limit)
 
+        def work(self) -> None:
+            if not self.pending:
+                worker.stop()
+
     work = FailingTask("a", 5)
     worker = Worker([work], concurrency=2)
-    threading.Timer(1.0, worker.stop).start()
     worker.run()
     assert sorted(work.done) == list(range(5))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,6 +17,7 @@ from tests.credentials.connect.flows import (
     list_event_verbs,
     parse_query,
 )
+from tests.fakes.fixtures import wait_until
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -141,13 +140,6 @@ def speculative_requests(monkeypatch) -> list[str]:
 
     monkeypatch.setattr(view_decorators, "build_speculative_response", build_and_record)
     return paths
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 8
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def test_repeated_callback_ends_where_the_first_did(page, site, apps, company):

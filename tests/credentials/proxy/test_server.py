@@ -18,6 +18,7 @@ from events.models import Event
 from tests.credentials.proxy.server_process import ServerProcess
 from tests.credentials.proxy.wire import build_request, exchange, read_to_end
 from tests.factories import make_account, make_credential, make_token
+from tests.fakes.fixtures import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
 
@@ -71,10 +72,10 @@ def test_disconnect_closes_the_providers_connection(server, token, upstream):
         with server.connect() as sock:
             sock.sendall(build_request("GET", f"/proxy/upstream/{route}", token))
             if told:
-                assert told.wait(10)
+                assert told.wait(60)
             else:
                 sock.recv(1000)
-        assert upstream.client_disconnected.wait(5), route
+        assert upstream.client_disconnected.wait(60), route
 
 
 @pytest.mark.parametrize("framing", ["Transfer-Encoding: chunked", "Content-Length: 200000"])
@@ -82,7 +83,7 @@ def test_broken_upload_does_not_look_complete(server, token, upstream, framing):
     chunk = b"186a0\r\n" + b"x" * 100_000
     with server.connect() as sock:
         sock.sendall(build_request("POST", "/proxy/upstream/upload", token, framing) + chunk)
-        time.sleep(0.5)
+        wait_until(lambda: upstream.requests)
         assert [request.target for request in upstream.requests] == ["/upload"]
     time.sleep(0.5)
     assert upstream.uploaded == []
@@ -108,14 +109,15 @@ def test_two_servers_share_one_limit(upstream, settings, transactional_db):
 def test_events_arrive_one_by_one(server, token):
     client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     headers = {"Authorization": f"Bearer {token}"}
-    client.request("GET", "/proxy/upstream/events?count=5&every=0.3", headers=headers)
+    client.request("GET", "/proxy/upstream/acknowledged?count=5", headers=headers)
     response = client.getresponse()
-    late = []
+    received = []
     while line := response.readline():
         if line.startswith(b"data: "):
-            late.append(time.monotonic() - float(line.split()[2]))
-    assert len(late) == 5
-    assert max(late) < 0.25
+            received.append(int(line.split()[1]))
+            # The upstream sends the next one after this, and none after 30 seconds without.
+            upstream.event_received.set()
+    assert received == list(range(5))
     client.close()
 
 
@@ -158,26 +160,20 @@ def test_upload_is_streamed(own_server, token, chunked):
     client.close()
 
 
-@pytest.mark.parametrize(
-    "route", ["slow?seconds=4", "events?count=8&every=0.5"], ids=["waiting", "streaming"]
-)
-def test_slow_providers_delay_no_other_request(own_server, token, route):
+@pytest.mark.parametrize("route", ["slow?seconds=60", "held"], ids=["waiting", "streaming"])
+def test_slow_providers_delay_no_other_request(own_server, token, upstream, route):
     """200 concurrent requests, before or within their response; 8 database connections."""
     with ThreadPoolExecutor(200) as pool:
-        began = time.monotonic()
         slow = [
             pool.submit(get_status, own_server, token, f"/proxy/upstream/{route}")
             for _ in range(200)
         ]
-        time.sleep(2)
-        quick = []
+        wait_until(lambda: len(upstream.requests) == 200)
         for _ in range(20):
-            start = time.monotonic()
             assert get_status(own_server, token, "/proxy/upstream/status?code=200") == 200
-            quick.append(time.monotonic() - start)
+        assert not any(one.done() for one in slow)
+        upstream.shutting_down.set()
         assert {one.result() for one in slow} == {200}
-    assert time.monotonic() - began < 15
-    assert sorted(quick)[10] < 0.5
     assert Event.objects.filter(verb="credential.used").count() == 220
 
 

@@ -105,9 +105,31 @@ class UpstreamHandler(BaseHTTPRequestHandler):
 
         self._chunked(events(), "Content-Type: text/event-stream")
 
+    def do_acknowledged(self, query: dict[str, str]) -> None:
+        """Send `count` events, each after the test has received the one before."""
+
+        def events() -> Iterator[bytes]:
+            for number in range(int(query["count"])):
+                self.server.event_received.clear()
+                yield f"data: {number}\n\n".encode()
+                if not self.server.event_received.wait(30):
+                    return
+
+        self._chunked(events(), "Content-Type: text/event-stream")
+
     def do_slow(self, query: dict[str, str]) -> None:
         self.server.shutting_down.wait(float(query.get("seconds", "1")))
         self._whole(b"at last")
+
+    def do_held(self, query: dict[str, str]) -> None:
+        """Send the first event, and the last one when the test releases it."""
+
+        def events() -> Iterator[bytes]:
+            yield b"data: first\n\n"
+            self.server.shutting_down.wait(60)
+            yield b"data: last\n\n"
+
+        self._chunked(events(), "Content-Type: text/event-stream")
 
     def do_download(self, query: dict[str, str]) -> None:
         size = int(query["size"])
@@ -205,17 +227,18 @@ class UpstreamServer(ThreadingHTTPServer):
         self.requests: list[RecordedRequest] = []
         self.uploaded: list[int] = []
         self.connections = 0
-        self.shutting_down, self.client_disconnected, self.request_received = (
-            threading.Event() for _ in range(3)
-        )
+        self.shutting_down, self.client_disconnected = threading.Event(), threading.Event()
+        self.request_received, self.event_received = threading.Event(), threading.Event()
 
     def clear(self) -> None:
         """Forget the requests and the connections."""
         self.requests.clear()
         self.uploaded.clear()
         self.connections = 0
-        for event in (self.shutting_down, self.client_disconnected, self.request_received):
-            event.clear()
+        self.shutting_down.clear()
+        self.client_disconnected.clear()
+        self.request_received.clear()
+        self.event_received.clear()
 
     @property
     def port(self) -> int:

@@ -170,7 +170,7 @@ def cut(connection: Connection) -> None:
     ids=["hangs", "drips", "resets", "cut", "huge", "nonsense"],
 )
 def test_missing_response_is_transient_and_may_have_been_sent(provider, client, behaviour, code):
-    client = replace(client, timeouts=replace(client.timeouts, total=0.15))
+    client = replace(client, timeouts=replace(client.timeouts, total=0.5))
     provider.set_replies(behaviour)
     with pytest.raises(TransientError) as caught:
         refresh_tokens(client, refresh_token=Secret("rt"))
