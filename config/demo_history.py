@@ -80,11 +80,17 @@ def simulate_history(
         )
         register_all(queryset)
         for row in rows:
-            evidence = _draw_evidence(row, chance, samples)
-            if evidence:
-                record_evidence(
-                    account_id=account_id, credential_id=row.id, evidence=evidence, actor=actor
-                )
+            number = chance.random()
+            if number >= 0.85:
+                continue
+            evidence = samples.works
+            if number < 0.04:
+                evidence = samples.grant if row.oauth_app_id else samples.key
+            elif number < 0.1:
+                evidence = samples.silence
+            record_evidence(
+                account_id=account_id, credential_id=row.id, evidence=evidence, actor=actor
+            )
         # The owners are made up, so no mail may be sent.
         NoticeMail.objects.filter(account_id=account_id).delete()
 
@@ -100,14 +106,3 @@ def _set_times(rows: list[Credential], chance: random.Random) -> None:
     for row in expiring:
         row.expires_at = now + dt.timedelta(days=0.5 + 60 * chance.random() ** 2)
     Credential.objects.bulk_update(expiring, ["expires_at"], batch_size=200)
-
-
-def _draw_evidence(
-    row: Credential, chance: random.Random, samples: SampleEvidence
-) -> Evidence | None:
-    number = chance.random()
-    if number < 0.04:
-        return samples.grant if row.oauth_app_id else samples.key
-    if number < 0.1:
-        return samples.silence
-    return samples.works if number < 0.85 else None

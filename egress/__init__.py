@@ -3,7 +3,7 @@
 `send`, `stream` and `check_url` use the client of the process. Each takes a whole URL and validates
 it again, regardless of its origin.
 
-- **Targets**: https on port 443 of a DNS name whose addresses are all public (`ip_policy`). The
+- **Targets**: https on port 443 of a DNS name whose addresses are all public (`policy`). The
   connection goes to an address that was validated, not to the result of a second DNS query, and the
   peer is compared after connecting. `EGRESS_ALLOW` (`host:port,…`) allows single targets with plain
   http, other ports and private addresses. It never allows link-local addresses, because clouds

@@ -10,8 +10,7 @@ from typing import Final
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from egress.host_policy import find_host_name_error
-from egress.ip_policy import find_address_error
+from egress.policy import find_address_error, find_host_name_error
 
 AllowedTargets = frozenset[tuple[str, int]]
 """Pairs of host and port."""

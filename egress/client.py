@@ -23,8 +23,13 @@ from egress.dns import Lookup, Resolver, query_system_resolver
 from egress.errors import BlockedByPolicyError
 from egress.pools import KEEPALIVE_SECONDS, ConnectionPools
 from egress.requests import Request, build_body, build_headers, validate_method
-from egress.response_body import ACCEPTED_ENCODINGS
-from egress.responses import Response, StreamingResponse, release_response, translate_errors
+from egress.responses import (
+    ACCEPTED_ENCODINGS,
+    Response,
+    StreamingResponse,
+    release_response,
+    translate_errors,
+)
 from egress.sockets import CheckedNetworkBackend, Dial, open_connection
 from egress.urls import Url, parse_url
 

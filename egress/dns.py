@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from egress.errors import BlockedByPolicyError, ConnectError, EgressTimeoutError
-from egress.ip_policy import Address, find_address_error
+from egress.policy import Address, find_address_error
 
 Lookup = Callable[[str], Iterable[str]]
 """Returns the IPv4 and IPv6 addresses of a name; an absolute name ends with a dot."""

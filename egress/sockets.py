@@ -18,7 +18,7 @@ from egress.allowlist import AllowedTargets
 from egress.deadline import Exchange, get_current_exchange
 from egress.dns import Resolver
 from egress.errors import BlockedByPolicyError, ConnectError, ProtocolError
-from egress.ip_policy import Address
+from egress.policy import Address
 
 Dial = Callable[[str, int, float], socket.socket]
 """Connects to an address and port within a number of seconds; raises OSError."""

@@ -85,7 +85,8 @@ def get_index_key() -> bytes:
     """
     if _known_index_key is not None:
         return _known_index_key
-    key = _decrypt_index_key(_fetch_index_key() or _create_index_key())
+    row = IndexKey.objects.filter(pk=INDEX_KEY_ID).first()
+    key = _decrypt_index_key(row.sealed if row else _create_index_key())
     # Cached only when its row is committed: with the key of a transaction that rolls back, rows would
     # get identities that no later process computes. Outside of a transaction this happens at once.
     transaction.on_commit(lambda: _cache_index_key(key))
@@ -139,11 +140,6 @@ def _check_canary(keyring: Keyring, canary: Canary) -> None:
             f"{keyring.source}: the key under id {key_id} is not the one this database was sealed"
             " with: put that one back, or give the new key an id of its own."
         ) from None
-
-
-def _fetch_index_key() -> SealedValue | None:
-    row = IndexKey.objects.filter(pk=INDEX_KEY_ID).first()
-    return row.sealed if row else None
 
 
 def _create_index_key() -> SealedValue:

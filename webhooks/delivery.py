@@ -18,7 +18,7 @@ from common.actors import Actor
 from common.db.clock import DbNow, db_now
 from common.leases import Lease
 from egress import EgressError, Request, Timeouts, client
-from egress.retry_after import parse_retry_after
+from egress.headers import parse_retry_after
 from events.services import EventTarget, record_event
 from vault.sealing import Place, SecretUnavailableError, unseal
 from webhooks import payload, retry_schedule

@@ -62,7 +62,11 @@ def limit_list_time() -> Iterator[None]:
         with transaction.atomic(), _limit_statements(LIST_SECONDS):
             yield
     except OperationalError as error:
-        if not _is_timeout(error):
+        if dialect.is_postgresql():
+            is_timeout = getattr(error.__cause__, "sqlstate", None) == _QUERY_CANCELED
+        else:
+            is_timeout = error.args[:1] == ("interrupted",)
+        if not is_timeout:
             raise
         raise ServiceUnavailableError(
             f"The list took longer than {LIST_SECONDS:g} seconds and was ended. Add a filter that"
@@ -86,9 +90,3 @@ def _limit_statements(seconds: float) -> Iterator[None]:
         yield
     finally:
         sqlite.set_progress_handler(None, 0)
-
-
-def _is_timeout(error: OperationalError) -> bool:
-    if dialect.is_postgresql():
-        return getattr(error.__cause__, "sqlstate", None) == _QUERY_CANCELED
-    return error.args[:1] == ("interrupted",)

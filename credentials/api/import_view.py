@@ -101,7 +101,15 @@ def _read_lines(payload: Any) -> list[ImportLine]:
     if sum(line != b"" for line in payload) > MAX_LINES:
         raise ContentTooLargeError(f"An import has at most {MAX_LINES:,} lines.")
     for number, line in enumerate(payload, 1):
-        raw = line if isinstance(line, bytes) else _encode(line)
+        try:
+            # A lone surrogate is rejected later, with the number of its line.
+            raw = (
+                line
+                if isinstance(line, bytes)
+                else json.dumps(line, ensure_ascii=False).encode(errors="surrogatepass")
+            )
+        except RecursionError:
+            raise BadRequestError("The JSON is nested too deeply.") from None
         if len(raw) > MAX_LINE_BYTES:
             raise ContentTooLargeError(
                 f"Line {number} is longer than {MAX_LINE_BYTES // 1024} KiB."
@@ -111,12 +119,3 @@ def _read_lines(payload: Any) -> list[ImportLine]:
     if not lines:
         raise BadRequestError("The import has no lines.")
     return lines
-
-
-def _encode(body: Any) -> bytes:
-    """Return a parsed line as JSON, to measure it."""
-    try:
-        # A lone surrogate is rejected later, with the number of its line.
-        return json.dumps(body, ensure_ascii=False).encode(errors="surrogatepass")
-    except RecursionError:
-        raise BadRequestError("The JSON is nested too deeply.") from None

@@ -91,7 +91,17 @@ def obtain_grant(
         raise _fail(attempt, error, actor) from None
     try:
         with transaction.atomic():
-            return _store_grant(claimed, flow, tokens, body, actor)
+            if attempt.link is None:
+                own_code = grant_store(
+                    owner=attempt, kind=flow.kind.name, body=body, state=claimed.state
+                )
+                attempt_grant(claimed=claimed, code=own_code, actor=actor)
+                return own_code
+            attempt_grant(claimed=claimed, code="", actor=actor)
+            body["obtained_at"] = format_rfc3339(db_now())
+            notes = _describe_scope_difference(flow, tokens)
+            link_store_grant(link=attempt.link, body=body, notes=notes, actor=actor)
+            return ""
     except IntegrityError:
         if OAuthApp.objects.filter(id=flow.app.id).exists():
             raise
@@ -149,25 +159,6 @@ def _get_secrets(flow: FlowRequest, tokens: TokenResponse) -> dict[str, str]:
         # A kind may name its only token differently (Stripe's `secret`).
         secrets = {fields[0]: tokens.access_token.expose()}
     return secrets
-
-
-def _store_grant(
-    claimed: ClaimedAttempt,
-    flow: FlowRequest,
-    tokens: TokenResponse,
-    body: dict[str, Any],
-    actor: Actor,
-) -> str:
-    attempt = claimed.attempt
-    if attempt.link is None:
-        code = grant_store(owner=attempt, kind=flow.kind.name, body=body, state=claimed.state)
-        attempt_grant(claimed=claimed, code=code, actor=actor)
-        return code
-    attempt_grant(claimed=claimed, code="", actor=actor)
-    body["obtained_at"] = format_rfc3339(db_now())
-    notes = _describe_scope_difference(flow, tokens)
-    link_store_grant(link=attempt.link, body=body, notes=notes, actor=actor)
-    return ""
 
 
 def _describe_scope_difference(flow: FlowRequest, tokens: TokenResponse) -> list[str]:

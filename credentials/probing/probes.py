@@ -20,7 +20,7 @@ from credentials.health.evidence import Evidence, Verdict
 from credentials.models import Credential
 from credentials.refresh import get_fresh_token
 from egress import BlockedByPolicyError, EgressError, Request, Response, client
-from egress.retry_after import parse_retry_after
+from egress.headers import parse_retry_after
 from providers.kinds import Kind, Probe, Provider
 from providers.url_templates import expand_url_template
 from vault.services import compute_fingerprint

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Final
 
-from django.db.models import Exists, Min, OuterRef, QuerySet, Subquery
+from django.db.models import Exists, Min, OuterRef, Subquery
 
 from common.actors import Actor
 from common.db.clock import db_now
@@ -84,11 +84,5 @@ def _claim_through_gate(
     if not gates.update(open_at=now + dt.timedelta(seconds=seconds)):
         return []
     due = ProbeState.objects.filter(provider=gate.provider, next_at__lte=now)
-    return _claim_states(due, owner, now, limit)
-
-
-def _claim_states(
-    due: QuerySet[ProbeState], owner: str, now: dt.datetime, limit: int
-) -> list[Lease[ProbeState]]:
     rows = due.order_by("-urgent", "next_at")[:limit]
     return claim_rows(due, rows, owner=owner, until=now + LEASE, urgent=False)

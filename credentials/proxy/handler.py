@@ -48,7 +48,7 @@ from credentials.proxy.upstream_request import (
     build_upstream_request,
 )
 from egress import Client, EgressError, Request, StreamingResponse, Timeouts
-from egress.retry_after import parse_retry_after
+from egress.headers import parse_retry_after
 
 # A provider may compute for ten minutes, and stream for a day.
 UPSTREAM_TIMEOUTS: Final = Timeouts(connect=3, total=24 * 3600, read=600, max_body_bytes=None)

@@ -7,9 +7,9 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from django.db import connection
 
@@ -32,25 +32,40 @@ _TABLE: Final = "proxy_allowance"
 
 
 class Rate(NamedTuple):
-    """A burst of `requests`, and then one request each `seconds / requests` seconds."""
+    """At most `requests` in `seconds`. How a burst counts is the limit's own affair."""
 
     requests: int
     seconds: int
 
 
-def consume_rate(id: uuid.UUID, rate: Rate) -> None:
-    """Count one request, waiting up to MAX_WAIT_SECONDS until the rate allows it.
+class Limit(Protocol):
+    """A limit of one credential that all processes share."""
+
+    def consume(self) -> bool:
+        """Count one request if the limit allows it now, and return whether it did."""
+
+    def get_wait(self) -> float:
+        """Return the seconds until the limit allows one more request."""
+
+
+def consume_limits(limits: Iterable[Limit], detail: str, code: str) -> None:
+    """Count one request for each limit, waiting up to MAX_WAIT_SECONDS in all.
 
     Raises TooManyRequestsError with Retry-After.
     """
     deadline = time.monotonic() + MAX_WAIT_SECONDS
-    while not _consume(id, rate):
-        wait = _get_wait(id, rate)
-        if time.monotonic() + wait > deadline:
-            raise build_too_many_error(
-                "The credential's rate limit is reached.", wait, "rate_limited"
-            )
-        sleep(wait)
+    for limit in limits:
+        while not limit.consume():
+            wait = max(limit.get_wait(), MIN_WAIT_SECONDS)
+            if time.monotonic() + wait > deadline:
+                raise build_too_many_error(detail, wait, code)
+            sleep(wait)
+
+
+def consume_rate(id: uuid.UUID, rate: Rate) -> None:
+    """Count one request of a policy's rate. Waits and raises as `consume_limits` does."""
+    detail = "The credential's rate limit is reached."
+    consume_limits([PolicyRate(id, rate)], detail, "rate_limited")
 
 
 def pause_credential(id: uuid.UUID, seconds: float) -> None:
@@ -111,31 +126,35 @@ class ConcurrencySlots:
                     del self._used[id]
 
 
-def _consume(id: uuid.UUID, rate: Rate) -> bool:
-    """Count one request if the rate allows it now, and return whether it did.
+class PolicyRate:
+    """The generic cell rate algorithm: a burst of `requests`, then one each `seconds / requests`.
 
-    This is the generic cell rate algorithm. `spent_until` is when all that was used is earned again.
+    The column `spent_until` is when all that was used is earned again.
     """
-    step = rate.seconds / rate.requests
-    # One conditional statement decides, so any number of processes share one rate.
-    spent_until = f"{greatest_sql()}({_TABLE}.spent_until, {epoch_sql()}) + %s"
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {_TABLE} (credential_id, spent_until) VALUES (%s, {epoch_sql()} + %s)"  # noqa: S608
-            f" ON CONFLICT (credential_id) DO UPDATE SET spent_until = {spent_until}"
-            f" WHERE {spent_until} <= {epoch_sql()} + %s",
-            [adapt(id), step, step, step, rate.seconds],
-        )
-        return bool(cursor.rowcount)
 
+    def __init__(self, id: uuid.UUID, rate: Rate) -> None:
+        self._id = adapt(id)
+        self._seconds = rate.seconds
+        self._step = rate.seconds / rate.requests
 
-def _get_wait(id: uuid.UUID, rate: Rate) -> float:
-    """Return the seconds until the rate allows one more request."""
-    step = rate.seconds / rate.requests
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT spent_until + %s - %s - {epoch_sql()} FROM {_TABLE} WHERE credential_id = %s",  # noqa: S608
-            [step, rate.seconds, adapt(id)],
-        )
-        row = cursor.fetchone()
-    return max(float(row[0]) if row else 0.0, MIN_WAIT_SECONDS)
+    def consume(self) -> bool:
+        # One conditional statement decides, so any number of processes share one rate.
+        spent_until = f"{greatest_sql()}({_TABLE}.spent_until, {epoch_sql()}) + %s"
+        step = self._step
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {_TABLE} (credential_id, spent_until) VALUES (%s, {epoch_sql()} + %s)"  # noqa: S608
+                f" ON CONFLICT (credential_id) DO UPDATE SET spent_until = {spent_until}"
+                f" WHERE {spent_until} <= {epoch_sql()} + %s",
+                [self._id, step, step, step, self._seconds],
+            )
+            return bool(cursor.rowcount)
+
+    def get_wait(self) -> float:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT spent_until + %s - %s - {epoch_sql()} FROM {_TABLE} WHERE credential_id = %s",  # noqa: S608
+                [self._step, self._seconds, self._id],
+            )
+            row = cursor.fetchone()
+        return float(row[0]) if row else 0.0

@@ -7,21 +7,14 @@ touches at most ten ninths, and the sum of all counters never exceeds `requests`
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from django.db import connection
 
-from common.concurrency import sleep
 from common.db.dialect import adapt, epoch_sql, floor_sql, greatest_sql
-from credentials.proxy.limits import (
-    MAX_WAIT_SECONDS,
-    MIN_WAIT_SECONDS,
-    Rate,
-    build_too_many_error,
-)
+from credentials.proxy.limits import Rate, consume_limits
 
 COUNTERS: Final = 10
 _PARTS: Final = COUNTERS - 1
@@ -35,66 +28,63 @@ def consume_provider_limits(id: uuid.UUID, limits: Iterable[Rate]) -> None:
     `limits` are sorted, the shortest interval first: if a longer one rejects the request, the
     shorter ones have counted it for a short time only. Raises TooManyRequestsError with Retry-After.
     """
-    deadline = time.monotonic() + MAX_WAIT_SECONDS
-    for limit in limits:
-        while not _consume(id, limit):
-            wait = _get_wait(id, limit)
-            if time.monotonic() + wait > deadline:
-                raise build_too_many_error(
-                    "The provider's documented rate limit is reached.",
-                    wait,
-                    "provider_rate_limited",
-                )
-            sleep(wait)
+    detail = "The provider's documented rate limit is reached."
+    consume_limits((ProviderLimit(id, rate) for rate in limits), detail, "provider_rate_limited")
 
 
-def _consume(id: uuid.UUID, limit: Rate) -> bool:
-    """Count one request if the limit allows it now, and return whether it did.
+class ProviderLimit:
+    """The counters of one limit.
 
-    `slot` is the number of the newest ninth that was counted. Each counter is for the newest ninth
-    whose number ends in its index.
+    The column `slot` is the number of the newest ninth that was counted. Each counter is for the
+    newest ninth whose number ends in its index.
     """
-    first_counts = (
-        f"CASE WHEN slot %% {COUNTERS} = {index} THEN 1 ELSE 0 END" for index in range(COUNTERS)
-    )
-    # A counter is 0 if its ninth is older than the window.
-    valid_counts = [
-        f"CASE WHEN (excluded.slot - {index}) %% {COUNTERS} < excluded.slot - {_TABLE}.slot"
-        f" THEN 0 ELSE {_TABLE}.{name} END"
-        for index, name in enumerate(_COLUMNS)
-    ]
-    sums = (
-        f"{name} = {valid} + excluded.{name}"
-        for name, valid in zip(_COLUMNS, valid_counts, strict=True)
-    )
-    with connection.cursor() as cursor:
-        # One conditional statement decides, so any number of processes share one limit.
-        cursor.execute(
-            f"INSERT INTO {_TABLE} (credential_id, seconds, slot, {', '.join(_COLUMNS)})"  # noqa: S608
-            f" SELECT %s, %s, slot, {', '.join(first_counts)}"
-            f" FROM (SELECT {floor_sql(_position_sql(limit))} AS slot) AS now"
-            f" WHERE TRUE ON CONFLICT (credential_id, seconds) DO UPDATE"
-            f" SET slot = {greatest_sql()}({_TABLE}.slot, excluded.slot), {', '.join(sums)}"
-            f" WHERE {' + '.join(valid_counts)} < %s",
-            [adapt(id), limit.seconds, limit.requests],
-        )
-        return bool(cursor.rowcount)
 
+    def __init__(self, id: uuid.UUID, rate: Rate) -> None:
+        self._id = adapt(id)
+        self._rate = rate
+        self._position_sql = f"{epoch_sql()} * {_PARTS} / {rate.seconds:d}"
+        """The current time in ninths of the limit's interval."""
 
-def _get_wait(id: uuid.UUID, limit: Rate) -> float:
-    """Return the seconds until the limit allows one more request."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT slot, {_position_sql(limit)}, {', '.join(_COLUMNS)} FROM {_TABLE}"  # noqa: S608
-            " WHERE credential_id = %s AND seconds = %s",
-            [adapt(id), limit.seconds],
+    def consume(self) -> bool:
+        first_counts = (
+            f"CASE WHEN slot %% {COUNTERS} = {index} THEN 1 ELSE 0 END" for index in range(COUNTERS)
         )
-        row = cursor.fetchone()
-    if row is None:
-        return MIN_WAIT_SECONDS
-    slot, now, *counts = row
-    parts = parts_until_free(limit.requests, slot, float(now), counts)
-    return max(parts * limit.seconds / _PARTS, MIN_WAIT_SECONDS)
+        # A counter is 0 if its ninth is older than the window.
+        valid_counts = [
+            f"CASE WHEN (excluded.slot - {index}) %% {COUNTERS} < excluded.slot - {_TABLE}.slot"
+            f" THEN 0 ELSE {_TABLE}.{name} END"
+            for index, name in enumerate(_COLUMNS)
+        ]
+        sums = (
+            f"{name} = {valid} + excluded.{name}"
+            for name, valid in zip(_COLUMNS, valid_counts, strict=True)
+        )
+        with connection.cursor() as cursor:
+            # One conditional statement decides, so any number of processes share one limit.
+            cursor.execute(
+                f"INSERT INTO {_TABLE} (credential_id, seconds, slot, {', '.join(_COLUMNS)})"  # noqa: S608
+                f" SELECT %s, %s, slot, {', '.join(first_counts)}"
+                f" FROM (SELECT {floor_sql(self._position_sql)} AS slot) AS now"
+                f" WHERE TRUE ON CONFLICT (credential_id, seconds) DO UPDATE"
+                f" SET slot = {greatest_sql()}({_TABLE}.slot, excluded.slot), {', '.join(sums)}"
+                f" WHERE {' + '.join(valid_counts)} < %s",
+                [self._id, self._rate.seconds, self._rate.requests],
+            )
+            return bool(cursor.rowcount)
+
+    def get_wait(self) -> float:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT slot, {self._position_sql}, {', '.join(_COLUMNS)} FROM {_TABLE}"  # noqa: S608
+                " WHERE credential_id = %s AND seconds = %s",
+                [self._id, self._rate.seconds],
+            )
+            row = cursor.fetchone()
+        if row is None:
+            return 0.0
+        slot, now, *counts = row
+        parts = parts_until_free(self._rate.requests, slot, float(now), counts)
+        return parts * self._rate.seconds / _PARTS
 
 
 def parts_until_free(requests: int, slot: int, now: float, counts: Sequence[int]) -> float:
@@ -105,8 +95,3 @@ def parts_until_free(requests: int, slot: int, now: float, counts: Sequence[int]
         if sum(count for number, count in count_by_slot.items() if number >= oldest) < requests:
             return max(oldest + _PARTS - now, 0.0)
     return newest + COUNTERS - now
-
-
-def _position_sql(limit: Rate) -> str:
-    """Return the current time in ninths of the limit's interval."""
-    return f"{epoch_sql()} * {_PARTS} / {limit.seconds:d}"

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from common import datetimes
 from egress import Response
-from egress.retry_after import parse_retry_after
+from egress.headers import parse_retry_after
 from oauth_apps.protocol.error_rules import find_error_code, find_rule_error, names_dead_token
 from oauth_apps.protocol.errors import OAuth2Error, build_error, build_response_error
 from oauth_apps.protocol.token_document import decode_token_document

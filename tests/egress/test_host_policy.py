@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from egress.host_policy import find_host_name_error, find_public_host_error
+from egress.policy import find_host_name_error, find_public_host_error
 from tests.egress.tables import split_words
 
 GOOD = split_words("""

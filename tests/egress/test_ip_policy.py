@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egress.ip_policy import find_address_error
+from egress.policy import find_address_error
 from tests.egress.tables import split_words
 
 DENIED_V4 = split_words("""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egress.retry_after import parse_retry_after
+from egress.headers import parse_retry_after
 
 NOW = dt.datetime(2026, 11, 18, 12, 26, 40, tzinfo=dt.UTC)
 SENT = ("date", "Wed, 18 Nov 2026 12:26:40 GMT")

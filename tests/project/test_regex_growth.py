@@ -20,7 +20,7 @@ import pytest
 
 from credentials.proxy.path_rules import is_endpoint_blocked, is_path_allowed, matches_pattern
 from credentials.proxy.target import decode_fully
-from egress.retry_after import parse_retry_after
+from egress.headers import parse_retry_after
 
 ROOT = Path(__file__).resolve().parents[2]
 APPS = (

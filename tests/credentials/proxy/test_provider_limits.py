@@ -11,11 +11,15 @@ import pytest
 
 from common.actors import Principal
 from common.errors import TooManyRequestsError
-from credentials.proxy import provider_limits
+from credentials.proxy import limits
 from credentials.proxy.limits import Rate
 from credentials.proxy.models import Window
 from credentials.proxy.policy import policy_set
-from credentials.proxy.provider_limits import consume_provider_limits, parts_until_free
+from credentials.proxy.provider_limits import (
+    ProviderLimit,
+    consume_provider_limits,
+    parts_until_free,
+)
 from credentials.proxy.resolve import resolve_credential
 from credentials.proxy.target import parse_target
 from events.models import Event
@@ -24,7 +28,7 @@ from tests.factories import TESTER
 
 @pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provider_limits, "MAX_WAIT_SECONDS", 0)
+    monkeypatch.setattr(limits, "MAX_WAIT_SECONDS", 0)
 
 
 @pytest.fixture
@@ -122,9 +126,9 @@ def test_time_until_one_more_fits(now, used, free):
 def test_slightly_early_request_waits(row, monkeypatch):
     slept: list[float] = []
     responses = iter([False, False, True])
-    monkeypatch.setattr(provider_limits, "_consume", lambda *_: next(responses))
-    monkeypatch.setattr(provider_limits, "_get_wait", lambda *_: 0.5)
-    monkeypatch.setattr(provider_limits, "sleep", slept.append)
+    monkeypatch.setattr(ProviderLimit, "consume", lambda _: next(responses))
+    monkeypatch.setattr(ProviderLimit, "get_wait", lambda _: 0.5)
+    monkeypatch.setattr(limits, "sleep", slept.append)
     consume_provider_limits(row.id, [Rate(1, 1)])
     assert slept == [0.5, 0.5]
 

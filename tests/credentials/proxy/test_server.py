@@ -106,7 +106,7 @@ def test_two_servers_share_one_limit(upstream, settings, transactional_db):
     assert statuses.count(200) == len(upstream.requests) == 3
 
 
-def test_events_arrive_one_by_one(server, token):
+def test_events_arrive_one_by_one(server, token, upstream):
     client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     headers = {"Authorization": f"Bearer {token}"}
     client.request("GET", "/proxy/upstream/acknowledged?count=5", headers=headers)

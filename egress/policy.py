@@ -1,11 +1,13 @@
-"""Policy for IP addresses, from the IANA special-purpose registries (RFC 6890).
+"""Policy for outbound hosts: for their names before anything is resolved, and for their addresses.
 
-`ipaddress.is_global` is not used: it calls 64:ff9b::a9fe:a9fe, ::127.0.0.1 and multicast global, and
-its results differ between releases of Python (CVE-2024-4032).
+The addresses are those of the IANA special-purpose registries (RFC 6890). `ipaddress.is_global` is
+not used: it calls 64:ff9b::a9fe:a9fe, ::127.0.0.1 and multicast global, and its results differ
+between releases of Python (CVE-2024-4032).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from ipaddress import (
     IPv4Address,
@@ -22,12 +24,25 @@ Network = IPv4Network | IPv6Network
 
 REASON: Final = "resolves to an address that is not public"
 
+_LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+
+# Names of this machine (RFC 6761), its network (RFC 6762, RFC 8375, ICANN's `internal`) and its
+# cluster. Their addresses would be rejected too, but a resolver may return any address for them.
+_LOCAL: Final = ("localhost", "localdomain", "local", "internal", "home.arpa", "svc")
+# Metadata services with other names (Tencent, Equinix); their addresses are not always link-local.
+_METADATA: Final = (
+    "metadata.tencentyun.com",
+    "metadata.packet.net",
+    "metadata.platformequinix.com",
+)
+_DENIED_NAMES: Final = (*_LOCAL, *_METADATA)
+
 
 def _networks(*texts: str) -> tuple[Network, ...]:
     return tuple(ip_network(text) for text in texts)
 
 
-_DENIED: Final = _networks(
+_DENIED_NETWORKS: Final = _networks(
     "0.0.0.0/8",  # this network
     "10.0.0.0/8",  # private
     "100.64.0.0/10",  # carrier-grade NAT, and Alibaba's metadata service
@@ -56,7 +71,7 @@ _UNICAST: Final = IPv6Network("2000::/3")
 
 # Never allowed, not even for a target in EGRESS_ALLOW: an attacker who controls the DNS of that name could
 # make it resolve to these.
-_NEVER: Final = _networks(
+_NEVER_ALLOWED: Final = _networks(
     "0.0.0.0/8",
     "100.100.100.200/32",
     "168.63.129.16/32",
@@ -78,6 +93,38 @@ _LOCAL_NAT64: Final = IPv6Network("64:ff9b:1::/48")
 _ISATAP: Final = frozenset({0x00005EFE, 0x02005EFE})
 
 
+def find_public_host_error(name: str) -> str | None:
+    """Return why `name` is not a public DNS name, or None if it is one.
+
+    It must be lower case, with two or more labels of letters, digits and inner hyphens (RFC 1123
+    §2.1), 253 characters at most. An internationalised name is written in ASCII (`xn--…`, RFC 5891),
+    because the resolver reads the digits of other alphabets (①②⑦) as an IP address.
+    """
+    if error := find_host_name_error(name):
+        return error
+    # No top-level domain starts with a digit, so this rejects every spelling of an IPv4 address:
+    # 0x7f.1, 0177.0.0.1, 2130706433.
+    if "." not in name or name.rpartition(".")[2][0].isdigit():
+        return "must be a DNS name such as api.example.com, not an IP address"
+    if any(name == denied or name.endswith(f".{denied}") for denied in _DENIED_NAMES):
+        return "must not be a name of the local network"
+    return None
+
+
+def find_host_name_error(name: str) -> str | None:
+    """Return why `name` is not a host name that EGRESS_ALLOW may contain, or None.
+
+    Unlike a public name, it may have one label and belong to the local network.
+    """
+    if not name.isascii():
+        return "must be in ASCII; write an internationalised name as xn--…"
+    if name.endswith("."):
+        return "must not end with a dot"
+    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in name.split(".")):
+        return "must be a DNS name: labels of letters, digits and inner hyphens, at most 253"
+    return None
+
+
 def find_address_error(address: Address | str, *, allowed: bool = False) -> str | None:
     """Return why `address` may not be contacted, or None if it may.
 
@@ -91,7 +138,9 @@ def find_address_error(address: Address | str, *, allowed: bool = False) -> str 
     if getattr(address, "scope_id", None):
         return REASON  # Only this machine knows what a zone (fe80::1%eth0) means.
     for destination in find_destinations(address):
-        if any(destination in network for network in (_NEVER if allowed else _DENIED)):
+        if any(
+            destination in network for network in (_NEVER_ALLOWED if allowed else _DENIED_NETWORKS)
+        ):
             return REASON
         # All IPv6 addresses outside of 2000::/3 are reserved.
         if not allowed and destination.version == 6 and destination not in _UNICAST:
