@@ -1,16 +1,32 @@
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from typing import Any
 
+import hypothesis
 import pytest
+from django.test import TransactionTestCase
 
 from accounts.models import Account
 from accounts.password_hashing import password_checks
 from tests.api import ApiClient
-from tests.database import copy_template, save_template
+from tests.database import copy_template, delete_rows, save_template
 from tests.factories import make_account, make_token
+
+# The same examples in each run, and no time limit for one: a run fails because of the code, never
+# because of chance or of a busy machine. PROPERTY_EXAMPLES=1000 tries as many new ones instead.
+_EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "0"))
+hypothesis.settings.register_profile(
+    "latchkey",
+    max_examples=_EXAMPLES or 50,
+    derandomize=not _EXAMPLES,
+    deadline=None,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("latchkey")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,6 +41,13 @@ def _no_name_resolution() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", resolve_local)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_flush() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _: delete_rows())
         yield
 
 

@@ -143,7 +143,7 @@ def test_server_error_leaks_no_secret(browser, app, alpha, monkeypatch, log):
     def raise_error(*_: Any, **__: Any) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(sys.modules["credentials.connect.callback"], "_store_grant", raise_error)
+    monkeypatch.setattr(sys.modules["credentials.connect.callback"], "grant_store", raise_error)
     page = browser.open(alpha.approve(start_flow(browser, app)))
     assert page.status_code == 500
     for where in (page.content, log.text.encode()):

@@ -9,7 +9,7 @@ from egress import Client
 from tests.credentials.proxy.conftest import Caller
 from tests.factories import make_token
 
-FUTURE = "2027-01-01T00:00:00Z"
+FUTURE = "2099-01-01T00:00:00Z"
 
 
 @pytest.fixture
