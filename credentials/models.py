@@ -171,6 +171,24 @@ class CredentialAlias(models.Model):
         return str(self.credential_id)
 
 
+class KnownRefreshToken(models.Model):
+    """A refresh token that a credential has or had, by its fingerprint. See core/refresh_tokens.py.
+
+    Its key decides which of two processes that import one token at once has it. The key needs no
+    account, because equal secrets of two accounts have unrelated fingerprints.
+    """
+
+    fingerprint = models.UUIDField(primary_key=True)
+    """The 16 bytes of the fingerprint. As text it would have two indexes."""
+    account = models.ForeignKey(
+        Account, models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    credential = models.ForeignKey(Credential, models.CASCADE, related_name="known_refresh_tokens")
+
+    def __str__(self) -> str:
+        return str(self.credential_id)
+
+
 class Reveal(models.Model):
     """A reveal of a credential's secrets: the actor and the reason. Rows are never changed.
 

@@ -97,6 +97,17 @@ def get_identity_values(kind: Kind, properties: Mapping[str, Any]) -> list[str] 
     return values if values and len(values) == len(parts) else None
 
 
+def has_same_identity_values(
+    kind: Kind, properties: Mapping[str, Any], others: Mapping[str, Any]
+) -> bool:
+    """Return False if both have an identity field with different values."""
+    for part in kind.identity:
+        value, other = (_canonicalize(part, each.get(part.field)) for each in (properties, others))
+        if value and other and value != other:
+            return False
+    return True
+
+
 def resolve_url_variables(provider: Provider, config: Any) -> dict[str, str]:
     """Return the provider's URL variables from `config`, in addition to those with a default.
 

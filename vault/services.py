@@ -103,10 +103,18 @@ def compute_fingerprint(account_id: uuid.UUID | str, value: str) -> str:
 
     Equal secrets of two accounts have unrelated fingerprints.
     """
-    digest = _compute_mac(
-        _get_keyed_mac(get_index_key(), "fingerprint/1", str(account_id)), _encode(value)
-    )
-    return base64.urlsafe_b64encode(digest[:FINGERPRINT_BYTES]).rstrip(b"=").decode()
+    return build_fingerprint_function(account_id)(value)
+
+
+def build_fingerprint_function(account_id: uuid.UUID | str) -> Callable[[str], str]:
+    """Return `compute_fingerprint` for one account. It makes no query, and any thread may call it."""
+    keyed_mac = _get_keyed_mac(get_index_key(), "fingerprint/1", str(account_id))
+
+    def compute(value: str) -> str:
+        digest = _compute_mac(keyed_mac, _encode(value))
+        return base64.urlsafe_b64encode(digest[:FINGERPRINT_BYTES]).rstrip(b"=").decode()
+
+    return compute
 
 
 def compute_identity(account_id: uuid.UUID | str, parts: Sequence[str]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -35,11 +36,14 @@ def insert_rows(
         return cursor.fetchall() if "RETURNING" in suffix else []
 
 
-def as_array(values: Sequence[bytes]) -> Any:
+def as_array(values: Sequence[bytes] | Sequence[uuid.UUID]) -> Any:
     """Return `values` as the right side of an `__in` filter."""
     # PostgreSQL looks each element of one array up in the index. A list of a thousand parameters
     # it would compare with every row of the account.
-    array = RawSQL("SELECT unnest(%s::bytea[])", [list(values)])
+    if values and isinstance(values[0], uuid.UUID):
+        array = RawSQL("SELECT unnest(%s::uuid[])", [list(values)])
+    else:
+        array = RawSQL("SELECT unnest(%s::bytea[])", [list(values)])
     return dialect.choose(postgresql=array, sqlite=values)
 
 

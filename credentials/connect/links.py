@@ -21,6 +21,7 @@ from credentials.connect.models import ConnectLink, PendingGrant
 from credentials.connect.pending_grants import decrypt_grant_body, grant_discard, grant_store
 from credentials.connect.settings import get_connect_settings
 from credentials.connect.tokens import generate_token, hash_token
+from credentials.core.refresh_tokens import TokenInUseError
 from credentials.imports.upsert import DifferentSecretError
 from credentials.imports.validation import ImportItem, validate_item
 from credentials.models import Credential
@@ -159,12 +160,14 @@ def link_store_grant(
     if get_connect_settings(link.account_id, link.oauth_app).completes_itself:
         try:
             link_complete(account_id=link.account_id, id=link.id, actor=actor)
-        except DifferentSecretError as error:
-            # Only the company may replace another secret, so the link stays pending. The user must
-            # not learn that the credential exists.
-            failure = build_failure("other_secrets", error.detail)
+        except (DifferentSecretError, TokenInUseError) as error:
+            # Only the company may replace another secret, or knows the credential that has this
+            # token, so the link stays pending. The user must not learn that it exists.
+            is_token = isinstance(error, TokenInUseError)
+            code = "refresh_token_in_use" if is_token else "other_secrets"
+            failure = build_failure(code, error.detail)
             ConnectLink.objects.filter(id=link.id).update(failure=failure, updated_at=DbNow())
-            record_event(actor, get_event_target(link), "connect.refused", ["other_secrets"])
+            record_event(actor, get_event_target(link), "connect.refused", [code])
 
 
 def has_grant_of_same_account(link: ConnectLink, body: Mapping[str, Any]) -> bool:

@@ -13,10 +13,10 @@ from django.db import transaction
 
 from common.actors import Actor
 from common.errors import InvalidInputError, ServiceError
+from credentials.core import refresh_tokens
 from credentials.imports.readers import ImportLine
 from credentials.imports.upsert import CHUNK_SIZE, ImportOutcome, store_items
-from credentials.imports.validation import IdentityFunction, ImportItem, validate_body
-from vault import services as vault
+from credentials.imports.validation import ImportItem, KeyedHashes, validate_body
 
 MAX_REPORTED_ERRORS: Final = 1000
 
@@ -95,7 +95,7 @@ def import_lines(
     upstream account the second is rejected: which one is right cannot be known.
     """
     report = ImportReport(dry_run=dry_run)
-    validator = _Validator(vault.build_identity_function(account_id))
+    validator = _Validator(KeyedHashes.of_account(account_id))
     for items, rejected_lines in _validate_ahead(validator, lines):
         outcomes = store_items(
             [item for _, item in items], account_id=account_id, actor=actor, dry_run=dry_run
@@ -148,11 +148,11 @@ def _validate_ahead(
 
 
 class _Validator:
-    """Validates lines, and remembers which line had an identity first."""
+    """Validates lines, and remembers which line had an identity or a refresh token first."""
 
-    def __init__(self, identify: IdentityFunction) -> None:
-        self._identify = identify
-        self._first_lines: dict[bytes, int] = {}
+    def __init__(self, hashes: KeyedHashes) -> None:
+        self._hashes = hashes
+        self._first_lines: dict[bytes | str, int] = {}
 
     def validate(self, chunk: list[ImportLine]) -> _ValidatedChunk:
         items: list[tuple[int, ImportItem]] = []
@@ -165,10 +165,17 @@ class _Validator:
         return items, rejected_lines
 
     def _validate_line(self, line: ImportLine) -> ImportItem:
-        item = validate_body(line.read(), identify=self._identify)
+        item = validate_body(line.read(), hashes=self._hashes)
         first_line = self._first_lines.setdefault(item.identity, line.number)
         if first_line != line.number:
             raise InvalidInputError.for_field(
                 "properties", f"is the same upstream account as line {first_line}"
             )
+        if token := item.exclusive_token:
+            first_line = self._first_lines.setdefault(token, line.number)
+            if first_line != line.number:
+                raise InvalidInputError.for_field(
+                    f"properties.{refresh_tokens.FIELD}",
+                    f"is the same as in line {first_line}; one grant is one credential",
+                )
         return item

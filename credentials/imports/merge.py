@@ -19,8 +19,8 @@ from common.strict_json import is_equal
 from credentials.core.encryption import can_decrypt, decrypt_ciphertext, encrypt_secrets
 from credentials.core.grant_state import start_history
 from credentials.imports.validation import ImportItem
+from providers.properties import has_same_identity_values
 from vault.sealing import SealedValue
-from vault.services import compute_fingerprint
 
 MAX_CLOCK_SKEW: Final = dt.timedelta(minutes=5)
 
@@ -49,12 +49,16 @@ class PlannedWrite:
     """A row to write, and the names of the fields that changed, if any.
 
     `replaces_secrets`: it has another grant, so that a refresh of the former one no longer counts.
+    `alias`: an identity by which imports find the row as well from now on. `moves_identity`: the row
+    has another identity and external id than before.
     """
 
     row: StoredCredential
     changed: list[str]
     created: bool
     replaces_secrets: bool = False
+    alias: bytes | None = None
+    moves_identity: bool = False
 
 
 def plan_create(item: ImportItem, *, account_id: uuid.UUID, now: dt.datetime) -> PlannedWrite:
@@ -78,8 +82,7 @@ def plan_create(item: ImportItem, *, account_id: uuid.UUID, now: dt.datetime) ->
         health=build_unknown_health(now),
         secrets=encrypt_secrets(account_id, id, item.secrets),
         fingerprints={
-            name: start_history(compute_fingerprint(account_id, value))
-            for name, value in item.secrets.items()
+            name: start_history(fingerprint) for name, fingerprint in item.fingerprints.items()
         },
         obtained_at=item.obtained_at,
         expires_at=item.expires_at,
@@ -119,7 +122,7 @@ def plan_update(
     fingerprints = dict(row.fingerprints)
     if diff.changed:
         secrets = _encrypt_merged(item, row, diff, account_id)
-        fingerprints |= {name: start_history(diff.fingerprints[name]) for name in diff.changed}
+        fingerprints |= {name: start_history(item.fingerprints[name]) for name in diff.changed}
     properties = _merge_properties(item, row, diff)
     # An expiry of the row alone, such as one that a refresh has set, stays.
     same_expiry = properties.get("expires_at") == row.properties.get("expires_at")
@@ -143,6 +146,40 @@ def plan_update(
     )
 
 
+def is_continuation(item: ImportItem, row: StoredCredential) -> bool:
+    """Return True if `item`, which has a refresh token of `row`, contradicts nothing in it.
+
+    It may have an `external_id` that the row lacks or the other way round, and identity fields that
+    the row lacks. Another app, another external id or another upstream account is a contradiction.
+    """
+    return (
+        item.kind.name == row.properties["kind"]
+        and item.app_id == row.oauth_app_id
+        and not (item.external_id and row.external_id)
+        and has_same_identity_values(item.kind, item.properties, row.properties)
+    )
+
+
+def plan_join(
+    item: ImportItem, row: StoredCredential, *, account_id: uuid.UUID, now: dt.datetime
+) -> PlannedWrite:
+    """Return `row` with the values of `item`, which was found by a refresh token of the row.
+
+    The row gains the item's external id, and keeps its former identity as an alias; without one, it
+    gains the item's identity as an alias. Raises what `plan_update` raises.
+    """
+    write = plan_update(item, row, account_id=account_id, now=now)
+    if not item.external_id:
+        return replace(write, changed=[*write.changed, "identity"], alias=item.identity)
+    return replace(
+        write,
+        row=write.row._replace(identity=item.identity, external_id=item.external_id),
+        changed=["external_id", *write.changed],
+        alias=row.identity,
+        moves_identity=True,
+    )
+
+
 def _check_obtained_at(item: ImportItem, now: dt.datetime) -> None:
     # A time in the future would reject all later imports as older.
     if item.obtained_at and item.obtained_at > now + MAX_CLOCK_SKEW:
@@ -156,17 +193,13 @@ class _SecretDiff:
     `changed` replace the stored ones. `outdated` were replaced by a refresh since the item was made.
     """
 
-    fingerprints: dict[str, str]
     changed: list[str]
     outdated: list[str]
 
 
 def _compare_secrets(item: ImportItem, row: StoredCredential, account_id: uuid.UUID) -> _SecretDiff:
-    fingerprints = {
-        name: compute_fingerprint(account_id, value) for name, value in item.secrets.items()
-    }
     changed, outdated = [], []
-    for name, fingerprint in fingerprints.items():
+    for name, fingerprint in item.fingerprints.items():
         history = row.fingerprints.get(name, [])
         if fingerprint not in history:
             changed.append(name)
@@ -175,8 +208,8 @@ def _compare_secrets(item: ImportItem, row: StoredCredential, account_id: uuid.U
     if row.secrets and not changed and not can_decrypt(account_id, row.id, row.secrets):
         # All secrets together replace what cannot be decrypted. Fewer are rejected when the rest is
         # decrypted.
-        return _SecretDiff(fingerprints, sorted(fingerprints) or sorted(row.fingerprints), [])
-    return _SecretDiff(fingerprints, changed, outdated)
+        return _SecretDiff(sorted(item.fingerprints) or sorted(row.fingerprints), [])
+    return _SecretDiff(changed, outdated)
 
 
 def _encrypt_merged(

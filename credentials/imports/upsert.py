@@ -14,23 +14,28 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 from django.db import IntegrityError, OperationalError, transaction
+from django.db.models import QuerySet
 
 from common.actors import Actor
 from common.db import bulk_insert, dialect
 from common.db.clock import db_now
 from common.errors import ConflictError, InvalidInputError, ServiceError
+from credentials.core import refresh_tokens
 from credentials.core.columns import TABLE, get_postgresql_types
+from credentials.core.refresh_tokens import KnownToken, TokenInUseError
 from credentials.health import services as health
 from credentials.imports.merge import (
     PlannedWrite,
     StoredCredential,
+    is_continuation,
     plan_create,
+    plan_join,
     plan_update,
 )
 from credentials.imports.validation import ImportItem
@@ -167,10 +172,13 @@ def _store_in_transaction(
     # All processes lock in the same order, so that no two of them wait for each other.
     pending = sorted(items, key=lambda item: item.identity)
     while pending:
+        rows = _lock_rows_of_items(account_id, pending)
         writes = _plan_writes(
-            pending, account_id, references, outcomes, identity_verified=identity_verified
+            pending, rows, account_id, references, outcomes, identity_verified=identity_verified
         )
-        written_ids = set() if dry_run else _write_rows(list(writes.values()), account_id, actor)
+        written_ids: set[uuid.UUID] = set()
+        if not dry_run:
+            written_ids = _write_rows(list(writes.values()), rows, account_id, actor)
         for identity, write in writes.items():
             if dry_run or write.row.id in written_ids:
                 result: Literal["created", "updated"] = "created" if write.created else "updated"
@@ -179,8 +187,28 @@ def _store_in_transaction(
     return outcomes
 
 
+@dataclass(frozen=True, slots=True)
+class _StoredRows:
+    """The locked rows that items refer to: by identity, by a former identity, by a refresh token.
+
+    `shared_tokens` are tokens of other rows which their provider does not replace.
+    """
+
+    current: dict[bytes, StoredCredential]
+    former: dict[bytes, StoredCredential]
+    token_owners: dict[str, StoredCredential]
+    shared_tokens: frozenset[str]
+
+    def find(self, item: ImportItem) -> StoredCredential | None:
+        return self.current.get(item.identity) or self.former.get(item.identity)
+
+    def find_token_owner(self, item: ImportItem) -> StoredCredential | None:
+        return self.token_owners.get(item.exclusive_token or "")
+
+
 def _plan_writes(
     items: Sequence[ImportItem],
+    rows: _StoredRows,
     account_id: uuid.UUID,
     references: _References,
     outcomes: dict[bytes, ImportOutcome],
@@ -188,35 +216,20 @@ def _plan_writes(
     identity_verified: bool,
 ) -> dict[bytes, PlannedWrite]:
     """Return the writes by identity. Items that need none get their outcome here."""
-    rows = _lock_rows(account_id, [item.identity for item in items])
-    # Only now, because acquiring the locks has waited for rotations in progress.
-    former_rows = _lock_rows_by_alias(
-        account_id, [item.identity for item in items if item.identity not in rows]
-    )
     now = db_now()
     writes: dict[bytes, PlannedWrite] = {}
     row_ids: set[uuid.UUID] = set()
     for item in items:
-        row = rows.get(item.identity) or former_rows.get(item.identity)
         try:
             _check_references(item, references)
-            if row is None:
-                write = plan_create(item, account_id=account_id, now=now)
-            elif row.id in row_ids:
-                # One chunk has the current and a former identity of this row.
+            write = _plan_write(item, rows, account_id, now)
+            if write.row.id in row_ids:
+                # One chunk has two identities of this row.
                 raise InvalidInputError.for_field(
                     "properties", "is the same upstream account as another line"
                 )
-            else:
-                write = plan_update(
-                    item,
-                    row,
-                    account_id=account_id,
-                    now=now,
-                    by_former_identity=item.identity in former_rows,
-                )
-                if write.replaces_secrets and not identity_verified:
-                    raise DifferentSecretError(row.id)
+            if write.replaces_secrets and not identity_verified:
+                raise DifferentSecretError(write.row.id)
         except ServiceError as error:
             outcomes[item.identity] = ImportOutcome("rejected", error=error)
             continue
@@ -228,18 +241,71 @@ def _plan_writes(
     return writes
 
 
-def _lock_rows(account_id: uuid.UUID, identities: list[bytes]) -> dict[bytes, StoredCredential]:
-    rows = (
-        Credential.objects.filter(
-            account_id=account_id, identity__in=bulk_insert.as_array(identities)
-        )
-        .select_for_update(of=("self",), no_key=True)
-        .order_by("identity")
-        .values_list(*StoredCredential._fields)
+def _plan_write(
+    item: ImportItem, rows: _StoredRows, account_id: uuid.UUID, now: dt.datetime
+) -> PlannedWrite:
+    """Return the write of one item. Raises TokenInUseError, or what the functions of `merge` raise."""
+    row, owner = rows.find(item), rows.find_token_owner(item)
+    if owner is not None and (row is None or row.id != owner.id):
+        if row is not None or not is_continuation(item, owner):
+            raise TokenInUseError(owner.id)
+        return plan_join(item, owner, account_id=account_id, now=now)
+    if row is None:
+        return plan_create(item, account_id=account_id, now=now)
+    # An alias that differs by the external id alone is no identity before a rotation.
+    has_same_external_id = (item.external_id or "") == row.external_id
+    return plan_update(
+        item,
+        row,
+        account_id=account_id,
+        now=now,
+        by_former_identity=item.identity in rows.former and has_same_external_id,
     )
-    stored = map(StoredCredential._make, rows)
-    # psycopg reads bytea as memoryview, which cannot be the key of a dict.
-    return {bytes(row.identity): row._replace(identity=bytes(row.identity)) for row in stored}
+
+
+def _lock_rows_of_items(account_id: uuid.UUID, items: Sequence[ImportItem]) -> _StoredRows:
+    """Lock the rows that the items refer to."""
+    current = _lock_rows(account_id, [item.identity for item in items])
+    # Only now, because acquiring the locks has waited for rotations in progress.
+    former = _lock_rows_by_alias(
+        account_id, [item.identity for item in items if item.identity not in current]
+    )
+    tokens = []
+    for item in items:
+        row = current.get(item.identity) or former.get(item.identity)
+        known = row.fingerprints.get(refresh_tokens.FIELD, ()) if row else ()
+        if (token := item.exclusive_token) and token not in known:
+            tokens.append(token)
+    owner_ids = refresh_tokens.find_owners(account_id, tokens)
+    owners = _lock_rows_by_id(account_id, set(owner_ids.values())) if owner_ids else {}
+    token_owners = {
+        token: owners[id]
+        for token, id in owner_ids.items()
+        if id in owners and not refresh_tokens.has_kept_token(owners[id].fingerprints)
+    }
+    return _StoredRows(current, former, token_owners, frozenset(owner_ids) - set(token_owners))
+
+
+def _lock_rows_by_id(
+    account_id: uuid.UUID, ids: Iterable[uuid.UUID]
+) -> dict[uuid.UUID, StoredCredential]:
+    rows = Credential.objects.filter(account_id=account_id, id__in=ids)
+    return {row.id: row for row in _lock(rows)}
+
+
+def _lock_rows(account_id: uuid.UUID, identities: list[bytes]) -> dict[bytes, StoredCredential]:
+    rows = Credential.objects.filter(
+        account_id=account_id, identity__in=bulk_insert.as_array(identities)
+    )
+    return {row.identity: row for row in _lock(rows)}
+
+
+def _lock(queryset: QuerySet[Credential]) -> Iterator[StoredCredential]:
+    locked = queryset.select_for_update(of=("self",), no_key=True).order_by("identity")
+    for values in locked.values_list(*StoredCredential._fields):
+        row = StoredCredential._make(values)
+        # psycopg reads bytea as memoryview, which cannot be the key of a dict.
+        yield row._replace(identity=bytes(row.identity))
 
 
 def _lock_rows_by_alias(
@@ -294,7 +360,7 @@ def _check_references(item: ImportItem, references: _References) -> None:
 
 
 def _write_rows(
-    writes: Sequence[PlannedWrite], account_id: uuid.UUID, actor: Actor
+    writes: Sequence[PlannedWrite], rows: _StoredRows, account_id: uuid.UUID, actor: Actor
 ) -> set[uuid.UUID]:
     """Write rows and events. Return the ids of the rows that were written.
 
@@ -303,12 +369,14 @@ def _write_rows(
     if not writes:
         return set()
     now = db_now()
+    _move_identities(writes, account_id)
     values = [build_row_values(write, account_id, now) for write in writes]
     unless_alias = dialect.choose(postgresql=_UNLESS_ALIAS, sqlite="")
     returned = bulk_insert.insert_rows(TABLE, COLUMNS, values, suffix=unless_alias + _ON_CONFLICT)
     # SQLite returns text.
     ids = {id if isinstance(id, uuid.UUID) else uuid.UUID(id) for (id,) in returned}
     written = [write for write in writes if write.row.id in ids]
+    _record_tokens(written, rows.shared_tokens, account_id)
     if replaced := [write.row.id for write in written if write.replaces_secrets]:
         health.reset_probe_states(account_id=account_id, ids=replaced)
     events = [
@@ -321,6 +389,47 @@ def _write_rows(
     ]
     record_changes(actor, account_id, "credential", events)
     return ids
+
+
+def _move_identities(writes: Iterable[PlannedWrite], account_id: uuid.UUID) -> None:
+    """Store the new identities and the aliases of rows that were found by their refresh tokens."""
+    joined = [write for write in writes if write.alias is not None]
+    for write in joined:
+        if write.moves_identity:
+            # The statement that writes all rows finds this one by its new identity.
+            Credential.objects.filter(account_id=account_id, id=write.row.id).update(
+                identity=write.row.identity, external_id=write.row.external_id
+            )
+    aliases = [
+        CredentialAlias(account_id=account_id, credential_id=write.row.id, identity=write.alias)
+        for write in joined
+    ]
+    CredentialAlias.objects.bulk_create(aliases, ignore_conflicts=True)
+
+
+def _record_tokens(
+    written: Iterable[PlannedWrite], shared_tokens: frozenset[str], account_id: uuid.UUID
+) -> None:
+    """Record the refresh tokens of new grants.
+
+    Raises IntegrityError if another process has recorded one of them since the rows were locked.
+    """
+    kinds = get_registry().kinds
+    created: list[KnownToken] = []
+    replaced: list[KnownToken] = []
+    for write in written:
+        is_replaced = f"properties.{refresh_tokens.FIELD}" in write.changed
+        if not (write.created or is_replaced):
+            continue
+        if refresh_tokens.may_rotate(kinds[write.row.properties["kind"]]):
+            (created if write.created else replaced).extend(
+                KnownToken(token, write.row.id)
+                for token in set(write.row.fingerprints.get(refresh_tokens.FIELD, ()))
+                if token not in shared_tokens
+            )
+    refresh_tokens.add_tokens(account_id, created)
+    if replaced:
+        refresh_tokens.replace_tokens(account_id, replaced)
 
 
 def build_row_values(

@@ -11,6 +11,7 @@ from typing import Any
 
 from common import datetimes, text
 from common.errors import InvalidInputError
+from credentials.core import refresh_tokens
 from credentials.imports.fields import FIELDS
 from providers.kinds import Kind
 from providers.properties import get_identity_values, validate_properties
@@ -31,6 +32,7 @@ class ImportItem:
     provider: str
     properties: dict[str, Any]
     secrets: dict[str, str]
+    fingerprints: dict[str, str]
     missing_secrets: tuple[str, ...]
     identity: bytes
     app_id: uuid.UUID | None
@@ -42,9 +44,25 @@ class ImportItem:
     obtained_at: dt.datetime | None
     expires_at: dt.datetime | None
 
+    @property
+    def exclusive_token(self) -> str | None:
+        """The fingerprint of a refresh token that only one credential may have, or None."""
+        fingerprint = self.fingerprints.get(refresh_tokens.FIELD)
+        return fingerprint if fingerprint and refresh_tokens.may_rotate(self.kind) else None
 
-IdentityFunction = Callable[[Sequence[str]], bytes]
-"""A function that computes an identity from its parts (vault.services.build_identity_function)."""
+
+@dataclass(frozen=True, slots=True)
+class KeyedHashes:
+    """The keyed hashes of one account. They make no query, so any thread may compute them."""
+
+    identify: Callable[[Sequence[str]], bytes]
+    fingerprint: Callable[[str], str]
+
+    @classmethod
+    def of_account(cls, account_id: uuid.UUID) -> KeyedHashes:
+        return cls(
+            vault.build_identity_function(account_id), vault.build_fingerprint_function(account_id)
+        )
 
 
 def validate_item(body: Any, *, account_id: uuid.UUID) -> ImportItem:
@@ -52,10 +70,10 @@ def validate_item(body: Any, *, account_id: uuid.UUID) -> ImportItem:
 
     Raises InvalidInputError, which names every invalid field.
     """
-    return validate_body(body, identify=vault.build_identity_function(account_id))
+    return validate_body(body, hashes=KeyedHashes.of_account(account_id))
 
 
-def validate_body(body: Any, *, identify: IdentityFunction) -> ImportItem:
+def validate_body(body: Any, *, hashes: KeyedHashes) -> ImportItem:
     """Validate like `validate_item`, but without a database query, so that any thread may do it."""
     if not isinstance(body, dict):
         raise InvalidInputError("The body must be a JSON object.")
@@ -72,8 +90,9 @@ def validate_body(body: Any, *, identify: IdentityFunction) -> ImportItem:
         provider=properties["provider"] if kind.provider == "custom" else kind.provider,
         properties=properties,
         secrets=secrets,
+        fingerprints={name: hashes.fingerprint(value) for name, value in secrets.items()},
         missing_secrets=missing_secrets,
-        identity=identify(parts),
+        identity=hashes.identify(parts),
         app_id=app_id,
         clears_app="oauth_app_id" in fields and app_id is None,
         name=fields.get("name"),

@@ -20,6 +20,7 @@ from common.backoff import get_backoff
 from common.concurrency import sleep
 from common.db.clock import DbNow
 from credentials.core.grant_state import ENDED_GRANT, NEEDS_REAUTH, NO_LEASE, PAUSED
+from credentials.core.refresh_tokens import record_refresh
 from credentials.health.evidence import Evidence, Source, Verdict
 from credentials.health.queries import lock_with_probe_state, update_row
 from credentials.health.services import evaluate_evidence, record_app_evidence, record_evidence
@@ -247,8 +248,10 @@ def store_token_update(claim: RefreshClaim, update: TokenUpdate, *, bare: bool =
         # successor.
         log.warning("refresh.lost_lease", id=str(row.id))
     values = build_refresh_columns(row, update, locked.now)
+    former_fingerprints = row.fingerprints
     for name, value in values.items():
         setattr(row, name, value)
+    record_refresh(row, former_fingerprints)
     if bare:
         update_row(Credential, row.id, values)
         target = EventTarget("credential", row.account_id, row.id)

@@ -9,6 +9,7 @@ from typing import Any
 
 from common.db.ids import uuid7
 from common.errors import ServiceError
+from credentials.core import refresh_tokens
 from credentials.imports.validation import validate_item
 from credentials.models import Credential, Revocation
 from credentials.revocation.policy import can_revoke
@@ -28,8 +29,8 @@ def schedule_revocation(
 ) -> bool:
     """Schedule the revocation of the grant in an import body, in the caller's transaction.
 
-    `skip_if_connected` keeps a grant whose upstream account has a credential. Returns whether the
-    revocation was scheduled.
+    `skip_if_connected` keeps a grant whose upstream account or refresh token has a credential.
+    Returns whether the revocation was scheduled.
     """
     properties = dict(body["properties"])
     secrets = {n: properties[n] for n in kind.secret_fields if isinstance(properties.get(n), str)}
@@ -41,7 +42,8 @@ def schedule_revocation(
         with suppress(ServiceError):
             item = validate_item(dict(body), account_id=account_id)
             rows = Credential.objects.filter(account_id=account_id, identity=item.identity)
-            if rows.exists():
+            token = item.fingerprints.get(refresh_tokens.FIELD)
+            if rows.exists() or (token and refresh_tokens.find_owners(account_id, [token])):
                 return False
     row = Revocation(
         id=uuid7(),

@@ -17,6 +17,7 @@ from common.db.ids import uuid7
 from common.strict_json import is_equal
 from credentials.core.encryption import decrypt_secrets
 from credentials.core.locks import lock_credential
+from credentials.core.refresh_tokens import belongs_to_another
 from credentials.imports.upsert import ImportOutcome, store_items
 from credentials.imports.validation import validate_item
 from credentials.models import Credential, Revocation
@@ -117,7 +118,8 @@ def _create_revocation(row: Credential) -> None:
         kind=row.kind,
         properties=row.properties,
     )
-    if can_revoke(row.kind) and row.secrets is not None:
+    # A token that belongs to another credential stays in use.
+    if can_revoke(row.kind) and row.secrets is not None and not belongs_to_another(row):
         try:
             secrets = decrypt_secrets(row)
         except SecretUnavailableError:

@@ -22,6 +22,7 @@ from common.db.clock import DbNow, db_now
 from common.errors import ConflictError, InvalidInputError
 from common.health import build_unknown_health
 from common.strict_json import is_equal
+from credentials.core import refresh_tokens
 from credentials.core.encryption import decrypt_secrets, encrypt_secrets
 from credentials.core.grant_state import NEW_GRANT, add_rotated
 from credentials.core.locks import lock_credential
@@ -36,7 +37,7 @@ from providers.properties import validate_properties
 from vault.services import compute_fingerprint, compute_identity
 from webhooks.changes import record_change
 
-_IN_USE: Final = "Another credential of this account already has this identity."
+_IN_USE: Final = "Another credential of this account already has this identity or refresh token."
 
 
 def credential_rotate(
@@ -52,8 +53,8 @@ def credential_rotate(
     A secret equal to the stored one is no change; without any change nothing is written.
 
     Raises NotFoundError, PreconditionFailedError or InvalidInputError; ConflictError if another
-    credential has the identity of these secrets, or for a kind without secrets;
-    SecretUnavailableError if a secret is left out and the stored ones cannot be decrypted.
+    credential has the identity of these secrets, or for a kind without secrets; TokenInUseError if
+    another credential has the refresh token; SecretUnavailableError if a secret is left out and the stored ones cannot be decrypted.
     """
     try:
         with transaction.atomic():
@@ -105,7 +106,10 @@ def _rotate(row: Credential, kind: Kind, properties: Any, actor: Actor) -> None:
     }
     if new_secrets:
         new_fingerprints = {name: fingerprints[name] for name in new_secrets}
+        if token := new_fingerprints.get(refresh_tokens.FIELD):
+            refresh_tokens.require_free_token(row, kind, token)
         columns |= _build_new_grant(row, kind, secrets, new_fingerprints, columns["expires_at"])
+        refresh_tokens.record_rotation(row, kind, columns["fingerprints"])
     _keep_alias(row, identity)
     Credential.objects.filter(id=row.id).update(**columns)
     if new_secrets:

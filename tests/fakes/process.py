@@ -60,6 +60,7 @@ def importers(config: dict[str, Any]) -> list[str]:
     from django.db import connection
 
     from common.actors import Actor
+    from common.errors import ServiceError
     from credentials.services.crud import credential_import
 
     def store(number: int) -> str:
@@ -70,6 +71,8 @@ def importers(config: dict[str, Any]) -> list[str]:
                 body=config["body"],
             )
             return outcome.result
+        except ServiceError as problem:
+            return str(problem.extra.get("code") or problem.status)
         finally:
             connection.close()
 
