@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import secrets
+import time
 import uuid
 from dataclasses import replace
 from typing import Any, Final
@@ -23,6 +24,7 @@ from credentials.core.grant_state import (
     NOT_ENDED,
     NOT_LEASED,
 )
+from credentials.core.refresh_state import SILENT_SECONDS
 from credentials.models import Credential
 from credentials.refresh.circuit_breaker import circuit_breaker
 from credentials.refresh.schedule import SHORTEST_LEASE, compute_lease_seconds
@@ -103,8 +105,14 @@ def claim_abandoned_grants(limit: int, *, actor: Actor) -> list[RefreshClaim]:
 
 
 def extend_lease(claim: RefreshClaim) -> bool:
-    """Start the whole lease again. Return False if it was lost."""
-    duration = dt.timedelta(seconds=claim.lease_seconds)
+    """Renew the lease while its process lives. Return False if it was lost.
+
+    It lasts `lease_seconds` since the claim. After that it ends as soon as the process must have died.
+    """
+    # A stated grace counts from the request, so nothing may wait longer than to notice the death.
+    least = SILENT_SECONDS if claim.grace_seconds else SHORTEST_LEASE
+    rest = claim.lease_seconds - (time.monotonic() - claim.start_seconds)
+    duration = dt.timedelta(seconds=max(rest, least))
     rows = filter_claimed(claim)
     return bool(rows.update(lease_until=DbNow() + duration, lease_renewed_at=DbNow()))
 

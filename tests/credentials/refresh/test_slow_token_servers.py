@@ -69,9 +69,9 @@ def test_the_lease_of_a_slow_call_is_renewed(provider, grant, monkeypatch):
     first = Credential.objects.get(id=row.id)
     time.sleep(1)
     second = Credential.objects.get(id=row.id)
-    assert first.lease_until
-    assert second.lease_until
-    assert second.lease_until > first.lease_until
+    assert first.lease_renewed_at
+    assert second.lease_renewed_at
+    assert second.lease_renewed_at > first.lease_renewed_at
     wait_until(lambda: Credential.objects.get(id=row.id).generation == 1)
 
 
@@ -89,8 +89,8 @@ def test_a_killed_refresher_of_a_strict_provider_leaves_the_grant_in_doubt(
     assert after.lease_until
     assert after.lease_renewed_at
     lease_seconds = (after.lease_until - after.lease_renewed_at).total_seconds()
-    # The two columns are two readings of the clock.
-    assert lease_seconds == pytest.approx(LONGEST_LEASE, abs=0.1)
+    # The two columns are two readings of the clock, and a heartbeat does not move the end.
+    assert LONGEST_LEASE - 10 < lease_seconds <= LONGEST_LEASE + 0.1
     Credential.objects.filter(id=row.id).update(lease_renewed_at="2026-01-01T00:00:00Z")
     state = api.get(f"/v1/credentials/{row.id}").json()["refresh"]["state"]
     assert state == "in_doubt"

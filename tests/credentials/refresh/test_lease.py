@@ -1,0 +1,42 @@
+"""The lease of a running request: how long the grant is left alone once its process dies."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import pytest
+
+from credentials.models import Credential
+from credentials.refresh.lease import claim_due_grants, extend_lease, get_lease_seconds
+from tests.factories import TESTER
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(
+    ("grace_seconds", "age", "remaining"),
+    [
+        # A provider with a grace of 30 s: the lease ends before, also after a late heartbeat.
+        (30, 2, 23),
+        (30, 13, 15),
+        # A strict one: it ends with the request, not a whole lease after the last heartbeat.
+        (0, 2, 93),
+        (0, 50, 45),
+        (0, 89, 25),
+    ],
+)
+def test_a_renewed_lease_counts_from_the_claim(
+    provider, grant, app, facts, grace_seconds, age, remaining
+):
+    facts(grace_seconds=grace_seconds)
+    row = grant()
+    (claim,) = claim_due_grants(
+        app.id, 1, actor=TESTER, lease_seconds=get_lease_seconds(row.provider)
+    )
+    assert extend_lease(dataclasses.replace(claim, start_seconds=time.monotonic() - age))
+    after = Credential.objects.get(id=row.id)
+    assert after.lease_until
+    assert after.lease_renewed_at
+    seconds = (after.lease_until - after.lease_renewed_at).total_seconds()
+    assert seconds == pytest.approx(remaining, abs=3)
