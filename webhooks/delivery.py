@@ -127,8 +127,7 @@ def _prepare_request(lease: Lease[WebhookDelivery]) -> Request | DeliveryOutcome
         delivery = lease.filter_rows().select_related("endpoint").get()
         endpoint = delivery.endpoint
         if not endpoint.enabled:
-            # Nothing was sent, so this claim does not count as an attempt.
-            lease.settle(next_at=now, attempts=F("attempts") - 1)
+            lease.settle(next_at=now)
             return None
         # For 24 hours after a rotation, the former secret signs too.
         is_old_valid = endpoint.old_secret_until is not None and endpoint.old_secret_until > now
@@ -152,14 +151,16 @@ def _build_columns(
     delivery: WebhookDelivery, outcome: DeliveryOutcome, now: dt.datetime
 ) -> dict[str, Any]:
     """Return the delivery's new values after an attempt."""
-    columns = {"last_status": outcome.status, "last_error": outcome.error}
+    # Counted here and not by the claim: a worker that is killed has got no response.
+    attempts = delivery.attempts + 1
+    columns = {
+        "attempts": attempts, "last_status": outcome.status, "last_error": outcome.error,
+    }  # fmt: skip
     if not outcome.error:
         return columns | {"state": DeliveryState.DELIVERED, "next_at": None, "delivered_at": now}
     # Deliveries that failed together are not retried at the same instant.
     jitter = secrets.randbelow(1000) / 1000
-    delay = retry_schedule.get_retry_delay(
-        delivery.attempts, jitter=jitter, at_least=outcome.retry_after
-    )
+    delay = retry_schedule.get_retry_delay(attempts, jitter=jitter, at_least=outcome.retry_after)
     if delay is None or outcome.status == GONE:
         return columns | {"state": DeliveryState.FAILED, "next_at": None}
     return columns | {"state": DeliveryState.PENDING, "next_at": now + delay}

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from common.db.clock import DbNow
 from common.leases import Lease, claim_rows
@@ -112,7 +112,6 @@ def _claim_of_endpoint(
         _find_sendable(endpoint_id, due, endpoint.now, count),
         owner=owner,
         until=endpoint.now + LEASE_DURATION,
-        attempts=F("attempts") + 1,
     )
     if leases:
         WebhookEndpoint.objects.filter(id=endpoint_id).update(served_at=endpoint.now)

@@ -81,6 +81,22 @@ def test_killed_between_send_and_settling_sends_again_by_the_same_id(receiver, s
     assert first.id == str(get_only_delivery().message_id)
 
 
+def test_ten_killed_workers_use_up_no_attempt(receiver, shift):
+    account = make_account()
+    make_endpoint(account, receiver)
+    enqueue(account)
+    child = process("die_ten_times", receiver.allowed)
+    output, _ = child.communicate(timeout=60)
+    assert output.split() == [str(-signal.SIGKILL)] * 10
+    assert len(receiver.requests) == 10
+    assert get_only_delivery().attempts == 0
+    receiver.status = 500
+    assert run_worker() == 1
+    delivery = get_only_delivery()
+    # The first answer that was received is the first attempt: nine more follow over three days.
+    assert (delivery.state, delivery.attempts, delivery.last_status) == ("pending", 1, 500)
+
+
 def test_two_workers_never_send_one_delivery_twice(receiver):
     account = make_account()
     make_endpoint(account, receiver)
