@@ -105,7 +105,8 @@ def _is_permanent(error: Exception) -> bool:
 def _settle(mail: NoticeMail, claim: Lease[NoticeMail], outcome: str, note: str) -> None:
     """Close the message, and add `note` to the credential while it is still `error`."""
     with transaction.atomic():
-        if not claim.settle(outcome=outcome):
+        # From then on `next_at` is when it was sent: the next mail comes an hour later.
+        if not claim.settle(outcome=outcome, next_at=db_now()):
             return
         rows = Credential.objects.select_for_update(of=("self",), no_key=True).only("health")
         row = rows.filter(id=mail.credential_id).first()

@@ -123,6 +123,31 @@ def test_flapping_within_an_hour_sends_one_message(key, settings):
     assert len(sent_mail.outbox) == 2
 
 
+def test_a_second_death_within_the_hour_is_mailed_later(key, settings):
+    record(key)
+    run_worker()
+    record(key, "ok")
+    record(key)
+    assert "the owner is notified again" in get_notes(key)[-1]
+    run_worker()
+    assert len(sent_mail.outbox) == 1
+    settings.CLOCK_SHIFT_SECONDS = 3601
+    run_worker()
+    assert len(sent_mail.outbox) == 2
+    assert get_notes(key)[-1] == "ann@acme.example was notified by e-mail."
+
+
+def test_a_second_death_that_recovers_is_not_mailed(key, settings):
+    record(key)
+    run_worker()
+    record(key, "ok")
+    record(key)
+    record(key, "ok")
+    settings.CLOCK_SHIFT_SECONDS = 3601
+    run_worker()
+    assert len(sent_mail.outbox) == 1
+
+
 def test_recovered_credential_sends_no_mail(key):
     record(key)
     record(key, "ok")
