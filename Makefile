@@ -5,7 +5,7 @@
 # make check     run the type checker (make types), the linters and the deployment checks (make lint)
 # make bench     measure list, import and proxy on a million rows; ARGS="--refresh 10000" measures the worker
 # make schema    write docs/openapi.json from the code
-# make lock      write requirements.lock from pyproject.toml (needs uv)
+# make lock      write both lock files from pyproject.toml (needs uv)
 
 .DEFAULT_GOAL := help
 PYTHON ?= python3
@@ -14,7 +14,8 @@ PORT ?= 8000
 PROXY_PORT ?= 8001
 SETTINGS := DEBUG=1 VAULT_KEYS_FILE=var/vault.keys PUBLIC_URL=http://127.0.0.1:$(PORT)
 STRICT := DEBUG=0 PUBLIC_URL=https://latchkey.example ALLOWED_HOSTS=latchkey.example \
-  SECRET_KEY=only-for-the-check-0123456789-abcdefghijklmnopqrstuvwxyz VAULT_KEYS_FILE=var/vault.keys DATABASE_URL=sqlite:///var/check.sqlite3
+  SECRET_KEY=only-for-the-check-0123456789-abcdefghijklmnopqrstuvwxyz VAULT_KEYS_FILE=var/vault.keys DATABASE_URL=sqlite:///var/check.sqlite3 \
+  TRUSTED_PROXIES=1 SPOOL_DIR=/var/lib/latchkey/spool
 
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(JOBS)
@@ -81,6 +82,10 @@ schema: setup
 bench: setup
 	@tools/with-postgres $(BIN)/python -m bench.run $(ARGS)
 
+# The second file has the same versions, without what only tests and checks need.
+COMPILE := uv pip compile -q pyproject.toml --generate-hashes --universal --python-version 3.11 \
+  --no-header --no-emit-index-url --no-annotate
+
 lock:
-	uv pip compile -q pyproject.toml --group dev --generate-hashes --universal --python-version 3.11 \
-	  --no-header --no-emit-index-url --no-annotate -o requirements.lock
+	$(COMPILE) --group dev -o requirements.lock
+	$(COMPILE) -c requirements.lock -o requirements-runtime.lock
