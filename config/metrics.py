@@ -45,5 +45,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
     """Respond with the metrics, or with 404 to a caller who may not know that they exist."""
     if not may_read_metrics(request.META):
         return HttpResponse(status=404)
+    # Imported late: the proxy uses this module, and has neither a page nor these metrics.
+    from config.database_metrics import render_database_metrics
+
     content_type, text = render_metrics()
-    return HttpResponse(text, content_type=content_type)
+    return HttpResponse(text + render_database_metrics(), content_type=content_type)

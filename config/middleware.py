@@ -5,14 +5,15 @@ from __future__ import annotations
 import ipaddress
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 import structlog
 from django.conf import settings
 from django.core.exceptions import DisallowedHost, SuspiciousOperation
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
+from django.middleware.common import CommonMiddleware
 
 from common import strict_json
 from common.errors import (
@@ -28,9 +29,13 @@ from config.api.errors import bad_request, build_problem_response
 from config.api.paths import is_api_path
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
+MONITORING_PATHS: Final = frozenset({"/metrics", "/healthz", "/readyz"})
 MAX_TARGET: Final = 4096
 MAX_PARAMETERS: Final = 100
 _CHARSETS: Final = {"utf-8", "utf8", "us-ascii"}
+_REQUEST_ID: Final = re.compile(
+    r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE
+)
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -42,7 +47,7 @@ class RequestContextMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         context = cast(LatchkeyRequest, request)
-        context.request_id = uuid.uuid4().hex
+        context.request_id = get_request_id(request.META.get("HTTP_X_REQUEST_ID", ""))
         context.client_ip = get_client_ip(request)
         context.is_api = is_api_path(request.path)
         structlog.contextvars.bind_contextvars(request_id=context.request_id)
@@ -81,10 +86,38 @@ class StrictTargetMiddleware:
         return self.get_response(request)
 
 
+class HostCheckMiddleware(CommonMiddleware):
+    """Django's check of the Host, but for the monitoring endpoints.
+
+    Load balancers and Prometheus address a process by its IP, and these responses name no host.
+    """
+
+    def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
+        if request.path in MONITORING_PATHS:
+            return None
+        return super().process_request(request)
+
+
+def get_request_id(sent: str) -> str:
+    """Return the id that the trusted proxy in front sent, or a new one, in hex.
+
+    Without a trusted proxy, `sent` comes from the client and is ignored.
+    """
+    # It is stored in the audit log, so it must be an id and nothing else.
+    if settings.TRUSTED_PROXIES and _REQUEST_ID.fullmatch(sent):
+        return uuid.UUID(sent).hex
+    return uuid.uuid4().hex
+
+
 def get_client_ip(request: HttpRequest, *_: Any) -> str | None:
     """Return the address of the peer, or the one that the trusted proxies report."""
-    peer = request.META.get("REMOTE_ADDR", "")
-    hops = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    return read_client_ip(request.META)
+
+
+def read_client_ip(meta: Mapping[str, Any]) -> str | None:
+    """Return the client's address from a WSGI environ, as `get_client_ip`."""
+    peer = meta.get("REMOTE_ADDR", "")
+    hops = meta.get("HTTP_X_FORWARDED_FOR", "").split(",")
     trusted = settings.TRUSTED_PROXIES
     # Each proxy appends the address that it saw, so with n trusted proxies the n-th from the
     # right is the client's. The client can invent everything left of it.

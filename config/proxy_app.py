@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common.http import LatchkeyRequest
 from config.api.errors import build_error_response
-from config.middleware import get_client_ip
+from config.middleware import read_client_ip
 from credentials.proxy.connection import CallerConnection, ErrorResponse
 from credentials.proxy.wsgi import Proxy
 from egress import Client
@@ -20,9 +20,7 @@ class _ApiConnection(CallerConnection):
 
     @property
     def client_ip(self) -> str | None:
-        request = LatchkeyRequest()
-        request.META = dict(self.environ)
-        return get_client_ip(request)
+        return read_client_ip(self.environ)
 
     def error_response(self, error: Exception) -> ErrorResponse:
         request = LatchkeyRequest()

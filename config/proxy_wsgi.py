@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from config.startup import disconnect_database, exit_on_bad_configuration, verify_startup
@@ -18,18 +18,23 @@ with exit_on_bad_configuration():
     verify_startup()
     disconnect_database()
 
-from config import proxy_app
+from django.conf import settings
+
+from config import access_log, proxy_app
 from config.env import PROXY_THREADS
 from config.metrics import may_read_metrics, render_metrics
+from config.middleware import get_request_id
+from credentials.proxy.wsgi import REQUEST_ID_KEY
 from egress import Client
 from egress.allowlist import allowed_targets
 
 _proxy = proxy_app.build_proxy(Client(allow=allowed_targets(), per_host=PROXY_THREADS))
+_serve = access_log.ProxyAccessLog(_proxy) if settings.ACCESS_LOG else _proxy
 _HEALTHY = b'{"status": "ok"}'
 
 
 def application(
-    environ: Mapping[str, Any], start: Callable[[str, list[tuple[str, str]]], Any]
+    environ: dict[str, Any], start: Callable[[str, list[tuple[str, str]]], Any]
 ) -> Iterable[bytes]:
     """Serve /healthz, /metrics to callers who may read it, and everything else by the proxy."""
     match environ["REQUEST_METHOD"], environ["RAW_URI"]:
@@ -38,7 +43,10 @@ def application(
         case "GET", "/metrics" if may_read_metrics(environ):
             content_type, body = render_metrics()
         case _:
-            return _proxy(environ, start)
+            # A header of its own, and not the provider's: X-Request-Id is the caller's to send.
+            sent = str(environ.pop("HTTP_LATCHKEY_REQUEST_ID", ""))
+            environ[REQUEST_ID_KEY] = get_request_id(sent)
+            return _serve(environ, start)
     start("200 OK", [("Content-Type", content_type), ("Content-Length", str(len(body)))])
     return [body]
 

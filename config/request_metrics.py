@@ -9,12 +9,12 @@ from typing import Final
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import Counter, Histogram
 
+from config.middleware import MONITORING_PATHS
+
 REQUEST_COUNT: Final = Counter("latchkey_requests", "Requests by response status.", ["status"])
 REQUEST_DURATION: Final = Histogram(
     "latchkey_request_seconds", "Time from a request's arrival to its response."
 )
-
-_MONITORING_PATHS: Final = frozenset({"/metrics", "/healthz", "/readyz"})
 
 
 class RequestMetricsMiddleware:
@@ -26,7 +26,7 @@ class RequestMetricsMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         started_at = time.perf_counter()
         response = self.get_response(request)
-        if request.path not in _MONITORING_PATHS:
+        if request.path not in MONITORING_PATHS:
             REQUEST_COUNT.labels(str(response.status_code)).inc()
             REQUEST_DURATION.observe(time.perf_counter() - started_at)
         return response

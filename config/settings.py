@@ -65,12 +65,13 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "config.request_metrics.RequestMetricsMiddleware",
     "config.middleware.RequestContextMiddleware",
+    "config.access_log.AccessLogMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.middleware.StrictTargetMiddleware",
     "config.browser_middleware.BrowserCSPMiddleware",
     "config.browser_middleware.BrowserSessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "config.middleware.HostCheckMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "config.browser_middleware.BrowserAuthenticationMiddleware",
     "config.browser_middleware.BrowserOTPMiddleware",
@@ -145,6 +146,7 @@ DEFAULT_FROM_EMAIL = _MAIL.get(
 TRUSTED_PROXIES = env.read_number("TRUSTED_PROXIES", default=0)
 
 METRICS_TOKEN = env.env.str("METRICS_TOKEN", default="")
+ACCESS_LOG = env.read_boolean("ACCESS_LOG", default=False)
 
 # --- Users and sessions -------------------------------------------------------------------------
 AUTHENTICATION_BACKENDS = [

@@ -12,7 +12,7 @@ import http
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from django.conf import settings
@@ -31,6 +31,9 @@ from egress import Client
 
 log = structlog.get_logger(__name__)
 
+REQUEST_ID_KEY: Final = "latchkey.request_id"
+"""The key of the environ with the request's id, if the server knows it already."""
+
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 ConnectionFactory = Callable[[Environ, str, DisconnectWatcher], CallerConnection]
 
@@ -47,7 +50,7 @@ class Proxy:
         self._connection_factory = connection_factory
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        request_id = uuid.uuid4().hex
+        request_id = str(environ.get(REQUEST_ID_KEY) or uuid.uuid4().hex)
         structlog.contextvars.bind_contextvars(request_id=request_id)
         id_header = ("Latchkey-Request-Id", request_id)
         connection = self._connection_factory(environ, request_id, self._watcher)
