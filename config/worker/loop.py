@@ -14,6 +14,8 @@ import structlog
 from django.db import DatabaseError, InterfaceError
 
 from common.db.clock import db_now
+from common.periodic_tasks import PeriodicTask
+from config.worker.liveness import Liveness
 from config.worker.tasks import RESERVED_SHARE, TaskSource
 from config.worker.threads import ThreadPool, close_connections
 
@@ -38,9 +40,17 @@ _GATHER_SECONDS: Final = 0.015
 class Worker:
     """A worker process. `run` it until `stop` is called, or with `once` until nothing is due."""
 
-    def __init__(self, sources: Sequence[TaskSource], *, concurrency: int) -> None:
+    def __init__(
+        self,
+        sources: Sequence[TaskSource],
+        *,
+        concurrency: int,
+        liveness: Liveness | None = None,
+    ) -> None:
         self.name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._sources = list(sources)
+        self._periodic = {source.name for source in sources if isinstance(source, PeriodicTask)}
+        self._liveness = liveness or Liveness()
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._threads = ThreadPool(concurrency, on_done=self._wake.set)
@@ -57,8 +67,10 @@ class Worker:
     def run(self, *, once: bool = False) -> int:
         """Run, and return how many pieces of work were still under way at the end."""
         log.info("worker.started", worker=self.name, threads=self._threads.count)
+        self._liveness.mark_started()
         while not self._stopping.is_set():
             self._wake.clear()
+            self._liveness.mark_alive()
             self._report()
             try:
                 claimed = self._claim_round()
@@ -69,6 +81,7 @@ class Worker:
                 break
             if claimed == 0 or self._count_free() == 0:
                 self._wait_for_work(once)
+        self._liveness.mark_stopping()
         unfinished = self._threads.stop(STOP_PATIENCE)
         self._report(final=True)
         log.info("worker.stopped", worker=self.name, unfinished=unfinished)
@@ -102,6 +115,8 @@ class Worker:
         if capacity <= 0 or self._stopping.is_set():
             return 0
         done = self._threads.count_done()[source.name]
+        # Each claim may wait for a lock, and a round has one for each source.
+        self._liveness.mark_alive()
         claims = source.claim(self.name, capacity)
         if not claims:
             self._quiet[source.name] = (time.monotonic() + _QUIET_SECONDS, done)
@@ -156,7 +171,8 @@ class Worker:
             return
         done = self._threads.count_done()
         new = done - self._reported
-        if new or final:
+        # Housekeeping runs every few seconds: an idle worker would log thousands of lines a day.
+        if new.keys() - self._periodic or final:
             rates = {name: round(count / max(seconds, 0.001), 1) for name, count in new.items()}
             log.info(
                 "worker.progress",

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import pytest
 from django.db import OperationalError
 
+from common.periodic_tasks import PeriodicTask
 from config.worker import loop
 from config.worker.loop import Worker
 from tests.fakes.fixtures import wait_until
@@ -183,3 +184,13 @@ def test_progress_is_logged(caplog):
     Worker([FakeTask("a", 7)], concurrency=2).run(once=True)
     report = next(record for record in caplog.records if "worker.progress" in str(record.msg))
     assert report.msg["done"] == {"a": 7}
+
+
+def test_an_idle_worker_logs_no_progress(caplog):
+    housekeeping = PeriodicTask("seals", every=0.01, run_batch=lambda: False)
+    worker = Worker([housekeeping, FakeTask("a", 0)], concurrency=2)
+    worker._reported_at -= 3600
+    worker._threads.submit(housekeeping, True)
+    wait_until(lambda: worker._threads.count_done()["seals"])
+    worker._report()
+    assert "worker.progress" not in caplog.text
