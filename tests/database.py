@@ -47,12 +47,12 @@ def _list_tables() -> tuple[str, ...]:
 
 def copy_template() -> bool:
     """Put a migrated database where the tests expect theirs. Return False if there is none yet."""
-    if connection.vendor != "sqlite" or not _template().exists():
+    if connection.vendor != "sqlite" or not get_template().exists():
         return False
     target = Path(connection.settings_dict["TEST"]["NAME"])
     for leftover in target.parent.glob(f"{target.name}-*"):  # SQLite's -wal and -shm
         leftover.unlink()
-    shutil.copyfile(_template(), target)
+    shutil.copyfile(get_template(), target)
     return True
 
 
@@ -60,7 +60,7 @@ def save_template() -> None:
     """Keep a copy of the test database, which must have been migrated and not used since."""
     if connection.vendor != "sqlite":
         return
-    template = _template()
+    template = get_template()
     part = template.with_suffix(f".{os.getpid()}")
     source = sqlite3.connect(connection.settings_dict["NAME"])
     source.execute("VACUUM INTO ?", [str(part)])
@@ -70,7 +70,8 @@ def save_template() -> None:
     os.replace(part, template)
 
 
-def _template() -> Path:
+def get_template() -> Path:
+    """Return the path of the copy for the installed migrations. It exists once tests were set up."""
     digest = hashlib.sha256(f"{django.__version__} {sqlite3.sqlite_version}".encode())
     for app in apps.get_app_configs():
         for file in sorted(Path(app.path, "migrations").glob("*.py")):
