@@ -20,16 +20,17 @@ with exit_on_bad_configuration():
 
 from django.conf import settings
 
-from config import access_log, proxy_app
+from config import proxy_app
 from config.env import PROXY_THREADS
 from config.metrics import may_read_metrics, render_metrics
 from config.middleware import get_request_id
+from config.proxy_access_log import ProxyAccessLog
 from credentials.proxy.wsgi import REQUEST_ID_KEY
 from egress import Client
 from egress.allowlist import allowed_targets
 
 _proxy = proxy_app.build_proxy(Client(allow=allowed_targets(), per_host=PROXY_THREADS))
-_serve = access_log.ProxyAccessLog(_proxy) if settings.ACCESS_LOG else _proxy
+_serve = ProxyAccessLog(_proxy) if settings.ACCESS_LOG else _proxy
 _HEALTHY = b'{"status": "ok"}'
 
 

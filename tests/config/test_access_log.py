@@ -7,7 +7,7 @@ import uuid
 import pytest
 from structlog.testing import capture_logs
 
-from config.access_log import ProxyAccessLog
+from config.proxy_access_log import ProxyAccessLog
 from credentials.proxy.wsgi import REQUEST_ID_KEY
 from tests.api import ApiClient
 
