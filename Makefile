@@ -18,7 +18,10 @@ STRICT := DEBUG=0 PUBLIC_URL=https://latchkey.example ALLOWED_HOSTS=latchkey.exa
   TRUSTED_PROXIES=1 SPOOL_DIR=/var/lib/latchkey/spool
 
 JOBS ?= 2
-PYTEST := $(BIN)/python -m pytest -n $(JOBS)
+# The slow tests wait for processes, those on PostgreSQL for its server: one more keeps two cores busy.
+WAITING_JOBS ?= 3
+# worksteal: the last long test of one worker leaves the others something to do.
+PYTEST := $(BIN)/python -m pytest --dist worksteal
 # pytest ends with 5 if ARGS select no test of a part.
 NONE_IS_FINE = $(if $(ARGS),|| [ $$? -eq 5 ])
 FAST := not slow and not browser and not processes
@@ -49,16 +52,16 @@ run: setup var/vault.keys
 	  $(SETTINGS) $(BIN)/python manage.py serve --port $(PORT)
 
 test: setup
-	@$(PYTEST) -m "$(FAST)" $(ARGS)
+	@$(PYTEST) -n $(JOBS) -m "$(FAST)" $(ARGS)
 
 # Coverage is measured for the fast tests only: it makes them slower by half on Python 3.11.
 test-all: setup
 	@echo "== SQLite, fast tests"
-	@$(PYTEST) -m "$(FAST)" $(if $(ARGS),,--cov --cov-report=term) $(ARGS) $(NONE_IS_FINE)
+	@$(PYTEST) -n $(JOBS) -m "$(FAST)" $(if $(ARGS),,--cov --cov-report=term) $(ARGS) $(NONE_IS_FINE)
 	@echo "== SQLite, slow tests"
-	@$(PYTEST) -m "not ($(FAST))" $(ARGS) $(NONE_IS_FINE)
+	@$(PYTEST) -n $(WAITING_JOBS) -m "not ($(FAST))" $(ARGS) $(NONE_IS_FINE)
 	@echo "== PostgreSQL"
-	@tools/with-postgres $(PYTEST) --uses-database $(ARGS) $(NONE_IS_FINE)
+	@tools/with-postgres $(PYTEST) -n $(WAITING_JOBS) --uses-database $(ARGS) $(NONE_IS_FINE)
 
 check: types lint
 

@@ -37,6 +37,9 @@ MAX_BATCH_EVENTS: Final = 5_000
 # The first checkpoint has this in place of the digest of the one before.
 INITIAL_DIGEST: Final = bytes(32)
 
+OLDEST_TRANSACTION_SQL: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+"""The oldest transaction that is open anywhere in the cluster, or the next one."""
+
 # The digest covers these columns in this order, so neither may ever change.
 _COLUMNS: Final = (
     "position", "id", "account_id", "verb", "actor", "target_type", "target_id", "changed",
@@ -141,7 +144,7 @@ def _is_settled(mark: Mark) -> bool:
     """Return True if the statements that follow see every event up to the mark."""
     if not dialect.is_postgresql():
         return True
-    oldest = _fetch_number("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+    oldest = _fetch_number(OLDEST_TRANSACTION_SQL)
     # A cluster to which the database was restored numbers transactions from 1 again. None of those
     # before the restore is open there.
     return oldest >= mark.xact or _get_transaction_number() < mark.xact

@@ -109,6 +109,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _uses_database(item: pytest.Item) -> bool:
+    # What the browser does is the same on each database, and its requests are made without it too.
+    if any(item.get_closest_marker(name) for name in ("one_database", "browser")):
+        return False
     fixtures = {"db", "transactional_db", "live_server"} & set(getattr(item, "fixturenames", ()))
     marks = [item.get_closest_marker(name) for name in ("django_db", "both_databases")]
     return bool(fixtures) or any(marks)

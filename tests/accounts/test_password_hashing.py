@@ -133,19 +133,19 @@ def test_a_request_that_waits_for_a_hash_yields_its_request_slot():
     def hash_one() -> None:
         with request_slots.acquire(), slots.acquire():
             hashing.set()
-            done.wait(10)
+            done.wait(60)
 
     count = 7
     with ThreadPoolExecutor(count + 1) as pool:
         futures = [pool.submit(hash_one) for _ in range(count)]
-        assert hashing.wait(10)
+        assert hashing.wait(60)
         while request_slots.yielded_count < count:
             threading.Event().wait(0.005)
         with request_slots.acquire(), pytest.raises(ServiceUnavailableError), slots.acquire():
             pass
         done.set()
         for future in futures:
-            future.result(10)
+            future.result(60)
     assert MAX_CONCURRENT <= 2
 
 

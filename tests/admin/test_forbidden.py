@@ -24,7 +24,8 @@ from tests.factories import (
 )
 from tools.staging.rows import make_one_of_each
 
-pytestmark = pytest.mark.slow
+# Permissions and status codes. test_pages.py opens the same pages on both databases.
+pytestmark = [pytest.mark.slow, pytest.mark.one_database]
 
 _OPERATORS = {
     "credential": {

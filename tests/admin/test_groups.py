@@ -19,7 +19,8 @@ from credentials.models import Credential
 from tests.admin.pages import address, text
 from tests.factories import make_app, make_credential, make_endpoint, make_link, make_token
 
-pytestmark = pytest.mark.slow
+# Permissions and status codes. test_pages.py opens the same pages on both databases.
+pytestmark = [pytest.mark.slow, pytest.mark.one_database]
 
 ALWAYS = {
     "index", "login", "logout", "password_change", "password_change_done", "autocomplete", "jsi18n",

@@ -12,7 +12,8 @@ from accounts.models import Account
 from tests.admin.pages import all_addresses
 from tools.staging.rows import make_one_of_each
 
-pytestmark = pytest.mark.slow
+# The markup of pages that test_pages.py opens on both databases.
+pytestmark = [pytest.mark.slow, pytest.mark.one_database]
 
 TAG = "<img src=x onerror=y>"
 BREAKS_OUT = "\"'><svg onload=z>"

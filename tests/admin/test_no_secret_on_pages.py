@@ -41,7 +41,8 @@ from tools.staging.rows import make_one_of_each
 from webhooks.outbox import enqueue
 from webhooks.services import endpoint_create, secret_rotate
 
-pytestmark = pytest.mark.slow
+# The text of pages that test_pages.py opens on both databases.
+pytestmark = [pytest.mark.slow, pytest.mark.one_database]
 
 CODE = "cnryCode41vbNmQw"
 KNOWN = {

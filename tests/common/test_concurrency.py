@@ -30,7 +30,7 @@ def test_no_more_threads_run_than_there_are_slots():
 def test_a_waiting_thread_lets_another_run():
     slots = RequestSlots(1)
     with slots.acquire(), slots.yield_slot(), ThreadPoolExecutor(1) as pool:
-        assert pool.submit(run_in_slot, slots).result(5) == "ran"
+        assert pool.submit(run_in_slot, slots).result(30) == "ran"
 
 
 def test_a_thread_that_waited_continues_without_a_free_slot():
@@ -39,10 +39,10 @@ def test_a_thread_that_waited_continues_without_a_free_slot():
         with slots.acquire():
             with slots.yield_slot():
                 other = pool.submit(occupy_slot, slots, acquired, done)
-                assert acquired.wait(5)
+                assert acquired.wait(30)
             assert not other.done()
         done.set()
-        other.result(5)
+        other.result(30)
     assert count_free(slots) == 1
 
 
@@ -85,7 +85,7 @@ def run_in_slot(slots: RequestSlots) -> str:
 def occupy_slot(slots: RequestSlots, acquired: threading.Event, done: threading.Event) -> None:
     with slots.acquire():
         acquired.set()
-        done.wait(5)
+        done.wait(30)
 
 
 def count_free(slots: RequestSlots) -> int:

@@ -13,6 +13,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from common.db.ids import uuid7
+from events import hash_chain
 from events.hash_chain import write_next_checkpoint
 from events.models import Event, EventCheckpoint
 from events.services import EventTarget, NewEvent, record_event, record_events
@@ -27,10 +28,12 @@ def record_updates(account, count: int = 1) -> None:
 
 def cover_all(limit: int = 5) -> int:
     """Write checkpoints until every event is covered; return the number of events."""
-    # Another test's transaction in the same cluster may be open for a moment.
-    covered, until = 0, time.monotonic() + 30
+    covered, until = 0, time.monotonic() + 60
     while verify_events().uncovered_events and time.monotonic() < until:
-        covered += write_next_checkpoint(limit=limit)
+        if count := write_next_checkpoint(limit=limit):
+            covered += count
+        else:
+            time.sleep(0.02)  # Another thread's transaction is open.
     return covered
 
 
@@ -41,6 +44,38 @@ def find_errors() -> list[str]:
 def get_checkpoint(event: Event) -> EventCheckpoint:
     """Return the checkpoint of the event's batch, which is not empty."""
     return EventCheckpoint.objects.filter(upto__gte=event.position, count__gt=0).earliest("number")
+
+
+@pytest.fixture(autouse=True)
+def _own_database_only(monkeypatch) -> None:
+    """Ignore the transactions of other tests, which run in other databases of the same cluster.
+
+    One of them can take longer than anyone would wait.
+    """
+    monkeypatch.setattr(
+        hash_chain,
+        "OLDEST_TRANSACTION_SQL",
+        """
+        SELECT coalesce(min(backend_xid::text::bigint),
+                        pg_snapshot_xmax(pg_current_snapshot())::text::bigint)
+        FROM pg_stat_activity WHERE datname = current_database()
+        """,
+    )
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="xids are PostgreSQL's")
+@pytest.mark.django_db(transaction=True)
+def test_an_open_transaction_is_the_oldest_or_younger_than_it(monkeypatch):
+    monkeypatch.undo()
+    other = connection.copy()
+    other.set_autocommit(False)
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_current_xact_id()::text::bigint")
+        (number,) = cursor.fetchone()
+    oldest = hash_chain._fetch_number(hash_chain.OLDEST_TRANSACTION_SQL)
+    other.rollback()
+    other.close()
+    assert oldest <= number < hash_chain._get_transaction_number()
 
 
 @pytest.fixture

@@ -191,7 +191,7 @@ def test_parallel_callback_waits_for_the_first(browser, app, alpha, monkeypatch)
 
     def exchange_slowly(*args: Any, **kwargs: Any) -> Any:
         began.set()
-        may_go_on.wait(10)
+        may_go_on.wait(60)
         return exchange_code(*args, **kwargs)
 
     monkeypatch.setattr(callback, "exchange_code", exchange_slowly)
@@ -206,7 +206,7 @@ def test_parallel_callback_waits_for_the_first(browser, app, alpha, monkeypatch)
 
     first = threading.Thread(target=open_address, args=(browser,))
     first.start()
-    assert began.wait(10)
+    assert began.wait(60)
     tab = Browser()
     tab.client.cookies["connect"] = browser.client.cookies["connect"].value
     monkeypatch.setattr(callback_views, "MAX_POLLS", 1)

@@ -17,7 +17,12 @@ from tests.credentials.proxy.server_process import ServerProcess
 from tests.credentials.proxy.upstream import UpstreamHandler, UpstreamServer
 from tests.factories import make_account, make_credential, make_token
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
+# What official clients send and receive; the database has no part in it.
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.processes,
+    pytest.mark.one_database,
+]
 
 KEY = "real_key_0123456789abcdef"
 

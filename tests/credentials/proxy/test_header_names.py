@@ -9,7 +9,12 @@ import pytest
 from tests.credentials.proxy.wire import build_request, exchange
 from tests.factories import make_account, make_credential, make_token
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
+# Bytes of requests, in which the database has no part.
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.processes,
+    pytest.mark.one_database,
+]
 
 
 @pytest.fixture

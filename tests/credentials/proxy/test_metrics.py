@@ -17,7 +17,12 @@ from tests.credentials.proxy.wire import build_request, exchange
 from tests.factories import make_account, make_credential, make_token
 from tests.fakes.fixtures import wait_until
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
+# Counters of processes, which are not in the database.
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.processes,
+    pytest.mark.one_database,
+]
 
 PASSED = 'latchkey_proxy_requests_total{method="GET",provider="upstream",status="200"}'
 ANSWERED = 'latchkey_proxy_answer_seconds_count{provider="upstream"}'

@@ -21,6 +21,8 @@ from tests.factories import make_account, make_credential, make_token
 from tests.fakes.fixtures import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
+# Bytes between the caller, the server and the provider, in which the database has no part.
+wire_only = pytest.mark.one_database
 
 MIB = 1024 * 1024
 BIG = int(os.environ.get("PROXY_BODY_MIB", "64")) * MIB
@@ -40,6 +42,7 @@ def token(upstream: Any, transactional_db: None) -> str:
     return make_token(account)
 
 
+@wire_only
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 @pytest.mark.parametrize("how", ["fin", "reset"])
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
@@ -51,6 +54,7 @@ def test_broken_response_looks_broken(server, token, framing, how, version):
     assert not response.looks_whole, response
 
 
+@wire_only
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_response_of_a_killed_server_looks_broken(own_server, token, framing):
     route = "download?size=1000000000" if framing == "length" else "dripping"
@@ -66,6 +70,7 @@ def test_response_of_a_killed_server_looks_broken(own_server, token, framing):
     os.kill(own_server.process.pid, 18)  # SIGCONT
 
 
+@wire_only
 def test_disconnect_closes_the_providers_connection(server, token, upstream):
     for route, told in (("silent", upstream.request_received), ("dripping", None)):
         upstream.client_disconnected.clear()
@@ -78,6 +83,7 @@ def test_disconnect_closes_the_providers_connection(server, token, upstream):
         assert upstream.client_disconnected.wait(60), route
 
 
+@wire_only
 @pytest.mark.parametrize("framing", ["Transfer-Encoding: chunked", "Content-Length: 200000"])
 def test_broken_upload_does_not_look_complete(server, token, upstream, framing):
     chunk = b"186a0\r\n" + b"x" * 100_000
@@ -106,6 +112,7 @@ def test_two_servers_share_one_limit(upstream, settings, transactional_db):
     assert statuses.count(200) == len(upstream.requests) == 3
 
 
+@wire_only
 def test_events_arrive_one_by_one(server, token, upstream):
     client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     headers = {"Authorization": f"Bearer {token}"}
@@ -121,6 +128,7 @@ def test_events_arrive_one_by_one(server, token, upstream):
     client.close()
 
 
+@wire_only
 def test_download_is_streamed(own_server, token):
     before = own_server.memory()
     client = http.client.HTTPConnection("127.0.0.1", own_server.port, timeout=120)
@@ -136,6 +144,7 @@ def test_download_is_streamed(own_server, token):
     client.close()
 
 
+@wire_only
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
 def test_upload_is_streamed(own_server, token, chunked):
     before = own_server.memory()
@@ -177,6 +186,7 @@ def test_slow_providers_delay_no_other_request(own_server, token, upstream, rout
     assert Event.objects.filter(verb="credential.used").count() == 220
 
 
+@wire_only
 def test_malformed_request_is_rejected_in_json(server):
     for raw in (
         b"GET /proxy/x/y HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
@@ -192,6 +202,7 @@ def test_malformed_request_is_rejected_in_json(server):
         assert json.loads(response.body)["status"] == 400
 
 
+@wire_only
 @pytest.mark.parametrize(
     "target",
     [
@@ -212,6 +223,7 @@ def test_no_target_leads_to_another_host(server, token, upstream, target):
     assert upstream.requests == []
 
 
+@wire_only
 def test_target_is_kept_byte_for_byte(server, token, upstream):
     target = "/a;b=1/%C3%A9/~x'(y)?q=%zz&&a+b=%2F..%2f&=#".rstrip("#")
     with server.connect() as sock:
