@@ -8,6 +8,7 @@ from typing import Any, Final
 from common.datetimes import format_rfc3339
 
 STATUSES: Final = ("unknown", "ok", "warn", "error")
+MAX_NOTES: Final = 5
 
 
 def build_unknown_health(now: dt.datetime) -> dict[str, Any]:

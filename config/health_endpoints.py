@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 
+from common.db.clock import measure_clock_difference
 from vault.services import verify_keyring
 
 
@@ -19,8 +21,14 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Respond with 200, or with 503 and what is missing: `database`, `migrations` or `keys`."""
-    missing = None
+    """Respond with 200, or with 503 and what is missing: `database`, `migrations` or `keys`.
+
+    A clock that differs from the database's by more than MAX_CLOCK_DIFFERENCE seconds is a warning
+    in either response: no time that decides anything is this process's, but signed requests and
+    one-time passwords need it. It is no reason for 503, because the database's clock may be the
+    wrong one, and then no process at all would be ready.
+    """
+    missing, warnings = None, {}
     try:
         connection.ensure_connection()
         executor = MigrationExecutor(connection)
@@ -28,10 +36,19 @@ def readyz(request: HttpRequest) -> JsonResponse:
             missing = "migrations"
         else:
             verify_keyring()
+        difference = measure_clock_difference()
+        if abs(difference) > settings.MAX_CLOCK_DIFFERENCE:
+            warnings["warnings"] = [describe_clock_difference(difference)]
     except (DatabaseError, InterfaceError):
         missing = "database"
     except ImproperlyConfigured:
         missing = "keys"
     if missing:
-        return JsonResponse({"status": "unavailable", "missing": missing}, status=503)
-    return JsonResponse({"status": "ok"})
+        return JsonResponse({"status": "unavailable", "missing": missing, **warnings}, status=503)
+    return JsonResponse({"status": "ok", **warnings})
+
+
+def describe_clock_difference(seconds: float) -> str:
+    """Return the sentence about a clock that is `seconds` ahead of the database's."""
+    direction = "ahead of" if seconds > 0 else "behind"
+    return f"clock: this server's clock is {abs(seconds):.0f} s {direction} the database's."

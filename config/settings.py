@@ -144,6 +144,7 @@ DEFAULT_FROM_EMAIL = _MAIL.get(
 
 # --- Reverse proxy and monitoring ---------------------------------------------------------------
 TRUSTED_PROXIES = env.read_number("TRUSTED_PROXIES", default=0)
+MAX_CLOCK_DIFFERENCE = env.read_number("MAX_CLOCK_DIFFERENCE", default=30)
 
 METRICS_TOKEN = env.env.str("METRICS_TOKEN", default="")
 ACCESS_LOG = env.read_boolean("ACCESS_LOG", default=False)

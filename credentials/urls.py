@@ -4,7 +4,7 @@ from rest_framework.routers import SimpleRouter
 from credentials.api.import_view import ImportView
 from credentials.api.policy_views import PolicyView
 from credentials.api.refresh_views import RefreshView, TokenView
-from credentials.api.reveal_view import RevealView
+from credentials.api.reveal_view import RevealResponseView, RevealView
 from credentials.api.rotate_view import RotateView
 from credentials.api.views import CredentialViewSet
 
@@ -13,6 +13,7 @@ router.register("credentials", CredentialViewSet, basename="credential")
 urlpatterns = [
     path("credentials/import", ImportView.as_view()),
     path("credentials/<str:pk>/reveal", RevealView.as_view()),
+    path("credentials/<str:pk>/reveal-response", RevealResponseView.as_view()),
     path("credentials/<str:pk>/rotate", RotateView.as_view()),
     path("", include("credentials.api.health_urls")),
     path("credentials/<str:pk>/policy", PolicyView.as_view()),

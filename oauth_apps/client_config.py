@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from common.errors import InvalidInputError
 from oauth_apps.models import OAuthApp
 from oauth_apps.protocol import AppError, OAuthClient
 from oauth_apps.protocol.urls import fill_url_template
-from providers.formats import get_host
 from providers.kinds import OAuth
 from providers.properties import resolve_url_variables
 from providers.registry import get_registry
@@ -52,18 +52,24 @@ def get_authorization_server(app: OAuthApp) -> tuple[OAuth, dict[str, str]]:
 
 
 def get_token_host(client: OAuthClient) -> str:
-    """Return the host of refresh requests. Raises AppError if its variables are not set."""
+    """Return host and port of refresh requests. Raises AppError if its variables are not set."""
     oauth: OAuth = client.oauth
-    return get_host(fill_url_template(oauth.refresh_url or oauth.token_url, client.variables))
+    url = fill_url_template(oauth.refresh_url or oauth.token_url, client.variables)
+    return _get_host_and_port(url)
 
 
 def get_fixed_token_host(provider_slug: str) -> str | None:
-    """Return the host of all refresh requests at this provider; None if it differs per customer."""
+    """Return host and port of all refresh requests at this provider; None if customers differ."""
     provider = get_registry().get_provider(provider_slug)
     if provider is None or provider.oauth is None:
         return None
     url = provider.oauth.refresh_url or provider.oauth.token_url
-    return None if "{" in "/".join(url.split("/", 3)[:3]) else get_host(url)
+    return None if "{" in "/".join(url.split("/", 3)[:3]) else _get_host_and_port(url)
+
+
+def _get_host_and_port(url: str) -> str:
+    # Two servers on one machine are two services: one may be down while the other is not.
+    return urlsplit(url).netloc.lower()
 
 
 def _decrypt_secrets(app: OAuthApp) -> tuple[Secret, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from typing import Any
 
 from django.db import connection
@@ -38,6 +39,14 @@ def db_now() -> dt.datetime:
         )
         now: dt.datetime = to_datetime(cursor.fetchone()[0])
     return now.astimezone(dt.UTC) + dt.timedelta(seconds=dialect.get_clock_shift())
+
+
+def measure_clock_difference() -> float:
+    """Return by how many seconds this process's clock is ahead of the database's, or behind if < 0."""
+    before = time.time()
+    now = db_now().timestamp()
+    # The statement takes some time: the database read its clock somewhere in between.
+    return (before + time.time()) / 2 - now
 
 
 def to_datetime(value: Any) -> Any:

@@ -14,6 +14,7 @@ from common.admin.formatting import format_badge, format_provider, format_relati
 from common.db.clock import db_now
 from config.dashboard import charts
 from config.dashboard.statistics import Figures, get_statistics
+from credentials.core.displayed_health import get_displayed_health
 from credentials.models import Credential
 from events.admin import add_display_names
 from events.models import Event
@@ -24,7 +25,9 @@ EVENTS: Final = 8
 PROVIDERS: Final = 10
 SOON: Final = dt.timedelta(days=7)
 _COLUMNS: Final = (
-    "id", "name", "provider", "properties", "health", "expires_at", "health_status", "account__name",
+    "id", "name", "provider", "kind", "properties", "health", "expires_at", "account__name",
+    "oauth_app__name", "oauth_app__revision", "oauth_app__refresh_pause__revision",
+    "oauth_app__refresh_pause__pauses", "oauth_app__refresh_pause__rejected_at",
 )  # fmt: skip
 
 
@@ -59,19 +62,20 @@ def _build_list_url(**filters: str) -> str:
 
 
 def _build_rows(queryset: QuerySet[Credential]) -> list[dict[str, Any]]:
-    rows = queryset.select_related("account").only(*_COLUMNS)[:ROWS]
+    related = queryset.select_related("account", "oauth_app__refresh_pause")
+    rows = [(row, get_displayed_health(row)) for row in related.only(*_COLUMNS)[:ROWS]]
     return [
         {
             "title": str(row),
             "url": reverse("admin:credentials_credential_change", args=[row.pk]),
             "mark": _format_mark(row.provider),
             "account": row.account.name,
-            "note": row.health["notes"][0] if row.health["notes"] else "",
-            "since": format_relative_time(dt.datetime.fromisoformat(row.health["time"])),
+            "note": health["notes"][0] if health["notes"] else "",
+            "since": format_relative_time(dt.datetime.fromisoformat(health["time"])),
             "expires": format_relative_time(row.expires_at),
-            "badge": format_badge(row.health_status),
+            "badge": format_badge(health["status"]),
         }
-        for row in rows
+        for row, health in rows
     ]
 
 

@@ -33,7 +33,7 @@ def get_task_sources() -> tuple[TaskSource, ...]:
     from credentials.connect.tasks import EXPIRE_TASK
     from credentials.notifications import mail
     from credentials.probing import tasks as probes
-    from credentials.refresh.tasks import REFRESH_TASK
+    from credentials.refresh.tasks import REFRESH_TASK, RESPONSE_PRUNING
     from credentials.revocation import tasks as revocations
     from events.tasks import EVENT_CHECKPOINTS
     from webhooks.tasks import DELIVERIES, DELIVERY_PRUNING
@@ -49,6 +49,7 @@ def get_task_sources() -> tuple[TaskSource, ...]:
         DELIVERY_PRUNING,
         EXPIRED_IDEMPOTENCY_RECORDS,
         STATISTICS_TASK,
+        RESPONSE_PRUNING,
     )
 
 

@@ -17,6 +17,7 @@ from common.actors import Actor
 from common.admin.model_admin import get_staff_actor
 from common.errors import ServiceError
 from credentials.core import queries
+from credentials.core.displayed_health import get_displayed_health
 from credentials.models import Credential
 from credentials.probing.on_demand import credential_check
 from credentials.refresh import get_fresh_token
@@ -43,9 +44,9 @@ def check_now(
     def check(row: Credential, actor: Actor) -> str:
         credential_check(account_id=row.account_id, id=row.pk, actor=actor)
         # The service has written a result to the database, but not to this instance.
-        row.refresh_from_db(fields=["health"])
-        notes = " ".join(row.health["notes"])
-        return f"{row.health['status']}. {notes}".strip()
+        fresh = Credential.objects.select_related("oauth_app__refresh_pause").get(pk=row.pk)
+        health = get_displayed_health(fresh)
+        return f"{health['status']}. {' '.join(health['notes'])}".strip()
 
     rows = model_admin.limit_selection(request, queryset, MAX_PROVIDER_CALLS)
     apply_to_rows(model_admin, request, rows, check)

@@ -15,12 +15,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounts.models import Account
-from common.admin.filters import AccountFilter, HealthFilter
+from common.admin.filters import AccountFilter
 from common.admin.formatting import (
     EMPTY_VALUE,
     display_column,
-    format_badge,
-    format_health,
     format_json,
     format_minute,
     format_provider,
@@ -39,6 +37,7 @@ from credentials.admin.actions import (
 from credentials.admin.bulk import edit_metadata, mark_for_reconnection, move_to_app
 from credentials.admin.filters import (
     AppFilter,
+    CredentialHealthFilter,
     ExpiryFilter,
     KindFilter,
     LastUsedFilter,
@@ -46,6 +45,8 @@ from credentials.admin.filters import (
     RefreshStateFilter,
 )
 from credentials.admin.formatting import (
+    render_health,
+    render_health_badge,
     render_health_changes,
     render_last_use,
     render_refresh_state,
@@ -111,10 +112,10 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
         "title", "status", "provider_and_kind", "account", "app", "last_used", "expires",
     )  # fmt: skip
     list_filter = (
-        HealthFilter, AccountFilter, ProviderFilter, KindFilter, AppFilter, ExpiryFilter,
+        CredentialHealthFilter, AccountFilter, ProviderFilter, KindFilter, AppFilter, ExpiryFilter,
         LastUsedFilter, RefreshStateFilter, MetadataFilter,
     )  # fmt: skip
-    list_select_related = ("account", "oauth_app", "use")
+    list_select_related = ("account", "oauth_app__refresh_pause", "use")
     readonly_fields = (
         *flatten(_FACTS), "properties_json", "health_report", "health_history", "recent_events",
         "policy",
@@ -133,7 +134,7 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
     export_selected = export_selected
 
     title = display_column("name", str)
-    status = display_column("health", format_badge, "health_status")
+    status = display_column("health", render_health_badge)
     expires = display_column("expires", format_relative_time, "expires_at")
     expires_minute = display_column("expires (UTC)", format_minute, "expires_at")
     obtained = display_column("obtained (UTC)", format_minute, "obtained_at")
@@ -142,7 +143,7 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
     last_used = display_column("last used", render_last_use)
     refresh = display_column("refresh", render_refresh_state)
     properties_json = display_column("properties", format_json, "properties")
-    health_report = display_column("health", format_health, "health")
+    health_report = display_column("health", render_health)
     health_history = display_column("history", render_health_changes)
     policy = display_column("policy", render_policy)
 

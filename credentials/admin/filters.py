@@ -10,15 +10,26 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from common import strict_json
-from common.admin.filters import DateRangeFilter, MenuFilter, TextInputFilter
+from common.admin.filters import DateRangeFilter, HealthFilter, MenuFilter, TextInputFilter
 from common.db.ids import parse_uuid
 from common.errors import ServiceError
+from credentials.core.displayed_health import filter_by_health_status
 from credentials.core.refresh_state import REFRESH_STATES, filter_by_refresh_state
 from credentials.models import Credential
 from oauth_apps.models import OAuthApp
 from providers.registry import get_registry
 
 MAX_APPS_OFFERED: Final = 100
+
+
+class CredentialHealthFilter(HealthFilter):
+    """The status that the list displays, which also depends on the OAuth app."""
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Credential]
+    ) -> QuerySet[Credential]:
+        status = self.value()
+        return filter_by_health_status(queryset, status) if status else queryset
 
 
 class KindFilter(MenuFilter):

@@ -9,8 +9,16 @@ from django.template.loader import render_to_string
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from common.admin.formatting import EMPTY_VALUE, format_badge, format_relative_time
-from credentials.core.grant_state import NEEDS_REAUTH, PAUSED
+from common.admin.formatting import (
+    EMPTY_VALUE,
+    format_badge,
+    format_health,
+    format_minute,
+    format_relative_time,
+)
+from common.db.clock import db_now
+from credentials.core.displayed_health import get_displayed_health
+from credentials.core.grant_state import NEEDS_REAUTH, PAUSED, get_app_pause
 from credentials.health.models import HealthChange
 from credentials.models import Credential
 from credentials.services.mark_reauth import MARKED_BY_STAFF
@@ -21,6 +29,16 @@ _STATES: Final = {
     NEEDS_REAUTH: "The provider rejects the grant: the owner has to connect again.",
     PAUSED: "Paused: the secrets cannot be decrypted with the keys of this server.",
 }
+
+
+def render_health_badge(credential: Credential) -> SafeString:
+    """Return the status that the API shows."""
+    return format_badge(get_displayed_health(credential)["status"])
+
+
+def render_health(credential: Credential) -> SafeString:
+    """Return the health that the API shows, with its notes."""
+    return format_health(get_displayed_health(credential))
 
 
 def render_health_changes(credential: Credential) -> SafeString:
@@ -52,6 +70,13 @@ def render_refresh_state(credential: Credential) -> SafeString:
         if credential.refresh_error == MARKED_BY_STAFF:
             sentence = "Marked here for reconnection: the owner has to connect again."
         return format_html("{} {}", format_badge("error"), sentence)
+    if pause := get_app_pause(credential.oauth_app, db_now()):
+        return format_html(
+            "{} Paused until {}: the provider rejects the OAuth app. Credential {} was rejected first.",
+            format_badge("warn"),
+            format_minute(pause.until),
+            pause.credential_id,
+        )
     parts = [
         format_html("{} {}", title, format_relative_time(time))
         for title, time in (

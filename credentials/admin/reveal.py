@@ -18,11 +18,13 @@ from common.admin.model_admin import get_staff_actor
 from common.errors import ServiceError
 from common.text import find_label_error
 from credentials.admin.views import render_page
+from credentials.health.models import UnreadableResponse
 from credentials.models import Credential
 from credentials.services.reveal import (
     MAX_REASON_LENGTH,
     MAX_REVEALS_PER_HOUR,
     credential_reveal,
+    credential_reveal_response,
 )
 from providers.properties import MASK
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from credentials.admin.credential import CredentialAdmin
 
 DISPLAY_SECONDS: Final = 30
+UNREAD_RESPONSE: Final = "token response that could not be read"
 
 
 class RevealForm(forms.Form):
@@ -65,7 +68,7 @@ class RevealForm(forms.Form):
 
 @never_cache
 @sensitive_post_parameters()
-@sensitive_variables("values", "properties", "secret")
+@sensitive_variables("values", "secret")
 def reveal_page(
     request: HttpRequest, model_admin: CredentialAdmin, row: Credential
 ) -> HttpResponse:
@@ -75,6 +78,8 @@ def reveal_page(
     out as it does at the login.
     """
     names = [name for name, value in row.properties.items() if value == MASK]
+    if UnreadableResponse.objects.filter(credential_id=row.pk).exists():
+        names.append(UNREAD_RESPONSE)
     title = f"Reveal a secret of {row}"
     # Only staff reach an admin view, so the user is not anonymous.
     form = RevealForm(cast(User, request.user), names, request.POST or None)
@@ -82,17 +87,10 @@ def reveal_page(
         values = form.cleaned_data
         try:
             reauthenticate(request, password=values["password"], otp=values.get("otp"))
-            properties = credential_reveal(
-                account_id=row.account_id,
-                id=row.pk,
-                actor=get_staff_actor(request),
-                reason=values["reason"],
-                secret_name=values["secret"],
-            )
+            secret = _reveal(request, row, values["secret"], values["reason"])
         except ServiceError as error:
             form.add_error(None, error.detail)
         else:
-            secret = properties[values["secret"]]
             address = reverse("admin:credentials_credential_change", args=[row.pk])
             response: HttpResponse = render_page(
                 model_admin,
@@ -119,3 +117,18 @@ def reveal_page(
         max_per_hour=MAX_REVEALS_PER_HOUR,
         seconds=DISPLAY_SECONDS,
     )
+
+
+@sensitive_variables("properties", "response")
+def _reveal(request: HttpRequest, row: Credential, name: str, reason: str) -> str:
+    """Return the secret `name` after its event is committed. Raises ServiceError."""
+    actor = get_staff_actor(request)
+    if name == UNREAD_RESPONSE:
+        response = credential_reveal_response(
+            account_id=row.account_id, id=row.pk, actor=actor, reason=reason
+        )
+        return response.body.decode("utf-8", "replace")
+    properties = credential_reveal(
+        account_id=row.account_id, id=row.pk, actor=actor, reason=reason, secret_name=name
+    )
+    return str(properties[name])

@@ -18,6 +18,7 @@ from common.api.filters import (
     add_dotted_filters,
 )
 from common.db.planner import limit_list_time
+from credentials.core.displayed_health import filter_by_health_status
 from credentials.core.refresh_state import REFRESH_STATES, filter_by_refresh_state
 from credentials.core.search import MAX_QUERY_LENGTH, search_credentials
 from credentials.models import Credential
@@ -26,7 +27,9 @@ from providers.registry import get_registry
 
 @add_dotted_filters(
     health__status=django_filters.ChoiceFilter(
-        field_name="health_status", choices=[(status, status) for status in health.STATUSES]
+        method="filter_health_status",
+        choices=[(status, status) for status in health.STATUSES],
+        help_text="The status in `health.status`.",
     ),
     refresh__state=django_filters.ChoiceFilter(
         method="filter_refresh_state",
@@ -67,6 +70,12 @@ class CredentialFilter(django_filters.FilterSet):
     def filter_kind(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         kind = get_registry().get_kind(value)
         return queryset.filter(kind=kind.name if kind else value)
+
+    def filter_health_status(
+        self, queryset: QuerySet[Credential], name: str, value: str
+    ) -> QuerySet[Credential]:
+        account_id = get_principal(self.request).account_id
+        return filter_by_health_status(queryset, value, account_id=account_id)
 
     def filter_refresh_state(
         self, queryset: QuerySet[Credential], name: str, value: str

@@ -1,7 +1,8 @@
-"""`POST /v1/credentials/{id}/reveal`."""
+"""`POST /v1/credentials/{id}/reveal` and `/reveal-response`."""
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
@@ -12,9 +13,14 @@ from rest_framework.response import Response
 from common.actors import get_principal
 from common.api.serializers import StrictCharField, StrictSerializer
 from common.api.views import ApiView, read_object
+from common.datetimes import format_rfc3339
 from common.scopes import CREDENTIALS_REVEAL
 from credentials.api.responses import find_credential_id
-from credentials.services.reveal import MAX_REASON_LENGTH, credential_reveal
+from credentials.services.reveal import (
+    MAX_REASON_LENGTH,
+    credential_reveal,
+    credential_reveal_response,
+)
 
 NO_STORE = {"Cache-Control": "no-store"}
 
@@ -31,6 +37,18 @@ class RevealSerializer(serializers.Serializer[Any]):
     properties = serializers.DictField(help_text="With the secrets in place of the masks.")
 
 
+class UnreadableResponseSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    status = serializers.IntegerField(help_text="The HTTP status of the response.")
+    content_type = serializers.CharField()
+    received_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField(help_text="When Latchkey deletes the response.")
+    size = serializers.IntegerField(help_text="Of the whole body, in bytes.")
+    body_base64 = serializers.CharField(
+        help_text="The body as the provider sent it, up to its first 256 KiB."
+    )
+
+
 class RevealView(ApiView):
     scopes = {"POST": CREDENTIALS_REVEAL}
 
@@ -45,3 +63,30 @@ class RevealView(ApiView):
             account_id=principal.account_id, id=id, actor=principal.actor, reason=reason
         )
         return Response({"id": str(id), "properties": properties}, headers=NO_STORE)
+
+
+class RevealResponseView(ApiView):
+    scopes = {"POST": CREDENTIALS_REVEAL}
+
+    @extend_schema(request=RevealRequestSerializer, responses={200: UnreadableResponseSerializer})
+    def post(self, request: Request, pk: str) -> Response:
+        """Reveal the token response of the provider that could not be read.
+
+        It may contain tokens, so it counts as a reveal of secrets. 404 if there is none.
+        """
+        id = find_credential_id(request, pk)
+        reason = RevealRequestSerializer(data=read_object(request)).validate_data()["reason"]
+        principal = get_principal(request)
+        row, body = credential_reveal_response(
+            account_id=principal.account_id, id=id, actor=principal.actor, reason=reason
+        )
+        document = {
+            "id": str(id),
+            "status": row.status,
+            "content_type": row.content_type,
+            "received_at": format_rfc3339(row.received_at),
+            "expires_at": format_rfc3339(row.expires_at),
+            "size": row.size,
+            "body_base64": base64.b64encode(body).decode(),
+        }
+        return Response(document, headers=NO_STORE)

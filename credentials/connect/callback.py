@@ -25,6 +25,7 @@ from credentials.connect.links import (
 )
 from credentials.connect.models import AuthorizationAttempt as Attempt
 from credentials.connect.pending_grants import grant_store
+from credentials.core.token_properties import get_unlisted_scopes
 from credentials.imports.validation import validate_item
 from credentials.revocation.schedule import schedule_revocation
 from egress import EgressError
@@ -38,6 +39,7 @@ from oauth_apps.protocol import (
     build_authorization_error,
     exchange_code,
 )
+from providers.registry import get_registry
 from vault.secret import Secret
 
 _OUTAGES: Final = frozenset(
@@ -166,7 +168,9 @@ def _describe_scope_difference(flow: FlowRequest, tokens: TokenResponse) -> list
     if not tokens.scope:
         return []
     granted = set(tokens.scope.replace(",", " ").split())
-    missing = sorted(set(flow.scopes) - granted)
+    provider = get_registry().get_provider(flow.app.provider)
+    unlisted = get_unlisted_scopes(provider.oauth if provider else None)
+    missing = sorted(set(flow.scopes) - granted - unlisted)
     extra = sorted(granted - set(flow.scopes)) if flow.scopes else []
     return [
         f"{label}: {', '.join(escape_name(scope) for scope in scopes[:MAX_LISTED_SCOPES])}."

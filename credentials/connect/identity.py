@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from common.datetimes import format_rfc3339
 from credentials.connect.errors import ConnectError
 from credentials.connect.flow_request import FlowRequest
 from credentials.connect.identity_request import request_identity
+from credentials.core.token_properties import MISSING, convert_value, find_value
 from oauth_apps.protocol import OAuthClient, TokenResponse, validate_id_token
 from providers.kinds import Kind, PropertySource
 from providers.properties import find_field_error
-
-_MISSING: Final = object()
 
 
 def collect_properties(
@@ -91,7 +90,7 @@ def _get_token_properties(
     if scope := tokens.scope or " ".join(flow_request.scopes):
         for name in ("scope", "scopes"):
             if name in fields:
-                properties[name] = _convert_value(fields[name], scope)
+                properties[name] = convert_value(fields[name], scope)
     return properties
 
 
@@ -106,43 +105,13 @@ def _add_properties(
     for name, source in sources.items():
         if source.place not in documents:
             continue
-        value = _find_value(documents[source.place], source)
-        if value is _MISSING or value is None or value == "":
+        value = find_value(documents[source.place], source)
+        if value is MISSING or value is None or value == "":
             continue
-        value = _convert_value(fields.get(name, {"type": "string"}), value)
+        value = convert_value(fields.get(name, {"type": "string"}), value)
         # The user must not connect another upstream account than the one that the company set. Case
         # is ignored, because most of these values are host names.
         is_set = name in properties and name not in kind.secret_fields
         if is_set and str(properties[name]).casefold() != str(value).casefold():
             raise ConnectError("account_mismatch")
         properties[name] = value
-
-
-def _find_value(document: Any, source: PropertySource) -> Any:
-    """Return the value at a JSON pointer (RFC 6901) or of a parameter, or _MISSING."""
-    if source.place in {"callback", "config"}:
-        return document.get(source.at, _MISSING)
-    for step in source.at.split("/")[1:]:
-        key = step.replace("~1", "/").replace("~0", "~")
-        if isinstance(document, list) and key.isdecimal() and int(key) < len(document):
-            document = document[int(key)]
-        elif isinstance(document, Mapping) and key in document:
-            document = document[key]
-        else:
-            return _MISSING
-    return document
-
-
-def _convert_value(field: Mapping[str, Any], value: Any) -> Any:
-    """Convert `value` to the property's type if that is certain to be right."""
-    field_type = field["type"]
-    # Providers write the same ids as numbers or as text, and lists as text with separators.
-    if field_type == "string" and isinstance(value, list):
-        return " ".join(str(item) for item in value)
-    if field_type == "string" and type(value) is int:
-        return str(value)
-    if field_type == "integer" and isinstance(value, str) and value.isdecimal() and len(value) < 20:
-        return int(value)
-    if field_type == "array" and isinstance(value, str):
-        return value.replace(",", " ").split()
-    return value

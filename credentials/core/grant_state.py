@@ -22,6 +22,9 @@ NEEDS_REAUTH: Final = "needs_reauth"
 PAUSED: Final = "paused"
 """The stored secrets cannot be decrypted with the keys of this server."""
 
+ACCESS_REJECTED: Final = "token_rejected"
+"""The error of a grant whose access token was rejected by a probe before it expired."""
+
 NO_LEASE: Final[Mapping[str, Any]] = {"lease_owner": "", "lease_until": None}
 NO_FAILURES: Final[Mapping[str, Any]] = {
     "refresh_failures": 0,

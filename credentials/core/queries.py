@@ -19,7 +19,7 @@ from django.db.models import QuerySet
 from common.db import dialect
 from common.db.planner import keep_plan, limit_list_time
 from credentials.core.columns import Sql, read_select_list
-from credentials.core.grant_state import APP_PAUSED_SQL
+from credentials.core.displayed_health import REJECTED_PAUSE_SQL, display_health
 from credentials.core.refresh_state import build_state_sql
 from credentials.models import Credential
 from providers.properties import MASK
@@ -30,7 +30,7 @@ _JOINS: Final = f"""
     LEFT JOIN oauth_apps_oauthapp app ON app.id = credentials_credential.oauth_app_id
     LEFT JOIN credentials_credentialuse used ON used.credential_id = credentials_credential.id
     LEFT JOIN credentials_apppause pause ON pause.oauth_app_id = app.id
-        AND {APP_PAUSED_SQL}
+        AND {REJECTED_PAUSE_SQL}
 """
 _FORMS: Final = {
     "postgresql": {
@@ -73,13 +73,15 @@ class _Row(NamedTuple):
     refresh_state: Annotated[str, Sql("{refresh_state}")]
     refresh_last_at: Annotated[str | None, Sql("refresh_last_at", "time")]
     refresh_next_at: Annotated[str | None, Sql("refresh_next_at", "time")]
-    refresh_error: Annotated[str | None, Sql("coalesce(nullif(refresh_error, ''), pause.code)")]
+    refresh_error: Annotated[str | None, Sql("coalesce(nullif(refresh_error, ''), {pause_code})")]
     app_id: Annotated[str | None, Sql("app.id", "id")]
     app_name: Annotated[str | None, Sql("app.name")]
     app_client_id: Annotated[str | None, Sql("app.client_id")]
     app_metadata: Annotated[str, Sql("app.metadata", "json")]
     app_created_at: Annotated[str, Sql("app.created_at", "time")]
     app_updated_at: Annotated[str, Sql("app.updated_at", "time")]
+    app_pauses: Annotated[int | None, Sql("pause.pauses")]
+    app_rejected_at: Annotated[str | None, Sql("pause.rejected_at", "time")]
 
 
 class CredentialRepresentation(NamedTuple):
@@ -142,14 +144,15 @@ def _fetch_rows(sql: str, params: list[Any]) -> list[CredentialRepresentation]:
 
 
 def _select() -> str:
-    return _build_select(dialect.now_sql(), build_state_sql("pause.code IS NOT NULL"))
+    return _build_select(dialect.now_sql(), build_state_sql("pause.until > {now}"))
 
 
 @functools.lru_cache(maxsize=8)
 def _build_select(now: str, refresh_state: str) -> str:
+    pause_code = f"CASE WHEN pause.until > {now} THEN pause.code END"
     forms = {"": "{0}", **dialect.choose(**_FORMS)}
     columns = [
-        forms[sql.form].format(sql.text.format(refresh_state=refresh_state))
+        forms[sql.form].format(sql.text.format(refresh_state=refresh_state, pause_code=pause_code))
         for sql in read_select_list(_Row)
     ]
     return f"SELECT {', '.join(columns)} {_JOINS.format(now=now)}"
@@ -175,7 +178,7 @@ def _represent(row: _Row, apps: dict[str, dict[str, Any]]) -> CredentialRepresen
         "oauth_app": app or ({"kind": "sequin"} if row.kind == "stripe_sequin" else None),
         "properties": orjson.Fragment(row.properties),
         "metadata": orjson.Fragment(row.metadata),
-        "health": orjson.Fragment(row.health),
+        "health": _represent_health(row),
         "owner_email": row.owner_email,
         "external_id": row.external_id,
         "expires_at": row.expires_at and _format_time(row.expires_at),
@@ -185,6 +188,15 @@ def _represent(row: _Row, apps: dict[str, dict[str, Any]]) -> CredentialRepresen
         "updated_at": _format_time(row.updated_at),
     }
     return CredentialRepresentation(row.id, row.revision, document)
+
+
+def _represent_health(row: _Row) -> orjson.Fragment | dict[str, Any]:
+    if not row.app_pauses or row.app_name is None:
+        return orjson.Fragment(row.health)
+    rejected_at = row.app_rejected_at and _format_time(row.app_rejected_at)
+    return display_health(
+        orjson.loads(row.health), row.kind, app_name=row.app_name, rejected_at=rejected_at
+    )
 
 
 def _represent_app(row: _Row) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from accounts.models import Account
 from common.db.clock import DbNow
 from common.db.ids import uuid7
 from credentials.models import Credential
+from vault.fields import SealedField
 
 
 class HealthChange(models.Model):
@@ -55,6 +56,8 @@ class ProbeState(models.Model):
     """The time of the first of these."""
     cause = models.CharField(max_length=16, blank=True)
     """The source of the evidence that caused the present warn or error."""
+    lost_scopes = models.TextField(blank=True, default="", db_default="")
+    """Scopes that refreshes no longer bring, separated by blanks."""
     granted_at = models.DateTimeField(null=True)
     """When the present grant replaced another one; null: it is the first."""
     answered_at = models.DateTimeField(null=True)
@@ -74,6 +77,35 @@ class ProbeState(models.Model):
                 name="probe_unavailable",
             ),
         ]
+
+    def __str__(self) -> str:
+        return str(self.credential_id)
+
+
+class UnreadableResponse(models.Model):
+    """A token response that could not be read, at most one for a credential.
+
+    It may contain the only copy of a grant, so it is kept until `expires_at`, or until the grant is
+    replaced. See credentials/refresh/unreadable_responses.py.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    account = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
+    credential = models.OneToOneField(Credential, models.CASCADE, related_name="+")
+    generation = models.PositiveIntegerField()
+    """The generation of the grant that the refresh used."""
+    status = models.PositiveSmallIntegerField()
+    content_type = models.CharField(max_length=100, blank=True)
+    size = models.PositiveIntegerField()
+    """Of the whole body in bytes, of which the first 256 KiB are kept."""
+    has_tokens = models.BooleanField()
+    """The word `token` is in it."""
+    sealed = SealedField()
+    received_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["expires_at"], name="unreadable_expires")]
 
     def __str__(self) -> str:
         return str(self.credential_id)
@@ -102,7 +134,7 @@ class NoticeMail(models.Model):
     note = models.CharField(max_length=300)
     attempts = models.PositiveIntegerField(default=0)
     next_at = models.DateTimeField(db_default=DbNow())
-    """When it is due. While a worker sends it, when the lease ends."""
+    """When it is due. While a worker sends it, when the lease ends. Later, when it was sent."""
     lease_owner = models.CharField(max_length=64, blank=True)
     outcome = models.CharField(max_length=16, blank=True)
     created_at = models.DateTimeField(db_default=DbNow(), editable=False)

@@ -20,7 +20,7 @@ from credentials.health.models import ProbeState
 from credentials.models import Credential
 
 _COLUMNS: Final = get_columns_except("secrets", "previous", "metadata")
-_COUNTS: Final = ("failures", "cause")
+_COUNTS: Final = ("failures", "cause", "lost_scopes")
 _TIMES: Final = ("silent_since", "answered_at", "unavailable_at", "granted_at")
 
 

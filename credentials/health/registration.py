@@ -34,6 +34,7 @@ _COLUMNS: Final = {
     "failures": "int",
     "silent_since": "timestamptz",
     "cause": "text",
+    "lost_scopes": "text",
     "granted_at": "timestamptz",
     "answered_at": "timestamptz",
     "unavailable_at": "timestamptz",

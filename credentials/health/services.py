@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +18,8 @@ from django.db import transaction
 from common.actors import Actor
 from common.datetimes import parse_rfc3339
 from common.db.clock import DbNow, db_now
+from common.text import escape_name
+from credentials.core.token_properties import SCOPE_FIELDS, find_lost_scopes, split_scopes
 from credentials.health.evidence import Evidence
 from credentials.health.expiry import ExpiryForecast, forecast_expiry
 from credentials.health.history import record_status_change
@@ -48,6 +50,9 @@ _OUTAGE_AFTER: Final = dt.timedelta(minutes=1)
 
 REPORT_INTERVAL: Final = dt.timedelta(seconds=30)
 """A report is probed so long after the provider last responded about the credential."""
+
+MAX_LOST_SCOPES: Final = 1000
+_LISTED_SCOPES: Final = 10
 
 _DEFINITE_SOURCES: Final = frozenset({"refresh", "probe", "seal", "expiry"})
 _APP_FINDINGS: Final[dict[str, Finding]] = {
@@ -111,8 +116,10 @@ def evaluate_evidence(locked: LockedCredential, evidence: Evidence) -> HealthEff
     finding = _derive_finding(row, state, evidence, expiry, now)
     _store_probe_state(locked, finding, evidence)
     notes = [evidence.note]
+    if evidence.verdict == "ok" and state.lost_scopes:
+        notes = [_build_lost_scopes_note(state.lost_scopes), *notes]
     if finding == "expiring" and expiry:
-        notes = [expiry.note, evidence.note]
+        notes = [expiry.note, *notes]
     return _build_effect(row, finding, evidence, notes, now)
 
 
@@ -160,13 +167,36 @@ def reset_probe_states(*, account_id: uuid.UUID, ids: list[uuid.UUID]) -> None:
         silent_since=None,
         unavailable_at=None,
         cause="",
+        lost_scopes="",
         granted_at=DbNow(),
     )
+
+
+def record_granted_scopes(locked: LockedCredential, changed: Mapping[str, Any]) -> None:
+    """Compare the scopes that a refresh states with the stored ones. Call it before they change.
+
+    Scopes that are gone stay known until the provider grants them again, or another grant is
+    stored. `evaluate_evidence` writes them and warns of them.
+    """
+    row, state, _, _ = locked
+    for name in SCOPE_FIELDS:
+        if name not in changed:
+            continue
+        provider = get_registry().get_provider(row.provider)
+        oauth = provider.oauth if provider else None
+        lost = find_lost_scopes(row.properties.get(name), changed[name], oauth)
+        known = {*split_scopes(state.lost_scopes), *lost} - set(split_scopes(changed[name]))
+        state.lost_scopes = " ".join(sorted(known))[:MAX_LOST_SCOPES]
 
 
 def can_be_checked(kind: Kind) -> bool:
     """Return True if a probe or a refresh can tell whether a credential of this kind works."""
     return kind.probe is not None or kind.refreshes
+
+
+def _build_lost_scopes_note(scopes: str) -> str:
+    names = ", ".join(escape_name(scope) for scope in scopes.split()[:_LISTED_SCOPES])
+    return f"The provider no longer grants: {names}. Connect it again to get them back."
 
 
 def _derive_finding(
@@ -201,15 +231,22 @@ def _derive_good_finding(
 ) -> Finding:
     if source in {"seal", "expiry"}:
         return "relieved" if state.cause == source else "unclear"
-    # An access token may outlive its grant by an hour: that it works does not restore the grant.
-    if state.cause == "refresh" and row.health["status"] == "error" and source != "refresh":
-        return "unclear"
-    return "expiring" if expiry else "works"
+    if row.health["status"] == "error":
+        # An access token may outlive its grant by an hour: that it works does not restore the grant.
+        if state.cause == "refresh" and source != "refresh":
+            return "unclear"
+        # A probe has rejected the last token, and only a probe tells if the provider accepts this one.
+        kind = get_registry().get_kind(row.kind)
+        if state.cause == "probe" and source == "refresh" and kind and kind.probe:
+            return "suspected"
+    if expiry:
+        return "expiring"
+    return "narrowed" if state.lost_scopes else "works"
 
 
 def _store_probe_state(locked: LockedCredential, finding: Finding, evidence: Evidence) -> None:
     row, state, now, has_gate = locked
-    fields = ["failures", "silent_since", "answered_at", "unavailable_at", "cause"]
+    fields = ["failures", "silent_since", "answered_at", "unavailable_at", "cause", "lost_scopes"]
     # Only evidence that sets a status is its cause.
     if finding in {"works", "relieved"}:
         state.cause = ""

@@ -4,6 +4,7 @@
 |-|-|-|-|-|-|
 | works      | it was accepted                                          | ok      | ok   | ok      | ok      |
 | expiring   | it was accepted, and will soon expire                    | warn    | warn | warn    | warn    |
+| narrowed   | it was accepted, and has fewer scopes than before        | warn    | warn | warn    | warn    |
 | dead       | definitely rejected, expired, or cannot be decrypted     | error   | error | error  | error   |
 | suspected  | a request was rejected; a probe decides                  | -       | -    | -       | -       |
 | doubted    | a request was rejected, and there is no probe            | warn    | warn | -       | -       |
@@ -22,11 +23,13 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from common.datetimes import format_rfc3339
+from common.health import MAX_NOTES
 
 Status = Literal["unknown", "ok", "warn", "error"]
 Finding = Literal[
     "works",
     "expiring",
+    "narrowed",
     "dead",
     "suspected",
     "doubted",
@@ -38,7 +41,6 @@ Finding = Literal[
     "unclear",
 ]
 
-MAX_NOTES: Final = 5
 MAX_NOTE: Final = 300
 RECOVERED: Final = "It works again."
 
@@ -50,6 +52,7 @@ _WORSE_THAN_OK: Final[Mapping[str, Status]] = {"unknown": "warn", "ok": "warn"}
 TRANSITIONS: Final[Mapping[Finding, Mapping[str, Status]]] = {
     "works": _TO_OK,
     "expiring": _TO_WARN,
+    "narrowed": _TO_WARN,
     "dead": _TO_ERROR,
     "suspected": {},
     "doubted": _WORSE_THAN_OK,

@@ -19,6 +19,7 @@ from credentials.health.services import record_evidence
 from credentials.models import Credential
 from credentials.probing.probes import MIN_REFRESH_INTERVAL, ProbeSubject, run_probe
 from credentials.refresh import get_fresh_token
+from credentials.refresh.rejected_token import expire_rejected_token
 from providers.kinds import Kind
 from providers.registry import get_registry
 from vault.sealing import SecretUnavailableError
@@ -83,7 +84,14 @@ def _ask_provider(
         if result is None:
             return _ProviderResult(is_definite=False)
         # A response about a secret that was replaced in the meantime says nothing of the new one.
-        recorded = _record_if(subject.matches, row, result.evidence, actor)
+        is_rejected = result.evidence.verdict == "rejected"
+        recorded = _record_if(
+            subject.matches,
+            row,
+            result.evidence,
+            actor,
+            before=_expire_token if is_rejected else None,
+        )
         is_definite = recorded and result.evidence.verdict in {"ok", "rejected"}
         return _ProviderResult(is_definite, result.retry_after)
     if kind.refreshes and on_demand:
@@ -126,18 +134,33 @@ def _check_dates(row: Credential, kind: Kind, actor: Actor) -> None:
 
 
 def _record_if(
-    condition: Callable[[Credential], bool], row: Credential, evidence: Evidence, actor: Actor
+    condition: Callable[[Credential], bool],
+    row: Credential,
+    evidence: Evidence,
+    actor: Actor,
+    *,
+    before: Callable[[Credential], None] | None = None,
 ) -> bool:
-    """Record the evidence if the row, locked and read again, meets `condition`. Return whether."""
+    """Record the evidence if the row, locked and read again, meets `condition`. Return whether.
+
+    `before` is called with the locked row before the evidence changes it.
+    """
     with transaction.atomic():
         rows = Credential.objects.select_for_update(of=("self",), no_key=True)
-        locked = rows.only("secrets", "fingerprints", *_DATES).filter(id=row.id).first()
+        locked = rows.defer("previous", "metadata").filter(id=row.id).first()
         if locked is None or not condition(locked):
             return False
+        if before is not None:
+            before(locked)
         record_evidence(
             account_id=row.account_id, credential_id=row.id, evidence=evidence, actor=actor
         )
     return True
+
+
+def _expire_token(locked: Credential) -> None:
+    """Stop handing out the access token that the provider rejects."""
+    expire_rejected_token(locked, db_now(), min_interval=MIN_REFRESH_INTERVAL)
 
 
 def _always(locked: Credential) -> bool:

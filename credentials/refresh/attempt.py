@@ -162,7 +162,10 @@ def _get_previous_grant(claim: RefreshClaim) -> Mapping[str, str]:
 def _store_exception(claim: RefreshClaim, error: Exception) -> AccessToken | None:
     """Store an outcome that is no token, and raise it as the caller's error."""
     if isinstance(error, ProviderBusyError):
-        outcomes.reschedule_claim(claim, error.retry_after)
+        if error.is_circuit_open:
+            outcomes.store_open_circuit(claim, error.retry_after)
+        else:
+            outcomes.reschedule_claim(claim, error.retry_after)
         raise ProviderUnavailableError(error.retry_after) from None
     if isinstance(error, OAuth2Error):
         return _store_error(claim, error)

@@ -24,11 +24,16 @@ OPEN_SECONDS: Final = 30.0
 
 
 class ProviderBusyError(Exception):
-    """No call may start now. Try again after `retry_after` seconds."""
+    """No call may start now. Try again after `retry_after` seconds.
 
-    def __init__(self, retry_after: float) -> None:
+    `is_circuit_open` is True if the provider did not respond to the last calls, and False if it only
+    has as many calls as it may have.
+    """
+
+    def __init__(self, retry_after: float, *, is_circuit_open: bool = False) -> None:
         super().__init__("The provider has as many calls as it may have, or its circuit is open.")
         self.retry_after = retry_after
+        self.is_circuit_open = is_circuit_open
 
 
 @dataclass
@@ -114,7 +119,7 @@ class CircuitBreaker:
             return
         rest = circuit.open_until - self._clock()
         if rest > 0:
-            raise ProviderBusyError(rest)
+            raise ProviderBusyError(rest, is_circuit_open=True)
         if circuit.running >= _get_limit(circuit, limit):
             raise ProviderBusyError(1.0)
 

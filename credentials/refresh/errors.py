@@ -53,6 +53,21 @@ class ProviderUnavailableError(ServiceUnavailableError):
         )
 
 
+class TokenRejectedError(ServiceUnavailableError):
+    """503 token_rejected: the provider rejects the access token that it issued.
+
+    Another one is requested after `retry_after` seconds.
+    """
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(
+            "The provider rejects the access token that it issued, so it is not handed out. Another one"
+            " is requested later.",
+            extra={"code": "token_rejected"},
+            retry_after=_round_retry_after(retry_after),
+        )
+
+
 class RefreshInProgressError(ServiceUnavailableError):
     """503 refresh_in_progress: another process has the lease, and the provider is slow."""
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from django.db.models import Q
 
 from common.db.clock import DbNow
-from credentials.core.grant_state import NEEDS_REAUTH, get_app_pause
+from credentials.core.grant_state import ACCESS_REJECTED, NEEDS_REAUTH, get_app_pause
 from credentials.models import Credential
 from credentials.refresh.errors import (
     AppPausedError,
     NeedsReauthError,
     NotRefreshableError,
     ProviderUnavailableError,
+    TokenRejectedError,
 )
 from providers.registry import get_registry
 
@@ -72,14 +73,22 @@ class Freshness:
         if self.row.refresh_state == NEEDS_REAUTH or not self.is_refreshable():
             raise NeedsReauthError()
 
-    def require_not_deferred(self) -> None:
-        """Raise AppPausedError or ProviderUnavailableError until the next attempt is due."""
+    def require_not_deferred(self, *, ignore_rejected_token: bool = False) -> None:
+        """Raise AppPausedError, TokenRejectedError or ProviderUnavailableError until a refresh is due.
+
+        With `ignore_rejected_token`, a refresh that waits only because the last token was rejected
+        may start now.
+        """
         row = self.row
         if pause := get_app_pause(row.oauth_app, self.now):
             remaining = (pause.until - self.now).total_seconds()
             raise AppPausedError("its provider rejects it.", remaining)
         if row.refresh_failures and row.refresh_next_at and not self._is_app_corrected():
             delay = (row.refresh_next_at - self.now).total_seconds()
+            if delay > 0 and row.refresh_error == ACCESS_REJECTED:
+                if ignore_rejected_token:
+                    return
+                raise TokenRejectedError(delay)
             if delay > 0:
                 raise ProviderUnavailableError(delay)
 

@@ -15,15 +15,22 @@ from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 import structlog
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F
+from django.db.models.functions import Greatest
 
 from common.backoff import get_backoff
 from common.concurrency import sleep
 from common.db.clock import DbNow
 from credentials.core.grant_state import ENDED_GRANT, NEEDS_REAUTH, NO_LEASE, PAUSED
+from credentials.core.moved_identity import keep_moved_identity
 from credentials.core.refresh_tokens import record_refresh
 from credentials.health.evidence import Evidence, Source, Verdict
 from credentials.health.queries import lock_with_probe_state, update_row
-from credentials.health.services import evaluate_evidence, record_app_evidence, record_evidence
+from credentials.health.services import (
+    evaluate_evidence,
+    record_app_evidence,
+    record_evidence,
+    record_granted_scopes,
+)
 from credentials.models import AppPause, Credential
 from credentials.refresh import schedule
 from credentials.refresh.app_pauses import is_given_up, reject_app
@@ -31,6 +38,10 @@ from credentials.refresh.lease import filter_claimed, release_lease
 from credentials.refresh.orphaned_tokens import schedule_orphan_revocation
 from credentials.refresh.token_update import TokenUpdate, build_refresh_columns, is_stored
 from credentials.refresh.types import RefreshClaim
+from credentials.refresh.unreadable_responses import (
+    describe_kept_response,
+    keep_unreadable_response,
+)
 from events.services import EventTarget, NewEvent, record_event
 from oauth_apps.protocol import OAuth2Error
 from webhooks.changes import record_changes
@@ -43,6 +54,7 @@ REVOKED: Final = "revoked_or_expired"
 RESPONSE_LOST: Final = "rotation_response_lost"
 EXHAUSTED: Final = "refresh_exhausted"
 UNDECRYPTABLE: Final = "undecryptable"
+CIRCUIT_OPEN: Final = "circuit_open"
 
 COMMIT_SECONDS: Final = 18.0
 """Seconds after the claim at which no write is started any more. The lease is renewed until then."""
@@ -111,8 +123,12 @@ def store_rejection(claim: RefreshClaim, error: OAuth2Error) -> bool:
     """End the grant, which the provider rejects, and notify once."""
     code, note = error.code[:64], error.detail
     if error.code == "invalid_grant":
-        code = RESPONSE_LOST if claim.may_have_succeeded_before else REVOKED
+        # A provider that does not rotate never had a next grant to lose.
+        may_be_lost = claim.may_have_succeeded_before and claim.rotates is not False
+        code = RESPONSE_LOST if may_be_lost else REVOKED
         note = _REJECTION_NOTES[code]
+        if may_be_lost and (kept := describe_kept_response(claim)):
+            note = f"{kept} The provider rejects the former grant. {_CONNECT_AGAIN}"
     if not _settle_claim(claim, **{**ENDED_GRANT, "refresh_error": code}):
         return False
     target = EventTarget("credential", claim.row.account_id, claim.row.id)
@@ -196,7 +212,10 @@ def store_failure(claim: RefreshClaim, error: OAuth2Error) -> float | None:
     if error.code in _UNKNOWN_REJECTIONS:
         _count_rejection(claim, error)
     else:
-        _record_health(claim, "unavailable", note=error.detail, code=error.code[:64])
+        note = error.detail
+        if error.unreadable is not None:
+            note = keep_unreadable_response(claim, error.unreadable)
+        _record_health(claim, "unavailable", note=note, code=error.code[:64])
     return delay
 
 
@@ -229,6 +248,29 @@ def reschedule_claim(claim: RefreshClaim, seconds: float) -> bool:
 
 
 @_retry_commit
+def store_open_circuit(claim: RefreshClaim, seconds: float) -> bool:
+    """Try again in `seconds`, because the provider did not respond to the last calls of this process.
+
+    The grant shows why it is not refreshed, although no request was sent for it.
+    """
+    if not _settle_claim(
+        claim,
+        # Callers wait for the next attempt instead of claiming the grant again and again.
+        refresh_failures=Greatest("refresh_failures", 1),
+        refresh_error=CIRCUIT_OPEN,
+        refresh_next_at=DbNow() + dt.timedelta(seconds=seconds),
+        **_OUTCOME_KNOWN,
+    ):
+        return False
+    note = (
+        "The provider did not respond to several requests in a row, so for a short time it gets no more."
+        " The cause is not this credential."
+    )
+    _record_health(claim, "unavailable", note=note, code=CIRCUIT_OPEN)
+    return True
+
+
+@_retry_commit
 def _store_durably(claim: RefreshClaim, update: TokenUpdate, *, bare: bool = False) -> bool:
     return store_token_update(claim, update, bare=bare)
 
@@ -247,6 +289,7 @@ def store_token_update(claim: RefreshClaim, update: TokenUpdate, *, bare: bool =
         # The lease has expired, but the grant is still the one that was used: this is its only
         # successor.
         log.warning("refresh.lost_lease", id=str(row.id))
+    record_granted_scopes(locked, update.properties)
     values = build_refresh_columns(row, update, locked.now)
     former_fingerprints = row.fingerprints
     for name, value in values.items():
@@ -261,6 +304,10 @@ def store_token_update(claim: RefreshClaim, update: TokenUpdate, *, bare: bool =
     effect = evaluate_evidence(locked, evidence)
     update_row(Credential, row.id, {**values, **effect.columns})
     events = [NewEvent("credential.refreshed", row.id), *effect.events]
+    if update.properties:
+        keep_moved_identity(row, update.properties)
+        names = [f"properties.{name}" for name in update.properties]
+        events.append(NewEvent("credential.updated", row.id, names))
     record_changes(claim.actor, row.account_id, "credential", events)
     app = claim.row.oauth_app
     if app is not None and hasattr(app, "refresh_pause"):
@@ -268,6 +315,14 @@ def store_token_update(claim: RefreshClaim, update: TokenUpdate, *, bare: bool =
     if app is not None and app.health.get("status") != "ok":
         _record_app_health(claim, "ok")
     return True
+
+
+def store_recovered_tokens(claim: RefreshClaim, update: TokenUpdate) -> bool:
+    """Store tokens that were found later, for a grant that the provider has rejected since.
+
+    Leaves out health and webhooks: only the next refresh shows if the provider accepts them.
+    """
+    return _store_durably(claim, update, bare=True)
 
 
 def _settle_conflict(claim: RefreshClaim, update: TokenUpdate) -> bool:
@@ -334,6 +389,7 @@ def _record_app_health(
         )
 
 
+_CONNECT_AGAIN: Final = "Connect it again."
 _REJECTION_NOTES: Final = {
     EXHAUSTED: (
         "The provider has rejected every refresh for days and gives no reason that is known, while"
@@ -341,7 +397,7 @@ _REJECTION_NOTES: Final = {
     ),
     REVOKED: "The provider rejects the grant: it is revoked or expired. Connect it again.",
     RESPONSE_LOST: (
-        "An earlier response of the provider, with the next grant, never arrived, and it rejects the"
-        " stored one. Connect it again."
+        "The provider rejects the stored grant. An earlier response, with the next grant, may never have"
+        f" arrived, or the grant is revoked or expired. {_CONNECT_AGAIN}"
     ),
 }

@@ -102,7 +102,7 @@ def get_fresh_token(
             sleep(_random.uniform(*(_FIRST_SLEEP if waited < 0.5 else _LATER_SLEEP)))
             continue
         if not forced or min_interval:
-            freshness.require_not_deferred()
+            freshness.require_not_deferred(ignore_rejected_token=forced)
         if waited > MAX_START_SECONDS:
             raise RefreshInProgressError()
         require_capacity()

@@ -51,6 +51,7 @@ def write_spool_file(claim: RefreshClaim, update: TokenUpdate) -> None:
         "provider": row.provider,
         "oauth_app_id": str(row.oauth_app_id) if row.oauth_app_id else None,
         "properties": row.properties,
+        "changed_properties": dict(update.properties),
     }
     name = f"{row.account_id}.{row.id}.{claim.generation}.{claim.owner}{_SUFFIX}"
     folder = Path(settings.SPOOL_DIR)
@@ -124,6 +125,7 @@ def _read_file(file: Path) -> tuple[RefreshClaim, TokenUpdate]:
         refresh_token=Secret(refresh_token) if refresh_token else None,
         expires_at=parse_rfc3339(document["expires_at"]),
         next_refresh_in=max((next_at - now).total_seconds(), 0) if next_at else None,
+        properties=document.get("changed_properties", {}),
     )
 
 

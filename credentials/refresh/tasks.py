@@ -16,6 +16,7 @@ from common.actors import Actor
 from common.db import dialect
 from common.db.ids import to_uuid
 from common.errors import ServiceError
+from common.periodic_tasks import PeriodicTask
 from credentials.core.grant_state import APP_PAUSED_SQL, DUE_AND_FREE_SQL
 from credentials.models import Credential
 from credentials.refresh import attempt, lease, spool
@@ -26,6 +27,7 @@ from credentials.refresh.circuit_breaker import (
     circuit_breaker,
 )
 from credentials.refresh.types import RefreshClaim
+from credentials.refresh.unreadable_responses import delete_obsolete_responses
 from oauth_apps.client_config import get_fixed_token_host
 from oauth_apps.models import OAuthApp
 
@@ -180,3 +182,6 @@ def _fetch(sql: str) -> list[tuple[Any, ...]]:
 
 
 REFRESH_TASK: Final = RefreshTask()
+RESPONSE_PRUNING: Final = PeriodicTask(
+    "unreadable responses", every=3600, run_batch=delete_obsolete_responses
+)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from common.datetimes import format_rfc3339
 from credentials.core.encryption import encrypt_previous_grant, encrypt_secrets
 from credentials.core.grant_state import NEW_GRANT, NO_LEASE, add_refreshed
+from credentials.core.token_properties import read_changed_properties
 from credentials.models import Credential
 from credentials.refresh import schedule
 from credentials.refresh.types import AccessToken, RefreshClaim
@@ -24,7 +25,8 @@ from vault.services import compute_fingerprint
 class TokenUpdate:
     """New tokens, and the secrets of the row that they are stored with.
 
-    `refresh_token` is None if the old one stays. `next_refresh_in` is in seconds.
+    `refresh_token` is None if the old one stays. `next_refresh_in` is in seconds. `properties` are
+    those that the response states differently from the stored ones: scopes, the account's address.
     """
 
     secrets: Mapping[str, str]
@@ -32,6 +34,7 @@ class TokenUpdate:
     refresh_token: Secret | None
     expires_at: dt.datetime | None
     next_refresh_in: float | None
+    properties: Mapping[str, Any] = field(default_factory=dict)
 
     def to_access_token(self) -> AccessToken:
         return AccessToken(
@@ -68,6 +71,9 @@ def build_token_update(
             expires_in,
             refresh_expires_in=tokens.refresh_expires_in,
             idle_days=facts.idle_days if facts else None,
+        ),
+        properties=read_changed_properties(
+            get_registry().kinds[claim.row.kind], tokens, claim.row.properties
         ),
     )
 
@@ -108,7 +114,7 @@ def _build_properties(row: Credential, update: TokenUpdate) -> dict[str, Any]:
     """Return the public properties: the mask for the kind's tokens, and the new expiry."""
     fields = get_registry().kinds[row.kind].schema["properties"]
     masks = {name: MASK for name in update.get_new_secrets() if name in fields}
-    properties = {**row.properties, **masks}
+    properties = {**row.properties, **update.properties, **masks}
     if "expires_at" in fields:
         properties.pop("expires_at", None)
         if update.expires_at is not None:

@@ -54,6 +54,12 @@ class RefreshClaim:
         return provider.oauth.refresh.grace_seconds if provider and provider.oauth else None
 
     @property
+    def rotates(self) -> bool | None:
+        """Return True if the provider replaces refresh tokens; None if it does not say."""
+        provider = get_registry().get_provider(self.row.provider)
+        return provider.oauth.refresh.rotates if provider and provider.oauth else None
+
+    @property
     def seconds_in_doubt(self) -> float:
         """Seconds since the first attempt whose outcome is unknown; 0 if this is the first."""
         since = self.row.refresh_failing_since

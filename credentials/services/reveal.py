@@ -13,7 +13,9 @@ from common.db import dialect
 from common.db.clock import db_now
 from common.errors import ConflictError, NotFoundError, TooManyRequestsError
 from credentials.core.encryption import decrypt_secrets
+from credentials.health.models import UnreadableResponse
 from credentials.models import Credential, Reveal
+from credentials.refresh.unreadable_responses import StoredResponse, find_unreadable_response
 from events.services import EventTarget, record_event
 
 MAX_REVEALS_PER_HOUR: Final = 10
@@ -52,14 +54,35 @@ def credential_reveal(
                     f"The credential no longer has the secret {secret_name}. Reload the page."
                 )
             secrets = {secret_name: secrets[secret_name]}
-        Reveal.objects.create(
-            account_id=account_id, credential_id=id, actor=actor.name, reason=reason
-        )
-        target = EventTarget("credential", account_id, id)
-        record_event(
-            actor, target, "credential.revealed", sorted(secrets), detail={"reason": reason}
-        )
+        _record_reveal(account_id, id, actor, reason, sorted(secrets))
     return {**row.properties, **secrets}
+
+
+def credential_reveal_response(
+    *, account_id: uuid.UUID, id: uuid.UUID, actor: Actor, reason: str
+) -> StoredResponse:
+    """Return the token response of the credential that could not be read.
+
+    It counts and is recorded as a reveal of secrets. Raises what `credential_reveal` raises, and
+    NotFoundError if no response is kept.
+    """
+    with transaction.atomic():
+        if not UnreadableResponse.objects.filter(account_id=account_id, credential_id=id).exists():
+            raise NotFoundError("No token response is kept for this credential.")
+        _check_rate(actor)
+        response = find_unreadable_response(account_id, id)
+        if response is None:
+            raise NotFoundError("No token response is kept for this credential.")
+        _record_reveal(account_id, id, actor, reason, ["token_response"])
+    return response
+
+
+def _record_reveal(
+    account_id: uuid.UUID, id: uuid.UUID, actor: Actor, reason: str, names: list[str]
+) -> None:
+    Reveal.objects.create(account_id=account_id, credential_id=id, actor=actor.name, reason=reason)
+    target = EventTarget("credential", account_id, id)
+    record_event(actor, target, "credential.revealed", names, detail={"reason": reason})
 
 
 def _check_rate(actor: Actor) -> None:

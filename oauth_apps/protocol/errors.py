@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from oauth_apps.protocol.types import UnreadableBody
 
 
 class OAuth2Error(Exception):
@@ -16,8 +19,11 @@ class OAuth2Error(Exception):
 
     `detail` is a sentence for customers and logs, without a secret or a provider's words.
     `retry_after` is in seconds, an hour at most, if the provider gave it. `sent` is False only if no
-    byte of any request can have left; then the grant has not changed.
+    byte of any request can have left; then the grant has not changed. `unreadable` is the body of a
+    successful response that could not be read, which is secret.
     """
+
+    unreadable: UnreadableBody | None = None
 
     def __init__(
         self, code: str, detail: str, *, retry_after: float | None = None, sent: bool = True

@@ -14,7 +14,7 @@ from egress.headers import parse_retry_after
 from oauth_apps.protocol.error_rules import find_error_code, find_rule_error, names_dead_token
 from oauth_apps.protocol.errors import OAuth2Error, build_error, build_response_error
 from oauth_apps.protocol.token_document import decode_token_document
-from oauth_apps.protocol.types import TokenResponse
+from oauth_apps.protocol.types import TokenResponse, UnreadableBody
 from providers import quirks
 from providers.kinds import OAuth, Refresh
 from vault.secret import Secret
@@ -45,7 +45,13 @@ def parse_token_response(
     the provider's own rules (`oauth.refresh.responses`) say first what a response means. Raises
     OAuth2Error and nothing else.
     """
-    return read_tokens(parse_document(response, oauth, refreshing=refreshing))
+    try:
+        return read_tokens(parse_document(response, oauth, refreshing=refreshing))
+    except OAuth2Error as error:
+        if error.code == "unreadable_answer":
+            content_type = response.get_header("content-type") or ""
+            error.unreadable = UnreadableBody(response.status, content_type, response.body)
+        raise
 
 
 def parse_document(

@@ -31,6 +31,15 @@ class OAuthClient:
     timeouts: Timeouts = TIMEOUTS
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class UnreadableBody:
+    """The body of a successful response in which no tokens were found. It may contain them."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class TokenResponse:
     """A validated response of a token endpoint (RFC 6749 §5.1).

@@ -28,6 +28,7 @@ BODIES: dict[str, Callable[[], Any]] = {
     "POST /v1/credentials/{pk}/check": lambda: None,
     "POST /v1/credentials/{pk}/report": lambda: {"status": 401},
     "POST /v1/credentials/{pk}/reveal": lambda: {"reason": "A sample."},
+    "POST /v1/credentials/{pk}/reveal-response": lambda: {"reason": "A sample."},
     "POST /v1/credentials/{pk}/rotate": lambda: {"properties": {"secret": "sk_test_rotated"}},
     "POST /v1/credentials/start-auth": lambda: {
         "oauth_app_id": "01989aa0-0000-7000-8000-000000000000",
@@ -61,6 +62,7 @@ OBJECTS = {
     "/v1/credentials/{pk}/check": "credential",
     "/v1/credentials/{pk}/report": "credential",
     "/v1/credentials/{pk}/reveal": "credential",
+    "/v1/credentials/{pk}/reveal-response": "credential",
     "/v1/credentials/{pk}/rotate": "credential",
     "/v1/credentials/{pk}/health-changes": "credential",
     "/v1/credentials/{pk}/policy": "credential",

@@ -26,7 +26,9 @@ BEARER = 1
 LISTS = {
     "/v1/credentials": 1,
     "/v1/credentials?limit=2": 1,
-    "/v1/credentials?provider=stripe&kind=stripe_key&health.status=unknown": 1,
+    "/v1/credentials?provider=stripe&kind=stripe_key&health.status=error": 1,
+    # One more reads the ids of the apps that are rejected.
+    "/v1/credentials?provider=stripe&kind=stripe_key&health.status=unknown": 2,
     "/v1/credentials?metadata=%7B%22a%22%3A1%7D": 1,
     "/v1/credentials?created_after=2000-01-01T00:00:00Z&expiring_before=2100-01-01T00:00:00Z": 1,
     "/v1/credentials?oauth_app_id=$APP": 1,

@@ -29,6 +29,7 @@ DOCUMENTED = {
     "POST /v1/credentials/import": "credentials:write",
     "POST /v1/credentials/{pk}/rotate": "credentials:write",
     "POST /v1/credentials/{pk}/reveal": "credentials:reveal",
+    "POST /v1/credentials/{pk}/reveal-response": "credentials:reveal",
     "POST /v1/credentials/{pk}/token": "credentials:use",
     "POST /v1/credentials/{pk}/check": "credentials:use",
     "POST /v1/credentials/{pk}/refresh": "credentials:use",

@@ -13,6 +13,7 @@ from common import health
 from common.actors import get_command_actor
 from common.errors import NotFoundError
 from common.management import Progress, raise_command_errors
+from credentials.core.displayed_health import filter_by_health_status, get_displayed_health
 from credentials.health import probe_schedule
 from credentials.health.models import ProbeState
 from credentials.health.registration import register_all
@@ -41,7 +42,7 @@ class Command(BaseCommand):
         if options["provider"]:
             rows = rows.filter(provider=options["provider"])
         if options["status"]:
-            rows = rows.filter(health_status=options["status"])
+            rows = filter_by_health_status(rows, options["status"])
         register_all(rows)
         counts = self._check_all(list(rows.order_by("id").values_list("account_id", "id")))
         self.stdout.write(" ".join(f"{status}={counts[status]}" for status in health.STATUSES))
@@ -63,8 +64,10 @@ class Command(BaseCommand):
             probe_schedule.reschedule_probe(
                 ProbeState.objects.filter(lease_owner=""), id=id, wait=wait
             )
-            row = Credential.objects.only("health").filter(id=id).first()
-            counts[row.health["status"] if row else "deleted"] += 1
+            row = (
+                Credential.objects.select_related("oauth_app__refresh_pause").filter(id=id).first()
+            )
+            counts[get_displayed_health(row)["status"] if row else "deleted"] += 1
             progress.show(done, ", ".join(f"{counts[s]} {s}" for s in health.STATUSES))
         progress.finish()
         return counts

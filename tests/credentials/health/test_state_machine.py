@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from common.health import MAX_NOTES
 from credentials.health.state_machine import (
     MAX_NOTE,
-    MAX_NOTES,
     RECOVERED,
     TRANSITIONS,
     apply_finding,
@@ -20,6 +20,7 @@ NOW = dt.datetime(2026, 11, 21, 9, 30, tzinfo=dt.UTC)
 TABLE = {
     "works": ("ok", "ok", "ok", "ok"),
     "expiring": ("warn", "warn", "warn", "warn"),
+    "narrowed": ("warn", "warn", "warn", "warn"),
     "dead": ("error", "error", "error", "error"),
     "suspected": ("unknown", "ok", "warn", "error"),
     "doubted": ("warn", "warn", "warn", "error"),

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from credentials.health.models import ProbeState
 from credentials.models import Credential
 from credentials.probing import check as probing_check
 from egress import client
 from tests.api import ApiClient
+from tests.credentials.upstream import Upstream
 from tests.factories import make_app, make_credential
 from vault.sealing import SecretUnavailableError
 
@@ -201,3 +203,57 @@ def test_repaired_row_stays_unknown(api, key, stripe, break_seal, monkeypatch):
 
     monkeypatch.setattr(probing_check, "decrypt_secrets", fail_and_repair)
     assert check_now(api, key)["status"] == "unknown"
+
+
+class TestRejectedToken:
+    """A token that the provider rejects although it issued it a moment ago."""
+
+    @pytest.fixture
+    def row(self, grant: Credential, gitlab: Upstream, api: ApiClient) -> Credential:
+        gitlab.say(200, path="/oauth/token", access_token="glat-2", token_type="bearer")
+        gitlab.say(401, path="/api/v4/user")
+        assert api.post(f"/v1/credentials/{grant.id}/refresh").status_code == 200
+        assert check_now(api, grant)["status"] == "error"
+        return grant
+
+    def request_token(self, api: ApiClient, row: Credential) -> tuple[int, str]:
+        response = api.post(f"/v1/credentials/{row.id}/token")
+        return response.status_code, response.json().get("code", "")
+
+    def test_it_is_not_handed_out(self, row, api):
+        response = api.post(f"/v1/credentials/{row.id}/token")
+        assert (response.status_code, response.json()["code"]) == (503, "token_rejected")
+        assert 1 <= int(response["Retry-After"]) <= 60
+        refresh = api.get(f"/v1/credentials/{row.id}").json()["refresh"]
+        assert (refresh["state"], refresh["error"]) == ("due", "token_rejected")
+
+    def test_the_next_refresh_tells_that_the_grant_is_dead(self, row, api, gitlab, settings):
+        settings.CLOCK_SHIFT_SECONDS = 61
+        gitlab.say(400, path="/oauth/token", error="invalid_grant")
+        assert self.request_token(api, row) == (409, "needs_reauth")
+
+    def test_another_token_is_handed_out_and_probed_before_health_recovers(
+        self, row, api, gitlab, settings
+    ):
+        settings.CLOCK_SHIFT_SECONDS = 61
+        gitlab.say(200, path="/oauth/token", access_token="glat-3", token_type="bearer")
+        assert self.request_token(api, row)[0] == 200
+        state = ProbeState.objects.get(credential_id=row.id)
+        assert state.urgent
+        assert Credential.objects.get(id=row.id).health["status"] == "error"
+        gitlab.say(200, path="/api/v4/user")
+        assert check_now(api, row)["status"] == "ok"
+
+    def test_a_second_rejected_token_is_replaced_once_a_day(self, row, api, gitlab, settings):
+        settings.CLOCK_SHIFT_SECONDS = 61
+        gitlab.say(200, path="/oauth/token", access_token="glat-3", token_type="bearer")
+        assert self.request_token(api, row)[0] == 200
+        assert check_now(api, row)["status"] == "error"
+        calls = len(gitlab.requests)
+        settings.CLOCK_SHIFT_SECONDS = 3600
+        assert self.request_token(api, row) == (503, "token_rejected")
+        assert len(gitlab.requests) == calls
+        # A check replaces it now, so that a corrected permission is seen at once.
+        gitlab.say(200, path="/api/v4/user")
+        assert check_now(api, row)["status"] == "ok"
+        assert self.request_token(api, row)[0] == 200
