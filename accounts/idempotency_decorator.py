@@ -38,7 +38,7 @@ IDEMPOTENCY_KEY_PARAMETER: Final = OpenApiParameter(
     ),
 )
 
-_STORED_HEADERS: Final = ("ETag", "Location", "Latchkey-Import", "Cache-Control")
+_STORED_HEADERS: Final = ("ETag", "Location", "Latchkey-Import", "Latchkey-Notice", "Cache-Control")
 # Errors that the work itself raises. Others occur before it, and the request may succeed later.
 _STORED_ERRORS: Final = frozenset({404, 409, 412, 422})
 

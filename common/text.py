@@ -41,7 +41,7 @@ def find_secret_error(value: str, *, max_length: int) -> str | None:
         return "must not be blank"
     if len(value) > max_length:
         return f"must have at most {max_length} characters"
-    # Control characters are allowed: a PEM key has line breaks, and secrets are stored unchanged.
+    # secret_text.find_control_error decides on control characters: a PEM key has line breaks.
     return find_encoding_error(value)
 
 

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from common.actors import Actor
+from common.pem import generate_private_key
 from credentials.imports.batch import import_lines
 from credentials.imports.readers import read_array
 from oauth_apps.services import oauth_app_create
+from oauth_apps.validation import signs_requests
 from providers.kinds import Kind
 from providers.registry import get_registry
 
@@ -47,7 +49,7 @@ def import_sample_data(*, account_id: uuid.UUID, actor: Actor) -> tuple[int, int
                 provider=slug,
                 name=f"Demo - {get_registry().providers[slug].name}",
                 client_id=f"demo-{slug}",
-                client_secret=uuid.uuid4().hex,
+                client_secret=generate_private_key() if signs_requests(slug) else uuid.uuid4().hex,
                 redirect_uris=[RETURN_TO],
             )
         )

@@ -18,7 +18,13 @@ from common.health import build_unknown_health
 from common.strict_json import is_equal
 from events.services import EventTarget, record_event
 from oauth_apps.models import OAuthApp, OAuthAppSecret
-from oauth_apps.validation import check_config, check_provider, check_redirect_uris, check_secret
+from oauth_apps.validation import (
+    check_config,
+    check_provider,
+    check_redirect_uris,
+    clean_client_id,
+    clean_client_secret,
+)
 from vault.sealing import Place, seal, unseal
 from vault.services import compute_fingerprint
 from webhooks.changes import record_change
@@ -58,7 +64,8 @@ def oauth_app_create(
     client_id.
     """
     check_provider(provider)
-    check_secret(client_secret)
+    client_id = clean_client_id(client_id)
+    client_secret = clean_client_secret(provider, client_secret)
     check_redirect_uris(redirect_uris or [])
     app = OAuthApp(
         account_id=account_id,
@@ -106,6 +113,9 @@ def oauth_app_update(
         app = _lock_app(account_id, id, if_match)
         if "config" in changes:
             changes = {**changes, "config": check_config(app.provider, changes["config"])}
+        if "client_secret" in changes:
+            secret = clean_client_secret(app.provider, changes["client_secret"], replaces=True)
+            changes = {**changes, "client_secret": secret}
         changed = _find_changes(app, changes)
         if not changed:
             return
@@ -176,7 +186,6 @@ def _find_changes(app: OAuthApp, changes: OAuthAppChanges) -> list[str]:
     names: list[str] = []
     names += [n for n in _COLUMNS if n in changes and not is_equal(changes[n], getattr(app, n))]
     if (secret := changes.get("client_secret")) is not None:
-        check_secret(secret)
         newest = (
             app.secrets.order_by("-created_at", "-id").values_list("fingerprint", flat=True).first()
         )

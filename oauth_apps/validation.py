@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from common.errors import InvalidInputError
+from common.pem import normalize_private_key
+from common.secret_text import clean_secret, find_control_error, is_placeholder
 from providers.properties import MASK, resolve_url_variables
 from providers.registry import get_registry
 
@@ -25,9 +28,54 @@ def check_config(provider: str, config: dict[str, Any]) -> dict[str, str]:
     return resolve_url_variables(definition, config)
 
 
-def check_secret(secret: str) -> None:
-    if set(secret) == {MASK[0]}:
-        raise InvalidInputError.for_field("client_secret", "is the mask, not the secret")
+def clean_client_id(client_id: str) -> str:
+    """Return the id without what a paste adds at its ends."""
+    return clean_secret(client_id).value
+
+
+def clean_client_secret(provider: str, secret: str, *, replaces: bool = False) -> str:
+    """Return the secret as it is stored: without what surrounds it, a private key as canonical PEM.
+
+    Raises InvalidInputError for the mask, a private key that cannot sign, inner control characters,
+    and, if it `replaces` another secret, for a placeholder such as `null`.
+    """
+    value = clean_secret(secret).value
+    if error := _find_secret_error(value, replaces=replaces):
+        raise InvalidInputError.for_field("client_secret", error)
+    if not signs_requests(provider):
+        return value
+    try:
+        return normalize_private_key(value)
+    except ValueError as error:
+        raise InvalidInputError.for_field("client_secret", str(error)) from None
+
+
+def describe_cleaning(fields: Mapping[str, Any]) -> list[str]:
+    """Return a notice for each of `client_id` and `client_secret` that is stored in another form."""
+    return [
+        f"{name}: removed {' and '.join(removed)}"
+        for name in ("client_id", "client_secret")
+        if (removed := clean_secret(fields.get(name) or "").removed)
+    ]
+
+
+def _find_secret_error(value: str, *, replaces: bool) -> str | None:
+    if set(value) == {MASK[0]}:
+        return "is the mask, not the secret"
+    if replaces and is_placeholder(value):
+        return "is a placeholder, not a secret; the stored one stays"
+    return find_control_error(value)
+
+
+def signs_requests(provider: str) -> bool:
+    """Return True if the apps of the provider have a private key instead of a secret."""
+    definition = get_registry().get_provider(provider)
+    if definition is None:
+        return False
+    if definition.oauth and definition.oauth.client_auth == "private_key_jwt":
+        return True
+    grants = {kind.grant for kind in definition.kinds.values() if kind.needs_app}
+    return grants == {"github_installation"}
 
 
 def check_redirect_uris(uris: list[str]) -> None:

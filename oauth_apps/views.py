@@ -26,6 +26,7 @@ from oauth_apps.serializers import (
     OAuthAppSerializer,
     OAuthAppUpdateSerializer,
 )
+from oauth_apps.validation import describe_cleaning
 from vault.sealing import SecretUnavailableError
 
 TRUNCATE_PARAMETER = OpenApiParameter(
@@ -77,7 +78,10 @@ class OAuthAppViewSet(mixins.ListModelMixin, ServiceViewSet[OAuthApp]):
         id = services.oauth_app_create(
             account_id=principal.account_id, actor=principal.actor, **fields
         )
-        return self.respond(id)
+        response = self.respond(id)
+        if notices := describe_cleaning(fields):
+            response["Latchkey-Notice"] = "; ".join(notices)
+        return response
 
     @extend_schema(parameters=[TRUNCATE_PARAMETER])
     def list(self, request: Request) -> Response:

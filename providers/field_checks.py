@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from common import text
+from common.secret_text import find_control_error
 from providers import formats
 
 Reason = str | None
@@ -41,6 +42,8 @@ def _build_secret_check(part: Mapping[str, Any]) -> FieldCheck:
             return error
         if not value.strip("*"):
             return "is the mask, not the secret"
+        if error := find_control_error(value):
+            return error
         return _apply(rules, value)
 
     return check

@@ -36,7 +36,8 @@ def validate_properties(
     """Return the properties to display and the secrets to encrypt.
 
     The displayed ones keep the given order, with aliases replaced by the real names, labels in NFC
-    and secrets as MASK. Secrets are kept byte for byte, and nothing is coerced. `partial` makes
+    and secrets as MASK. Nothing is coerced, and secrets are not changed here: see
+    credentials/imports/secret_input.py. `partial` makes
     secrets optional: an import of a known account keeps those that it does not send. Raises
     InvalidInputError with all errors at once, none of which repeats a value.
     """

@@ -12,6 +12,7 @@ from django.contrib.auth.models import Group, User
 from accounts.models import Account
 from accounts.services import account_create, token_create
 from common.actors import Actor
+from common.pem import generate_private_key
 from common.scopes import ALL
 from credentials.connect.link_request import LinkRequest
 from credentials.connect.models import ConnectLink
@@ -20,6 +21,7 @@ from credentials.models import Credential
 from credentials.services.crud import credential_import
 from oauth_apps.models import OAuthApp
 from oauth_apps.services import oauth_app_create
+from oauth_apps.validation import signs_requests
 from webhooks.event_types import EVENT_TYPES
 from webhooks.models import WebhookEndpoint
 from webhooks.services import endpoint_create
@@ -73,7 +75,7 @@ def make_app(account: Account, provider: str = "linear", **more: Any) -> OAuthAp
     fields = {
         "name": f"Acme - {provider}",
         "client_id": f"client-{next(_numbers)}",
-        "client_secret": "app-secret",
+        "client_secret": generate_private_key() if signs_requests(provider) else "app-secret",
         **more,
     }
     id = oauth_app_create(account_id=account.id, actor=TESTER, provider=provider, **fields)

@@ -85,6 +85,11 @@ class ImportFaultSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField()
 
 
+class ImportNoticeSerializer(serializers.Serializer[Any]):
+    line = serializers.IntegerField()
+    notice = serializers.CharField()
+
+
 class ImportReportSerializer(serializers.Serializer[Any]):
     created = serializers.IntegerField()
     updated = serializers.IntegerField()
@@ -93,3 +98,4 @@ class ImportReportSerializer(serializers.Serializer[Any]):
     dry_run = serializers.BooleanField()
     errors = ImportFaultSerializer(many=True)  # type: ignore[assignment] # a field, named as DRF names a property
     errors_truncated = serializers.BooleanField()
+    notices = ImportNoticeSerializer(many=True)

@@ -89,6 +89,8 @@ class CredentialViewSet(ServiceViewSet[Credential]):
         )
         response = credential_response(request, outcome.id)
         response["Latchkey-Import"] = outcome.result
+        if outcome.notices:
+            response["Latchkey-Notice"] = "; ".join(outcome.notices)
         return response
 
     def respond(self, id: uuid.UUID) -> Response:

@@ -151,4 +151,5 @@ def _import(
         "rows": rows,
         # The name that stored reports have.
         "faults": rejected_lines,
+        "notices": [notice.to_dict() for notice in report.notices],
     }

@@ -39,11 +39,22 @@ class RejectedLine:
         return {"line": self.line, "field": self.field, "reason": self.reason}
 
 
+@dataclass(frozen=True, slots=True)
+class LineNotice:
+    """A line that was stored with a repaired secret, or with one that looks like a placeholder."""
+
+    line: int
+    notice: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"line": self.line, "notice": self.notice}
+
+
 @dataclass(slots=True)
 class ImportReport:
     """The result of an import, or with `dry_run` the result that it would have.
 
-    `rejected_lines` are the first MAX_REPORTED_ERRORS.
+    `rejected_lines` and `notices` are the first MAX_REPORTED_ERRORS of each.
     """
 
     dry_run: bool = False
@@ -52,6 +63,7 @@ class ImportReport:
     unchanged: int = 0
     rejected: int = 0
     rejected_lines: list[RejectedLine] = field(default_factory=list)
+    notices: list[LineNotice] = field(default_factory=list)
 
     @property
     def lines(self) -> int:
@@ -67,6 +79,7 @@ class ImportReport:
             "dry_run": self.dry_run,
             "errors": [rejected.to_dict() for rejected in self.rejected_lines],
             "errors_truncated": self.rejected > len(self.rejected_lines),
+            "notices": [notice.to_dict() for notice in self.notices],
         }
 
 
@@ -106,6 +119,7 @@ def import_lines(
                 rejected_lines.append(RejectedLine.from_error(line, outcome.error))
             else:
                 setattr(report, outcome.result, getattr(report, outcome.result) + 1)
+                _add_notices(report, line, item.notices)
         for rejected in sorted(rejected_lines, key=lambda rejected: rejected.line):
             report.rejected += 1
             # The counter goes on, but a report of a million errors would fill the memory.
@@ -114,6 +128,11 @@ def import_lines(
             on_rejected(rejected)
         on_chunk(report)
     return report
+
+
+def _add_notices(report: ImportReport, line: int, notices: Iterable[str]) -> None:
+    room = MAX_REPORTED_ERRORS - len(report.notices)
+    report.notices += [LineNotice(line, notice) for notice in itertools.islice(notices, room)]
 
 
 def import_all_or_none(

@@ -18,6 +18,7 @@ from common.health import build_unknown_health
 from common.strict_json import is_equal
 from credentials.core.encryption import can_decrypt, decrypt_ciphertext, encrypt_secrets
 from credentials.core.grant_state import start_history
+from credentials.imports.secret_input import reject_placeholders
 from credentials.imports.validation import ImportItem
 from providers.properties import has_same_identity_values
 from vault.sealing import SealedValue
@@ -112,6 +113,7 @@ def plan_update(
         stored = format_rfc3339(row.obtained_at)
         raise ConflictError(f"obtained_at: is older than what is stored ({stored}).")
     diff = _compare_secrets(item, row, account_id)
+    reject_placeholders({name: item.secrets[name] for name in diff.changed if name in item.secrets})
     if by_former_identity and not diff.changed:
         # What goes with a secret that was rotated away is outdated, such as a key's id or its expiry.
         labels = {
@@ -138,12 +140,15 @@ def plan_update(
         obtained_at=item.obtained_at or row.obtained_at,
         expires_at=row.expires_at if same_expiry else item.expires_at,
     )
-    return PlannedWrite(
+    write = PlannedWrite(
         row=merged,
         changed=_list_changes(row, merged, diff),
         created=False,
         replaces_secrets=bool(diff.changed),
     )
+    # It was stored before secrets were cleaned, under the identity of the secret as it was sent.
+    is_healed = bool(diff.changed) and row.identity == item.identity_as_sent
+    return _move(write, item, former=row.identity) if is_healed else write
 
 
 def is_continuation(item: ImportItem, row: StoredCredential) -> bool:
@@ -171,13 +176,18 @@ def plan_join(
     write = plan_update(item, row, account_id=account_id, now=now)
     if not item.external_id:
         return replace(write, changed=[*write.changed, "identity"], alias=item.identity)
+    moved = _move(write, item, former=row.identity)
     return replace(
-        write,
-        row=write.row._replace(identity=item.identity, external_id=item.external_id),
+        moved,
+        row=moved.row._replace(external_id=item.external_id),
         changed=["external_id", *write.changed],
-        alias=row.identity,
-        moves_identity=True,
     )
+
+
+def _move(write: PlannedWrite, item: ImportItem, *, former: bytes) -> PlannedWrite:
+    """Return the write with the item's identity. The former one stays as an alias."""
+    row = write.row._replace(identity=item.identity)
+    return replace(write, row=row, alias=former, moves_identity=True)
 
 
 def _check_obtained_at(item: ImportItem, now: dt.datetime) -> None:
@@ -198,11 +208,14 @@ class _SecretDiff:
 
 
 def _compare_secrets(item: ImportItem, row: StoredCredential, account_id: uuid.UUID) -> _SecretDiff:
-    changed, outdated = [], []
+    changed: list[str] = []
+    outdated: list[str] = []
     for name, fingerprint in item.fingerprints.items():
         history = row.fingerprints.get(name, [])
         if fingerprint not in history:
-            changed.append(name)
+            # A row may have been stored before secrets were cleaned, and refreshed since then.
+            is_former = item.fingerprints_as_sent.get(name) in history[1:]
+            (outdated if is_former else changed).append(name)
         elif fingerprint != history[0]:
             outdated.append(name)
     if row.secrets and not changed and not can_decrypt(account_id, row.id, row.secrets):

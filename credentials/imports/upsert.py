@@ -98,11 +98,15 @@ _UNLESS_ALIAS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ImportOutcome:
-    """The result of one item. `id` is the row's; `error` says why it was rejected."""
+    """The result of one item. `id` is the row's; `error` says why it was rejected.
+
+    `notices` say what was repaired in it.
+    """
 
     result: Literal["created", "updated", "unchanged", "rejected"]
     id: uuid.UUID | None = None
     error: ServiceError | None = None
+    notices: tuple[str, ...] = ()
 
 
 class DifferentSecretError(ConflictError):
@@ -200,7 +204,9 @@ class _StoredRows:
     shared_tokens: frozenset[str]
 
     def find(self, item: ImportItem) -> StoredCredential | None:
-        return self.current.get(item.identity) or self.former.get(item.identity)
+        row = self.current.get(item.identity) or self.former.get(item.identity)
+        # Stored before secrets were cleaned.
+        return row or self.current.get(item.identity_as_sent or b"")
 
     def find_token_owner(self, item: ImportItem) -> StoredCredential | None:
         return self.token_owners.get(item.exclusive_token or "")
@@ -265,7 +271,8 @@ def _plan_write(
 
 def _lock_rows_of_items(account_id: uuid.UUID, items: Sequence[ImportItem]) -> _StoredRows:
     """Lock the rows that the items refer to."""
-    current = _lock_rows(account_id, [item.identity for item in items])
+    as_sent = [item.identity_as_sent for item in items if item.identity_as_sent]
+    current = _lock_rows(account_id, [*(item.identity for item in items), *as_sent])
     # Only now, because acquiring the locks has waited for rotations in progress.
     former = _lock_rows_by_alias(
         account_id, [item.identity for item in items if item.identity not in current]

@@ -13,6 +13,7 @@ from common import datetimes, text
 from common.errors import InvalidInputError
 from credentials.core import refresh_tokens
 from credentials.imports.fields import FIELDS
+from credentials.imports.secret_input import clean_properties, describe_placeholders
 from providers.kinds import Kind
 from providers.properties import get_identity_values, validate_properties
 from providers.registry import get_registry
@@ -25,7 +26,8 @@ class ImportItem:
 
     `missing_secrets` are the required secret fields that it leaves out. Only a row that has them
     already can be updated by it. An empty `owner_email` clears the stored one, and so does
-    `clears_app` with the OAuth app.
+    `clears_app` with the OAuth app. `fingerprints_as_sent` and `identity_as_sent` are those of the
+    secrets before they were cleaned, if any was. `notices` tell the caller what was cleaned.
     """
 
     kind: Kind
@@ -43,6 +45,9 @@ class ImportItem:
     metadata: dict[str, Any] | None
     obtained_at: dt.datetime | None
     expires_at: dt.datetime | None
+    fingerprints_as_sent: Mapping[str, str]
+    identity_as_sent: bytes | None
+    notices: tuple[str, ...]
 
     @property
     def exclusive_token(self) -> str | None:
@@ -79,12 +84,17 @@ def validate_body(body: Any, *, hashes: KeyedHashes) -> ImportItem:
         raise InvalidInputError("The body must be a JSON object.")
     fields = _read_fields(body)
     kind = _get_kind(fields["properties"])
-    properties, secrets = validate_properties(kind, fields["properties"], partial=True)
+    cleaned = clean_properties(kind, fields["properties"])
+    properties, secrets = validate_properties(kind, cleaned.properties, partial=True)
     missing_secrets = tuple(name for name in _get_required_secrets(kind) if name not in secrets)
     app_id, external_id = fields.get("oauth_app_id"), fields.get("external_id")
     if kind.needs_app and app_id is None:
         raise InvalidInputError.for_field("oauth_app_id", f"is required for {kind.name}")
     parts = build_identity_parts(kind, properties, secrets, app_id, external_id)
+    parts_as_sent = parts
+    if cleaned.as_sent:
+        as_sent = {**secrets, **cleaned.as_sent}
+        parts_as_sent = build_identity_parts(kind, properties, as_sent, app_id, external_id)
     return ImportItem(
         kind=kind,
         provider=properties["provider"] if kind.provider == "custom" else kind.provider,
@@ -101,6 +111,11 @@ def validate_body(body: Any, *, hashes: KeyedHashes) -> ImportItem:
         metadata=fields.get("metadata"),
         obtained_at=fields.get("obtained_at"),
         expires_at=datetimes.parse_rfc3339(properties.get("expires_at")),
+        fingerprints_as_sent={
+            name: hashes.fingerprint(value) for name, value in cleaned.as_sent.items()
+        },
+        identity_as_sent=hashes.identify(parts_as_sent) if parts_as_sent != parts else None,
+        notices=(*cleaned.notices, *describe_placeholders(secrets)),
     )
 
 

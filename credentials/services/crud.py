@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from typing import Any, TypedDict
 
 from django.db import transaction
@@ -52,7 +53,7 @@ def credential_import(
     )
     if outcome.error is not None:
         raise outcome.error
-    return outcome
+    return replace(outcome, notices=item.notices)
 
 
 def credential_update(

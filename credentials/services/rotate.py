@@ -27,6 +27,7 @@ from credentials.core.encryption import decrypt_secrets, encrypt_secrets
 from credentials.core.grant_state import NEW_GRANT, add_rotated
 from credentials.core.locks import lock_credential
 from credentials.health.services import reset_probe_states
+from credentials.imports.secret_input import clean_properties, reject_placeholders
 from credentials.imports.validation import build_identity_parts
 from credentials.models import Credential, CredentialAlias
 from credentials.refresh.on_import import compute_first_refresh_at
@@ -130,6 +131,7 @@ def _validate(
     """Return the public properties and the secrets of `properties`. Raises InvalidInputError."""
     if not isinstance(properties, dict):
         raise InvalidInputError.for_field("properties", "must be an object")
+    properties = clean_properties(kind, properties).properties
     candidate = {**row.properties, **properties, "kind": properties.get("kind", kind.name)}
     for name in kind.secret_fields:
         if name not in properties:
@@ -139,6 +141,7 @@ def _validate(
     if not secrets:
         names = ", ".join(kind.secret_fields)
         raise InvalidInputError.for_field("properties", f"must have a new secret: one of {names}")
+    reject_placeholders(secrets)
     names_sent = [kind.property_aliases.get(name, name) for name in properties]
     public = {name: public[name] for name in names_sent}
     # Tokens of another upstream account are another credential. The id of a key, however, can change

@@ -109,4 +109,8 @@ class Command(BaseCommand):
             on_chunk=show_progress,
         )
         progress.finish()
+        for notice in result.notices:
+            report.write(notice.to_dict())
+            if options["report"] is None:
+                self.stderr.write(f"line {notice.line}: {notice.notice}")
         return result
