@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
+from unittest import mock
 
 from django.contrib.auth.models import Group, User
 
@@ -69,6 +71,16 @@ def make_credential(account: Account, body: dict[str, Any] | None = None) -> Cre
         account_id=account.id, actor=TESTER, body=body or make_stripe_body()
     )
     return Credential.objects.get(id__in=[outcome.id])
+
+
+@contextlib.contextmanager
+def keep_debris() -> Iterator[None]:
+    """Let secrets be stored as they were before any was cleaned on its way in."""
+    with (
+        mock.patch("credentials.imports.secret_input._clean", lambda name, value: (value, "")),
+        mock.patch("providers.field_checks.find_control_error", lambda value: None),
+    ):
+        yield
 
 
 def make_app(account: Account, provider: str = "linear", **more: Any) -> OAuthApp:

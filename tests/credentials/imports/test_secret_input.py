@@ -7,9 +7,8 @@ import json
 import pytest
 
 from credentials.core.encryption import decrypt_secrets
-from credentials.imports import secret_input
 from credentials.models import Credential, CredentialAlias
-from tests.factories import make_app, make_linear_body, make_stripe_body
+from tests.factories import keep_debris, make_app, make_linear_body, make_stripe_body
 
 PLACEHOLDERS = ["null", "None", "undefined", "$encrypted$", "\u2022" * 10, "<refresh-token>"]
 DEBRIS = ["\n", "\r\n", "\ufeff", "\u200b", "\u00a0", " "]
@@ -19,19 +18,11 @@ def read_secrets(id: str) -> dict[str, str]:
     return decrypt_secrets(Credential.objects.get(id=id))
 
 
-@pytest.fixture
-def keeps_debris(monkeypatch):
-    """Let a row be stored as it was before secrets were cleaned."""
-
-    def store(api, body):
-        with monkeypatch.context() as patch:
-            patch.setattr(secret_input, "_clean", lambda name, value: (value, ""))
-            patch.setattr("providers.field_checks.find_control_error", lambda value: None)
-            response = api.post("/v1/credentials", body)
-        assert response.status_code == 200, response.content
-        return response.json()["id"]
-
-    return store
+def store_debris(api, body) -> str:
+    with keep_debris():
+        response = api.post("/v1/credentials", body)
+    assert response.status_code == 200, response.content
+    return response.json()["id"]
 
 
 @pytest.mark.parametrize("debris", DEBRIS)
@@ -101,15 +92,15 @@ def test_an_inner_line_break_names_its_field(api):
     }
 
 
-def test_a_row_that_was_stored_with_debris_is_healed_by_the_same_import(api, keeps_debris):
-    id = keeps_debris(api, make_stripe_body("sk_live_1\n"))
+def test_a_row_that_was_stored_with_debris_is_healed_by_the_same_import(api):
+    id = store_debris(api, make_stripe_body("sk_live_1\n"))
     again = api.post("/v1/credentials", make_stripe_body("sk_live_1\n"))
     assert (again.json()["id"], again["Latchkey-Import"]) == (id, "updated")
     assert read_secrets(id) == {"secret": "sk_live_1"}
 
 
-def test_a_healed_row_is_found_by_the_clean_secret(api, keeps_debris):
-    id = keeps_debris(api, make_stripe_body("sk_live_1\n"))
+def test_a_healed_row_is_found_by_the_clean_secret(api):
+    id = store_debris(api, make_stripe_body("sk_live_1\n"))
     api.post("/v1/credentials", make_stripe_body("sk_live_1\n"))
     for spelling in ("sk_live_1", "sk_live_1\n"):
         again = api.post("/v1/credentials", make_stripe_body(spelling))
@@ -117,10 +108,10 @@ def test_a_healed_row_is_found_by_the_clean_secret(api, keeps_debris):
     assert CredentialAlias.objects.count() == 1
 
 
-def test_an_old_file_with_debris_rolls_no_refreshed_token_back(api, account, keeps_debris):
+def test_an_old_file_with_debris_rolls_no_refreshed_token_back(api, account):
     body = make_linear_body(make_app(account, "linear"), external_id="acme")
     body["properties"]["refresh_token"] += "\n"
-    id = keeps_debris(api, body)
+    id = store_debris(api, body)
     row = Credential.objects.get(id=id)
     imported = row.fingerprints["refresh_token"][1]
     # As a refresh leaves it that has brought another refresh token.
