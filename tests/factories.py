@@ -78,7 +78,7 @@ def keep_debris() -> Iterator[None]:
     """Let secrets be stored as they were before any was cleaned on its way in."""
     with (
         mock.patch("credentials.imports.secret_input._clean", lambda name, value: (value, "")),
-        mock.patch("providers.field_checks.find_control_error", lambda value: None),
+        mock.patch("providers.field_checks.find_control_error", return_value=None),
     ):
         yield
 

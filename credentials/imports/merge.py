@@ -214,7 +214,8 @@ def _compare_secrets(item: ImportItem, row: StoredCredential, account_id: uuid.U
         history = row.fingerprints.get(name, [])
         if fingerprint not in history:
             # A row may have been stored before secrets were cleaned, and refreshed since then.
-            is_former = item.fingerprints_as_sent.get(name) in history[1:]
+            as_sent = item.fingerprints_as_sent.get(name)
+            is_former = as_sent in history and as_sent != history[0]
             (outdated if is_former else changed).append(name)
         elif fingerprint != history[0]:
             outdated.append(name)

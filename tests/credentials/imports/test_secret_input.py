@@ -22,7 +22,7 @@ def store_debris(api, body) -> str:
     with keep_debris():
         response = api.post("/v1/credentials", body)
     assert response.status_code == 200, response.content
-    return response.json()["id"]
+    return str(response.json()["id"])
 
 
 @pytest.mark.parametrize("debris", DEBRIS)
