@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
 from config.api.examples import EXAMPLES
-from providers.kinds import Kind
+from config.api.extra_paths import build_extra_paths
+from config.api.operations import describe_operation, list_tags
 from providers.properties import MASK
-from providers.registry import get_registry
 
 Schema = dict[str, Any]
 _PROBLEM: Schema = {
@@ -34,6 +34,37 @@ _PLAIN_ERROR: Schema = {
     "required": ["error"],
     "properties": {"error": {"type": "string"}, "retry_after_seconds": {"type": "integer"}},
 }
+_SEQUIN_APP: Schema = {
+    "type": "object",
+    "description": "In place of an OAuth app: the credential is authorized by Sequin's own app.",
+    "required": ["kind"],
+    "properties": {"kind": {"type": "string", "const": "sequin"}},
+}
+_REFERENCE: Final = "#/components/schemas/"
+COMPONENT_NAMES: Final = {
+    # Generators name the type of the object `Credential.metadata` like this.
+    "CredentialMetadata": "KeySummary",
+    "Exchanged": "ExchangedCode",
+    "Failure": "HealthFailure",
+    "KeyRequest": "KeyCreateRequest",
+    "RevealRequestRequest": "RevealRequest",
+    "RotateRequest": "WebhookSecretRotateRequest",
+    "RotateRequestRequest": "CredentialRotateRequest",
+    "PatchedAccountSettingsRequest": "AccountConnectSettingsUpdateRequest",
+    "PatchedAppSettingsRequest": "AppConnectSettingsUpdateRequest",
+    "PatchedCredentialMergeRequest": "CredentialMergeRequest",
+    "PatchedCredentialUpdateRequest": "CredentialUpdateRequest",
+    "PatchedEndpointUpdateRequest": "EndpointUpdateRequest",
+    "PatchedOAuthAppUpdateRequest": "OAuthAppUpdateRequest",
+    "ShownAccountSettings": "AccountConnectSettings",
+    "ShownAppSettings": "AppConnectSettings",
+    "Started": "StartedFlow",
+    "Status": "SessionStatus",
+    "Target": "EventTarget",
+    "Token": "AccessToken",
+}
+# Of serializers' base classes, and of those that name a module.
+_INNER_DESCRIPTIONS: Final = ("Fields of a JSON object.", "The body of an import. Its fields")
 _IF_MATCH: Schema = {
     "name": "If-Match",
     "in": "header",
@@ -55,58 +86,86 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
 
 def complete(result: Schema, generator: Any, request: Any, public: bool) -> Schema:
-    """Add kinds, errors, headers, examples and JSON query parameters: drf-spectacular's hook."""
+    """Add errors, headers, examples, names and the paths that are no views: drf-spectacular's hook."""
     schemas = result["components"]["schemas"]
     schemas["Problem"], schemas["Error"] = _PROBLEM, _PLAIN_ERROR
-    _add_kinds(schemas)
+    _open_properties(schemas)
     # `GET /api/credentials` responds with a bare array, which drf-spectacular cannot know.
     wrapped = schemas.pop("PaginatedCredentialMetadataList")
     response = result["paths"]["/api/credentials"]["get"]["responses"]["200"]
     response["content"]["application/json"]["schema"] = wrapped["properties"]["data"]
     for path, operations in result["paths"].items():
+        is_collection = {"get", "post"} <= set(operations)
         for method, operation in operations.items():
+            describe_operation(operation, path=path, method=method, is_collection=is_collection)
             _complete_operation(operation, path=path, method=method)
-    return result
+    result["paths"] |= build_extra_paths()
+    # Relative, because the document is the same on every server.
+    result["servers"] = [{"url": "/", "description": "This server"}]
+    result["tags"] = list_tags()
+    return rename_components(result)
 
 
-def _add_kinds(schemas: Schema) -> None:
-    """Describe `properties` as one of the kinds' schemas, with `kind` as the discriminator."""
-    kinds = {kind.name: kind for kind in get_registry().kinds.values()}
-    for name, masked in (("CredentialProperties", True), ("CredentialPropertiesRequest", False)):
-        mapping = {}
-        for kind in kinds.values():
-            component = f"{kind.name}{'' if masked else '_request'}"
-            schemas[component] = _build_kind_schema(kind, masked=masked)
-            mapping[kind.name] = f"#/components/schemas/{component}"
-        schemas[name] = {
-            "oneOf": [{"$ref": reference} for reference in mapping.values()],
-            "discriminator": {"propertyName": "kind", "mapping": mapping},
-        }
-    for component, name in (
-        ("Credential", "CredentialProperties"),
-        ("CredentialImportRequest", "CredentialPropertiesRequest"),
+def _open_properties(schemas: Schema) -> None:
+    """Describe `properties` as an open object that `kind` discriminates.
+
+    Operators add kinds by files, and a generated client must read those as well. So the document does not
+    grow with them: the schema of each kind is at /v1/providers/{slug}.
+    """
+    for component, name, description in (
+        ("Credential", "CredentialProperties", f"Secret fields are {MASK}."),
+        ("CredentialImportRequest", "CredentialPropertiesRequest", "Secrets are never returned."),
     ):
+        schemas[name] = {
+            "type": "object",
+            "description": f"The fields of `kind`. Their JSON Schema is in `kinds` of"
+            f" GET /v1/providers/{{slug}}. {description}",
+            "required": ["kind"],
+            "properties": {"kind": {"type": "string", "examples": ["stripe_key"]}},
+            "additionalProperties": True,
+        }
         schemas[component]["properties"]["properties"] = {"$ref": f"#/components/schemas/{name}"}
+    schemas["SequinApp"] = _SEQUIN_APP
+    schemas["Credential"]["properties"]["oauth_app"]["oneOf"].insert(
+        1, {"$ref": "#/components/schemas/SequinApp"}
+    )
 
 
-def _build_kind_schema(kind: Kind, *, masked: bool) -> Schema:
-    schema: Schema = {key: value for key, value in kind.schema.items() if key != "$schema"}
-    schema["properties"] = dict(schema["properties"])
-    for name in kind.secret_fields:
-        part = dict(schema["properties"][name])
-        schema["properties"][name] = (
-            {"type": "string", "const": MASK} if masked else {**part, "writeOnly": True}
-        )
-    return {**schema, "title": kind.title}
+def rename_components(document: Schema) -> Schema:
+    """Give components the names that a program should see, in every reference to them."""
+    names = {name: COMPONENT_NAMES.get(name, name) for name in document["components"]["schemas"]}
+
+    def rename(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {
+                key: f"{_REFERENCE}{names[part.removeprefix(_REFERENCE)]}"
+                if key == "$ref" and isinstance(part, str)
+                else rename(part)
+                for key, part in value.items()
+            }
+        return [rename(part) for part in value] if isinstance(value, list) else value
+
+    renamed: Schema = rename(document)
+    schemas = renamed["components"]["schemas"]
+    renamed["components"]["schemas"] = {
+        names[name]: _remove_inner_words(schemas[name]) for name in sorted(schemas, key=lambda name: names[name])
+    }
+    return renamed
+
+
+def _remove_inner_words(schema: Schema) -> Schema:
+    """Drop the description of a component that a base class or a module left."""
+    if schema.get("description", "").startswith(_INNER_DESCRIPTIONS):
+        schema = {key: value for key, value in schema.items() if key != "description"}
+    return schema
 
 
 def _complete_operation(operation: Schema, *, path: str, method: str) -> None:
-    operation["tags"] = [path.split("/")[2] if path.startswith("/v1/") else "sessions and keys"]
     for parameter in operation.get("parameters", []):
         if parameter["name"] == "metadata":
-            # Clients would serialize a plain object as ?custom_property=42.
-            parameter["content"] = {"application/json": {"schema": parameter.pop("schema")}}
-            parameter["content"]["application/json"]["schema"] = {"type": "object"}
+            # A parameter with `content` is what generators drop or flatten.
+            parameter["schema"] = {"type": "string", "contentMediaType": "application/json"}
+            parameter["example"] = '{"plan": "pro"}'
     if method in {"patch", "delete"} and path.startswith("/v1/") and "/connect-" not in path:
         operation.setdefault("parameters", []).append(_IF_MATCH)
     if any(p["name"] == "Idempotency-Key" for p in operation.get("parameters", [])):

@@ -77,7 +77,10 @@ class CredentialViewSet(ServiceViewSet[Credential]):
         return paginator.get_paginated_response([row.document for row in paginator.cut(rows)])
 
     @idempotent()
-    @extend_schema(request=CredentialImportSerializer, responses={200: CredentialSerializer})
+    @extend_schema(
+        request={"application/json": CredentialImportSerializer},
+        responses={200: CredentialSerializer},
+    )
     def create(self, request: Request) -> Response:
         """Import a credential. Importing the same upstream account again updates the same credential."""
         principal = get_principal(request)
