@@ -9,6 +9,9 @@ from common.errors import ConflictError, ServiceUnavailableError
 
 MAX_RETRY_AFTER: Final = 3600
 
+# A provider that has not responded for 12 s will hardly do so within the next second.
+_SLOW_RETRY: Final = 5
+
 
 class NeedsReauthError(ConflictError):
     """409 needs_reauth: the grant has ended, and only another one helps."""
@@ -69,13 +72,23 @@ class TokenRejectedError(ServiceUnavailableError):
 
 
 class RefreshInProgressError(ServiceUnavailableError):
-    """503 refresh_in_progress: another process has the lease, and the provider is slow."""
+    """503 refresh_in_progress: another process has the lease, and the provider is slow.
 
-    def __init__(self) -> None:
+    With `in_doubt_for`, in seconds, that process has died: the outcome of its request is unknown,
+    and the grant is left alone until then.
+    """
+
+    def __init__(self, *, in_doubt_for: float | None = None) -> None:
+        detail = "Another caller is refreshing this grant, and its provider is slow. Try again."
+        if in_doubt_for is not None:
+            detail = (
+                "A refresh of this grant broke off, and its provider may still be processing it. It is"
+                " tried again later."
+            )
         super().__init__(
-            "Another caller is refreshing this grant, and its provider is slow. Try again.",
+            detail,
             extra={"code": "refresh_in_progress"},
-            retry_after=1,
+            retry_after=_round_retry_after(_SLOW_RETRY if in_doubt_for is None else in_doubt_for),
         )
 
 

@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from common.db.clock import DbNow
 from credentials.core.grant_state import ACCESS_REJECTED, NEEDS_REAUTH, get_app_pause
+from credentials.core.refresh_state import SILENT_SECONDS
 from credentials.models import Credential
 from credentials.refresh.errors import (
     AppPausedError,
@@ -55,6 +56,15 @@ class Freshness:
         """Return True if the last refresh is less than `seconds` ago."""
         last = self.row.refresh_last_at
         return last is not None and (self.now - last).total_seconds() < seconds
+
+    def get_seconds_in_doubt(self) -> float | None:
+        """Return how long the grant is still left alone because its refresher died; None if it lives."""
+        until, renewed_at = self.row.lease_until, self.row.lease_renewed_at
+        if until is None or renewed_at is None:
+            return None
+        if (self.now - renewed_at).total_seconds() < SILENT_SECONDS:
+            return None
+        return (until - self.now).total_seconds()
 
     def build_stale_filter(self) -> Q:
         """Return the condition under which a claim still finds the token too old."""

@@ -177,6 +177,18 @@ def store_app_rejection(
     next_at = pause.until + dt.timedelta(seconds=_AFTER_PAUSE)
     suspects.update(refresh_rejected_since=None, refresh_next_at=next_at)
     note = f"{error.detail} Credential {pause.credential_id} was rejected first."
+    if row.oauth_app_id is not None:
+        record_event(
+            claim.actor,
+            EventTarget("oauth_app", row.account_id, row.oauth_app_id),
+            "oauth_app.paused",
+            detail={
+                "code": pause.code,
+                "rejected_first": str(pause.credential_id),
+                "rejected_again": str(row.id),
+                "seconds": round(pause_seconds),
+            },
+        )
     _record_app_health(claim, "app", note=note, code=error.code)
     return AppRejection(app_is_paused=True, retry_after=pause_seconds)
 

@@ -96,10 +96,7 @@ def get_fresh_token(
         waited = time.monotonic() - start
         # 3. Wait while another process refreshes it.
         if is_leased(row, freshness.now):
-            if waited > MAX_WAIT_SECONDS:
-                raise RefreshInProgressError()
-            require_capacity()
-            sleep(_random.uniform(*(_FIRST_SLEEP if waited < 0.5 else _LATER_SLEEP)))
+            _wait_for_other_process(freshness, waited)
             continue
         if not forced or min_interval:
             freshness.require_not_deferred(ignore_rejected_token=forced)
@@ -139,6 +136,17 @@ def grant_refresh_soon(*, account_id: uuid.UUID, id: uuid.UUID, min_interval: in
         earliest = max(earliest, row.refresh_last_at + dt.timedelta(seconds=min_interval))
     if row.refresh_next_at is not None and row.refresh_next_at > earliest:
         rows.filter(refresh_next_at=row.refresh_next_at).update(refresh_next_at=earliest)
+
+
+def _wait_for_other_process(freshness: Freshness, waited: float) -> None:
+    """Sleep for a moment. Raise RefreshInProgressError if it makes no sense to wait any longer."""
+    in_doubt_for = freshness.get_seconds_in_doubt()
+    if in_doubt_for is not None and in_doubt_for > MAX_WAIT_SECONDS - waited:
+        raise RefreshInProgressError(in_doubt_for=in_doubt_for)
+    if waited > MAX_WAIT_SECONDS:
+        raise RefreshInProgressError()
+    require_capacity()
+    sleep(_random.uniform(*(_FIRST_SLEEP if waited < 0.5 else _LATER_SLEEP)))
 
 
 def _decrypt_access_token(row: Credential, actor: Actor) -> AccessToken:

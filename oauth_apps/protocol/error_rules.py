@@ -31,6 +31,7 @@ _CODE_POINTERS: Final = (
     "/error_code",
     "/errorCode",
     "/code",
+    "/status",
     "/errors/*/code",
     "/errors/*/error",
     "/fault/faultcode",
@@ -57,6 +58,13 @@ _DEAD_TOKEN: Final = re.compile(
     rf"|{_DEAD}(?:\W+(?:or|and)\W+{_DEAD}){{0,3}}\W{{0,3}}{_SUBJECT}",
     re.IGNORECASE | re.ASCII,
 )
+_CLIENT: Final = r"client[ _-]?(?:secret|id|credentials?|authentication)"
+_REJECTED_APP: Final = re.compile(
+    rf"{_CLIENT}\W{{0,4}}(?:(?:is|was|has|have|been|not)\W+){{0,3}}(?:{_DEAD}|incorrect|wrong|failed)"
+    rf"|(?:{_DEAD}|incorrect|wrong)(?:\W+(?:or|and)\W+{_DEAD}){{0,3}}\W{{0,3}}{_CLIENT}",
+    re.IGNORECASE | re.ASCII,
+)
+_NAMES_GRANT: Final = re.compile(r"refresh|grant|code|user", re.IGNORECASE | re.ASCII)
 # "Invalid client or refresh token" does not say which of the two.
 _NAMES_CLIENT: Final = re.compile(r"client|redirect|scope", re.IGNORECASE | re.ASCII)
 _MAX_MESSAGE: Final = 500
@@ -92,15 +100,26 @@ def find_error_code(document: Mapping[str, Any]) -> str | None:
 
 def names_dead_token(status: int, document: Mapping[str, Any]) -> bool:
     """Return True if a rejection's message says in words that the refresh token is dead."""
-    if status not in _REJECTIONS:
-        return False
-    messages = (value for pointer in _MESSAGE_POINTERS for value in find_values(document, pointer))
-    return any(
-        isinstance(message, str)
-        and _DEAD_TOKEN.search(message[:_MAX_MESSAGE])
-        and not _NAMES_CLIENT.search(message[:_MAX_MESSAGE])
-        for message in (*messages, document.get("error"))
+    return status in _REJECTIONS and any(
+        _DEAD_TOKEN.search(message) and not _NAMES_CLIENT.search(message)
+        for message in _find_messages(document)
     )
+
+
+def names_rejected_app(status: int, document: Mapping[str, Any]) -> bool:
+    """Return True if a rejection's message says in words that the app's id or secret is wrong."""
+    return status in _REJECTIONS and any(
+        _REJECTED_APP.search(message) and not _NAMES_GRANT.search(message)
+        for message in _find_messages(document)
+    )
+
+
+def _find_messages(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the beginnings of the texts that a body may have for people."""
+    for pointer in (*_MESSAGE_POINTERS, "/error"):
+        for value in find_values(document, pointer):
+            if isinstance(value, str):
+                yield value[:_MAX_MESSAGE]
 
 
 def find_values(document: Any, pointer: str) -> Iterator[Any]:

@@ -101,7 +101,20 @@ _SYNONYMS: Final[Mapping[str, str]] = {
     "incorrect_client_credentials": "invalid_client",
     "bad_client_secret": "invalid_client",
     "invalid_client_id": "invalid_client",
+    "invalid_client_secret": "invalid_client",
+    "invalid_client_credentials": "invalid_client",
+    "bad_client_id": "invalid_client",
     "application_suspended": "app_suspended",
+    "expired_refresh_token": "invalid_grant",
+    "revoked_refresh_token": "invalid_grant",
+    "rate_limit_exceeded": "rate_limited",
+    "ratelimited": "rate_limited",
+    "too_many_requests": "rate_limited",
+    "internal_error": "server_error",
+    "internal_failure": "server_error",
+    "internal_server_error": "server_error",
+    "fatal_error": "server_error",
+    "service_unavailable": "temporarily_unavailable",
 }
 
 

@@ -11,7 +11,12 @@ from typing import Any, Final
 from common import datetimes
 from egress import Response
 from egress.headers import parse_retry_after
-from oauth_apps.protocol.error_rules import find_error_code, find_rule_error, names_dead_token
+from oauth_apps.protocol.error_rules import (
+    find_error_code,
+    find_rule_error,
+    names_dead_token,
+    names_rejected_app,
+)
 from oauth_apps.protocol.errors import OAuth2Error, build_error, build_response_error
 from oauth_apps.protocol.token_document import decode_token_document
 from oauth_apps.protocol.types import TokenResponse, UnreadableBody
@@ -104,12 +109,31 @@ def find_response_error(
         name = document.get("error") if document else None
         return build_response_error(name, retry_after=retry_after) if name else None
     code = find_error_code(document or {})
+    if code == "access_denied" and response.status == 401:
+        # Authorization servers made by Auth0, Atlassian's for example, say this of a wrong client
+        # secret (github.com/trufflesecurity/trufflehog, pkg/detectors/auth0oauth, read 2026-11-30).
+        code = "invalid_client"
+    if refresh is not None:
+        code = _explain_rejected_refresh(response.status, code, document or {})
+    return build_error(code or "unknown_error", retry_after=retry_after)
+
+
+def _explain_rejected_refresh(
+    status: int, code: str | None, document: Mapping[str, Any]
+) -> str | None:
+    """Return what the error code of a rejected refresh means, with the words of its message."""
+    # RFC 6749 section 5.2 has no such code: no user is asked during a refresh.
+    if code == "access_denied":
+        code = None
     # `unauthorized_client` and `invalid_request` are also said of a single refresh token, and only
     # the message says which of the two is meant (Atlassian, Google, DeviantArt).
     is_ambiguous = code in (None, "unauthorized_client", "invalid_request", "invalid_token")
-    if refresh is not None and is_ambiguous and names_dead_token(response.status, document or {}):
-        code = "invalid_grant"
-    return build_error(code or "unknown_error", retry_after=retry_after)
+    if is_ambiguous and names_dead_token(status, document):
+        return "invalid_grant"
+    # Twitch: 403 with the message "invalid client secret" (github.com/nicklaw5/helix, read 2026-11-30).
+    if code in (None, "invalid_request") and names_rejected_app(status, document):
+        return "invalid_client"
+    return code
 
 
 def read_tokens(document: Mapping[str, Any]) -> TokenResponse:

@@ -103,6 +103,14 @@ def test_two_grants_pause_the_app_and_are_not_blamed(provider, grant, app, mode)
     health = OAuthApp.objects.get(id=app.id).health
     assert health["status"] == "error"
     assert str(row.id) in health["notes"][0]
+    event = Event.objects.get(verb="oauth_app.paused")
+    assert event.target_id == app.id
+    assert event.detail == {
+        "code": mode,
+        "rejected_first": str(row.id),
+        "rejected_again": str(other.id),
+        "seconds": 60,
+    }
     for each in (row, other, third):
         assert get_row(each).refresh_state == "active"
         assert get_row(each).refresh_rejected_since is None

@@ -108,7 +108,51 @@ DEAD = [
     (401, {"message": "Refresh token not found"}),
     (403, {"detail": "Refresh token has expired"}),
     (400, {"error": "unauthorized_client", "error_description": "Invalid or expired refresh token"}),
+    # LinkedIn (learn.microsoft.com/en-us/linkedin/shared/authentication, read 2026-11-30).
+    (400, {"error": "invalid_request", "error_description": "The provided authorization grant or refresh token is invalid, expired or revoked"}),
+    (400, {"status": "BAD_REFRESH_TOKEN", "message": "missing or unknown refresh token"}),
+    (400, {"error": "expired_refresh_token"}),
 ]  # fmt: skip
+REJECTED_APP = [
+    # Auth0 (github.com/trufflesecurity/trufflehog, pkg/detectors/auth0oauth, read 2026-11-30).
+    (401, {"error": "access_denied", "error_description": "Unauthorized"}),
+    # Twitch (github.com/nicklaw5/helix, read 2026-11-30).
+    (403, {"status": 403, "message": "invalid client secret"}),
+    (400, {"status": "BAD_CLIENT_ID", "message": "missing or unknown client id"}),
+    (401, {"error": "Unauthorized", "message": "Client authentication failed"}),
+    (400, {"error": "invalid_request", "error_description": "The client_id is not valid."}),
+    (400, {"error": "invalid_client_credentials"}),
+    (401, {"message": "Client secret has expired"}),
+]
+UNAVAILABLE = [
+    # Slack (docs.slack.dev/reference/methods/oauth.v2.access, read 2026-11-30).
+    (200, {"ok": False, "error": "ratelimited"}, "rate_limited"),
+    (200, {"ok": False, "error": "internal_error"}, "server_error"),
+    (200, {"ok": False, "error": "service_unavailable"}, "temporarily_unavailable"),
+    (400, {"error": "rate_limit_exceeded"}, "rate_limited"),
+    (403, {"error": "access_denied"}, "unknown_error"),
+    (400, {"message": "The client is not allowed to use this code"}, "unknown_error"),
+    (400, {"message": "Unknown user of this client id"}, "unknown_error"),
+    (401, {"message": "Invalid client or refresh token"}, "unknown_error"),
+    (500, {"message": "invalid client secret"}, "server_error"),
+]
+
+
+@pytest.mark.parametrize(("status", "document"), REJECTED_APP)
+def test_common_messages_of_a_rejected_app(status, document):
+    error = error_of(document, status)
+    assert (type(error), error.code) == (AppError, "invalid_client")
+
+
+@pytest.mark.parametrize(("status", "document", "code"), UNAVAILABLE)
+def test_common_messages_that_blame_nobody(status, document, code):
+    error = error_of(document, status)
+    assert (type(error), error.code) == (TransientError, code)
+
+
+def test_a_wrong_secret_of_auth0_is_the_apps_fault_in_a_connection_too():
+    document = {"error": "access_denied", "error_description": "Unauthorized"}
+    assert error_of(document, 401, refreshing=False).code == "invalid_client"
 
 
 @pytest.mark.parametrize(("status", "document"), DEAD, ids=[str(each) for each in range(len(DEAD))])
