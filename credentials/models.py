@@ -171,6 +171,27 @@ class CredentialAlias(models.Model):
         return str(self.credential_id)
 
 
+class OrganisationMember(models.Model):
+    """A credential of a person of an organisation, by the identity that the organisation has.
+
+    An import that names the organisation alone finds by it whose credentials there are.
+    """
+
+    credential = models.OneToOneField(
+        Credential, models.CASCADE, primary_key=True, related_name="membership"
+    )
+    account = models.ForeignKey(
+        Account, models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    organisation = models.BinaryField(max_length=32)
+
+    class Meta:
+        indexes = [models.Index(fields=["account", "organisation"], name="organisation_members")]
+
+    def __str__(self) -> str:
+        return str(self.credential_id)
+
+
 class KnownRefreshToken(models.Model):
     """A refresh token that a credential has or had, by its fingerprint. See core/refresh_tokens.py.
 

@@ -74,6 +74,18 @@ class IdentityPart:
 
 
 @dataclass(frozen=True, slots=True)
+class Person:
+    """The property that identifies the person whose token it is, within the upstream account.
+
+    Only for kinds whose token acts as a person. `form` as in IdentityPart.
+    """
+
+    field: str
+    source: Source
+    form: str = "text"
+
+
+@dataclass(frozen=True, slots=True)
 class Probe:
     """A request whose status shows that a credential works (`ok`) or not (`dead`).
 
@@ -202,11 +214,12 @@ class PropertySource:
 
     `at` is a JSON pointer (RFC 6901) into the token response, the claims of the id_token or the
     call's response; or the name of a parameter of the callback; or the name of a variable in the
-    OAuth app's config.
+    OAuth app's config. If `is_path`, the property is the last segment of the URL there.
     """
 
     place: str
     at: str
+    is_path: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +279,7 @@ class Kind:
     probe: Probe | None
     example: Mapping[str, Any]
     connect: Connect | None = None
+    person: Person | None = None
 
     @property
     def refreshes(self) -> bool:

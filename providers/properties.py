@@ -98,11 +98,21 @@ def get_identity_values(kind: Kind, properties: Mapping[str, Any]) -> list[str] 
     return values if values and len(values) == len(parts) else None
 
 
+def get_person_value(kind: Kind, properties: Mapping[str, Any]) -> str | None:
+    """Return the canonical value that identifies the person whose token it is, None if unknown."""
+    person = kind.person
+    if person is None:
+        return None
+    return _canonicalize(IdentityPart(person.field, person.form), properties.get(person.field))
+
+
 def has_same_identity_values(
     kind: Kind, properties: Mapping[str, Any], others: Mapping[str, Any]
 ) -> bool:
-    """Return False if both have an identity field with different values."""
-    for part in kind.identity:
+    """Return False if both have an identity field, or a person, with different values."""
+    person = kind.person
+    parts = [*kind.identity, *([IdentityPart(person.field, person.form)] if person else ())]
+    for part in parts:
         value, other = (_canonicalize(part, each.get(part.field)) for each in (properties, others))
         if value and other and value != other:
             return False

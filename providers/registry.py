@@ -26,6 +26,7 @@ from providers.kinds import (
     Kind,
     Limit,
     OAuth,
+    Person,
     Probe,
     PropertySource,
     Provider,
@@ -152,14 +153,21 @@ def build_kind(slug: str, name: str, item: Mapping[str, Any], *, inherited: Auth
         example=item["example"],
         connect=Connect(
             properties={
-                field: PropertySource(place=part["in"], at=part["at"])
+                field: PropertySource(
+                    place=part["in"], at=part["at"], is_path=part.get("is_path", False)
+                )
                 for field, part in connect["properties"].items()
             },
             call=IdentityCall(**connect["call"]) if connect["call"] else None,
         )
         if connect is not None
         else None,
+        person=_build_person(item.get("person")),
     )
+
+
+def _build_person(item: Mapping[str, Any] | None) -> Person | None:
+    return Person(**{**item, "source": Source(**item["source"])}) if item else None
 
 
 def _build_auth(item: Mapping[str, Any] | None) -> Auth | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from providers.kinds import Kind, Provider
+from providers.kinds import Connect, Kind, Provider
 
 
 @functools.cache
@@ -44,10 +44,19 @@ def _serialize_kind(kind: Kind) -> dict[str, Any]:
         "secret_fields": list(kind.secret_fields),
         "identity_fields": [part.field for part in kind.identity],
         "identity_with_secret": kind.identity_with_secret,
+        "person_field": kind.person.field if kind.person else None,
         "needs_app": kind.needs_app,
         "refreshes": kind.refreshes,
         "rotates": kind.rotates,
         "posted_key": kind.posted_key,
-        "connect": asdict(kind.connect) if kind.connect else None,
+        "connect": _serialize_connect(kind.connect) if kind.connect else None,
         "example": dict(kind.example),
     }
+
+
+def _serialize_connect(connect: Connect) -> dict[str, Any]:
+    document = asdict(connect)
+    for source in document["properties"].values():
+        if not source["is_path"]:
+            del source["is_path"]
+    return document

@@ -148,7 +148,8 @@ def rename_components(document: Schema) -> Schema:
     renamed: Schema = rename(document)
     schemas = renamed["components"]["schemas"]
     renamed["components"]["schemas"] = {
-        names[name]: _remove_inner_words(schemas[name]) for name in sorted(schemas, key=lambda name: names[name])
+        names[name]: _remove_inner_words(schemas[name])
+        for name in sorted(schemas, key=lambda name: names[name])
     }
     return renamed
 

@@ -22,12 +22,13 @@ from credentials.connect.pending_grants import decrypt_grant_body, grant_discard
 from credentials.connect.settings import get_connect_settings
 from credentials.connect.tokens import generate_token, hash_token
 from credentials.core.refresh_tokens import TokenInUseError
+from credentials.imports.lookup import is_credential_of
 from credentials.imports.upsert import DifferentSecretError
 from credentials.imports.validation import ImportItem, validate_item
 from credentials.models import Credential
 from credentials.services.crud import credential_import
 from events.services import record_event
-from providers.properties import get_identity_values
+from providers.properties import get_identity_values, get_person_value
 from vault.sealing import SecretUnavailableError
 
 Status = ConnectLink.Status
@@ -128,15 +129,18 @@ def check_same_account(link: ConnectLink, item: ImportItem) -> None:
     """Raise ConnectError if the link reconnects a credential of another upstream account."""
     if link.reconnects is None:
         return
-    rows = Credential.objects.filter(account_id=link.account_id, id=link.reconnects)
-    row = rows.values_list("identity", "properties").first()
-    if row is None or bytes(row[0]) != item.identity:
+    if not is_credential_of(item, account_id=link.account_id, id=link.reconnects):
         raise ConnectError("account_mismatch")
+    rows = Credential.objects.filter(account_id=link.account_id, id=link.reconnects)
+    properties = rows.values_list("properties", flat=True).first() or {}
     # With an `external_id`, the identity says nothing about the upstream account, so the
     # properties are compared too: the company's id for a customer does not verify the account.
-    before = get_identity_values(item.kind, row[1])
+    before = get_identity_values(item.kind, properties)
     after = get_identity_values(item.kind, item.properties)
     if before is not None and after is not None and before != after:
+        raise ConnectError("account_mismatch")
+    persons = {get_person_value(item.kind, each) for each in (properties, item.properties)}
+    if len(persons - {None}) > 1:
         raise ConnectError("account_mismatch")
 
 
@@ -276,7 +280,7 @@ def _check_reconnected_credential(link: ConnectLink, body: dict[str, Any]) -> No
     rows = Credential.objects.select_for_update(of=("self",), no_key=True)
     row = rows.filter(account_id=link.account_id, id=link.reconnects).first()
     item = validate_item(body, account_id=link.account_id)
-    if row is None or bytes(row.identity) != item.identity:
+    if row is None or not is_credential_of(item, account_id=link.account_id, id=row.id):
         raise ConflictError("The credential that this link reconnects no longer exists.")
 
 

@@ -34,6 +34,8 @@ def find_value(document: object, source: PropertySource) -> object:
             document = document[key]
         else:
             return MISSING
+    if source.is_path and isinstance(document, str):
+        return document.rstrip("/").rpartition("/")[2]
     return document
 
 
@@ -69,6 +71,8 @@ def read_changed_properties(
         if source.place == "token" and name in fields:
             stated[name] = find_value(tokens.document, source)
     fixed = {part.field for part in kind.identity if part.form != "host"}
+    if kind.person and properties.get(kind.person.field):
+        fixed.add(kind.person.field)
     changed = {}
     for name, value in stated.items():
         if name in fixed or name in _KEPT_FIELDS or name in kind.secret_fields:

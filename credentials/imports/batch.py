@@ -190,6 +190,7 @@ class _Validator:
             raise InvalidInputError.for_field(
                 "properties", f"is the same upstream account as line {first_line}"
             )
+        self._check_persons(item, line.number)
         if token := item.exclusive_token:
             first_line = self._first_lines.setdefault(token, line.number)
             if first_line != line.number:
@@ -198,3 +199,17 @@ class _Validator:
                     f"is the same as in line {first_line}; one grant is one credential",
                 )
         return item
+
+    def _check_persons(self, item: ImportItem, number: int) -> None:
+        """Reject a line that names an organisation alone, if another line names a person of it."""
+        organisation = item.organisation
+        if organisation is None:
+            return
+        # The first line of an organisation alone is stored by its identity, which is the same.
+        key = organisation if item.person else b"person" + organisation
+        if (other := self._first_lines.get(key)) and other != number:
+            raise InvalidInputError.for_field(
+                "properties", f"is of the organisation of line {other}; name the person in both"
+            )
+        if item.person:
+            self._first_lines.setdefault(b"person" + organisation, number)

@@ -51,7 +51,8 @@ class PlannedWrite:
 
     `replaces_secrets`: it has another grant, so that a refresh of the former one no longer counts.
     `alias`: an identity by which imports find the row as well from now on. `moves_identity`: the row
-    has another identity and external id than before.
+    has another identity and external id than before. `organisation`: the identity of the organisation
+    of a new row, whose own identity has the person as well.
     """
 
     row: StoredCredential
@@ -60,6 +61,7 @@ class PlannedWrite:
     replaces_secrets: bool = False
     alias: bytes | None = None
     moves_identity: bool = False
+    organisation: bytes | None = None
 
 
 def plan_create(item: ImportItem, *, account_id: uuid.UUID, now: dt.datetime) -> PlannedWrite:
@@ -88,7 +90,8 @@ def plan_create(item: ImportItem, *, account_id: uuid.UUID, now: dt.datetime) ->
         obtained_at=item.obtained_at,
         expires_at=item.expires_at,
     )
-    return PlannedWrite(row=row, changed=[], created=True)
+    organisation = item.organisation if item.person else None
+    return PlannedWrite(row=row, changed=[], created=True, organisation=organisation)
 
 
 def plan_update(
@@ -168,12 +171,16 @@ def is_continuation(item: ImportItem, row: StoredCredential) -> bool:
 def plan_join(
     item: ImportItem, row: StoredCredential, *, account_id: uuid.UUID, now: dt.datetime
 ) -> PlannedWrite:
-    """Return `row` with the values of `item`, which was found by a refresh token of the row.
+    """Return `row` with the values of `item`, which has another identity.
 
-    The row gains the item's external id, and keeps its former identity as an alias; without one, it
-    gains the item's identity as an alias. Raises what `plan_update` raises.
+    The row was found by its refresh token, or by its organisation. It gains the item's external id,
+    and keeps its former identity as an alias; without one, it gains the item's identity as an alias.
+    Raises what `plan_update` raises.
     """
     write = plan_update(item, row, account_id=account_id, now=now)
+    if item.organisation and not item.person:
+        # The organisation's identity would find this person's row for every other person.
+        return write
     if not item.external_id:
         return replace(write, changed=[*write.changed, "identity"], alias=item.identity)
     moved = _move(write, item, former=row.identity)

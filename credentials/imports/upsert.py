@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
@@ -39,16 +39,20 @@ from credentials.imports.merge import (
     plan_update,
 )
 from credentials.imports.validation import ImportItem
-from credentials.models import Credential, CredentialAlias
+from credentials.models import Credential, CredentialAlias, OrganisationMember
 from credentials.refresh import on_import as refresh
 from events.services import NewEvent
 from oauth_apps.models import OAuthApp
+from providers.kinds import Kind
+from providers.properties import get_person_value
 from providers.registry import get_registry
 from providers.services import find_custom_provider_slugs
 from webhooks.changes import record_changes
 
 CHUNK_SIZE: Final = 1000
 MAX_ATTEMPTS: Final = 5
+MAX_NAMED: Final = 20
+"""Credentials that one error names."""
 
 
 class InsertedCredential(NamedTuple):
@@ -173,8 +177,7 @@ def _store_in_transaction(
 ) -> dict[bytes, ImportOutcome]:
     outcomes: dict[bytes, ImportOutcome] = {}
     references = _fetch_references(account_id, items)
-    # All processes lock in the same order, so that no two of them wait for each other.
-    pending = sorted(items, key=lambda item: item.identity)
+    pending = list(items)
     while pending:
         rows = _lock_rows_of_items(account_id, pending)
         writes = _plan_writes(
@@ -182,7 +185,9 @@ def _store_in_transaction(
         )
         written_ids: set[uuid.UUID] = set()
         if not dry_run:
-            written_ids = _write_rows(list(writes.values()), rows, account_id, actor)
+            # All processes write in the same order, so that no two of them wait for each other.
+            ordered = sorted(writes.values(), key=lambda write: write.row.identity)
+            written_ids = _write_rows(ordered, rows, account_id, actor)
         for identity, write in writes.items():
             if dry_run or write.row.id in written_ids:
                 result: Literal["created", "updated"] = "created" if write.created else "updated"
@@ -195,21 +200,77 @@ def _store_in_transaction(
 class _StoredRows:
     """The locked rows that items refer to: by identity, by a former identity, by a refresh token.
 
-    `shared_tokens` are tokens of other rows which their provider does not replace.
+    `members` are the rows of an organisation, whatever the person. `shared_tokens` are tokens of
+    other rows which their provider does not replace.
     """
 
     current: dict[bytes, StoredCredential]
     former: dict[bytes, StoredCredential]
+    members: dict[bytes, list[StoredCredential]]
     token_owners: dict[str, StoredCredential]
     shared_tokens: frozenset[str]
 
     def find(self, item: ImportItem) -> StoredCredential | None:
+        """Return the row of the item's identity, which for an organisation alone is not definite."""
+        if item.organisation and not item.person:
+            return None
         row = self.current.get(item.identity) or self.former.get(item.identity)
         # Stored before secrets were cleaned.
         return row or self.current.get(item.identity_as_sent or b"")
 
-    def find_token_owner(self, item: ImportItem) -> StoredCredential | None:
-        return self.token_owners.get(item.exclusive_token or "")
+    def find_token_owner(
+        self, item: ImportItem, row: StoredCredential | None
+    ) -> StoredCredential | None:
+        """Return another row than the item's own `row` that has or had its refresh token."""
+        token = item.exclusive_token
+        if token is None or (row and token in row.fingerprints.get(refresh_tokens.FIELD, ())):
+            return None
+        return self.token_owners.get(token)
+
+    def find_member(
+        self, item: ImportItem, planned: Container[uuid.UUID]
+    ) -> StoredCredential | None:
+        """Return the row of the item's organisation that is the item's.
+
+        That is the only row, if the item names no person. Otherwise it is the row of the person, or
+        one whose person is not known yet; but not one of `planned`, which other items have got.
+        Raises SeveralPersonsError.
+        """
+        rows = self.members.get(item.organisation, []) if item.organisation else []
+        if item.organisation and not item.person:
+            token = item.fingerprints.get(refresh_tokens.FIELD)
+            owners = [
+                row for row in rows if token in row.fingerprints.get(refresh_tokens.FIELD, ())
+            ]
+            if len(rows) > 1 and len(owners) != 1:
+                raise SeveralPersonsError(item.kind, [row.id for row in rows])
+            return next(iter(owners or rows), None)
+        persons = {row.id: get_person_value(item.kind, row.properties) for row in rows}
+        for row in rows:
+            if persons[row.id] == item.person:
+                return row
+        unnamed = (row for row in rows if persons[row.id] is None and row.id not in planned)
+        return next(unnamed, None)
+
+
+class SeveralPersonsError(ConflictError):
+    """The organisation has several credentials, and the import names no person (409).
+
+    `extra["ids"]` are these credentials.
+    """
+
+    def __init__(self, kind: Kind, ids: Sequence[uuid.UUID]) -> None:
+        named = [str(id) for id in sorted(ids, reverse=True)[:MAX_NAMED]]
+        field = f"properties.{kind.person.field if kind.person else ''}"
+        reason = (
+            f"is required, because {len(ids)} persons of this organisation have a credential:"
+            f" {', '.join(named)}{' and others' if len(ids) > MAX_NAMED else ''}"
+        )
+        super().__init__(
+            f"{field}: {reason}",
+            fields={field: [reason]},
+            extra={"code": "several_persons", "ids": named, "field": field},
+        )
 
 
 def _plan_writes(
@@ -224,12 +285,12 @@ def _plan_writes(
     """Return the writes by identity. Items that need none get their outcome here."""
     now = db_now()
     writes: dict[bytes, PlannedWrite] = {}
-    row_ids: set[uuid.UUID] = set()
+    planned: set[uuid.UUID] = set()
     for item in items:
         try:
             _check_references(item, references)
-            write = _plan_write(item, rows, account_id, now)
-            if write.row.id in row_ids:
+            write = _plan_write(item, rows, planned, account_id, now)
+            if write.row.id in planned:
                 # One chunk has two identities of this row.
                 raise InvalidInputError.for_field(
                     "properties", "is the same upstream account as another line"
@@ -239,7 +300,7 @@ def _plan_writes(
         except ServiceError as error:
             outcomes[item.identity] = ImportOutcome("rejected", error=error)
             continue
-        row_ids.add(write.row.id)
+        planned.add(write.row.id)
         if write.created or write.changed:
             writes[item.identity] = write
         else:
@@ -248,15 +309,29 @@ def _plan_writes(
 
 
 def _plan_write(
-    item: ImportItem, rows: _StoredRows, account_id: uuid.UUID, now: dt.datetime
+    item: ImportItem,
+    rows: _StoredRows,
+    planned: Container[uuid.UUID],
+    account_id: uuid.UUID,
+    now: dt.datetime,
 ) -> PlannedWrite:
-    """Return the write of one item. Raises TokenInUseError, or what the functions of `merge` raise."""
-    row, owner = rows.find(item), rows.find_token_owner(item)
-    if owner is not None and (row is None or row.id != owner.id):
+    """Return the write of one item.
+
+    Raises TokenInUseError, SeveralPersonsError, or what the functions of `merge` raise.
+    """
+    row = rows.find(item)
+    owner = rows.find_token_owner(item, row)
+    if owner is not None and owner.identity == item.identity:
+        # Another process has created it since the rows were locked by their identities.
+        row, owner = owner, None
+    if owner is not None:
         if row is not None or not is_continuation(item, owner):
             raise TokenInUseError(owner.id)
         return plan_join(item, owner, account_id=account_id, now=now)
     if row is None:
+        member = rows.find_member(item, planned)
+        if member is not None:
+            return plan_join(item, member, account_id=account_id, now=now)
         return plan_create(item, account_id=account_id, now=now)
     # An alias that differs by the external id alone is no identity before a rotation.
     has_same_external_id = (item.external_id or "") == row.external_id
@@ -271,26 +346,52 @@ def _plan_write(
 
 def _lock_rows_of_items(account_id: uuid.UUID, items: Sequence[ImportItem]) -> _StoredRows:
     """Lock the rows that the items refer to."""
-    as_sent = [item.identity_as_sent for item in items if item.identity_as_sent]
-    current = _lock_rows(account_id, [*(item.identity for item in items), *as_sent])
+    organisations = {item.organisation for item in items if item.organisation}
+    as_sent = {item.identity_as_sent for item in items if item.identity_as_sent}
+    identities = sorted({item.identity for item in items} | organisations)
+    current = _lock_rows(account_id, [*identities, *as_sent])
     # Only now, because acquiring the locks has waited for rotations in progress.
-    former = _lock_rows_by_alias(
-        account_id, [item.identity for item in items if item.identity not in current]
-    )
-    tokens = []
-    for item in items:
-        row = current.get(item.identity) or former.get(item.identity)
-        known = row.fingerprints.get(refresh_tokens.FIELD, ()) if row else ()
-        if (token := item.exclusive_token) and token not in known:
-            tokens.append(token)
-    owner_ids = refresh_tokens.find_owners(account_id, tokens)
+    former = _lock_rows_by_alias(account_id, [each for each in identities if each not in current])
+    members = _lock_members(account_id, organisations, {**former, **current})
+    locked = [*current.values(), *former.values()]
+    locked += (row for rows in members.values() for row in rows)
+    # An item that brings no new token, as most do, needs no statement for it.
+    known = {
+        token: row for row in locked for token in row.fingerprints.get(refresh_tokens.FIELD, ())
+    }
+    unknown = [token for item in items if (token := item.exclusive_token) and token not in known]
+    owner_ids = refresh_tokens.find_owners(account_id, unknown)
     owners = _lock_rows_by_id(account_id, set(owner_ids.values())) if owner_ids else {}
     token_owners = {
         token: owners[id]
         for token, id in owner_ids.items()
         if id in owners and not refresh_tokens.has_kept_token(owners[id].fingerprints)
     }
-    return _StoredRows(current, former, token_owners, frozenset(owner_ids) - set(token_owners))
+    shared_tokens = frozenset(owner_ids) - set(token_owners)
+    token_owners |= {
+        token: row
+        for token, row in known.items()
+        if not refresh_tokens.has_kept_token(row.fingerprints)
+    }
+    return _StoredRows(current, former, members, token_owners, shared_tokens)
+
+
+def _lock_members(
+    account_id: uuid.UUID, organisations: set[bytes], rows: Mapping[bytes, StoredCredential]
+) -> dict[bytes, list[StoredCredential]]:
+    """Return the rows of each organisation. `rows` are those locked already, by their identities."""
+    if not organisations:
+        return {}
+    found = OrganisationMember.objects.filter(
+        account_id=account_id, organisation__in=bulk_insert.as_array(sorted(organisations))
+    ).values_list("organisation", "credential_id")
+    pairs = [(bytes(organisation), id) for organisation, id in found]
+    by_id = _lock_rows_by_id(account_id, {id for _, id in pairs}) if pairs else {}
+    members = {each: {rows[each].id: rows[each]} for each in organisations if each in rows}
+    for organisation, id in pairs:
+        if id in by_id:
+            members.setdefault(organisation, {})[id] = by_id[id]
+    return {organisation: list(each.values()) for organisation, each in members.items()}
 
 
 def _lock_rows_by_id(
@@ -384,6 +485,13 @@ def _write_rows(
     ids = {id if isinstance(id, uuid.UUID) else uuid.UUID(id) for (id,) in returned}
     written = [write for write in writes if write.row.id in ids]
     _record_tokens(written, rows.shared_tokens, account_id)
+    OrganisationMember.objects.bulk_create(
+        OrganisationMember(
+            account_id=account_id, organisation=write.organisation, credential_id=write.row.id
+        )
+        for write in written
+        if write.organisation
+    )
     if replaced := [write.row.id for write in written if write.replaces_secrets]:
         health.reset_probe_states(account_id=account_id, ids=replaced)
     events = [

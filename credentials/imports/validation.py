@@ -15,7 +15,7 @@ from credentials.core import refresh_tokens
 from credentials.imports.fields import FIELDS
 from credentials.imports.secret_input import clean_properties, describe_placeholders
 from providers.kinds import Kind
-from providers.properties import get_identity_values, validate_properties
+from providers.properties import get_identity_values, get_person_value, validate_properties
 from providers.registry import get_registry
 from vault import services as vault
 
@@ -26,8 +26,10 @@ class ImportItem:
 
     `missing_secrets` are the required secret fields that it leaves out. Only a row that has them
     already can be updated by it. An empty `owner_email` clears the stored one, and so does
-    `clears_app` with the OAuth app. `fingerprints_as_sent` and `identity_as_sent` are those of the
-    secrets before they were cleaned, if any was. `notices` tell the caller what was cleaned.
+    `clears_app` with the OAuth app. `organisation` is the identity without the person, for kinds
+    whose tokens act as persons; without a `person`, `identity` is the same. `fingerprints_as_sent`
+    and `identity_as_sent` are those of the secrets before they were cleaned, if any was. `notices`
+    tell the caller what was cleaned.
     """
 
     kind: Kind
@@ -37,6 +39,8 @@ class ImportItem:
     fingerprints: dict[str, str]
     missing_secrets: tuple[str, ...]
     identity: bytes
+    organisation: bytes | None
+    person: str | None
     app_id: uuid.UUID | None
     clears_app: bool
     name: str | None
@@ -95,6 +99,7 @@ def validate_body(body: Any, *, hashes: KeyedHashes) -> ImportItem:
     if cleaned.as_sent:
         as_sent = {**secrets, **cleaned.as_sent}
         parts_as_sent = build_identity_parts(kind, properties, as_sent, app_id, external_id)
+    organisation = build_organisation_parts(kind, properties, app_id, external_id)
     return ImportItem(
         kind=kind,
         provider=properties["provider"] if kind.provider == "custom" else kind.provider,
@@ -103,6 +108,8 @@ def validate_body(body: Any, *, hashes: KeyedHashes) -> ImportItem:
         fingerprints={name: hashes.fingerprint(value) for name, value in secrets.items()},
         missing_secrets=missing_secrets,
         identity=hashes.identify(parts),
+        organisation=hashes.identify(organisation) if organisation else None,
+        person=get_person_value(kind, properties) if organisation else None,
         app_id=app_id,
         clears_app="oauth_app_id" in fields and app_id is None,
         name=fields.get("name"),
@@ -165,20 +172,33 @@ def build_identity_parts(
 ) -> list[str]:
     """Return what identifies the upstream account. Raises InvalidInputError if that is missing.
 
-    `external_id`, if it is given, identifies it alone. So several grants of one upstream account
-    (two users of one Salesforce organisation) can be stored as several credentials.
+    `external_id`, if it is given, identifies it alone. So several grants of one upstream account can
+    be stored as several credentials. Otherwise the person belongs to it, if the token acts as a
+    person and `properties` name one.
     """
     parts = [kind.name, str(app_id) if kind.needs_app else ""]
     if external_id:
         return [*parts, "external_id", external_id]
     values = get_identity_values(kind, properties)
     if values is not None and not kind.identity_with_secret:
+        if person := get_person_value(kind, properties):
+            return [*parts, "person", *values, person]
         return [*parts, "fields", *values]
     # A secret that rotates identifies nothing: the next one would be another account.
     if kind.rotates or not secrets:
         raise _build_missing_identity_error(kind, properties)
     pairs = [f"{name}={secrets[name]}" for name in sorted(secrets)]
     return [*parts, "secrets", *(values or []), *pairs]
+
+
+def build_organisation_parts(
+    kind: Kind, properties: Mapping[str, Any], app_id: uuid.UUID | None, external_id: str | None
+) -> list[str] | None:
+    """Return the identity without the person, None for kinds without one or with `external_id`."""
+    values = get_identity_values(kind, properties)
+    if kind.person is None or external_id or values is None or kind.identity_with_secret:
+        return None
+    return [kind.name, str(app_id) if kind.needs_app else "", "fields", *values]
 
 
 def _build_missing_identity_error(kind: Kind, properties: Mapping[str, Any]) -> InvalidInputError:

@@ -9,9 +9,9 @@ from typing import Any
 
 from common.db.ids import uuid7
 from common.errors import ServiceError
-from credentials.core import refresh_tokens
+from credentials.imports.lookup import is_connected
 from credentials.imports.validation import validate_item
-from credentials.models import Credential, Revocation
+from credentials.models import Revocation
 from credentials.revocation.policy import can_revoke
 from providers.kinds import Kind
 from providers.properties import MASK
@@ -41,9 +41,7 @@ def schedule_revocation(
         # The body may lack the very property that says which upstream account it is.
         with suppress(ServiceError):
             item = validate_item(dict(body), account_id=account_id)
-            rows = Credential.objects.filter(account_id=account_id, identity=item.identity)
-            token = item.fingerprints.get(refresh_tokens.FIELD)
-            if rows.exists() or (token and refresh_tokens.find_owners(account_id, [token])):
+            if is_connected(account_id, item):
                 return False
     row = Revocation(
         id=uuid7(),

@@ -19,8 +19,8 @@ from common.errors import ConflictError, InvalidInputError
 from credentials.core.encryption import decrypt_secrets
 from credentials.core.grant_state import ACTIVE, NO_FAILURES, is_leased
 from credentials.core.locks import lock_credential
-from credentials.imports.validation import build_identity_parts
-from credentials.models import Credential, CredentialAlias
+from credentials.imports.validation import build_identity_parts, build_organisation_parts
+from credentials.models import Credential, CredentialAlias, OrganisationMember
 from credentials.refresh.errors import RefreshInProgressError
 from credentials.services.preconditions import require_free_identity, require_kind
 from events.services import EventTarget
@@ -66,6 +66,7 @@ def credential_change_app(
                 require_free_identity(row, identity, _IN_USE)
                 # Aliases were computed with the former app, too.
                 CredentialAlias.objects.filter(credential_id=row.id).delete()
+                _move_membership(row, kind, oauth_app_id)
             Credential.objects.filter(id=row.id).update(
                 oauth_app_id=oauth_app_id,
                 identity=identity,
@@ -98,6 +99,15 @@ def _check_app(row: Credential, app_id: uuid.UUID) -> None:
     if provider != row.provider:
         raise InvalidInputError.for_field(
             "oauth_app_id", f"is for {provider}; this credential is for {row.provider}"
+        )
+
+
+def _move_membership(row: Credential, kind: Kind, app_id: uuid.UUID) -> None:
+    """Compute the identity of the row's organisation again, which has the app in it."""
+    parts = build_organisation_parts(kind, row.properties, app_id, external_id=None)
+    if parts is not None:
+        OrganisationMember.objects.filter(account_id=row.account_id, credential_id=row.id).update(
+            organisation=compute_identity(row.account_id, parts)
         )
 
 

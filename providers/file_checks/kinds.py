@@ -51,7 +51,7 @@ def _find_field_errors(
     """Yield an error for each name that is not a field of the kind, or not the right sort of one."""
     aliases, posted = kind.get("property_aliases", {}), kind.get("posted_key")
     yield from _find_unknown_fields(at, kind, fields)
-    identity = [part["field"] for part in kind["identity"]]
+    identity = [part["field"] for part in [*kind["identity"], *filter(None, [kind.get("person")])]]
     for field in kind["secret"]:
         if fields.get(field, {}).get("type", "string") != "string":
             yield RULE, f"{at}.secret", f"{field} must be a string"
@@ -75,6 +75,7 @@ def _find_unknown_fields(
         "required": kind["required"],
         "secret": kind["secret"],
         "identity": [part["field"] for part in kind["identity"]],
+        "person": [kind["person"]["field"]] if kind.get("person") else [],
         "property_aliases": kind.get("property_aliases", {}).values(),
         "posted_key": [kind["posted_key"]] if kind.get("posted_key") is not None else [],
     }

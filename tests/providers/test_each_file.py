@@ -144,7 +144,10 @@ def test_how_it_connects_is_shown(name):
     shown = serialize_provider(get_registry().providers[kind.provider])["kinds"]
     (connect,) = [item["connect"] for item in shown if item["kind"] == name]
     said = document(kind.provider)["kinds"][name]["connect"]
-    places = {field: {"place": p["in"], "at": p["at"]} for field, p in said["properties"].items()}
+    places = {
+        field: {"place": part["in"], **{name: part[name] for name in part if name != "in"}}
+        for field, part in said["properties"].items()
+    }
     assert connect["properties"] == places
     assert (connect["call"] is None) is (said["call"] is None)
 

@@ -97,7 +97,8 @@ def test_the_example_is_accepted_and_shows_no_secret(name):
 def test_documented_kinds_have_the_documented_properties(name):
     fields, secret, identity = DOCUMENTED[name]
     kind = get_registry().kinds[name]
-    assert set(kind.schema["properties"]) == {"kind", "name"} | fields
+    person = {kind.person.field} if kind.person else set()
+    assert set(kind.schema["properties"]) == {"kind", "name"} | fields | person
     assert set(kind.secret_fields) == secret
     assert [part.field for part in kind.identity] == identity
 
