@@ -94,6 +94,14 @@ class StaffSite(admin.AdminSite):
 
         return super().index(request, {**build_context(request), **(extra_context or {})})
 
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        from config.banners import build_banners
+
+        context = super().each_context(request)
+        if context["has_permission"]:
+            context["banners"] = build_banners(request)
+        return context
+
     def password_change(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:

@@ -9,7 +9,8 @@ from typing import Any
 import dj_database_url
 import dj_email_url
 import django_cache_url
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.validators import validate_email
 from environs import Env, EnvError
 
 env = Env()
@@ -41,6 +42,18 @@ def read_number(name: str, *, default: int) -> int:
         return int(env.int(name, default=default))
     except EnvError:
         raise ImproperlyConfigured(f"{name} must be a whole number.") from None
+
+
+def read_addresses(name: str) -> list[str]:
+    """Return the e-mail addresses of a variable that lists them with commas."""
+    parts = str(env.str(name, default="")).split(",")
+    addresses = [address for part in parts if (address := part.strip())]
+    for address in addresses:
+        try:
+            validate_email(address)
+        except ValidationError:
+            raise ImproperlyConfigured(f"{name} must list e-mail addresses with commas.") from None
+    return addresses
 
 
 def read_required(name: str, *, how: str) -> str:

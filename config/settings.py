@@ -52,7 +52,9 @@ INSTALLED_APPS = [
     "credentials.connect",
     "credentials.health",
     "credentials.imports",
+    "credentials.notifications",
     "credentials.proxy",
+    "credentials.restore",
     "oauth_apps",
     "webhooks",
     "accounts",
@@ -116,6 +118,7 @@ EGRESS_ALLOW = env.env.str("EGRESS_ALLOW", default="")
 PROVIDERS_DIR = env.read_folder("PROVIDERS_DIR")
 REQUEST_SLOTS = env.REQUEST_SLOTS
 BLOCKING_THREADS = env.BLOCKING_THREADS
+SPOOL_STANDBY_SECONDS = env.read_number("SPOOL_STANDBY_SECONDS", default=0)
 SPOOL_DIR = env.env.str("SPOOL_DIR", default=str(VAR_DIR / "spool"))
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 # Only the import page accepts a file, in memory (credentials/imports/admin_upload.py). On any other
@@ -141,6 +144,8 @@ EMAIL_TIMEOUT = _MAIL["EMAIL_TIMEOUT"] or 20
 DEFAULT_FROM_EMAIL = _MAIL.get(
     "DEFAULT_FROM_EMAIL", f"Latchkey <latchkey@{urlsplit(PUBLIC_URL).hostname}>"
 )
+STAFF_EMAIL = env.read_addresses("STAFF_EMAIL")
+STAFF_ALERT_ERRORS = env.read_number("STAFF_ALERT_ERRORS", default=20)
 
 # --- Reverse proxy and monitoring ---------------------------------------------------------------
 TRUSTED_PROXIES = env.read_number("TRUSTED_PROXIES", default=0)

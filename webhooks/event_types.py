@@ -14,4 +14,6 @@ EVENT_TYPES: Final = (
     "oauth_app.updated",
     "oauth_app.deleted",
     "oauth_app.health_changed",
+    "incident.opened",
+    "incident.closed",
 )

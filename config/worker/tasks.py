@@ -31,17 +31,24 @@ def get_task_sources() -> tuple[TaskSource, ...]:
     from accounts.tasks import EXPIRED_IDEMPOTENCY_RECORDS
     from config.dashboard.tasks import STATISTICS_TASK
     from credentials.connect.tasks import EXPIRE_TASK
-    from credentials.notifications import mail
+    from credentials.notifications import digest, mail
     from credentials.probing import tasks as probes
+    from credentials.refresh.restored_database import DATABASE_MARKS
+    from credentials.refresh.standby import KEPT_RESPONSES
     from credentials.refresh.tasks import REFRESH_TASK, RESPONSE_PRUNING
+    from credentials.restore.tasks import RESTORE_NOTES
     from credentials.revocation import tasks as revocations
     from events.tasks import EVENT_CHECKPOINTS
     from webhooks.tasks import DELIVERIES, DELIVERY_PRUNING
 
     return (
         REFRESH_TASK,
+        DATABASE_MARKS,
+        KEPT_RESPONSES,
+        RESTORE_NOTES,
         probes,
         mail,
+        digest,
         revocations,
         EXPIRE_TASK,
         DELIVERIES,

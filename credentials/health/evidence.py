@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Source = Literal["refresh", "probe", "report", "use", "expiry", "seal", "import"]
+Source = Literal["refresh", "probe", "report", "use", "expiry", "seal", "import", "restore"]
 Verdict = Literal["ok", "rejected", "suspect", "unavailable", "app", "unclear"]
 
 

@@ -28,7 +28,14 @@ class HealthChange(models.Model):
     time = models.DateTimeField(db_default=DbNow(), editable=False)
 
     class Meta:
-        indexes = [models.Index(fields=["account", "target_id", "id"], name="healthchange_target")]
+        indexes = [
+            models.Index(fields=["account", "target_id", "id"], name="healthchange_target"),
+            models.Index(
+                fields=["time"],
+                condition=models.Q(target_type="credential", after="error"),
+                name="healthchange_errors",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.target_id}: {self.before} to {self.after}"

@@ -213,6 +213,8 @@ def _derive_finding(
         return "dead"
     if verdict == "suspect" and source == "expiry":
         return "ending"
+    if source == "restore":
+        return "doubted"
     if verdict in {"rejected", "suspect"}:
         kind = get_registry().get_kind(row.kind)
         return "suspected" if kind and can_be_checked(kind) else "doubted"
@@ -231,6 +233,9 @@ def _derive_good_finding(
 ) -> Finding:
     if source in {"seal", "expiry"}:
         return "relieved" if state.cause == source else "unclear"
+    # Only a refresh shows if the grant is still the provider's.
+    if state.cause == "restore" and source != "refresh":
+        return "unclear"
     if row.health["status"] == "error":
         # An access token may outlive its grant by an hour: that it works does not restore the grant.
         if state.cause == "refresh" and source != "refresh":

@@ -1,1 +1,1 @@
-"""E-mail to the owners of credentials."""
+"""Mail to the owners of credentials (`mail`), and to staff about incidents (`incidents`, `digest`)."""

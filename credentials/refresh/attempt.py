@@ -11,7 +11,7 @@ import structlog
 from django.db import DatabaseError, InterfaceError
 
 from credentials.core.encryption import decrypt_previous_grant, decrypt_secrets
-from credentials.refresh import outcomes, spool
+from credentials.refresh import outcomes, spool, standby
 from credentials.refresh.app_pauses import needs_canary, rejects_canary
 from credentials.refresh.circuit_breaker import ProviderBusyError, circuit_breaker
 from credentials.refresh.errors import (
@@ -24,6 +24,7 @@ from credentials.refresh.provider_calls import ProviderCall
 from credentials.refresh.schedule import CALL_SECONDS
 from credentials.refresh.token_update import build_token_update
 from credentials.refresh.types import AccessToken, RefreshClaim
+from credentials.restore.journal import append_refresh
 from oauth_apps import protocol
 from oauth_apps.client_config import build_oauth_client, get_token_host
 from oauth_apps.protocol import (
@@ -104,7 +105,11 @@ def _settle(
         log.error("refresh.not_stored", id=str(claim.row.id), error=type(error).__name__)
         spool.write_spool_file(claim, update)
         raise ProviderUnavailableError(1) from None
-    return update.to_access_token() if stored else None
+    if not stored:
+        return None
+    append_refresh(claim.row.id, claim.generation + 1, claim.claimed_at)
+    standby.keep_response(claim, update)
+    return update.to_access_token()
 
 
 def call_with_previous(

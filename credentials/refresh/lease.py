@@ -29,6 +29,7 @@ from credentials.models import Credential
 from credentials.refresh.circuit_breaker import circuit_breaker
 from credentials.refresh.schedule import SHORTEST_LEASE, compute_lease_seconds
 from credentials.refresh.types import RefreshClaim
+from credentials.restore.holds import NOT_WAITING, NOT_WAITING_SQL
 from oauth_apps.client_config import get_fixed_token_host
 from providers.registry import get_registry
 
@@ -37,10 +38,12 @@ _NOT_PAUSED: Final = f"""NOT EXISTS (
         JOIN oauth_apps_oauthapp app ON app.id = pause.oauth_app_id
         WHERE app.id = credentials_credential.oauth_app_id AND {APP_PAUSED_SQL}
     )"""  # noqa: S608 - our own names
-_DUE_OF_APP: Final = f"oauth_app_id = %s AND {DUE_AND_FREE_SQL} AND {_NOT_PAUSED}"
+_DUE_OF_APP: Final = (
+    f"oauth_app_id = %s AND {DUE_AND_FREE_SQL} AND {_NOT_PAUSED} AND {NOT_WAITING_SQL}"
+)
 _DUE: Final = f"{_DUE_OF_APP} ORDER BY refresh_next_at"
 _DUE_IN_DOUBT: Final = f"{_DUE_OF_APP} AND refresh_unknowns > 0 ORDER BY refresh_next_at"
-_ABANDONED: Final = "lease_until < {now} ORDER BY lease_until"
+_ABANDONED: Final = f"lease_until < {{now}} AND {NOT_WAITING_SQL} ORDER BY lease_until"
 _COLUMNS: Final = ", ".join(get_columns_except("metadata", "health"))
 # An array is built once. A join with a limited subquery could run it again and claim more rows.
 _SELECTED_IDS: Final = {
@@ -64,7 +67,9 @@ def claim_grant(
     process dies, the grant is claimed again after `lease_seconds` (schedule.compute_lease_seconds).
     """
     owner = create_owner_id()
-    rows = Credential.objects.filter(NOT_LEASED, NOT_ENDED, stale, id=id, generation=generation)
+    rows = Credential.objects.filter(
+        NOT_LEASED, NOT_ENDED, NOT_WAITING, stale, id=id, generation=generation
+    )
     with transaction.atomic():
         if not rows.update(
             lease_owner=owner,

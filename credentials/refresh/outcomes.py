@@ -42,6 +42,7 @@ from credentials.refresh.unreadable_responses import (
     describe_kept_response,
     keep_unreadable_response,
 )
+from credentials.restore.holds import is_restored
 from events.services import EventTarget, NewEvent, record_event
 from oauth_apps.protocol import OAuth2Error
 from webhooks.changes import record_changes
@@ -53,6 +54,7 @@ log = structlog.get_logger(__name__)
 REVOKED: Final = "revoked_or_expired"
 RESPONSE_LOST: Final = "rotation_response_lost"
 EXHAUSTED: Final = "refresh_exhausted"
+RESTORED: Final = "database_restored"
 UNDECRYPTABLE: Final = "undecryptable"
 CIRCUIT_OPEN: Final = "circuit_open"
 
@@ -126,6 +128,8 @@ def store_rejection(claim: RefreshClaim, error: OAuth2Error) -> bool:
         # A provider that does not rotate never had a next grant to lose.
         may_be_lost = claim.may_have_succeeded_before and claim.rotates is not False
         code = RESPONSE_LOST if may_be_lost else REVOKED
+        if is_restored(claim.row):
+            code = RESTORED
         note = _REJECTION_NOTES[code]
         if may_be_lost and (kept := describe_kept_response(claim)):
             note = f"{kept} The provider rejects the former grant. {_CONNECT_AGAIN}"
@@ -403,6 +407,10 @@ def _record_app_health(
 
 _CONNECT_AGAIN: Final = "Connect it again."
 _REJECTION_NOTES: Final = {
+    RESTORED: (
+        "Latchkey's database was restored to an earlier state, and the provider rejects the stored"
+        " grant, which may have been replaced since then. Connect it again."
+    ),
     EXHAUSTED: (
         "The provider has rejected every refresh for days and gives no reason that is known, while"
         " other grants of the same app work. The grant may be revoked or expired. Connect it again."

@@ -23,7 +23,9 @@ from credentials.models import Credential
 from credentials.refresh import attempt, lease, spool
 from credentials.refresh.errors import RefreshInProgressError
 from credentials.refresh.freshness import Freshness
+from credentials.refresh.restored_database import require_current_database
 from credentials.refresh.types import AccessToken
+from credentials.restore.holds import require_not_waiting
 from events.services import EventTarget, record_event
 from providers.registry import get_registry
 from vault.secret import Secret
@@ -72,7 +74,7 @@ def get_fresh_token(
 
     Raises NotFoundError; ConflictError with `extra["code"]` needs_reauth or not_refreshable;
     SecretUnavailableError; or, within 15 s, ServiceUnavailableError with `retry_after` and `extra["code"]`
-    provider_unavailable, app_paused or refresh_in_progress. Must not be called in a transaction.
+    provider_unavailable, app_paused, refresh_in_progress or database_restored. Must not be called in a transaction.
     """
     start = time.monotonic()
     first_generation: int | None = None
@@ -93,6 +95,7 @@ def get_fresh_token(
         if row.refresh_state == PAUSED:
             decrypt_secrets(row)  # Raises SecretUnavailableError until the missing key is back.
         freshness.require_refreshable()
+        require_not_waiting(row)
         waited = time.monotonic() - start
         # 3. Wait while another process refreshes it.
         if is_leased(row, freshness.now):
@@ -103,6 +106,7 @@ def get_fresh_token(
         if waited > MAX_START_SECONDS:
             raise RefreshInProgressError()
         require_capacity()
+        require_current_database()
         # 4. The spool may have a newer grant, from a response that could not be stored. Using the
         # stored one now would make a strict provider revoke both.
         spool.replay_one(id)

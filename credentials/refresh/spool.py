@@ -40,6 +40,12 @@ _reported: set[str] = set()
 
 def write_spool_file(claim: RefreshClaim, update: TokenUpdate) -> None:
     """Write the response so that it outlives this process and a power cut. Raises OSError."""
+    write_response(claim, update)
+    log.error("refresh.spooled", id=str(claim.row.id))
+
+
+def write_response(claim: RefreshClaim, update: TokenUpdate, *, suffix: str = "") -> None:
+    """Write the response to a file. Unless `suffix` is empty, it is not replayed. Raises OSError."""
     row = claim.row
     delay = update.next_refresh_in
     next_at = None if delay is None else claim.claimed_at + dt.timedelta(seconds=delay)
@@ -56,22 +62,21 @@ def write_spool_file(claim: RefreshClaim, update: TokenUpdate) -> None:
     name = f"{row.account_id}.{row.id}.{claim.generation}.{claim.owner}{_SUFFIX}"
     folder = Path(settings.SPOOL_DIR)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write_atomically(folder / name, seal(_place(name), document).blob)
-    log.error("refresh.spooled", id=str(row.id))
+    _write_atomically(folder / f"{name}{suffix}", seal(_place(name), document).blob)
 
 
 def replay_all() -> int:
     """Store all files of the folder. Return how many are settled; errors of the database are logged."""
-    return sum(_replay_file(file) for file in _list_files("*"))
+    return sum(replay_file(file) for file in _list_files("*"))
 
 
 def replay_one(id: uuid.UUID) -> None:
     """Store the files of this credential, as `replay_all` does."""
     for file in _list_files(f"*.{id}.*"):
-        _replay_file(file)
+        replay_file(file)
 
 
-def _replay_file(file: Path) -> bool:
+def replay_file(file: Path) -> bool:
     """Store the response and delete the file. Return False if it has to stay."""
     try:
         claim, update = _read_file(file)
@@ -131,7 +136,7 @@ def _read_file(file: Path) -> tuple[RefreshClaim, TokenUpdate]:
 
 def _write_atomically(file: Path, blob: bytes) -> None:
     """Write a file that has its name only once it is complete and on the disk."""
-    part = file.with_suffix(".part")
+    part = file.with_name(f"{file.name}.part")
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
         stream.write(blob)
         stream.flush()

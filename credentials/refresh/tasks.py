@@ -26,6 +26,7 @@ from credentials.refresh.circuit_breaker import (
     MAX_CALLS_PER_HOST,
     circuit_breaker,
 )
+from credentials.refresh.restored_database import require_current_database
 from credentials.refresh.types import RefreshClaim
 from credentials.refresh.unreadable_responses import delete_obsolete_responses
 from oauth_apps.client_config import get_fixed_token_host
@@ -90,6 +91,7 @@ class RefreshTask:
         abandoned, shares = bool(_fetch(_ANY_ABANDONED)), self._share_slots(apps, limit)
         if not abandoned and not apps:
             return []
+        require_current_database()
         providers = {app.id: app.provider for app in apps}
         # One transaction: a claim that this process never learns of would block its row.
         with transaction.atomic():

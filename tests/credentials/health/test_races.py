@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from typing import Any
 
@@ -23,14 +24,16 @@ from tests.threads import run_concurrently
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_each_probe_and_mail_is_claimed_once():
+def test_each_probe_and_mail_is_claimed_once(monkeypatch):
+    monkeypatch.setattr(mail, "GATHER", dt.timedelta(0))
     account = make_account()
     rows = [
         make_credential(account, make_stripe_body(owner_email="ann@acme.example")) for _ in range(5)
     ]
-    for row in rows:
+    for number, row in enumerate(rows):
+        to_email = f"owner-{number}@acme.example"
         NoticeMail.objects.create(
-            account=account, credential_id=row.id, to_email="ann@acme.example", note="x"
+            account=account, credential_id=row.id, to_email=to_email, note="x"
         )
     register_new()
     assert claim_by_eight(probing_tasks.claim) == [1] * 5

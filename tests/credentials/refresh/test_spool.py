@@ -44,7 +44,7 @@ def away(monkeypatch):
 
 def list_files(settings) -> list[Path]:
     folder = Path(settings.SPOOL_DIR)
-    return sorted(folder.iterdir()) if folder.exists() else []
+    return sorted(folder.glob("*.answer")) if folder.exists() else []
 
 
 def test_failed_commit_is_retried(provider, grant, settings, away):

@@ -1,0 +1,152 @@
+"""Mark the grants that may have been replaced after the time to which the database was restored.
+
+Each counts as one whose last attempt has an unknown outcome (`in_doubt`). It waits for a person,
+unless its provider still accepts a replaced grant.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from django.db import transaction
+from django.db.models import F, OuterRef, Q, QuerySet
+from django.db.models.functions import Greatest
+
+from common.db.clock import DbNow
+from credentials.core.grant_state import NEEDS_REAUTH, NO_LEASE
+from credentials.models import Credential
+from credentials.restore.models import DatabaseRestore, RestoredGrant
+from providers.kinds import Kind
+from providers.registry import get_registry
+
+BATCH: Final = 500
+
+GRACE_MARGIN: Final = dt.timedelta(seconds=5)
+_ANOTHER_CHANGE: Final = 1
+"""Generations by which a grant may be behind and still be the one before the provider's."""
+
+
+def mark_due_grants(restore: DatabaseRestore, *, every_grant: bool = False) -> int:
+    """Mark the grants that were due before the restore was recognised. Return their number.
+
+    A process may have refreshed them since, and so may the holder of a lease. `every_grant` marks
+    those too that are due later, in case they were refreshed ahead of time.
+    """
+    due = Q(refresh_next_at__lte=restore.recognised_at) | Q(lease_until__isnull=False)
+    if every_grant:
+        due |= Q(refresh_last_at__isnull=True) | Q(refresh_last_at__lt=restore.recognised_at)
+    rows = Credential.objects.filter(due, kind__in=_find_rotating_kinds())
+    known = RestoredGrant.objects.filter(
+        credential_id=OuterRef("id"), generation=OuterRef("generation")
+    )
+    rows = rows.exclude(refresh_state=NEEDS_REAUTH).exclude(pk__in=known.values("credential_id"))
+    count, after = 0, None
+    # By id and not by index: this reads the table once, and a batch never sees a row again.
+    while ids := list(_take_after(rows, after)):
+        count += _mark(restore, ids)
+        after = ids[-1]
+    return count
+
+
+def mark_refreshed_grants(restore: DatabaseRestore, generations: Mapping[uuid.UUID, int]) -> int:
+    """Mark the grants of which a later generation was stored once. Return their number."""
+    count = 0
+    kinds = _find_rotating_kinds()
+    ids = sorted(generations)
+    for start in range(0, len(ids), BATCH):
+        batch = ids[start : start + BATCH]
+        rows = Credential.objects.filter(id__in=batch, kind__in=kinds)
+        behind = {
+            id: generations[id] - generation
+            for id, generation in rows.values_list("id", "generation")
+            if generation < generations[id]
+        }
+        if behind:
+            count += _mark(restore, sorted(behind), behind)
+    return count
+
+
+def is_behind(generations: Mapping[uuid.UUID, int]) -> bool:
+    """Return True if the database lacks one of the newest of these refreshes."""
+    newest = list(generations)[-BATCH:]
+    rows = Credential.objects.filter(id__in=newest).values_list("id", "generation")
+    return any(generation < generations[id] for id, generation in rows)
+
+
+def _mark(
+    restore: DatabaseRestore,
+    ids: Iterable[uuid.UUID],
+    behind: Mapping[uuid.UUID, int] | None = None,
+) -> int:
+    with transaction.atomic():
+        rows = Credential.objects.select_for_update(of=("self",), no_key=True).order_by("id")
+        rows = rows.filter(id__in=ids).only(
+            "id", "generation", "kind", "provider", "refresh_next_at"
+        )
+        grants: list[RestoredGrant] = []
+        waiting: list[uuid.UUID] = []
+        going: list[uuid.UUID] = []
+        for row in rows:
+            is_recent = behind is None or behind.get(row.id, 0) <= _ANOTHER_CHANGE
+            goes_on = is_recent and _is_within_grace(row, restore)
+            (going if goes_on else waiting).append(row.id)
+            grants.append(
+                RestoredGrant(
+                    credential_id=row.id,
+                    generation=row.generation,
+                    restore=restore,
+                    resumed_at=restore.recognised_at if goes_on else None,
+                    noted_at=restore.recognised_at if goes_on else None,
+                )
+            )
+        RestoredGrant.objects.bulk_create(
+            grants,
+            update_conflicts=True,
+            unique_fields=["credential"],
+            update_fields=["generation", "restore", "resumed_at", "noted_at"],
+        )
+        unknowns = Greatest(F("refresh_unknowns"), 1)
+        # Without a time the worker does not find them, however many there are.
+        Credential.objects.filter(id__in=waiting).update(
+            **NO_LEASE, refresh_unknowns=unknowns, refresh_next_at=None
+        )
+        Credential.objects.filter(id__in=going).update(
+            **NO_LEASE, refresh_unknowns=unknowns, refresh_next_at=DbNow()
+        )
+    return len(grants)
+
+
+def _is_within_grace(row: Credential, restore: DatabaseRestore) -> bool:
+    """Return True if the provider accepts the grant even if it was replaced when it was due."""
+    provider = get_registry().get_provider(row.provider)
+    grace = provider.oauth.refresh.grace_seconds if provider and provider.oauth else None
+    if not grace:
+        return False
+    replaced_at = restore.restored_to
+    if row.refresh_next_at is not None and row.refresh_next_at <= restore.recognised_at:
+        # The worker replaces no grant before it is due.
+        replaced_at = max(row.refresh_next_at, restore.restored_to)
+    return restore.recognised_at < replaced_at + dt.timedelta(seconds=grace) - GRACE_MARGIN
+
+
+def _take_after(
+    rows: QuerySet[Credential], after: uuid.UUID | None
+) -> QuerySet[Credential, uuid.UUID]:
+    if after is not None:
+        rows = rows.filter(id__gt=after)
+    return rows.order_by("id").values_list("id", flat=True)[:BATCH]
+
+
+def _find_rotating_kinds() -> list[str]:
+    """Return the kinds whose refresh may replace the refresh token."""
+    return [kind.name for kind in get_registry().kinds.values() if _may_rotate(kind)]
+
+
+def _may_rotate(kind: Kind) -> bool:
+    provider = get_registry().get_provider(kind.provider)
+    if not kind.refreshes or kind.grant != "refresh_token":
+        return False
+    return not (provider and provider.oauth and provider.oauth.refresh.rotates is False)
