@@ -9,10 +9,16 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The page that states a fact, and the day on which it was read."""
+    """The page that states a fact, and the day on which it was read.
+
+    `says` is what stands there, in our words. `sureness`: vendor | vendor_code | two_independent |
+    one_independent. Both are None for a page that was read for the file as a whole.
+    """
 
     url: str
     read: str
+    says: str | None = None
+    sureness: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +304,8 @@ class Provider:
 
     `base_url` is None for `custom` only, whose rows have one each. `paths` names what the proxy
     allows in paths to this provider and rejects in others. If `links_in_answers`, the proxy rewrites
-    URLs below the base URL in JSON responses to its own. `limits` None: none is documented.
+    URLs below the base URL in JSON responses to its own. `limits` None: none is documented. `facts`
+    has the evidence of each fact by the path of its field, as in the file.
     """
 
     slug: str
@@ -313,6 +320,7 @@ class Provider:
     paths: tuple[str, ...] = ()
     links_in_answers: bool = False
     limits: tuple[Limit, ...] | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def get_enforced_limits(self, kind: str) -> list[Limit]:
         """Return the limits that the proxy applies to credentials of this kind."""

@@ -126,6 +126,8 @@ def build_provider(document: Mapping[str, Any]) -> Provider:
             )
             for limit in limits
         ),
+        # Not in files of the first format, which the system check rejects and this reads.
+        facts=document.get("facts", {}),
     )
 
 

@@ -23,7 +23,7 @@ def serialize_provider(provider: Provider) -> dict[str, Any]:
         "limits": None if provider.limits is None else [asdict(each) for each in provider.limits],
         "oauth": asdict(provider.oauth) if provider.oauth else None,
         "kinds": [_serialize_kind(kind) for kind in provider.kinds.values()],
-        "sources": [asdict(source) for source in provider.sources],
+        "sources": [{"url": source.url, "read": source.read} for source in provider.sources],
     }
     if document["oauth"]:
         # The rules for failed refreshes are internal.
@@ -31,6 +31,13 @@ def serialize_provider(provider: Provider) -> dict[str, Any]:
     # Encoded and decoded, so that no object of the registry is in it.
     plain: dict[str, Any] = orjson.loads(orjson.dumps(document))
     return plain
+
+
+@functools.cache
+def serialize_facts(provider: Provider) -> dict[str, Any]:
+    """Return the evidence of each fact by the path of its field, as in the provider's file."""
+    facts: dict[str, Any] = orjson.loads(orjson.dumps(provider.facts))
+    return facts
 
 
 def _serialize_kind(kind: Kind) -> dict[str, Any]:

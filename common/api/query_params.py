@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from rest_framework.request import Request
@@ -10,6 +11,10 @@ from common.errors import BadRequestError
 from common.text import escape_name
 
 PAGINATION_PARAMS: Final = frozenset({"limit", "cursor"})
+DEFAULT_LIMIT: Final = 50
+MAX_LIMIT: Final = 200
+
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,2}", re.ASCII)
 
 
 def has_filters(request: Request) -> bool:
@@ -32,3 +37,13 @@ def read_boolean(request: Request, name: str, *, default: bool) -> bool:
     if value not in {"true", "false"}:
         raise BadRequestError.for_field(name, "must be true or false")
     return value == "true"
+
+
+def read_limit(request: Request, *, default: int = DEFAULT_LIMIT) -> int:
+    """Return the parameter `limit`. Raise BadRequestError if it is invalid."""
+    text = request.query_params.get("limit")
+    if text is None:
+        return default
+    if not _NUMBER.fullmatch(text) or int(text) > MAX_LIMIT:
+        raise BadRequestError.for_field("limit", f"must be a whole number from 1 to {MAX_LIMIT}")
+    return int(text)

@@ -6,9 +6,8 @@ import base64
 import binascii
 import hashlib
 import hmac
-import re
 import uuid
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from rest_framework.pagination import BasePagination
@@ -17,15 +16,12 @@ from rest_framework.response import Response
 
 from common.actors import get_principal
 from common.api.pagination import PageSlice, fetch_newest
+from common.api.query_params import DEFAULT_LIMIT, MAX_LIMIT, read_limit
 from common.db.ids import to_uuid
 from common.errors import BadRequestError
 from vault.services import get_signing_key
 
 Row = TypeVar("Row")
-
-DEFAULT_LIMIT: Final = 50
-MAX_LIMIT: Final = 200
-_NUMBER: Final = re.compile(r"[1-9][0-9]{0,2}", re.ASCII)
 
 
 class KeysetPagination(BasePagination):
@@ -113,16 +109,6 @@ class KeysetPagination(BasePagination):
                 "description": "`next_cursor` of the page before, with the same filters.",
             },
         ]
-
-
-def read_limit(request: Request, *, default: int) -> int:
-    """Return the parameter `limit`. Raise BadRequestError if it is invalid."""
-    text = request.query_params.get("limit")
-    if text is None:
-        return default
-    if not _NUMBER.fullmatch(text) or int(text) > MAX_LIMIT:
-        raise BadRequestError.for_field("limit", f"must be a whole number from 1 to {MAX_LIMIT}")
-    return int(text)
 
 
 def _sign(request: Request, last_id: uuid.UUID) -> bytes:

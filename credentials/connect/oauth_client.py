@@ -38,6 +38,12 @@ def is_expected_issuer(client: OAuthClient, issuer: str, iss: str | None) -> boo
         return client.oauth.iss is not True
     if issuer:
         return iss == issuer
-    # Without a known issuer, the origin of the authorization endpoint is all there is to compare.
-    authorize_url = fill_url_template(client.oauth.authorize_url or "", client.variables)
-    return iss == "/".join(authorize_url.split("/", 3)[:3])
+    # The file does not say which issuer it is, only which servers are the provider's. GitHub's issuer
+    # has a path, and Microsoft's the tenant's id.
+    urls = (client.oauth.authorize_url, client.oauth.token_url)
+    origins = {_get_origin(fill_url_template(url, client.variables)) for url in urls if url}
+    return _get_origin(iss) in origins
+
+
+def _get_origin(url: str) -> str:
+    return "/".join(url.split("/", 3)[:3])

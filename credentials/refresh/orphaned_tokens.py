@@ -22,9 +22,9 @@ def schedule_orphan_revocation(
     oauth = provider.oauth if provider else None
     if oauth is None or not (oauth.revocation_url or oauth.revocation):
         return
-    # Another refresh's grant is of the same family. So may an imported one be, if the provider
-    # accepts a replaced token for a while.
-    if successor is not None and (successor.refresh_last_at or oauth.refresh.grace_seconds):
+    # Another refresh's grant is of the same family. So may an imported one be, unless the provider
+    # is known to reject a replaced token at once.
+    if successor is not None and (successor.refresh_last_at or oauth.refresh.grace_seconds != 0):
         return
     revocation = Revocation(
         account_id=row.account_id,

@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import quote_plus
 
 from oauth_apps.protocol.assertions import sign_client_assertion
+from oauth_apps.protocol.errors import AppError
 from vault.secret import Secret
 
 Fields = dict[str, str]
@@ -20,8 +21,8 @@ def build_client_authentication(
 ) -> tuple[Fields, Fields]:
     """Return the fields and the headers that authenticate the app at `url`.
 
-    A `method` that is not documented (None) is client_secret_post. Raises KeyError for an unknown
-    one, which `schema.json` excludes.
+    Raises AppError if the method is not known (None), and KeyError for a name that `schema.json`
+    excludes.
     """
     if secret is None or method == "none":
         # A public client only names itself (RFC 6749 §3.2.1).
@@ -34,6 +35,13 @@ def build_client_authentication(
         assertion = sign_client_assertion(client_id=client_id, key=secret, audience=url)
         fields = {"client_assertion_type": _ASSERTION_TYPE, "client_assertion": assertion.expose()}
         return {"client_id": client_id, **fields}, {}
-    if method not in (None, "client_secret_post"):
+    if method is None:
+        # A guess would send the secret to where the provider may log it, and fail as a wrong secret.
+        raise AppError(
+            "client_auth_unknown",
+            "The provider's file does not say how an app authenticates (oauth.client_auth).",
+            sent=False,
+        )
+    if method != "client_secret_post":
         raise KeyError(method)
     return {"client_id": client_id, "client_secret": secret.expose()}, {}

@@ -12,6 +12,8 @@ EXAMPLE: Final = "providers.E005"
 VARIABLE: Final = "providers.E006"
 FILE_NAME: Final = "providers.E007"
 RULE: Final = "providers.E008"
+EVIDENCE: Final = "providers.E009"
+FORMAT: Final = "providers.E010"
 
 FileError = tuple[str, str, str]
 """The check's id, the path of the field in the file, and what is wrong with the field."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from providers import quirks
+from providers.facts import sends_token_requests
 from providers.file_checks.findings import RULE, UNKNOWN_FIELD, FileError
 
 
@@ -17,6 +18,10 @@ def find_oauth_errors(document: Mapping[str, Any]) -> Iterator[FileError]:
         if quirk not in quirks.NAMES:
             yield UNKNOWN_FIELD, "oauth.quirks", f"names {quirk}, which quirks.py does not have"
     yield from _find_scope_errors(oauth)
+    if oauth["client_auth"] is None:
+        for name, kind in document["kinds"].items():
+            if sends_token_requests(kind, oauth):
+                yield RULE, "oauth.client_auth", f"is required: {name} sends token requests"
     revocation = oauth["revocation"]
     if revocation and oauth["revocation_url"]:
         yield RULE, "oauth.revocation", "excludes revocation_url: one of the two is enough"

@@ -4,7 +4,6 @@ import copy
 import json
 from typing import Any
 
-import orjson
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
@@ -12,9 +11,9 @@ from providers.checks import check_providers
 from providers.registry import DATA_DIR, get_registry, load_registry
 from tests.providers.documents import replace_at
 
-GOOD = orjson.loads((DATA_DIR / "sendgrid.json").read_bytes()) | {"slug": "acme"}
-GOOD["kinds"] = {"acme_key": GOOD["kinds"]["sendgrid_key"]}
-GOOD["kinds"]["acme_key"]["example"]["kind"] = "acme_key"
+GOOD = json.loads((DATA_DIR / "sendgrid.json").read_text().replace("sendgrid_", "acme_")) | {
+    "slug": "acme"
+}
 KEY = ("kinds", "acme_key")
 
 
@@ -33,7 +32,7 @@ LIMIT = {
     "seconds": 1,
     "per": "credential",
     "enforced": True,
-    "source": {"url": "https://acme.example/limits", "read": "2026-11-21"},
+    "source": {"url": "https://acme.example/limits", "read": "2026-11-21", "sureness": "vendor"},
 }
 
 
@@ -45,7 +44,12 @@ def limited(*without: str, **change: Any) -> dict[str, Any]:
 BROKEN = [
     ("E002", "slug", changed("slug", to="Acme!")),
     ("E002", "slug", changed("slug", to="custom")),
-    ("E002", "sources", changed("sources", to=[])),
+    ("E010", "format", {name: part for name, part in GOOD.items() if name != "format"}),
+    ("E002", "format", changed("format", to=3)),
+    ("E002", "facts.api.base_url.sureness", changed("facts", "api.base_url", "sureness", to="yes")),
+    ("E002", "facts.api.base_url", changed("facts", "api.base_url", to={"sources": []})),
+    ("E004", "facts.api.url", changed("facts", "api.url", to=GOOD["facts"]["api.base_url"])),
+    ("E009", "facts.api.base_url", changed("facts", to={})),
     ("E002", "sources.0", changed("sources", to=[{"url": "https://acme.example"}])),
     (
         "E002",
@@ -108,7 +112,7 @@ BROKEN = [
     (
         "E002",
         "api.limits.0.source: 'read' is a required",
-        limited(source={"url": "https://a.example"}),
+        limited(source={"url": "https://a.example", "sureness": "vendor"}),
     ),
     ("E002", "api.limits.0: Additional", limited(plan="free")),
     ("E004", "api.limits.0.kinds", limited(kinds=["stripe_key"])),
@@ -151,6 +155,7 @@ def test_documented_limits_are_valid(folder, document):
 def test_path_variable_may_not_be_in_a_host(folder):
     document = changed("api", "base_url", to="https://{tenant}.acme.example/v1")
     document["variables"] = {"tenant": {"description": "The tenant.", "place": "path"}}
+    document["facts"]["variables.tenant"] = document["facts"]["api.base_url"]
     (folder / "acme.json").write_text(json.dumps(document))
     assert [message.id for message in check_providers()] == ["providers.E006"]
 
@@ -160,6 +165,9 @@ def test_two_kinds_may_not_both_take_a_posted_key(folder):
     other = copy.deepcopy(document["kinds"]["acme_key"])
     other["example"]["kind"] = "acme_other_key"
     document["kinds"]["acme_other_key"] = other
+    for name in ("auth", "probe"):
+        if fact := document["facts"].get(f"kinds.acme_key.{name}"):
+            document["facts"][f"kinds.acme_other_key.{name}"] = fact
     (folder / "acme.json").write_text(json.dumps(document))
     assert [message.id for message in check_providers()] == ["providers.E008"]
 
@@ -167,7 +175,11 @@ def test_two_kinds_may_not_both_take_a_posted_key(folder):
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[1]", b"null", b'{"slug": 1}'])
 def test_malformed_file_fails_the_check_and_the_registry(folder, content):
     (folder / "acme.json").write_bytes(content)
-    assert {message.id for message in check_providers()} <= {"providers.E001", "providers.E002"}
+    assert {message.id for message in check_providers()} <= {
+        "providers.E001",
+        "providers.E002",
+        "providers.E010",
+    }
     assert check_providers()
     with pytest.raises(ImproperlyConfigured, match=r"acme\.json"):
         get_registry()

@@ -18,7 +18,7 @@ KIND = ("kinds", "acme_oauth2")
 OFFLINE = {
     "scope": "offline",
     "purpose": "offline",
-    "source": {"url": "https://acme.example/scopes", "read": "2026-11-30"},
+    "source": {"url": "https://acme.example/scopes", "read": "2026-11-30", "sureness": "vendor"},
 }
 CONNECT = (*KIND, "connect")
 CALL = (*CONNECT, "call")

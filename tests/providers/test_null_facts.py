@@ -1,15 +1,39 @@
-"""A fact that a file does not state is never acted on."""
+"""A fact that a file does not state is never acted on. Each nullable field of the format has a test."""
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import orjson
 import pytest
 
-from oauth_apps.protocol import OAuthClient, build_authorization_url, generate_code_verifier
+from common.errors import InvalidInputError
+from credentials.connect.flow_request import require_account_identity
+from credentials.connect.oauth_client import is_expected_issuer
+from credentials.health.expiry import forecast_expiry
+from credentials.refresh.schedule import (
+    LONGEST_LEASE,
+    compute_first_refresh_delay,
+    compute_lease_seconds,
+)
+from oauth_apps.protocol import (
+    OAuth2Error,
+    OAuthClient,
+    build_authorization_url,
+    generate_code_verifier,
+)
+from oauth_apps.protocol.client_auth import build_client_authentication
+from oauth_apps.protocol.introspection import introspect_token
+from oauth_apps.protocol.revocation import revoke_token
 from providers.kinds import OAuth, Refresh
-from providers.registry import get_registry
+from providers.registry import DATA_DIR, build_provider, get_registry
+from providers.serializers import serialize_provider
+from vault.secret import Secret
 
 CONNECTABLE = {
     slug: provider.oauth
@@ -67,3 +91,136 @@ def test_linkedin_gets_no_challenge():
     oauth = CONNECTABLE["linkedin"]
     assert oauth.pkce is False
     assert not {"code_challenge", "code_challenge_method"} & set(build_params(oauth))
+
+
+CLIENT = OAuthClient(oauth=WITHOUT_FACTS, client_id="c", secrets=(Secret("s"),), variables={})
+NOW = dt.datetime(2026, 11, 30, tzinfo=dt.UTC)
+
+
+def raises(code: str, call: Callable[[], object]) -> bool:
+    with pytest.raises(OAuth2Error) as caught:
+        call()
+    # Nothing has left: a request without the fact would be a guess.
+    return caught.value.code == code and not caught.value.sent
+
+
+def make_document(**more: Any) -> dict[str, Any]:
+    document: dict[str, Any] = orjson.loads((DATA_DIR / "figma.json").read_bytes())
+    return {**document, **more}
+
+
+def forecast(refresh: Refresh) -> object:
+    kind: Any = SimpleNamespace(grant="refresh_token", refreshes=True, provider="acme")
+    row: Any = SimpleNamespace(
+        fingerprints={"refresh_token": ["x"]},
+        obtained_at=NOW,
+        created_at=NOW,
+        refresh_last_at=None,
+        expires_at=None,
+    )
+    provider = SimpleNamespace(oauth=replace(WITHOUT_FACTS, refresh=refresh))
+    registry = SimpleNamespace(get_provider=lambda slug: provider)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("credentials.health.expiry.get_registry", lambda: registry)
+        return forecast_expiry(row, kind)
+
+
+UNKNOWN = Refresh(None, None, None, None, None)
+FIGMA = get_registry().kinds["figma_oauth2"]
+
+
+def requires_external_id() -> bool:
+    with pytest.raises(InvalidInputError):
+        require_account_identity(replace(FIGMA, connect=None), "")
+    return True
+
+
+WITHOUT_FACT: dict[str, Callable[[], bool]] = {
+    "website": lambda: (
+        serialize_provider(build_provider(make_document(website=None)))["website"] is None
+    ),
+    "oauth": lambda: build_provider(make_document(oauth=None)).oauth is None,
+    "api.auth": lambda: (
+        build_provider(make_document(api={"base_url": "https://a.example", "auth": None})).auth
+        is None
+    ),
+    "api.limits": lambda: (
+        replace(get_registry().providers["figma"], limits=None).get_enforced_limits("x") == []
+    ),
+    "oauth.authorize_url": lambda: raises(
+        "not_supported",
+        lambda: build_authorization_url(
+            replace(CLIENT, oauth=replace(WITHOUT_FACTS, authorize_url=None)),
+            redirect_uri="r",
+            state="s",
+            scopes=(),
+            verifier=None,
+        ),
+    ),
+    "oauth.revocation_url": lambda: raises(
+        "not_supported", lambda: revoke_token(CLIENT, token=Secret("t"), hint=None)
+    ),
+    "oauth.revocation": lambda: raises(
+        "not_supported", lambda: revoke_token(CLIENT, token=Secret("t"), hint=None)
+    ),
+    "oauth.introspection_url": lambda: raises(
+        "not_supported", lambda: introspect_token(CLIENT, token=Secret("t"))
+    ),
+    # A foreign server is rejected whatever the file says.
+    "oauth.issuer": lambda: (
+        is_expected_issuer(CLIENT, "", "https://auth.example.com/tenant")
+        and not is_expected_issuer(CLIENT, "", "https://evil.example")
+    ),
+    "oauth.iss": lambda: is_expected_issuer(CLIENT, "https://auth.example.com", None),
+    "oauth.pkce": lambda: "code_challenge" not in build_params(WITHOUT_FACTS),
+    "oauth.client_auth": lambda: raises(
+        "client_auth_unknown",
+        lambda: build_client_authentication(None, client_id="c", secret=Secret("s"), url="u"),
+    ),
+    # The exact request is tested in test_requests.py.
+    "oauth.refresh_url": lambda: WITHOUT_FACTS.refresh_url is None,
+    # A second request at the same time is only safe if the provider says that tokens do not rotate.
+    "oauth.refresh.rotates": lambda: (
+        compute_lease_seconds(UNKNOWN, responds_fast=False) == LONGEST_LEASE
+    ),
+    "oauth.refresh.grace_seconds": lambda: (
+        compute_lease_seconds(UNKNOWN, responds_fast=False) == LONGEST_LEASE
+    ),
+    "oauth.refresh.idle_days": lambda: forecast(UNKNOWN) is None,
+    "oauth.refresh.lifetime_days": lambda: forecast(UNKNOWN) is None,
+    "oauth.refresh.access_token_seconds": lambda: compute_first_refresh_delay(3600, None) < 3600,
+    "oauth.revocation.token_field": lambda: True,  # An error of the check unless `auth` is bearer.
+    "kinds.grant": lambda: not replace(FIGMA, grant=None).refreshes,
+    "kinds.probe": lambda: replace(FIGMA, probe=None).probe is None,
+    "kinds.connect": requires_external_id,
+    "kinds.connect.call": lambda: True,  # An error of the check if a property comes from it.
+    "kinds.connect.call.json": lambda: True,  # A request without a body.
+}
+
+
+def find_nullable(schema: dict[str, Any], part: dict[str, Any], path: str) -> Iterator[str]:
+    """Yield the path of each field that may be null."""
+    if "$ref" in part:
+        part = {**schema["$defs"][part["$ref"].rpartition("/")[2]], **part}
+    types = part.get("type", [])
+    branches = part.get("anyOf", [])
+    if "null" in types or None in part.get("enum", ()) or {"type": "null"} in branches:
+        yield path
+    for branch in (part, *branches, *part.get("oneOf", [])):
+        if "$ref" in branch and branch is not part:
+            branch = schema["$defs"][branch["$ref"].rpartition("/")[2]]
+        for name, inner in branch.get("properties", {}).items():
+            if isinstance(inner, dict):
+                yield from find_nullable(schema, inner, f"{path}.{name}".lstrip("."))
+    if path in {"kinds", "variables"}:
+        yield from find_nullable(schema, part["additionalProperties"], path)
+
+
+def test_each_nullable_field_is_listed():
+    schema = orjson.loads((DATA_DIR.parent / "schema.json").read_bytes())
+    assert set(find_nullable(schema, schema, "")) == set(WITHOUT_FACT)
+
+
+@pytest.mark.parametrize("path", sorted(WITHOUT_FACT))
+def test_nothing_acts_on_null(path):
+    assert WITHOUT_FACT[path]()

@@ -106,10 +106,11 @@ def test_basic_encodes_id_and_secret_before_it_joins_them(provider, make_client)
     assert provider.only_request.form == {"grant_type": "client_credentials"}
 
 
-def test_an_unknown_method_is_post(provider, make_client):
-    provider.set_replies(build_token_reply())
-    request_client_credentials_token(make_client(client_auth=None), scopes=())
-    assert provider.only_request.form == {"grant_type": "client_credentials", **APP}
+def test_an_unknown_method_sends_nothing(provider, make_client):
+    with pytest.raises(AppError) as caught:
+        request_client_credentials_token(make_client(client_auth=None), scopes=())
+    assert (caught.value.code, caught.value.sent) == ("client_auth_unknown", False)
+    assert provider.requests == []
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def test_a_public_client_names_itself_alone(provider, make_client, method, secre
     assert "authorization" not in provider.only_request.headers
 
 
-@pytest.mark.parametrize("method", CLIENT_AUTH)
+@pytest.mark.parametrize("method", [name for name in CLIENT_AUTH if name])
 def test_every_method_that_a_file_may_name_is_known(method):
     fields, headers = build_client_authentication(
         method, client_id="c", secret=KEY, url="https://as.example/"
