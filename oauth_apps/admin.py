@@ -30,9 +30,9 @@ from providers.registry import get_registry
 
 _ADDED = (
     "account", "provider", "name", "client_id", "client_secret", "redirect_uris", "scopes",
-    "config", "metadata",
+    "config", "authorize_params", "metadata",
 )  # fmt: skip
-_EDITED = ("name", "redirect_uris", "scopes", "config", "metadata")
+_EDITED = ("name", "redirect_uris", "scopes", "config", "authorize_params", "metadata")
 _SECRET = ("client_secret", "drop_old_secret", "revision")
 _FACTS = (("id", "account"), ("provider", "client_id"), ("created", "updated"))
 

@@ -36,6 +36,10 @@ class OAuthAppForm(ServiceForm[OAuthApp]):
     config = StrictJSONField(
         rows=4, help_text="The provider's per-customer variables; {} for none."
     )
+    authorize_params = StrictJSONField(
+        rows=3,
+        help_text="More parameters of authorization requests, such as prompt; {} for none.",
+    )
     metadata = StrictJSONField(help_text="{} for none.")
 
     class Meta:
@@ -60,5 +64,5 @@ class OAuthAppAddForm(OAuthAppForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in ("config", "metadata"):
+        for name in ("config", "authorize_params", "metadata"):
             self.fields[name].required = False

@@ -20,6 +20,7 @@ class OAuthApp(models.Model):
     redirect_uris = models.JSONField(default=list)
     scopes = models.JSONField(default=list)
     config = models.JSONField(default=dict)
+    authorize_params = models.JSONField(default=dict, db_default={})
     metadata = models.JSONField(default=dict)
     health = models.JSONField(default=dict)
     health_status = models.GeneratedField(

@@ -32,6 +32,10 @@ class OAuthAppCreateSerializer(StrictSerializer):
     redirect_uris = LabelListField(max_items=50, required=False)
     scopes = LabelListField(max_items=200, required=False)
     config = MetadataField(required=False, help_text="The provider's per-customer variables.")
+    authorize_params = MetadataField(
+        required=False,
+        help_text="Parameters of authorization requests, of the provider's `authorize_options`.",
+    )
     metadata = MetadataField(required=False)
 
 
@@ -46,6 +50,7 @@ class OAuthAppUpdateSerializer(StrictSerializer):
     redirect_uris = LabelListField(max_items=50, required=False)
     scopes = LabelListField(max_items=200, required=False)
     config = MetadataField(required=False)
+    authorize_params = MetadataField(required=False)
     metadata = MetadataField(required=False)
     drop_old_secret = StrictBooleanField(required=False)
 
@@ -61,6 +66,7 @@ class OAuthAppSerializer(serializers.Serializer[OAuthApp]):
     redirect_uris = serializers.ListField(child=serializers.CharField())
     scopes = serializers.ListField(child=serializers.CharField())
     config = serializers.DictField()
+    authorize_params = serializers.DictField()
     metadata = serializers.DictField()
     health = HealthSerializer()
     created_at = serializers.DateTimeField()
@@ -77,6 +83,7 @@ class OAuthAppSerializer(serializers.Serializer[OAuthApp]):
             "redirect_uris": instance.redirect_uris,
             "scopes": instance.scopes,
             "config": instance.config,
+            "authorize_params": instance.authorize_params,
             "metadata": instance.metadata,
             "health": instance.health,
             "created_at": format_rfc3339(instance.created_at),

@@ -19,6 +19,7 @@ from common.strict_json import is_equal
 from events.services import EventTarget, record_event
 from oauth_apps.models import OAuthApp, OAuthAppSecret
 from oauth_apps.validation import (
+    check_authorize_params,
     check_config,
     check_provider,
     check_redirect_uris,
@@ -30,7 +31,7 @@ from vault.services import compute_fingerprint
 from webhooks.changes import record_change
 
 SECRETS_LIVE: Final = 2
-_COLUMNS: Final = ("name", "redirect_uris", "scopes", "config", "metadata")
+_COLUMNS: Final = (*("name", "redirect_uris", "scopes", "config", "authorize_params", "metadata"),)
 
 
 class OAuthAppChanges(TypedDict, total=False):
@@ -41,6 +42,7 @@ class OAuthAppChanges(TypedDict, total=False):
     redirect_uris: list[str]
     scopes: list[str]
     config: dict[str, Any]
+    authorize_params: dict[str, Any]
     metadata: dict[str, Any]
     drop_old_secret: bool
 
@@ -56,6 +58,7 @@ def oauth_app_create(
     redirect_uris: list[str] | None = None,
     scopes: list[str] | None = None,
     config: dict[str, Any] | None = None,
+    authorize_params: dict[str, Any] | None = None,
     metadata: dict[str, Any] | None = None,
 ) -> uuid.UUID:
     """Register an app and return its id.
@@ -75,6 +78,7 @@ def oauth_app_create(
         redirect_uris=redirect_uris or [],
         scopes=scopes or [],
         config=check_config(provider, config or {}),
+        authorize_params=check_authorize_params(provider, authorize_params or {}),
         metadata=metadata or {},
         health=build_unknown_health(db_now()),
     )
@@ -116,6 +120,9 @@ def oauth_app_update(
         if "client_secret" in changes:
             secret = clean_client_secret(app.provider, changes["client_secret"], replaces=True)
             changes = {**changes, "client_secret": secret}
+        if "authorize_params" in changes:
+            params = check_authorize_params(app.provider, changes["authorize_params"])
+            changes = {**changes, "authorize_params": params}
         changed = _find_changes(app, changes)
         if not changed:
             return

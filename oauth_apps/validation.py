@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from common.errors import InvalidInputError
 from common.pem import normalize_private_key
 from common.secret_text import clean_secret, find_control_error, is_placeholder
+from common.text import escape_name
+from egress.allowlist import allowed_targets
+from egress.urls import parse_url
+from providers.kinds import AuthorizeOption, Provider
 from providers.properties import MASK, resolve_url_variables
 from providers.registry import get_registry
+
+MAX_PARAM_LENGTH: Final = 1024
 
 
 def check_provider(slug: str) -> None:
@@ -21,11 +28,56 @@ def check_provider(slug: str) -> None:
 
 
 def check_config(provider: str, config: dict[str, Any]) -> dict[str, str]:
-    """Return the per-customer variables of the provider's file, each one DNS label."""
-    definition = get_registry().get_provider(provider)
-    if definition is None:
+    """Return the per-customer variables of the provider's file, with its defaults.
+
+    The address of a customer's own server must be one that requests may go to.
+    """
+    definition = _get_provider(provider)
+    values = resolve_url_variables(definition, config)
+    for name in config:
+        if definition.variables[name].place == "origin":
+            parse_url(values[name], field=f"config.{name}", allowed=allowed_targets())
+    return values
+
+
+def check_authorize_params(provider: str, params: dict[str, Any]) -> dict[str, str]:
+    """Return the parameters of authorization requests that an app sets, all allowed by the file."""
+    options: dict[str, AuthorizeOption] = {}
+    for oauth in _get_provider(provider).list_oauth():
+        options |= oauth.authorize_options
+    errors = {
+        f"authorize_params.{escape_name(name)}": [error]
+        for name, value in params.items()
+        if (error := _find_option_error(options, name, value))
+    }
+    if errors:
+        raise InvalidInputError.for_fields(errors)
+    return params
+
+
+def _find_option_error(
+    options: Mapping[str, AuthorizeOption], name: str, value: object
+) -> str | None:
+    option = options.get(name)
+    if option is None:
+        allowed = ", ".join(sorted(options)) or "none"
+        return f"is not a parameter that this provider's file allows: {allowed}"
+    if not isinstance(value, str):
+        return "must be a string"
+    if option.values and value not in option.values:
+        return f"must be one of {', '.join(option.values)}"
+    if option.pattern and (
+        len(value) > MAX_PARAM_LENGTH or not re.fullmatch(option.pattern[1:-1], value, re.ASCII)
+    ):
+        return f"must match {option.pattern}"
+    return None
+
+
+def _get_provider(slug: str) -> Provider:
+    provider = get_registry().get_provider(slug)
+    if provider is None:
         raise InvalidInputError.for_field("provider", "is no longer supported by this server")
-    return resolve_url_variables(definition, config)
+    return provider
 
 
 def clean_client_id(client_id: str) -> str:
@@ -42,7 +94,8 @@ def clean_client_secret(provider: str, secret: str, *, replaces: bool = False) -
     value = clean_secret(secret).value
     if error := _find_secret_error(value, replaces=replaces):
         raise InvalidInputError.for_field("client_secret", error)
-    if not signs_requests(provider):
+    # GitHub's app has a private key for its installations, and a secret for its users.
+    if not signs_requests(provider) or (_takes_secrets(provider) and not _is_pem(value)):
         return value
     try:
         return normalize_private_key(value)
@@ -68,14 +121,22 @@ def _find_secret_error(value: str, *, replaces: bool) -> str | None:
 
 
 def signs_requests(provider: str) -> bool:
-    """Return True if the apps of the provider have a private key instead of a secret."""
+    """Return True if apps of the provider have a private key, in place of a secret or in addition."""
     definition = get_registry().get_provider(provider)
     if definition is None:
         return False
-    if definition.oauth and definition.oauth.client_auth == "private_key_jwt":
-        return True
+    methods = {oauth.client_auth for oauth in definition.list_oauth()}
     grants = {kind.grant for kind in definition.kinds.values() if kind.needs_app}
-    return grants == {"github_installation"}
+    return "private_key_jwt" in methods or "github_installation" in grants
+
+
+def _takes_secrets(provider: str) -> bool:
+    methods = {oauth.client_auth for oauth in _get_provider(provider).list_oauth()}
+    return bool(methods & {"client_secret_post", "client_secret_basic"})
+
+
+def _is_pem(value: str) -> bool:
+    return "PRIVATE KEY-----" in value
 
 
 def check_redirect_uris(uris: list[str]) -> None:

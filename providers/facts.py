@@ -79,6 +79,13 @@ def list_oauth_sections(document: Document) -> Iterator[tuple[str, Mapping[str, 
         yield f"oauth_sections.{name}", section
 
 
+def get_section(document: Document, kind: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the authorization server of a kind of the file, {} if it has none."""
+    if name := kind.get("oauth_section"):
+        return document.get("oauth_sections", {}).get(name) or {}
+    return document["oauth"] or {}
+
+
 def sends_token_requests(kind: Mapping[str, Any], oauth: Mapping[str, Any]) -> bool:
     """Return whether the app of the kind authenticates at the token endpoint with its secret."""
     if kind["grant"] in {"refresh_token", "client_credentials"}:
@@ -107,3 +114,6 @@ def _list_sourced_entries(document: Document) -> Iterator[tuple[str, Mapping[str
             yield f"{at}.required_scopes.{index}", scope["source"]
         for index, rule in enumerate(oauth["refresh"].get("responses", ())):
             yield f"{at}.refresh.responses.{index}", rule["source"]
+    for name, kind in document["kinds"].items():
+        if person := kind.get("person"):
+            yield f"kinds.{name}.person", person["source"]

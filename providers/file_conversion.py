@@ -54,6 +54,7 @@ def _add_sureness(document: dict[str, Any], classify: Classify) -> None:
         *(document["api"].get("limits") or ()),
         *oauth.get("required_scopes", ()),
         *oauth["refresh"].get("responses", ()),
+        *(kind["person"] for kind in document["kinds"].values() if "person" in kind),
     ]
     for entry in entries:
         entry["source"]["sureness"] = classify(entry["source"]["url"])

@@ -16,6 +16,10 @@ _LABEL: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9_-]{1,63}", re.ASCII)
 _EMAIL: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(.+)", re.ASCII)
 _ORIGIN: Final = re.compile(r"https://([A-Za-z0-9.-]+)(?::443)?/?", re.ASCII)
+_BASE_URL: Final = re.compile(
+    r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[1-9][0-9]{0,4})?((?:/[A-Za-z0-9._~-]+)*)/?",
+    re.ASCII,
+)
 _DATE_TIME: Final = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)", re.ASCII
 )
@@ -26,6 +30,14 @@ def find_dns_label_error(value: str) -> str | None:
     if _LABEL.fullmatch(value):
         return None
     return "must be one DNS label: letters, digits and inner hyphens, at most 63"
+
+
+def find_dns_labels_error(value: str) -> str | None:
+    """Return why `value` is not up to six DNS labels with dots between them, or None."""
+    labels = value.split(".")
+    if len(labels) <= 6 and len(value) <= 190 and not any(map(find_dns_label_error, labels)):
+        return None
+    return "must be DNS labels with dots between them: letters, digits and inner hyphens"
 
 
 def find_path_segment_error(value: str) -> str | None:
@@ -52,6 +64,18 @@ def find_origin_error(value: str) -> str | None:
     if match is None:
         return "must be an https address with a host alone, such as https://acme.example.com"
     return find_host_error(match[1])
+
+
+def find_base_url_error(value: str) -> str | None:
+    """Return why `value` has not the shape of a base URL, or None.
+
+    It may have a port, a path and, of a target in EGRESS_ALLOW, http. Whether requests may go there
+    is egress's rule alone.
+    """
+    match = _BASE_URL.fullmatch(value) if len(value) <= 200 else None
+    if match is None or {".", ".."} & set(match[1].split("/")):
+        return "must be the address of a server, such as https://git.example.com or https://example.com/git"
+    return None
 
 
 def find_email_error(value: str) -> str | None:

@@ -43,16 +43,31 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A part of a URL that differs per customer: one DNS label or one path segment.
+    """A part of a URL that differs per customer.
 
-    Its value is the credential's property of that name if the kind has one, otherwise it is in the
-    OAuth app's config.
+    `place`: host (one DNS label) | labels (several, of a host) | path (one segment) | origin (the
+    base URL of the customer's own server, with which the URL begins). `values` are the only ones
+    allowed, if there are any. Its value is the credential's property of that name if the kind has
+    one, otherwise it is in the OAuth app's config; an origin is only there.
     """
 
     description: str
     place: str = "host"
     pattern: str | None = None
     default: str | None = None
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizeOption:
+    """A parameter of the authorization request that an OAuth app may set.
+
+    Its value is one of `values` if there are any, and otherwise matches `pattern`.
+    """
+
+    description: str
+    values: tuple[str, ...] = ()
+    pattern: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +189,11 @@ class OAuth:
     """The provider's authorization server.
 
     URLs may contain `{variables}`; None means that there is none, or that it is not documented.
-    Nothing acts on None: `pkce` is used only if it is True. `revocation_url` is an endpoint of RFC 7009, `revocation` any other call. `refresh_url` replaces
-    `token_url` for refreshes. `quirks` names functions of `quirks.py`. `iss` is True if authorization
-    responses have the `iss` of RFC 9207.
+    Nothing acts on None: `pkce` is used only if it is True. `revocation_url` is an endpoint of RFC
+    7009, `revocation` any other call. `refresh_url` replaces `token_url` for refreshes. `quirks`
+    names functions of `quirks.py`. `iss` is True if authorization responses have the `iss` of RFC
+    9207. `authorize_options` are the parameters that an app may set in addition to
+    `authorize_params`. `scopes_required`: the provider rejects a request without scopes.
     """
 
     authorize_url: str | None
@@ -198,6 +215,8 @@ class OAuth:
     quirks: tuple[str, ...] = ()
     revocation: RevocationCall | None = None
     required_scopes: tuple[RequiredScope, ...] = ()
+    authorize_options: Mapping[str, AuthorizeOption] = field(default_factory=dict)
+    scopes_required: bool = False
 
     def add_required_scopes(self, scopes: Iterable[str]) -> list[str]:
         """Return `scopes`, followed by those of `required_scopes` that are missing in them."""
@@ -265,7 +284,8 @@ class Kind:
     """One kind of credential. `schema` is the JSON Schema of its properties, `kind` included.
 
     If `connect` is None, nothing identifies the grant of a connection: its caller must give an
-    `external_id`.
+    `external_id`. `oauth_section` names the one of the provider's `oauth_sections` that issues its
+    tokens; None means `oauth`.
     """
 
     name: str
@@ -286,6 +306,7 @@ class Kind:
     example: Mapping[str, Any]
     connect: Connect | None = None
     person: Person | None = None
+    oauth_section: str | None = None
 
     @property
     def refreshes(self) -> bool:
@@ -305,7 +326,8 @@ class Provider:
     `base_url` is None for `custom` only, whose rows have one each. `paths` names what the proxy
     allows in paths to this provider and rejects in others. If `links_in_answers`, the proxy rewrites
     URLs below the base URL in JSON responses to its own. `limits` None: none is documented. `facts`
-    has the evidence of each fact by the path of its field, as in the file.
+    has the evidence of each fact by the path of its field, as in the file. `oauth_sections` are
+    further authorization servers, by names that kinds refer to.
     """
 
     slug: str
@@ -321,6 +343,15 @@ class Provider:
     links_in_answers: bool = False
     limits: tuple[Limit, ...] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    oauth_sections: Mapping[str, OAuth] = field(default_factory=dict)
+
+    def get_oauth(self, kind: Kind) -> OAuth | None:
+        """Return the authorization server that issues the tokens of `kind`, one of this provider's."""
+        return self.oauth_sections[kind.oauth_section] if kind.oauth_section else self.oauth
+
+    def list_oauth(self) -> list[OAuth]:
+        """Return all its authorization servers."""
+        return [*([self.oauth] if self.oauth else []), *self.oauth_sections.values()]
 
     def get_enforced_limits(self, kind: str) -> list[Limit]:
         """Return the limits that the proxy applies to credentials of this kind."""

@@ -122,9 +122,10 @@ def has_same_identity_values(
 def resolve_url_variables(provider: Provider, config: Any) -> dict[str, str]:
     """Return the provider's URL variables from `config`, in addition to those with a default.
 
-    Raises InvalidInputError for an unknown name, and for a value that is not one DNS label (or one
-    path segment): URLs made of these values have the host that the provider's file says. A variable
-    without a default may be missing; a URL that needs it cannot be built then.
+    Raises InvalidInputError for an unknown name, and for a value that is not what the variable's
+    place allows: URLs made of these values have the host that the provider's file says, except after
+    an origin, which is the customer's own server. A variable without a default may be missing; a URL
+    that needs it cannot be built then.
     """
     if not isinstance(config, dict):
         raise InvalidInputError.for_field("config", "must be an object")
@@ -132,7 +133,7 @@ def resolve_url_variables(provider: Provider, config: Any) -> dict[str, str]:
     errors = {
         f"config.{_escape_key(name)}": [error]
         for name, value in config.items()
-        if (error := _find_variable_error(known.get(name), value))
+        if (error := find_variable_error(known.get(name), value))
     }
     if errors:
         raise InvalidInputError.for_fields(errors)
@@ -169,14 +170,16 @@ def _canonicalize(part: IdentityPart, value: Any) -> str | None:
     return (exact.lower() if part.form == "label" else exact) or None
 
 
-def _find_variable_error(variable: Variable | None, value: Any) -> str | None:
+def find_variable_error(variable: Variable | None, value: Any) -> str | None:
+    """Return why `value` is not valid for a variable of the provider's file, or None."""
     if variable is None:
         return "unknown variable"
     if not isinstance(value, str):
         return "must be a string"
-    is_host = variable.place == "host"
-    find_error = formats.find_dns_label_error if is_host else formats.find_path_segment_error
-    if error := find_error(value):
+    if variable.values:
+        allowed = ", ".join(variable.values)
+        return None if value.lower() in variable.values else f"must be one of {allowed}"
+    if error := _PLACE_CHECKS[variable.place](value):
         return error
     if variable.pattern and not re.fullmatch(
         variable.pattern[1:-1], _fold_case(variable, value), re.ASCII
@@ -187,4 +190,15 @@ def _find_variable_error(variable: Variable | None, value: Any) -> str | None:
 
 def _fold_case(variable: Variable, value: str) -> str:
     # Host names are the same in any case; paths need not be.
-    return value.lower() if variable.place == "host" else value
+    if variable.place == "origin":
+        origin = "/".join(value.split("/", 3)[:3])
+        return (origin.lower() + value[len(origin) :]).rstrip("/")
+    return value if variable.place == "path" else value.lower()
+
+
+_PLACE_CHECKS: Final = {
+    "host": formats.find_dns_label_error,
+    "labels": formats.find_dns_labels_error,
+    "path": formats.find_path_segment_error,
+    "origin": formats.find_base_url_error,
+}

@@ -20,6 +20,7 @@ from providers.custom_provider_kind import CUSTOM
 from providers.kind_schema import build_kind_schema
 from providers.kinds import (
     Auth,
+    AuthorizeOption,
     Connect,
     IdentityCall,
     IdentityPart,
@@ -53,6 +54,12 @@ class Registry:
 
     def get_kind(self, name_or_alias: str) -> Kind | None:
         return self.kinds.get(name_or_alias)
+
+    def get_oauth(self, kind_name: str) -> OAuth | None:
+        """Return the authorization server that issues the tokens of a kind, None if there is none."""
+        kind = self.get_kind(kind_name)
+        provider = self.get_provider(kind.provider) if kind else None
+        return provider.get_oauth(kind) if provider and kind else None
 
     def get_provider(self, slug: str) -> Provider | None:
         """Return the provider of a slug; every `custom.<name>` is the provider `custom`."""
@@ -109,8 +116,14 @@ def build_provider(document: Mapping[str, Any]) -> Provider:
         sources=tuple(Source(**source) for source in document["sources"]),
         base_url=document["api"]["base_url"],
         auth=auth,
-        variables={name: Variable(**item) for name, item in document["variables"].items()},
-        oauth=_build_oauth(document["oauth"]),
+        variables={
+            name: Variable(**{**item, "values": tuple(item.get("values", ()))})
+            for name, item in document["variables"].items()
+        },
+        oauth=_build_oauth(document["oauth"]) if document["oauth"] else None,
+        oauth_sections={
+            name: _build_oauth(item) for name, item in document.get("oauth_sections", {}).items()
+        },
         kinds={name: build_kind(slug, name, item, inherited=auth) for name, item in kinds},
         paths=tuple(document["api"].get("paths", ())),
         links_in_answers=document["api"].get("links_in_answers", False),
@@ -165,6 +178,7 @@ def build_kind(slug: str, name: str, item: Mapping[str, Any], *, inherited: Auth
         if connect is not None
         else None,
         person=_build_person(item.get("person")),
+        oauth_section=item.get("oauth_section"),
     )
 
 
@@ -178,9 +192,7 @@ def _build_auth(item: Mapping[str, Any] | None) -> Auth | None:
     return Auth(place=item["in"], values=item.get("values", {}), scheme=item.get("scheme"))
 
 
-def _build_oauth(item: Mapping[str, Any] | None) -> OAuth | None:
-    if item is None:
-        return None
+def _build_oauth(item: Mapping[str, Any]) -> OAuth:
     call = item["revocation"]
     built = {
         "default_scopes": tuple(item["default_scopes"]),
@@ -196,6 +208,10 @@ def _build_oauth(item: Mapping[str, Any] | None) -> OAuth | None:
             for each in item.get("required_scopes", ())
         ),
         "revocation": RevocationCall(**{**call, "ok": tuple(call["ok"])}) if call else None,
+        "authorize_options": {
+            name: AuthorizeOption(**{**option, "values": tuple(option.get("values", ()))})
+            for name, option in item.get("authorize_options", {}).items()
+        },
     }
     return OAuth(**{**item, **built})
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from providers.kinds import Connect, Kind, Provider
+from providers.kinds import Connect, Kind, OAuth, Provider
 
 
 @functools.cache
@@ -21,13 +21,13 @@ def serialize_provider(provider: Provider) -> dict[str, Any]:
         "base_url": provider.base_url,
         "variables": {name: asdict(item) for name, item in provider.variables.items()},
         "limits": None if provider.limits is None else [asdict(each) for each in provider.limits],
-        "oauth": asdict(provider.oauth) if provider.oauth else None,
+        "oauth": _serialize_oauth(provider.oauth) if provider.oauth else None,
+        "oauth_sections": {
+            name: _serialize_oauth(oauth) for name, oauth in provider.oauth_sections.items()
+        },
         "kinds": [_serialize_kind(kind) for kind in provider.kinds.values()],
         "sources": [{"url": source.url, "read": source.read} for source in provider.sources],
     }
-    if document["oauth"]:
-        # The rules for failed refreshes are internal.
-        del document["oauth"]["refresh"]["responses"]
     # Encoded and decoded, so that no object of the registry is in it.
     plain: dict[str, Any] = orjson.loads(orjson.dumps(document))
     return plain
@@ -38,6 +38,13 @@ def serialize_facts(provider: Provider) -> dict[str, Any]:
     """Return the evidence of each fact by the path of its field, as in the provider's file."""
     facts: dict[str, Any] = orjson.loads(orjson.dumps(provider.facts))
     return facts
+
+
+def _serialize_oauth(oauth: OAuth) -> dict[str, Any]:
+    document = asdict(oauth)
+    # The rules for failed refreshes are internal.
+    del document["refresh"]["responses"]
+    return document
 
 
 def _serialize_kind(kind: Kind) -> dict[str, Any]:
@@ -56,6 +63,7 @@ def _serialize_kind(kind: Kind) -> dict[str, Any]:
         "refreshes": kind.refreshes,
         "rotates": kind.rotates,
         "posted_key": kind.posted_key,
+        "oauth_section": kind.oauth_section,
         "connect": _serialize_connect(kind.connect) if kind.connect else None,
         "example": dict(kind.example),
     }

@@ -1,4 +1,8 @@
-"""URL templates: a provider's URLs with the values of a customer. The file alone decides the domain."""
+"""URL templates: a provider's URLs with the values of a customer. The file alone decides the domain.
+
+The one exception is an origin, the base URL of a customer's own server (`place: origin`). It comes
+from the OAuth app's config, which the company writes, and never from a credential's properties.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,36 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from common.errors import InvalidInputError
-from providers.formats import find_origin_error, get_host
+from providers.formats import find_host_error, get_host
 from providers.kinds import Kind, Provider
 from providers.properties import find_field_error, resolve_url_variables
 
 PLACEHOLDER: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}", re.ASCII)
 """A variable in a template of a provider file. Its first group is the name."""
+
+_AUTHORITY: Final = re.compile(r"(https?://)([^/?]*)", re.ASCII)
+
+
+def get_first_variable(template: str) -> str | None:
+    """Return the name of the variable with which the URL begins, None if it begins with https://."""
+    match = PLACEHOLDER.match(template)
+    return match[1] if match else None
+
+
+def leads_to_host_of_template(url: str, template: str) -> bool:
+    """Return whether a filled URL has the scheme, port and domain that its template has.
+
+    `template` begins with a scheme. What follows the last variable of its host is the domain; if
+    nothing follows, the check of that variable decides.
+    """
+    filled, expected = _AUTHORITY.match(url), _AUTHORITY.match(template)
+    if filled is None or expected is None or filled[1] != expected[1]:
+        return False
+    if "{" not in expected[2]:
+        return filled[2] == expected[2]
+    ending = expected[2].rpartition("}")[2].lower()
+    host = filled[2].partition(":")[0]
+    return find_host_error(host) is None and filled[2].lower().endswith(ending)
 
 
 def expand_url_template(
@@ -25,30 +53,29 @@ def expand_url_template(
 ) -> str:
     """Return the URL of `template` for one credential, or for an OAuth app without one.
 
-    `{name}` is the property if the kind has it, otherwise the variable in `config`. Raises
-    InvalidInputError naming the value that is missing or not safe.
+    `{name}` is the property if the kind has it and the credential gives it, otherwise the variable
+    in `config` or its default. Raises InvalidInputError naming the value that is missing or not safe.
     """
     # The values were validated when they were stored, but a row may be older than a rule.
     variables = resolve_url_variables(provider, dict(config or {}))
 
     def get_value(match: re.Match[str]) -> str:
         name = match[1]
-        if kind is None or name not in kind.schema["properties"]:
-            if name not in variables:
-                raise InvalidInputError.for_field(f"config.{name}", "is required")
-            return variables[name]
-        value = (properties or {}).get(name)
+        has_property = kind is not None and name in kind.schema["properties"]
+        value = (properties or {}).get(name) if has_property else None
         if value is None:
-            raise InvalidInputError.for_field(f"properties.{name}", "is required")
-        if error := find_field_error(kind, name, value):
+            if name in variables:
+                return variables[name]
+            where = "properties" if has_property else "config"
+            raise InvalidInputError.for_field(f"{where}.{name}", "is required")
+        if kind is not None and (error := find_field_error(kind, name, value)):
             raise InvalidInputError.for_field(f"properties.{name}", error)
-        if kind.schema["properties"][name].get("format") == "uri":
+        if kind is not None and kind.schema["properties"][name].get("format") == "uri":
             return f"https://{get_host(value)}"
         return str(value)
 
     url = PLACEHOLDER.sub(get_value, template)
-    # The host must end as the template's does behind its last variable, and be a valid host.
-    ending = template.removeprefix("https://").partition("/")[0].rpartition("}")[2].lower()
-    if find_origin_error("/".join(url.split("/", 3)[:3])) or not get_host(url).endswith(ending):
+    first = get_first_variable(template)
+    if first is None and not leads_to_host_of_template(url, template):
         raise InvalidInputError("The address does not lead to the provider.")
     return url

@@ -48,7 +48,7 @@ class ConnectedOAuthAppAdmin(OAuthAppAdmin):
     def callback(self, app: OAuthApp) -> SafeString:
         """Return the redirect URI in a box of its own, so that a triple click selects all of it."""
         provider = get_registry().providers.get(app.provider)
-        if provider is None or provider.oauth is None:
+        if provider is None or not any(each.authorize_url for each in provider.list_oauth()):
             return EMPTY_VALUE
         address = represent_app_settings(app)["callback_url"]
         return format_html(

@@ -271,10 +271,15 @@ def _build_redirect(row: Attempt) -> _Redirect:
     """Return the provider's URL with a new state and a new verifier."""
     state, verifier = generate_token(), generate_code_verifier()
     try:
-        client = build_client_without_secrets(row.oauth_app, row.properties)
+        client = build_client_without_secrets(row.oauth_app, row.kind, row.properties)
         row.issuer = row.issuer or get_issuer(client)
         url = build_authorization_url(
-            client, redirect_uri=row.callback, state=state, scopes=row.scopes, verifier=verifier
+            client,
+            redirect_uri=row.callback,
+            state=state,
+            scopes=row.scopes,
+            verifier=verifier,
+            params=row.oauth_app.authorize_params,
         )
     except OAuth2Error as error:
         raise ConnectError("app_rejected", error.detail) from None
@@ -313,7 +318,7 @@ def _find_response_error(
     if response.is_error and response.iss is None:
         return None
     try:
-        client = build_client_without_secrets(row.oauth_app, row.properties)
+        client = build_client_without_secrets(row.oauth_app, row.kind, row.properties)
         is_expected = is_expected_issuer(client, row.issuer, response.iss)
     except OAuth2Error:
         is_expected = False

@@ -38,6 +38,7 @@ from oauth_apps.protocol import (
     TokenResponse,
     build_authorization_error,
     exchange_code,
+    verify_callback,
 )
 from providers.registry import get_registry
 from vault.secret import Secret
@@ -84,7 +85,9 @@ def obtain_grant(
     attempt = claimed.attempt
     try:
         flow, now = FlowRequest.from_row(attempt), db_now()
-        client = build_oauth_client(flow.app, flow.properties)
+        client = build_oauth_client(flow.app, flow.kind.name, flow.properties)
+        # Before the code is spent: a forged response must not use it up.
+        verify_callback(client, callback)
         tokens = exchange_code(
             client, code=Secret(code), redirect_uri=attempt.callback, verifier=claimed.verifier
         )
@@ -168,8 +171,7 @@ def _describe_scope_difference(flow: FlowRequest, tokens: TokenResponse) -> list
     if not tokens.scope:
         return []
     granted = set(tokens.scope.replace(",", " ").split())
-    provider = get_registry().get_provider(flow.app.provider)
-    unlisted = get_unlisted_scopes(provider.oauth if provider else None)
+    unlisted = get_unlisted_scopes(get_registry().get_oauth(flow.kind.name))
     missing = sorted(set(flow.scopes) - granted - unlisted)
     extra = sorted(granted - set(flow.scopes)) if flow.scopes else []
     return [

@@ -87,22 +87,26 @@ def resolve_oauth_kind(app: OAuthApp, name: str | None, *, field: str = "kind") 
 
 
 def connects_by_oauth(provider: Provider, kind: Kind) -> bool:
-    return bool(kind.mechanism == "oauth2" and provider.oauth and provider.oauth.authorize_url)
+    oauth = provider.get_oauth(kind)
+    return bool(kind.mechanism == "oauth2" and oauth and oauth.authorize_url)
 
 
 def resolve_scopes(
-    app: OAuthApp, requested: Sequence[str] | None, *, field: str = "scopes"
+    app: OAuthApp, kind: Kind, requested: Sequence[str] | None, *, field: str = "scopes"
 ) -> list[str]:
     """Return the requested scopes, or if None the app's own, or the provider's default scopes.
 
     The scopes that the provider's file requires are always added. Raises InvalidInputError for a
-    scope that the app does not list.
+    scope that the app does not list, and for none at a provider that rejects a request without.
     """
-    oauth = get_provider(app.provider).oauth
+    oauth = get_provider(app.provider).get_oauth(kind)
     if oauth is None:
         return list(app.scopes)
     allowed = oauth.add_required_scopes(app.scopes or oauth.default_scopes)
     if requested is None:
+        if not allowed and oauth.scopes_required and not _sets_scopes(app):
+            reason = f"are required by {app.provider}: set the scopes of the OAuth app"
+            raise InvalidInputError.for_field(field, reason)
         return allowed
     if (
         not requested
@@ -121,6 +125,11 @@ def resolve_scopes(
             field, "must only have scopes that are listed in the OAuth app"
         )
     return oauth.add_required_scopes(requested)
+
+
+def _sets_scopes(app: OAuthApp) -> bool:
+    # Slack's scopes of the user are a parameter of their own, and one of the two is enough.
+    return any("scope" in name for name in app.authorize_params)
 
 
 def validate_return_url(uri: str, allowed: Sequence[str], *, field: str) -> str:

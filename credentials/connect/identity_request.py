@@ -81,7 +81,8 @@ def _build_url(kind: Kind, call: IdentityCall, values: Mapping[str, str]) -> str
     provider = get_registry().get_provider(kind.provider)
     base_url = (provider.base_url if provider else None) or ""
     path = call.path or ""
-    if match := _ORIGIN_VARIABLE.fullmatch(base_url):
+    match = _ORIGIN_VARIABLE.fullmatch(base_url)
+    if match and match[1] in kind.schema["properties"]:
         # The kind's schema limits the property to the provider's hosts: the token goes nowhere else.
         origin = values.get(match[1], "")
         if not origin or find_field_error(kind, match[1], origin):

@@ -79,7 +79,7 @@ def validate_link_request(account_id: uuid.UUID, link_request: LinkRequest) -> d
         "external_id": external_id,
         "metadata": link_request.metadata,
         "properties": validate_flow_properties(kind, link_request.properties),
-        "scopes": resolve_scopes(app, link_request.scopes) if app else [],
+        "scopes": resolve_scopes(app, kind, link_request.scopes) if app else [],
         "return_to": link_request.return_to,
         "reconnects": credential.id if credential else None,
     }

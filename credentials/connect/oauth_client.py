@@ -11,9 +11,11 @@ from oauth_apps.protocol import OAuth2Error, OAuthClient
 from oauth_apps.protocol.urls import fill_url_template
 
 
-def build_client_without_secrets(app: OAuthApp, properties: Mapping[str, Any]) -> OAuthClient:
+def build_client_without_secrets(
+    app: OAuthApp, kind_name: str, properties: Mapping[str, Any]
+) -> OAuthClient:
     """Return what `build_oauth_client` returns, but decrypt nothing. Raises AppError."""
-    oauth, variables = get_authorization_server(app)
+    oauth, variables = get_authorization_server(app, kind_name)
     variables = {**variables, **{name: str(value) for name, value in properties.items()}}
     return OAuthClient(oauth=oauth, client_id=app.client_id, secrets=(), variables=variables)
 

@@ -118,7 +118,7 @@ def _parse_authorize_request(request: HttpRequest, app: OAuthApp) -> tuple[FlowR
     flow_request = FlowRequest(
         app=app,
         kind=kind,
-        scopes=resolve_scopes(app, scopes, field="scope"),
+        scopes=resolve_scopes(app, kind, scopes, field="scope"),
         return_to=return_to,
         external_id=external_id,
         challenge=_parse_code_challenge(params),

@@ -10,10 +10,10 @@ from django.db import transaction
 from common.actors import Actor
 from common.db.clock import DbNow
 from common.errors import InvalidInputError
-from credentials.connect.flow_request import get_provider
 from credentials.connect.links_and_callbacks import build_callback_url
 from credentials.connect.models import ConnectSettings
 from events.services import EventTarget, record_event
+from oauth_apps.client_config import has_one_issuer
 from oauth_apps.models import OAuthApp
 from oauth_apps.validation import check_redirect_uris
 
@@ -55,15 +55,13 @@ def settings_update(
     Raises InvalidInputError for a setting that this app or the account cannot have.
     """
     check_redirect_uris(changes.get("return_urls", []))
-    if changes.get("short_callback") and app is not None:
-        # Behind a shared redirect URI, one issuer's response could pass for another's (RFC 9700 §4.4).
-        oauth = get_provider(app.provider).oauth
-        if oauth is None or "{" in f"{oauth.authorize_url}{oauth.token_url}":
-            raise InvalidInputError.for_field(
-                "short_callback",
-                f"{app.provider} has a separate issuer for each customer,"
-                " so each app needs its own redirect URI",
-            )
+    # Behind a shared redirect URI, one issuer's response could pass for another's (RFC 9700 §4.4).
+    if changes.get("short_callback") and app is not None and not has_one_issuer(app):
+        raise InvalidInputError.for_field(
+            "short_callback",
+            f"{app.provider} has a separate issuer for each customer,"
+            " so each app needs its own redirect URI",
+        )
     with transaction.atomic():
         # The row is created first, so that concurrent first updates wait for each other's lock.
         ConnectSettings.objects.bulk_create(

@@ -80,7 +80,7 @@ class StartAuthView(ApiView):
         flow_request = FlowRequest(
             app=app,
             kind=kind,
-            scopes=resolve_scopes(app, values.get("scopes")),
+            scopes=resolve_scopes(app, kind, values.get("scopes")),
             return_to=return_to,
             external_id=external_id,
             properties=validate_flow_properties(kind, values.get("properties", {})),

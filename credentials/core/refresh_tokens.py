@@ -59,8 +59,8 @@ def may_rotate(kind: Kind) -> bool:
     """
     if kind.grant != "refresh_token" or FIELD not in kind.secret_fields:
         return False
-    provider = get_registry().get_provider(kind.provider)
-    return not (provider and provider.oauth and provider.oauth.refresh.rotates is False)
+    oauth = get_registry().get_oauth(kind.name)
+    return not (oauth and oauth.refresh.rotates is False)
 
 
 def has_kept_token(fingerprints: Mapping[str, Sequence[str]]) -> bool:

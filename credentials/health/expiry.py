@@ -36,8 +36,8 @@ def forecast_expiry(
         if row.expires_at is None:
             return None
         return _build_forecast(row.expires_at, HORIZON, "replaced", is_certain=True)
-    provider = get_registry().get_provider(kind.provider)
-    facts = provider.oauth.refresh if provider and provider.oauth else None
+    oauth = get_registry().get_oauth(kind.name)
+    facts = oauth.refresh if oauth else None
     # Without a refresh token there is no grant that could expire: the app's key gets the tokens.
     if facts is None or "refresh_token" not in row.fingerprints:
         return None

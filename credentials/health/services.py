@@ -182,8 +182,7 @@ def record_granted_scopes(locked: LockedCredential, changed: Mapping[str, Any]) 
     for name in SCOPE_FIELDS:
         if name not in changed:
             continue
-        provider = get_registry().get_provider(row.provider)
-        oauth = provider.oauth if provider else None
+        oauth = get_registry().get_oauth(row.kind)
         lost = find_lost_scopes(row.properties.get(name), changed[name], oauth)
         known = {*split_scopes(state.lost_scopes), *lost} - set(split_scopes(changed[name]))
         state.lost_scopes = " ".join(sorted(known))[:MAX_LOST_SCOPES]

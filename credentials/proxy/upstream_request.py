@@ -83,7 +83,7 @@ def _build_oauth1_keys(
     if app is None:
         raise ConflictError("The credential has no OAuth app, which its requests need.")
     try:
-        client = build_oauth_client(app, properties)
+        client = build_oauth_client(app, credential.kind.name, properties)
     except AppError as error:
         raise ConflictError(error.detail) from None
     client_secret = client.secrets[0].expose() if client.secrets else ""

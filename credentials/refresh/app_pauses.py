@@ -61,7 +61,7 @@ def rejects_canary(claim: RefreshClaim) -> bool:
     if kind.grant != "refresh_token" or claim.row.oauth_app is None:
         return True
     try:
-        client = build_oauth_client(claim.row.oauth_app, claim.row.properties)
+        client = build_oauth_client(claim.row.oauth_app, kind.name, claim.row.properties)
         protocol.refresh_tokens(client, refresh_token=Secret(secrets.token_urlsafe(24)))
     except AppError:
         return True

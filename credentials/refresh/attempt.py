@@ -84,7 +84,9 @@ def _start_call(claim: RefreshClaim, secrets: Mapping[str, str]) -> ProviderCall
     if app is None:
         raise AppError("no_app", "The credential has no OAuth app.", sent=False)
     # The app's secrets are read here: the thread of the request has no database connection.
-    client = replace(build_oauth_client(app, claim.row.properties), timeouts=REFRESH_TIMEOUTS)
+    client = replace(
+        build_oauth_client(app, claim.row.kind, claim.row.properties), timeouts=REFRESH_TIMEOUTS
+    )
     keys = f"app:{app.id}", f"host:{get_token_host(client)}"
     return ProviderCall(claim, lambda: call_with_previous(claim, client, secrets, keys=keys), keys)
 

@@ -52,8 +52,7 @@ def compute_first_refresh_at(
     if obtained_at:
         lifetime: float | None = (expires_at - obtained_at).total_seconds()
     else:
-        provider = get_registry().get_provider(kind.provider)
-        oauth = provider.oauth if provider else None
+        oauth = get_registry().get_oauth(kind.name)
         lifetime = oauth.refresh.access_token_seconds if oauth else None
     remaining = (expires_at - now).total_seconds()
     return now + dt.timedelta(seconds=compute_first_refresh_delay(remaining, lifetime))

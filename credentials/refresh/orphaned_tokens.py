@@ -18,8 +18,7 @@ def schedule_orphan_revocation(
     provider has no call for it, or if revoking might end the grant of `successor`.
     """
     row = claim.row
-    provider = get_registry().get_provider(row.provider)
-    oauth = provider.oauth if provider else None
+    oauth = get_registry().get_oauth(row.kind)
     if oauth is None or not (oauth.revocation_url or oauth.revocation):
         return
     # Another refresh's grant is of the same family. So may an imported one be, unless the provider

@@ -53,7 +53,7 @@ def _parse_tokens(row: UnreadableResponse, credential: Credential) -> TokenRespo
     if app is None:
         return None
     try:
-        oauth, _ = get_authorization_server(app)
+        oauth, _ = get_authorization_server(app, credential.kind)
         return parse_token_response(decrypt_response(row).to_response(), oauth, refreshing=True)
     except OAuth2Error:
         return None

@@ -55,8 +55,8 @@ def build_token_update(
     claim: RefreshClaim, tokens: TokenResponse, secrets: Mapping[str, str]
 ) -> TokenUpdate:
     """Return the columns to store for `tokens`. `secrets` are those that the row has."""
-    provider = get_registry().get_provider(claim.row.provider)
-    facts = provider.oauth.refresh if provider and provider.oauth else None
+    oauth = get_registry().get_oauth(claim.row.kind)
+    facts = oauth.refresh if oauth else None
     # If the response does not state a lifetime, the provider's file may.
     expires_in = tokens.expires_in or (facts.access_token_seconds if facts else None)
     # Counted from the claim, which is before the response: a token that is refreshed too early does

@@ -50,14 +50,14 @@ class RefreshClaim:
     @property
     def grace_seconds(self) -> int | None:
         """How long the provider still accepts a replaced grant; None if it does not say."""
-        provider = get_registry().get_provider(self.row.provider)
-        return provider.oauth.refresh.grace_seconds if provider and provider.oauth else None
+        oauth = get_registry().get_oauth(self.row.kind)
+        return oauth.refresh.grace_seconds if oauth else None
 
     @property
     def rotates(self) -> bool | None:
         """Return True if the provider replaces refresh tokens; None if it does not say."""
-        provider = get_registry().get_provider(self.row.provider)
-        return provider.oauth.refresh.rotates if provider and provider.oauth else None
+        oauth = get_registry().get_oauth(self.row.kind)
+        return oauth.refresh.rotates if oauth else None
 
     @property
     def seconds_in_doubt(self) -> float:

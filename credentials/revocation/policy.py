@@ -16,9 +16,9 @@ def can_revoke(kind_name: str) -> bool:
     A key or password of the user's own cannot be revoked.
     """
     kind = get_registry().get_kind(kind_name)
-    provider = get_registry().get_provider(kind.provider) if kind else None
-    if kind is None or provider is None or provider.oauth is None or not kind.needs_app:
+    oauth = get_registry().get_oauth(kind_name)
+    if kind is None or oauth is None or not kind.needs_app:
         return False
     if not set(TOKEN_FIELDS) & set(kind.secret_fields):
         return False
-    return bool(provider.oauth.revocation_url or provider.oauth.revocation)
+    return bool(oauth.revocation_url or oauth.revocation)

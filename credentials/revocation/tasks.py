@@ -72,7 +72,7 @@ def run(claim: Lease[Revocation]) -> None:
     try:
         if row.oauth_app is None:
             raise AppError("no_app", "The OAuth app was deleted.", sent=False)
-        client = build_oauth_client(row.oauth_app, row.properties)
+        client = build_oauth_client(row.oauth_app, row.kind, row.properties)
         if client.oauth.revocation is not None and client.oauth.revocation.auth == "bearer":
             _revoke_by_bearer(row, claim, client, tokens)
         else:

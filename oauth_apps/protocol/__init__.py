@@ -10,6 +10,7 @@ such call. Its text never quotes the provider.
 """
 
 from oauth_apps.protocol.authorize import build_authorization_url, generate_code_verifier
+from oauth_apps.protocol.callback import verify_callback
 from oauth_apps.protocol.errors import (
     AppError,
     OAuth2Error,
@@ -47,4 +48,5 @@ __all__ = [
     "request_jwt_bearer_token",
     "revoke_token",
     "validate_id_token",
+    "verify_callback",
 ]

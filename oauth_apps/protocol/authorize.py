@@ -6,7 +6,7 @@ import base64
 import hashlib
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -31,39 +31,44 @@ def build_authorization_url(
     state: str,
     scopes: Sequence[str],
     verifier: Secret | None,
+    params: Mapping[str, str] | None = None,
 ) -> str:
     """Return the URL that asks the user for a code. Nothing is sent.
 
     `scopes` are sent unchanged. The challenge is S256 of `verifier`, sent only if the provider's
-    file says that it is accepted (`pkce: true`). Raises OAuth2Error if the provider has no authorization
-    endpoint, AppError if a variable of its URL is missing.
+    file says that it is accepted (`pkce: true`). `params` are the app's own parameters, of which
+    those that the file allows (`authorize_options`) are sent. Raises OAuth2Error if the provider has
+    no authorization endpoint, AppError if a variable of its URL is missing.
     """
     oauth = client.oauth
     if oauth.authorize_url is None:
         raise OAuth2Error(
             "not_supported", "The provider has no authorization endpoint.", sent=False
         )
-    params = {
+    # A row may be older than the file's list.
+    own = {name: text for name, text in (params or {}).items() if name in oauth.authorize_options}
+    sent = {
         **oauth.authorize_params,
+        **own,
         "response_type": "code",
         "client_id": client.client_id,
         "redirect_uri": redirect_uri,
         "state": state,
     }
     if scopes:
-        params[oauth.scope_param] = oauth.scope_separator.join(scopes)
+        sent[oauth.scope_param] = oauth.scope_separator.join(scopes)
     # LinkedIn rejects the exchange, and Square issues other tokens, after a challenge.
     if verifier is not None and oauth.pkce:
-        params |= {
+        sent |= {
             "code_challenge": compute_code_challenge(verifier),
             "code_challenge_method": "S256",
         }
     for name in oauth.quirks:
         if name in quirks.AUTHORIZATION_REQUEST:
-            params = quirks.AUTHORIZATION_REQUEST[name](params)
+            sent = quirks.AUTHORIZATION_REQUEST[name](sent)
     url = fill_url_template(oauth.authorize_url, client.variables)
     # All servers decode %20; some do not decode +.
-    return f"{url}?{urlencode(params, quote_via=quote, safe='')}"
+    return f"{url}?{urlencode(sent, quote_via=quote, safe='')}"
 
 
 def compute_code_challenge(verifier: Secret) -> str:

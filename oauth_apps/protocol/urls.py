@@ -8,22 +8,27 @@ from typing import Final
 
 from oauth_apps.protocol.errors import AppError
 from providers.formats import (
+    find_base_url_error,
     find_dns_label_error,
     find_host_error,
-    find_origin_error,
     find_path_segment_error,
-    get_host,
 )
-from providers.url_templates import PLACEHOLDER
+from providers.url_templates import (
+    PLACEHOLDER,
+    get_first_variable,
+    leads_to_host_of_template,
+)
 
-_AUTHORITY: Final = re.compile(r"https?://([^/?]*)", re.ASCII)
+_AUTHORITY: Final = re.compile(r"https?://[^/?]*", re.ASCII)
 
 
 def fill_url_template(template: str, variables: Mapping[str, str]) -> str:
     """Return `template` with its `{variables}`: labels or names in the host, segments in the path.
 
-    Raises AppError naming the variable that is missing or not valid.
+    A template that begins with a variable and goes on has the base URL of the customer's own server
+    there. Raises AppError naming the variable that is missing or not valid.
     """
+    origin_name = get_first_variable(template)
     authority = _AUTHORITY.match(template)
     host_end = authority.end() if authority else 0
 
@@ -34,6 +39,10 @@ def fill_url_template(template: str, variables: Mapping[str, str]) -> str:
         value = variables.get(name)
         if value is None:
             raise _build_config_error(name, "is not set")
+        if name == origin_name and match.start() == 0 and match.end() < len(template):
+            if find_base_url_error(value):
+                raise _build_config_error(name, "is not the address of a server")
+            return value.rstrip("/")
         if in_host and find_dns_label_error(value) and find_host_error(value):
             raise _build_config_error(name, "is not part of a host name")
         if not in_host and find_path_segment_error(value):
@@ -41,13 +50,8 @@ def fill_url_template(template: str, variables: Mapping[str, str]) -> str:
         return value.lower() if in_host else value
 
     url = PLACEHOLDER.sub(get_value, template)
-    if authority and "{" in authority[1]:
-        ending = authority[1].rpartition("}")[2].lower()
-        origin = "/".join(url.split("/", 3)[:3])
-        if find_origin_error(origin) or not get_host(url).endswith(ending):
-            raise AppError(
-                "invalid_config", "The address does not lead to the provider.", sent=False
-            )
+    if authority and "{" in authority[0] and not leads_to_host_of_template(url, template):
+        raise AppError("invalid_config", "The address does not lead to the provider.", sent=False)
     return url
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from providers.facts import get_section
 from providers.file_checks.findings import RULE, UNKNOWN_FIELD, FileError
 from providers.file_checks.urls import find_url_errors, find_variable_names
 
@@ -22,7 +23,7 @@ def find_connect_errors(
     if connect is None:
         return
     sources, call = connect["properties"], connect["call"]
-    oauth = document["oauth"] or {}
+    oauth = get_section(document, kind)
     if not oauth.get("authorize_url"):
         yield RULE, at, "requires the provider's oauth.authorize_url"
     yield from _find_source_errors(document, at, kind, sources)

@@ -7,6 +7,7 @@ from typing import Any
 
 from common.errors import InvalidInputError
 from providers import properties
+from providers.facts import get_section
 from providers.file_checks.connect import find_connect_errors
 from providers.file_checks.findings import (
     DUPLICATE,
@@ -31,7 +32,7 @@ def find_kind_errors(document: Mapping[str, Any]) -> Iterator[FileError]:
             yield RULE, at, f"must be named {slug}_…{mechanism}, after its provider and mechanism"
         yield from _find_field_errors(at, kind, fields)
         yield from _find_auth_errors(document, at, kind, fields)
-        if kind["grant"] and document["oauth"] is None:
+        if kind["grant"] and not get_section(document, kind):
             yield RULE, f"{at}.grant", "requires the provider's oauth"
         if not kind["secret"] and not kind["identity"]:
             yield RULE, f"{at}.identity", "is required if there is no secret"

@@ -29,7 +29,7 @@ def test_a_page_has_fifty_providers_by_default(api):
 
 
 @pytest.mark.parametrize(
-    ("q", "slugs"), [("GitH", ["github"]), ("git", ["github", "gitlab"]), ("~", [])]
+    ("q", "slugs"), [("GitH", ["github"]), ("clickup", ["clickup"]), ("~", [])]
 )
 def test_providers_are_found_by_a_part_of_their_name(api, q, slugs):
     page = api.get(f"/v1/providers?q={q}").json()
@@ -37,18 +37,18 @@ def test_providers_are_found_by_a_part_of_their_name(api, q, slugs):
     assert page["next_cursor"] is None
 
 
-@pytest.mark.parametrize("cursor", ["x", "YQ==", "%FF", "////", "é"])
+@pytest.mark.parametrize("cursor", ["x", "YQ==", "_w==", "////", "é"])
 def test_an_unknown_cursor_is_named(api, cursor):
     response = api.get(f"/v1/providers?cursor={cursor}")
     assert response.status_code == 400
-    assert list(response.json()["fields"]) == ["cursor"]
+    assert list(response.json()["validation_errors"]) == ["cursor"]
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "page=2"])
 def test_wrong_parameters_are_named(api, query):
     response = api.get(f"/v1/providers?{query}")
     assert response.status_code == 400
-    assert list(response.json()["fields"]) == [query.partition("=")[0]]
+    assert list(response.json()["validation_errors"]) == [query.partition("=")[0]]
 
 
 def test_one_provider_shows_the_evidence_of_its_facts(api):

@@ -57,7 +57,6 @@ BROKEN = [
         changed("sources", to=[{"url": "https://a.example", "read": "now"}]),
     ),
     ("E002", "website", changed("website", to="http://acme.example")),
-    ("E002", "api.base_url", changed("api", "base_url", to="http://api.acme.example")),
     ("E002", "kinds.acme_key", changed(*KEY, "colour", to="red")),
     (
         "E002",

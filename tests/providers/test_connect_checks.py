@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from providers.checks import check_providers
+from providers.facts import list_facts
 from providers.registry import DATA_DIR
 from tests.providers.documents import replace_at
 
@@ -20,6 +21,7 @@ OFFLINE = {
     "purpose": "offline",
     "source": {"url": "https://acme.example/scopes", "read": "2026-11-30", "sureness": "vendor"},
 }
+EVIDENCE = {"sureness": "one_independent", "sources": []}
 CONNECT = (*KIND, "connect")
 CALL = (*CONNECT, "call")
 REVOKE = {
@@ -33,7 +35,19 @@ REVOKE = {
 
 
 def changed(*path: str, to: Any) -> dict[str, Any]:
-    return replace_at(GOOD, *path, to=to)
+    """Return GOOD with a change, and with evidence of every fact that it states now."""
+    document = replace_at(GOOD, *path, to=to)
+    for fact in path_facts(document):
+        document["facts"].setdefault(fact, EVIDENCE)
+    return document
+
+
+def path_facts(document: dict[str, Any]) -> list[str]:
+    """Return the facts of the document without evidence, if it has the shape that they need."""
+    try:
+        return [fact.path for fact in list_facts(document) if fact.evidence is None]
+    except (KeyError, TypeError, AttributeError):
+        return []
 
 
 def without(*path: str) -> dict[str, Any]:
@@ -109,7 +123,7 @@ BROKEN = [
     ("E002", "oauth.scope_param", changed("oauth", "scope_param", to="")),
     ("E002", "oauth.iss", changed("oauth", "iss", to="yes")),
     ("E002", "oauth.client_auth", changed("oauth", "client_auth", to="mutual_tls")),
-    ("E002", "oauth.refresh_url", changed("oauth", "refresh_url", to="http://acme.example")),
+    ("E002", "oauth.refresh_url", changed("oauth", "refresh_url", to="ftp://acme.example")),
     ("E002", "oauth.revocation", changed("oauth", "revocation", to=REVOKE | {"method": "PUT"})),
     ("E002", "oauth.required_scopes", changed("oauth", "required_scopes", to=[])),
     (
@@ -216,6 +230,7 @@ def test_a_call_with_an_authorization_of_its_own_needs_none_of_the_kinds(folder)
         "in": "header",
         "values": {"Authorization": "Bearer {access_token}", "X-User": "{user_id}"},
     }
+    document["facts"]["kinds.acme_oauth2.auth"] = EVIDENCE
     (folder / "acme.json").write_bytes(orjson.dumps(document))
     assert check_providers() == []
 
@@ -223,5 +238,6 @@ def test_a_call_with_an_authorization_of_its_own_needs_none_of_the_kinds(folder)
 def test_two_ways_to_revoke_are_one_too_many(folder):
     document = changed("oauth", "revocation", to=REVOKE)
     document["oauth"]["revocation_url"] = "https://acme.example/revoke"
+    document["facts"]["oauth.revocation_url"] = EVIDENCE
     (folder / "acme.json").write_bytes(orjson.dumps(document))
     assert [message.id for message in check_providers()] == ["providers.E008"]

@@ -86,18 +86,31 @@ def test_a_variable_is_one_label_or_one_segment(slug):
                 resolve_url_variables(provider, {name: value})
 
 
+def add_defaults(oauth: Any) -> dict[str, Any]:
+    """Return a section of a file as the API shows it."""
+    refresh = {name: value for name, value in oauth["refresh"].items() if name != "responses"}
+    scopes = [
+        {"included_in": [], **each, "source": {"says": None, **each["source"]}}
+        for each in oauth.get("required_scopes", [])
+    ]
+    options = {
+        name: {"values": [], "pattern": None, **option}
+        for name, option in oauth.get("authorize_options", {}).items()
+    }
+    shown = {**oauth, "refresh": refresh, "required_scopes": scopes, "authorize_options": options}
+    return {"scopes_required": False, **shown}
+
+
 @pytest.mark.parametrize("slug", FILES)
 def test_oauth_facts_reach_the_objects_and_the_api(slug):
-    provider, said = get_registry().providers[slug], document(slug)["oauth"]
-    if said:
-        said["refresh"].pop("responses", None)
-        required = said.get("required_scopes", [])
-        said["required_scopes"] = [
-            {"included_in": [], **each, "source": {"says": None, **each["source"]}}
-            for each in required
-        ]
-    assert serialize_provider(provider)["oauth"] == said
-    assert (provider.oauth is None) is (said is None)
+    provider, said = get_registry().providers[slug], document(slug)
+    shown = serialize_provider(provider)
+    assert shown["oauth"] == (add_defaults(said["oauth"]) if said["oauth"] else None)
+    sections = said.get("oauth_sections", {})
+    assert shown["oauth_sections"] == {
+        name: add_defaults(oauth) for name, oauth in sections.items()
+    }
+    assert (provider.oauth is None) is (said["oauth"] is None)
 
 
 @pytest.mark.parametrize("slug", FILES)

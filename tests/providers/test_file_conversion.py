@@ -25,7 +25,7 @@ STORED = orjson.loads((FOLDER / "stored_kinds.json").read_bytes())
 def remove_evidence(value: Any) -> Any:
     """Return the value without what the present format adds."""
     if isinstance(value, dict):
-        added = {"format", "facts", "sureness"}
+        added = {"sureness"} | ({"format", "facts"} if "facts" in value else set())
         return {name: remove_evidence(item) for name, item in value.items() if name not in added}
     return [remove_evidence(item) for item in value] if isinstance(value, list) else value
 

@@ -32,7 +32,6 @@ from oauth_apps.protocol.introspection import introspect_token
 from oauth_apps.protocol.revocation import revoke_token
 from providers.kinds import OAuth, Refresh
 from providers.registry import DATA_DIR, build_provider, get_registry
-from providers.serializers import serialize_provider
 from vault.secret import Secret
 
 CONNECTABLE = {
@@ -110,7 +109,7 @@ def make_document(**more: Any) -> dict[str, Any]:
 
 
 def forecast(refresh: Refresh) -> object:
-    kind: Any = SimpleNamespace(grant="refresh_token", refreshes=True, provider="acme")
+    kind: Any = SimpleNamespace(grant="refresh_token", refreshes=True, name="acme_oauth2")
     row: Any = SimpleNamespace(
         fingerprints={"refresh_token": ["x"]},
         obtained_at=NOW,
@@ -118,8 +117,8 @@ def forecast(refresh: Refresh) -> object:
         refresh_last_at=None,
         expires_at=None,
     )
-    provider = SimpleNamespace(oauth=replace(WITHOUT_FACTS, refresh=refresh))
-    registry = SimpleNamespace(get_provider=lambda slug: provider)
+    oauth = replace(WITHOUT_FACTS, refresh=refresh)
+    registry = SimpleNamespace(get_oauth=lambda kind_name: oauth)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("credentials.health.expiry.get_registry", lambda: registry)
         return forecast_expiry(row, kind)
@@ -136,9 +135,6 @@ def requires_external_id() -> bool:
 
 
 WITHOUT_FACT: dict[str, Callable[[], bool]] = {
-    "website": lambda: (
-        serialize_provider(build_provider(make_document(website=None)))["website"] is None
-    ),
     "oauth": lambda: build_provider(make_document(oauth=None)).oauth is None,
     "api.auth": lambda: (
         build_provider(make_document(api={"base_url": "https://a.example", "auth": None})).auth
@@ -202,6 +198,8 @@ def find_nullable(schema: dict[str, Any], part: dict[str, Any], path: str) -> It
     """Yield the path of each field that may be null."""
     if "$ref" in part:
         part = {**schema["$defs"][part["$ref"].rpartition("/")[2]], **part}
+    if path.startswith(("oauth_sections", "variables.", "facts")):
+        return  # Sections are as `oauth`.
     types = part.get("type", [])
     branches = part.get("anyOf", [])
     if "null" in types or None in part.get("enum", ()) or {"type": "null"} in branches:
@@ -212,7 +210,7 @@ def find_nullable(schema: dict[str, Any], part: dict[str, Any], path: str) -> It
         for name, inner in branch.get("properties", {}).items():
             if isinstance(inner, dict):
                 yield from find_nullable(schema, inner, f"{path}.{name}".lstrip("."))
-    if path in {"kinds", "variables"}:
+    if path == "kinds" and isinstance(part.get("additionalProperties"), dict):
         yield from find_nullable(schema, part["additionalProperties"], path)
 
 

@@ -94,7 +94,41 @@ def test_no_quirk_changes_what_it_is_given():
 
 
 def test_every_quirk_has_one_step_and_a_provider():
-    tables = [*quirks.AUTHORIZATION_REQUEST, *quirks.TOKEN_REQUEST, *quirks.TOKEN_RESPONSE]
+    tables = [
+        *quirks.AUTHORIZATION_REQUEST,
+        *quirks.TOKEN_REQUEST,
+        *quirks.TOKEN_RESPONSE,
+        *quirks.CALLBACK,
+    ]
     assert sorted(tables) == sorted(quirks.NAMES)
     used = {n for p in get_registry().providers.values() if p.oauth for n in p.oauth.quirks}
     assert used == quirks.NAMES
+
+
+# The documented example: https://shopify.dev/docs/apps/build/authentication-authorization
+SHOPIFY = {
+    "code": "0907a61c0c8d55e99db179b68161bc00",
+    "hmac": "700e2dadb827fcc8609e9d5ce208b2e9cdaab9df07390d2cbca10d7c328fc4bf",
+    "shop": "some-shop.myshopify.com",
+    "state": "0.6784241404160823",
+    "timestamp": "1337178173",
+}
+
+
+def test_shopifys_documented_callback_is_genuine():
+    assert quirks.verify_shopify_callback(SHOPIFY, "hush")
+    assert not quirks.verify_shopify_callback(SHOPIFY, "other")
+
+
+@pytest.mark.parametrize("name", [*SHOPIFY, "host"])
+def test_a_changed_callback_of_shopify_is_not_genuine(name):
+    assert not quirks.verify_shopify_callback({**SHOPIFY, name: "x"}, "hush")
+    without = {key: text for key, text in SHOPIFY.items() if key != name}
+    assert quirks.verify_shopify_callback(without, "hush") is (name == "host")
+
+
+def test_slack_app_of_a_whole_organization_has_the_organization_as_its_team():
+    organization = {"id": "E1", "name": "Guild"}
+    installed = BOT | {"team": None, "enterprise": organization, "is_enterprise_install": True}
+    assert slack(installed)["team"] == organization
+    assert slack(BOT | {"enterprise": organization})["team"] == BOT["team"]

@@ -11,7 +11,7 @@ from providers.file_conversion import FORMAT, convert_document
 
 class Command(BaseCommand):
     help = "Converts provider files of the first format, in place. Others stay as they are."
-    # The files that are to be converted are errors of the check.
+    # The check reports exactly the files that this command converts.
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:

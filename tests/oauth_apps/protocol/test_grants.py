@@ -78,7 +78,7 @@ def test_kind_without_grant_is_not_supported(client):
 def test_every_grant_of_the_files_is_known_and_its_urls_can_be_filled(name):
     kind = get_registry().kinds[name]
     provider = get_registry().providers[kind.provider]
-    oauth = provider.oauth
+    oauth = provider.get_oauth(kind)
     assert kind.grant in GRANTS
     assert oauth is not None
     shown = {key: str(value) for key, value in kind.example.items()}
