@@ -21,7 +21,7 @@ from config.database_role import find_excess_rights
 from config.task_backlog import WORKER_TIMEOUT, get_last_worker_time, measure_backlog
 from egress import Client
 from egress.allowlist import allowed_targets
-from egress.errors import EgressError
+from egress.errors import BlockedByPolicyError, EgressError
 from egress.requests import Request
 from vault.keyring import get_keyring
 from vault.services import verify_keyring
@@ -182,6 +182,8 @@ def _check_egress(url: str) -> Iterator[Finding]:
     client = Client(allow=allowed_targets())
     try:
         response = client.send(Request(method="HEAD", url=url))
+    except BlockedByPolicyError as error:
+        yield Finding(ERROR, "egress", f"{error}. Name another address, or see EGRESS_ALLOW.")
     except EgressError as error:
         yield Finding(
             ERROR,

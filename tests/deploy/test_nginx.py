@@ -6,7 +6,6 @@ import base64
 import http.client
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -24,6 +23,13 @@ import pytest
 from django.db import connection
 
 from tests.database import get_template
+from tests.deploy.nginx import (
+    create_certificate,
+    find_free_ports,
+    is_healthy,
+    is_listening,
+    write_config,
+)
 from tests.fakes.fixtures import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -138,63 +144,6 @@ def site(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Ite
 def start(command: list[Any], env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
     with log.open("wb") as output:
         return subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output)
-
-
-def find_free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
-def is_listening(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def is_healthy(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
-
-
-def create_certificate(folder: Path) -> None:
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-         "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
-         "-keyout", folder / "privkey.pem", "-out", folder / "fullchain.pem"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-
-
-def write_config(folder: Path, ports: dict[int, int]) -> Path:
-    """Write the kit's file with these ports and folders, and the main file around it."""
-    site = (ROOT / "deploy" / "nginx" / "latchkey.conf").read_text()
-    site = site.replace("latchkey.example.com", "localhost")
-    site = site.replace("/etc/ssl/latchkey", str(folder)).replace("/var/log/nginx", str(folder))
-    site = re.sub(r"\n *listen \[::\].*", "", site)
-    site = re.sub(r"listen (\d+)", lambda m: f"listen 127.0.0.1:{ports[int(m[1])]}", site)
-    site = re.sub(r"127\.0\.0\.1:(800\d)", lambda m: f"127.0.0.1:{ports[int(m[1])]}", site)
-    # Not ten seconds of the suite.
-    site = site.replace("client_header_timeout 10s", "client_header_timeout 1s")
-    (folder / "site.conf").write_text(site)
-    folders = "".join(
-        f"{name}_temp_path {folder}/{name};"
-        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    user = "user root;" if os.getuid() == 0 else ""
-    main = folder / "nginx.conf"
-    main.write_text(
-        f"{user} daemon off; worker_processes 1; pid {folder}/pid; error_log stderr crit;"
-        f"events {{ worker_connections 64; }} http {{ {folders} include {folder}/site.conf; }}"
-    )
-    return main
 
 
 def test_a_request_has_one_id_in_both_logs_and_in_the_response(site):
