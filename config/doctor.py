@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import smtplib
 import tempfile
@@ -16,9 +15,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from common.db.clock import db_now
+from common.db.clock import db_now, measure_clock_difference
 from config.database_role import find_excess_rights
+from config.health_endpoints import describe_clock_difference
 from config.task_backlog import WORKER_TIMEOUT, get_last_worker_time, measure_backlog
+from credentials.restore.services import find_undecided_restore
 from egress import Client
 from egress.allowlist import allowed_targets
 from egress.errors import BlockedByPolicyError, EgressError
@@ -29,9 +30,6 @@ from vault.services import verify_keyring
 OK: Final = "ok"
 WARNING: Final = "warning"
 ERROR: Final = "error"
-
-MAX_CLOCK_DIFFERENCE: Final = 2.0
-"""Seconds. Tokens are renewed by the database's clock, but certificates and signatures use ours."""
 
 MAX_BACKLOG: Final = 300.0
 """Seconds that due work may wait before it is reported."""
@@ -124,19 +122,21 @@ def _check_keys() -> Iterator[Finding]:
 
 
 def _check_clock() -> Iterator[Finding]:
-    before = dt.datetime.now(dt.UTC)
-    database = db_now()
-    after = dt.datetime.now(dt.UTC)
-    # Half of the round trip counts for each direction.
-    difference = (database - (before + (after - before) / 2)).total_seconds()
-    if abs(difference) > MAX_CLOCK_DIFFERENCE:
+    difference = measure_clock_difference()
+    if abs(difference) > settings.MAX_CLOCK_DIFFERENCE:
+        text = describe_clock_difference(difference)
+        yield Finding(WARNING, "clock", f"{text} Let NTP set both machines.")
+    else:
+        yield Finding(OK, "clock", f"{abs(difference):.1f} s from the database's")
+
+
+def _check_restore() -> Iterator[Finding]:
+    if find_undecided_restore():
         yield Finding(
             WARNING,
-            "clock",
-            f"The database's clock differs by {difference:+.1f} s: let NTP set both machines.",
+            "restore",
+            "The database was restored, and grants wait for a decision: see manage.py restored.",
         )
-    else:
-        yield Finding(OK, "clock", f"within {MAX_CLOCK_DIFFERENCE:.0f} s of the database's")
 
 
 def _check_worker() -> Iterator[Finding]:
@@ -216,5 +216,6 @@ _DATABASE_CHECKS: Final = {
     "role": _check_role,
     "keys": _check_keys,
     "clock": _check_clock,
+    "restore": _check_restore,
     "worker": _check_worker,
 }

@@ -105,11 +105,16 @@ def test_waiting_work_is_a_warning(working_worker, spool, monkeypatch):
 
 
 def test_a_clock_that_differs_is_a_warning(working_worker, spool, monkeypatch):
-    wrong = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=90)
-    monkeypatch.setattr(doctor, "db_now", lambda: wrong)
+    monkeypatch.setattr(doctor, "measure_clock_difference", lambda: -90.0)
     level, text = run_doctor()[1]["clock"]
     assert level == WARNING
-    assert "+9" in text or "+8" in text
+    assert "90 s behind" in text
+
+
+def test_a_restore_that_waits_for_a_decision_is_a_warning(working_worker, spool, monkeypatch):
+    assert "restore" not in run_doctor()[1]
+    monkeypatch.setattr(doctor, "find_undecided_restore", lambda: True)
+    assert run_doctor()[1]["restore"][0] == WARNING
 
 
 def test_a_wrong_key_is_an_error(working_worker, spool, settings):
