@@ -150,19 +150,20 @@ class RefreshTask:
         with self._lock:
             load = Counter(self._running)
         shares: Counter[uuid.UUID] = Counter()
+        circuits_by_app = {app: app.get_circuits() for app in apps}
         free_slots = {
             key: circuit_breaker.count_free_slots(key, most)
-            for app in apps
-            for key, most in app.get_circuits().items()
+            for circuits in circuits_by_app.values()
+            for key, most in circuits.items()
         }
         for _ in range(limit):
-            free = [app for app in apps if all(free_slots[key] > 0 for key in app.get_circuits())]
+            free = [app for app in apps if all(free_slots[key] > 0 for key in circuits_by_app[app])]
             if not free:
                 break
             app = min(free, key=lambda app: [load[key] for key in reversed(_get_keys(*app))])
             shares[app.id] += 1
             load.update(_get_keys(*app))
-            for key in app.get_circuits():
+            for key in circuits_by_app[app]:
                 free_slots[key] -= 1
         return shares
 
