@@ -28,7 +28,7 @@ class DeviceAdmin(ServiceAdmin[Any]):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:

@@ -103,7 +103,7 @@ class RecoveryCodes(TimestampMixin, ThrottlingMixin, Device):  # type: ignore[mi
     def __str__(self) -> str:
         return f"{self.name} of {self.user}"
 
-    def verify_token(self, token: Any) -> bool:
+    def verify_token(self, token: object) -> bool:
         """Return True if `token` is one of the codes, and delete it. The caller has locked the row."""
         allowed, _ = self.verify_is_allowed()
         if not allowed:

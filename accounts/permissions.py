@@ -19,7 +19,7 @@ class HasScope(BasePermission):
     several actions. Raises UnauthenticatedError (401) or ForbiddenError (403, with the scope).
     """
 
-    def has_permission(self, request: Request, view: Any) -> bool:
+    def has_permission(self, request: Request, view: object) -> bool:
         scope = get_required_scope(view, request.method or "")
         if scope == PUBLIC:
             return True

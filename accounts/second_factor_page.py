@@ -46,7 +46,7 @@ class ProofForm(forms.Form):
     )
     otp = _build_code_field("One-time or recovery code")
 
-    def __init__(self, user: Any, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, user: object, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if not user_has_device(user):
             del self.fields["otp"]

@@ -10,7 +10,7 @@ class CommonConfig(AppConfig):
     def ready(self) -> None:
         from common.db.lookups import register_sqlite_functions
 
-        def prepare(*, connection: Any, **_: Any) -> None:
+        def prepare(*, connection: object, **_: Any) -> None:
             register_sqlite_functions(connection)
 
         # Django documents this signal as the place to add SQLite functions.

@@ -57,14 +57,14 @@ def loads(raw: bytes | str) -> Any:
         raise BadRequestError("The JSON has a number with too many digits.") from None
 
 
-def is_equal(one: Any, other: Any) -> bool:
+def is_equal(one: object, other: object) -> bool:
     """Return whether two JSON values are equal."""
     # Python's own == would say that 1 equals true.
     return orjson.dumps(one, option=_SORTED) == orjson.dumps(other, option=_SORTED)
 
 
 def check_metadata(
-    value: Any, *, field: str = "metadata", stored: dict[str, Any] | None = None
+    value: object, *, field: str = "metadata", stored: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return the metadata of a credential or an app if it may be stored.
 
@@ -88,7 +88,7 @@ def check_metadata(
     return value
 
 
-def check_metadata_filter(value: Any) -> dict[str, Any]:
+def check_metadata_filter(value: object) -> dict[str, Any]:
     """Return the object that metadata must contain, if the comparison is bounded work.
 
     The limits are those of metadata, and no array may contain an array: each of its arrays would be
@@ -100,20 +100,20 @@ def check_metadata_filter(value: Any) -> dict[str, Any]:
     return metadata
 
 
-def count_elements(value: Any) -> int:
+def count_elements(value: object) -> int:
     """Return the number of elements of all arrays in `value`."""
     own = len(value) if isinstance(value, list) else 0
     return own + sum(count_elements(child) for child in _get_children(value))
 
 
-def _has_nested_array(value: Any, *, inside: bool = False) -> bool:
+def _has_nested_array(value: object, *, inside: bool = False) -> bool:
     is_array = isinstance(value, list)
     return (is_array and inside) or any(
         _has_nested_array(child, inside=inside or is_array) for child in _get_children(value)
     )
 
 
-def _get_children(value: Any) -> Iterable[Any]:
+def _get_children(value: object) -> Iterable[Any]:
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list) else ()
@@ -144,7 +144,7 @@ def _check_level(node: Any, *, field: str, depth: int) -> int:
     return keys
 
 
-def _find_leaf_error(value: Any) -> str | None:
+def _find_leaf_error(value: object) -> str | None:
     if isinstance(value, str):
         return text.find_encoding_error(value)
     if isinstance(value, bool) or value is None:

@@ -18,7 +18,9 @@ _TOKENS: Final = re.compile(
 )
 
 
-def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def redact(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
     """Replace what looks like a key or token in every string of a log line."""
     for key, value in event.items():
         if isinstance(value, str):

@@ -90,7 +90,7 @@ class VerbFilter(admin.SimpleListFilter):
     title = "verb"
     parameter_name = "verb"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
         # To find every verb, the whole table would have to be read.
         recent = Event.objects.order_by("-id").values_list("verb", flat=True)[:VERB_SAMPLE_SIZE]
         return [(verb, verb) for verb in sorted({get_current_verb(stored) for stored in recent})]

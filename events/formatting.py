@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 
-def format_change(changed: Sequence[str], detail: Any) -> str:
+def format_change(changed: Sequence[str], detail: object) -> str:
     """Return an event's changed fields and detail as text, or "" if it has neither.
 
     For example `name, metadata`, `secret: “A ticket”` or `GET /v1/charges/*: 200, 35 ms`.

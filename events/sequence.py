@@ -25,12 +25,12 @@ class NextPosition(Func):
     output_field = BigIntegerField()
 
     def as_postgresql(
-        self, compiler: Any, connection: Any, **context: Any
+        self, compiler: object, connection: object, **context: Any
     ) -> tuple[str, list[Any]]:
         # The transaction must have its number before its event has a position: events.hash_chain
         # infers from it which transactions can still commit an event.
         has_number = "pg_current_xact_id() IS NOT NULL"
         return f"(CASE WHEN {has_number} THEN nextval('{POSITION_SEQUENCE}') END)", []
 
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+    def as_sqlite(self, compiler: object, connection: object, **context: Any) -> Any:
         return "NULL", []

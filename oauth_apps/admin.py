@@ -41,7 +41,7 @@ class ProviderFilter(MenuFilter):
     title = "provider"
     parameter_name = "provider"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
         return [
             (slug, provider.name) for slug, provider in sorted(get_registry().providers.items())
         ]

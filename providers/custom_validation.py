@@ -68,7 +68,7 @@ def validate_custom_provider(
     return values
 
 
-def _find_error(name: str, value: Any) -> str | None:
+def _find_error(name: str, value: object) -> str | None:
     if name == "base_url":
         match = _BASE_URL.fullmatch(value) if isinstance(value, str) and len(value) <= 200 else None
         if match is None or {".", ".."} & set(match[2].split("/")):
@@ -90,7 +90,7 @@ def _find_error(name: str, value: Any) -> str | None:
     return None
 
 
-def _find_blocked_endpoints_error(value: Any) -> str | None:
+def _find_blocked_endpoints_error(value: object) -> str | None:
     if not isinstance(value, list | tuple) or len(value) > MAX_BLOCKED:
         return f"must be an array of at most {MAX_BLOCKED} strings"
     for item in value:

@@ -35,7 +35,7 @@ def build_choice_check(names: tuple[str, ...]) -> FieldCheck:
 def _build_secret_check(part: Mapping[str, Any]) -> FieldCheck:
     longest, rules = part["maxLength"], _build_string_rules(part)
 
-    def check(value: Any) -> Reason:
+    def check(value: object) -> Reason:
         if not isinstance(value, str):
             return "must be a string"
         if error := text.find_secret_error(value, max_length=longest):
@@ -52,7 +52,7 @@ def _build_secret_check(part: Mapping[str, Any]) -> FieldCheck:
 def _build_string_check(part: Mapping[str, Any]) -> FieldCheck:
     longest, rules = part["maxLength"], _build_string_rules(part)
 
-    def check(value: Any) -> Reason:
+    def check(value: object) -> Reason:
         if not isinstance(value, str):
             return "must be a string"
         if error := text.find_label_error(value, max_length=longest) or _apply(rules, value):
@@ -90,7 +90,7 @@ def _build_string_rules(part: Mapping[str, Any]) -> list[Callable[[str], Reason]
 def _build_integer_check(part: Mapping[str, Any]) -> FieldCheck:
     minimum, maximum = part["minimum"], part["maximum"]
 
-    def check(value: Any) -> Reason:
+    def check(value: object) -> Reason:
         if type(value) is not int:  # bool is a subclass of int.
             return "must be an integer"
         if minimum <= value <= maximum:
@@ -103,7 +103,7 @@ def _build_integer_check(part: Mapping[str, Any]) -> FieldCheck:
 def _build_array_check(part: Mapping[str, Any]) -> FieldCheck:
     check_item, longest = _build_string_check(part["items"]), part["maxItems"]
 
-    def check(value: Any) -> Reason:
+    def check(value: object) -> Reason:
         if not isinstance(value, list):
             return "must be an array of strings"
         if len(value) > longest:

@@ -55,13 +55,13 @@ class SealedField(models.BinaryField[_Set, _Get]):
         return _require_sealed(value)
 
     def get_db_prep_value(
-        self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False
+        self, value: object, connection: BaseDatabaseWrapper, prepared: bool = False
     ) -> bytes | None:
         # Both drivers bind bytes as a blob.
         sealed = _require_sealed(value)
         return None if sealed is None else sealed.blob
 
-    def get_db_prep_save(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
+    def get_db_prep_save(self, value: object, connection: BaseDatabaseWrapper) -> Any:
         if hasattr(value, "as_sql"):
             return _require_sealed_expression(value)
         return self.get_db_prep_value(value, connection)
@@ -101,14 +101,14 @@ class SealedField(models.BinaryField[_Set, _Get]):
         ]
 
 
-def _require_sealed(value: Any) -> SealedValue | None:
+def _require_sealed(value: object) -> SealedValue | None:
     if value is None or isinstance(value, SealedValue):
         return value
     # The message has only the type, because the value may be the plaintext.
     raise TypeError(f"A SealedField stores a SealedValue or None, not {type(value).__name__}.")
 
 
-def _require_sealed_expression(value: Any) -> Any:
+def _require_sealed_expression(value: object) -> Any:
     """Raise TypeError for all but the expression of bulk_update(): a case of sealed values or None."""
     match value:
         case Cast():

@@ -87,7 +87,7 @@ class SealedValue:
         return f"SealedValue({self.key_id}, {len(self.blob)} bytes)"
 
 
-def seal(place: Place, value: Any) -> SealedValue:
+def seal(place: Place, value: object) -> SealedValue:
     """Encrypt a JSON value with the primary key and the suite of VAULT_SUITE.
 
     Raises TypeError if `value` is not JSON, ImproperlyConfigured for a wrong keyring or suite.

@@ -26,7 +26,7 @@ class MenuFilter(admin.SimpleListFilter):
     def has_output(self) -> bool:
         return True
 
-    def choices(self, changelist: Any) -> Iterator[Any]:
+    def choices(self, changelist: object) -> Iterator[Any]:
         value = self.value() or ""
         options = [("", "All"), *((str(key), str(title)) for key, title in self.lookup_choices)]
         if value not in dict(options):
@@ -39,7 +39,7 @@ class HealthFilter(MenuFilter):
     title = "health"
     parameter_name = "health"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
         return [(status, status) for status in STATUSES]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -83,7 +83,7 @@ class DateRangeFilter(MenuFilter):
     ranges: ClassVar[dict[str, tuple[str, int | None, int | None]]]
     null_title: ClassVar[str] = ""
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
         ranges = [(key, title) for key, (title, _, _) in self.ranges.items()]
         return [*ranges, ("never", self.null_title)] if self.null_title else ranges
 
@@ -132,6 +132,6 @@ class TextInputFilter(admin.ListFilter):
         """Return the text entered for the parameter `name`."""
         return str(self.used_parameters.get(name, ""))
 
-    def choices(self, changelist: Any) -> Iterator[Any]:
+    def choices(self, changelist: object) -> Iterator[Any]:
         for name, label in self.inputs.items():
             yield {"name": name, "label": label, "value": self.get_text(name)}

@@ -27,7 +27,7 @@ def display_column(
     """
 
     @admin.display(description=description)
-    def column(model_admin: Any, row: Any) -> str:
+    def column(model_admin: object, row: object) -> str:
         return render(getattr(row, attribute) if attribute else row)
 
     return column
@@ -49,7 +49,7 @@ def format_health(health: dict[str, Any]) -> SafeString:
     )
 
 
-def format_json(value: Any) -> SafeString:
+def format_json(value: object) -> SafeString:
     """Return `value` as indented JSON."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     return format_html('<pre class="lk-json">{}</pre>', text)

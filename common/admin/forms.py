@@ -51,12 +51,12 @@ class StrictJSONField(forms.CharField):
         attrs = {"rows": rows, "cols": 80, "class": "lk-json", "spellcheck": "false"}
         super().__init__(**{"widget": forms.Textarea(attrs=attrs), **kwargs})
 
-    def prepare_value(self, value: Any) -> Any:
+    def prepare_value(self, value: object) -> Any:
         if value is None or isinstance(value, str):
             return value
         return json.dumps(value, indent=2, ensure_ascii=False)
 
-    def to_python(self, value: Any) -> Any:
+    def to_python(self, value: object) -> Any:
         if not isinstance(value, str):
             return value
         if not value.strip():
@@ -66,11 +66,11 @@ class StrictJSONField(forms.CharField):
         except BadRequestError as error:
             raise ValidationError(error.detail) from None
 
-    def validate(self, value: Any) -> None:
+    def validate(self, value: object) -> None:
         if value is None and self.required:
             raise ValidationError(self.error_messages["required"], code="required")
 
-    def run_validators(self, value: Any) -> None:
+    def run_validators(self, value: object) -> None:
         """Do nothing. Django's validators are for text; the service validates the JSON."""
 
 
@@ -81,7 +81,7 @@ class LinesField(forms.CharField):
         attrs = {"rows": 4, "cols": 80, "spellcheck": "false"}
         super().__init__(widget=forms.Textarea(attrs=attrs), required=False, **kwargs)
 
-    def prepare_value(self, value: Any) -> Any:
+    def prepare_value(self, value: object) -> Any:
         return "\n".join(value) if isinstance(value, list) else value
 
     def to_python(self, value: Any) -> Any:
@@ -99,7 +99,7 @@ class CodeInput(forms.TextInput):
     def __init__(self, **attrs: str) -> None:
         super().__init__(attrs={"autocomplete": "one-time-code", "spellcheck": "false", **attrs})
 
-    def format_value(self, value: Any) -> None:
+    def format_value(self, value: object) -> None:
         return None
 
 

@@ -118,7 +118,7 @@ class ServiceAdmin(RowActionsAdmin[M]):
     show_full_result_count = False
     sortable_by: ClassVar[tuple[str, ...]] = ()
 
-    def save_model(self, request: HttpRequest, obj: M, form: Any, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: M, form: object, change: bool) -> None:
         raise NotImplementedError("No service writes this.")
 
     def delete_model(self, request: HttpRequest, obj: M) -> None:

@@ -23,7 +23,7 @@ MAX_CLOCK_SKEW: Final = dt.timedelta(days=1)
 
 
 class StrictDateTimeField(forms.Field):
-    def to_python(self, value: Any) -> dt.datetime | None:
+    def to_python(self, value: object) -> dt.datetime | None:
         if value in self.empty_values:
             return None
         time = parse_rfc3339(value)
@@ -33,7 +33,7 @@ class StrictDateTimeField(forms.Field):
 
 
 class UUIDField(forms.Field):
-    def to_python(self, value: Any) -> uuid.UUID | None:
+    def to_python(self, value: object) -> uuid.UUID | None:
         if value in self.empty_values:
             return None
         id = parse_uuid(value)

@@ -33,10 +33,12 @@ class KeysetPaginator(Protocol):
     def cut(self, rows: list[Any]) -> list[Any]:
         """Return the rows of the page, without the extra row."""
 
-    def paginate_queryset(self, queryset: Any, request: Request, view: Any = ...) -> list[Any]:
+    def paginate_queryset(
+        self, queryset: object, request: Request, view: object = ...
+    ) -> list[Any]:
         """Return the page of `queryset` that `request` asks for."""
 
-    def get_paginated_response(self, data: Any) -> Response:
+    def get_paginated_response(self, data: object) -> Response:
         """Return the response of a page, with the cursor of the next one."""
 
     def add_link(self, response: Response) -> None:

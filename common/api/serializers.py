@@ -19,7 +19,7 @@ from common.errors import InvalidInputError
 class StrictSerializer(serializers.Serializer[Any]):
     """Fields of a JSON object. An unknown field or an invalid value is 422, with its reason."""
 
-    def to_internal_value(self, data: Any) -> dict[str, Any]:
+    def to_internal_value(self, data: object) -> dict[str, Any]:
         if isinstance(data, Mapping):
             unknown = set(data) - set(self.fields)
             if unknown:
@@ -47,7 +47,7 @@ class StrictCharField(serializers.CharField):
         # Not passed to DRF, whose own validators would coerce and count first.
         self.limit, self.secret = max_length, secret
 
-    def run_validation(self, data: Any = serializers.empty) -> Any:
+    def run_validation(self, data: object = serializers.empty) -> Any:
         is_empty, value = self.validate_empty_values(data)
         if is_empty or (value == "" and self.allow_blank):
             return value
@@ -61,14 +61,14 @@ class StrictCharField(serializers.CharField):
 
 
 class StrictBooleanField(serializers.BooleanField):
-    def to_internal_value(self, data: Any) -> bool:
+    def to_internal_value(self, data: object) -> bool:
         if not isinstance(data, bool):
             raise serializers.ValidationError("must be true or false")
         return data
 
 
 class StrictUUIDField(serializers.UUIDField):
-    def to_internal_value(self, data: Any) -> uuid.UUID:
+    def to_internal_value(self, data: object) -> uuid.UUID:
         id = parse_uuid(data)
         if id is None:
             raise serializers.ValidationError("must be an id: a UUID in lower case with hyphens")
@@ -78,7 +78,7 @@ class StrictUUIDField(serializers.UUIDField):
 class StrictDateTimeField(serializers.DateTimeField):
     """RFC 3339 with an offset."""
 
-    def to_internal_value(self, value: Any) -> Any:
+    def to_internal_value(self, value: object) -> Any:
         time = parse_rfc3339(value)
         if time is None:
             raise serializers.ValidationError(
@@ -88,7 +88,7 @@ class StrictDateTimeField(serializers.DateTimeField):
 
 
 class EmailField(StrictCharField):
-    def run_validation(self, data: Any = serializers.empty) -> Any:
+    def run_validation(self, data: object = serializers.empty) -> Any:
         value = super().run_validation(data)
         if isinstance(value, str) and value:
             try:
@@ -101,7 +101,7 @@ class EmailField(StrictCharField):
 class MetadataField(serializers.JSONField):
     """A JSON object within the limits of common.strict_json. Null is rejected."""
 
-    def run_validation(self, data: Any = serializers.empty) -> Any:
+    def run_validation(self, data: object = serializers.empty) -> Any:
         if data is serializers.empty:
             if self.required:
                 self.fail("required")
@@ -115,7 +115,7 @@ class LabelListField(serializers.ListField):
     def __init__(self, *, max_items: int, **kwargs: Any) -> None:
         super().__init__(child=StrictCharField(max_length=2048), max_length=max_items, **kwargs)
 
-    def to_internal_value(self, data: Any) -> list[str]:
+    def to_internal_value(self, data: object) -> list[str]:
         if not isinstance(data, list):
             raise serializers.ValidationError("must be a list of strings")
         values: list[str] = super().to_internal_value(data)

@@ -20,11 +20,11 @@ class DbNow(Func):
     output_field = DateTimeField()
 
     def as_postgresql(
-        self, compiler: Any, connection: Any, **context: Any
+        self, compiler: object, connection: object, **context: Any
     ) -> tuple[str, list[Any]]:
         return dialect.now_sql(), []
 
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+    def as_sqlite(self, compiler: object, connection: object, **context: Any) -> Any:
         return dialect.now_sql(), []
 
 

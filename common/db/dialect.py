@@ -82,7 +82,7 @@ def materialized_sql() -> str:
     return choose(postgresql="MATERIALIZED", sqlite="")
 
 
-def adapt(value: Any) -> Any:
+def adapt(value: object) -> Any:
     """Return `value` as a parameter of a hand-written statement."""
     return value if is_postgresql() else to_sqlite_value(value)
 
@@ -92,7 +92,7 @@ def adapt_all(values: Iterable[Any]) -> list[Any]:
     return [adapt(value) for value in values]
 
 
-def to_sqlite_value(value: Any) -> Any:
+def to_sqlite_value(value: object) -> Any:
     """Return `value` as Django stores it in SQLite."""
     if isinstance(value, uuid.UUID):
         return value.hex

@@ -19,7 +19,7 @@ class StrictFilterBackend(DjangoFilterBackend):
     """
 
     def filter_queryset(
-        self, request: Request, queryset: QuerySet[Any], view: Any
+        self, request: Request, queryset: QuerySet[Any], view: object
     ) -> QuerySet[Any]:
         # Building the filter set's form costs more than the query.
         if not has_filters(request):

@@ -73,7 +73,7 @@ class KeysetPagination(BasePagination):
         self.next_cursor = base64.urlsafe_b64encode(signed).decode()
         return rows
 
-    def get_paginated_response(self, data: Any) -> Response:
+    def get_paginated_response(self, data: object) -> Response:
         response = Response({"data": data, "next_cursor": self.next_cursor})
         self.add_link(response)
         return response
@@ -98,7 +98,7 @@ class KeysetPagination(BasePagination):
             },
         }
 
-    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+    def get_schema_operation_parameters(self, view: object) -> list[dict[str, Any]]:
         limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
         return [
             {"name": "limit", "in": "query", "schema": limit},

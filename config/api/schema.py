@@ -81,11 +81,11 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
     target_class = "accounts.authentication.BearerAuthentication"
     name = "bearer"
 
-    def get_security_definition(self, auto_schema: Any) -> Schema:
+    def get_security_definition(self, auto_schema: object) -> Schema:
         return {"type": "http", "scheme": "bearer", "description": "An API token or a session."}
 
 
-def complete(result: Schema, generator: Any, request: Any, public: bool) -> Schema:
+def complete(result: Schema, generator: object, request: object, public: bool) -> Schema:
     """Add errors, headers, examples, names and the paths that are no views: drf-spectacular's hook."""
     schemas = result["components"]["schemas"]
     schemas["Problem"], schemas["Error"] = _PROBLEM, _PLAIN_ERROR

@@ -72,7 +72,7 @@ class ChangeAppForm(BulkForm):
     )
     oauth_app = forms.ModelChoiceField(OAuthApp.objects.none(), label="OAuth app")
 
-    def __init__(self, rows: Rows, data: Any = None) -> None:
+    def __init__(self, rows: Rows, data: object = None) -> None:
         super().__init__(rows, data)
         field = cast("forms.ModelChoiceField[OAuthApp]", self.fields["oauth_app"])
         field.queryset = OAuthApp.objects.filter(

@@ -38,7 +38,7 @@ class KindFilter(MenuFilter):
     title = "kind"
     parameter_name = "kind"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
         selected = get_registry().get_provider(request.GET.get("provider", ""))
         providers = [selected] if selected else get_registry().providers.values()
         return sorted((name, name) for provider in providers for name in provider.kinds)
@@ -55,7 +55,7 @@ class AppFilter(MenuFilter):
     title = "OAuth app"
     parameter_name = "oauth_app"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
         apps = OAuthApp.objects.select_related("account").order_by("-id")
         if provider := request.GET.get("provider"):
             apps = apps.filter(provider=provider)
@@ -105,7 +105,7 @@ class RefreshStateFilter(MenuFilter):
     title = "refresh"
     parameter_name = "refresh_state"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
         return [(state, state.replace("_", " ")) for state in REFRESH_STATES]
 
     def queryset(

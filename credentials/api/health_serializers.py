@@ -13,7 +13,7 @@ from credentials.health.models import HealthChange
 class HttpStatusField(serializers.IntegerField):
     """A JSON integer from 100 to 599: no text, no float, no boolean."""
 
-    def to_internal_value(self, data: Any) -> int:
+    def to_internal_value(self, data: object) -> int:
         if type(data) is not int or not 100 <= data <= 599:
             raise serializers.ValidationError("must be an HTTP status: a number from 100 to 599")
         return data

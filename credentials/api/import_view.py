@@ -91,7 +91,7 @@ class ImportView(ApiView):
         return Response(report.to_dict())
 
 
-def _read_lines(payload: Any) -> list[ImportLine]:
+def _read_lines(payload: object) -> list[ImportLine]:
     """Return the lines of a parsed array, or of the raw lines of an NDJSON body.
 
     Raises ContentTooLargeError (413) for too many lines or too long ones, before any is stored.

@@ -11,14 +11,14 @@ from credentials.proxy import policy
 class WholeNumberField(serializers.IntegerField):
     """An integer field that accepts a JSON integer only: no text, no float, no boolean."""
 
-    def to_internal_value(self, data: Any) -> int:
+    def to_internal_value(self, data: object) -> int:
         if type(data) is not int:
             raise serializers.ValidationError("must be a whole number")
         return data
 
 
 class MethodField(StrictCharField):
-    def run_validation(self, data: Any = serializers.empty) -> Any:
+    def run_validation(self, data: object = serializers.empty) -> Any:
         value = super().run_validation(data)
         if not policy.METHOD_PATTERN.search(value):
             raise serializers.ValidationError("must be a method such as GET, in capitals")
@@ -26,7 +26,7 @@ class MethodField(StrictCharField):
 
 
 class PathField(StrictCharField):
-    def run_validation(self, data: Any = serializers.empty) -> Any:
+    def run_validation(self, data: object = serializers.empty) -> Any:
         value = super().run_validation(data)
         if not policy.PATH_PATTERN.search(value):
             raise serializers.ValidationError("must be a path such as /v1/charges*")

@@ -75,7 +75,7 @@ class AttemptOfBrowser:
     code: str
 
 
-def attempt_prepare(*, flow_request: FlowRequest, state: Any, actor: Actor) -> str:
+def attempt_prepare(*, flow_request: FlowRequest, state: object, actor: Actor) -> str:
     """Create an attempt and return its start URL, which works once within 5 minutes.
 
     Raises ConnectError (app_rejected) if the app cannot make an authorization request.
@@ -96,7 +96,7 @@ def attempt_prepare(*, flow_request: FlowRequest, state: Any, actor: Actor) -> s
 def attempt_begin(
     *,
     flow_request: FlowRequest,
-    state: Any,
+    state: object,
     browser_id: str,
     actor: Actor,
     link: ConnectLink | None = None,

@@ -52,7 +52,7 @@ class PropertiesForm(forms.Form):
 class WordsField(forms.Field):
     """A list of words, separated by spaces or commas."""
 
-    def to_python(self, value: Any) -> list[str]:
+    def to_python(self, value: object) -> list[str]:
         return str(value or "").replace(",", " ").split()
 
 

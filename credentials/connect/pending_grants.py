@@ -44,7 +44,7 @@ class TokenRequest:
 
 
 def grant_store(
-    *, owner: Attempt | ConnectLink, kind: str, body: Mapping[str, Any], state: Any = None
+    *, owner: Attempt | ConnectLink, kind: str, body: Mapping[str, Any], state: object = None
 ) -> str:
     """Store a grant for ten minutes, in the caller's transaction.
 

@@ -34,7 +34,7 @@ ADDRESS_LENGTH: Final = 2048
 class StateField(serializers.JSONField):
     """Any JSON of at most 5 kB, including null and ""."""
 
-    def run_validation(self, data: Any = serializers.empty) -> Any:
+    def run_validation(self, data: object = serializers.empty) -> Any:
         if data is serializers.empty:
             raise serializers.SkipField
         try:
@@ -50,7 +50,7 @@ class StateField(serializers.JSONField):
 
 
 class SecondsField(serializers.IntegerField):
-    def to_internal_value(self, data: Any) -> int:
+    def to_internal_value(self, data: object) -> int:
         if type(data) is not int or not MIN_LINK_SECONDS <= data <= MAX_LINK_SECONDS:
             raise serializers.ValidationError(
                 f"must be a whole number of seconds from {MIN_LINK_SECONDS} to {MAX_LINK_SECONDS}"

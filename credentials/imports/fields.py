@@ -31,7 +31,7 @@ class BodyField(ABC):
     """Its value is a string, so that a CSV cell can have it."""
 
     @abstractmethod
-    def read(self, value: Any) -> Any:
+    def read(self, value: object) -> Any:
         """Return the validated value. Raises ValueError with the reason."""
 
     @abstractmethod
@@ -45,7 +45,7 @@ class LabelField(BodyField):
     def __init__(self, max_length: int) -> None:
         self.max_length = max_length
 
-    def read(self, value: Any) -> str:
+    def read(self, value: object) -> str:
         if not isinstance(value, str):
             raise ValueError("must be a string")
         label = text.normalize_text(value)
@@ -60,7 +60,7 @@ class LabelField(BodyField):
 class EmailField(BodyField):
     """An e-mail address. Null and "" both clear the stored one, and are read as ""."""
 
-    def read(self, value: Any) -> str:
+    def read(self, value: object) -> str:
         if value is None or value == "":
             return ""
         email = LabelField(MAX_EMAIL_LENGTH).read(value)
@@ -87,7 +87,7 @@ def _is_email(value: str) -> bool:
 class AppIdField(BodyField):
     """The id of an OAuth app. Null clears it."""
 
-    def read(self, value: Any) -> uuid.UUID | None:
+    def read(self, value: object) -> uuid.UUID | None:
         app_id = parse_uuid(value)
         if value is not None and app_id is None:
             raise ValueError("must be an id: a UUID in lower case with hyphens")
@@ -100,7 +100,7 @@ class AppIdField(BodyField):
 class TimestampField(BodyField):
     """A time with its offset (RFC 3339)."""
 
-    def read(self, value: Any) -> dt.datetime:
+    def read(self, value: object) -> dt.datetime:
         timestamp = datetimes.parse_rfc3339(value)
         if timestamp is None:
             raise ValueError("must be a time like 2026-11-21T09:30:00Z, with its offset")
@@ -115,7 +115,7 @@ class MetadataField(BodyField):
 
     is_text = False
 
-    def read(self, value: Any) -> dict[str, Any]:
+    def read(self, value: object) -> dict[str, Any]:
         return strict_json.check_metadata(value)
 
     def build_serializer_field(self) -> SerializerField:
@@ -127,7 +127,7 @@ class PropertiesField(BodyField):
 
     is_text = False
 
-    def read(self, value: Any) -> dict[str, Any]:
+    def read(self, value: object) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise ValueError("must be an object")
         return value

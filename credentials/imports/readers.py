@@ -40,5 +40,5 @@ def _parse_line(raw: bytes) -> Any:
     return strict_json.loads(raw)
 
 
-def _return(body: Any) -> Any:
+def _return(body: object) -> Any:
     return body

@@ -74,7 +74,7 @@ class KeyedHashes:
         )
 
 
-def validate_item(body: Any, *, account_id: uuid.UUID) -> ImportItem:
+def validate_item(body: object, *, account_id: uuid.UUID) -> ImportItem:
     """Validate `body` as far as that is possible without the account's rows.
 
     Raises InvalidInputError, which names every invalid field.
@@ -82,7 +82,7 @@ def validate_item(body: Any, *, account_id: uuid.UUID) -> ImportItem:
     return validate_body(body, hashes=KeyedHashes.of_account(account_id))
 
 
-def validate_body(body: Any, *, hashes: KeyedHashes) -> ImportItem:
+def validate_body(body: object, *, hashes: KeyedHashes) -> ImportItem:
     """Validate like `validate_item`, but without a database query, so that any thread may do it."""
     if not isinstance(body, dict):
         raise InvalidInputError("The body must be a JSON object.")

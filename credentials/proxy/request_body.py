@@ -50,7 +50,7 @@ def read_request_body(environ: Environ) -> RequestBody:
     return RequestBody(b"".join(_iterate_sized(stream, length)), length)
 
 
-def _iterate_sized(stream: Any, length: int) -> Iterator[bytes]:
+def _iterate_sized(stream: object, length: int) -> Iterator[bytes]:
     while length:
         chunk = _read_chunk(stream, min(CHUNK_BYTES, length))
         if not chunk:

@@ -168,7 +168,7 @@ class RefreshTask:
         return shares
 
 
-def _get_keys(app_id: Any, account_id: uuid.UUID, provider: str) -> tuple[_LoadKey, ...]:
+def _get_keys(app_id: object, account_id: uuid.UUID, provider: str) -> tuple[_LoadKey, ...]:
     """Return what a call counts for: its app, its provider within the account, its account."""
     return ("app", app_id), ("provider", account_id, provider), ("account", account_id)
 

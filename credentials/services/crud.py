@@ -37,7 +37,7 @@ class CredentialChanges(TypedDict, total=False):
 
 
 def credential_import(
-    *, account_id: uuid.UUID, actor: Actor, body: Any, account_verified: bool = True
+    *, account_id: uuid.UUID, actor: Actor, body: object, account_verified: bool = True
 ) -> ImportOutcome:
     """Create or update the credential of the upstream account that `body` names.
 

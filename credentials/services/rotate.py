@@ -46,7 +46,7 @@ def credential_rotate(
     account_id: uuid.UUID,
     id: uuid.UUID,
     actor: Actor,
-    properties: Any,
+    properties: object,
     if_match: ETags | None = None,
 ) -> None:
     """Replace the secrets in `properties`, which can also hold what belongs to them (a key's id).
@@ -71,7 +71,7 @@ def credential_rotate(
         raise ConflictError(_IN_USE) from None
 
 
-def _rotate(row: Credential, kind: Kind, properties: Any, actor: Actor) -> None:
+def _rotate(row: Credential, kind: Kind, properties: object, actor: Actor) -> None:
     public, secrets = _validate(row, kind, properties)
     fingerprints = {
         name: compute_fingerprint(row.account_id, value) for name, value in secrets.items()
@@ -126,7 +126,7 @@ def _rotate(row: Credential, kind: Kind, properties: Any, actor: Actor) -> None:
 
 
 def _validate(
-    row: Credential, kind: Kind, properties: Any
+    row: Credential, kind: Kind, properties: object
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the public properties and the secrets of `properties`. Raises InvalidInputError."""
     if not isinstance(properties, dict):

@@ -122,7 +122,7 @@ def _find_messages(document: Mapping[str, Any]) -> Iterator[str]:
                 yield value[:_MAX_MESSAGE]
 
 
-def find_values(document: Any, pointer: str) -> Iterator[Any]:
+def find_values(document: object, pointer: str) -> Iterator[Any]:
     """Yield the values at a JSON pointer (RFC 6901) in which `*` stands for every array element."""
     nodes = [document]
     for part in pointer.split("/")[1:]:
@@ -131,7 +131,7 @@ def find_values(document: Any, pointer: str) -> Iterator[Any]:
     yield from nodes
 
 
-def _children(node: Any, name: str) -> Iterable[Any]:
+def _children(node: object, name: str) -> Iterable[Any]:
     if isinstance(node, Mapping):
         return (node[name],) if name in node else ()
     if isinstance(node, list):
@@ -154,7 +154,7 @@ def _matches(rule: ResponseRule, response: Response, document: Mapping[str, Any]
     )
 
 
-def _is_one_of(value: Any, rule: ResponseRule) -> bool:
+def _is_one_of(value: object, rule: ResponseRule) -> bool:
     if value is None or isinstance(value, bool | float | dict | list):
         return False
     content = str(value).strip().casefold()

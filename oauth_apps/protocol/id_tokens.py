@@ -68,7 +68,7 @@ def _decode_claims(token: Any) -> dict[str, Any]:
     return claims
 
 
-def _is_from_issuer(client: OAuthClient, issuer: Any) -> bool:
+def _is_from_issuer(client: OAuthClient, issuer: object) -> bool:
     if client.oauth.issuer is not None:
         return bool(issuer == fill_url_template(client.oauth.issuer, client.variables))
     host = fill_url_template(client.oauth.token_url, client.variables).split("/", 3)[2]

@@ -171,7 +171,7 @@ _BY_STATUS: Final[Mapping[int, str]] = {
 _BY_CLASS: Final[Mapping[int, str]] = {3: "redirected", 5: "server_error"}
 
 
-def _parse_token(value: Any) -> Secret | None:
+def _parse_token(value: object) -> Secret | None:
     content = value.strip() if isinstance(value, str) else ""
     if len(content) > MAX_TOKEN or not _TOKEN.fullmatch(content):
         return None
@@ -190,7 +190,7 @@ def _parse_lifetime(document: Mapping[str, Any]) -> int | None:
     return None if seconds is None else _clamp(seconds)
 
 
-def _parse_timestamp(value: Any) -> float | None:
+def _parse_timestamp(value: object) -> float | None:
     if date := datetimes.parse_rfc3339(value):
         return date.timestamp()
     seconds = _parse_number(value)
@@ -204,12 +204,12 @@ def _parse_refresh_lifetime(document: Mapping[str, Any]) -> int | None:
     return _clamp(seconds) if seconds is not None and seconds > 0 else None
 
 
-def _parse_seconds(value: Any) -> int | None:
+def _parse_seconds(value: object) -> int | None:
     seconds = _parse_number(value)
     return None if seconds is None else int(min(max(seconds, -1), MAX_LIFETIME_SECONDS))
 
 
-def _parse_number(value: Any) -> float | None:
+def _parse_number(value: object) -> float | None:
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         return float(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
@@ -223,7 +223,7 @@ def _clamp(seconds: int) -> int:
     return min(seconds, MAX_LIFETIME_SECONDS) if seconds > 0 else MIN_SECONDS
 
 
-def _parse_scope(value: Any) -> str | None:
+def _parse_scope(value: object) -> str | None:
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         value = " ".join(value)
     if not isinstance(value, str) or len(value) > MAX_TOKEN or not value.isprintable():

@@ -12,7 +12,7 @@ import orjson
 from providers.file_checks.findings import SCHEMA, FileError
 
 
-def find_schema_errors(document: Any) -> Iterator[FileError]:
+def find_schema_errors(document: object) -> Iterator[FileError]:
     for error in _get_validator().iter_errors(document):
         for cause in _find_causes(error):
             yield SCHEMA, ".".join(str(step) for step in cause.absolute_path), cause.message

@@ -170,7 +170,7 @@ def test_failing_endpoints_get_no_more_than_half(db, dead_and_live):
 
 def test_receiver_that_is_down_does_not_get_each_delivery(account, endpoint, receiver, shift):
     receiver.status = 503
-    for _ in range(200):
+    for _ in range(60):
         enqueue(account)
     for second in range(60):
         shift(second)

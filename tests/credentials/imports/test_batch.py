@@ -80,20 +80,21 @@ def test_atomic_stores_all(api):
 
 
 def test_atomic_stores_nothing_if_one_line_is_invalid(api):
-    raw = ndjson(*(make_stripe_body(f"s{n}") for n in range(600)), b"{")
+    raw = ndjson(*(make_stripe_body(f"s{n}") for n in range(60)), b"{")
     response = api.post(f"{PATH}?atomic=true", raw, **NDJSON)
     assert response.status_code == 422
     assert response["Content-Type"] == "application/problem+json"
     assert (response.json()["created"], response.json()["rejected"]) == (0, 1)
-    assert response.json()["errors"][0]["line"] == 601
+    assert response.json()["errors"][0]["line"] == 61
     assert not Credential.objects.exists()
 
 
-def test_stores_more_lines_than_a_chunk(api):
-    raw = ndjson(*(make_stripe_body(f"s{n}") for n in range(1203)))
-    assert api.post(PATH, raw, **NDJSON).json()["created"] == 1203
-    assert Credential.objects.count() == 1203
-    assert Event.objects.filter(verb="credential.created").count() == 1203
+def test_stores_more_lines_than_a_chunk(api, monkeypatch):
+    monkeypatch.setattr("credentials.imports.batch.CHUNK_SIZE", 100)
+    raw = ndjson(*(make_stripe_body(f"s{n}") for n in range(203)))
+    assert api.post(PATH, raw, **NDJSON).json()["created"] == 203
+    assert Credential.objects.count() == 203
+    assert Event.objects.filter(verb="credential.created").count() == 203
 
 
 def test_report_contains_no_value(api):
