@@ -14,6 +14,7 @@ from common.db.clock import db_now
 from common.errors import ConflictError, NotFoundError, TooManyRequestsError
 from credentials.core.encryption import decrypt_secrets
 from credentials.health.models import UnreadableResponse
+from credentials.health.services import report_undecryptable
 from credentials.models import Credential, Reveal
 from credentials.refresh.unreadable_responses import StoredResponse, find_unreadable_response
 from events.services import EventTarget, record_event
@@ -41,7 +42,11 @@ def credential_reveal(
     Raises NotFoundError; TooManyRequestsError after ten reveals within an hour;
     SecretUnavailableError if the row cannot be decrypted; ConflictError if it has no `secret_name`.
     """
-    with transaction.atomic():
+    # Outside of the transaction, which an error undoes.
+    with (
+        report_undecryptable(account_id=account_id, credential_id=id, actor=actor),
+        transaction.atomic(),
+    ):
         row = Credential.objects.filter(account_id=account_id, id=id).first()
         if row is None:
             raise NotFoundError()

@@ -12,6 +12,7 @@ from oauth_apps.protocol.assertions import sign_assertion
 from oauth_apps.protocol.errors import AppError, OAuth2Error, UserError, build_error
 from oauth_apps.protocol.responses import (
     decode_document,
+    get_response_time,
     get_retry_after,
     parse_document,
     read_tokens,
@@ -47,7 +48,8 @@ def request_installation_token(client: OAuthClient) -> TokenResponse:
             raise error
         document = parse_document(response)
         return read_tokens(
-            {**document, "access_token": document.get("token"), "token_type": "Bearer"}
+            {**document, "access_token": document.get("token"), "token_type": "Bearer"},
+            responded_at=get_response_time(response),
         )
 
     return try_secrets(client, request_token)

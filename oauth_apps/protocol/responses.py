@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
+from django.utils.http import parse_http_date_safe
+
 from common import datetimes
 from egress import Response
 from egress.headers import parse_retry_after
@@ -51,7 +53,8 @@ def parse_token_response(
     OAuth2Error and nothing else.
     """
     try:
-        return read_tokens(parse_document(response, oauth, refreshing=refreshing))
+        document = parse_document(response, oauth, refreshing=refreshing)
+        return read_tokens(document, responded_at=get_response_time(response))
     except OAuth2Error as error:
         if error.code == "unreadable_answer":
             content_type = response.get_header("content-type") or ""
@@ -136,11 +139,12 @@ def _explain_rejected_refresh(
     return code
 
 
-def read_tokens(document: Mapping[str, Any]) -> TokenResponse:
+def read_tokens(document: Mapping[str, Any], *, responded_at: float) -> TokenResponse:
     """Return the tokens in a decoded response. Raises TransientError if none of them can be used.
 
     Nothing else in the response is a reason to reject it: the provider may have replaced the grant
     by now, and these tokens are all that is left of it. A lifetime that is no number is unknown.
+    `responded_at` is a Unix time, which an end of the lifetime is compared with.
     """
     access = _parse_token(document.get("access_token"))
     refresh = document.get("refresh_token")
@@ -149,13 +153,20 @@ def read_tokens(document: Mapping[str, Any]) -> TokenResponse:
     return TokenResponse(
         access_token=access,
         refresh_token=_parse_token(refresh),
-        expires_in=_parse_lifetime(document),
+        expires_in=_parse_lifetime(document, responded_at),
         refresh_expires_in=_parse_refresh_lifetime(document),
         scope=_parse_scope(document.get("scope")),
         # All are used as bearer tokens: a response cannot be asked for again because of a label.
         token_type="Bearer",  # noqa: S106  a type, no token
         document=document,
     )
+
+
+def get_response_time(response: Response) -> float:
+    """Return the Unix time of the response by the provider's clock, otherwise by this server's."""
+    # Both ends of a lifetime that is given as a date are then measured by one clock.
+    responded_at = parse_http_date_safe(response.get_header("date") or "")
+    return time.time() if responded_at is None else responded_at
 
 
 def get_retry_after(response: Response) -> float | None:
@@ -178,7 +189,7 @@ def _parse_token(value: object) -> Secret | None:
     return Secret(content)
 
 
-def _parse_lifetime(document: Mapping[str, Any]) -> int | None:
+def _parse_lifetime(document: Mapping[str, Any], responded_at: float) -> int | None:
     """Return `expires_in`, or the seconds until `expires_at` or `expires_on`; None if unknown.
 
     GitHub and Square send a date, Strava a Unix time, Microsoft's v1 endpoint `expires_on`.
@@ -186,7 +197,7 @@ def _parse_lifetime(document: Mapping[str, Any]) -> int | None:
     seconds = _parse_seconds(document.get("expires_in"))
     for name in ("expires_at", "expires_on"):
         if seconds is None and (ends_at := _parse_timestamp(document.get(name))):
-            seconds = int(ends_at - time.time())
+            seconds = int(ends_at - responded_at)
     return None if seconds is None else _clamp(seconds)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.db import connection
 
-from credentials.models import CredentialUse, Reveal
+from credentials.models import Credential, CredentialUse, Reveal
 from credentials.services import reveal
 from events.models import Event
 from tests.api import ApiClient
@@ -113,6 +113,7 @@ def test_reveal_of_a_row_that_cannot_be_decrypted_is_409(api, path, row, break_s
     break_seal(row)
     assert api.post(path, REASON).status_code == 409
     assert not Reveal.objects.exists()
+    assert Credential.objects.get(id=row.id).health["status"] == "error"
 
 
 @pytest.mark.django_db(transaction=True)

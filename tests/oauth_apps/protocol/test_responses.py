@@ -42,6 +42,14 @@ def test_the_least():
     assert found.document == {"access_token": "at"}
 
 
+def test_an_end_is_compared_with_the_providers_own_clock():
+    """The clocks of this server and of the provider may differ by hours."""
+    body = json.dumps({"access_token": "at", "expires_at": "2031-01-01T01:00:00Z"}).encode()
+    headers = (("date", "Wed, 01 Jan 2031 00:00:00 GMT"),)
+    found = parse_token_response(Response(200, headers, body), make_oauth())
+    assert found.expires_in == 3600
+
+
 def test_nothing_shows_when_it_is_printed(client):
     found = answer(access_token="held-1", refresh_token="held-2", team="held-3")
     assert "held" not in f"{found} {found!r}"
