@@ -23,13 +23,12 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from bench.report import table
+from tools.fault_injection import chaos_report as report
 from tools.fault_injection.callers import Callers
 from tools.fault_injection.cleanup import handle_signals
 from tools.fault_injection.cluster import Cluster
-from tools.fault_injection.installation import Installation
+from tools.fault_injection.installation import ApiClient, Installation
 from tools.fault_injection.ledger import Ledger
 from tools.fault_injection.provider_process import ProviderProcess
 from tools.fault_injection.supervisor import DatabaseCrashes, Supervisor
@@ -48,7 +47,7 @@ def read_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace
     add("--refreshes", type=int, default=10_000, help="stop after these (default: %(default)s)")
     add("--minutes", type=float, default=9, help="or after this time (default: %(default)s)")
     add("--grace", type=int, default=30, help="seconds of the provider (default: %(default)s)")
-    add("--lifetime", type=int, default=20, help="seconds of a token (default: %(default)s)")
+    add("--lifetime", type=int, default=15, help="seconds of a token (default: %(default)s)")
     add("--web", type=int, default=2, help="web processes (default: %(default)s)")
     add("--workers", type=int, default=2, help="worker processes (default: %(default)s)")
     add("--callers", type=int, default=12, help="threads (default: %(default)s)")
@@ -98,58 +97,66 @@ class ChaosRun:
         installation.migrate()
         for number in range(options.web):
             installation.start_server(f"web-{number}")
-        client = installation.create_client()
-        share = options.grants // len(self._services)
-        ledgers = [Ledger(provider, client, service) for service in self._services]
-        for ledger in ledgers:
-            ledger.connect([f"user{number}" for number in range(share)])
-            # Some users are on a slow shard of the provider.
-            slow = {f"user{number}.1": 5.0 for number in range(0, share, 20)}
-            provider.change(ledger.service, faults=build_faults(options), delay=0.05, delay_of=slow)
+        ledgers = self._connect_users(provider, installation.create_client())
         for number in range(options.workers):
             installation.start_worker(f"worker-{number}")
         self._started_at = time.monotonic()
         supervisor = Supervisor(installation, (options.kill_every / 2, options.kill_every * 1.5))
         crashes = DatabaseCrashes(
             cluster,
+            installation,
             restarts=options.restarts,
             failovers=options.failovers,
             get_progress=lambda: self._get_progress(ledgers),
         )
-        callers = [
-            Callers(
-                client,
-                ledger.credentials,
-                count=max(options.callers // len(ledgers), 1),
-                pause=options.pause,
-                is_alive=ledger.is_alive,
-            )
-            for ledger in ledgers
+        callers = [self._build_callers(ledger) for ledger in ledgers]
+        disturbers: list[Supervisor | DatabaseCrashes | Callers | Ledger] = [
+            supervisor,
+            crashes,
+            *callers,
+            *ledgers,
         ]
-        supervisor.start()
-        crashes.start()
-        for caller in callers:
-            caller.start()
-        for ledger in ledgers:
-            ledger.start_reconnecting()
+        for each in disturbers:
+            each.start()
         while self._get_progress(ledgers) < 1:
             time.sleep(1)
         seconds = time.monotonic() - self._started_at
         supervisor.stop_killing()
-        crashes.stop()
         for service in self._services:
             provider.change(service, faults={})
-        for caller in callers:
-            caller.stop()
-        for ledger in ledgers:
-            ledger.stop_reconnecting()
+        # The supervisor goes on to start what was killed, until all outcomes are known.
+        for each in disturbers[1:]:
+            each.stop()
+        if options.failovers:
+            crashes.resume_grants()
         outcomes = {ledger.service: Counter(ledger.refresh_all().values()) for ledger in ledgers}
         supervisor.stop()
-        print_disturbances(seconds, supervisor, crashes)
-        print_callers(callers)
+        report.print_disturbances(seconds, supervisor, crashes)
+        report.print_callers(callers)
         print(f"provider responses left in spools: {installation.count_spool_files()}")
-        return print_grants(provider, ledgers, outcomes) and not any(
-            caller.expired for caller in callers
+        is_kept = report.print_grants(provider, ledgers, outcomes)
+        return is_kept and not any(caller.expired for caller in callers)
+
+    def _connect_users(self, provider: ProviderProcess, client: ApiClient) -> list[Ledger]:
+        """Return the ledgers of the services, each with its share of the grants."""
+        share = self._options.grants // len(self._services)
+        ledgers = [Ledger(provider, client, service) for service in self._services]
+        for ledger in ledgers:
+            ledger.connect([f"user{number}" for number in range(share)])
+            # Some users are on a slow shard of the provider.
+            slow = {f"user{number}.1": 5.0 for number in range(0, share, 20)}
+            faults = build_faults(self._options)
+            provider.change(ledger.service, faults=faults, delay=0.3, delay_of=slow)
+        return ledgers
+
+    def _build_callers(self, ledger: Ledger) -> Callers:
+        options = self._options
+        return Callers(
+            ledger.client,
+            ledger.credentials,
+            count=max(options.callers // len(self._services), 1),
+            pause=options.pause,
+            is_alive=ledger.is_alive,
         )
 
     def _get_progress(self, ledgers: list[Ledger]) -> float:
@@ -164,108 +171,6 @@ def build_faults(options: argparse.Namespace) -> dict[str, float]:
     lost, failed = options.lost, options.failed
     after = dict.fromkeys(("500_after", "reset_after", "half"), lost / 3)
     return {**after, **dict.fromkeys(("429", "500_before", "reset_before"), failed / 3)}
-
-
-def print_disturbances(seconds: float, supervisor: Supervisor, crashes: DatabaseCrashes) -> None:
-    """Print how often what was killed."""
-    kills = ", ".join(f"{count} {name}" for name, count in sorted(supervisor.kills.items()))
-    away = ", ".join(f"{name} {took:.1f} s" for name, took in crashes.seconds) or "none"
-    print(f"\n{seconds:.0f} s; killed: {kills or 'none'}; database: {away}")
-
-
-def print_callers(callers: list[Callers]) -> None:
-    """Print what the callers of /token got."""
-    results = sum((caller.results for caller in callers), Counter[str]())
-    for name, count in results.most_common():
-        print(f"  {count:6,} {name}")
-    print(
-        f"expired tokens: {sum(caller.expired for caller in callers)}, tokens that the provider had"
-        f" ended: {sum(caller.rejected for caller in callers)}, longest call:"
-        f" {max(caller.longest for caller in callers):.1f} s\n"
-    )
-
-
-def print_grants(
-    provider: ProviderProcess, ledgers: list[Ledger], outcomes: dict[str, Counter[str]]
-) -> bool:
-    """Print the table of the grants. Return False if one was lost that should not have been."""
-    rows: list[list[str]] = []
-    is_good = True
-    for ledger in ledgers:
-        calls = provider.list_calls(ledger.service)
-        figures, is_kept = summarize(ledger, calls, outcomes[ledger.service])
-        is_good = is_good and is_kept
-        rows = rows or [[name] for name in figures]
-        for row, value in zip(rows, figures.values(), strict=True):
-            row.append(value)
-        for report in ledger.list_wrong_reports():
-            print(f"ended without a loss: {report}")
-        if ledger.service == "graceful":
-            print_losses(ledger, calls)
-    table(["", *(ledger.service for ledger in ledgers)], rows)
-    print("\nAll that is promised was kept." if is_good else "\nA promise was broken: see above.")
-    return is_good
-
-
-def summarize(
-    ledger: Ledger, calls: list[dict[str, Any]], outcome: Counter[str]
-) -> tuple[dict[str, str], bool]:
-    """Return the figures of one service, and False if a grant was lost that should not have been."""
-    issued = [call for call in calls if call["outcome"] in {"granted", "replayed"}]
-    at_once = max((call["concurrent"] for call in calls), default=0)
-    lost = [call for call in issued if call["is_lost"]]
-    reports = Counter(report.error for report in ledger.reports)
-    bad_health = [one for one in ledger.reports if one.health != "error" or not one.note]
-    wrong = ledger.list_wrong_reports()
-    silent = len(ledger.credentials) - outcome["alive"] - outcome["reported"] - outcome["in doubt"]
-    revoked = ledger.count()["revoked"]
-    unreported = set(revoked) - {one.grant for one in ledger.reports}
-    figures = {
-        "grants": f"{len(ledger.credentials):,}",
-        "token requests": f"{len(calls):,}",
-        "refreshes": f"{len(issued):,}",
-        "responses lost by the provider": f"{sum(bool(call['fault']) for call in lost):,}",
-        "responses lost because their client was killed": (
-            f"{sum(not call['fault'] for call in lost):,}"
-        ),
-        "requests at once for one grant, at most": str(at_once),
-        "replaced tokens used within the grace": (
-            f"{sum(call['outcome'] == 'replayed' for call in calls):,}"
-        ),
-        "replaced tokens used after it": f"{sum(call['outcome'] == 'reused' for call in calls):,}",
-        "grants that the provider ended": f"{len(revoked):,}",
-        "... of these reported": f"{len(set(revoked) - unreported):,}",
-        "... silent": f"{len(unreported):,}",
-        "reports by reason": ", ".join(f"{n} {error}" for error, n in reports.items()) or "none",
-        "reports without a loss": str(len(wrong)),
-        "reports without error in health": str(len(bad_health)),
-        "in the end: alive": f"{outcome['alive']:,}",
-        "in the end: reported": f"{outcome['reported']:,}",
-        "in the end: in doubt, with a note": f"{outcome['in doubt']:,}",
-        "in the end: anything else": ", ".join(
-            f"{count} {name}"
-            for name, count in outcome.items()
-            if name not in {"alive", "reported", "in doubt"}
-        )
-        or "0",
-    }
-    is_kept = not (silent or unreported or wrong or bad_health) and at_once == 1
-    if ledger.service == "graceful":
-        is_kept = is_kept and not revoked and not ledger.reports
-    return figures, is_kept
-
-
-def print_losses(ledger: Ledger, calls: list[dict[str, Any]]) -> None:
-    """Print the last requests of each grant that was lost although its provider has a grace."""
-    for report in ledger.reports:
-        own = [call for call in calls if call["grant"] == report.grant]
-        print(f"lost: {report.grant} ({report.error})")
-        for call in own[-8:]:
-            print(
-                f"    {call['started_at'] % 10_000:8.2f} to {call['ended_at'] % 10_000:8.2f}"
-                f" {call['token']:30} {call['outcome']:9} {call['fault']}"
-                f"{' lost' if call['is_lost'] else ''}"
-            )
 
 
 def main() -> None:

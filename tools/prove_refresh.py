@@ -30,6 +30,7 @@ from tools.fault_injection.scenarios import (
     killed_holders,
     pauses,
     rejected_apps,
+    restored_backup,
     second_imports,
     silent_providers,
     slow_servers,
@@ -51,6 +52,7 @@ SCENARIOS: Final = {
     "secret": Scenario(rejected_apps.prove_secret),
     "dead": Scenario(rejected_apps.prove_dead_grant),
     "twice": Scenario(second_imports.prove),
+    "restored": Scenario(restored_backup.prove),
     "silent": Scenario(silent_providers.prove, is_alone=True),
 }
 

@@ -34,7 +34,7 @@ class Ledger:
         """Grants that ended and were replaced during the run."""
         self.credentials: list[dict[str, Any]] = []
         self._provider = provider
-        self._client = client
+        self.client = client
         self._app_id = client.create_app(service)
         self._grants: dict[str, str] = {}
         self._connects: Counter[str] = Counter()
@@ -48,14 +48,14 @@ class Ledger:
             self._grants[user] = f"{user}.{self._connects[user]}"
         made = self._provider.change(self.service, authorize=[self._grants[user] for user in users])
         tokens = dict(zip(users, made, strict=True))
-        self._client.import_grants(self.service, self._app_id, tokens)
+        self.client.import_grants(self.service, self._app_id, tokens)
         self.credentials = self._list()
 
-    def start_reconnecting(self) -> None:
+    def start(self) -> None:
         """From now on, connect each user whose grant has ended, as a person would."""
         self._thread.start()
 
-    def stop_reconnecting(self) -> None:
+    def stop(self) -> None:
         self._stopping.set()
         self._thread.join()
 
@@ -103,13 +103,13 @@ class Ledger:
         """Return 200 if the grant works, 409 if it has ended, otherwise the last status."""
         end = time.monotonic() + SETTLE_SECONDS
         while True:
-            response = self._client.call("POST", f"/credentials/{credential['id']}/refresh")
+            response = self.client.call("POST", f"/credentials/{credential['id']}/refresh")
             if response.status in {200, 409} or time.monotonic() > end:
                 break
             time.sleep(1)
         if response.status != 200:
             return response.status
-        token = self._client.call("POST", f"/credentials/{credential['id']}/token")
+        token = self.client.call("POST", f"/credentials/{credential['id']}/token")
         is_alive = token.status == 200 and self.is_alive(credential, token.document["access_token"])
         return 200 if is_alive else 401
 
@@ -134,7 +134,7 @@ class Ledger:
             )
 
     def _list(self, **filters: str) -> list[dict[str, Any]]:
-        return self._client.list_credentials(provider=self.service, **filters)
+        return self.client.list_credentials(provider=self.service, **filters)
 
 
 def get_user(credential: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import random
 import socket
 import struct
@@ -273,6 +274,7 @@ async def _run(parent_input: Any) -> None:
     print(provider.port, flush=True)
     # It ends with the program that started it, however that one ends.
     await asyncio.to_thread(parent_input.read)
+    os._exit(0)  # Clients that still wait for a slow response are of no interest any more.
 
 
 def main() -> None:

@@ -59,16 +59,22 @@ class Stage:
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
 
-    def install(self, servers: int = 1) -> None:
-        """Copy the migrated database and start this number of servers: `web-0`, `web-1` ..."""
+    def install(self, servers: int = 1, *, copies: bool = True) -> None:
+        """Start this number of servers, `web-0`, `web-1` ..., on a copy of the migrated database.
+
+        Unless it `copies`, the cluster is the stage's own and its database is migrated.
+        """
+        name = f"{self.name}_{time.monotonic_ns()}"
         self.installation = Installation(
             self.folder,
-            database_url=self.cluster.copy_database(f"{self.name}_{time.monotonic_ns()}"),
+            database_url=self.cluster.copy_database(name) if copies else self.cluster.get_url(),
             providers=self.provider.folder,
             allow=self.provider.allowed_targets,
             mail_port=self.mail.port,
         )
         self._stack.enter_context(self.installation)
+        if not copies:
+            self.installation.migrate()
         for number in range(servers):
             self.installation.start_server(f"web-{number}")
         self.client = self.installation.create_client()

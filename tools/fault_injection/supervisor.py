@@ -55,16 +55,24 @@ class Supervisor:
 class DatabaseCrashes:
     """Restarts and failovers, evenly spread over the progress of a run.
 
+    After a failover the grants that were due wait for an operator (docs/running.md), who is this class.
     `get_progress` returns a number from 0 to 1.
     """
 
     def __init__(
-        self, cluster: Cluster, *, restarts: int, failovers: int, get_progress: Callable[[], float]
+        self,
+        cluster: Cluster,
+        installation: Installation,
+        *,
+        restarts: int,
+        failovers: int,
+        get_progress: Callable[[], float],
     ) -> None:
         self.seconds: list[tuple[str, float]] = []
         """Each crash and the time until the database accepted writes again."""
         self.error: Exception | None = None
         self._cluster = cluster
+        self._installation = installation
         self._get_progress = get_progress
         self._plan = _alternate(restarts, failovers)
         self._stopping = threading.Event()
@@ -101,6 +109,14 @@ class DatabaseCrashes:
         self.seconds.append((crash, time.monotonic() - start))
         if crash == "failover":
             self._cluster.add_standby()
+            # Twice, because not every process has recognised the failover at once.
+            for seconds in (5, 15):
+                self._stopping.wait(seconds)
+                self.resume_grants()
+
+    def resume_grants(self) -> None:
+        """Let the worker try the grants that wait since a failover."""
+        self._installation.run("restored", "--resume")
 
 
 def _alternate(restarts: int, failovers: int) -> list[str]:
