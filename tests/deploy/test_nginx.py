@@ -131,8 +131,8 @@ def site(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Ite
         start([NGINX, "-c", write_config(folder, ports), "-p", folder], env, folder / "nginx.out"),
     ]
     try:
-        wait_until(lambda: all(map(is_listening, (tls, api, proxy))), within=30)
-        wait_until(lambda: is_healthy(api), within=30)
+        wait_until(lambda: all(map(is_listening, (tls, api, proxy))))
+        wait_until(lambda: is_healthy(api))
         yield Site(folder, tls, plain, token)
     finally:
         for process in processes:

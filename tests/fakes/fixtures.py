@@ -157,7 +157,7 @@ def start(settings) -> Iterator[Callable[..., Process]]:
         process.end()
 
 
-def wait_until(true: Callable[[], Any], *, within: float = 60) -> Any:
+def wait_until(true: Callable[[], Any], *, within: float = 120) -> Any:
     """Wait until `true()` returns a true value; return it."""
     ends = time.monotonic() + within
     while not (found := true()):

@@ -49,7 +49,7 @@ def pages(chromium: Any, site: str) -> Iterator[Callable[..., Any]]:
 
     def open_page(**options: Any) -> Any:
         context = chromium.new_context(base_url=site, **options)
-        context.set_default_timeout(8_000)
+        context.set_default_timeout(30_000)
         contexts.append(context)
         page = context.new_page()
         page.on("console", on_console)

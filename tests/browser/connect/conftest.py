@@ -177,7 +177,7 @@ def people(chromium: Any) -> Iterator[Callable[..., Any]]:
 
     def person(**more: Any) -> Any:
         context = chromium.new_context(**{"java_script_enabled": False, **more})
-        context.set_default_timeout(8_000)
+        context.set_default_timeout(30_000)
         contexts.append(context)
         return context.new_page()
 
