@@ -58,6 +58,8 @@ def configure_logging(*, json: bool) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
+    # Otherwise Python prints them as plain text between the lines.
+    logging.captureWarnings(True)
     # It would log the path of each 4xx, into which a caller may have put a secret. The access log has the route.
     logging.getLogger("django.request").setLevel(logging.ERROR)
     # It would log each failed login, with the user name as it was typed.

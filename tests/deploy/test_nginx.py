@@ -58,6 +58,7 @@ class Site:
     folder: Path
     tls_port: int
     plain_port: int
+    api_port: int
     token: str
 
     def connect(self) -> http.client.HTTPSConnection:
@@ -133,7 +134,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Ite
     try:
         wait_until(lambda: all(map(is_listening, (tls, api, proxy))))
         wait_until(lambda: is_healthy(api))
-        yield Site(folder, tls, plain, token)
+        yield Site(folder, tls, plain, api, token)
     finally:
         for process in processes:
             process.send_signal(signal.SIGTERM)
@@ -183,6 +184,13 @@ def test_no_log_has_a_query_a_token_or_a_link(site):
     assert LINK not in nginx
     # nginx knows no routes, so a path that leads nowhere is logged as it is; queries never are.
     assert f"={CANARY}" not in nginx
+
+
+def test_every_line_of_a_server_but_its_first_is_json(site):
+    first, *others = (site.folder / "serve.log").read_text().splitlines()
+    assert first == f"Latchkey listens on http://127.0.0.1:{site.api_port}"
+    assert [line for line in others if not isinstance(json.loads(line), dict)] == []
+    assert not any("quite high" in line for line in others)
 
 
 def test_the_client_cannot_choose_its_address_or_its_request_id(site):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from typing import Any, Final
 
 from django.conf import settings
@@ -20,6 +21,19 @@ SHUTDOWN_SECONDS: Final = 20
 # With DEBUG, a developer waits for the end after Ctrl-C.
 DEBUG_SHUTDOWN_SECONDS: Final = 2
 
+SERVER_LOGGING: Final = {
+    "handlers": {},
+    "formatters": {},
+    # Its lines go the way of ours: to standard error, as JSON in production.
+    "loggers": {"_granian": {"handlers": [], "propagate": True}},
+}
+"""The logging of granian, which would otherwise print plain text to standard output."""
+
+
+def is_no_thread_warning(record: logging.LogRecord) -> bool:
+    """Return False for granian's advice to have fewer threads: most of ours only wait."""
+    return "Python threads, which seems quite high" not in record.getMessage()
+
 
 class Command(BaseCommand):
     help = "Serve the API and the admin. Does not start with a wrong key or an unmigrated database."
@@ -36,6 +50,7 @@ class Command(BaseCommand):
         spool.replay_all()
         disconnect_database()
         self.stderr.write(f"Latchkey listens on http://{options['host']}:{options['port']}")
+        logging.getLogger("_granian").addFilter(is_no_thread_warning)
         Server(
             "config.wsgi:application",
             address=options["host"],
@@ -44,6 +59,8 @@ class Command(BaseCommand):
             interface=Interfaces.WSGI,
             # Each client that sends its body slowly occupies one.
             blocking_threads=settings.BLOCKING_THREADS,
+            log_dictconfig=SERVER_LOGGING,
+            websockets=False,
             respawn_failed_workers=True,
             workers_kill_timeout=DEBUG_SHUTDOWN_SECONDS if settings.DEBUG else SHUTDOWN_SECONDS,
         ).serve()
