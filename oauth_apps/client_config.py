@@ -36,6 +36,7 @@ def build_oauth_client(
         client_id=app.client_id,
         secrets=_decrypt_secrets(app),
         variables={**values, **texts},
+        scopes=tuple(app.scopes),
     )
 
 

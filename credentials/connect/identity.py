@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 
 from common.datetimes import format_rfc3339
 from credentials.connect.errors import ConnectError
@@ -16,8 +19,12 @@ from credentials.connect.flow_request import FlowRequest
 from credentials.connect.identity_request import request_identity
 from credentials.core.token_properties import MISSING, convert_value, find_value
 from oauth_apps.protocol import OAuthClient, TokenResponse, validate_id_token
+from providers.formats import find_email_error
 from providers.kinds import Kind, PropertySource
 from providers.properties import find_field_error
+
+# Columns of the credential that `connect` may fill.
+_CREDENTIAL_FIELDS: Final = {"owner_email": {"type": "string", "format": "email"}}
 
 
 def collect_properties(
@@ -94,6 +101,15 @@ def _get_token_properties(
     return properties
 
 
+def _is_email(value: str) -> bool:
+    """Return whether an import would accept the address, as a property and as the owner's."""
+    try:
+        validate_email(value)
+    except ValidationError:
+        return False
+    return find_email_error(value) is None
+
+
 def _add_properties(
     kind: Kind,
     sources: Mapping[str, PropertySource],
@@ -108,7 +124,11 @@ def _add_properties(
         value = find_value(documents[source.place], source)
         if value is MISSING or value is None or value == "":
             continue
-        value = convert_value(fields.get(name, {"type": "string"}), value)
+        field = fields.get(name, _CREDENTIAL_FIELDS.get(name, {"type": "string"}))
+        value = convert_value(field, value)
+        # A user name in place of an e-mail address is no reason to lose the grant.
+        if field.get("format") == "email" and not _is_email(str(value)):
+            continue
         # The user must not connect another upstream account than the one that the company set. Case
         # is ignored, because most of these values are host names.
         is_set = name in properties and name not in kind.secret_fields

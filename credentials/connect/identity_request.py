@@ -60,8 +60,12 @@ def request_identity(
     )
     if verifies_account and response.status in {401, 403, 404}:
         raise ConnectError("account_unverified")
-    if response.status in {401, 403}:
-        raise UserError("identity_refused", "The provider does not say whose account this is.")
+    # Zoom answers a missing scope with 400. No later request with this token could succeed.
+    if response.status // 100 == 4 and response.status not in {408, 429}:
+        raise UserError(
+            "identity_refused",
+            "The provider does not say whose account this is. The app may lack a scope for that.",
+        )
     if response.status // 100 != 2:
         raise TransientError(
             "identity_unavailable", "The provider did not say whose account this is."

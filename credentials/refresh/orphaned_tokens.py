@@ -18,12 +18,12 @@ def schedule_orphan_revocation(
     provider has no call for it, or if revoking might end the grant of `successor`.
     """
     row = claim.row
-    oauth = get_registry().get_oauth(row.kind)
+    oauth = get_registry().get_oauth(row.properties["kind"])
     if oauth is None or not (oauth.revocation_url or oauth.revocation):
         return
-    # Another refresh's grant is of the same family. So may an imported one be, unless the provider
-    # is known to reject a replaced token at once.
-    if successor is not None and (successor.refresh_last_at or oauth.refresh.grace_seconds != 0):
+    # Another refresh's grant is of the same family. So may an imported one be, if the provider
+    # accepts a replaced token for a while.
+    if successor is not None and (successor.refresh_last_at or oauth.refresh.grace_seconds):
         return
     revocation = Revocation(
         account_id=row.account_id,

@@ -55,7 +55,7 @@ def build_token_update(
     claim: RefreshClaim, tokens: TokenResponse, secrets: Mapping[str, str]
 ) -> TokenUpdate:
     """Return the columns to store for `tokens`. `secrets` are those that the row has."""
-    oauth = get_registry().get_oauth(claim.row.kind)
+    oauth = get_registry().get_oauth(claim.row.properties["kind"])
     facts = oauth.refresh if oauth else None
     # If the response does not state a lifetime, the provider's file may.
     expires_in = tokens.expires_in or (facts.access_token_seconds if facts else None)

@@ -50,13 +50,13 @@ class RefreshClaim:
     @property
     def grace_seconds(self) -> int | None:
         """How long the provider still accepts a replaced grant; None if it does not say."""
-        oauth = get_registry().get_oauth(self.row.kind)
+        oauth = get_registry().get_oauth(self.row.properties["kind"])
         return oauth.refresh.grace_seconds if oauth else None
 
     @property
     def rotates(self) -> bool | None:
         """Return True if the provider replaces refresh tokens; None if it does not say."""
-        oauth = get_registry().get_oauth(self.row.kind)
+        oauth = get_registry().get_oauth(self.row.properties["kind"])
         return oauth.refresh.rotates if oauth else None
 
     @property

@@ -37,7 +37,7 @@ def request_access_token(
     }
     client = replace(client, variables={**client.variables, **variables})
     if kind.grant == "client_credentials":
-        return request_client_credentials_token(client, scopes=())
+        return request_client_credentials_token(client, scopes=client.scopes)
     if kind.grant == "github_installation":
         return request_installation_token(client)
     token = properties.get("refresh_token")

@@ -22,6 +22,7 @@ class OAuthClient:
     `invalid_client`. For an app that signs (private_key_jwt, GitHub's), they are its private keys as
     PEM. `variables` fill the `{variables}` of URLs: the app's config with its defaults, and the
     properties of the credential, if there is one. `timeouts` is for one request and its repetition.
+    `scopes` are the app's own, which a token for the app itself is requested with.
     """
 
     oauth: OAuth
@@ -29,6 +30,7 @@ class OAuthClient:
     secrets: tuple[Secret, ...]
     variables: Mapping[str, str]
     timeouts: Timeouts = TIMEOUTS
+    scopes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -52,9 +52,21 @@ def test_a_private_key_is_stored_in_canonical_form(api, pem):
     assert read_secret(api.post("/v1/oauth-apps", body).json()["id"]) == pem
 
 
-def test_a_password_is_no_private_key(api):
+def test_a_password_is_no_private_key(api, monkeypatch):
+    monkeypatch.setattr("oauth_apps.validation._takes_secrets", lambda provider: False)
     response = api.post("/v1/oauth-apps", {**BODY, "provider": "github", "client_secret": "p" * 40})
     assert response.status_code == 422
     assert response.json()["validation_errors"] == {
         "client_secret": ["must be a private key in PEM form"]
     }
+
+
+def test_githubs_users_connect_with_a_secret(api):
+    created = api.post("/v1/oauth-apps", {**BODY, "provider": "github", "client_secret": "p" * 40})
+    assert read_secret(created.json()["id"]) == "p" * 40
+
+
+def test_a_private_key_of_github_that_cannot_sign_is_rejected(api):
+    broken = "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----"
+    response = api.post("/v1/oauth-apps", {**BODY, "provider": "github", "client_secret": broken})
+    assert response.status_code == 422

@@ -122,3 +122,17 @@ def test_command_fails_on_a_wrong_file(folder):
     (folder / "acme.json").write_bytes(orjson.dumps(wrong))
     with pytest.raises(CommandError, match=r"acme\.json: kinds\.linkedin_oauth2"):
         call_command("check_providers")
+
+
+DECISIONS = [
+    orjson.loads(line) for line in DATA_DIR.with_name("decisions.jsonl").read_bytes().splitlines()
+]
+
+
+def test_each_difference_from_other_sources_is_decided():
+    assert len(DECISIONS) == 116
+    for each in DECISIONS:
+        assert set(each) == {"provider", "fact", "theirs", "sources", "decision", "why"}
+        assert each["provider"] in FILES
+        assert each["decision"] in {"mended", "kept", "open"}
+        assert each["why"]

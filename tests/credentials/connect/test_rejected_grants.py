@@ -124,3 +124,34 @@ def test_verifier_is_bound_to_attempt(browser, app, alpha):
     )
     assert browser.open(injected).status_code == 400
     assert is_nothing_connected()
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "provider_refused"),
+        (403, "provider_refused"),
+        (404, "provider_refused"),
+        (429, "provider_unavailable"),
+        (500, "provider_unavailable"),
+    ],
+)
+def test_a_missing_scope_for_the_identity_is_no_outage(
+    browser, app, alpha, monkeypatch, status, code
+):
+    """Zoom's response to a token without the scope for its user is 400."""
+    monkeypatch.setattr(alpha, "whoami", lambda authorization: (status, {"code": 4711}))
+    address = start_flow(browser, app, kind="alpha_called_oauth2")
+    assert browser.open(alpha.approve(address)).status_code in {400, 503}
+    assert list_failure_codes() == [code]
+
+
+@pytest.mark.parametrize("mail", ["a@b.c", "ann", "", None, 7, "ann@acme.example"])
+def test_an_owner_without_an_email_address_is_connected(browser, app, alpha, monkeypatch, mail):
+    """Microsoft's `userPrincipalName` need not be an address."""
+    monkeypatch.setattr(alpha, "whoami", lambda authorization: (200, {"id": "ann", "mail": mail}))
+    address = start_flow(browser, app, kind="alpha_called_oauth2")
+    response = browser.open(alpha.approve(address))
+    assert response.status_code == 303
+    assert not list_failure_codes()
+    assert not Revocation.objects.exists()

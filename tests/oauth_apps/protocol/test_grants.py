@@ -187,3 +187,10 @@ def test_github_rate_limit_has_retry_after(provider, github):
     with pytest.raises(TransientError) as caught:
         request_access_token(github, GITHUB, INSTALLED)
     assert caught.value.retry_after == 60
+
+
+def test_client_credentials_have_the_scopes_of_the_app(provider, client):
+    provider.set_replies(build_token_reply())
+    scoped = dataclasses.replace(client, scopes=("read", "write"))
+    request_access_token(scoped, get_registry().kinds["twilio_app"], {"account_sid": "AC1"})
+    assert provider.only_request.form["scope"] == "read write"
