@@ -16,6 +16,7 @@ from config.dashboard import charts
 from config.dashboard.statistics import Figures, get_statistics
 from credentials.core.displayed_health import get_displayed_health
 from credentials.models import Credential
+from credentials.notifications.models import Incident
 from events.admin import add_display_names
 from events.models import Event
 from providers.registry import get_registry
@@ -46,6 +47,7 @@ def build_context(request: HttpRequest) -> dict[str, Any]:
                 "url": _build_list_url(expires="7"),
             },
             "list_url": _build_list_url(),
+            "incidents": list(Incident.objects.filter(closed_at=None).order_by("id")[:ROWS]),
             **_build_figures(get_statistics()),
         }
     if request.user.has_perm("events.view_event"):

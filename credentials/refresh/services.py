@@ -36,6 +36,9 @@ MAX_WAIT_SECONDS: Final = 12.0
 MAX_START_SECONDS: Final = 3.0
 """How long it may still start a refresh itself."""
 
+MAX_RESTORE_WAIT_SECONDS: Final = 2.0
+"""How long a caller waits while the grants are marked that a restored database may have outdated."""
+
 # Most refreshes take a few hundred milliseconds, so the first waits are short.
 _FIRST_SLEEP: Final = (0.02, 0.08)
 _LATER_SLEEP: Final = (0.15, 0.35)
@@ -106,7 +109,7 @@ def get_fresh_token(
         if waited > MAX_START_SECONDS:
             raise RefreshInProgressError()
         require_capacity()
-        require_current_database()
+        require_current_database(patience=MAX_RESTORE_WAIT_SECONDS)
         # 4. The spool may have a newer grant, from a response that could not be stored. Using the
         # stored one now would make a strict provider revoke both.
         spool.replay_one(id)

@@ -30,7 +30,7 @@ MAX_FILES: Final = 20_000
 """Files that are kept at most on one machine. Later responses are not kept."""
 
 _SUFFIX: Final = ".kept"
-_RELEASE_EVERY: Final = 2.0
+_RELEASE_EVERY: Final = 10.0
 
 _lock = threading.Lock()
 _released_at = [0.0]

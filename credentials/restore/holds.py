@@ -26,6 +26,7 @@ NOT_WAITING: Final = ~Exists(
 
 # Long, because a person has to decide.
 _RETRY_AFTER: Final = 300
+_MARKING_RETRY_AFTER: Final = 5
 
 
 class DatabaseRestoredError(ServiceUnavailableError):
@@ -38,6 +39,18 @@ class DatabaseRestoredError(ServiceUnavailableError):
             " connected again.",
             extra={"code": "database_restored"},
             retry_after=_RETRY_AFTER,
+        )
+
+
+class RestoreInProgressError(ServiceUnavailableError):
+    """503 database_restored: the grants that may be outdated are still being marked."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The database was restored to an earlier state, and the grants that may be outdated are"
+            " being marked. Try again.",
+            extra={"code": "database_restored"},
+            retry_after=_MARKING_RETRY_AFTER,
         )
 
 

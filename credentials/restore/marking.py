@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from django.db import transaction
@@ -23,6 +23,9 @@ from providers.kinds import Kind
 from providers.registry import get_registry
 
 BATCH: Final = 500
+_WINDOW: Final = 10_000
+"""Rows of the table that one statement reads."""
+
 
 GRACE_MARGIN: Final = dt.timedelta(seconds=5)
 _ANOTHER_CHANGE: Final = 1
@@ -43,11 +46,10 @@ def mark_due_grants(restore: DatabaseRestore, *, every_grant: bool = False) -> i
         credential_id=OuterRef("id"), generation=OuterRef("generation")
     )
     rows = rows.exclude(refresh_state=NEEDS_REAUTH).exclude(pk__in=known.values("credential_id"))
-    count, after = 0, None
-    # By id and not by index: this reads the table once, and a batch never sees a row again.
-    while ids := list(_take_after(rows, after)):
-        count += _mark(restore, ids)
-        after = ids[-1]
+    count = 0
+    for ids in _read_windows(rows):
+        for start in range(0, len(ids), BATCH):
+            count += _mark(restore, ids[start : start + BATCH])
     return count
 
 
@@ -132,12 +134,21 @@ def _is_within_grace(row: Credential, restore: DatabaseRestore) -> bool:
     return restore.recognised_at < replaced_at + dt.timedelta(seconds=grace) - GRACE_MARGIN
 
 
-def _take_after(
-    rows: QuerySet[Credential], after: uuid.UUID | None
-) -> QuerySet[Credential, uuid.UUID]:
-    if after is not None:
-        rows = rows.filter(id__gt=after)
-    return rows.order_by("id").values_list("id", flat=True)[:BATCH]
+def _read_windows(rows: QuerySet[Credential]) -> Iterator[list[uuid.UUID]]:
+    """Yield the ids of `rows` in windows of the whole table, so that no statement reads all of it."""
+    after = uuid.UUID(int=0)
+    while True:
+        following = (
+            Credential.objects.filter(id__gt=after).order_by("id").values_list("id", flat=True)
+        )
+        last = following[_WINDOW - 1 : _WINDOW].first()
+        window = (
+            rows.filter(id__gt=after) if last is None else rows.filter(id__gt=after, id__lte=last)
+        )
+        yield list(window.order_by("id").values_list("id", flat=True))
+        if last is None:
+            return
+        after = last
 
 
 def _find_rotating_kinds() -> list[str]:

@@ -74,7 +74,7 @@ def test_dashboard_does_not_count_many_credentials(
 ) -> None:
     monkeypatch.setattr("config.dashboard.statistics.MAX_LIVE_COUNT", 2)
     refresh_statistics_if_due()
-    with django_assert_max_num_queries(14) as queries:
+    with django_assert_max_num_queries(15) as queries:
         shown = text(browser.get("/admin/"))
     assert "Credentials by health: 2 unknown, 0 ok, 0 warn, 1 error." in shown
     statements = [query["sql"] for query in queries.captured_queries]
@@ -86,7 +86,7 @@ def test_few_credentials_are_recognized_without_a_full_count(
     browser: Client, django_assert_max_num_queries: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("config.dashboard.statistics.MAX_LIVE_COUNT", 2)
-    with django_assert_max_num_queries(14) as queries:
+    with django_assert_max_num_queries(15) as queries:
         browser.get("/admin/")
     counts = [q["sql"] for q in queries.captured_queries if "COUNT(" in q["sql"]]
     assert len(counts) == 1

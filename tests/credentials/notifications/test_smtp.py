@@ -16,9 +16,9 @@ from django.db import transaction
 from config import env
 from credentials.health.evidence import Evidence
 from credentials.health.models import NoticeMail
-from credentials.health.services import record_evidence
-from credentials.notifications import mail
-from tests.factories import TESTER
+from credentials.health.services import record_app_evidence, record_evidence
+from credentials.notifications import digest, mail
+from tests.factories import TESTER, make_app
 
 
 class MailServer(socketserver.ThreadingTCPServer):
@@ -120,3 +120,36 @@ def test_invalid_url_is_rejected_without_repeating_it(monkeypatch, url):
     with pytest.raises(ImproperlyConfigured, match="EMAIL_URL") as refusal:
         read_settings(monkeypatch, url)
     assert "canary" not in str(refusal.value)
+
+
+@pytest.mark.django_db
+def test_staff_get_a_digest_from_a_real_server(account, server, settings):
+    settings.STAFF_EMAIL = ["ops@latchkey.example", "night@latchkey.example"]
+    app = make_app(account, name="Ünïcode")
+    evidence = Evidence(source="refresh", verdict="app", note="Wrong secret.", code="code")
+    record_app_evidence(account_id=account.id, app_id=app.id, evidence=evidence, actor=TESTER)
+    for seconds in (0, 61):
+        settings.CLOCK_SHIFT_SECONDS = seconds
+        for claim in digest.claim("me", 1):
+            digest.run(claim)
+    (raw,) = server.messages
+    message: Any = email.message_from_bytes(raw, policy=email.policy.default)
+    assert message["To"] == "ops@latchkey.example, night@latchkey.example"
+    assert message["Subject"] == "Latchkey: 1 OAuth app rejected"
+    for kind in ("plain", "html"):
+        assert "Linear rejects the OAuth app Ünïcode." in message.get_body((kind,)).get_content()
+
+
+@pytest.mark.django_db
+def test_mail_server_that_rejects_the_digest_is_asked_again(account, server, settings):
+    settings.STAFF_EMAIL = ["ops@latchkey.example"]
+    server.refuses = "450 later"
+    app = make_app(account)
+    evidence = Evidence(source="refresh", verdict="app", note="Wrong secret.", code="code")
+    record_app_evidence(account_id=account.id, app_id=app.id, evidence=evidence, actor=TESTER)
+    for seconds in (0, 61, 95, 130):
+        settings.CLOCK_SHIFT_SECONDS = seconds
+        for claim in digest.claim("me", 1):
+            digest.run(claim)
+        server.refuses = "" if seconds == 95 else server.refuses
+    assert len(server.messages) == 1

@@ -9,14 +9,14 @@ import pytest
 from django.core.management import call_command
 
 from common.db.clock import db_now
-from common.errors import ConflictError, ServiceUnavailableError
+from common.errors import ServiceUnavailableError
 from config.worker.loop import Worker
 from credentials.health.models import HealthChange
 from credentials.models import Credential
-from credentials.refresh import get_fresh_token
+from credentials.refresh import get_fresh_token, restored_database, services
 from credentials.refresh.restored_database import DATABASE_MARKS
 from credentials.refresh.tasks import RefreshTask
-from credentials.restore import recognition
+from credentials.restore import marking, recognition
 from credentials.restore.models import DatabaseRestore, RestoredGrant
 from credentials.restore.tasks import note_waiting_grants
 from events.models import Event
@@ -235,8 +235,18 @@ def test_readyz_and_admin_name_the_restore(provider, restored, client, admin_cli
     assert client.get("/readyz").json() == {"status": "ok"}
 
 
-def test_rejection_while_waiting_is_impossible_but_needs_reauth_stays(provider, restored):
-    run_worker()
-    with pytest.raises((ConflictError, ServiceUnavailableError)):
+def test_table_is_read_in_windows(provider, grant, monkeypatch):
+    monkeypatch.setattr(marking, "_WINDOW", 2)
+    monkeypatch.setattr(marking, "BATCH", 1)
+    rows = [grant(f"user-{n}") for n in range(5)]
+    run_command("--at", "2026-01-01T00:00:00Z")
+    assert RestoredGrant.objects.count() == len(rows)
+
+
+def test_caller_does_not_wait_for_the_marking(provider, restored, monkeypatch):
+    monkeypatch.setattr(services, "MAX_RESTORE_WAIT_SECONDS", 0.01)
+    calls = len(provider.calls)
+    with restored_database._lock, pytest.raises(ServiceUnavailableError) as caught:
         refresh(restored[0])
-    assert Credential.objects.get(id=restored[0].id).refresh_state == "active"
+    assert (caught.value.extra["code"], caught.value.retry_after) == ("database_restored", 5)
+    assert len(provider.calls) == calls
