@@ -110,7 +110,8 @@ def find_many_errors(now: dt.datetime) -> list[Condition]:
         return []
     rows = changes.values_list("account_id").annotate(count=Count("target_id", distinct=True))
     accounts = dict(rows.order_by("-count")[:MAX_ACCOUNTS])
-    note = f"{count} credentials turned to error within an hour, of {len(accounts)} accounts."
+    owners = "one account" if len(accounts) == 1 else f"{len(accounts)} accounts"
+    note = f"{count} credentials turned to error within an hour, of {owners}."
     return [Condition(Incident.Kind.MANY_ERRORS, "", note, accounts)]
 
 
