@@ -238,7 +238,7 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "Latchkey",
     "DESCRIPTION": "Stores third-party credentials: API keys and OAuth grants.",
-    "VERSION": "1",
+    "VERSION": "0.1.0",
     "OAS_VERSION": "3.1.0",
     "COMPONENT_SPLIT_REQUEST": True,
     "SERVE_INCLUDE_SCHEMA": False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http
 from typing import Any, Final
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -181,6 +182,8 @@ def _complete_operation(operation: Schema, *, path: str, method: str) -> None:
         ):
             response = {**_build_error_response(path), "description": reason}
             operation["responses"].setdefault(status, response)
+    for status, response in operation["responses"].items():
+        response["description"] = response.get("description") or http.HTTPStatus(int(status)).phrase
     operation["responses"]["default"] = _build_error_response(path)
     content = EXAMPLES.get((path, method), {})
     if "request" in content:

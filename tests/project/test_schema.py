@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from config.api.docs import schema_document
+from config.api.examples import EXAMPLES
 from config.api.operations import MAX_SUMMARY
 from credentials.connect import oauth_views
 from providers.registry import get_registry
@@ -50,6 +52,11 @@ def test_the_metadata_filter_is_a_string_of_json(schema):
     metadata = next(p for p in parameters if p["name"] == "metadata")
     assert metadata["schema"] == {"type": "string", "contentMediaType": "application/json"}
     assert "content" not in metadata
+
+
+def test_the_version_is_that_of_the_release(schema):
+    project = tomllib.loads((FILE.parents[1] / "pyproject.toml").read_text())
+    assert schema["info"]["version"] == project["project"]["version"]
 
 
 def test_operations_have_names_that_programs_can_use(schema):
@@ -113,6 +120,21 @@ def test_descriptions_are_for_readers_of_the_api(schema):
         if re.search(r"\b[a-z_]+\.[a-z_]+\.[a-z_]+\b|`scopes`|JSON object\. An unknown|DRF", value)
     ]
     assert [value for value in texts if "latchkey" not in value] == []
+
+
+def test_every_example_is_valid(schema):
+    count = 0
+    for path, method, operation in iter_operations(schema):
+        bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+        for media in (part for body in bodies for part in body.get("content", {}).values()):
+            if "example" in media:
+                described = {**media["schema"], "components": schema["components"]}
+                errors = list(Draft202012Validator(described).iter_errors(media["example"]))
+                assert errors == [], (method, path)
+                count += 1
+    assert count == sum(
+        len(example.get("responses", {})) + ("request" in example) for example in EXAMPLES.values()
+    )
 
 
 def test_a_body_is_accepted_as_every_type_that_is_listed(api, schema):
