@@ -19,10 +19,10 @@ def _make_jwt() -> str:
 CANARIES = {
     "key": "Zq4cnryKey08sLwPv5tNxRm2",
     "newer key": "Bw9cnryNew17gTkHd3yUqEa6",
-    "password": "Yt6cnry#@:/%\"'<>&\nPass4kJ",
+    "password": "Yt6cnry#@:/%\"'<>& Pass4kJ",
     "access token": _make_jwt(),
     "refresh token": "Hx3cnryRef52mQzVc8oFnWs1",
-    "pem": "-----BEGIN cnryPEM-----\nMIIcnryPemBody2Uz7Wq9\n-----END cnryPEM-----\n",
+    "pem": "-----BEGIN cnryPEM-----MIIcnryPemBody2Uz7Wq9-----END cnryPEM-----",
     "part one": "Kd8cnryOne63pYbXj4rTgLi0",
     "part two": "Ns2cnryTwo74aDfGh7uIoPz5",
     "posted key": "Vf5cnryPost85wErTy1QuCk3",
