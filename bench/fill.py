@@ -129,6 +129,14 @@ def _copy_share(filled: Filled, first: int) -> None:
     with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
         connection.execute("SET synchronous_commit = off")
         copy_in(connection, TABLE, _rows(filled, first))
+        # Their next refresh is far away, as no worker runs.
+        connection.execute(
+            "INSERT INTO credentials_grant (id, account_id, oauth_app_id, next_at)"
+            f" SELECT grant_id, account_id, oauth_app_id, now() + interval '1 hour' FROM {TABLE}"
+            " credential WHERE account_id = %s AND grant_id IS NOT NULL AND NOT EXISTS"
+            " (SELECT FROM credentials_grant WHERE id = credential.grant_id)",
+            [filled.account_id],
+        )
 
 
 def _rows(filled: Filled, first: int) -> Iterator[tuple[Any, ...]]:

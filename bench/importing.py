@@ -100,7 +100,11 @@ def _floor(
             for id, each in zip(ids, bodies, strict=True)
         ]
         rows.sort(key=lambda write: write.row.identity)  # As the import writes them.
-        ready = [build_row_values(write, filled.account_id, moment) for write in rows]
+        # The floor is one table.
+        ready = [
+            build_row_values(write, filled.account_id, moment)._replace(grant_id=None)
+            for write in rows
+        ]
         start = time.perf_counter()
         with direct.transaction():
             direct.execute(
@@ -117,6 +121,10 @@ def _clean(direct: psycopg.Connection[Any], filled: Filled, before: uuid.UUID) -
     """Take out what was put in since `before`, and leave no dead rows to the next."""
     direct.execute(
         f"DELETE FROM {TABLE} WHERE account_id = %s AND id > %s", [filled.account_id, before]
+    )
+    direct.execute(
+        "DELETE FROM credentials_grant WHERE account_id = %s AND id > %s",
+        [filled.account_id, before],
     )
     direct.execute("DELETE FROM events_event WHERE account_id = %s", [filled.account_id])
     direct.execute(f"VACUUM {TABLE}, events_event")

@@ -27,11 +27,12 @@ PAGE = f"""
     SELECT c.id::text, c.provider, c.kind, coalesce(nullif(c.name, ''), c.properties ->> 'name'),
         c.properties::text, c.metadata::text, c.health::text, nullif(c.owner_email, ''),
         nullif(c.external_id, ''), c.expires_at::text,
-        coalesce(c.expires_at <= now(), c.refresh_next_at <= now(), c.secrets IS NULL),
-        c.refresh_last_at::text, c.refresh_next_at::text, nullif(c.refresh_error, ''),
+        coalesce(c.expires_at <= now(), g.next_at <= now(), c.secrets IS NULL),
+        g.last_at::text, g.next_at::text, nullif(g.error, ''),
         u.last_used_at::text, c.created_at::text, c.updated_at::text, a.id::text, a.name, a.client_id,
         a.metadata::text, a.created_at::text, a.updated_at::text
     FROM credentials_credential c
+    LEFT JOIN credentials_grant g ON g.id = c.grant_id
     LEFT JOIN oauth_apps_oauthapp a ON a.id = c.oauth_app_id
     LEFT JOIN credentials_credentialuse u ON u.credential_id = c.id
     WHERE c.account_id = %s ORDER BY c.id DESC LIMIT {LIMIT + 1}

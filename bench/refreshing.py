@@ -54,7 +54,7 @@ def _round(count: int, workers: int, concurrency: int) -> float:
     with _token_server() as server, tempfile.TemporaryDirectory() as folder:
         environment = _register(server, Path(folder))
         _fill(server, count)
-        stale = Credential.objects.filter(provider="fake", generation=0)
+        stale = Credential.objects.filter(provider="fake", grant__generation=0)
         assert stale.count() == count
         processes = [_worker(concurrency, environment) for _ in range(workers)]
         try:

@@ -46,30 +46,10 @@ class Credential(models.Model):
     """The upstream account as a keyed hash (vault.services.compute_identity)."""
     obtained_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True)
-    # The columns below are the state of the grant. credentials/refresh writes them; an import, a
-    # rotation or staff can only reset or end the grant (credentials/core/grant_state.py). The
-    # defaults are the database's, because imports insert without the ORM.
-    generation = models.PositiveIntegerField(db_default=0)
-    """The number of grants so far: each refresh and each import of another grant adds one."""
-    previous = SealedField(null=True)
-    """{"refresh_token": …} of the former generation, as long as the provider may still accept it."""
-    lease_owner = models.CharField(max_length=64, db_default="")
-    lease_until = models.DateTimeField(null=True)
-    """Until then only the process `lease_owner` may refresh the grant."""
-    lease_renewed_at = models.DateTimeField(null=True)
-    """When that process was last heard of."""
-    refresh_state = models.CharField(max_length=16, db_default="active")
-    """active, needs_reauth (the provider rejects the grant) or paused (it cannot be decrypted)."""
-    refresh_unknowns = models.PositiveIntegerField(db_default=0)
-    """Attempts with this generation without a known outcome, the running one included."""
-    refresh_failures = models.PositiveIntegerField(db_default=0)
-    refresh_failing_since = models.DateTimeField(null=True)
-    refresh_rejected_since = models.DateTimeField(null=True)
-    """The first of the rejections of this grant alone whose reason is not known."""
-    refresh_last_at = models.DateTimeField(null=True)
-    refresh_next_at = models.DateTimeField(null=True)
-    """When the worker refreshes the grant. Null: never."""
-    refresh_error = models.CharField(max_length=64, db_default="")
+    grant = models.ForeignKey(
+        "Grant", models.PROTECT, null=True, related_name="credentials", db_index=False
+    )
+    """Null for kinds that have nothing to refresh."""
     revision = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(db_default=DbNow(), editable=False)
     updated_at = models.DateTimeField(db_default=DbNow(), editable=False)
@@ -87,14 +67,9 @@ class Credential(models.Model):
             models.Index(fields=["oauth_app", "id"], name="credential_oauth_app"),
             models.Index(fields=["account", "expires_at"], name="credential_expires"),
             models.Index(
-                fields=["oauth_app", "refresh_next_at"],
-                condition=models.Q(refresh_next_at__isnull=False),
-                name="credential_due",
-            ),
-            models.Index(
-                fields=["lease_until"],
-                condition=models.Q(lease_until__isnull=False),
-                name="credential_leased",
+                fields=["grant"],
+                condition=models.Q(grant__isnull=False),
+                name="credential_of_grant",
             ),
             models.Index(
                 fields=["account", "owner_email", "id"],
@@ -105,16 +80,6 @@ class Credential(models.Model):
                 fields=["account", "external_id", "id"],
                 condition=models.Q(external_id__gt=""),
                 name="credential_external_id",
-            ),
-            models.Index(
-                fields=["account", "refresh_state", "id"],
-                condition=models.Q(refresh_state__in=["needs_reauth", "paused"]),
-                name="credential_refresh_ended",
-            ),
-            models.Index(
-                fields=["account", "id"],
-                condition=models.Q(refresh_unknowns__gt=0),
-                name="credential_in_doubt",
             ),
             # The lists of staff are not limited to one account.
             models.Index(fields=["provider", "id"], name="credential_all_provider"),
@@ -136,6 +101,72 @@ class Credential(models.Model):
 
     def __str__(self) -> str:
         return self.name or str(self.properties.get("name") or self.id)
+
+
+class Grant(models.Model):
+    """What a provider has granted, and the state of its refreshes: one row for each refresh token.
+
+    A narrow row of its own, because a refresh would otherwise write every index of the credential.
+    Several credentials may share a grant that serves several upstream accounts. credentials/refresh
+    writes the row; an import, a rotation or staff can only reset or end the grant
+    (credentials/core/grant_state.py). The defaults are the database's, because imports insert
+    without the ORM.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    account = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
+    oauth_app = models.ForeignKey(
+        OAuthApp, models.PROTECT, null=True, related_name="+", db_index=False
+    )
+    """The app of its credentials, for the worker's search of due grants."""
+    generation = models.PositiveIntegerField(db_default=0)
+    """The number of grants so far: each refresh and each import of another grant adds one."""
+    previous = SealedField(null=True, place=("credentials_credential", "previous"))
+    """{"refresh_token": …} of the former generation, as long as the provider may still accept it."""
+    lease_owner = models.CharField(max_length=64, db_default="")
+    lease_until = models.DateTimeField(null=True)
+    """Until then only the process `lease_owner` may refresh the grant."""
+    lease_renewed_at = models.DateTimeField(null=True)
+    """When that process was last heard of."""
+    state = models.CharField(max_length=16, db_default="active")
+    """active, needs_reauth (the provider rejects the grant) or paused (it cannot be decrypted)."""
+    unknowns = models.PositiveIntegerField(db_default=0)
+    """Attempts with this generation without a known outcome, without the one that has the lease."""
+    failures = models.PositiveIntegerField(db_default=0)
+    failing_since = models.DateTimeField(null=True)
+    rejected_since = models.DateTimeField(null=True)
+    """The first of the rejections of this grant alone whose reason is not known."""
+    last_at = models.DateTimeField(null=True)
+    next_at = models.DateTimeField(null=True)
+    """When the worker refreshes the grant. Null: never. A leased grant is due."""
+    error = models.CharField(max_length=64, db_default="")
+
+    class Meta:
+        constraints = [
+            # An abandoned lease is found among the due grants.
+            models.CheckConstraint(
+                condition=models.Q(lease_until__isnull=True) | models.Q(next_at__isnull=False),
+                name="grant_leased_is_due",
+            ),
+        ]
+        # A claim changes no column of an index, so that PostgreSQL can update in place (HOT).
+        indexes = [
+            models.Index(fields=["oauth_app", "next_at"], name="grant_due"),
+            models.Index(
+                fields=["next_at"], condition=models.Q(next_at__isnull=False), name="grant_next"
+            ),
+            models.Index(
+                fields=["account", "state"],
+                condition=models.Q(state__in=["needs_reauth", "paused"]),
+                name="grant_ended",
+            ),
+            models.Index(
+                fields=["account"], condition=models.Q(unknowns__gt=0), name="grant_in_doubt"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
 
 
 class CredentialUse(models.Model):

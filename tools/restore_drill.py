@@ -162,12 +162,15 @@ class Drill:
     def report(self, title: str) -> None:
         from django.db import connection
 
+        from credentials.core.grant_state import get_grant
         from credentials.models import Credential
         from credentials.restore.models import DatabaseRestore, RestoredGrant
 
         connection.close()
-        rows = Credential.objects.all()
-        states = Counter((row.refresh_state, row.refresh_error, row.health_status) for row in rows)
+        rows = Credential.objects.select_related("grant")
+        states = Counter(
+            (get_grant(row).state, get_grant(row).error, row.health_status) for row in rows
+        )
         notes = Counter(row.health["notes"][0] if row.health["notes"] else "" for row in rows)
         waiting = RestoredGrant.objects.filter(resumed_at=None).count()
         grants = self.provider.grants

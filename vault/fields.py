@@ -30,6 +30,9 @@ class SealedField(models.BinaryField[_Set, _Get]):
 
     Any value but a SealedValue or None raises TypeError on its way to SQL: by save(), update(),
     bulk_create(), bulk_update() or an expression. All lookups except `isnull` raise FieldError.
+
+    `place` is the table and column in the associated data if they are not the field's own. A value
+    can then move to another column without being encrypted again.
     """
 
     if TYPE_CHECKING:
@@ -38,6 +41,16 @@ class SealedField(models.BinaryField[_Set, _Get]):
 
     description = "Sealed value"
     empty_values = [None]
+
+    def __init__(self, *args: Any, place: tuple[str, str] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.place = place
+
+    def deconstruct(self) -> Any:
+        name, path, args, kwargs = super().deconstruct()
+        if self.place is not None:
+            kwargs["place"] = self.place
+        return name, path, args, kwargs
 
     def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
         return [*super().check(**kwargs), *self._check_row_id()]

@@ -159,9 +159,10 @@ class _PlaceFields(NamedTuple):
 @lru_cache(maxsize=256)
 def _get_place_fields(model: type[models.Model], field_name: str) -> _PlaceFields:
     meta = model._meta
-    column = str(_get_field(model, field_name).column)
+    field: Any = _get_field(model, field_name)
+    table, column = getattr(field, "place", None) or (meta.db_table, field.column)
     account = _get_field(model, "account_id") if has_account(model) else None
-    return _PlaceFields(meta.db_table, column, account, meta.pk)
+    return _PlaceFields(table, column, account, meta.pk)
 
 
 def _get_field(model: type[models.Model], name: str) -> _AnyField:

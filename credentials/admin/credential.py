@@ -209,9 +209,7 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Credential]:
         # No page reads a sealed column or a keyed hash; a reveal fetches the row again.
-        return (
-            super().get_queryset(request).defer("secrets", "previous", "fingerprints", "identity")
-        )
+        return super().get_queryset(request).defer("secrets", "fingerprints", "identity")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Credential], search_term: str

@@ -18,7 +18,7 @@ from common.admin.formatting import (
 )
 from common.db.clock import db_now
 from credentials.core.displayed_health import get_displayed_health
-from credentials.core.grant_state import NEEDS_REAUTH, PAUSED, get_app_pause
+from credentials.core.grant_state import NEEDS_REAUTH, PAUSED, get_app_pause, get_grant
 from credentials.health.models import HealthChange
 from credentials.models import Credential
 from credentials.services.mark_reauth import MARKED_BY_STAFF
@@ -65,9 +65,10 @@ def render_refresh_state(credential: Credential) -> SafeString:
     kind = get_registry().get_kind(credential.kind)
     if kind is None or not kind.refreshes:
         return SafeString("This kind is not refreshed.")
-    if sentence := _STATES.get(credential.refresh_state):
+    grant = get_grant(credential)
+    if sentence := _STATES.get(grant.state):
         # The provider did not reject this grant, so its page must not say so.
-        if credential.refresh_error == MARKED_BY_STAFF:
+        if grant.error == MARKED_BY_STAFF:
             sentence = "Marked here for reconnection: the owner has to connect again."
         return format_html("{} {}", format_badge("error"), sentence)
     if pause := get_app_pause(credential.oauth_app, db_now()):
@@ -80,11 +81,11 @@ def render_refresh_state(credential: Credential) -> SafeString:
     parts = [
         format_html("{} {}", title, format_relative_time(time))
         for title, time in (
-            ("last refreshed", credential.refresh_last_at),
-            ("next", credential.refresh_next_at),
+            ("last refreshed", grant.last_at),
+            ("next", grant.next_at),
         )
         if time
     ]
-    if credential.refresh_error:
-        parts.append(format_html("last error: {}", credential.refresh_error))
+    if grant.error:
+        parts.append(format_html("last error: {}", grant.error))
     return SafeString(", ".join(parts)) if parts else EMPTY_VALUE

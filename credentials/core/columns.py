@@ -10,9 +10,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, get_type_hints
 
-from credentials.models import Credential
+from django.db import models
+
+from credentials.models import Credential, Grant
 
 TABLE: Final = Credential._meta.db_table
+GRANT_TABLE: Final = Grant._meta.db_table
 
 _POSTGRESQL_TYPES: Final = {
     "BinaryField": "bytea",
@@ -51,9 +54,11 @@ def get_columns_except(*names: str) -> tuple[str, ...]:
     return tuple(columns)
 
 
-def get_postgresql_types(columns: Iterable[str]) -> dict[str, str]:
+def get_postgresql_types(
+    columns: Iterable[str], model: type[models.Model] = Credential
+) -> dict[str, str]:
     """Return the PostgreSQL type of each column, in the given order, for `insert_rows`."""
-    fields: dict[str, Any] = {field.attname: field for field in Credential._meta.concrete_fields}
+    fields: dict[str, Any] = {field.attname: field for field in model._meta.concrete_fields}
     return {
         name: _POSTGRESQL_TYPES[
             getattr(fields[name], "target_field", fields[name]).get_internal_type()

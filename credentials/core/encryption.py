@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping
 
 from credentials.core.columns import TABLE
-from credentials.models import Credential
+from credentials.models import Credential, Grant
 from vault.sealing import Place, SealedValue, can_unseal, seal, unseal
 
 
@@ -37,17 +37,17 @@ def encrypt_secrets(
     return seal(_place(account_id, id), dict(secrets)) if secrets else None
 
 
-def decrypt_previous_grant(row: Credential) -> dict[str, str]:
+def decrypt_previous_grant(grant: Grant) -> dict[str, str]:
     """Return the grant before the last refresh, {} if none is kept. Raise SecretUnavailableError."""
-    if row.previous is None:
+    if grant.previous is None:
         return {}
-    grant: dict[str, str] = unseal(Place.of(row, "previous"), row.previous)
-    return grant
+    previous: dict[str, str] = unseal(Place.of(grant, "previous"), grant.previous)
+    return previous
 
 
-def encrypt_previous_grant(row: Credential, refresh_token: str) -> SealedValue:
+def encrypt_previous_grant(grant: Grant, refresh_token: str) -> SealedValue:
     """Return the ciphertext of a grant that a refresh has just replaced."""
-    return seal(Place.of(row, "previous"), {"refresh_token": refresh_token})
+    return seal(Place.of(grant, "previous"), {"refresh_token": refresh_token})
 
 
 def _place(account_id: uuid.UUID, id: uuid.UUID) -> Place:

@@ -1,4 +1,4 @@
-"""The state of a credential's grant: how it begins and ends, and which secrets it is known by.
+"""The state of a grant: how it begins and ends, and which secrets a credential is known by.
 
 Refreshes, rotations, imports and staff all change these columns. Their values come from here.
 SQL texts have `{now}` for the database's time (`now_sql`) and name the columns without a table.
@@ -13,7 +13,7 @@ from typing import Any, Final
 from django.db.models import Q
 
 from common.db.clock import DbNow
-from credentials.models import AppPause, Credential
+from credentials.models import AppPause, Credential, Grant
 from oauth_apps.models import OAuthApp
 
 ACTIVE: Final = "active"
@@ -27,36 +27,39 @@ ACCESS_REJECTED: Final = "token_rejected"
 
 NO_LEASE: Final[Mapping[str, Any]] = {"lease_owner": "", "lease_until": None}
 NO_FAILURES: Final[Mapping[str, Any]] = {
-    "refresh_failures": 0,
-    "refresh_failing_since": None,
-    "refresh_rejected_since": None,
-    "refresh_error": "",
+    "failures": 0,
+    "failing_since": None,
+    "rejected_since": None,
+    "error": "",
 }
 NEW_GRANT: Final[Mapping[str, Any]] = {
     **NO_FAILURES,
     "previous": None,
-    "refresh_state": ACTIVE,
-    "refresh_unknowns": 0,
-    "refresh_last_at": None,
+    "state": ACTIVE,
+    "unknowns": 0,
+    "last_at": None,
 }
-"""Columns of a grant that has no past. `generation` and `refresh_next_at` depend on the caller."""
+"""Columns of a grant that has no past. `generation` and `next_at` depend on the caller."""
 
 ENDED_GRANT: Final[Mapping[str, Any]] = {
     **NO_LEASE,
-    "refresh_state": NEEDS_REAUTH,
-    "refresh_next_at": None,
-    "refresh_failures": 0,
-    "refresh_failing_since": None,
-    "refresh_rejected_since": None,
+    "state": NEEDS_REAUTH,
+    "next_at": None,
+    "failures": 0,
+    "failing_since": None,
+    "rejected_since": None,
     "previous": None,
 }
-"""Columns of a grant that cannot be refreshed any more. `refresh_error` says why."""
+"""Columns of a grant that cannot be refreshed any more. `error` says why."""
 
 NOT_LEASED: Final = Q(lease_until__isnull=True) | Q(lease_until__lt=DbNow())
-NOT_ENDED: Final = ~Q(refresh_state=NEEDS_REAUTH)
+NOT_ENDED: Final = ~Q(state=NEEDS_REAUTH)
 
-DUE_AND_FREE_SQL: Final = """refresh_next_at <= {now}
+# As a subquery, because no index serves a comparison with a volatile function.
+DUE_AND_FREE_SQL: Final = """next_at <= (SELECT {now})
     AND (lease_until IS NULL OR lease_until < {now})"""
+ABANDONED_SQL: Final = "next_at <= (SELECT {now}) AND lease_until < {now}"
+"""A leased grant is due, so that the index of due grants finds this."""
 APP_PAUSED_SQL: Final = "pause.revision = app.revision AND pause.until > {now}"
 """Of an `oauth_apps_oauthapp app` and the `credentials_apppause pause` that belongs to it."""
 
@@ -65,9 +68,14 @@ KEPT_FROM_PEOPLE: Final = 8
 """Former secrets of a field that an import may bring back without any effect."""
 
 
-def is_leased(row: Credential, now: dt.datetime) -> bool:
+def get_grant(row: Credential) -> Grant:
+    """Return the grant of `row`, or one that is not stored if the credential has none."""
+    return row.grant or Grant(generation=0, lease_owner="", **NEW_GRANT)
+
+
+def is_leased(grant: Grant | None, now: dt.datetime) -> bool:
     """Return True while a process may be refreshing the grant."""
-    return row.lease_until is not None and row.lease_until >= now
+    return grant is not None and grant.lease_until is not None and grant.lease_until >= now
 
 
 def get_app_pause(app: OAuthApp | None, now: dt.datetime) -> AppPause | None:

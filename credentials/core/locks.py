@@ -1,4 +1,4 @@
-"""The lock of a credential's row."""
+"""The locks of a credential's row and of its grant, always acquired in this order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import uuid
 from common.api import etags
 from common.api.etags import ETags
 from common.errors import NotFoundError
-from credentials.models import Credential
+from credentials.models import Credential, Grant
 
 
 def lock_credential(
@@ -23,3 +23,13 @@ def lock_credential(
         raise NotFoundError()
     etags.check_if_match(row.revision, if_match)
     return row
+
+
+def lock_grant(row: Credential) -> Grant | None:
+    """Return the grant of a locked credential, locked as well, and set it as `row.grant`.
+
+    No process can claim the grant until the transaction ends.
+    """
+    if row.grant_id is not None:
+        row.grant = Grant.objects.select_for_update(no_key=True).get(id=row.grant_id)
+    return row.grant

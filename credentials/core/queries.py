@@ -27,6 +27,7 @@ from providers.registry import get_registry
 
 _JOINS: Final = f"""
     FROM credentials_credential
+    LEFT JOIN credentials_grant ON credentials_grant.id = credentials_credential.grant_id
     LEFT JOIN oauth_apps_oauthapp app ON app.id = credentials_credential.oauth_app_id
     LEFT JOIN credentials_credentialuse used ON used.credential_id = credentials_credential.id
     LEFT JOIN credentials_apppause pause ON pause.oauth_app_id = app.id
@@ -66,14 +67,16 @@ class _Row(NamedTuple):
     health: Annotated[str, Sql("credentials_credential.health", "json")]
     owner_email: Annotated[str | None, Sql("nullif(owner_email, '')")]
     external_id: Annotated[str | None, Sql("nullif(external_id, '')")]
-    expires_at: Annotated[str | None, Sql("expires_at", "time")]
+    expires_at: Annotated[str | None, Sql("credentials_credential.expires_at", "time")]
     last_used_at: Annotated[str | None, Sql("used.last_used_at", "time")]
     created_at: Annotated[str, Sql("credentials_credential.created_at", "time")]
     updated_at: Annotated[str, Sql("credentials_credential.updated_at", "time")]
-    refresh_state: Annotated[str, Sql("{refresh_state}")]
-    refresh_last_at: Annotated[str | None, Sql("refresh_last_at", "time")]
-    refresh_next_at: Annotated[str | None, Sql("refresh_next_at", "time")]
-    refresh_error: Annotated[str | None, Sql("coalesce(nullif(refresh_error, ''), {pause_code})")]
+    refresh_state: Annotated[str | None, Sql("{refresh_state}")]
+    refresh_last_at: Annotated[str | None, Sql("credentials_grant.last_at", "time")]
+    refresh_next_at: Annotated[str | None, Sql("credentials_grant.next_at", "time")]
+    refresh_error: Annotated[
+        str | None, Sql("coalesce(nullif(credentials_grant.error, ''), {pause_code})")
+    ]
     app_id: Annotated[str | None, Sql("app.id", "id")]
     app_name: Annotated[str | None, Sql("app.name")]
     app_client_id: Annotated[str | None, Sql("app.client_id")]
@@ -182,7 +185,7 @@ def _represent(row: _Row, apps: dict[str, dict[str, Any]]) -> CredentialRepresen
         "owner_email": row.owner_email,
         "external_id": row.external_id,
         "expires_at": row.expires_at and _format_time(row.expires_at),
-        "refresh": refresh if _is_refreshed(row.kind) else None,
+        "refresh": refresh if row.refresh_state and _is_refreshed(row.kind) else None,
         "last_used_at": row.last_used_at and _format_time(row.last_used_at),
         "created_at": _format_time(row.created_at),
         "updated_at": _format_time(row.updated_at),

@@ -9,7 +9,7 @@ from django.db.models import CharField, Expression, Q, QuerySet
 from django.db.models.sql.compiler import SQLCompiler
 
 from common.db import dialect
-from common.db.clock import DbNow
+from common.db.clock import DbNow, db_now
 from credentials.core.grant_state import ACTIVE, APP_PAUSED_SQL, NEEDS_REAUTH, PAUSED
 from credentials.models import AppPause, Credential
 from providers.registry import get_registry
@@ -22,19 +22,21 @@ SILENT_SECONDS: Final = 15
 # In doubt: a process died during a refresh, or no response came, so its outcome is unknown.
 # Due: the access token has expired, the worker is to get another, or there has been none yet.
 _STATE: Final = """CASE
-    WHEN {row}.refresh_state <> 'active' THEN {row}.refresh_state
+    WHEN {grant}.id IS NULL THEN NULL
+    WHEN {grant}.state <> 'active' THEN {grant}.state
     WHEN {app_is_paused} THEN 'paused'
-    WHEN {row}.lease_until >= {now} AND {row}.lease_renewed_at >= {recently} THEN 'refreshing'
-    WHEN {row}.lease_until >= {now} OR {row}.refresh_unknowns > 0 THEN 'in_doubt'
-    WHEN {row}.expires_at IS NULL AND {row}.refresh_last_at IS NULL AND {row}.refresh_failures > 0
-        THEN 'due'
-    WHEN coalesce({row}.expires_at <= {now}, {row}.refresh_next_at <= {now}, {row}.secrets IS NULL)
+    WHEN {grant}.lease_until >= {now} AND {grant}.lease_renewed_at >= {recently} THEN 'refreshing'
+    WHEN {grant}.lease_until IS NOT NULL OR {grant}.unknowns > 0 THEN 'in_doubt'
+    WHEN {row}.expires_at IS NULL AND {grant}.last_at IS NULL AND {grant}.failures > 0 THEN 'due'
+    WHEN coalesce({row}.expires_at <= {now}, {grant}.next_at <= {now}, {row}.secrets IS NULL)
         THEN 'due'
     ELSE 'fresh' END"""
 _PAUSE_EXISTS: Final = f"""EXISTS (
     SELECT 1 FROM credentials_apppause pause
     JOIN oauth_apps_oauthapp app ON app.id = pause.oauth_app_id
     WHERE pause.oauth_app_id = credentials_credential.oauth_app_id AND {APP_PAUSED_SQL})"""  # noqa: S608
+GRANT: Final = "credentials_grant"
+"""The table, whose name is its alias in the statements that have the state."""
 
 
 def build_state_sql(app_is_paused: str) -> str:
@@ -42,6 +44,7 @@ def build_state_sql(app_is_paused: str) -> str:
     now, recently = dialect.now_sql(), dialect.now_sql(plus=-SILENT_SECONDS)
     return _STATE.format(
         row="credentials_credential",
+        grant=GRANT,
         app_is_paused=app_is_paused.format(now=now),
         now=now,
         recently=recently,
@@ -49,7 +52,7 @@ def build_state_sql(app_is_paused: str) -> str:
 
 
 class RefreshState(Expression):
-    """The state in a queryset of credentials."""
+    """The state in a queryset of credentials whose filters join their grants."""
 
     output_field = CharField()
 
@@ -70,17 +73,18 @@ def filter_by_refresh_state(queryset: QuerySet[Credential], state: str) -> Query
 
 
 def _build_implied_condition(state: str) -> Q:
-    """Return a condition that the state implies, of columns that have an index."""
+    """Return a condition that the state implies, of columns of the grant that have an index."""
     if state == NEEDS_REAUTH:
-        return Q(refresh_state=NEEDS_REAUTH)
+        return Q(grant__state=NEEDS_REAUTH)
     if state == PAUSED:
         # By their ids, because no index serves an OR with a subquery.
         apps = list(
             AppPause.objects.filter(until__gt=DbNow()).values_list("oauth_app_id", flat=True)
         )
-        return Q(refresh_state=PAUSED) | Q(oauth_app_id__in=apps)
+        return Q(grant__state=PAUSED) | Q(grant__oauth_app_id__in=apps)
+    leased = Q(grant__lease_until__isnull=False, grant__next_at__lte=db_now())
     if state == "refreshing":
-        return Q(lease_until__isnull=False)
+        return leased
     if state == "in_doubt":
-        return Q(lease_until__isnull=False) | Q(refresh_unknowns__gt=0)
-    return Q(refresh_state=ACTIVE)
+        return leased | Q(grant__unknowns__gt=0)
+    return Q(grant__state=ACTIVE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Final, NamedTuple
 
+from credentials.core.grant_state import get_grant
 from credentials.models import Credential
 from providers.kinds import Kind
 from providers.registry import get_registry
@@ -42,7 +43,7 @@ def forecast_expiry(
     if facts is None or "refresh_token" not in row.fingerprints:
         return None
     granted_at = row.obtained_at or replaced_at or row.created_at
-    refreshed_at = max(granted_at, row.refresh_last_at or granted_at)
+    refreshed_at = max(granted_at, get_grant(row).last_at or granted_at)
     forecasts = []
     if facts.idle_days is not None:
         limit = dt.timedelta(days=facts.idle_days)

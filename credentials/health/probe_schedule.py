@@ -27,7 +27,7 @@ def reschedule_probe(states: QuerySet[ProbeState], *, id: uuid.UUID, wait: int) 
 
     `wait` is the provider's Retry-After in seconds, which defers all its credentials.
     """
-    row = Credential.objects.defer("secrets", "previous").filter(id=id).first()
+    row = Credential.objects.defer("secrets").filter(id=id).first()
     state = ProbeState.objects.filter(credential_id=id).first()
     if row is None or state is None:
         return

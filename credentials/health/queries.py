@@ -9,6 +9,7 @@ import datetime as dt
 import functools
 import uuid
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from django.db import connection, models
@@ -19,7 +20,7 @@ from credentials.core.columns import get_columns_except
 from credentials.health.models import ProbeState
 from credentials.models import Credential
 
-_COLUMNS: Final = get_columns_except("secrets", "previous", "metadata")
+_COLUMNS: Final = get_columns_except("secrets", "metadata")
 _COUNTS: Final = ("failures", "cause", "lost_scopes")
 _TIMES: Final = ("silent_since", "answered_at", "unavailable_at", "granted_at")
 
@@ -56,15 +57,24 @@ def lock_with_probe_state(account_id: uuid.UUID, id: uuid.UUID) -> LockedCredent
     return LockedCredential(row, state, now, bool(row.has_gate))
 
 
-def update_row(model: type[models.Model], id: uuid.UUID, values: Mapping[str, Any]) -> None:
-    """Update one row. `values` maps its fields to plain values, not to expressions."""
-    sql, fields = _build_update_sql(model, tuple(values))
+def update_row(
+    model: type[models.Model],
+    id: uuid.UUID,
+    values: Mapping[str, Any],
+    conditions: Mapping[str, Any] = MappingProxyType({}),
+) -> bool:
+    """Update one row if its fields equal `conditions`. Return False if there is no such row.
+
+    Both map fields to plain values, not to expressions.
+    """
+    sql, fields = _build_update_sql(model, tuple(values), tuple(conditions))
     params = [
         field.get_db_prep_save(value, connection)
-        for field, value in zip(fields, values.values(), strict=True)
+        for field, value in zip(fields, [*values.values(), *conditions.values()], strict=True)
     ]
     with connection.cursor() as cursor:
         cursor.execute(sql, [*params, dialect.adapt(id)])
+        return bool(cursor.rowcount)
 
 
 @functools.lru_cache(maxsize=8)
@@ -86,9 +96,10 @@ def _build_lock_sql(now: str) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _build_update_sql(
-    model: type[models.Model], names: tuple[str, ...]
+    model: type[models.Model], names: tuple[str, ...], conditions: tuple[str, ...]
 ) -> tuple[str, list[models.Field[Any, Any]]]:
-    fields: list[Any] = [model._meta.get_field(name) for name in names]
-    columns = ", ".join(f"{field.column} = %s" for field in fields)
-    sql = f"UPDATE {model._meta.db_table} SET {columns} WHERE {model._meta.pk.column} = %s"  # noqa: S608
+    fields: list[Any] = [model._meta.get_field(name) for name in (*names, *conditions)]
+    columns = [f"{field.column} = %s" for field in fields]
+    where = " AND ".join([*columns[len(names) :], f"{model._meta.pk.column} = %s"])
+    sql = f"UPDATE {model._meta.db_table} SET {', '.join(columns[: len(names)])} WHERE {where}"  # noqa: S608
     return sql, fields

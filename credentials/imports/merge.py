@@ -43,6 +43,7 @@ class StoredCredential(NamedTuple):
     fingerprints: Mapping[str, list[str]]
     obtained_at: dt.datetime | None
     expires_at: dt.datetime | None
+    grant_id: uuid.UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +51,17 @@ class PlannedWrite:
     """A row to write, and the names of the fields that changed, if any.
 
     `replaces_secrets`: it has another grant, so that a refresh of the former one no longer counts.
-    `alias`: an identity by which imports find the row as well from now on. `moves_identity`: the row
-    has another identity and external id than before. `organisation`: the identity of the organisation
-    of a new row, whose own identity has the person as well.
+    `changes_grant`: its row of grants is new, or changes as well. `alias`: an identity by which imports
+    find the row as well from now on. `moves_identity`: the row has another identity and external id
+    than before. `organisation`: the identity of the organisation of a new row, whose own identity has
+    the person as well.
     """
 
     row: StoredCredential
     changed: list[str]
     created: bool
     replaces_secrets: bool = False
+    changes_grant: bool = True
     alias: bytes | None = None
     moves_identity: bool = False
     organisation: bytes | None = None
@@ -89,6 +92,7 @@ def plan_create(item: ImportItem, *, account_id: uuid.UUID, now: dt.datetime) ->
         },
         obtained_at=item.obtained_at,
         expires_at=item.expires_at,
+        grant_id=uuid7() if item.kind.refreshes else None,
     )
     organisation = item.organisation if item.person else None
     return PlannedWrite(row=row, changed=[], created=True, organisation=organisation)
@@ -142,12 +146,16 @@ def plan_update(
         fingerprints=fingerprints,
         obtained_at=item.obtained_at or row.obtained_at,
         expires_at=row.expires_at if same_expiry else item.expires_at,
+        # A kind whose provider's file began to refresh it later.
+        grant_id=row.grant_id or (uuid7() if item.kind.refreshes else None),
     )
     write = PlannedWrite(
         row=merged,
         changed=_list_changes(row, merged, diff),
         created=False,
         replaces_secrets=bool(diff.changed),
+        changes_grant=bool(diff.changed)
+        or (row.grant_id, row.oauth_app_id) != (merged.grant_id, merged.oauth_app_id),
     )
     # It was stored before secrets were cleaned, under the identity of the secret as it was sent.
     is_healed = bool(diff.changed) and row.identity == item.identity_as_sent

@@ -73,8 +73,7 @@ class InsertedCredential(NamedTuple):
     obtained_at: dt.datetime | None
     expires_at: dt.datetime | None
     account_id: uuid.UUID
-    generation: int
-    refresh_next_at: dt.datetime | None
+    grant_id: uuid.UUID | None
     revision: int
     created_at: dt.datetime
     updated_at: dt.datetime
@@ -82,13 +81,13 @@ class InsertedCredential(NamedTuple):
 
 COLUMNS: Final = get_postgresql_types(InsertedCredential._fields)
 _KEPT: Final = {
-    "id", "identity", "account_id", "generation", "refresh_next_at", "revision", "created_at",
+    "id", "identity", "account_id", "revision", "created_at",
     "provider", "external_id",
 }  # fmt: skip
 _ON_CONFLICT: Final = (
     "ON CONFLICT (account_id, identity) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name not in _KEPT)
-    + f", {refresh.ON_CONFLICT_SET}, revision = {TABLE}.revision + 1 WHERE {TABLE}.id = excluded.id RETURNING id"
+    + f", revision = {TABLE}.revision + 1 WHERE {TABLE}.id = excluded.id RETURNING id"
 )
 
 # A rotation that committed after step 1 has turned the item's identity into an alias of an existing
@@ -484,6 +483,7 @@ def _write_rows(
     # SQLite returns text.
     ids = {id if isinstance(id, uuid.UUID) else uuid.UUID(id) for (id,) in returned}
     written = [write for write in writes if write.row.id in ids]
+    refresh.write_imported_grants(list(_build_grants(written, account_id, now)))
     _record_tokens(written, rows.shared_tokens, account_id)
     OrganisationMember.objects.bulk_create(
         OrganisationMember(
@@ -568,19 +568,34 @@ def build_row_values(
         obtained_at=row.obtained_at,
         expires_at=row.expires_at,
         account_id=account_id,
-        # An update adds this to the stored generation, see ON_CONFLICT_SET.
-        generation=int(write.replaces_secrets),
-        refresh_next_at=refresh.compute_first_refresh_at(
-            get_registry().kinds[row.properties["kind"]],
-            row.fingerprints,
-            expires_at=row.expires_at,
-            obtained_at=row.obtained_at,
-            now=now,
-        ),
+        grant_id=row.grant_id,
         revision=1,
         created_at=now,
         updated_at=now,
     )
+
+
+def _build_grants(
+    writes: Iterable[PlannedWrite], account_id: uuid.UUID, now: dt.datetime
+) -> Iterator[refresh.ImportedGrant]:
+    """Yield the grants that the writes create, replace or move to another app."""
+    for write in writes:
+        row = write.row
+        if row.grant_id is None or not write.changes_grant:
+            continue
+        yield refresh.ImportedGrant(
+            id=row.grant_id,
+            account_id=account_id,
+            oauth_app_id=row.oauth_app_id,
+            generation=int(write.replaces_secrets),
+            next_at=refresh.compute_first_refresh_at(
+                get_registry().kinds[row.properties["kind"]],
+                row.fingerprints,
+                expires_at=row.expires_at,
+                obtained_at=row.obtained_at,
+                now=now,
+            ),
+        )
 
 
 def _to_json(value: Mapping[str, Any]) -> str:

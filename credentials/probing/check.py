@@ -12,6 +12,8 @@ from common.actors import Actor
 from common.db.clock import db_now
 from common.errors import ConflictError, NotFoundError, ServiceUnavailableError
 from credentials.core.encryption import decrypt_secrets
+from credentials.core.grant_state import get_grant
+from credentials.core.locks import lock_grant
 from credentials.health.evidence import Evidence
 from credentials.health.expiry import forecast_expiry
 from credentials.health.models import ProbeState
@@ -33,7 +35,7 @@ NO_PROBE: Final = (
     "The provider has no request that tests it. Refreshes, reports and dates decide instead."
 )
 
-_DATES: Final = ("expires_at", "obtained_at", "refresh_last_at")
+_DATES: Final = ("expires_at", "obtained_at")
 
 
 class _ProviderResult(NamedTuple):
@@ -52,7 +54,9 @@ def check_credential(
     its provider wants no more requests. Raises NotFoundError. Must not be called in a transaction.
     """
     row = (
-        Credential.objects.select_related("oauth_app").filter(account_id=account_id, id=id).first()
+        Credential.objects.select_related("oauth_app", "grant")
+        .filter(account_id=account_id, id=id)
+        .first()
     )
     if row is None:
         raise NotFoundError()
@@ -147,7 +151,7 @@ def _record_if(
     """
     with transaction.atomic():
         rows = Credential.objects.select_for_update(of=("self",), no_key=True)
-        locked = rows.defer("previous", "metadata").filter(id=row.id).first()
+        locked = rows.defer("metadata").filter(id=row.id).first()
         if locked is None or not condition(locked):
             return False
         if before is not None:
@@ -168,12 +172,18 @@ def _always(locked: Credential) -> bool:
 
 
 def _has_same_grant(row: Credential) -> Callable[[Credential], bool]:
-    """Return a condition: the locked row has the ciphertext and the dates of `row`."""
+    """Return a condition: the locked row has the ciphertext and the dates of `row`.
+
+    `row` must have been read together with its grant.
+    """
 
     def matches(locked: Credential) -> bool:
         blobs = [each.secrets.blob if each.secrets else None for each in (row, locked)]
-        return blobs[0] == blobs[1] and all(
-            getattr(row, name) == getattr(locked, name) for name in _DATES
+        lock_grant(locked)
+        return (
+            blobs[0] == blobs[1]
+            and get_grant(row).last_at == get_grant(locked).last_at
+            and all(getattr(row, name) == getattr(locked, name) for name in _DATES)
         )
 
     return matches

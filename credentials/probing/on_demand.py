@@ -79,7 +79,7 @@ def _check_now(account_id: uuid.UUID, id: uuid.UUID, actor: Actor) -> None:
 
 
 def _get_generation(id: uuid.UUID) -> int | None:
-    return Credential.objects.filter(id=id).values_list("generation", flat=True).first()
+    return Credential.objects.filter(id=id).values_list("grant__generation", flat=True).first()
 
 
 def _require_credential(account_id: uuid.UUID, id: uuid.UUID) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from common.actors import Actor
 from common.db.clock import db_now
 from common.errors import ConflictError, InvalidInputError, ServiceUnavailableError
-from credentials.core.grant_state import ACCESS_REJECTED
+from credentials.core.grant_state import ACCESS_REJECTED, get_grant
 from credentials.core.request_auth import build_request_auth, fill_template, sign_binance
 from credentials.health.evidence import Evidence, Verdict
 from credentials.models import Credential
@@ -71,7 +71,7 @@ def run_probe(subject: ProbeSubject, probe: Probe, actor: Actor) -> ProbeResult 
     A rejection counts only if it is repeated.
     """
     # A token that an earlier probe has rejected is not sent again.
-    was_rejected = subject.row.refresh_error == ACCESS_REJECTED
+    was_rejected = get_grant(subject.row).error == ACCESS_REJECTED
     if subject.kind.refreshes and not _refresh(subject, actor, force=was_rejected):
         return None
     result = _send_probe(subject, probe)

@@ -17,7 +17,7 @@ from django.db.models import Q, QuerySet
 
 from common.db.clock import DbNow
 from credentials.core.grant_state import ACTIVE
-from credentials.models import AppPause, Credential
+from credentials.models import AppPause, Grant
 from credentials.refresh.schedule import (
     REJECTED_AFTER_ALONE_SECONDS,
     REJECTED_AFTER_SECONDS,
@@ -77,7 +77,7 @@ def reject_app(claim: RefreshClaim, error: OAuth2Error, *, canary_rejected: bool
     transaction that settles the claim. `claim.row` is the row as it was claimed.
     """
     app = claim.row.oauth_app
-    if app is None or _has_sibling_worked(claim, claim.row.refresh_rejected_since):
+    if app is None or _has_sibling_worked(claim, claim.grant.rejected_since):
         return None
     pause = AppPause.objects.select_for_update().filter(oauth_app_id=app.id).first()
     if (
@@ -126,41 +126,41 @@ def _record_first_rejection(claim: RefreshClaim, app: OAuthApp, error: OAuth2Err
         },
     )
     # The next refresh of another grant shows if the app is rejected: the one that worked last.
-    newest = _find_siblings(claim).order_by("-id").values_list("id", "refresh_last_at")
+    newest = _find_siblings(claim).order_by("-id").values_list("id", "last_at")
     if rows := list(newest[:_SIBLINGS_READ]):
         never = dt.datetime.min.replace(tzinfo=dt.UTC)
         id, _ = max(rows, key=lambda row: row[1] or never)
-        later = Q(refresh_next_at__isnull=True) | Q(refresh_next_at__gt=DbNow())
-        Credential.objects.filter(later, id=id).update(refresh_next_at=DbNow())
+        later = Q(next_at__isnull=True) | Q(next_at__gt=DbNow())
+        Grant.objects.filter(later, id=id).update(next_at=DbNow())
 
 
 def _is_independent(claim: RefreshClaim, pause: AppPause) -> bool:
     """Return True if this is not the grant that was rejected first, nor one rejected before it."""
-    rejected_since = claim.row.refresh_rejected_since
+    rejected_since = claim.grant.rejected_since
     return claim.row.id != pause.credential_id and (
         rejected_since is None or pause.rejected_at is None or rejected_since >= pause.rejected_at
     )
 
 
-def _find_siblings(claim: RefreshClaim) -> QuerySet[Credential]:
+def _find_siblings(claim: RefreshClaim) -> QuerySet[Grant]:
     """Return the other grants of the app that can be refreshed."""
-    rows = Credential.objects.filter(
+    rows = Grant.objects.filter(
         account_id=claim.row.account_id,
         oauth_app_id=claim.row.oauth_app_id,
-        refresh_state=ACTIVE,
-        refresh_rejected_since__isnull=True,
-        kind=claim.row.kind,
+        state=ACTIVE,
+        rejected_since__isnull=True,
+        credentials__kind=claim.row.kind,
     )
-    return rows.exclude(id=claim.row.id)
+    return rows.exclude(id=claim.grant.id)
 
 
 def _has_sibling_worked(claim: RefreshClaim, since: dt.datetime | None) -> bool:
     """Return True if another grant of the app was refreshed after `since`; False without a `since`."""
     if since is None:
         return False
-    rows = Credential.objects.filter(
+    rows = Grant.objects.filter(
         account_id=claim.row.account_id,
         oauth_app_id=claim.row.oauth_app_id,
-        refresh_last_at__gt=since,
+        last_at__gt=since,
     )
-    return rows.exclude(id=claim.row.id).exists()
+    return rows.exclude(id=claim.grant.id).exists()

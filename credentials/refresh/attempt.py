@@ -155,13 +155,13 @@ def call_provider(
 
 def _get_previous_grant(claim: RefreshClaim) -> Mapping[str, str]:
     """Return the grant before this one while its provider still accepts it, otherwise {}."""
-    row, grace_seconds = claim.row, claim.grace_seconds
-    if not grace_seconds or row.refresh_last_at is None:
+    last_at, grace_seconds = claim.grant.last_at, claim.grace_seconds
+    if not grace_seconds or last_at is None:
         return {}
-    if (claim.claimed_at - row.refresh_last_at).total_seconds() > grace_seconds:
+    if (claim.claimed_at - last_at).total_seconds() > grace_seconds:
         return {}
     try:
-        return decrypt_previous_grant(row)
+        return decrypt_previous_grant(claim.grant)
     except SecretUnavailableError:
         return {}
 

@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from django.db.models import Q
 
 from common.db.clock import DbNow
-from credentials.core.grant_state import ACCESS_REJECTED, NEEDS_REAUTH, get_app_pause
+from credentials.core.grant_state import (
+    ACCESS_REJECTED,
+    NEEDS_REAUTH,
+    get_app_pause,
+    get_grant,
+)
 from credentials.core.refresh_state import SILENT_SECONDS
-from credentials.models import Credential
+from credentials.models import Credential, Grant
 from credentials.refresh.errors import (
     AppPausedError,
     NeedsReauthError,
@@ -29,21 +34,25 @@ class Freshness:
     now: dt.datetime
     min_seconds: int
 
+    @property
+    def grant(self) -> Grant:
+        return get_grant(self.row)
+
     def is_fresh(self, *, first_generation: int) -> bool:
         """Return True if the stored token can be used as it is.
 
         `first_generation` is the generation that the caller read first.
         """
-        row = self.row
-        if row.refresh_state == NEEDS_REAUTH or "access_token" not in row.fingerprints:
+        row, grant = self.row, self.grant
+        if grant.state == NEEDS_REAUTH or "access_token" not in row.fingerprints:
             return False
         if row.expires_at is None:
             # Imported without an expiry: the first refresh may tell it.
-            untried = row.refresh_last_at is None and not row.refresh_failures
+            untried = grant.last_at is None and not grant.failures
             return not (untried and self.is_refreshable())
         remaining = (row.expires_at - self.now).total_seconds()
         # A token that another caller refreshed in the meantime cannot be made any fresher.
-        return remaining > (0 if row.generation > first_generation else self._needed_seconds())
+        return remaining > (0 if grant.generation > first_generation else self._needed_seconds())
 
     def is_refreshable(self) -> bool:
         """Return True if the kind refreshes and the credential has what a refresh needs."""
@@ -54,12 +63,12 @@ class Freshness:
 
     def is_refreshed_within(self, seconds: int) -> bool:
         """Return True if the last refresh is less than `seconds` ago."""
-        last = self.row.refresh_last_at
+        last = self.grant.last_at
         return last is not None and (self.now - last).total_seconds() < seconds
 
     def get_seconds_in_doubt(self) -> float | None:
         """Return how long the grant is still left alone because its refresher died; None if it lives."""
-        until, renewed_at = self.row.lease_until, self.row.lease_renewed_at
+        until, renewed_at = self.grant.lease_until, self.grant.lease_renewed_at
         if until is None or renewed_at is None:
             return None
         if (self.now - renewed_at).total_seconds() < SILENT_SECONDS:
@@ -80,7 +89,7 @@ class Freshness:
         kind = get_registry().get_kind(self.row.kind)
         if kind is None or not kind.refreshes:
             raise NotRefreshableError(self.row.kind)
-        if self.row.refresh_state == NEEDS_REAUTH or not self.is_refreshable():
+        if self.grant.state == NEEDS_REAUTH or not self.is_refreshable():
             raise NeedsReauthError()
 
     def require_not_deferred(self, *, ignore_rejected_token: bool = False) -> None:
@@ -89,13 +98,13 @@ class Freshness:
         With `ignore_rejected_token`, a refresh that waits only because the last token was rejected
         may start now.
         """
-        row = self.row
-        if pause := get_app_pause(row.oauth_app, self.now):
+        grant = self.grant
+        if pause := get_app_pause(self.row.oauth_app, self.now):
             remaining = (pause.until - self.now).total_seconds()
             raise AppPausedError("its provider rejects it.", remaining)
-        if row.refresh_failures and row.refresh_next_at and not self._is_app_corrected():
-            delay = (row.refresh_next_at - self.now).total_seconds()
-            if delay > 0 and row.refresh_error == ACCESS_REJECTED:
+        if grant.failures and grant.next_at and not self._is_app_corrected():
+            delay = (grant.next_at - self.now).total_seconds()
+            if delay > 0 and grant.error == ACCESS_REJECTED:
                 if ignore_rejected_token:
                     return
                 raise TokenRejectedError(delay)
@@ -107,15 +116,12 @@ class Freshness:
         app = self.row.oauth_app
         pause = getattr(app, "refresh_pause", None)
         return bool(
-            app
-            and pause
-            and pause.revision != app.revision
-            and self.row.refresh_error == pause.code
+            app and pause and pause.revision != app.revision and self.grant.error == pause.code
         )
 
     def _needed_seconds(self) -> float:
         """Return `min_seconds`, but at most half of the token's whole lifetime."""
-        row = self.row
-        if row.refresh_last_at is None or row.expires_at is None:
+        last_at, expires_at = self.grant.last_at, self.row.expires_at
+        if last_at is None or expires_at is None:
             return self.min_seconds
-        return min(self.min_seconds, (row.expires_at - row.refresh_last_at).total_seconds() / 2)
+        return min(self.min_seconds, (expires_at - last_at).total_seconds() / 2)

@@ -10,14 +10,16 @@ import uuid
 from dataclasses import replace
 from typing import Any, Final
 
-from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db import connection, transaction
+from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When
+from django.db.models.functions import Coalesce, Least
 
 from common.actors import Actor
 from common.db import dialect
-from common.db.clock import DbNow, to_datetime
-from credentials.core.columns import get_columns_except
+from common.db.clock import DbNow
+from common.db.ids import to_uuid
 from credentials.core.grant_state import (
+    ABANDONED_SQL,
     APP_PAUSED_SQL,
     DUE_AND_FREE_SQL,
     NO_LEASE,
@@ -25,7 +27,7 @@ from credentials.core.grant_state import (
     NOT_LEASED,
 )
 from credentials.core.refresh_state import SILENT_SECONDS
-from credentials.models import Credential
+from credentials.models import Credential, Grant
 from credentials.refresh.circuit_breaker import circuit_breaker
 from credentials.refresh.schedule import SHORTEST_LEASE, compute_lease_seconds
 from credentials.refresh.types import RefreshClaim
@@ -36,53 +38,67 @@ from providers.registry import get_registry
 _NOT_PAUSED: Final = f"""NOT EXISTS (
         SELECT 1 FROM credentials_apppause pause
         JOIN oauth_apps_oauthapp app ON app.id = pause.oauth_app_id
-        WHERE app.id = credentials_credential.oauth_app_id AND {APP_PAUSED_SQL}
+        WHERE app.id = credentials_grant.oauth_app_id AND {APP_PAUSED_SQL}
     )"""  # noqa: S608 - our own names
 _DUE_OF_APP: Final = (
     f"oauth_app_id = %s AND {DUE_AND_FREE_SQL} AND {_NOT_PAUSED} AND {NOT_WAITING_SQL}"
 )
-_DUE: Final = f"{_DUE_OF_APP} ORDER BY refresh_next_at"
-_DUE_IN_DOUBT: Final = f"{_DUE_OF_APP} AND refresh_unknowns > 0 ORDER BY refresh_next_at"
-_ABANDONED: Final = f"lease_until < {{now}} AND {NOT_WAITING_SQL} ORDER BY lease_until"
-_COLUMNS: Final = ", ".join(get_columns_except("metadata", "health"))
+_DUE: Final = f"{_DUE_OF_APP} ORDER BY next_at"
+_DUE_IN_DOUBT: Final = f"{_DUE_OF_APP} AND unknowns > 0 ORDER BY next_at"
+_ABANDONED: Final = f"{ABANDONED_SQL} AND {NOT_WAITING_SQL} ORDER BY lease_until"
 # An array is built once. A join with a limited subquery could run it again and claim more rows.
 _SELECTED_IDS: Final = {
-    "postgresql": "= ANY (ARRAY(SELECT id FROM credentials_credential WHERE {condition} LIMIT %s"
+    "postgresql": "= ANY (ARRAY(SELECT id FROM credentials_grant WHERE {condition} LIMIT %s"
     " FOR NO KEY UPDATE SKIP LOCKED))",
-    "sqlite": "IN (SELECT id FROM credentials_credential WHERE {condition} LIMIT %s)",
+    "sqlite": "IN (SELECT id FROM credentials_grant WHERE {condition} LIMIT %s)",
 }
 
 
 def claim_grant(
     *,
-    id: uuid.UUID,
-    generation: int,
+    row: Credential,
     actor: Actor,
     stale: Q,
     lease_seconds: int = SHORTEST_LEASE,
 ) -> RefreshClaim | None:
-    """Claim the grant of this generation, if `stale` still holds and no process has its lease.
+    """Claim the grant that `row` was read with.
 
-    The same statement counts the attempt: its outcome is unknown until one is stored. If this
-    process dies, the grant is claimed again after `lease_seconds` (schedule.compute_lease_seconds).
+    Returns None if it has another generation by now, if the credential is no longer `stale`, or if
+    another process has the lease.
+
+    A lease that has expired is the attempt of a process that died: the same statement counts it as
+    one of unknown outcome. If this process dies, the grant is claimed again after `lease_seconds`
+    (schedule.compute_lease_seconds).
     """
+    assert row.grant is not None  # noqa: S101 - for the type checker: the caller read it
     owner = create_owner_id()
-    rows = Credential.objects.filter(
-        NOT_LEASED, NOT_ENDED, NOT_WAITING, stale, id=id, generation=generation
+    grants = Grant.objects.filter(
+        NOT_LEASED, NOT_ENDED, NOT_WAITING, id=row.grant.id, generation=row.grant.generation
     )
+    if stale:
+        grants = grants.filter(
+            Exists(Credential.objects.filter(stale, id=row.id, grant_id=OuterRef("id")))
+        )
+    abandoned = Case(When(lease_until__isnull=False, then=Value(1)), default=Value(0))
     with transaction.atomic():
-        if not rows.update(
+        if not grants.update(
             lease_owner=owner,
             lease_until=DbNow() + dt.timedelta(seconds=lease_seconds),
             lease_renewed_at=DbNow(),
-            refresh_unknowns=F("refresh_unknowns") + 1,
+            unknowns=F("unknowns") + abandoned,
+            # A leased grant is due, so that it is found if this process dies.
+            next_at=Least(Coalesce("next_at", DbNow()), DbNow()),
         ):
             return None
-        claimed = Credential.objects.filter(id=id, lease_owner=owner).annotate(now=DbNow())
-        claimed = claimed.select_related("oauth_app__refresh_pause").defer("metadata", "health")
-        row = claimed.get()
+        claimed = Credential.objects.filter(id=row.id, grant__lease_owner=owner)
+        claimed = claimed.select_related("grant", "oauth_app__refresh_pause").annotate(now=DbNow())
+        claimed_row = claimed.defer("metadata", "health").get()
         return RefreshClaim(
-            row=row, owner=owner, claimed_at=row.now, actor=actor, lease_seconds=lease_seconds
+            row=claimed_row,
+            owner=owner,
+            claimed_at=claimed_row.now,
+            actor=actor,
+            lease_seconds=lease_seconds,
         )
 
 
@@ -132,17 +148,17 @@ def fit_lease(claim: RefreshClaim) -> RefreshClaim:
     return longer
 
 
-def filter_claimed(claim: RefreshClaim) -> QuerySet[Credential]:
-    """Return the claim's row, if its generation and owner are still the claim's, or no row."""
-    return Credential.objects.filter(
-        id=claim.row.id, generation=claim.generation, lease_owner=claim.owner
+def filter_claimed(claim: RefreshClaim) -> QuerySet[Grant]:
+    """Return the grant, if its generation and owner are still the claim's, or no row."""
+    return Grant.objects.filter(
+        id=claim.grant.id, generation=claim.generation, lease_owner=claim.owner
     )
 
 
 def release_lease(claim: RefreshClaim) -> None:
-    """Release the row for a new generation that came without ending this lease (a rotation)."""
-    rows = Credential.objects.filter(id=claim.row.id, lease_owner=claim.owner)
-    rows.update(**NO_LEASE)
+    """Release the grant for a new generation that came without ending this lease (a rotation)."""
+    grants = Grant.objects.filter(id=claim.grant.id, lease_owner=claim.owner)
+    grants.update(**NO_LEASE)
 
 
 def create_owner_id() -> str:
@@ -153,19 +169,27 @@ def create_owner_id() -> str:
 def _claim_rows(
     condition: str, params: list[Any], actor: Actor, lease_seconds: int
 ) -> list[RefreshClaim]:
-    """Select, claim and read in one statement. The rows come without their apps."""
+    """Claim the grants by one statement, and read their credentials. These come without their apps."""
     owner = create_owner_id()
     sql = _build_claim_sql(condition, dialect.now_sql(), dialect.now_sql(plus=lease_seconds))
-    rows: list[Any] = list(Credential.objects.raw(sql, [owner, *params]))
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(sql, [owner, *params])
+        grant_ids = [to_uuid(id) for (id,) in cursor.fetchall()]
+        if not grant_ids:
+            return []
+        rows = Credential.objects.filter(grant_id__in=grant_ids).select_related("grant")
+        rows = rows.annotate(claimed_at=DbNow()).defer("metadata", "health").order_by("-id")
+        # Of several credentials that share a grant, the oldest stands for all.
+        by_grant = {row.grant_id: row for row in rows}
     return [
         RefreshClaim(
             row=row,
             owner=owner,
-            claimed_at=to_datetime(row.claimed_at),
+            claimed_at=row.claimed_at,
             actor=actor,
             lease_seconds=lease_seconds,
         )
-        for row in rows
+        for row in by_grant.values()
     ]
 
 
@@ -173,11 +197,12 @@ def _claim_rows(
 @functools.lru_cache(maxsize=64)
 def _build_claim_sql(condition: str, now: str, later: str) -> str:
     selected = dialect.choose(**_SELECTED_IDS).format(condition=condition.format(now=now))
+    # Claimed grants are due, so `next_at` stays as it is.
     return f"""
-        UPDATE credentials_credential
+        UPDATE credentials_grant
         SET lease_owner = %s, lease_until = {later}, lease_renewed_at = {now},
-            refresh_unknowns = refresh_unknowns + 1
-        WHERE id {selected} RETURNING {_COLUMNS}, {now} AS claimed_at
+            unknowns = unknowns + CASE WHEN lease_until IS NULL THEN 0 ELSE 1 END
+        WHERE id {selected} RETURNING id
     """  # noqa: S608 - our own names and clock
 
 

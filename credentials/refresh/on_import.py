@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection
-from typing import Final
+import uuid
+from collections.abc import Collection, Sequence
+from typing import Final, NamedTuple
 
-from credentials.core.columns import TABLE
+from common.db import bulk_insert
+from credentials.core.columns import GRANT_TABLE, get_postgresql_types
 from credentials.core.grant_state import NEW_GRANT, NO_LEASE
+from credentials.models import Grant
 from credentials.refresh.schedule import compute_first_refresh_delay
 from providers.kinds import Kind
 from providers.registry import get_registry
@@ -17,17 +20,41 @@ _NEW_GRANT: Final = {
         name: "NULL" if value is None else repr(value)
         for name, value in {**NEW_GRANT, **NO_LEASE}.items()
     },
-    "refresh_next_at": "excluded.refresh_next_at",
+    "next_at": "excluded.next_at",
 }
-
-ON_CONFLICT_SET: Final = f"generation = {TABLE}.generation + excluded.generation, " + ", ".join(
-    f"{name} = CASE WHEN excluded.generation > 0 THEN {value} ELSE {TABLE}.{name} END"
-    for name, value in _NEW_GRANT.items()
+_ON_CONFLICT: Final = (
+    "ON CONFLICT (id) DO UPDATE SET oauth_app_id = excluded.oauth_app_id,"
+    f" generation = {GRANT_TABLE}.generation + excluded.generation, "
+    + ", ".join(
+        f"{name} = CASE WHEN excluded.generation > 0 THEN {value} ELSE {GRANT_TABLE}.{name} END"
+        for name, value in _NEW_GRANT.items()
+    )
 )
-"""The SET of an upsert whose `generation` is 1 if the import brings other secrets, otherwise 0.
 
-A refresh that is running with the old grant finds another generation and stores nothing.
-"""
+
+class ImportedGrant(NamedTuple):
+    """A grant as an import writes it: the fields are the columns.
+
+    `generation` is 1 if the import brings other secrets for a stored grant, otherwise 0.
+    """
+
+    id: uuid.UUID
+    account_id: uuid.UUID
+    oauth_app_id: uuid.UUID | None
+    generation: int
+    next_at: dt.datetime | None
+
+
+_COLUMNS: Final = get_postgresql_types(ImportedGrant._fields, Grant)
+
+
+def write_imported_grants(grants: Sequence[ImportedGrant]) -> None:
+    """Create the grants that are new, and reset those whose secrets were replaced.
+
+    A refresh that is running with the old grant finds another generation and stores nothing. The
+    caller has locked or created their credentials in the same transaction.
+    """
+    bulk_insert.insert_rows(GRANT_TABLE, _COLUMNS, grants, suffix=_ON_CONFLICT)
 
 
 def compute_first_refresh_at(

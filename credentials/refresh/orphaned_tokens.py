@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from credentials.core.grant_state import get_grant
 from credentials.models import Credential, Revocation
 from credentials.refresh.token_update import TokenUpdate
 from credentials.refresh.types import RefreshClaim
@@ -23,7 +24,8 @@ def schedule_orphan_revocation(
         return
     # Another refresh's grant is of the same family. So may an imported one be, if the provider
     # accepts a replaced token for a while.
-    if successor is not None and (successor.refresh_last_at or oauth.refresh.grace_seconds):
+    refreshed = successor is not None and get_grant(successor).last_at
+    if successor is not None and (refreshed or oauth.refresh.grace_seconds):
         return
     revocation = Revocation(
         account_id=row.account_id,

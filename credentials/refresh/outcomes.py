@@ -31,12 +31,17 @@ from credentials.health.services import (
     record_evidence,
     record_granted_scopes,
 )
-from credentials.models import AppPause, Credential
+from credentials.models import AppPause, Credential, Grant
 from credentials.refresh import schedule
 from credentials.refresh.app_pauses import is_given_up, reject_app
 from credentials.refresh.lease import filter_claimed, release_lease
 from credentials.refresh.orphaned_tokens import schedule_orphan_revocation
-from credentials.refresh.token_update import TokenUpdate, build_refresh_columns, is_stored
+from credentials.refresh.token_update import (
+    TokenUpdate,
+    build_credential_columns,
+    build_grant_columns,
+    is_stored,
+)
 from credentials.refresh.types import RefreshClaim
 from credentials.refresh.unreadable_responses import (
     describe_kept_response,
@@ -69,8 +74,8 @@ _UNKNOWN_REJECTIONS: Final = frozenset({"unknown_error", "invalid_request", "inv
 # Seconds after a pause of its app that a row which caused it is tried again.
 _AFTER_PAUSE: Final = 30
 
-# The attempt certainly changed nothing at the provider.
-_OUTCOME_KNOWN: Final[dict[str, Any]] = {"refresh_unknowns": F("refresh_unknowns") - 1}
+_OUTCOME_UNKNOWN: Final[dict[str, Any]] = {"unknowns": F("unknowns") + 1}
+"""The provider may have replaced the grant."""
 
 
 def _retry_commit(
@@ -133,7 +138,7 @@ def store_rejection(claim: RefreshClaim, error: OAuth2Error) -> bool:
         note = _REJECTION_NOTES[code]
         if may_be_lost and (kept := describe_kept_response(claim)):
             note = f"{kept} The provider rejects the former grant. {_CONNECT_AGAIN}"
-    if not _settle_claim(claim, **{**ENDED_GRANT, "refresh_error": code}):
+    if not _settle_claim(claim, **{**ENDED_GRANT, "error": code}):
         return False
     target = EventTarget("credential", claim.row.account_id, claim.row.id)
     record_event(claim.actor, target, "credential.needs_reauth")
@@ -157,17 +162,16 @@ def store_app_rejection(
     The app is paused only if an independent grant agrees (`app_pauses`); otherwise the rejection
     counts as one of this grant. Returns None if the claim was lost.
     """
-    row = claim.row
+    row, grant = claim.row, claim.grant
     delay = schedule.compute_retry_delay(
-        row.refresh_failures + 1, failing_for=0, retry_after=error.retry_after
+        grant.failures + 1, failing_for=0, retry_after=error.retry_after
     )
     if not _settle_claim(
         claim,
-        refresh_failures=F("refresh_failures") + 1,
-        refresh_failing_since=row.refresh_failing_since or claim.claimed_at,
-        refresh_error=error.code[:64],
-        refresh_next_at=DbNow() + dt.timedelta(seconds=delay),
-        **_OUTCOME_KNOWN,
+        failures=F("failures") + 1,
+        failing_since=grant.failing_since or claim.claimed_at,
+        error=error.code[:64],
+        next_at=DbNow() + dt.timedelta(seconds=delay),
     ):
         return None
     pause_seconds = reject_app(claim, error, canary_rejected=canary_rejected)
@@ -175,11 +179,12 @@ def store_app_rejection(
         _count_rejection(claim, error)
         return AppRejection(app_is_paused=False, retry_after=delay)
     pause = AppPause.objects.get(oauth_app_id=row.oauth_app_id)
-    suspects = Credential.objects.filter(id__in=[row.id, pause.credential_id])
+    rows = Credential.objects.filter(id__in=[row.id, pause.credential_id])
+    suspects = Grant.objects.filter(id__in=rows.values("grant_id"))
     # The grants that were rejected are tried after the others when the pause ends: one of the others
     # may end the pause for good.
     next_at = pause.until + dt.timedelta(seconds=_AFTER_PAUSE)
-    suspects.update(refresh_rejected_since=None, refresh_next_at=next_at)
+    suspects.update(rejected_since=None, next_at=next_at)
     note = f"{error.detail} Credential {pause.credential_id} was rejected first."
     if row.oauth_app_id is not None:
         record_event(
@@ -204,11 +209,10 @@ def store_failure(claim: RefreshClaim, error: OAuth2Error) -> float | None:
     Returns the seconds until the next attempt, or None if the claim was lost. Changes the grant only
     if it has been rejected for days while other grants of its app work.
     """
-    row = claim.row
-    since = row.refresh_failing_since or claim.claimed_at
+    since = claim.grant.failing_since or claim.claimed_at
     failing_for = (claim.claimed_at - since).total_seconds()
     delay = schedule.compute_retry_delay(
-        row.refresh_failures + 1, failing_for=failing_for, retry_after=error.retry_after
+        claim.grant.failures + 1, failing_for=failing_for, retry_after=error.retry_after
     )
     changed_nothing = not error.sent or error.code in {"rate_limited", "invalid_request"}
     in_doubt = claim.may_have_succeeded_before or not changed_nothing
@@ -218,11 +222,11 @@ def store_failure(claim: RefreshClaim, error: OAuth2Error) -> float | None:
         )
     if not _settle_claim(
         claim,
-        refresh_failures=F("refresh_failures") + 1,
-        refresh_failing_since=since,
-        refresh_error=error.code[:64],
-        refresh_next_at=DbNow() + dt.timedelta(seconds=delay),
-        **(_OUTCOME_KNOWN if changed_nothing else {}),
+        failures=F("failures") + 1,
+        failing_since=since,
+        error=error.code[:64],
+        next_at=DbNow() + dt.timedelta(seconds=delay),
+        **({} if changed_nothing else _OUTCOME_UNKNOWN),
     ):
         return None
     if error.code in _UNKNOWN_REJECTIONS:
@@ -240,10 +244,9 @@ def store_undecryptable(claim: RefreshClaim) -> bool:
     """Pause the grant, which cannot be decrypted, until the key is back or an import replaces it."""
     if not _settle_claim(
         claim,
-        refresh_state=PAUSED,
-        refresh_error=UNDECRYPTABLE,
-        refresh_next_at=DbNow() + dt.timedelta(seconds=schedule.compute_pause()),
-        **_OUTCOME_KNOWN,
+        state=PAUSED,
+        error=UNDECRYPTABLE,
+        next_at=DbNow() + dt.timedelta(seconds=schedule.compute_pause()),
     ):
         return False
     note = "The stored secret cannot be decrypted with the keys of this server."
@@ -254,13 +257,13 @@ def store_undecryptable(claim: RefreshClaim) -> bool:
 @_retry_commit
 def store_missing_refresh_token(claim: RefreshClaim) -> bool:
     """Stop refreshing a grant without a refresh token: it is used until it expires."""
-    return _settle_claim(claim, refresh_next_at=None, **_OUTCOME_KNOWN)
+    return _settle_claim(claim, next_at=None)
 
 
 def reschedule_claim(claim: RefreshClaim, seconds: float) -> bool:
     """Release the grant, whose app or host has no free slot, and try again in `seconds`."""
     next_at = DbNow() + dt.timedelta(seconds=seconds)
-    return _settle_claim(claim, refresh_next_at=next_at, **_OUTCOME_KNOWN)
+    return _settle_claim(claim, next_at=next_at)
 
 
 @_retry_commit
@@ -272,10 +275,9 @@ def store_open_circuit(claim: RefreshClaim, seconds: float) -> bool:
     if not _settle_claim(
         claim,
         # Callers wait for the next attempt instead of claiming the grant again and again.
-        refresh_failures=Greatest("refresh_failures", 1),
-        refresh_error=CIRCUIT_OPEN,
-        refresh_next_at=DbNow() + dt.timedelta(seconds=seconds),
-        **_OUTCOME_KNOWN,
+        failures=Greatest("failures", 1),
+        error=CIRCUIT_OPEN,
+        next_at=DbNow() + dt.timedelta(seconds=seconds),
     ):
         return False
     note = (
@@ -298,15 +300,12 @@ def store_token_update(claim: RefreshClaim, update: TokenUpdate, *, bare: bool =
     """
     # Read again: an import may have changed other columns in the meantime, and these stay.
     locked = lock_with_probe_state(claim.row.account_id, claim.row.id)
-    if locked is None or locked.row.generation != claim.generation:
+    if locked is None or not _store_grant(claim, update, locked.now):
         return _settle_conflict(claim, update)
     row = locked.row
-    if row.lease_owner != claim.owner:
-        # The lease has expired, but the grant is still the one that was used: this is its only
-        # successor.
-        log.warning("refresh.lost_lease", id=str(row.id))
+    row.grant = claim.grant
     record_granted_scopes(locked, update.properties)
-    values = build_refresh_columns(row, update, locked.now)
+    values = build_credential_columns(row, update, locked.now)
     former_fingerprints = row.fingerprints
     for name, value in values.items():
         setattr(row, name, value)
@@ -341,9 +340,22 @@ def store_recovered_tokens(claim: RefreshClaim, update: TokenUpdate) -> bool:
     return _store_durably(claim, update, bare=True)
 
 
+def _store_grant(claim: RefreshClaim, update: TokenUpdate, now: dt.datetime) -> bool:
+    """Store the next generation of the grant. Return False if the claim's was replaced already."""
+    values = build_grant_columns(claim.grant, update, now)
+    fence: dict[str, Any] = {"generation": claim.generation}
+    if not update_row(Grant, claim.grant.id, values, {**fence, "lease_owner": claim.owner}):
+        # The lease may have expired, but the grant is still the one that was used: this is its only
+        # successor.
+        if not update_row(Grant, claim.grant.id, values, fence):
+            return False
+        log.warning("refresh.lost_lease", id=str(claim.row.id))
+    return True
+
+
 def _settle_conflict(claim: RefreshClaim, update: TokenUpdate) -> bool:
     """Discard the response for a grant that is gone. Return True if it is already stored."""
-    row = Credential.objects.filter(id=claim.row.id).first()
+    row = Credential.objects.select_related("grant").filter(id=claim.row.id).first()
     if row is not None and is_stored(row, update):
         return True
     if row is not None:
@@ -355,6 +367,9 @@ def _settle_conflict(claim: RefreshClaim, update: TokenUpdate) -> bool:
 
 def _settle_claim(claim: RefreshClaim, **values: Any) -> bool:
     """End the lease and write `values`, if the grant is still the claim's."""
+    # The health of the credential is written next. All transactions lock it before its grant.
+    rows = Credential.objects.select_for_update(of=("self",), no_key=True)
+    list(rows.filter(id=claim.row.id).values_list("id"))
     if filter_claimed(claim).update(**{**NO_LEASE, **values}):
         return True
     release_lease(claim)
@@ -363,21 +378,21 @@ def _settle_claim(claim: RefreshClaim, **values: Any) -> bool:
 
 def _count_rejection(claim: RefreshClaim, error: OAuth2Error) -> None:
     """Note since when this grant alone is rejected, and give it up after days of that."""
-    since = claim.row.refresh_rejected_since
-    rows = Credential.objects.filter(id=claim.row.id)
+    since = claim.grant.rejected_since
+    grants = Grant.objects.filter(id=claim.grant.id)
     if since is None or not is_given_up(claim, since):
         if since is None:
-            rows.update(refresh_rejected_since=claim.claimed_at)
+            grants.update(rejected_since=claim.claimed_at)
         _record_health(claim, "unavailable", note=error.detail, code=error.code[:64])
         return
     # Callers get needs_reauth, but the worker tries once a day: a success restores the grant.
-    rows.update(
-        refresh_state=NEEDS_REAUTH,
-        refresh_error=EXHAUSTED,
-        refresh_next_at=DbNow() + dt.timedelta(seconds=schedule.REJECTED_RETRY),
+    grants.update(
+        state=NEEDS_REAUTH,
+        error=EXHAUSTED,
+        next_at=DbNow() + dt.timedelta(seconds=schedule.REJECTED_RETRY),
     )
     _record_health(claim, "rejected", note=_REJECTION_NOTES[EXHAUSTED], code=EXHAUSTED)
-    if claim.row.refresh_state != NEEDS_REAUTH:
+    if claim.grant.state != NEEDS_REAUTH:
         target = EventTarget("credential", claim.row.account_id, claim.row.id)
         record_event(claim.actor, target, "credential.needs_reauth")
 

@@ -10,7 +10,7 @@ from django.db.models import Q
 from common.actors import Actor
 from common.db.clock import db_now
 from credentials.core.encryption import decrypt_secrets
-from credentials.core.grant_state import ACTIVE, NEEDS_REAUTH
+from credentials.core.grant_state import ACTIVE, NEEDS_REAUTH, get_grant
 from credentials.health.models import UnreadableResponse
 from credentials.models import Credential
 from credentials.refresh import lease, outcomes
@@ -32,8 +32,9 @@ def parse_stored_response(
     A response whose tokens are stored, or whose grant was replaced, is deleted. Raises
     SecretUnavailableError.
     """
-    credential = Credential.objects.select_related("oauth_app").filter(id=row.credential_id).first()
-    if credential is None or credential.generation != row.generation:
+    rows = Credential.objects.select_related("oauth_app", "grant")
+    credential = rows.filter(id=row.credential_id).first()
+    if credential is None or get_grant(credential).generation != row.generation:
         if not dry_run:
             row.delete()
         return "superseded"
@@ -63,15 +64,14 @@ def _store_tokens(
     row: UnreadableResponse, credential: Credential, tokens: TokenResponse, actor: Actor
 ) -> bool:
     """Store the tokens as a refresh of that time. Return False if the grant has changed or is busy."""
-    if credential.refresh_state == ACTIVE:
+    state = get_grant(credential).state
+    if state == ACTIVE:
         # A refresh that is under way would overtake these tokens.
-        claim = lease.claim_grant(
-            id=credential.id, generation=row.generation, actor=actor, stale=Q()
-        )
+        claim = lease.claim_grant(row=credential, actor=actor, stale=Q())
         if claim is None:
             return False
         return outcomes.store_success(claim, _build_update(row, claim, tokens))
-    if credential.refresh_state != NEEDS_REAUTH:
+    if state != NEEDS_REAUTH:
         return False
     claim = RefreshClaim(row=credential, owner="", claimed_at=row.received_at, actor=actor)
     # The provider has rejected the former grant since, so only the next refresh shows if it accepts

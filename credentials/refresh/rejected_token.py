@@ -13,7 +13,8 @@ from django.db.models.functions import Greatest
 
 from common.datetimes import format_rfc3339
 from credentials.core.grant_state import ACCESS_REJECTED, ACTIVE
-from credentials.models import Credential
+from credentials.core.locks import lock_grant
+from credentials.models import Credential, Grant
 from credentials.refresh.schedule import REJECTED_RETRY
 from providers.registry import get_registry
 
@@ -24,20 +25,18 @@ def expire_rejected_token(row: Credential, now: dt.datetime, *, min_interval: in
     The next refresh comes `min_interval` seconds after the last one.
     """
     kind = get_registry().get_kind(row.kind)
-    if kind is None or not kind.refreshes or row.refresh_state != ACTIVE:
+    grant = lock_grant(row)
+    if kind is None or not kind.refreshes or grant is None or grant.state != ACTIVE:
         return
     next_at = now
     if row.health["status"] == "error":
         next_at = now + dt.timedelta(seconds=REJECTED_RETRY)
-    elif row.refresh_last_at is not None:
-        next_at = max(now, row.refresh_last_at + dt.timedelta(seconds=min_interval))
+    elif grant.last_at is not None:
+        next_at = max(now, grant.last_at + dt.timedelta(seconds=min_interval))
     properties = dict(row.properties)
     if "expires_at" in properties:
         properties["expires_at"] = format_rfc3339(now)
-    Credential.objects.filter(id=row.id).update(
-        expires_at=now,
-        properties=properties,
-        refresh_error=ACCESS_REJECTED,
-        refresh_failures=Greatest("refresh_failures", 1),
-        refresh_next_at=next_at,
+    Credential.objects.filter(id=row.id).update(expires_at=now, properties=properties)
+    Grant.objects.filter(id=grant.id).update(
+        error=ACCESS_REJECTED, failures=Greatest("failures", 1), next_at=next_at
     )

@@ -17,9 +17,11 @@ from common.db.clock import DbNow, db_now
 from common.errors import NotFoundError
 from credentials.core.encryption import decrypt_secrets
 from credentials.core.grant_state import ACTIVE, PAUSED, is_leased
+from credentials.core.grants import lock_or_create_grant
+from credentials.core.locks import lock_credential
 from credentials.core.usage import mark_used
 from credentials.health.services import report_undecryptable
-from credentials.models import Credential
+from credentials.models import Credential, Grant
 from credentials.refresh import attempt, lease, spool
 from credentials.refresh.errors import RefreshInProgressError
 from credentials.refresh.freshness import Freshness
@@ -42,6 +44,8 @@ MAX_RESTORE_WAIT_SECONDS: Final = 2.0
 # Most refreshes take a few hundred milliseconds, so the first waits are short.
 _FIRST_SLEEP: Final = (0.02, 0.08)
 _LATER_SLEEP: Final = (0.15, 0.35)
+
+_GRANT_TIMES: Final = ("grant__last_at", "grant__next_at")
 
 _random = random.SystemRandom()
 
@@ -85,23 +89,24 @@ def get_fresh_token(
         # 1. Read the row again in each round: another process may have refreshed it.
         freshness = _read_freshness(account_id, id, min_seconds)
         row = freshness.row
+        grant = freshness.grant
         if first_generation is None:
-            first_generation = row.generation
+            first_generation = grant.generation
         forced = (
             force
-            and row.generation == first_generation
+            and grant.generation == first_generation
             and not freshness.is_refreshed_within(min_interval)
         )
         # 2. Return the stored token if it is fresh enough.
         if not forced and freshness.is_fresh(first_generation=first_generation):
             return _decrypt_access_token(row, actor)
-        if row.refresh_state == PAUSED:
+        if grant.state == PAUSED:
             decrypt_secrets(row)  # Raises SecretUnavailableError until the missing key is back.
         freshness.require_refreshable()
         require_not_waiting(row)
         waited = time.monotonic() - start
         # 3. Wait while another process refreshes it.
-        if is_leased(row, freshness.now):
+        if is_leased(grant, freshness.now):
             _wait_for_other_process(freshness, waited)
             continue
         if not forced or min_interval:
@@ -115,8 +120,7 @@ def get_fresh_token(
         spool.replay_one(id)
         # 5. Claim the grant, call the provider, store the outcome.
         claim = lease.claim_grant(
-            id=id,
-            generation=row.generation,
+            row=row,
             actor=actor,
             stale=Q() if forced else freshness.build_stale_filter(),
             lease_seconds=lease.get_lease_seconds(row.provider),
@@ -133,16 +137,19 @@ def grant_refresh_soon(*, account_id: uuid.UUID, id: uuid.UUID, min_interval: in
     For a kind without a probe, whose refresh alone tells whether its provider still accepts it.
     Does nothing for other kinds and for grants that have ended.
     """
-    rows = Credential.objects.filter(account_id=account_id, id=id, refresh_state=ACTIVE)
-    row = rows.only("kind", "refresh_last_at", "refresh_next_at", "fingerprints").first()
+    rows = Credential.objects.filter(account_id=account_id, id=id, grant__state=ACTIVE)
+    row = rows.select_related("grant").only("kind", "grant", *_GRANT_TIMES).first()
     kind = get_registry().get_kind(row.kind) if row else None
-    if row is None or kind is None or kind.probe is not None or not kind.refreshes:
+    if row is None or row.grant is None or kind is None:
         return
-    earliest = db_now()
-    if row.refresh_last_at is not None:
-        earliest = max(earliest, row.refresh_last_at + dt.timedelta(seconds=min_interval))
-    if row.refresh_next_at is not None and row.refresh_next_at > earliest:
-        rows.filter(refresh_next_at=row.refresh_next_at).update(refresh_next_at=earliest)
+    if kind.probe is not None or not kind.refreshes:
+        return
+    grant, earliest = row.grant, db_now()
+    if grant.last_at is not None:
+        earliest = max(earliest, grant.last_at + dt.timedelta(seconds=min_interval))
+    if grant.next_at is not None and grant.next_at > earliest:
+        grants = Grant.objects.filter(id=grant.id, state=ACTIVE, next_at=grant.next_at)
+        grants.update(next_at=earliest)
 
 
 def _wait_for_other_process(freshness: Freshness, waited: float) -> None:
@@ -164,8 +171,12 @@ def _decrypt_access_token(row: Credential, actor: Actor) -> AccessToken:
 
 def _read_freshness(account_id: uuid.UUID, id: uuid.UUID, min_seconds: int) -> Freshness:
     rows = Credential.objects.filter(account_id=account_id, id=id).annotate(now=DbNow())
-    rows = rows.select_related("oauth_app__refresh_pause").defer("metadata", "health")
+    rows = rows.select_related("grant", "oauth_app__refresh_pause").defer("metadata", "health")
     row = rows.first()
     if row is None:
         raise NotFoundError()
-    return Freshness(row, row.now, min_seconds)
+    freshness = Freshness(row, row.now, min_seconds)
+    if row.grant is None and freshness.is_refreshable():
+        with transaction.atomic():
+            row.grant = lock_or_create_grant(lock_credential(account_id, id))
+    return freshness

@@ -22,8 +22,8 @@ from common.actors import Actor
 from common.datetimes import format_rfc3339, parse_rfc3339
 from common.db.clock import db_now
 from credentials.core.encryption import decrypt_secrets
-from credentials.core.grant_state import NEEDS_REAUTH
-from credentials.models import Credential
+from credentials.core.grant_state import NEEDS_REAUTH, NEW_GRANT, get_grant
+from credentials.models import Credential, Grant
 from credentials.refresh import outcomes
 from credentials.refresh.token_update import TokenUpdate
 from credentials.refresh.types import RefreshClaim
@@ -80,7 +80,7 @@ def replay_file(file: Path) -> bool:
     """Store the response and delete the file. Return False if it has to stay."""
     try:
         claim, update = _read_file(file)
-        if claim.row.refresh_state == NEEDS_REAUTH:
+        if claim.grant.state == NEEDS_REAUTH:
             # The provider has rejected the grant since. It may have ended the whole family of
             # tokens, these included: only the next refresh shows it, so health stays as it is.
             with transaction.atomic():
@@ -107,8 +107,8 @@ def _read_file(file: Path) -> tuple[RefreshClaim, TokenUpdate]:
     account_id, id, generation, owner = file.name.removesuffix(_SUFFIX).split(".")
     document: dict[str, Any] = unseal(_place(file.name), SealedValue(file.read_bytes()))
     now = db_now()
-    row = Credential.objects.select_related("oauth_app").filter(id=id).first()
-    if row is not None and row.generation == int(generation):
+    row = Credential.objects.select_related("grant", "oauth_app").filter(id=id).first()
+    if row is not None and get_grant(row).generation == int(generation):
         secrets = decrypt_secrets(row)
     else:
         # The row as it was: the tokens are not stored then, but revoked.
@@ -116,11 +116,11 @@ def _read_file(file: Path) -> tuple[RefreshClaim, TokenUpdate]:
         row = Credential(
             account_id=uuid.UUID(account_id),
             id=uuid.UUID(id),
-            generation=int(generation),
             provider=document["provider"],
             oauth_app_id=document["oauth_app_id"],
             properties=document["properties"],
         )
+        row.grant = Grant(generation=int(generation), **NEW_GRANT)
     claim = RefreshClaim(row=row, owner=owner, claimed_at=now, actor=Actor(name="worker"))
     refresh_token = document["refresh_token"]
     next_at = parse_rfc3339(document["next_at"])

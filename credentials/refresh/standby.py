@@ -88,10 +88,11 @@ def release_kept_responses() -> None:
 def restore_kept_responses() -> None:
     """Store the kept responses that the database has lost, each after the one before it."""
     for file in sorted(_list_files(), key=lambda file: (file.id, file.generation)):
-        row = Credential.objects.filter(id=file.id).only("generation").first()
-        if row is None or row.generation > file.generation:
+        rows = Credential.objects.filter(id=file.id, grant__isnull=False)
+        generation = rows.values_list("grant__generation", flat=True).first()
+        if generation is None or generation > file.generation:
             file.path.unlink(missing_ok=True)
-        elif row.generation == file.generation:
+        elif generation == file.generation:
             spool.replay_file(file.path.rename(file.path.with_name(file.name)))
         else:
             log.error("refresh.kept_response_without_former", id=str(file.id))

@@ -10,15 +10,15 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 from django.db import DatabaseError, InterfaceError, connection, transaction
-from django.db.models import Min, OuterRef, Subquery
+from django.db.models import Min
 
 from common.actors import Actor
 from common.db import dialect
 from common.db.ids import to_uuid
 from common.errors import ServiceError
 from common.periodic_tasks import PeriodicTask
-from credentials.core.grant_state import APP_PAUSED_SQL, DUE_AND_FREE_SQL
-from credentials.models import Credential
+from credentials.core.grant_state import ABANDONED_SQL, APP_PAUSED_SQL, DUE_AND_FREE_SQL
+from credentials.models import Grant
 from credentials.refresh import attempt, lease, spool
 from credentials.refresh.app_cache import AppCache
 from credentials.refresh.circuit_breaker import (
@@ -30,7 +30,6 @@ from credentials.refresh.restored_database import require_current_database
 from credentials.refresh.types import RefreshClaim
 from credentials.refresh.unreadable_responses import delete_obsolete_responses
 from oauth_apps.client_config import get_fixed_token_host
-from oauth_apps.models import OAuthApp
 
 log = structlog.get_logger(__name__)
 
@@ -43,14 +42,14 @@ WORKER_PATIENCE: Final = 2.0
 _DUE_APPS: Final = f"""
     SELECT app.id, app.account_id, app.provider FROM oauth_apps_oauthapp app
     WHERE EXISTS (
-        SELECT 1 FROM credentials_credential
+        SELECT 1 FROM credentials_grant
         WHERE oauth_app_id = app.id AND {DUE_AND_FREE_SQL}
     ) AND NOT EXISTS (
         SELECT 1 FROM credentials_apppause pause
         WHERE pause.oauth_app_id = app.id AND {APP_PAUSED_SQL}
     )
 """  # noqa: S608 - our own names
-_ANY_ABANDONED: Final = "SELECT 1 FROM credentials_credential WHERE lease_until < {now} LIMIT 1"
+_ANY_ABANDONED: Final = f"SELECT 1 FROM credentials_grant WHERE {ABANDONED_SQL} LIMIT 1"  # noqa: S608
 
 _LoadKey = tuple[Any, ...]
 
@@ -136,9 +135,8 @@ class RefreshTask:
 
     def next_due(self) -> dt.datetime | None:
         """Return when the next grant is due, None if there is none."""
-        rows = Credential.objects.filter(oauth_app_id=OuterRef("id"), refresh_next_at__isnull=False)
-        first = rows.order_by("refresh_next_at").values("refresh_next_at")[:1]
-        next_at: dt.datetime | None = OAuthApp.objects.aggregate(at=Min(Subquery(first)))["at"]
+        rows = Grant.objects.filter(oauth_app_id__isnull=False)
+        next_at: dt.datetime | None = rows.aggregate(at=Min("next_at"))["at"]
         return next_at
 
     def _share_slots(self, apps: list[_App], limit: int) -> Counter[uuid.UUID]:

@@ -11,7 +11,7 @@ from common.datetimes import format_rfc3339
 from credentials.core.encryption import encrypt_previous_grant, encrypt_secrets
 from credentials.core.grant_state import NEW_GRANT, NO_LEASE, add_refreshed
 from credentials.core.token_properties import read_changed_properties
-from credentials.models import Credential
+from credentials.models import Credential, Grant
 from credentials.refresh import schedule
 from credentials.refresh.types import AccessToken, RefreshClaim
 from oauth_apps.protocol import TokenResponse
@@ -78,28 +78,37 @@ def build_token_update(
     )
 
 
-def build_refresh_columns(row: Credential, update: TokenUpdate, now: dt.datetime) -> dict[str, Any]:
-    """Return every column that a successful refresh writes. `now` is the database's time."""
+def build_grant_columns(grant: Grant, update: TokenUpdate, now: dt.datetime) -> dict[str, Any]:
+    """Return the columns of the grant that a refresh writes. `now` is the database's time."""
+    new_token = update.refresh_token
+    replaced = update.secrets.get("refresh_token")
+    is_replaced = replaced is not None and new_token is not None and new_token.expose() != replaced
+    next_in = update.next_refresh_in
+    return {
+        **NEW_GRANT,
+        **NO_LEASE,
+        "generation": grant.generation + 1,
+        "previous": encrypt_previous_grant(grant, replaced) if replaced and is_replaced else None,
+        "last_at": now,
+        "next_at": None if next_in is None else now + dt.timedelta(seconds=next_in),
+    }
+
+
+def build_credential_columns(
+    row: Credential, update: TokenUpdate, now: dt.datetime
+) -> dict[str, Any]:
+    """Return the columns of the credential that a refresh writes. `now` is the database's time."""
     new_secrets = update.get_new_secrets()
     fingerprints = dict(row.fingerprints)
     for name, value in new_secrets.items():
         fingerprint = compute_fingerprint(row.account_id, value)
         fingerprints[name] = add_refreshed(fingerprints.get(name, ()), fingerprint)
-    replaced = update.secrets.get("refresh_token")
-    is_replaced = replaced is not None and new_secrets.get("refresh_token", replaced) != replaced
-    next_in = update.next_refresh_in
     # Not `revision`, the version of what people edit: a refresh must not fail their If-Match.
     return {
-        **NEW_GRANT,
-        **NO_LEASE,
-        "generation": row.generation + 1,
         "secrets": encrypt_secrets(row.account_id, row.id, {**update.secrets, **new_secrets}),
-        "previous": encrypt_previous_grant(row, replaced) if replaced and is_replaced else None,
         "fingerprints": fingerprints,
         "properties": _build_properties(row, update),
         "expires_at": update.expires_at,
-        "refresh_last_at": now,
-        "refresh_next_at": None if next_in is None else now + dt.timedelta(seconds=next_in),
         "updated_at": now,
     }
 

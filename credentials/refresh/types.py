@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 
 from common.actors import Actor
-from credentials.models import Credential
+from credentials.models import Credential, Grant
 from credentials.refresh.schedule import SHORTEST_LEASE
 from providers.registry import get_registry
 from vault.secret import Secret
@@ -24,7 +24,9 @@ class AccessToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class RefreshClaim:
-    """The right to refresh one grant until the lease ends. `row` was read when it was claimed.
+    """The right to refresh one grant until the lease ends.
+
+    `row` is a credential of the grant. Both were read when the grant was claimed.
 
     `claimed_at` is the database's time. `lease_seconds` is how long the lease lasts if this process
     dies; it is renewed while the request is under way. `start_seconds` is this process's monotonic clock, which
@@ -39,13 +41,19 @@ class RefreshClaim:
     start_seconds: float = field(default_factory=time.monotonic)
 
     @property
+    def grant(self) -> Grant:
+        grant = self.row.grant
+        assert grant is not None  # noqa: S101 - for the type checker: only grants are claimed
+        return grant
+
+    @property
     def generation(self) -> int:
-        return self.row.generation
+        return self.grant.generation
 
     @property
     def may_have_succeeded_before(self) -> bool:
         """Return True if an earlier attempt with this grant has no known outcome."""
-        return self.row.refresh_unknowns > 1
+        return self.grant.unknowns > 0
 
     @property
     def grace_seconds(self) -> int | None:
@@ -62,7 +70,7 @@ class RefreshClaim:
     @property
     def seconds_in_doubt(self) -> float:
         """Seconds since the first attempt whose outcome is unknown; 0 if this is the first."""
-        since = self.row.refresh_failing_since
+        since = self.grant.failing_since
         if not self.may_have_succeeded_before or since is None:
             return 0.0
         return (self.claimed_at - since).total_seconds()

@@ -61,7 +61,7 @@ def keep_unreadable_response(claim: RefreshClaim, response: UnreadableBody) -> s
     """
     row = claim.row
     rows = UnreadableResponse.objects.filter(credential_id=row.id)
-    kept = rows.filter(generation=row.generation).only("has_tokens", "expires_at").first()
+    kept = rows.filter(generation=claim.generation).only("has_tokens", "expires_at").first()
     has_tokens = _may_have_tokens(response.body)
     if kept is not None and kept.has_tokens and not has_tokens:
         return _describe(kept.expires_at)
@@ -71,7 +71,7 @@ def keep_unreadable_response(claim: RefreshClaim, response: UnreadableBody) -> s
         id=uuid7(),
         account_id=row.account_id,
         credential_id=row.id,
-        generation=row.generation,
+        generation=claim.generation,
         status=response.status,
         content_type=response.content_type[:100],
         size=len(response.body),
@@ -99,7 +99,7 @@ def describe_kept_response(claim: RefreshClaim) -> str | None:
 
 def delete_obsolete_responses() -> bool:
     """Delete up to CHUNK that have expired, or whose grant was replaced. Return True if there may be more."""
-    is_obsolete = Q(expires_at__lte=db_now()) | ~Q(generation=F("credential__generation"))
+    is_obsolete = Q(expires_at__lte=db_now()) | ~Q(generation=F("credential__grant__generation"))
     ids = list(UnreadableResponse.objects.filter(is_obsolete).values_list("id", flat=True)[:CHUNK])
     UnreadableResponse.objects.filter(id__in=ids).delete()
     return len(ids) == CHUNK

@@ -7,22 +7,27 @@ from typing import Final
 from django.db.models import Exists, OuterRef
 
 from common.errors import ServiceUnavailableError
+from credentials.core.grant_state import get_grant
 from credentials.models import Credential
 from credentials.restore.models import RestoredGrant
 
 NOT_WAITING_SQL: Final = """NOT EXISTS (
         SELECT 1 FROM restore_restoredgrant waiting
-        WHERE waiting.credential_id = credentials_credential.id
-            AND waiting.generation = credentials_credential.generation
+        JOIN credentials_credential credential ON credential.id = waiting.credential_id
+        WHERE credential.grant_id = credentials_grant.id
+            AND waiting.generation = credentials_grant.generation
             AND waiting.resumed_at IS NULL
     )"""
-"""Of a row of credentials_credential."""
+"""Of a row of credentials_grant."""
 
 NOT_WAITING: Final = ~Exists(
     RestoredGrant.objects.filter(
-        credential_id=OuterRef("id"), generation=OuterRef("generation"), resumed_at__isnull=True
+        credential__grant_id=OuterRef("id"),
+        generation=OuterRef("generation"),
+        resumed_at__isnull=True,
     )
 )
+"""Of a queryset of grants."""
 
 # Long, because a person has to decide.
 _RETRY_AFTER: Final = 300
@@ -57,13 +62,15 @@ class RestoreInProgressError(ServiceUnavailableError):
 def require_not_waiting(row: Credential) -> None:
     """Raise DatabaseRestoredError if the grant waits for a person. Costs nothing if it is not in doubt."""
     # Each grant in question counts as one with an attempt of unknown outcome.
-    if not row.refresh_unknowns:
+    grant = get_grant(row)
+    if not grant.unknowns:
         return
-    grants = RestoredGrant.objects.filter(credential_id=row.id, generation=row.generation)
+    grants = RestoredGrant.objects.filter(credential_id=row.id, generation=grant.generation)
     if grants.filter(resumed_at__isnull=True).exists():
         raise DatabaseRestoredError()
 
 
 def is_restored(row: Credential) -> bool:
     """Return True if the grant of this generation may have been replaced before a restore."""
-    return RestoredGrant.objects.filter(credential_id=row.id, generation=row.generation).exists()
+    grants = RestoredGrant.objects.filter(credential_id=row.id)
+    return grants.filter(generation=get_grant(row).generation).exists()

@@ -17,7 +17,7 @@ from django.db.models.functions import Greatest
 
 from common.db.clock import DbNow
 from credentials.core.grant_state import NEEDS_REAUTH, NO_LEASE
-from credentials.models import Credential
+from credentials.models import Credential, Grant
 from credentials.restore.models import DatabaseRestore, RestoredGrant
 from providers.kinds import Kind
 from providers.registry import get_registry
@@ -38,14 +38,15 @@ def mark_due_grants(restore: DatabaseRestore, *, every_grant: bool = False) -> i
     A process may have refreshed them since, and so may the holder of a lease. `every_grant` marks
     those too that are due later, in case they were refreshed ahead of time.
     """
-    due = Q(refresh_next_at__lte=restore.recognised_at) | Q(lease_until__isnull=False)
+    # A leased grant is due as well.
+    due = Q(grant__next_at__lte=restore.recognised_at) | Q(grant__lease_until__isnull=False)
     if every_grant:
-        due |= Q(refresh_last_at__isnull=True) | Q(refresh_last_at__lt=restore.recognised_at)
+        due |= Q(grant__last_at__isnull=True) | Q(grant__last_at__lt=restore.recognised_at)
     rows = Credential.objects.filter(due, kind__in=_find_rotating_kinds())
     known = RestoredGrant.objects.filter(
-        credential_id=OuterRef("id"), generation=OuterRef("generation")
+        credential_id=OuterRef("id"), generation=OuterRef("grant__generation")
     )
-    rows = rows.exclude(refresh_state=NEEDS_REAUTH).exclude(pk__in=known.values("credential_id"))
+    rows = rows.exclude(grant__state=NEEDS_REAUTH).exclude(pk__in=known.values("credential_id"))
     count = 0
     for ids in _read_windows(rows):
         for start in range(0, len(ids), BATCH):
@@ -60,10 +61,10 @@ def mark_refreshed_grants(restore: DatabaseRestore, generations: Mapping[uuid.UU
     ids = sorted(generations)
     for start in range(0, len(ids), BATCH):
         batch = ids[start : start + BATCH]
-        rows = Credential.objects.filter(id__in=batch, kind__in=kinds)
+        rows = Credential.objects.filter(id__in=batch, kind__in=kinds, grant__isnull=False)
         behind = {
             id: generations[id] - generation
-            for id, generation in rows.values_list("id", "generation")
+            for id, generation in rows.values_list("id", "grant__generation")
             if generation < generations[id]
         }
         if behind:
@@ -74,8 +75,9 @@ def mark_refreshed_grants(restore: DatabaseRestore, generations: Mapping[uuid.UU
 def is_behind(generations: Mapping[uuid.UUID, int]) -> bool:
     """Return True if the database lacks one of the newest of these refreshes."""
     newest = list(generations)[-BATCH:]
-    rows = Credential.objects.filter(id__in=newest).values_list("id", "generation")
-    return any(generation < generations[id] for id, generation in rows)
+    rows = Credential.objects.filter(id__in=newest, grant__isnull=False)
+    stored = rows.values_list("id", "grant__generation")
+    return any(generation < generations[id] for id, generation in stored)
 
 
 def _mark(
@@ -85,20 +87,22 @@ def _mark(
 ) -> int:
     with transaction.atomic():
         rows = Credential.objects.select_for_update(of=("self",), no_key=True).order_by("id")
-        rows = rows.filter(id__in=ids).only(
-            "id", "generation", "kind", "provider", "refresh_next_at"
-        )
+        rows = rows.filter(id__in=ids).only("id", "grant", "kind", "provider")
+        locked = {row.grant_id: row for row in rows if row.grant_id is not None}
+        # Read once their credentials are locked: a refresh that ended before has changed them.
+        by_id = Grant.objects.select_for_update(no_key=True).order_by("id").in_bulk(list(locked))
         grants: list[RestoredGrant] = []
         waiting: list[uuid.UUID] = []
         going: list[uuid.UUID] = []
-        for row in rows:
+        for row in locked.values():
+            grant = by_id[row.grant_id]
             is_recent = behind is None or behind.get(row.id, 0) <= _ANOTHER_CHANGE
-            goes_on = is_recent and _is_within_grace(row, restore)
-            (going if goes_on else waiting).append(row.id)
+            goes_on = is_recent and _is_within_grace(row, grant, restore)
+            (going if goes_on else waiting).append(grant.id)
             grants.append(
                 RestoredGrant(
                     credential_id=row.id,
-                    generation=row.generation,
+                    generation=grant.generation,
                     restore=restore,
                     resumed_at=restore.recognised_at if goes_on else None,
                     noted_at=restore.recognised_at if goes_on else None,
@@ -110,27 +114,23 @@ def _mark(
             unique_fields=["credential"],
             update_fields=["generation", "restore", "resumed_at", "noted_at"],
         )
-        unknowns = Greatest(F("refresh_unknowns"), 1)
+        unknowns = Greatest(F("unknowns"), 1)
         # Without a time the worker does not find them, however many there are.
-        Credential.objects.filter(id__in=waiting).update(
-            **NO_LEASE, refresh_unknowns=unknowns, refresh_next_at=None
-        )
-        Credential.objects.filter(id__in=going).update(
-            **NO_LEASE, refresh_unknowns=unknowns, refresh_next_at=DbNow()
-        )
+        Grant.objects.filter(id__in=waiting).update(**NO_LEASE, unknowns=unknowns, next_at=None)
+        Grant.objects.filter(id__in=going).update(**NO_LEASE, unknowns=unknowns, next_at=DbNow())
     return len(grants)
 
 
-def _is_within_grace(row: Credential, restore: DatabaseRestore) -> bool:
+def _is_within_grace(row: Credential, grant: Grant, restore: DatabaseRestore) -> bool:
     """Return True if the provider accepts the grant even if it was replaced when it was due."""
     provider = get_registry().get_provider(row.provider)
     grace = provider.oauth.refresh.grace_seconds if provider and provider.oauth else None
     if not grace:
         return False
     replaced_at = restore.restored_to
-    if row.refresh_next_at is not None and row.refresh_next_at <= restore.recognised_at:
+    if grant.next_at is not None and grant.next_at <= restore.recognised_at:
         # The worker replaces no grant before it is due.
-        replaced_at = max(row.refresh_next_at, restore.restored_to)
+        replaced_at = max(grant.next_at, restore.restored_to)
     return restore.recognised_at < replaced_at + dt.timedelta(seconds=grace) - GRACE_MARGIN
 
 

@@ -12,7 +12,7 @@ from django.db.models import Count, Exists, F, QuerySet
 
 from common.actors import Actor
 from common.db.clock import DbNow
-from credentials.models import Credential
+from credentials.models import Grant
 from credentials.restore import recognition
 from credentials.restore.models import DatabaseRestore, RestoredGrant
 from events.services import NewEvent, record_events
@@ -52,7 +52,7 @@ def grants_resume(*, actor: Actor, only: GrantFilter) -> int:
         with transaction.atomic():
             resumed = RestoredGrant.objects.filter(pk__in=ids, resumed_at=None)
             count += resumed.update(resumed_at=DbNow())
-            Credential.objects.filter(id__in=ids).update(refresh_next_at=DbNow())
+            Grant.objects.filter(credentials__in=ids).update(next_at=DbNow())
             for account_id, events in by_account.items():
                 record_events(actor, account_id, "credential", events)
     return count
@@ -74,7 +74,7 @@ def filter_waiting(only: GrantFilter) -> QuerySet[RestoredGrant]:
     """Return the grants that wait and that `only` describes."""
     # Another generation of the credential has another grant, which does not wait.
     rows = RestoredGrant.objects.filter(
-        resumed_at__isnull=True, generation=F("credential__generation")
+        resumed_at__isnull=True, generation=F("credential__grant__generation")
     )
     given = {
         "credential__account_id": only.account_id,

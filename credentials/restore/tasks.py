@@ -38,8 +38,8 @@ def note_waiting_grants() -> bool:
 
 def delete_settled_grants() -> None:
     """Delete some of the rows about grants that were replaced or have ended."""
-    replaced = ~Q(generation=F("credential__generation"))
-    ended = Q(resumed_at__isnull=False, credential__refresh_state=NEEDS_REAUTH)
+    replaced = ~Q(generation=F("credential__grant__generation"))
+    ended = Q(resumed_at__isnull=False, credential__grant__state=NEEDS_REAUTH)
     settled = RestoredGrant.objects.filter(replaced | ended).values_list("pk", flat=True)
     if ids := list(settled[: 10 * BATCH]):
         RestoredGrant.objects.filter(replaced | ended, pk__in=ids).delete()

@@ -18,9 +18,9 @@ from common.db.clock import DbNow, db_now
 from common.errors import ConflictError, InvalidInputError
 from credentials.core.encryption import decrypt_secrets
 from credentials.core.grant_state import ACTIVE, NO_FAILURES, is_leased
-from credentials.core.locks import lock_credential
+from credentials.core.locks import lock_credential, lock_grant
 from credentials.imports.validation import build_identity_parts, build_organisation_parts
-from credentials.models import Credential, CredentialAlias, OrganisationMember
+from credentials.models import Credential, CredentialAlias, Grant, OrganisationMember
 from credentials.refresh.errors import RefreshInProgressError
 from credentials.services.preconditions import require_free_identity, require_kind
 from events.services import EventTarget
@@ -57,7 +57,8 @@ def credential_change_app(
             _check_app(row, oauth_app_id)
             # The tokens of a running refresh belong to the former app, and would be stored under
             # the new one.
-            if is_leased(row, db_now()):
+            grant = lock_grant(row)
+            if is_leased(grant, db_now()):
                 raise RefreshInProgressError()
             identity = bytes(row.identity)
             # Without an app in the identity, keys and passwords keep theirs.
@@ -72,8 +73,11 @@ def credential_change_app(
                 identity=identity,
                 revision=F("revision") + 1,
                 updated_at=DbNow(),
-                **_build_refresh_columns(row),
             )
+            if grant is not None:
+                Grant.objects.filter(id=grant.id).update(
+                    oauth_app_id=oauth_app_id, **_build_refresh_columns(grant)
+                )
             target = EventTarget("credential", row.account_id, row.id)
             record_change(actor, target, "credential.updated", ["oauth_app_id"])
             return True
@@ -82,13 +86,13 @@ def credential_change_app(
         raise ConflictError(_IN_USE) from None
 
 
-def _build_refresh_columns(row: Credential) -> Mapping[str, Any]:
+def _build_refresh_columns(grant: Grant) -> Mapping[str, Any]:
     """Return the columns that make a failing grant due now, {} for a grant that does not fail."""
     # A grant that has ended or cannot be decrypted is no better off with another app.
-    if row.refresh_state != ACTIVE or not row.refresh_failures or row.refresh_next_at is None:
+    if grant.state != ACTIVE or not grant.failures or grant.next_at is None:
         return {}
     # The former app may be why it failed, so its back-off must not keep callers from the new one.
-    return {**NO_FAILURES, "refresh_next_at": DbNow()}
+    return {**NO_FAILURES, "next_at": DbNow()}
 
 
 def _check_app(row: Credential, app_id: uuid.UUID) -> None:

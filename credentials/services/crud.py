@@ -17,7 +17,7 @@ from common.db.clock import DbNow
 from common.db.ids import uuid7
 from common.strict_json import is_equal
 from credentials.core.encryption import decrypt_secrets
-from credentials.core.locks import lock_credential
+from credentials.core.locks import lock_credential, lock_grant
 from credentials.core.refresh_tokens import belongs_to_another
 from credentials.imports.upsert import ImportOutcome, store_items
 from credentials.imports.validation import validate_item
@@ -100,8 +100,11 @@ def credential_delete(
     """
     with transaction.atomic():
         row = lock_credential(account_id, id, if_match)
+        grant = lock_grant(row)
         _create_revocation(row)
         row.delete()
+        if grant is not None:
+            grant.delete()
         target = EventTarget("credential", account_id, id)
         record_change(actor, target, "credential.deleted")
 

@@ -10,10 +10,11 @@ from django.db import transaction
 from common.actors import Actor
 from common.errors import ConflictError, NotFoundError
 from credentials.core.grant_state import ENDED_GRANT, NEEDS_REAUTH, is_leased
+from credentials.core.grants import lock_or_create_grant
 from credentials.health.evidence import Evidence
 from credentials.health.queries import lock_with_probe_state, update_row
 from credentials.health.services import evaluate_evidence
-from credentials.models import Credential
+from credentials.models import Credential, Grant
 from credentials.refresh.errors import RefreshInProgressError
 from events.services import EventTarget, record_event
 from providers.registry import get_registry
@@ -48,15 +49,16 @@ def credential_mark_for_reconnection(*, account_id: uuid.UUID, id: uuid.UUID, ac
                 f"Credentials of the kind {row.kind} are not connected by their owner; rotate the"
                 " secret instead."
             )
-        if row.refresh_state == NEEDS_REAUTH:
+        grant = lock_or_create_grant(row)
+        if grant.state == NEEDS_REAUTH:
             return False
         # The response of that refresh can be a newer grant than the one that was marked.
-        if is_leased(row, locked.now):
+        if is_leased(grant, locked.now):
             raise RefreshInProgressError()
         # The same evidence as a rejection by the provider: health and the e-mail follow from it.
         effect = evaluate_evidence(locked, _EVIDENCE)
-        columns = {**ENDED_GRANT, "refresh_error": MARKED_BY_STAFF, **effect.columns}
-        update_row(Credential, id, columns)
+        update_row(Grant, grant.id, {**ENDED_GRANT, "error": MARKED_BY_STAFF})
+        update_row(Credential, id, effect.columns)
         target = EventTarget("credential", account_id, id)
         record_event(actor, target, "credential.needs_reauth")
         record_changes(actor, account_id, "credential", effect.events)

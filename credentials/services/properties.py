@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from typing import Any
 
@@ -15,8 +16,8 @@ from common.db.clock import DbNow, db_now
 from common.errors import InvalidInputError
 from common.strict_json import is_equal
 from credentials.core.grant_state import ACTIVE
-from credentials.core.locks import lock_credential
-from credentials.models import Credential
+from credentials.core.locks import lock_credential, lock_grant
+from credentials.models import Credential, Grant
 from credentials.refresh.on_import import compute_first_refresh_at
 from credentials.services.preconditions import require_kind
 from events.services import EventTarget
@@ -48,17 +49,8 @@ def credential_update_properties(
             return
         columns: dict[str, Any] = {"properties": merged}
         if "expires_at" in changed:
-            expires_at = datetimes.parse_rfc3339(merged.get("expires_at"))
-            columns["expires_at"] = expires_at
-            # The worker refreshes shortly before the token expires, so the schedule moves with it.
-            if row.refresh_state == ACTIVE:
-                columns["refresh_next_at"] = compute_first_refresh_at(
-                    kind,
-                    row.fingerprints,
-                    expires_at=expires_at,
-                    obtained_at=row.obtained_at,
-                    now=db_now(),
-                )
+            columns["expires_at"] = datetimes.parse_rfc3339(merged.get("expires_at"))
+            _reschedule_refresh(row, kind, columns["expires_at"])
         Credential.objects.filter(id=id).update(
             **columns, revision=F("revision") + 1, updated_at=DbNow()
         )
@@ -66,6 +58,22 @@ def credential_update_properties(
         record_change(
             actor, target, "credential.updated", [f"properties.{name}" for name in changed]
         )
+
+
+def _reschedule_refresh(row: Credential, kind: Kind, expires_at: dt.datetime | None) -> None:
+    """Move the next refresh, which comes shortly before the token expires."""
+    grant = lock_grant(row)
+    # A leased grant is due until its outcome sets the next refresh.
+    if grant is None or grant.state != ACTIVE or grant.lease_until is not None:
+        return
+    next_at = compute_first_refresh_at(
+        kind,
+        row.fingerprints,
+        expires_at=expires_at,
+        obtained_at=row.obtained_at,
+        now=db_now(),
+    )
+    Grant.objects.filter(id=grant.id).update(next_at=next_at)
 
 
 def find_identity_properties(kind: Kind, row: Credential) -> set[str]:

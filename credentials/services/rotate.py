@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from django.db import IntegrityError, transaction
@@ -25,11 +25,11 @@ from common.strict_json import is_equal
 from credentials.core import refresh_tokens
 from credentials.core.encryption import decrypt_secrets, encrypt_secrets
 from credentials.core.grant_state import NEW_GRANT, add_rotated
-from credentials.core.locks import lock_credential
+from credentials.core.locks import lock_credential, lock_grant
 from credentials.health.services import reset_probe_states
 from credentials.imports.secret_input import clean_properties, reject_placeholders
 from credentials.imports.validation import build_identity_parts
-from credentials.models import Credential, CredentialAlias
+from credentials.models import Credential, CredentialAlias, Grant
 from credentials.refresh.on_import import compute_first_refresh_at
 from credentials.services.preconditions import require_free_identity, require_kind
 from events.services import EventTarget
@@ -98,9 +98,10 @@ def _rotate(row: Credential, kind: Kind, properties: object, actor: Actor) -> No
         secrets = {**decrypt_secrets(row), **secrets}
     parts = build_identity_parts(kind, merged, secrets, row.oauth_app_id, row.external_id or None)
     identity = compute_identity(row.account_id, parts)
+    expires_at = datetimes.parse_rfc3339(merged.get("expires_at"))
     columns: dict[str, Any] = {
         "properties": merged,
-        "expires_at": datetimes.parse_rfc3339(merged.get("expires_at")),
+        "expires_at": expires_at,
         "identity": identity,
         "revision": F("revision") + 1,
         "updated_at": DbNow(),
@@ -109,11 +110,12 @@ def _rotate(row: Credential, kind: Kind, properties: object, actor: Actor) -> No
         new_fingerprints = {name: fingerprints[name] for name in new_secrets}
         if token := new_fingerprints.get(refresh_tokens.FIELD):
             refresh_tokens.require_free_token(row, kind, token)
-        columns |= _build_new_grant(row, kind, secrets, new_fingerprints, columns["expires_at"])
+        columns |= _build_secret_columns(row, secrets, new_fingerprints)
         refresh_tokens.record_rotation(row, kind, columns["fingerprints"])
     _keep_alias(row, identity)
     Credential.objects.filter(id=row.id).update(**columns)
     if new_secrets:
+        _reset_grant(row, kind, columns["fingerprints"], expires_at)
         reset_probe_states(account_id=row.account_id, ids=[row.id])
     target = EventTarget("credential", row.account_id, row.id)
     record_change(
@@ -155,29 +157,38 @@ def _validate(
     return public, secrets
 
 
-def _build_new_grant(
-    row: Credential,
-    kind: Kind,
-    secrets: Mapping[str, str],
-    fingerprints: Mapping[str, str],
-    expires_at: dt.datetime | None,
+def _build_secret_columns(
+    row: Credential, secrets: Mapping[str, str], fingerprints: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return the columns of a new grant: all refresh state belonged to the former secret."""
-    now = db_now()
+    """Return the columns of the new secrets. `fingerprints` are those of the changed ones."""
     history = dict(row.fingerprints)
     for name, value in fingerprints.items():
         history[name] = add_rotated(history.get(name, ()), value)
     return {
-        **NEW_GRANT,
         "secrets": encrypt_secrets(row.account_id, row.id, secrets),
         "fingerprints": history,
-        "health": build_unknown_health(now),
+        "health": build_unknown_health(db_now()),
         "obtained_at": None,
-        "generation": F("generation") + 1,
-        "refresh_next_at": compute_first_refresh_at(
-            kind, history, expires_at=expires_at, obtained_at=None, now=now
-        ),
     }
+
+
+def _reset_grant(
+    row: Credential, kind: Kind, secrets: Collection[str], expires_at: dt.datetime | None
+) -> None:
+    """Begin another generation: all refresh state belonged to the former secret."""
+    grant = lock_grant(row)
+    if grant is None:
+        return
+    now = db_now()
+    next_at = compute_first_refresh_at(
+        kind, secrets, expires_at=expires_at, obtained_at=None, now=now
+    )
+    if grant.lease_until is not None:
+        # The lease stays, because a refresh may be using a refresh token that was not replaced.
+        next_at = next_at or now
+    Grant.objects.filter(id=grant.id).update(
+        **NEW_GRANT, generation=grant.generation + 1, next_at=next_at
+    )
 
 
 def _keep_alias(row: Credential, identity: bytes) -> None:

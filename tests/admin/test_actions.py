@@ -11,7 +11,7 @@ from django.test import Client
 
 from accounts.models import Account
 from common.errors import ConflictError
-from credentials.models import Credential
+from credentials.models import Credential, Grant
 from tests.admin.pages import address, text
 from tests.factories import make_app, make_credential, make_linear_body, make_stripe_body
 
@@ -152,7 +152,7 @@ def test_history_names_fields_but_no_values(
 def test_change_page_names_the_app_and_the_refresh_state(browser: Client, account: Account) -> None:
     app = make_app(account, name="Our Linear app")
     row = make_credential(account, make_linear_body(app))
-    Credential.objects.filter(pk=row.pk).update(refresh_state="needs_reauth")
+    Grant.objects.filter(credentials=row.id).update(state="needs_reauth")
     shown = text(browser.get(address(Credential, "change", row.pk)))
     assert "Our Linear app" in shown
     assert "The provider rejects the grant: the owner has to connect again." in shown

@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from accounts.models import Account
 from credentials.admin import bulk
-from credentials.models import Credential
+from credentials.core.grant_state import get_grant
+from credentials.models import Credential, Grant
 from events.models import Event
 from oauth_apps.models import OAuthApp
 from tests.admin.pages import address, text
@@ -69,11 +70,11 @@ def test_nothing_changes_before_the_form_is_submitted(
     browser: Client, account: Account, app: OAuthApp, action: str
 ) -> None:
     row = make_grant(account, app, name="Ours")
-    before = Credential.objects.values().get()
+    before = Credential.objects.values().get(), Grant.objects.values().get()
     content = open_form(browser, action, row)
     assert "Ours" in content
     assert f'name="action" value="{action}"' in content
-    assert Credential.objects.values().get() == before
+    assert (Credential.objects.values().get(), Grant.objects.values().get()) == before
     assert list_verbs(row) == []
 
 
@@ -121,8 +122,8 @@ def test_mark_ends_the_grant_and_notifies(
     WebhookDelivery.objects.all().delete()
     assert "Ours: marked for reconnection." in submit_form(browser, "mark_for_reconnection", row)
     row.refresh_from_db()
-    assert (row.refresh_state, row.refresh_error) == ("needs_reauth", "marked")
-    assert (row.refresh_next_at, row.health_status) == (None, "error")
+    assert (get_grant(row).state, get_grant(row).error) == ("needs_reauth", "marked")
+    assert (get_grant(row).next_at, row.health_status) == (None, "error")
     assert "marked for reconnection by staff" in row.health["notes"][0]
     shown = text(browser.get(address(Credential, "change", row.pk)))
     assert "Marked here for reconnection: the owner has to connect again." in shown
@@ -142,7 +143,7 @@ def test_import_of_another_grant_removes_the_mark(
     body["properties"] |= {"access_token": "lin_second", "refresh_token": "lin_refresh_second"}
     make_credential(account, body)
     row.refresh_from_db()
-    assert (row.refresh_state, row.health_status) == ("active", "unknown")
+    assert (get_grant(row).state, row.health_status) == ("active", "unknown")
 
 
 def test_each_row_gets_a_message(browser: Client, account: Account, app: OAuthApp) -> None:
@@ -164,12 +165,12 @@ def test_mark_skips_a_credential_during_its_refresh(
 ) -> None:
     row = make_grant(account, app, name="Busy")
     until = timezone.now() + dt.timedelta(seconds=20)
-    Credential.objects.filter(pk=row.pk).update(lease_owner="x", lease_until=until)
+    Grant.objects.filter(credentials=row.id).update(lease_owner="x", lease_until=until)
     assert "Busy: Another caller is refreshing" in submit_form(
         browser, "mark_for_reconnection", row
     )
     row.refresh_from_db()
-    assert row.refresh_state == "active"
+    assert get_grant(row).state == "active"
 
 
 def test_mark_of_a_credential_in_error_sends_a_webhook(
@@ -181,7 +182,7 @@ def test_mark_of_a_credential_in_error_sends_a_webhook(
     submit_form(browser, "mark_for_reconnection", row)
     assert list_verbs(row) == ["credential.needs_reauth"]
     row.refresh_from_db()
-    assert row.refresh_state == "needs_reauth"
+    assert get_grant(row).state == "needs_reauth"
     types = WebhookDelivery.objects.values_list("type", flat=True)
     assert list(types) == ["credential.updated"]
 
@@ -274,7 +275,7 @@ def test_move_skips_a_credential_during_its_refresh(
 ) -> None:
     row = make_grant(account, app, name="Busy")
     until = timezone.now() + dt.timedelta(seconds=20)
-    Credential.objects.filter(pk=row.pk).update(lease_owner="x", lease_until=until)
+    Grant.objects.filter(credentials=row.id).update(lease_owner="x", lease_until=until)
     assert "Busy: Another caller" in submit_form(browser, "move_to_app", row, oauth_app=other.pk)
     row.refresh_from_db()
     assert row.oauth_app_id == app.pk

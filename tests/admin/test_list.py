@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account
-from credentials.models import Credential, CredentialUse
+from credentials.models import Credential, CredentialUse, Grant
 from tests.admin.pages import address, text
 from tests.factories import make_app, make_credential, make_linear_body, make_stripe_body
 
@@ -128,7 +128,7 @@ def test_filter_by_refresh_state(browser: Client, account: Account) -> None:
         for name in ("ended", "due")
     ]
     make_credential(account)
-    Credential.objects.filter(pk=rows[0].pk).update(refresh_state="needs_reauth")
+    Grant.objects.filter(credentials=rows[0].id).update(state="needs_reauth")
     Credential.objects.filter(pk=rows[1].pk).update(expires_at=timezone.now())
     assert list_names(browser, refresh_state="needs_reauth") == ["ended"]
     assert list_names(browser, refresh_state="due") == ["due"]

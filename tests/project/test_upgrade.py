@@ -88,6 +88,12 @@ def test_the_secrets_are_the_same(upgraded, manifest):
         assert revealed == secrets
 
 
+def test_the_grants_move_with_their_state(upgraded):
+    former, moved = upgraded["grants"]["before"], upgraded["grants"]["after"]
+    assert len(former) >= 5
+    assert moved == former
+
+
 def test_the_audit_log_verifies(upgraded):
     assert upgraded["verify_events"]["code"] == 0, upgraded["verify_events"]
     assert "faults=0" in upgraded["verify_events"]["output"]

@@ -13,6 +13,7 @@ import io
 import json
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,15 @@ def upgrade(manifest: dict[str, Any], folder: Path) -> dict[str, Any]:
     settings.VAULT_KEYS = manifest["vault_keys"]
     settings.SPOOL_DIR = str(spool)
     settings.PROVIDERS_DIR = str(folder / "providers")
-    migrated = _run("migrate", verbosity=0)
+    grants = {"before": _fetch(FORMER_GRANTS)}
+    migrated = _migrate()
+    grants["after"] = _fetch(GRANTS)
     from tests.api import ApiClient
 
     api = ApiClient(manifest["token"])
     return {
         "migrate": migrated,
+        "grants": grants,
         "verify_keys": _run("verify_keys"),
         "verify_events": _run("verify_events"),
         "secrets": {id: _reveal(api, id) for id in manifest["expected"]},
@@ -62,6 +66,37 @@ VERBS = (*FORMER_VERBS, *FORMER_VERBS.values())
 """The fixtures have events under the former words, which the filter must find under either word."""
 
 
+FORMER_GRANTS = """
+    SELECT id, account_id, oauth_app_id, generation, refresh_state,
+        refresh_unknowns - CASE WHEN lease_until IS NULL THEN 0 ELSE 1 END, refresh_failures,
+        refresh_failing_since, refresh_last_at, refresh_next_at, refresh_error, previous IS NULL
+    FROM credentials_credential WHERE kind LIKE 'fake%%' ORDER BY id"""
+GRANTS = """
+    SELECT credential.id, moved.account_id, moved.oauth_app_id, generation, state, unknowns,
+        failures, failing_since, last_at, next_at, error, previous IS NULL
+    FROM credentials_credential credential
+    JOIN credentials_grant moved ON moved.id = credential.grant_id ORDER BY credential.id"""
+
+
+def _migrate() -> dict[str, Any]:
+    """Run the migrations. That which moves the grants is interrupted after its first batch."""
+    from django.db import connection
+
+    migrated = _run("migrate", "credentials", "0015_grants", verbosity=0)
+    migration = import_module("credentials.migrations.0016_move_grants")
+    vars(migration)["BATCH"] = 2
+    assert migration.move_batch(connection, migration.FIRST_ID)
+    return {"first": migrated, **_run("migrate", verbosity=0)}
+
+
+def _fetch(sql: str) -> list[list[str]]:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return [[str(value) for value in row] for row in cursor.fetchall()]
+
+
 def _write_files(folder: Path, manifest: dict[str, Any]) -> Path:
     """Write the spooled files and the provider files; return the spool's folder."""
     (folder / "providers").mkdir()
@@ -74,14 +109,14 @@ def _write_files(folder: Path, manifest: dict[str, Any]) -> Path:
     return spool
 
 
-def _run(command: str, **options: Any) -> dict[str, Any]:
+def _run(command: str, *arguments: str, **options: Any) -> dict[str, Any]:
     """Run a management command; return its exit code and what it printed."""
     from django.core.management import call_command
 
     output, errors = io.StringIO(), io.StringIO()
     code: Any = 0
     try:
-        call_command(command, stdout=output, stderr=errors, **options)
+        call_command(command, *arguments, stdout=output, stderr=errors, **options)
     except SystemExit as end:
         code = end.code
     return {"code": code, "output": output.getvalue(), "errors": errors.getvalue()}

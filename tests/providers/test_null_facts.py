@@ -114,7 +114,7 @@ def forecast(refresh: Refresh) -> object:
         fingerprints={"refresh_token": ["x"]},
         obtained_at=NOW,
         created_at=NOW,
-        refresh_last_at=None,
+        grant=SimpleNamespace(last_at=None),
         expires_at=None,
     )
     oauth = replace(WITHOUT_FACTS, refresh=refresh)

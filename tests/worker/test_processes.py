@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from django.db import connection
 
-from credentials.models import Credential
+from credentials.models import Grant
 from tests.fakes.fixtures import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
@@ -25,7 +25,7 @@ def _skip_sqlite(db):
 
 
 def count_refreshed() -> int:
-    return Credential.objects.filter(generation=1).count()
+    return Grant.objects.filter(generation=1).count()
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def test_sigterm_lets_running_refreshes_end_and_starts_no_more(grant, provider, 
     process.process.send_signal(signal.SIGTERM)
     assert process.result() == "stopped"
     assert (len(provider.calls), count_refreshed()) == (4, 4)
-    assert not Credential.objects.filter(lease_until__isnull=False).exists()
+    assert not Grant.objects.filter(lease_until__isnull=False).exists()
 
 
 def test_a_database_restart_under_load_loses_no_grant(grant, provider, start):

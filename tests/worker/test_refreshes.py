@@ -8,7 +8,7 @@ import pytest
 
 from config.worker.loop import Worker
 from credentials.core.grant_state import ENDED_GRANT
-from credentials.models import Credential
+from credentials.models import Credential, Grant
 from credentials.refresh.tasks import RefreshTask
 from oauth_apps.models import OAuthApp
 from tests.factories import make_account, make_app
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 
 def make_due(row: Credential) -> None:
-    Credential.objects.filter(id=row.id).update(refresh_next_at="2026-01-01T00:00:00Z")
+    Grant.objects.filter(credentials=row.id).update(next_at="2026-01-01T00:00:00Z")
 
 
 def claim_rows(limit: int, source: RefreshTask | None = None) -> list[Credential]:
@@ -40,8 +40,10 @@ def test_a_claimed_grant_is_not_claimed_again(grant):
 
 def test_a_grant_with_an_expired_lease_is_claimed_even_if_its_token_is_fresh(grant):
     row = grant(expires_at="2099-01-01T00:00:00Z")
-    Credential.objects.filter(id=row.id).update(
-        lease_owner="dead", lease_until="2026-01-01T00:00:00Z"
+    Grant.objects.filter(credentials=row.id).update(
+        lease_owner="dead",
+        lease_until="2026-01-01T00:00:00Z",
+        next_at="2026-01-01T00:00:00Z",  # A leased grant is due.
     )
     assert [claim.id for claim in claim_rows(10)] == [row.id]
 
@@ -49,7 +51,7 @@ def test_a_grant_with_an_expired_lease_is_claimed_even_if_its_token_is_fresh(gra
 def test_dead_grants_are_not_claimed(grant):
     row = grant()
     make_due(row)
-    Credential.objects.filter(id=row.id).update(**ENDED_GRANT)
+    Grant.objects.filter(credentials=row.id).update(**ENDED_GRANT)
     assert claim_rows(10) == []
 
 
@@ -100,11 +102,11 @@ def test_a_refresh_takes_few_statements(grant, django_assert_max_num_queries, mo
     source = RefreshTask()
     for claim in source.claim("me", 2):
         source.run(claim)
-    Credential.objects.update(refresh_next_at="2026-01-01T00:00:00Z")
+    Grant.objects.update(next_at="2026-01-01T00:00:00Z")
     claims = source.claim("me", 2)
     assert len(claims) == 2
-    # Six, and within a test's transaction two of a savepoint and two that read the index key.
-    with django_assert_max_num_queries(2 * (6 + 2 + 2)):
+    # Seven, and within a test's transaction two of a savepoint and two that read the index key.
+    with django_assert_max_num_queries(2 * (7 + 2 + 2)):
         for claim in claims:
             source.run(claim)
 
@@ -136,5 +138,5 @@ def test_a_worker_refreshes_all_that_is_due(grant, provider):
     for row in rows:
         make_due(row)
     Worker([RefreshTask()], concurrency=4).run(once=True)
-    assert Credential.objects.filter(generation=1, refresh_next_at__isnull=False).count() == 12
+    assert Grant.objects.filter(generation=1, next_at__isnull=False).count() == 12
     assert len(provider.calls) == 12

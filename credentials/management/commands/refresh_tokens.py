@@ -11,14 +11,14 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, connection
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from accounts.services import get_account
 from common.actors import get_command_actor
 from common.db.clock import DbNow
 from common.errors import ServiceError
 from common.management import raise_command_errors
-from credentials.core.grant_state import NOT_ENDED
+from credentials.core.grant_state import NEEDS_REAUTH
 from credentials.models import Credential
 from credentials.refresh import get_fresh_token
 from providers.registry import get_registry
@@ -53,14 +53,14 @@ class Command(BaseCommand):
         if not options["account"] and not options["all_due"]:
             raise CommandError("Give an --account, or --all-due.", returncode=2)
         kinds = {name for name, kind in get_registry().kinds.items() if kind.refreshes}
-        rows = Credential.objects.filter(NOT_ENDED, kind__in=sorted(kinds))
+        rows = Credential.objects.filter(~Q(grant__state=NEEDS_REAUTH), kind__in=sorted(kinds))
         if options["account"]:
             with raise_command_errors():
                 rows = rows.filter(account_id=get_account(options["account"]).id)
         if options["provider"]:
             rows = rows.filter(provider=options["provider"])
         if options["all_due"]:
-            rows = rows.filter(refresh_next_at__lte=DbNow())
+            rows = rows.filter(grant__next_at__lte=DbNow())
         targets: Rows = rows.order_by("id").values_list("account_id", "id")
         counts: Counter[str] = Counter()
         after: uuid.UUID | None = None

@@ -11,7 +11,7 @@ import pytest
 from common.db.clock import db_now
 from credentials.core import search
 from credentials.core.refresh_state import REFRESH_STATES
-from credentials.models import AppPause, Credential
+from credentials.models import AppPause, Credential, Grant
 from tests.api import ApiClient
 from tests.factories import get_names, make_app, make_credential, make_linear_body, make_stripe_body
 
@@ -88,7 +88,8 @@ def test_the_state_of_refreshes_filters_what_is_shown(api, account):
         AppPause.objects.create(oauth_app=app, revision=app.revision, until=until, code="x")
     numbers = random.Random(7)  # noqa: S311 - the same rows in each run
     for number in range(80):
-        body = make_linear_body(numbers.choice(apps), properties={"linear_org_id": f"org-{number}"})
+        properties = {"linear_org_id": f"org-{number}", "refresh_token": f"refresh-{number}"}
+        body = make_linear_body(numbers.choice(apps), properties=properties)
         set_random_state(make_credential(account, {**body, "name": f"row {number}"}), numbers)
     shown = api.get("/v1/credentials?limit=200").json()["data"]
     states = {row["name"]: (row["refresh"] or {}).get("state") for row in shown}
@@ -101,13 +102,17 @@ def test_the_state_of_refreshes_filters_what_is_shown(api, account):
 def set_random_state(row: Credential, numbers: random.Random) -> None:
     now = db_now()
     past, future = now - dt.timedelta(hours=1), now + dt.timedelta(hours=1)
-    Credential.objects.filter(id=row.id).update(
-        refresh_state=numbers.choice(["active"] * 8 + ["needs_reauth", "paused"]),
-        lease_until=numbers.choice([None, None, past, future]),
+    expires_at = numbers.choice([None, past, future])
+    Credential.objects.filter(id=row.id).update(expires_at=expires_at)
+    # A leased grant is always due.
+    lease_until = numbers.choice([None, None, past, future])
+    next_at = past if lease_until else numbers.choice([None, past, future])
+    Grant.objects.filter(credentials=row.id).update(
+        state=numbers.choice(["active"] * 8 + ["needs_reauth", "paused"]),
+        lease_until=lease_until,
         lease_renewed_at=numbers.choice([None, past, future]),
-        refresh_unknowns=numbers.choice([0, 0, 1]),
-        refresh_failures=numbers.choice([0, 1]),
-        expires_at=numbers.choice([None, past, future]),
-        refresh_last_at=numbers.choice([None, past]),
-        refresh_next_at=numbers.choice([None, past, future]),
+        unknowns=numbers.choice([0, 0, 1]),
+        failures=numbers.choice([0, 1]),
+        last_at=numbers.choice([None, past]),
+        next_at=next_at,
     )

@@ -11,7 +11,7 @@ from common.datetimes import format_rfc3339
 from common.db.clock import db_now
 from credentials.health.expiry import forecast_expiry
 from credentials.health.models import HealthChange
-from credentials.models import Credential
+from credentials.models import Credential, Grant
 from credentials.probing.check import check_credential
 from providers.kinds import Kind
 from providers.registry import get_registry
@@ -83,7 +83,9 @@ def test_working_credential_with_near_expiry_is_warning(account, gitlab):
 
 def make_grant(provider: str, **given: Any) -> tuple[Credential, Kind]:
     now = db_now()
+    last_at = now - given.pop("last_at") * DAYS if "last_at" in given else None
     row = Credential(
+        grant=Grant(last_at=last_at),
         fingerprints={"refresh_token": ["a", "a"]},
         created_at=now - given.pop("age") * DAYS,
         **{name: now - days * DAYS for name, days in given.items()},
@@ -95,12 +97,12 @@ def make_grant(provider: str, **given: Any) -> tuple[Credential, Kind]:
     ("provider", "given", "left"),
     [
         ("airtable", {"age": 50}, 10),
-        ("airtable", {"age": 50, "refresh_last_at": 1}, 59),
+        ("airtable", {"age": 50, "last_at": 1}, 59),
         ("airtable", {"age": 50, "obtained_at": 5}, 55),
         ("netsuite", {"age": 6}, 1),
-        ("netsuite", {"age": 6, "refresh_last_at": 0.1}, 1),
-        ("docusign", {"age": 100, "refresh_last_at": 10}, 20),
-        ("atlassian", {"age": 300, "refresh_last_at": 1}, 65),
+        ("netsuite", {"age": 6, "last_at": 0.1}, 1),
+        ("docusign", {"age": 100, "last_at": 10}, 20),
+        ("atlassian", {"age": 300, "last_at": 1}, 65),
     ],
     ids=["idle", "refreshed", "newer grant", "lifetime", "not extended", "anew", "whole grant"],
 )

@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import connection
 from django.test import override_settings
 
+from credentials.core.grant_state import get_grant
 from credentials.models import CredentialUse
 from events.models import Event
 from tests.credentials.proxy.database_socket import CuttableDatabaseSocket
@@ -176,4 +177,4 @@ def test_grant_refreshed_during_an_outage_is_not_lost(
         assert pending_response.result().status == 200
     assert len(provider.calls) == 1
     row.refresh_from_db()
-    assert (row.generation, row.refresh_state) == (1, "active")
+    assert (get_grant(row).generation, get_grant(row).state) == (1, "active")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from django.db import OperationalError
 
-from credentials.models import Credential, CredentialUse
+from credentials.core.grant_state import get_grant
+from credentials.models import Credential, CredentialUse, Grant
 from events.models import Event
 from tests.api import ApiClient
 from tests.factories import (
@@ -102,7 +103,7 @@ def test_paused_app_is_displayed(provider, grant, api):
 
 def test_running_refresh_is_displayed(provider, grant, api):
     row = grant()
-    Credential.objects.filter(id=row.id).update(
+    Grant.objects.filter(credentials=row.id).update(
         lease_until="2099-01-01T00:00:00Z", lease_renewed_at="2099-01-01T00:00:00Z"
     )
     assert api.get(f"/v1/credentials/{row.id}").json()["refresh"]["state"] == "refreshing"
@@ -110,7 +111,7 @@ def test_running_refresh_is_displayed(provider, grant, api):
 
 def test_a_refresher_that_was_not_heard_of_leaves_the_grant_in_doubt(provider, grant, api):
     row = grant()
-    Credential.objects.filter(id=row.id).update(
+    Grant.objects.filter(credentials=row.id).update(
         lease_until="2099-01-01T00:00:00Z", lease_renewed_at="2026-01-01T00:00:00Z"
     )
     assert api.get(f"/v1/credentials/{row.id}").json()["refresh"]["state"] == "in_doubt"
@@ -177,7 +178,7 @@ def test_github_installation_gets_token(provider, account, api):
     assert found["access_token"].startswith("access-app-")
     assert "access_token" not in api.get(f"/v1/credentials/{row.id}").json()["properties"]
     again = make_credential(account, {"properties": properties, "oauth_app_id": str(app.id)})
-    assert (again.id, again.generation) == (row.id, 1)
+    assert (again.id, get_grant(again).generation) == (row.id, 1)
 
 
 def pem() -> str:
@@ -206,15 +207,17 @@ def test_a_report_within_a_minute_of_a_refresh_is_checked_by_the_worker(provider
     assert api.post(f"/v1/credentials/{row.id}/token").status_code == 200
     assert api.post(f"/v1/credentials/{row.id}/report", {"status": 401}).status_code == 200
     after = Credential.objects.get(id=row.id)
-    assert after.refresh_next_at
-    assert after.refresh_last_at
-    assert (after.refresh_next_at - after.refresh_last_at).total_seconds() == 60
+    stored = get_grant(after)
+    assert stored.next_at
+    assert stored.last_at
+    assert (stored.next_at - stored.last_at).total_seconds() == 60
 
 
 def test_a_report_that_is_checked_at_once_schedules_nothing_more(provider, grant, api):
     row = grant(expires_at="2099-01-01T00:00:00Z")
     assert api.post(f"/v1/credentials/{row.id}/report", {"status": 401}).status_code == 200
     after = Credential.objects.get(id=row.id)
-    assert after.refresh_next_at
-    assert after.refresh_last_at
-    assert (after.refresh_next_at - after.refresh_last_at).total_seconds() > 600
+    stored = get_grant(after)
+    assert stored.next_at
+    assert stored.last_at
+    assert (stored.next_at - stored.last_at).total_seconds() > 600

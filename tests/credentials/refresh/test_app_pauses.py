@@ -7,7 +7,8 @@ import datetime as dt
 import pytest
 
 from common.errors import ConflictError, ServiceUnavailableError
-from credentials.models import AppPause, Credential
+from credentials.core.grant_state import get_grant
+from credentials.models import AppPause, Credential, Grant
 from credentials.refresh import get_fresh_token
 from credentials.refresh.tasks import RefreshTask
 from events.models import Event
@@ -43,7 +44,7 @@ def get_row(row: Credential) -> Credential:
 
 def make_due(*rows: Credential) -> None:
     now = dt.datetime.now(dt.UTC) - dt.timedelta(days=3650)
-    Credential.objects.filter(id__in=[row.id for row in rows]).update(refresh_next_at=now)
+    Grant.objects.filter(credentials__in=rows).update(next_at=now)
 
 
 def end_pause() -> None:
@@ -59,11 +60,11 @@ def test_one_grants_rejection_does_not_pause_the_app(provider, grant):
 
 def test_another_grant_is_refreshed_at_once_to_tell_who_is_at_fault(provider, grant):
     dead, alive = grant("dead"), grant("alive")
-    Credential.objects.filter(id=alive.id).update(refresh_next_at="2099-01-01T00:00:00Z")
+    Grant.objects.filter(credentials=alive.id).update(next_at="2099-01-01T00:00:00Z")
     provider.reject_user("dead", 403, ATLASSIAN)
     refresh(dead)
     run_worker()
-    assert get_row(alive).refresh_last_at
+    assert get_grant(get_row(alive)).last_at
     assert not AppPause.objects.exists()
 
 
@@ -77,7 +78,7 @@ def test_healthy_grants_are_not_refreshed_again_for_one_that_stays_dead(provider
         assert refresh(dead) == "provider_unavailable"
         run_worker()
     assert len(provider.calls) == calls + 5
-    assert get_row(alive).refresh_state == "active"
+    assert get_grant(get_row(alive)).state == "active"
 
 
 def test_thirty_grants_are_refreshed_beside_a_dead_one_through_six_pauses(provider, grant):
@@ -88,9 +89,9 @@ def test_thirty_grants_are_refreshed_beside_a_dead_one_through_six_pauses(provid
         make_due(dead, *rows)
         run_worker(rounds=3)
         end_pause()
-    refreshed = Credential.objects.filter(refresh_last_at__isnull=False)
+    refreshed = Grant.objects.filter(last_at__isnull=False)
     assert refreshed.count() == 30
-    assert get_row(dead).refresh_error == "unauthorized_client"
+    assert get_grant(get_row(dead)).error == "unauthorized_client"
     assert get_row(dead).health["notes"]
 
 
@@ -112,8 +113,8 @@ def test_two_grants_pause_the_app_and_are_not_blamed(provider, grant, app, mode)
         "seconds": 60,
     }
     for each in (row, other, third):
-        assert get_row(each).refresh_state == "active"
-        assert get_row(each).refresh_rejected_since is None
+        assert get_grant(get_row(each)).state == "active"
+        assert get_grant(get_row(each)).rejected_since is None
         assert get_row(each).health["status"] != "error"
 
 
@@ -148,11 +149,11 @@ def test_after_a_pause_another_row_goes_first(provider, grant):
     refresh(row)
     refresh(other)
     pause = AppPause.objects.get()
-    first_at = get_row(third).refresh_next_at
+    first_at = get_grant(get_row(third)).next_at
     assert first_at
     assert first_at < pause.until
     for each in (row, other):
-        next_at = get_row(each).refresh_next_at
+        next_at = get_grant(get_row(each)).next_at
         assert next_at
         assert next_at > pause.until
 
@@ -205,7 +206,8 @@ def test_rejections_without_a_known_reason_end_after_72_hours(provider, grant, s
     refresh(dead)
     assert refresh(dead) == "needs_reauth"
     row = get_row(dead)
-    assert (row.refresh_state, row.refresh_error) == ("needs_reauth", "refresh_exhausted")
+    stored = get_grant(row)
+    assert (stored.state, stored.error) == ("needs_reauth", "refresh_exhausted")
     assert row.health["status"] == "error"
     assert "may be revoked" in row.health["notes"][0]
     assert Event.objects.filter(target_id=row.id, verb="credential.needs_reauth").count() == 1
@@ -226,7 +228,7 @@ def test_a_grant_that_was_given_up_is_tried_once_a_day_and_heals(provider, grant
     settings.CLOCK_SHIFT_SECONDS += 2 * HOUR
     run_worker()
     row = get_row(dead)
-    assert (row.refresh_state, row.health["status"]) == ("active", "ok")
+    assert (get_grant(row).state, row.health["status"]) == ("active", "ok")
 
 
 @pytest.mark.parametrize(
@@ -247,7 +249,7 @@ def test_what_is_no_rejection_never_ends_a_grant(provider, grant, settings, stat
         settings.CLOCK_SHIFT_SECONDS = days * DAY
         refresh(alive)
         assert refresh(row) == "provider_unavailable"
-    assert get_row(row).refresh_state == "active"
+    assert get_grant(get_row(row)).state == "active"
 
 
 def test_a_lone_grant_without_a_known_reason_is_never_given_up(provider, grant, settings):

@@ -9,6 +9,7 @@ from django.db import connection
 
 from common.errors import ConflictError, NotFoundError
 from credentials.core.encryption import decrypt_secrets
+from credentials.core.grant_state import get_grant
 from credentials.models import Credential, Revocation
 from credentials.refresh import get_fresh_token
 from credentials.services.crud import credential_delete, credential_import, credential_update
@@ -104,8 +105,13 @@ def test_newer_import_ends_needs_reauth(provider, grant, app):
     newer = provider.grants.authorize("ann")
     credential_import(account_id=row.account_id, actor=TESTER, body=body(app, **newer))
     after = Credential.objects.get(id=row.id)
-    assert (after.refresh_state, after.refresh_error, after.generation) == ("active", "", 1)
-    assert after.refresh_next_at is not None
+    stored = get_grant(after)
+    assert (stored.state, stored.error, stored.generation) == (
+        "active",
+        "",
+        1,
+    )
+    assert stored.next_at is not None
     assert provider.grants.is_alive(request_token(row).access_token.expose())
 
 
@@ -121,7 +127,7 @@ def test_rejection_of_replaced_grant_has_no_effect(provider, grant, during_call,
         )
     )
     assert request_token(row).access_token.expose() == newer["access_token"]
-    assert Credential.objects.get(id=row.id).refresh_state == "active"
+    assert get_grant(Credential.objects.get(id=row.id)).state == "active"
 
 
 def test_old_import_file_changes_nothing_after_many_refreshes(provider, grant, app):
@@ -161,4 +167,4 @@ def test_concurrent_changes_of_other_columns_stay(provider, grant, during_call):
     )
     request_token(row)
     after = Credential.objects.get(id=row.id)
-    assert (after.name, after.metadata, after.generation) == ("New", {"a": 1}, 1)
+    assert (after.name, after.metadata, get_grant(after).generation) == ("New", {"a": 1}, 1)

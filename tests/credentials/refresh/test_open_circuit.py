@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from common.errors import ServiceUnavailableError
-from credentials.models import Credential
+from credentials.core.grant_state import get_grant
+from credentials.models import Credential, Grant
 from credentials.refresh import attempt, get_fresh_token
 from credentials.refresh.circuit_breaker import CircuitBreaker
 from tests.factories import TESTER
@@ -45,12 +46,13 @@ def test_a_grant_that_was_never_refreshed_shows_it(open_circuit, provider, grant
 def test_callers_wait_for_the_end_of_the_rest(open_circuit, grant):
     row = grant()
     assert 20 <= (request_token(row).retry_after or 0) <= 30
-    before = Credential.objects.get(id=row.id)
+    before = Credential.objects.select_related("grant").get(id=row.id)
     assert 20 <= (request_token(row).retry_after or 0) <= 30
     after = Credential.objects.get(id=row.id)
     # The second caller writes nothing.
-    assert (after.health, after.refresh_next_at) == (before.health, before.refresh_next_at)
-    assert (after.refresh_unknowns, after.lease_owner) == (0, "")
+    stored = get_grant(after)
+    assert (after.health, stored.next_at) == (before.health, get_grant(before).next_at)
+    assert (stored.unknowns, stored.lease_owner) == (0, "")
 
 
 def test_the_next_success_clears_it(open_circuit, provider, grant, monkeypatch):
@@ -58,10 +60,11 @@ def test_the_next_success_clears_it(open_circuit, provider, grant, monkeypatch):
     request_token(row)
     breaker().record_response(f"host:127.0.0.1:{provider.port}")
     breaker()._circuits.clear()
-    Credential.objects.filter(id=row.id).update(refresh_next_at=None)
+    Grant.objects.filter(credentials=row.id).update(next_at=None)
     get_fresh_token(account_id=row.account_id, id=row.id, actor=TESTER)
     after = Credential.objects.get(id=row.id)
-    assert (after.refresh_error, after.refresh_failures, after.health["status"]) == ("", 0, "ok")
+    stored = get_grant(after)
+    assert (stored.error, stored.failures, after.health["status"]) == ("", 0, "ok")
 
 
 def test_two_ports_of_one_machine_have_two_circuits(provider, grant):

@@ -8,7 +8,8 @@ import pytest
 
 from common.db.clock import db_now
 from common.errors import ConflictError, ServiceUnavailableError
-from credentials.models import AppPause, Credential
+from credentials.core.grant_state import get_grant
+from credentials.models import AppPause, Credential, Grant
 from credentials.refresh import get_fresh_token
 from events.models import Event
 from oauth_apps.services import oauth_app_update
@@ -31,7 +32,7 @@ def request_rejected_token(row: Credential, **more) -> tuple[str, Credential]:
 
 def end_back_off(row: Credential) -> None:
     """End the back-off of the row."""
-    Credential.objects.filter(id=row.id).update(refresh_next_at=None)
+    Grant.objects.filter(credentials=row.id).update(next_at=None)
 
 
 def test_expired_token_is_refreshed(provider, grant):
@@ -58,12 +59,21 @@ def test_outcome_is_stored(provider, grant):
     row = grant()
     request_token(row)
     after = Credential.objects.get(id=row.id)
-    assert (after.generation, after.refresh_state, after.lease_owner) == (1, "active", "")
-    assert (after.refresh_unknowns, after.refresh_failures, after.refresh_error) == (0, 0, "")
-    assert after.refresh_last_at
-    assert after.refresh_next_at
+    stored = get_grant(after)
+    assert (stored.generation, stored.state, stored.lease_owner) == (
+        1,
+        "active",
+        "",
+    )
+    assert (stored.unknowns, stored.failures, stored.error) == (
+        0,
+        0,
+        "",
+    )
+    assert stored.last_at
+    assert stored.next_at
     assert after.expires_at
-    assert after.refresh_last_at < after.refresh_next_at < after.expires_at
+    assert stored.last_at < stored.next_at < after.expires_at
     assert after.properties["expires_at"] > "2026-11"
     assert Event.objects.filter(target_id=row.id, verb="credential.refreshed").count() == 1
 
@@ -102,7 +112,7 @@ def test_token_of_unknown_lifetime_is_used_until_rejected(provider, grant, mode)
     assert request_token(row).expires_at is None
     request_token(row)
     after = Credential.objects.get(id=row.id)
-    assert (len(provider.calls), after.refresh_next_at) == (1, None)
+    assert (len(provider.calls), get_grant(after).next_at) == (1, None)
 
 
 @pytest.mark.parametrize("mode", ["expires_zero", "expires_negative"])
@@ -110,7 +120,9 @@ def test_impossible_lifetime_counts_as_short(provider, grant, mode):
     row = grant()
     provider.modes.append(mode)
     fresh = request_token(row)
-    seconds = (fresh.expires_at - Credential.objects.get(id=row.id).refresh_last_at).total_seconds()
+    seconds = (
+        fresh.expires_at - get_grant(Credential.objects.get(id=row.id)).last_at
+    ).total_seconds()
     assert 50 < seconds <= 60
     assert request_token(row).access_token == fresh.access_token
 
@@ -128,8 +140,12 @@ def test_rejected_grant_needs_reauth(provider, grant, mode):
     provider.modes.append(mode)
     code, after = request_rejected_token(row)
     assert code == "needs_reauth"
-    assert (after.refresh_state, after.refresh_error) == ("needs_reauth", "revoked_or_expired")
-    assert after.refresh_next_at is None
+    stored = get_grant(after)
+    assert (stored.state, stored.error) == (
+        "needs_reauth",
+        "revoked_or_expired",
+    )
+    assert stored.next_at is None
 
 
 def test_rejected_grant_is_not_retried(provider, grant):
@@ -162,8 +178,13 @@ def test_outage_keeps_grant_and_is_retried(provider, grant, mode):
     provider.modes.append(mode)
     code, after = request_rejected_token(row)
     assert code == "provider_unavailable"
-    assert (after.refresh_state, after.refresh_failures, after.generation) == ("active", 1, 0)
-    assert after.lease_until is None
+    stored = get_grant(after)
+    assert (stored.state, stored.failures, stored.generation) == (
+        "active",
+        1,
+        0,
+    )
+    assert stored.lease_until is None
     end_back_off(row)
     assert provider.grants.is_alive(request_token(row).access_token.expose())
 
@@ -199,7 +220,7 @@ def test_lost_response_of_strict_provider_is_reported(provider, grant, mode):
     assert request_rejected_token(row)[0] == "provider_unavailable"
     end_back_off(row)
     code, after = request_rejected_token(row)
-    assert (code, after.refresh_error) == ("needs_reauth", "rotation_response_lost")
+    assert (code, get_grant(after).error) == ("needs_reauth", "rotation_response_lost")
 
 
 @pytest.mark.parametrize("mode", FAST_LOSING)
@@ -258,15 +279,16 @@ def test_unresponsive_provider_is_retried_hourly_after_four_days(provider, grant
     request_rejected_token(row)
     settings.CLOCK_SHIFT_SECONDS = 4 * 24 * 3600 + 60
     _, after = request_rejected_token(row)
-    assert (after.refresh_state, after.refresh_error) == ("active", "server_error")
-    assert after.refresh_next_at
-    assert after.refresh_failing_since
-    wait = (after.refresh_next_at - after.refresh_failing_since).total_seconds()
+    stored = get_grant(after)
+    assert (stored.state, stored.error) == ("active", "server_error")
+    assert stored.next_at
+    assert stored.failing_since
+    wait = (stored.next_at - stored.failing_since).total_seconds()
     assert 3600 <= wait - settings.CLOCK_SHIFT_SECONDS <= 3600 * 1.1 + 60
     provider.mode = "ok"
     settings.CLOCK_SHIFT_SECONDS += 4000
     request_token(row)
-    assert Credential.objects.get(id=row.id).refresh_failing_since is None
+    assert get_grant(Credential.objects.get(id=row.id)).failing_since is None
 
 
 def test_client_credentials_get_token(provider, account, app):
@@ -288,7 +310,8 @@ def test_undecryptable_secret_is_reported_and_blocks_nothing(provider, grant):
     with pytest.raises(ConflictError):
         request_token(broken)
     after = Credential.objects.get(id=broken.id)
-    assert (after.refresh_state, after.refresh_error) == ("paused", "undecryptable")
+    stored = get_grant(after)
+    assert (stored.state, stored.error) == ("paused", "undecryptable")
     assert provider.calls == []
     request_token(whole)
 
@@ -311,9 +334,10 @@ def test_an_unknown_outcome_is_retried_before_a_stated_grace_ends(
     facts(grace_seconds=grace_seconds)
     row = grant()
     # Six failures before: the back-off alone would be 64 s and more.
-    Credential.objects.filter(id=row.id).update(refresh_failures=6)
+    Grant.objects.filter(credentials=row.id).update(failures=6)
     provider.modes.append("500_after")
     _, after = request_rejected_token(row)
-    assert after.refresh_next_at
-    assert after.refresh_failing_since
-    assert least <= (after.refresh_next_at - after.refresh_failing_since).total_seconds() <= most
+    stored = get_grant(after)
+    assert stored.next_at
+    assert stored.failing_since
+    assert least <= (stored.next_at - stored.failing_since).total_seconds() <= most

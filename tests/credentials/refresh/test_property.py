@@ -28,6 +28,7 @@ from hypothesis.stateful import (
 
 from common.errors import ServiceError
 from credentials.core.encryption import decrypt_secrets
+from credentials.core.grant_state import get_grant
 from credentials.models import Credential, Revocation
 from credentials.refresh import attempt, get_fresh_token, outcomes, services, tasks
 from credentials.refresh.circuit_breaker import CircuitBreaker
@@ -168,9 +169,9 @@ class Machine(RuleBasedStateMachine):
     @rule(user=st.sampled_from(USERS))
     def import_last_nights_file(self, user: str) -> None:
         if self.alive(user):
-            before = self.row(user)
+            generation = get_grant(self.row(user)).generation
             assert self.load(user) in {"unchanged", "updated"}
-            assert self.row(user).generation == before.generation
+            assert get_grant(self.row(user)).generation == generation
 
     @rule(user=st.sampled_from(USERS))
     def end_at_the_provider(self, user: str) -> None:
@@ -254,10 +255,10 @@ class Machine(RuleBasedStateMachine):
     def check(self, row: Credential) -> None:
         held = decrypt_secrets(row)["refresh_token"]
         family = self.provider.grants.owners[held]
-        if row.refresh_state == "needs_reauth":
+        if get_grant(row).state == "needs_reauth":
             assert family in self.ended | self.lost
-            assert row.refresh_next_at is None
-        elif row.refresh_unknowns == 0:
+            assert get_grant(row).next_at is None
+        elif (get_grant(row).unknowns, get_grant(row).lease_until) == (0, None):
             assert held == family.current or family in self.ended, self.story(row)
         else:
             assert held == family.current or family in self.lost, self.story(row)
@@ -266,8 +267,7 @@ class Machine(RuleBasedStateMachine):
 
     def story(self, row: Credential) -> Any:
         """Return what explains a failure."""
-        columns = {name: value for name, value in vars(row).items() if "refresh" in name}
-        return columns, row.generation, row.lease_until, self.provider.calls[-8:]
+        return vars(get_grant(row)), self.provider.calls[-8:]
 
     @invariant()
     def no_family_ends_by_our_reuse_unless_its_answer_was_lost(self) -> None:
@@ -284,11 +284,13 @@ class Machine(RuleBasedStateMachine):
             self.wait_long()
             self.work_now()
         for row in Credential.objects.filter(account=self.account):
-            if row.refresh_state == "needs_reauth":
+            if get_grant(row).state == "needs_reauth":
                 continue
             held = decrypt_secrets(row)["refresh_token"]
             family = self.provider.grants.owners[held]
-            assert (row.refresh_unknowns, row.lease_until) == (0, None), self.story(row)
+            assert (get_grant(row).unknowns, get_grant(row).lease_until) == (0, None), self.story(
+                row
+            )
             assert held == family.current, self.story(row)
             if not family.revoked:
                 fresh = get_fresh_token(account_id=row.account_id, id=row.id, actor=TESTER)

@@ -7,7 +7,8 @@ import time
 import pytest
 from django.db import connection
 
-from credentials.models import Credential
+from credentials.core.grant_state import get_grant
+from credentials.models import Credential, Grant
 from credentials.refresh import get_fresh_token
 from credentials.refresh.schedule import LONGEST_LEASE, SHORTEST_LEASE, compute_lease_seconds
 from providers.kinds import Refresh
@@ -41,7 +42,7 @@ def test_a_server_slower_than_its_callers_is_called_once(provider, grant, start)
         process.release()
     results = {result for process in readers for result in process.result()}
     assert results <= {"refresh_in_progress"}
-    wait_until(lambda: Credential.objects.get(id=row.id).generation == 1)
+    wait_until(lambda: get_grant(Credential.objects.get(id=row.id)).generation == 1)
     assert [call["refresh_token"] for call in provider.calls] == ["refresh-ann-1"]
     assert provider.grants.reuses == []
     fresh = get_fresh_token(account_id=row.account_id, id=row.id, actor=TESTER)
@@ -54,9 +55,10 @@ def test_a_response_is_stored_after_its_caller_has_gone(provider, grant, monkeyp
     row = grant()
     with pytest.raises(Exception, match="slow"):
         get_fresh_token(account_id=row.account_id, id=row.id, actor=TESTER)
-    wait_until(lambda: Credential.objects.get(id=row.id).generation == 1)
+    wait_until(lambda: get_grant(Credential.objects.get(id=row.id)).generation == 1)
     after = Credential.objects.get(id=row.id)
-    assert (after.lease_owner, after.refresh_unknowns) == ("", 0)
+    stored = get_grant(after)
+    assert (stored.lease_owner, stored.unknowns) == ("", 0)
 
 
 def test_the_lease_of_a_slow_call_is_renewed(provider, grant, monkeypatch):
@@ -66,13 +68,13 @@ def test_the_lease_of_a_slow_call_is_renewed(provider, grant, monkeypatch):
     row = grant()
     with pytest.raises(Exception, match="slow"):
         get_fresh_token(account_id=row.account_id, id=row.id, actor=TESTER)
-    first = Credential.objects.get(id=row.id)
+    first = Grant.objects.get(credentials=row.id)
     time.sleep(1)
-    second = Credential.objects.get(id=row.id)
+    second = Grant.objects.get(credentials=row.id)
     assert first.lease_renewed_at
     assert second.lease_renewed_at
     assert second.lease_renewed_at > first.lease_renewed_at
-    wait_until(lambda: Credential.objects.get(id=row.id).generation == 1)
+    wait_until(lambda: get_grant(Credential.objects.get(id=row.id)).generation == 1)
 
 
 def test_a_killed_refresher_of_a_strict_provider_leaves_the_grant_in_doubt(
@@ -86,12 +88,13 @@ def test_a_killed_refresher_of_a_strict_provider_leaves_the_grant_in_doubt(
     wait_until(lambda: bool(provider.calls))
     process.process.kill()
     after = Credential.objects.get(id=row.id)
-    assert after.lease_until
-    assert after.lease_renewed_at
-    lease_seconds = (after.lease_until - after.lease_renewed_at).total_seconds()
+    stored = get_grant(after)
+    assert stored.lease_until
+    assert stored.lease_renewed_at
+    lease_seconds = (stored.lease_until - stored.lease_renewed_at).total_seconds()
     # The two columns are two readings of the clock, and a heartbeat does not move the end.
     assert LONGEST_LEASE - 10 < lease_seconds <= LONGEST_LEASE + 0.1
-    Credential.objects.filter(id=row.id).update(lease_renewed_at="2026-01-01T00:00:00Z")
+    Grant.objects.filter(credentials=row.id).update(lease_renewed_at="2026-01-01T00:00:00Z")
     state = api.get(f"/v1/credentials/{row.id}").json()["refresh"]["state"]
     assert state == "in_doubt"
 

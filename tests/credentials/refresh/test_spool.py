@@ -8,8 +8,8 @@ import pytest
 from django.db import OperationalError, connection
 
 from common.errors import ServiceUnavailableError
-from credentials.core.grant_state import ENDED_GRANT
-from credentials.models import Credential, Revocation
+from credentials.core.grant_state import ENDED_GRANT, get_grant
+from credentials.models import Credential, Grant, Revocation
 from credentials.refresh import get_fresh_token, outcomes, spool
 from credentials.services.crud import credential_delete
 from tests.factories import TESTER
@@ -67,7 +67,12 @@ def test_unstored_response_is_stored_from_file(provider, grant, settings, away):
     assert len(list_files(settings)) == 1
     assert spool.replay_all() == 1
     after = Credential.objects.get(id=row.id)
-    assert (after.generation, after.refresh_state, after.lease_owner) == (1, "active", "")
+    stored = get_grant(after)
+    assert (stored.generation, stored.state, stored.lease_owner) == (
+        1,
+        "active",
+        "",
+    )
     assert provider.grants.is_alive(request_token(row).access_token.expose())
     assert (len(provider.calls), list_files(settings)) == (1, [])
 
@@ -75,7 +80,7 @@ def test_unstored_response_is_stored_from_file(provider, grant, settings, away):
 def test_next_reader_replays_file_before_calling_provider(provider, grant, settings, away):
     row = grant()
     spool_response(row, provider, away)
-    Credential.objects.filter(id=row.id).update(lease_until="2026-01-01T00:00:00Z")
+    Grant.objects.filter(credentials=row.id).update(lease_until="2026-01-01T00:00:00Z")
     request_token(row)
     assert (len(provider.calls), provider.grants.reuses) == (1, [])
 
@@ -96,7 +101,7 @@ def test_renamed_file_cannot_be_decrypted(provider, grant, settings, away):
     (file,) = list_files(settings)
     file.rename(file.with_name(file.name.replace(str(row.id), str(other.id))))
     assert spool.replay_all() == 0
-    assert Credential.objects.get(id=other.id).generation == 0
+    assert get_grant(Credential.objects.get(id=other.id)).generation == 0
     assert len(list_files(settings)) == 1
 
 
@@ -110,12 +115,13 @@ def test_replayed_response_is_evidence_for_health(provider, grant, settings, awa
 def test_replay_after_a_rejection_lets_the_next_refresh_tell(provider, grant, settings, away):
     row = grant()
     spool_response(row, provider, away)
-    Credential.objects.filter(id=row.id).update(**ENDED_GRANT)
+    Grant.objects.filter(credentials=row.id).update(**ENDED_GRANT)
     assert spool.replay_all() == 1
     after = Credential.objects.get(id=row.id)
     assert after.health["status"] == "unknown"
-    assert after.refresh_next_at
-    assert after.refresh_next_at <= after.updated_at
+    stored = get_grant(after)
+    assert stored.next_at
+    assert stored.next_at <= after.updated_at
 
 
 @pytest.mark.parametrize("name", ["x", "a.b.c.d", "..", "é.é.é.é", "a.b.c.d.e.f"])
@@ -130,7 +136,7 @@ def test_stray_file_stops_nothing_and_is_reported_once(
     spool._reported.clear()
     assert spool.replay_all() == 1
     assert spool.replay_all() == 0
-    assert Credential.objects.get(id=row.id).generation == 1
+    assert get_grant(Credential.objects.get(id=row.id)).generation == 1
     assert stray.exists()
     assert sum("spool_unreadable" in str(record.msg) for record in caplog.records) == 1
 
@@ -161,7 +167,7 @@ def test_file_is_stored_once(provider, grant, settings, away):
     spool.replay_all()
     file.write_bytes(copy)
     assert spool.replay_all() == 1
-    assert Credential.objects.get(id=row.id).generation == 1
+    assert get_grant(Credential.objects.get(id=row.id)).generation == 1
     assert Revocation.objects.count() == 0
 
 
@@ -180,7 +186,7 @@ def test_commit_with_lost_response_is_recognised(provider, grant, monkeypatch):
 
     monkeypatch.setattr(outcomes, "store_token_update", committed_but_unheard)
     assert provider.grants.is_alive(request_token(row).access_token.expose())
-    assert Credential.objects.get(id=row.id).generation == 1
+    assert get_grant(Credential.objects.get(id=row.id)).generation == 1
     assert Revocation.objects.count() == 0
 
 
@@ -192,4 +198,4 @@ def test_error_in_side_effects_keeps_grant(provider, grant, monkeypatch):
 
     monkeypatch.setattr(outcomes, "record_changes", fault)
     assert provider.grants.is_alive(request_token(row).access_token.expose())
-    assert Credential.objects.get(id=row.id).generation == 1
+    assert get_grant(Credential.objects.get(id=row.id)).generation == 1

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
+from credentials.core.grant_state import get_grant
 from credentials.health.models import UnreadableResponse
-from credentials.models import Credential
+from credentials.models import Credential, Grant
 from credentials.refresh import unreadable_responses
 from events.models import Event
 from oauth_apps.protocol import responses
@@ -44,7 +45,7 @@ def refresh(api: ApiClient, row: Credential) -> str:
 
 
 def end_back_off(row: Credential) -> None:
-    Credential.objects.filter(id=row.id).update(refresh_next_at=None)
+    Grant.objects.filter(credentials=row.id).update(next_at=None)
 
 
 def reveal(api: ApiClient, row: Credential, reason: str = "The grant is lost otherwise") -> Any:
@@ -216,26 +217,27 @@ class TestParsingAgain:
         run_command("--dry-run")
         assert "readable=1" in capsys.readouterr().out
         assert UnreadableResponse.objects.exists()
-        assert Credential.objects.get(id=row.id).generation == 0
+        assert get_grant(Credential.objects.get(id=row.id)).generation == 0
 
     def test_grant_that_was_rejected_since_is_recovered(self, row, new_version, api):
-        Credential.objects.filter(id=row.id).update(
-            refresh_state="needs_reauth", refresh_error="rotation_response_lost"
+        Grant.objects.filter(credentials=row.id).update(
+            state="needs_reauth", error="rotation_response_lost"
         )
         run_command("--credential", str(row.id))
         after = Credential.objects.get(id=row.id)
-        assert (after.refresh_state, after.generation) == ("active", 1)
+        stored = get_grant(after)
+        assert (stored.state, stored.generation) == ("active", 1)
         assert refresh(api, row) == "200"
         assert Credential.objects.get(id=row.id).health["status"] == "ok"
 
     def test_replaced_grant_is_left_alone(self, row, new_version, capsys):
-        Credential.objects.filter(id=row.id).update(generation=5)
+        Grant.objects.filter(credentials=row.id).update(generation=5)
         run_command()
         assert "superseded=1" in capsys.readouterr().out
-        assert Credential.objects.get(id=row.id).generation == 5
+        assert get_grant(Credential.objects.get(id=row.id)).generation == 5
 
     def test_running_refresh_is_not_overtaken(self, row, new_version, capsys):
-        Credential.objects.filter(id=row.id).update(
+        Grant.objects.filter(credentials=row.id).update(
             lease_owner="other", lease_until="2099-01-01T00:00:00Z"
         )
         run_command()
@@ -250,7 +252,7 @@ def test_worker_deletes_expired_and_superseded_ones(api, grant, say, settings):
         refresh(api, row)
     unreadable_responses.delete_obsolete_responses()
     assert UnreadableResponse.objects.count() == 3
-    Credential.objects.filter(id=rows[0].id).update(generation=9)
+    Grant.objects.filter(credentials=rows[0].id).update(generation=9)
     UnreadableResponse.objects.filter(credential_id=rows[1].id).update(
         expires_at="2020-01-01T00:00:00Z"
     )

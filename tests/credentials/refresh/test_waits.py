@@ -8,7 +8,7 @@ import time
 import pytest
 
 from common.errors import ServiceUnavailableError
-from credentials.models import Credential
+from credentials.models import Credential, Grant
 from credentials.refresh import attempt, get_fresh_token, services
 from tests.factories import TESTER
 
@@ -24,7 +24,7 @@ def request_token(row: Credential) -> ServiceUnavailableError:
 
 def lease_to_another(row: Credential, *, lasts: int, renewed: int) -> None:
     now = dt.datetime.now(dt.UTC)
-    Credential.objects.filter(id=row.id).update(
+    Grant.objects.filter(credentials=row.id).update(
         lease_owner="other",
         lease_until=now + dt.timedelta(seconds=lasts),
         lease_renewed_at=now - dt.timedelta(seconds=renewed),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from credentials.models import Credential
+from credentials.models import Credential, Grant
 from credentials.refresh.restored_database import require_current_database
 from credentials.restore import recognition
 from credentials.restore.models import DatabaseMark, DatabaseRestore, RestoredGrant
@@ -22,21 +22,20 @@ class Backup:
     def __init__(self) -> None:
         require_current_database()
         recognition.count_mark()
-        self.grants = list(Credential.objects.all())
+        self.rows = [*Grant.objects.all(), *Credential.objects.all()]
         self.mark = DatabaseMark.objects.get()
 
     def restore(self) -> None:
         """Write them back, as a process finds them that starts after a restore."""
         RestoredGrant.objects.all().delete()
         DatabaseRestore.objects.all().delete()
-        columns = [
-            field.name
-            for field in Credential._meta.concrete_fields
-            if not field.generated and not field.primary_key
-        ]
-        for row in self.grants:
-            values: dict[str, Any] = {name: getattr(row, name) for name in columns}
-            Credential.objects.filter(id=row.id).update(**values)
+        for row in self.rows:
+            values: dict[str, Any] = {
+                field.attname: getattr(row, field.attname)
+                for field in row._meta.concrete_fields
+                if not field.generated and not field.primary_key
+            }
+            type(row)._base_manager.filter(pk=row.pk).update(**values)
         self.mark.save()
         recognition.forget_seen_mark()
 

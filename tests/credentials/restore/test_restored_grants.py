@@ -11,8 +11,9 @@ from django.core.management import call_command
 from common.db.clock import db_now
 from common.errors import ServiceUnavailableError
 from config.worker.loop import Worker
+from credentials.core.grant_state import get_grant
 from credentials.health.models import HealthChange
-from credentials.models import Credential
+from credentials.models import Credential, Grant
 from credentials.refresh import get_fresh_token, restored_database, services
 from credentials.refresh.restored_database import DATABASE_MARKS
 from credentials.refresh.tasks import RefreshTask
@@ -115,7 +116,7 @@ def test_rejection_after_resuming_names_the_restore(provider, restored):
     assert run_command("--resume") == "resumed=5\n"
     run_worker()
     for row in Credential.objects.all():
-        assert (row.refresh_state, row.refresh_error) == ("needs_reauth", "database_restored")
+        assert (get_grant(row).state, get_grant(row).error) == ("needs_reauth", "database_restored")
         assert "database was restored" in row.health["notes"][0]
         assert row.health["status"] == "error"
     assert Event.objects.filter(verb="credential.refresh_resumed").count() == 5
@@ -143,7 +144,11 @@ def test_grant_that_was_not_replaced_goes_on_after_resuming(provider, grant, mak
     run_command("--resume")
     run_worker()
     after = Credential.objects.get(id=row.id)
-    assert (after.refresh_state, after.generation, after.health["status"]) == ("active", 1, "ok")
+    assert (get_grant(after).state, get_grant(after).generation, after.health["status"]) == (
+        "active",
+        1,
+        "ok",
+    )
     assert provider.grants.reuses == []
 
 
@@ -162,12 +167,12 @@ def test_grant_within_its_grace_goes_on_by_itself(provider, grant, facts, make_b
     provider.grants.grace = 600
     facts(grace_seconds=600)
     rows = [grant(f"user-{n}") for n in range(3)]
-    Credential.objects.update(refresh_next_at=db_now())
+    Grant.objects.update(next_at=db_now())
     backup = make_backup()
     refresh_all(rows, times=1)
     backup.restore()
     run_worker()
-    assert [row.generation for row in Credential.objects.all()] == [1, 1, 1]
+    assert [grant.generation for grant in Grant.objects.all()] == [1, 1, 1]
     assert (count_alive(provider), provider.grants.reuses) == (3, [])
 
 
@@ -185,7 +190,7 @@ def test_grant_that_does_not_rotate_goes_on_by_itself(provider, grant, facts, ma
     refresh_all([row], times=2)
     backup.restore()
     run_worker()
-    assert Credential.objects.get(id=row.id).generation == 1
+    assert get_grant(Credential.objects.get(id=row.id)).generation == 1
     assert not RestoredGrant.objects.exists()
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from common.db import dialect
-from credentials.models import Credential
+from credentials.core.grant_state import get_grant
+from credentials.models import Credential, Grant
 from credentials.refresh import get_fresh_token, standby
 from credentials.refresh.restored_database import require_current_database
 from credentials.restore.models import RestoredGrant
@@ -88,12 +89,12 @@ def test_kept_responses_are_stored_after_a_failover(
     backup.restore()
     require_current_database()
     # The mark alone does not tell: no worker has counted since.
-    assert {row.generation for row in Credential.objects.all()} == {0}
+    assert {grant.generation for grant in Grant.objects.all()} == {0}
     from credentials.restore.models import DatabaseMark
 
     DatabaseMark.objects.update(identity="00000000:7:1/2")
     require_current_database()
-    assert {row.generation for row in Credential.objects.all()} == {11}
+    assert {grant.generation for grant in Grant.objects.all()} == {11}
     assert list_kept(settings) == []
     assert not RestoredGrant.objects.exists()
     for row in rows:
@@ -106,4 +107,4 @@ def test_kept_response_of_an_older_grant_is_deleted(provider, grant, settings, p
     refresh(row)
     standby.restore_kept_responses()
     assert list_kept(settings) == []
-    assert Credential.objects.get(id=row.id).generation == 1
+    assert get_grant(Credential.objects.get(id=row.id)).generation == 1

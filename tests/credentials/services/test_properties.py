@@ -6,7 +6,8 @@ import pytest
 
 from accounts.models import Account
 from common.errors import InvalidInputError, NotFoundError, PreconditionFailedError
-from credentials.models import Credential
+from credentials.core.grant_state import get_grant
+from credentials.models import Credential, Grant
 from credentials.services.properties import credential_update_properties
 from events.models import Event
 from tests.factories import TESTER, make_account, make_app, make_credential, make_linear_body
@@ -40,11 +41,11 @@ def test_update_keeps_the_secrets(row: Credential) -> None:
 
 
 def test_update_of_the_expiry_sets_its_column(row: Credential) -> None:
-    Credential.objects.update(refresh_next_at=None)
+    Grant.objects.update(next_at=None)
     after = update(row, expires_at="2030-01-01T00:00:00Z")
     assert after.expires_at is not None
     assert after.expires_at.year == 2030
-    assert after.refresh_next_at is not None
+    assert get_grant(after).next_at is not None
 
 
 def test_update_without_a_change_writes_nothing(row: Credential) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from credentials.models import Credential, CredentialAlias
+from credentials.core.grant_state import get_grant
+from credentials.models import Credential, CredentialAlias, Grant
 from events.models import Event
 from providers.kinds import Kind
 from providers.registry import get_registry
@@ -160,12 +161,14 @@ def test_rotate_of_a_damaged_row_requires_all_secrets(api, account, break_seal):
 
 def test_rotate_resets_the_refresh_state(api, account):
     grant = make_credential(account, make_linear_body(make_app(account)))
-    Credential.objects.filter(id=grant.id).update(refresh_state="needs_reauth", refresh_failures=3)
+    generation = get_grant(grant).generation
+    Grant.objects.filter(credentials=grant.id).update(state="needs_reauth", failures=3)
     rotate(api, grant, access_token="lin_2", refresh_token="lin_r_2")
     after = reload(grant)
-    assert (after.refresh_state, after.refresh_failures) == ("active", 0)
-    assert after.generation == grant.generation + 1
-    assert after.refresh_next_at is not None
+    stored = get_grant(after)
+    assert (stored.state, stored.failures) == ("active", 0)
+    assert stored.generation == generation + 1
+    assert stored.next_at is not None
 
 
 def test_rotate_rejects_a_grant_of_another_upstream_account(api, account):
