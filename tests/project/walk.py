@@ -211,6 +211,8 @@ class Walk:
                 response = ApiClient(self.token).post(f"{at}/{call}", sent)
                 self.calls.add((f"POST {at}/{call}", response.status_code))
             self.call("POST", f"{at}/reveal", {"reason": [C["rejected"]]})
+            self.call("POST", f"{at}/reveal-response", {"reason": "A walk."})
+            self.call("POST", f"{at}/reveal-response", {"reason": [C["rejected"]]})
         key = {"properties": {"kind": "sendgrid_key", "key": C["rejected"]}}
         made = self.call("POST", "/v1/credentials", key).json()["id"]
         rotated = {"properties": {"key": C["rotated secret"]}}
