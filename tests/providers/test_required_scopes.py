@@ -31,6 +31,7 @@ REQUIRED = [
     ("typeform", {"offline", "accounts:read"}),
     ("webex", {"spark:people_read"}),
     ("xero", {"offline_access"}),
+    ("zoho", {"AaaServer.profile.READ"}),
 ]
 
 

@@ -265,5 +265,11 @@ DOCUMENTED: Final[dict[str, Documented]] = {
     ),
     "xero_oauth2": plain(1800, token_type="Bearer", scope="offline_access", id_token="e30.e30.x"),
     "zendesk_oauth2": plain(1800, scope="read")._replace(config={"subdomain": "arrakis"}),
+    "zoho_oauth2": Documented(
+        tokens(3600, token_type="Bearer", api_domain="https://www.zohoapis.eu", scope="x"),
+        renewed(3600, rt=False, token_type="Bearer", api_domain="https://www.zohoapis.eu"),
+        3600,
+        config={"accounts": "accounts.zoho.eu", "api": "www.zohoapis.eu"},
+    ),
     "zoom_oauth2": plain(3599, scope="user:read:user", api_url="https://api.zoom.us"),
 }
