@@ -52,6 +52,9 @@ FILTERS = {
 ON_POSTGRESQL = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="SQLite plans each statement for itself"
 )
+LISTS_IN_MEMORY = {"/v1/providers"}
+"""Lists of what the process has read from files, without a statement."""
+
 PREPARED_AFTER = 5
 MORE_THAN_PREPARED = 2 * PREPARED_AFTER + 2
 """PostgreSQL makes five plans for the values of a prepared statement; then it may keep one."""
@@ -62,7 +65,7 @@ def list_queries() -> list[str]:
     found = []
     for path, operations in json.loads(schema_document())["paths"].items():
         parameters = {item["name"] for item in operations.get("get", {}).get("parameters", ())}
-        if "cursor" not in parameters:
+        if "cursor" not in parameters or path in LISTS_IN_MEMORY:
             continue
         found.append(path)
         filters = [
