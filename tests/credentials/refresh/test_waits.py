@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from collections.abc import Callable
 
 import pytest
 
 from common.errors import ServiceUnavailableError
 from credentials.models import Credential, Grant
-from credentials.refresh import attempt, get_fresh_token, services
+from credentials.refresh import get_fresh_token, services
+from credentials.refresh.provider_calls import ProviderCall
 from tests.factories import TESTER
 
 pytestmark = pytest.mark.django_db
@@ -52,7 +54,11 @@ def test_a_slow_provider_is_not_asked_about_every_second(provider, grant, monkey
 
 
 def test_the_caller_of_a_slow_request_gets_the_same_wait(provider, grant, monkeypatch):
-    monkeypatch.setattr(attempt, "CALLER_PATIENCE", 0.05)
-    provider.delay = 1
+    def finish_at_once(call: ProviderCall, settle: Callable[[], object]) -> None:
+        # The thread must not outlive the test: it would read another test's registry.
+        call.future.exception(timeout=20)
+        call.finish()
+
+    monkeypatch.setattr(ProviderCall, "wait", lambda call, seconds: False)
+    monkeypatch.setattr(ProviderCall, "hand_over", finish_at_once)
     assert request_token(grant()).retry_after == 5
-    provider.stopping.set()
