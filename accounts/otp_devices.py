@@ -151,7 +151,7 @@ def _build_success_columns() -> dict[str, Any]:
     }
 
 
-def _store_failure(device: Any) -> None:
+def _store_failure(device: Authenticator | RecoveryCodes) -> None:
     # Not the whole row: another process may be encrypting its key again concurrently.
     device.throttle_increment(commit=False)
     device.save(update_fields=_THROTTLING_FIELDS)

@@ -82,7 +82,7 @@ def _normalize(value: Any) -> Any:
     return value
 
 
-def find_field_error(kind: Kind, name: str, value: Any) -> str | None:
+def find_field_error(kind: Kind, name: str, value: object) -> str | None:
     """Return why `value` is not valid for one property, or None if it is."""
     return _compile(kind).checks[name](value)
 
@@ -119,7 +119,7 @@ def has_same_identity_values(
     return True
 
 
-def resolve_url_variables(provider: Provider, config: Any) -> dict[str, str]:
+def resolve_url_variables(provider: Provider, config: object) -> dict[str, str]:
     """Return the provider's URL variables from `config`, in addition to those with a default.
 
     Raises InvalidInputError for an unknown name, and for a value that is not what the variable's
@@ -150,7 +150,7 @@ def _compile(kind: Kind) -> _CompiledKind:
     return _CompiledKind(kind.property_aliases, checks, secret, tuple(kind.schema["required"]))
 
 
-def _escape_key(sent_name: Any) -> str:
+def _escape_key(sent_name: object) -> str:
     """Return a name that the caller chose, short and printable, for the path of an error."""
     name = str(sent_name)
     if text.find_label_error(name, max_length=64):
@@ -170,7 +170,7 @@ def _canonicalize(part: IdentityPart, value: Any) -> str | None:
     return (exact.lower() if part.form == "label" else exact) or None
 
 
-def find_variable_error(variable: Variable | None, value: Any) -> str | None:
+def find_variable_error(variable: Variable | None, value: object) -> str | None:
     """Return why `value` is not valid for a variable of the provider's file, or None."""
     if variable is None:
         return "unknown variable"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from django import forms
@@ -39,7 +39,7 @@ class BulkForm(forms.Form):
     title: ClassVar[str]
     lead: ClassVar[str]
 
-    def __init__(self, rows: Rows, data: Any = None) -> None:
+    def __init__(self, rows: Rows, data: Mapping[str, Any] | None = None) -> None:
         super().__init__(data)
 
     @classmethod
@@ -72,7 +72,7 @@ class ChangeAppForm(BulkForm):
     )
     oauth_app = forms.ModelChoiceField(OAuthApp.objects.none(), label="OAuth app")
 
-    def __init__(self, rows: Rows, data: object = None) -> None:
+    def __init__(self, rows: Rows, data: Mapping[str, Any] | None = None) -> None:
         super().__init__(rows, data)
         field = cast("forms.ModelChoiceField[OAuthApp]", self.fields["oauth_app"])
         field.queryset = OAuthApp.objects.filter(

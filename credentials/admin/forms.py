@@ -30,7 +30,7 @@ class KindChoiceForm(forms.Form):
     account = forms.ModelChoiceField(Account.objects.all())
     kind = forms.ChoiceField(help_text="What you have: a key, a password, an OAuth grant.")
 
-    def __init__(self, data: Any = None) -> None:
+    def __init__(self, data: Mapping[str, Any] | None = None) -> None:
         super().__init__(data)
         providers = sorted(get_registry().providers.values(), key=lambda each: each.name.lower())
         groups = [

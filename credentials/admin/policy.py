@@ -64,7 +64,7 @@ class PolicyForm(forms.Form):
     )
     expected = forms.CharField(widget=forms.HiddenInput, required=False)
 
-    def __init__(self, document: PolicyDocument, data: Any = None) -> None:
+    def __init__(self, document: PolicyDocument, data: Mapping[str, Any] | None = None) -> None:
         rate = document["rate_limit"] or {}
         initial = {
             "methods": document["methods"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from django import forms
@@ -52,7 +53,7 @@ class RevealForm(forms.Form):
         widget=CodeInput(inputmode="numeric"),
     )
 
-    def __init__(self, user: User, names: list[str], data: Any = None) -> None:
+    def __init__(self, user: User, names: list[str], data: Mapping[str, Any] | None = None) -> None:
         super().__init__(data)
         choice = cast(forms.ChoiceField, self.fields["secret"])
         choice.choices = [(name, name) for name in names]

@@ -6,7 +6,7 @@ import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from common import strict_json
 from common.errors import BadRequestError, ContentTooLargeError, InvalidInputError, ServiceError
@@ -75,7 +75,7 @@ def _read_header(reader: Iterator[list[str]]) -> list[str]:
     return header
 
 
-def _raise_csv_error(reason: str) -> Any:
+def _raise_csv_error(reason: str) -> NoReturn:
     raise BadRequestError(f"The CSV does not parse: {reason}.")
 
 
@@ -107,7 +107,7 @@ def _select_prefixed(cells: Mapping[str, str], prefix: str) -> dict[str, str]:
     }
 
 
-def _parse_cell(column: str, json_type: str | None, cell: str) -> Any:
+def _parse_cell(column: str, json_type: str | None, cell: str) -> object:
     """Return the cell as its field's JSON type.
 
     A cell that does not fit stays text, which the kind's schema rejects with its own reason.
@@ -121,7 +121,7 @@ def _parse_cell(column: str, json_type: str | None, cell: str) -> Any:
     return cell
 
 
-def _parse_json(column: str, cell: str) -> Any:
+def _parse_json(column: str, cell: str) -> object:
     try:
         return strict_json.loads(cell)
     except ServiceError as error:

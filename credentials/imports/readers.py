@@ -34,11 +34,11 @@ def read_array(bodies: Iterable[Any]) -> Iterator[ImportLine]:
         yield ImportLine(number, partial(_return, body))
 
 
-def _parse_line(raw: bytes) -> Any:
+def _parse_line(raw: bytes) -> object:
     if len(raw.rstrip(b"\r\n")) > MAX_LINE_BYTES:
         raise ContentTooLargeError(f"The line is longer than {MAX_LINE_BYTES // 1024} KiB.")
     return strict_json.loads(raw)
 
 
-def _return(body: object) -> Any:
+def _return(body: object) -> object:
     return body

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from oauth_apps.protocol.types import UnreadableBody
@@ -130,12 +130,12 @@ def build_error(code: str, *, retry_after: float | None = None, sent: bool = Tru
     return kind(code, detail, retry_after=retry_after, sent=sent)
 
 
-def build_response_error(error: Any, *, retry_after: float | None = None) -> OAuth2Error:
+def build_response_error(error: object, *, retry_after: float | None = None) -> OAuth2Error:
     """Return the error of a response's `error`; an unknown one is a TransientError."""
     return build_error(map_error_code(error) or "unknown_error", retry_after=retry_after)
 
 
-def map_error_code(error: Any) -> str | None:
+def map_error_code(error: object) -> str | None:
     """Return the code of a response's `error`, or None if it is unknown."""
     # Some providers send an object in place of the string.
     for name in error.values() if isinstance(error, dict) else (error,):
