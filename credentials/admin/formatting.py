@@ -17,8 +17,9 @@ from common.admin.formatting import (
     format_relative_time,
 )
 from common.db.clock import db_now
-from credentials.core.displayed_health import get_displayed_health
+from credentials.core.displayed_health import add_doubt_note, get_displayed_health
 from credentials.core.grant_state import NEEDS_REAUTH, PAUSED, get_app_pause, get_grant
+from credentials.core.refresh_state import is_in_doubt
 from credentials.health.models import HealthChange
 from credentials.models import Credential
 from credentials.services.mark_reauth import MARKED_BY_STAFF
@@ -38,7 +39,10 @@ def render_health_badge(credential: Credential) -> SafeString:
 
 def render_health(credential: Credential) -> SafeString:
     """Return the health that the API shows, with its notes."""
-    return format_health(get_displayed_health(credential))
+    health = get_displayed_health(credential)
+    if is_in_doubt(get_grant(credential), db_now()):
+        health = add_doubt_note(health)
+    return format_health(health)
 
 
 def render_health_changes(credential: Credential) -> SafeString:
@@ -86,6 +90,8 @@ def render_refresh_state(credential: Credential) -> SafeString:
         )
         if time
     ]
+    if is_in_doubt(grant, db_now()):
+        parts.append(SafeString("in doubt: the outcome of the last refresh is unknown"))
     if grant.error:
         parts.append(format_html("last error: {}", grant.error))
     return SafeString(", ".join(parts)) if parts else EMPTY_VALUE

@@ -23,6 +23,12 @@ from providers.registry import get_registry
 REJECTED_PAUSE_SQL: Final = "pause.revision = app.revision"
 """Of an `oauth_apps_oauthapp app` and the `credentials_apppause pause` that belongs to it."""
 
+IN_DOUBT_NOTE: Final = (
+    "It is not known if the provider has replaced this grant: its last refresh was interrupted, had no"
+    " response, or is missing in this database. The grant is left alone until another refresh is safe."
+)
+"""The note while `refresh.state` is in_doubt. It ends by itself, so it is never stored."""
+
 _AFFECTED_STATUSES: Final = ("unknown", "ok")
 """A warn or error has a reason of its own, which stays."""
 
@@ -79,6 +85,13 @@ def display_health(
         return dict(health)
     notes = [build_rejection_note(app_name), *health["notes"]][:MAX_NOTES]
     return {"status": "warn", "notes": notes, "time": rejected_at or health["time"]}
+
+
+def add_doubt_note(health: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the health to display for a credential whose `refresh.state` is in_doubt."""
+    # The evidence that decided stays first, and the note about a mail last.
+    first, rest = health["notes"][:1], health["notes"][1:]
+    return {**health, "notes": [*first, IN_DOUBT_NOTE, *rest[-(MAX_NOTES - 2) :]]}
 
 
 def build_rejection_note(app_name: str) -> str:

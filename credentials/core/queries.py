@@ -19,7 +19,7 @@ from django.db.models import QuerySet
 from common.db import dialect
 from common.db.planner import keep_plan, limit_list_time
 from credentials.core.columns import Sql, read_select_list
-from credentials.core.displayed_health import REJECTED_PAUSE_SQL, display_health
+from credentials.core.displayed_health import REJECTED_PAUSE_SQL, add_doubt_note, display_health
 from credentials.core.refresh_state import build_state_sql
 from credentials.models import Credential
 from providers.properties import MASK
@@ -194,12 +194,17 @@ def _represent(row: _Row, apps: dict[str, dict[str, Any]]) -> CredentialRepresen
 
 
 def _represent_health(row: _Row) -> orjson.Fragment | dict[str, Any]:
-    if not row.app_pauses or row.app_name is None:
+    is_in_doubt = row.refresh_state == "in_doubt"
+    is_rejected = bool(row.app_pauses) and row.app_name is not None
+    if not is_in_doubt and not is_rejected:
         return orjson.Fragment(row.health)
-    rejected_at = row.app_rejected_at and _format_time(row.app_rejected_at)
-    return display_health(
-        orjson.loads(row.health), row.kind, app_name=row.app_name, rejected_at=rejected_at
-    )
+    health = orjson.loads(row.health)
+    if is_rejected:
+        rejected_at = row.app_rejected_at and _format_time(row.app_rejected_at)
+        health = display_health(
+            health, row.kind, app_name=str(row.app_name), rejected_at=rejected_at
+        )
+    return add_doubt_note(health) if is_in_doubt else health
 
 
 def _represent_app(row: _Row) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -10,8 +11,8 @@ from django.db.models.sql.compiler import SQLCompiler
 
 from common.db import dialect
 from common.db.clock import DbNow, db_now
-from credentials.core.grant_state import ACTIVE, APP_PAUSED_SQL, NEEDS_REAUTH, PAUSED
-from credentials.models import AppPause, Credential
+from credentials.core.grant_state import ACTIVE, APP_PAUSED_SQL, NEEDS_REAUTH, PAUSED, is_leased
+from credentials.models import AppPause, Credential, Grant
 from providers.registry import get_registry
 
 REFRESH_STATES: Final = ("fresh", "due", "refreshing", "in_doubt", NEEDS_REAUTH, PAUSED)
@@ -49,6 +50,17 @@ def build_state_sql(app_is_paused: str) -> str:
         now=now,
         recently=recently,
     )
+
+
+def is_in_doubt(grant: Grant, now: dt.datetime) -> bool:
+    """Return True if the outcome of the last refresh is unknown and no process is refreshing it."""
+    is_refreshing = (
+        is_leased(grant, now)
+        and grant.lease_renewed_at is not None
+        and (now - grant.lease_renewed_at).total_seconds() <= SILENT_SECONDS
+    )
+    is_unknown = grant.lease_until is not None or grant.unknowns > 0
+    return grant.state == ACTIVE and is_unknown and not is_refreshing
 
 
 class RefreshState(Expression):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
+import uuid
 from typing import Final
 
 from django.db.models import Q, QuerySet
@@ -96,6 +97,24 @@ def reject_app(claim: RefreshClaim, error: OAuth2Error, *, canary_rejected: bool
     pause.code = error.code[:64]
     pause.save(update_fields=["until", "pauses", "code"])
     return seconds
+
+
+def end_pause(app_id: uuid.UUID) -> None:
+    """Delete the pause of an app that works again, and let the grants that caused it be tried now.
+
+    Their next attempts were after the end of the pause, which may have been an hour.
+    """
+    pause = AppPause.objects.filter(oauth_app_id=app_id).first()
+    if pause is None:
+        return
+    if pause.pauses:
+        suspects = Grant.objects.filter(
+            oauth_app_id=app_id, error=pause.code, failures__gt=0, next_at__gt=DbNow()
+        )
+        # A grant that is locked is being refreshed, and waiting for it could be a deadlock.
+        unlocked = suspects.select_for_update(skip_locked=True).values_list("id", flat=True)
+        Grant.objects.filter(id__in=list(unlocked)).update(next_at=DbNow())
+    pause.delete()
 
 
 def is_given_up(claim: RefreshClaim, rejected_since: dt.datetime) -> bool:

@@ -33,7 +33,7 @@ from credentials.health.services import (
 )
 from credentials.models import AppPause, Credential, Grant
 from credentials.refresh import schedule
-from credentials.refresh.app_pauses import is_given_up, reject_app
+from credentials.refresh.app_pauses import end_pause, is_given_up, reject_app
 from credentials.refresh.lease import filter_claimed, release_lease
 from credentials.refresh.orphaned_tokens import schedule_orphan_revocation
 from credentials.refresh.token_update import (
@@ -326,7 +326,7 @@ def store_token_update(claim: RefreshClaim, update: TokenUpdate, *, bare: bool =
     record_changes(claim.actor, row.account_id, "credential", events)
     app = claim.row.oauth_app
     if app is not None and hasattr(app, "refresh_pause"):
-        AppPause.objects.filter(oauth_app_id=app.id).delete()
+        end_pause(app.id)
     if app is not None and app.health.get("status") != "ok":
         _record_app_health(claim, "ok")
     return True

@@ -189,6 +189,12 @@ class Process:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
+    def stop(self) -> None:
+        """End the process as an operator does: what is under way may end first."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(60)
+
     def read_log(self) -> str:
         """Return what it has written so far."""
         return self._log.read_text(errors="replace")

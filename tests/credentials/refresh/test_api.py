@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from django.db import OperationalError
 
+from credentials.admin.formatting import render_health, render_refresh_state
+from credentials.core.displayed_health import IN_DOUBT_NOTE
 from credentials.core.grant_state import get_grant
 from credentials.models import Credential, CredentialUse, Grant
 from events.models import Event
@@ -114,7 +116,14 @@ def test_a_refresher_that_was_not_heard_of_leaves_the_grant_in_doubt(provider, g
     Grant.objects.filter(credentials=row.id).update(
         lease_until="2099-01-01T00:00:00Z", lease_renewed_at="2026-01-01T00:00:00Z"
     )
-    assert api.get(f"/v1/credentials/{row.id}").json()["refresh"]["state"] == "in_doubt"
+    document = api.get(f"/v1/credentials/{row.id}").json()
+    assert document["refresh"]["state"] == "in_doubt"
+    assert document["health"]["notes"] == [IN_DOUBT_NOTE]
+    # It ends by itself, so the page of staff shows it as well and no row stores it.
+    row = Credential.objects.get(id=row.id)
+    assert row.health["notes"] == []
+    assert IN_DOUBT_NOTE in render_health(row)
+    assert "in doubt" in render_refresh_state(row)
 
 
 def test_a_response_that_never_came_leaves_the_grant_in_doubt(provider, grant, api):

@@ -170,6 +170,20 @@ def test_a_refresh_ends_the_pause_and_heals_the_app(provider, grant, app):
     assert OAuthApp.objects.get(id=app.id).health["status"] == "ok"
 
 
+def test_grants_that_caused_a_pause_are_tried_as_soon_as_the_app_works(provider, grant, settings):
+    row, other, third = grant("ann"), grant("bob"), grant("cleo")
+    provider.mode = "invalid_client"
+    refresh(row)
+    refresh(other)
+    # Their next attempts are after the pause.
+    settings.CLOCK_SHIFT_SECONDS = 61
+    provider.mode = "ok"
+    assert refresh(third) == "ok"
+    run_worker()
+    for each in (row, other):
+        assert get_grant(get_row(each)).generation == 1
+
+
 def test_a_grant_that_was_rejected_alone_is_no_second_witness(provider, grant):
     dead, alive, other = grant("dead"), grant("alive"), grant("other")
     provider.reject_user("dead", 403, ATLASSIAN)

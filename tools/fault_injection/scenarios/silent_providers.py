@@ -30,7 +30,7 @@ def prove(stage: Stage) -> list[Check]:
     for service in silent:
         stage.connect(service, ["ann"])
     # At the most unfavourable time: all of both are due when a worker starts.
-    stage.installation.processes["worker-0"].kill()
+    stage.installation.processes["worker-0"].stop()
     time.sleep(LIFETIME)
     second = _measure_first_round(stage, healthy, "worker-1")
     beside = _count_late(stage, healthy)
