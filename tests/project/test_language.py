@@ -17,7 +17,7 @@ import pytest
 from tools.code_statistics import SourceFile, is_participle, read_source, split_words
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/*.md")])
 
 # Callbacks whose name a framework has chosen.
 FRAMEWORK_NAMES = {"lookup_allowed", "permission_denied", "to_field_allowed"}
