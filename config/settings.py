@@ -118,7 +118,7 @@ EGRESS_ALLOW = env.env.str("EGRESS_ALLOW", default="")
 PROVIDERS_DIR = env.read_folder("PROVIDERS_DIR")
 REQUEST_SLOTS = env.REQUEST_SLOTS
 BLOCKING_THREADS = env.BLOCKING_THREADS
-SPOOL_STANDBY_SECONDS = env.read_number("SPOOL_STANDBY_SECONDS", default=0)
+SPOOL_STANDBY_SECONDS = max(env.read_number("SPOOL_STANDBY_SECONDS", default=0), 0)
 SPOOL_DIR = env.env.str("SPOOL_DIR", default=str(VAR_DIR / "spool"))
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 # Only the import page accepts a file, in memory (credentials/imports/admin_upload.py). On any other

@@ -66,7 +66,9 @@ class Notice(NamedTuple):
 def claim(owner: str, limit: int) -> list[Lease[NoticeMail]]:
     """Claim at most `limit` due messages for `owner`, at most one of each recipient."""
     now = db_now()
-    due = NoticeMail.objects.filter(outcome="", next_at__lte=now, created_at__lte=now - GATHER)
+    # SQLite compares datetimes as text, and has two texts for one of a whole second.
+    before = now - GATHER + dt.timedelta(milliseconds=1)
+    due = NoticeMail.objects.filter(outcome="", next_at__lte=now, created_at__lt=before)
     # The thread that has the first one sends the others with it.
     firsts: dict[tuple[uuid.UUID, str], NoticeMail] = {}
     for row in due.order_by("next_at", "id")[: 10 * limit]:

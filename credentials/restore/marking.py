@@ -72,33 +72,32 @@ def mark_refreshed_grants(restore: DatabaseRestore, generations: Mapping[uuid.UU
     return count
 
 
-def is_behind(generations: Mapping[uuid.UUID, int]) -> bool:
-    """Return True if the database lacks one of the newest of these refreshes."""
-    newest = list(generations)[-BATCH:]
-    rows = Credential.objects.filter(id__in=newest, grant__isnull=False)
-    stored = rows.values_list("id", "grant__generation")
-    return any(generation < generations[id] for id, generation in stored)
-
-
 def _mark(
     restore: DatabaseRestore,
     ids: Iterable[uuid.UUID],
     behind: Mapping[uuid.UUID, int] | None = None,
 ) -> int:
     with transaction.atomic():
+        named = Credential.objects.filter(id__in=ids, grant__isnull=False)
+        grant_ids = list(named.values_list("grant_id", flat=True))
         rows = Credential.objects.select_for_update(of=("self",), no_key=True).order_by("id")
-        rows = rows.filter(id__in=ids).only("id", "grant", "kind", "provider")
-        locked = {row.grant_id: row for row in rows if row.grant_id is not None}
+        # Others that share the grant wait with it.
+        rows = rows.filter(grant_id__in=grant_ids).only("id", "grant", "kind", "provider")
+        locked = list(rows)
         # Read once their credentials are locked: a refresh that ended before has changed them.
-        by_id = Grant.objects.select_for_update(no_key=True).order_by("id").in_bulk(list(locked))
+        by_id = Grant.objects.select_for_update(no_key=True).order_by("id").in_bulk(grant_ids)
+        too_old = {
+            row.grant_id for row in locked if behind and behind.get(row.id, 0) > _ANOTHER_CHANGE
+        }
         grants: list[RestoredGrant] = []
-        waiting: list[uuid.UUID] = []
-        going: list[uuid.UUID] = []
-        for row in locked.values():
+        waiting: set[uuid.UUID] = set()
+        going: set[uuid.UUID] = set()
+        for row in locked:
+            if row.grant_id is None or row.grant_id not in by_id:
+                continue
             grant = by_id[row.grant_id]
-            is_recent = behind is None or behind.get(row.id, 0) <= _ANOTHER_CHANGE
-            goes_on = is_recent and _is_within_grace(row, grant, restore)
-            (going if goes_on else waiting).append(grant.id)
+            goes_on = grant.id not in too_old and _is_within_grace(row, grant, restore)
+            (going if goes_on else waiting).add(grant.id)
             grants.append(
                 RestoredGrant(
                     credential_id=row.id,

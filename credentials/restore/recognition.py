@@ -77,14 +77,15 @@ def declare_restore(restored_to: dt.datetime, *, every_grant: bool) -> None:
     _mark_grants(_read_present(), "declared", restored_to, every_grant=every_grant)
 
 
-def count_mark() -> None:
-    """Count the mark up, in the database and then in the file."""
+def count_mark() -> DatabaseMark | None:
+    """Count the mark up, in the database and then in the file. Return it, None if there is none."""
     with transaction.atomic():
         rows = DatabaseMark.objects.filter(id=1)
         rows.update(number=F("number") + 1, counted_at=DbNow())
         mark = rows.first()
     if mark is not None:
         _remember(mark)
+    return mark
 
 
 def forget_seen_mark() -> None:

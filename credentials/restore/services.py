@@ -12,7 +12,7 @@ from django.db.models import Count, Exists, F, QuerySet
 
 from common.actors import Actor
 from common.db.clock import DbNow
-from credentials.models import Grant
+from credentials.models import Credential, Grant
 from credentials.restore import recognition
 from credentials.restore.models import DatabaseRestore, RestoredGrant
 from events.services import NewEvent, record_events
@@ -45,6 +45,12 @@ def grants_resume(*, actor: Actor, only: GrantFilter) -> int:
     rows = filter_waiting(only)
     count = 0
     while batch := list(rows.order_by("pk").values_list("pk", "credential__account_id")[:_BATCH]):
+        named = Credential.objects.filter(id__in=[id for id, _ in batch])
+        # Others that share a grant cannot wait alone.
+        shared = RestoredGrant.objects.filter(
+            resumed_at=None, credential__grant_id__in=named.values("grant_id")
+        )
+        batch = list(shared.order_by("pk").values_list("pk", "credential__account_id"))
         ids = [id for id, _ in batch]
         by_account: dict[uuid.UUID, list[NewEvent]] = defaultdict(list)
         for id, account_id in batch:

@@ -10,6 +10,7 @@ import pytest
 from common.db.clock import db_now
 from credentials.core.grant_state import get_grant
 from credentials.models import Credential
+from credentials.refresh import restored_database
 from credentials.refresh.restored_database import DATABASE_MARKS, require_current_database
 from credentials.restore import journal, mark_file, recognition
 from credentials.restore.identity import build_identity_sql, find_difference
@@ -186,3 +187,9 @@ def test_refresh_is_in_the_journal(provider, grant, settings):
     refresh(row)
     assert journal.drain_journal().generations == {row.id: 1}
     assert get_grant(Credential.objects.get(id=row.id)).generation == 1
+
+
+def test_mark_is_in_the_log_once_an_hour(monkeypatch, caplog):
+    monkeypatch.setattr(restored_database, "_logged_at", [-restored_database.LOG_EVERY])
+    count_marks(3)
+    assert sum("database.mark" in str(record.msg) for record in caplog.records) == 1

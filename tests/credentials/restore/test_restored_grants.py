@@ -255,3 +255,16 @@ def test_caller_does_not_wait_for_the_marking(provider, restored, monkeypatch):
         refresh(restored[0])
     assert (caught.value.extra["code"], caught.value.retry_after) == ("database_restored", 5)
     assert len(provider.calls) == calls
+
+
+def test_credentials_that_share_a_grant_wait_and_resume_together(provider, grant):
+    first, second = grant("ann"), grant("bob")
+    Credential.objects.filter(id=second.id).update(grant_id=first.grant_id)
+    run_command("--at", "2026-01-01T00:00:00Z")
+    for row in (first, second):
+        with pytest.raises(ServiceUnavailableError) as caught:
+            refresh(row)
+        assert caught.value.extra["code"] == "database_restored"
+    assert run_command("--resume", "--id", str(second.id)) == "resumed=2\n"
+    refresh(first)
+    assert len(provider.calls) == 1
