@@ -56,12 +56,15 @@ def make_stripe_body(secret: str | None = None, **more: Any) -> dict[str, Any]:
 
 def make_linear_body(app: OAuthApp, **more: Any) -> dict[str, Any]:
     """Return an import body of a kind with an identity and with tokens that are refreshed."""
+    given = more.pop("properties", {})
+    org = given.get("linear_org_id", "org-1")
     properties = {
         "kind": "linear_oauth2",
         "linear_org_id": "org-1",
         "access_token": "lin_oauth_first",
-        "refresh_token": "lin_refresh_first",
-        **more.pop("properties", {}),
+        # A refresh token is in one row only.
+        "refresh_token": "lin_refresh_first" if org == "org-1" else f"lin_refresh_{org}",
+        **given,
     }
     return {"properties": properties, "oauth_app_id": str(app.id), **more}
 

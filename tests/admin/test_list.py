@@ -124,7 +124,10 @@ def test_half_a_metadata_filter_matches_nothing(browser: Client, account: Accoun
 
 def test_filter_by_refresh_state(browser: Client, account: Account) -> None:
     rows = [
-        make_credential(account, make_linear_body(make_app(account), name=name))
+        make_credential(
+            account,
+            make_linear_body(make_app(account), name=name, properties={"linear_org_id": name}),
+        )
         for name in ("ended", "due")
     ]
     make_credential(account)
