@@ -42,9 +42,11 @@ def submit_form(browser: Client, action: str, *rows: Credential, **typed: Any) -
     return text(browser.post(LIST, values, follow=True))
 
 
-def make_grant(account: Account, app: OAuthApp, org: str = "org-1", **more: Any) -> Credential:
-    body = make_linear_body(app, properties={"linear_org_id": org}, **more)
-    return make_credential(account, body)
+def make_grant(
+    account: Account, app: OAuthApp, org: str = "org-1", *, token: str | None = None, **more: Any
+) -> Credential:
+    properties = {"linear_org_id": org, **({"refresh_token": token} if token else {})}
+    return make_credential(account, make_linear_body(app, properties=properties, **more))
 
 
 def list_verbs(row: Credential) -> list[str]:
@@ -198,7 +200,7 @@ def test_move_keeps_the_row_and_computes_its_identity_again(
     assert "Ours: moved to New app." in content
     # What is imported for the new app finds it; the former app has none any more.
     assert make_grant(account, other).pk == row.pk
-    assert make_grant(account, app).pk != row.pk
+    assert make_grant(account, app, token="lin_refresh_of_the_former_app").pk != row.pk
     event = Event.objects.filter(target_id=row.pk, verb="credential.updated").earliest("id")
     assert event.changed == ["oauth_app_id"]
 
@@ -208,7 +210,7 @@ def test_move_reports_a_conflict_and_moves_the_others(
 ) -> None:
     holder = make_grant(account, other, "org-1")
     clashing, free = (
-        make_grant(account, app, "org-1", name="A"),
+        make_grant(account, app, "org-1", token="lin_refresh_of_the_other_app", name="A"),
         make_grant(account, app, "org-2", name="B"),
     )
     content = submit_form(browser, "move_to_app", clashing, free, oauth_app=other.pk)
