@@ -120,6 +120,10 @@ def _floor(
 def _clean(direct: psycopg.Connection[Any], filled: Filled, before: uuid.UUID) -> None:
     """Take out what was put in since `before`, and leave no dead rows to the next."""
     direct.execute(
+        "DELETE FROM credentials_knownrefreshtoken WHERE account_id = %s AND credential_id > %s",
+        [filled.account_id, before],
+    )
+    direct.execute(
         f"DELETE FROM {TABLE} WHERE account_id = %s AND id > %s", [filled.account_id, before]
     )
     direct.execute(
