@@ -196,7 +196,7 @@ class TestAccountInCallback:
             (401, "account_unverified"),
             (403, "account_unverified"),
             (404, "account_unverified"),
-            (400, "provider_unavailable"),
+            (400, "provider_refused"),
             (429, "provider_unavailable"),
             (500, "provider_unavailable"),
         ],
