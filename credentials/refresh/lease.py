@@ -29,7 +29,11 @@ from credentials.core.grant_state import (
 from credentials.core.refresh_state import SILENT_SECONDS
 from credentials.models import Credential, Grant
 from credentials.refresh.circuit_breaker import circuit_breaker
-from credentials.refresh.schedule import SHORTEST_LEASE, compute_lease_seconds
+from credentials.refresh.schedule import (
+    SHORTEST_GRACE_LEASE,
+    SHORTEST_LEASE,
+    compute_lease_seconds,
+)
 from credentials.refresh.types import RefreshClaim
 from credentials.restore.holds import NOT_WAITING, NOT_WAITING_SQL
 from oauth_apps.client_config import get_fixed_token_host
@@ -122,7 +126,8 @@ def claim_due_grants(
 
 def claim_abandoned_grants(limit: int, *, actor: Actor) -> list[RefreshClaim]:
     """Claim at most `limit` grants whose lease has expired, the oldest lease first."""
-    return _claim_rows(_ABANDONED, [limit], actor, SHORTEST_LEASE)
+    # Before the request is sent, `fit_lease` gives each the lease that its provider needs.
+    return _claim_rows(_ABANDONED, [limit], actor, SHORTEST_GRACE_LEASE)
 
 
 def extend_lease(claim: RefreshClaim) -> bool:

