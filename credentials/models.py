@@ -140,6 +140,8 @@ class Grant(models.Model):
     next_at = models.DateTimeField(null=True)
     """When the worker refreshes the grant. Null: never. A leased grant is due."""
     error = models.CharField(max_length=64, db_default="")
+    on_hold = models.BooleanField(db_default=False)
+    """On hold: nothing refreshes it, because another system does."""
 
     class Meta:
         constraints = [
@@ -151,9 +153,18 @@ class Grant(models.Model):
         ]
         # A claim changes no column of an index, so that PostgreSQL can update in place (HOT).
         indexes = [
-            models.Index(fields=["oauth_app", "next_at"], name="grant_due"),
             models.Index(
-                fields=["next_at"], condition=models.Q(next_at__isnull=False), name="grant_next"
+                fields=["oauth_app", "next_at"],
+                condition=models.Q(on_hold=False),
+                name="grant_free_due",
+            ),
+            models.Index(
+                fields=["next_at"],
+                condition=models.Q(next_at__isnull=False, on_hold=False),
+                name="grant_free_next",
+            ),
+            models.Index(
+                fields=["account"], condition=models.Q(on_hold=True), name="grant_on_hold"
             ),
             models.Index(
                 fields=["account", "state"],

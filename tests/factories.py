@@ -58,12 +58,14 @@ def make_linear_body(app: OAuthApp, **more: Any) -> dict[str, Any]:
     """Return an import body of a kind with an identity and with tokens that are refreshed."""
     given = more.pop("properties", {})
     org = given.get("linear_org_id", "org-1")
+    # One refresh token is one credential, so each app and upstream account has a grant of its own.
+    apps = OAuthApp.objects.filter(account_id=app.account_id, provider=app.provider)
+    is_first = org == "org-1" and not apps.filter(id__lt=app.id).exists()
     properties = {
         "kind": "linear_oauth2",
         "linear_org_id": "org-1",
         "access_token": "lin_oauth_first",
-        # A refresh token is in one row only.
-        "refresh_token": "lin_refresh_first" if org == "org-1" else f"lin_refresh_{org}",
+        "refresh_token": "lin_refresh_first" if is_first else f"lin_refresh_{org}_{app.id}",
         **given,
     }
     return {"properties": properties, "oauth_app_id": str(app.id), **more}

@@ -22,6 +22,7 @@ from credentials.models import Credential
 from credentials.probing.on_demand import credential_check
 from credentials.refresh import get_fresh_token
 from credentials.revocation.policy import can_revoke
+from credentials.services import credentials_hold
 from credentials.services.export import EXPORT_COLUMNS, format_row
 
 if TYPE_CHECKING:
@@ -63,6 +64,41 @@ def refresh_now(
 
     rows = model_admin.limit_selection(request, queryset, MAX_PROVIDER_CALLS)
     apply_to_rows(model_admin, request, rows, refresh)
+
+
+@admin.action(permissions=["change"], description="Put on hold: refresh nothing until released")
+def put_on_hold(
+    model_admin: CredentialAdmin, request: HttpRequest, queryset: QuerySet[Credential]
+) -> None:
+    _hold(model_admin, request, queryset, on_hold=True)
+
+
+@admin.action(permissions=["change"], description="Release from hold")
+def release_hold(
+    model_admin: CredentialAdmin, request: HttpRequest, queryset: QuerySet[Credential]
+) -> None:
+    _hold(model_admin, request, queryset, on_hold=False)
+
+
+def _hold(
+    model_admin: CredentialAdmin,
+    request: HttpRequest,
+    queryset: QuerySet[Credential],
+    *,
+    on_hold: bool,
+) -> None:
+    actor, ids = get_staff_actor(request), list(queryset.values_list("account_id", "pk"))
+    count = 0
+    # Each account has its own events.
+    for account_id in sorted({account_id for account_id, _ in ids}):
+        rows = Credential.objects.filter(
+            id__in=[id for account, id in ids if account == account_id]
+        )
+        count += credentials_hold(account_id=account_id, rows=rows, actor=actor, on_hold=on_hold)
+    verb = "put on hold" if on_hold else "released"
+    others = len(ids) - count
+    text = f"{count} {verb}." + (f" {others} unchanged." if others else "")
+    model_admin.message_user(request, text, messages.SUCCESS)
 
 
 @admin.action(permissions=["export"], description="Export selected as CSV, without secrets")

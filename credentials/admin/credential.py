@@ -31,7 +31,9 @@ from credentials.admin.actions import (
     check_now,
     describe_deletion,
     export_selected,
+    put_on_hold,
     refresh_now,
+    release_hold,
     run_action,
 )
 from credentials.admin.bulk import edit_metadata, mark_for_reconnection, move_to_app
@@ -104,8 +106,8 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
     form = CredentialForm
     add_form = CredentialAddForm
     actions = (
-        "check_now", "refresh_now", "mark_for_reconnection", "move_to_app", "edit_metadata",
-        "export_selected", "delete_selected",
+        "check_now", "refresh_now", "put_on_hold", "release_hold", "mark_for_reconnection",
+        "move_to_app", "edit_metadata", "export_selected", "delete_selected",
     )  # fmt: skip
     change_list_template = "admin/credentials/credential/change_list.html"
     list_display = (
@@ -128,6 +130,8 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
 
     check_now = check_now
     refresh_now = refresh_now
+    put_on_hold = put_on_hold
+    release_hold = release_hold
     mark_for_reconnection = mark_for_reconnection
     move_to_app = move_to_app
     edit_metadata = edit_metadata

@@ -56,7 +56,7 @@ class ImportView(ApiView):
 
     scopes = {"POST": CREDENTIALS_WRITE}
     parser_classes = [ArrayParser, NDJSONParser]
-    query_parameters = frozenset({"dry_run", "atomic"})
+    query_parameters = frozenset({"dry_run", "atomic", "hold"})
 
     @extend_schema(
         request={
@@ -68,18 +68,30 @@ class ImportView(ApiView):
                 "dry_run", bool, description="Report what would happen; store nothing."
             ),
             OpenApiParameter("atomic", bool, description="Store all lines, or none (422)."),
+            OpenApiParameter(
+                "hold",
+                bool,
+                description="Put all grants on hold, or release them, unless a line says otherwise.",
+            ),
         ],
         responses={200: ImportReportSerializer, 422: ImportReportSerializer},
     )
     def post(self, request: Request) -> Response:
         dry_run = read_boolean(request, "dry_run", default=False)
         atomic = read_boolean(request, "atomic", default=False)
+        hold: bool | None = None
+        if "hold" in request.query_params:
+            hold = read_boolean(request, "hold", default=False)
         lines = _read_lines(read_json(request))
         principal = get_principal(request)
         run = import_all_or_none if atomic else import_lines
         try:
             report = run(
-                lines, account_id=principal.account_id, actor=principal.actor, dry_run=dry_run
+                lines,
+                account_id=principal.account_id,
+                actor=principal.actor,
+                dry_run=dry_run,
+                hold=hold,
             )
         except ImportRejectedError as error:
             detail = f"{error.report.rejected} of {error.report.lines} lines were rejected, so none was stored."

@@ -19,6 +19,7 @@ GRANT_TABLE: Final = Grant._meta.db_table
 
 _POSTGRESQL_TYPES: Final = {
     "BinaryField": "bytea",
+    "BooleanField": "boolean",
     "CharField": "text",
     "DateTimeField": "timestamptz",
     "JSONField": "jsonb",

@@ -54,11 +54,12 @@ ENDED_GRANT: Final[Mapping[str, Any]] = {
 
 NOT_LEASED: Final = Q(lease_until__isnull=True) | Q(lease_until__lt=DbNow())
 NOT_ENDED: Final = ~Q(state=NEEDS_REAUTH)
+NOT_ON_HOLD: Final = Q(on_hold=False)
 
 # As a subquery, because no index serves a comparison with a volatile function.
 DUE_AND_FREE_SQL: Final = """next_at <= (SELECT {now})
-    AND (lease_until IS NULL OR lease_until < {now})"""
-ABANDONED_SQL: Final = "next_at <= (SELECT {now}) AND lease_until < {now}"
+    AND (lease_until IS NULL OR lease_until < {now}) AND NOT on_hold"""
+ABANDONED_SQL: Final = "next_at <= (SELECT {now}) AND lease_until < {now} AND NOT on_hold"
 """A leased grant is due, so that the index of due grants finds this."""
 APP_PAUSED_SQL: Final = "pause.revision = app.revision AND pause.until > {now}"
 """Of an `oauth_apps_oauthapp app` and the `credentials_apppause pause` that belongs to it."""

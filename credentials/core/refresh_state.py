@@ -15,7 +15,8 @@ from credentials.core.grant_state import ACTIVE, APP_PAUSED_SQL, NEEDS_REAUTH, P
 from credentials.models import AppPause, Credential, Grant
 from providers.registry import get_registry
 
-REFRESH_STATES: Final = ("fresh", "due", "refreshing", "in_doubt", NEEDS_REAUTH, PAUSED)
+HOLD: Final = "hold"
+REFRESH_STATES: Final = ("fresh", "due", "refreshing", "in_doubt", NEEDS_REAUTH, PAUSED, HOLD)
 
 SILENT_SECONDS: Final = 15
 """A process that refreshes a grant renews its lease each 4 s: after this time it has died."""
@@ -24,6 +25,7 @@ SILENT_SECONDS: Final = 15
 # Due: the access token has expired, the worker is to get another, or there has been none yet.
 _STATE: Final = """CASE
     WHEN {grant}.id IS NULL THEN NULL
+    WHEN {grant}.on_hold THEN 'hold'
     WHEN {grant}.state <> 'active' THEN {grant}.state
     WHEN {app_is_paused} THEN 'paused'
     WHEN {grant}.lease_until >= {now} AND {grant}.lease_renewed_at >= {recently} THEN 'refreshing'
@@ -86,6 +88,8 @@ def filter_by_refresh_state(queryset: QuerySet[Credential], state: str) -> Query
 
 def _build_implied_condition(state: str) -> Q:
     """Return a condition that the state implies, of columns of the grant that have an index."""
+    if state == HOLD:
+        return Q(grant__on_hold=True)
     if state == NEEDS_REAUTH:
         return Q(grant__state=NEEDS_REAUTH)
     if state == PAUSED:

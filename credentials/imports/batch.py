@@ -97,18 +97,21 @@ def import_lines(
     account_id: uuid.UUID,
     actor: Actor,
     dry_run: bool = False,
+    hold: bool | None = None,
     on_rejected: Callable[[RejectedLine], None] = lambda rejected: None,
     on_chunk: Callable[[ImportReport], None] = lambda report: None,
     on_result: Callable[[int, ImportItem, ImportOutcome], None] = lambda line, item, outcome: None,
 ) -> ImportReport:
     """Import each line by itself: an invalid line rejects only that line.
 
+    `hold` is that of lines which do not say if their grant shall be on hold.
+
     `on_chunk` is called after each chunk was committed, `on_rejected` for every rejected line, in
     the order of chunks, and `on_result` for every line that is a valid item. If two lines are of one
     upstream account the second is rejected: which one is right cannot be known.
     """
     report = ImportReport(dry_run=dry_run)
-    validator = _Validator(KeyedHashes.of_account(account_id))
+    validator = _Validator(KeyedHashes.of_account(account_id), hold=hold)
     for items, rejected_lines in _validate_ahead(validator, lines):
         outcomes = store_items(
             [item for _, item in items], account_id=account_id, actor=actor, dry_run=dry_run
@@ -136,11 +139,16 @@ def _add_notices(report: ImportReport, line: int, notices: Iterable[str]) -> Non
 
 
 def import_all_or_none(
-    lines: Iterable[ImportLine], *, account_id: uuid.UUID, actor: Actor, dry_run: bool = False
+    lines: Iterable[ImportLine],
+    *,
+    account_id: uuid.UUID,
+    actor: Actor,
+    dry_run: bool = False,
+    hold: bool | None = None,
 ) -> ImportReport:
     """Import all lines in one transaction. Raises ImportRejectedError with the report instead."""
     with transaction.atomic():
-        report = import_lines(lines, account_id=account_id, actor=actor, dry_run=dry_run)
+        report = import_lines(lines, account_id=account_id, actor=actor, dry_run=dry_run, hold=hold)
         if report.rejected:
             raise ImportRejectedError(report)
     return report
@@ -169,8 +177,9 @@ def _validate_ahead(
 class _Validator:
     """Validates lines, and remembers which line had an identity or a refresh token first."""
 
-    def __init__(self, hashes: KeyedHashes) -> None:
+    def __init__(self, hashes: KeyedHashes, *, hold: bool | None) -> None:
         self._hashes = hashes
+        self._hold = hold
         self._first_lines: dict[bytes | str, int] = {}
 
     def validate(self, chunk: list[ImportLine]) -> _ValidatedChunk:
@@ -184,7 +193,7 @@ class _Validator:
         return items, rejected_lines
 
     def _validate_line(self, line: ImportLine) -> ImportItem:
-        item = validate_body(line.read(), hashes=self._hashes)
+        item = validate_body(line.read(), hashes=self._hashes, hold=self._hold)
         first_line = self._first_lines.setdefault(item.identity, line.number)
         if first_line != line.number:
             raise InvalidInputError.for_field(

@@ -10,12 +10,15 @@ from typing import Any, Final, NoReturn
 
 from common import strict_json
 from common.errors import BadRequestError, ContentTooLargeError, InvalidInputError, ServiceError
-from credentials.imports.fields import FIELDS
+from credentials.imports.fields import FIELDS, FlagField
 from credentials.imports.readers import MAX_LINE_BYTES, ImportLine
 from providers.registry import get_registry
 
 TEXT_COLUMNS: Final = tuple(name for name, field in FIELDS.items() if field.is_text)
 """The keys of an import body whose value is the text of a cell."""
+
+FLAG_COLUMNS: Final = tuple(name for name, field in FIELDS.items() if isinstance(field, FlagField))
+"""The keys whose value is `true` or `false`."""
 
 _INTEGER: Final = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _BOOLEANS: Final = {"true": True, "false": False}
@@ -24,7 +27,7 @@ _BOOLEANS: Final = {"true": True, "false": False}
 def read_csv(stream: Iterable[bytes]) -> Iterator[ImportLine]:
     """Yield the rows after the header, each with the number of its first line.
 
-    Columns: `kind`, TEXT_COLUMNS, `properties.<field>`, and `metadata` (JSON) or `metadata.<key>`
+    Columns: `kind`, TEXT_COLUMNS, FLAG_COLUMNS, `properties.<field>`, and `metadata` (JSON) or `metadata.<key>`
     (strings). An empty cell is an absent key. Raises BadRequestError for a header without `kind`, or
     with an unknown or a repeated name.
     """
@@ -65,7 +68,10 @@ def _read_header(reader: Iterator[list[str]]) -> list[str]:
         raise BadRequestError("line 1: the header needs a column kind.")
     for name in header:
         prefix = name.partition(".")[0]
-        is_known = name in {"kind", *TEXT_COLUMNS} or prefix in {"properties", "metadata"}
+        is_known = name in {"kind", *TEXT_COLUMNS, *FLAG_COLUMNS} or prefix in {
+            "properties",
+            "metadata",
+        }
         if not is_known or name.endswith("."):
             raise BadRequestError(f"line 1: unknown column {name[:64]!r}.")
     if len(set(header)) != len(header):
@@ -87,6 +93,10 @@ def _parse_row(header: list[str], row: list[str]) -> dict[str, Any]:
         raise ContentTooLargeError(f"The row is longer than {MAX_LINE_BYTES // 1024} KiB.")
     cells = {name: cell for name, cell in zip(header, row, strict=True) if cell}
     body: dict[str, Any] = {name: cells[name] for name in TEXT_COLUMNS if name in cells}
+    for name in FLAG_COLUMNS:
+        if name in cells:
+            # Any other text stays text, which is rejected with the field's own reason.
+            body[name] = _BOOLEANS.get(cells[name].lower(), cells[name])
     properties: dict[str, Any] = {"kind": cells["kind"]} if "kind" in cells else {}
     kind = get_registry().get_kind(cells.get("kind", ""))
     schemas = kind.schema["properties"] if kind else {}

@@ -97,6 +97,20 @@ class AppIdField(BodyField):
         return serializers.UUIDField(required=False, allow_null=True)
 
 
+class FlagField(BodyField):
+    """A boolean. In a CSV cell it is the text `true` or `false`."""
+
+    is_text = False
+
+    def read(self, value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValueError("must be true or false")
+        return value
+
+    def build_serializer_field(self) -> SerializerField:
+        return serializers.BooleanField(required=False)
+
+
 class TimestampField(BodyField):
     """A time with its offset (RFC 3339)."""
 
@@ -144,5 +158,6 @@ FIELDS: Final[Mapping[str, BodyField]] = {
     "owner_email": EmailField(),
     "external_id": LabelField(MAX_EXTERNAL_ID_LENGTH),
     "obtained_at": TimestampField(),
+    "hold": FlagField(),
 }
 """The keys that an import body may have, in the order of the published schema."""

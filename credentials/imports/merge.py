@@ -62,6 +62,8 @@ class PlannedWrite:
     created: bool
     replaces_secrets: bool = False
     changes_grant: bool = True
+    hold: bool | None = None
+    """Puts the grant on hold or releases it. None leaves that as it is."""
     alias: bytes | None = None
     moves_identity: bool = False
     organisation: bytes | None = None

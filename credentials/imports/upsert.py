@@ -15,7 +15,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple
 
 import orjson
@@ -39,7 +39,7 @@ from credentials.imports.merge import (
     plan_update,
 )
 from credentials.imports.validation import ImportItem
-from credentials.models import Credential, CredentialAlias, OrganisationMember
+from credentials.models import Credential, CredentialAlias, Grant, OrganisationMember
 from credentials.refresh import on_import as refresh
 from events.services import NewEvent
 from oauth_apps.models import OAuthApp
@@ -208,6 +208,7 @@ class _StoredRows:
     members: dict[bytes, list[StoredCredential]]
     token_owners: dict[str, StoredCredential]
     shared_tokens: frozenset[str]
+    grants_on_hold: frozenset[uuid.UUID]
 
     def find(self, item: ImportItem) -> StoredCredential | None:
         """Return the row of the item's identity, which for an organisation alone is not definite."""
@@ -296,6 +297,8 @@ def _plan_writes(
                 )
             if write.replaces_secrets and not identity_verified:
                 raise DifferentSecretError(write.row.id)
+            if item.hold is not None:
+                write = _plan_hold(write, rows, hold=item.hold)
         except ServiceError as error:
             outcomes[item.identity] = ImportOutcome("rejected", error=error)
             continue
@@ -305,6 +308,15 @@ def _plan_writes(
         else:
             outcomes[item.identity] = ImportOutcome("unchanged", write.row.id)
     return writes
+
+
+def _plan_hold(write: PlannedWrite, rows: _StoredRows, *, hold: bool) -> PlannedWrite:
+    """Return `write`, which also puts its grant on hold or releases it, if that is a change."""
+    if write.created:
+        return replace(write, hold=hold)
+    if (write.row.grant_id in rows.grants_on_hold) == hold:
+        return write
+    return replace(write, hold=hold, changed=[*write.changed, "hold"])
 
 
 def _plan_write(
@@ -372,7 +384,8 @@ def _lock_rows_of_items(account_id: uuid.UUID, items: Sequence[ImportItem]) -> _
         for token, row in known.items()
         if not refresh_tokens.has_kept_token(row.fingerprints)
     }
-    return _StoredRows(current, former, members, token_owners, shared_tokens)
+    grants_on_hold = _find_grants_on_hold(account_id, items, [*locked, *owners.values()])
+    return _StoredRows(current, former, members, token_owners, shared_tokens, grants_on_hold)
 
 
 def _lock_members(
@@ -391,6 +404,17 @@ def _lock_members(
         if id in by_id:
             members.setdefault(organisation, {})[id] = by_id[id]
     return {organisation: list(each.values()) for organisation, each in members.items()}
+
+
+def _find_grants_on_hold(
+    account_id: uuid.UUID, items: Iterable[ImportItem], rows: Iterable[StoredCredential]
+) -> frozenset[uuid.UUID]:
+    """Return the grants of the locked rows that are on hold, if an item says anything of that."""
+    if all(item.hold is None for item in items):
+        return frozenset()
+    ids = {row.grant_id for row in rows if row.grant_id}
+    on_hold = Grant.objects.filter(account_id=account_id, id__in=ids, on_hold=True)
+    return frozenset(on_hold.values_list("id", flat=True))
 
 
 def _lock_rows_by_id(
@@ -484,6 +508,7 @@ def _write_rows(
     ids = {id if isinstance(id, uuid.UUID) else uuid.UUID(id) for (id,) in returned}
     written = [write for write in writes if write.row.id in ids]
     refresh.write_imported_grants(list(_build_grants(written, account_id, now)))
+    _set_holds(written, account_id)
     _record_tokens(written, rows.shared_tokens, account_id)
     OrganisationMember.objects.bulk_create(
         OrganisationMember(
@@ -595,7 +620,20 @@ def _build_grants(
                 obtained_at=row.obtained_at,
                 now=now,
             ),
+            on_hold=bool(write.hold),
         )
+
+
+def _set_holds(writes: Sequence[PlannedWrite], account_id: uuid.UUID) -> None:
+    """Put stored grants on hold or release them; new ones are created as they shall be."""
+    for hold in (True, False):
+        grant_ids = [
+            write.row.grant_id
+            for write in writes
+            if write.row.grant_id and write.hold is hold and not write.created
+        ]
+        if grant_ids:
+            refresh.set_hold(account_id, grant_ids, on_hold=hold)
 
 
 def _to_json(value: Mapping[str, Any]) -> str:

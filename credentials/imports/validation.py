@@ -7,7 +7,7 @@ import functools
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from common import datetimes, text
 from common.errors import InvalidInputError
@@ -48,6 +48,7 @@ class ImportItem:
     external_id: str | None
     metadata: dict[str, Any] | None
     obtained_at: dt.datetime | None
+    hold: bool | None
     expires_at: dt.datetime | None
     fingerprints_as_sent: Mapping[str, str]
     identity_as_sent: bytes | None
@@ -82,7 +83,7 @@ def validate_item(body: object, *, account_id: uuid.UUID) -> ImportItem:
     return validate_body(body, hashes=KeyedHashes.of_account(account_id))
 
 
-def validate_body(body: object, *, hashes: KeyedHashes) -> ImportItem:
+def validate_body(body: object, *, hashes: KeyedHashes, hold: bool | None = None) -> ImportItem:
     """Validate like `validate_item`, but without a database query, so that any thread may do it."""
     if not isinstance(body, dict):
         raise InvalidInputError("The body must be a JSON object.")
@@ -117,6 +118,7 @@ def validate_body(body: object, *, hashes: KeyedHashes) -> ImportItem:
         external_id=external_id,
         metadata=fields.get("metadata"),
         obtained_at=fields.get("obtained_at"),
+        hold=_read_hold(fields, kind, default=hold),
         expires_at=datetimes.parse_rfc3339(properties.get("expires_at")),
         fingerprints_as_sent={
             name: hashes.fingerprint(value) for name, value in cleaned.as_sent.items()
@@ -124,6 +126,15 @@ def validate_body(body: object, *, hashes: KeyedHashes) -> ImportItem:
         identity_as_sent=hashes.identify(parts_as_sent) if parts_as_sent != parts else None,
         notices=(*cleaned.notices, *describe_placeholders(secrets)),
     )
+
+
+def _read_hold(fields: Mapping[str, Any], kind: Kind, *, default: bool | None) -> bool | None:
+    """Return if the grant shall be on hold, None if that stays as it is."""
+    if kind.refreshes:
+        return cast("bool | None", fields.get("hold", default))
+    if fields.get("hold"):
+        raise InvalidInputError.for_field("hold", f"{kind.name} is not refreshed, so it needs none")
+    return None
 
 
 @functools.cache

@@ -21,6 +21,7 @@ from credentials.health.services import record_evidence
 from credentials.models import Credential
 from credentials.probing.probes import MIN_REFRESH_INTERVAL, ProbeSubject, run_probe
 from credentials.refresh import get_fresh_token
+from credentials.refresh.errors import OnHoldError
 from credentials.refresh.rejected_token import expire_rejected_token
 from providers.kinds import Kind
 from providers.registry import get_registry
@@ -108,7 +109,7 @@ def _ask_provider(
                 force=True,
                 min_interval=MIN_REFRESH_INTERVAL,
             )
-        except ServiceUnavailableError:
+        except (ServiceUnavailableError, OnHoldError):
             return _ProviderResult(is_definite=False)
         except ConflictError:
             return _ProviderResult(is_definite=True)

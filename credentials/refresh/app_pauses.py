@@ -167,6 +167,7 @@ def _find_siblings(claim: RefreshClaim) -> QuerySet[Grant]:
         account_id=claim.row.account_id,
         oauth_app_id=claim.row.oauth_app_id,
         state=ACTIVE,
+        on_hold=False,
         rejected_since__isnull=True,
         credentials__kind=claim.row.kind,
     )

@@ -24,6 +24,17 @@ class NeedsReauthError(ConflictError):
         )
 
 
+class OnHoldError(ConflictError):
+    """409 on_hold: nothing refreshes the grant until it is released."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This credential is on hold, so its grant is not refreshed, and its access token has"
+            " expired. Release it once no other system refreshes the grant.",
+            extra={"code": "on_hold"},
+        )
+
+
 class NotRefreshableError(ConflictError):
     """409 not_refreshable: credentials of this kind have no access token."""
 

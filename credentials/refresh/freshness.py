@@ -20,6 +20,7 @@ from credentials.refresh.errors import (
     AppPausedError,
     NeedsReauthError,
     NotRefreshableError,
+    OnHoldError,
     ProviderUnavailableError,
     TokenRejectedError,
 )
@@ -46,6 +47,9 @@ class Freshness:
         row, grant = self.row, self.grant
         if grant.state == NEEDS_REAUTH or "access_token" not in row.fingerprints:
             return False
+        if grant.on_hold:
+            # Another system refreshes the grant: two would end it. What is still alive may be used.
+            return self._is_alive()
         if row.expires_at is None:
             # Imported without an expiry: the first refresh may tell it.
             untried = grant.last_at is None and not grant.failures
@@ -85,12 +89,17 @@ class Freshness:
         )
 
     def require_refreshable(self) -> None:
-        """Raise NotRefreshableError or NeedsReauthError if waiting will not bring a token."""
+        """Raise an error if waiting will not bring a token.
+
+        That is NotRefreshableError, NeedsReauthError, or OnHoldError.
+        """
         kind = get_registry().get_kind(self.row.kind)
         if kind is None or not kind.refreshes:
             raise NotRefreshableError(self.row.kind)
         if self.grant.state == NEEDS_REAUTH or not self.is_refreshable():
             raise NeedsReauthError()
+        if self.grant.on_hold:
+            raise OnHoldError()
 
     def require_not_deferred(self, *, ignore_rejected_token: bool = False) -> None:
         """Raise AppPausedError, TokenRejectedError or ProviderUnavailableError until a refresh is due.
@@ -110,6 +119,12 @@ class Freshness:
                 raise TokenRejectedError(delay)
             if delay > 0:
                 raise ProviderUnavailableError(delay)
+
+    def _is_alive(self) -> bool:
+        """Return True if the stored token has not expired or been rejected, as far as that is known."""
+        expires_at = self.row.expires_at
+        is_expired = expires_at is not None and expires_at <= self.now
+        return not is_expired and self.grant.error != ACCESS_REJECTED
 
     def _is_app_corrected(self) -> bool:
         """Return True if the app was changed after this grant was rejected because of it."""

@@ -25,6 +25,7 @@ from credentials.core.grant_state import (
     NO_LEASE,
     NOT_ENDED,
     NOT_LEASED,
+    NOT_ON_HOLD,
 )
 from credentials.core.refresh_state import SILENT_SECONDS
 from credentials.models import Credential, Grant
@@ -77,7 +78,12 @@ def claim_grant(
     assert row.grant is not None  # noqa: S101 - for the type checker: the caller read it
     owner = create_owner_id()
     grants = Grant.objects.filter(
-        NOT_LEASED, NOT_ENDED, NOT_WAITING, id=row.grant.id, generation=row.grant.generation
+        NOT_LEASED,
+        NOT_ENDED,
+        NOT_ON_HOLD,
+        NOT_WAITING,
+        id=row.grant.id,
+        generation=row.grant.generation,
     )
     if stale:
         grants = grants.filter(

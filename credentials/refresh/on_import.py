@@ -35,7 +35,8 @@ _ON_CONFLICT: Final = (
 class ImportedGrant(NamedTuple):
     """A grant as an import writes it: the fields are the columns.
 
-    `generation` is 1 if the import brings other secrets for a stored grant, otherwise 0.
+    `generation` is 1 if the import brings other secrets for a stored grant, otherwise 0. `on_hold` is
+    that of a new grant; a stored one keeps its own, see `set_hold`.
     """
 
     id: uuid.UUID
@@ -43,6 +44,7 @@ class ImportedGrant(NamedTuple):
     oauth_app_id: uuid.UUID | None
     generation: int
     next_at: dt.datetime | None
+    on_hold: bool
 
 
 _COLUMNS: Final = get_postgresql_types(ImportedGrant._fields, Grant)
@@ -55,6 +57,12 @@ def write_imported_grants(grants: Sequence[ImportedGrant]) -> None:
     caller has locked or created their credentials in the same transaction.
     """
     bulk_insert.insert_rows(GRANT_TABLE, _COLUMNS, grants, suffix=_ON_CONFLICT)
+
+
+def set_hold(account_id: uuid.UUID, grant_ids: Collection[uuid.UUID], *, on_hold: bool) -> None:
+    """Put grants on hold or release them, in the caller's transaction."""
+    grants = Grant.objects.filter(account_id=account_id, id__in=grant_ids)
+    grants.filter(on_hold=not on_hold).update(on_hold=on_hold)
 
 
 def compute_first_refresh_at(

@@ -75,11 +75,12 @@ def get_fresh_token(
     """Return an access token that lives for `min_seconds` more, refreshed if needed.
 
     A token whose lifetime is short counts as fresh during the first half of it. `force` also
-    refreshes a fresh token, but concurrent callers that force share one refresh. With
+    refreshes a fresh token, but concurrent callers that force share one refresh. While it is on
+    hold, nothing is refreshed, and a token is returned until it expires. With
     `min_interval` (seconds), a forced refresh respects back-off and pauses, and is skipped if the
     last refresh is less than that ago.
 
-    Raises NotFoundError; ConflictError with `extra["code"]` needs_reauth or not_refreshable;
+    Raises NotFoundError; ConflictError with `extra["code"]` needs_reauth, on_hold or not_refreshable;
     SecretUnavailableError; or, within 15 s, ServiceUnavailableError with `retry_after` and `extra["code"]`
     provider_unavailable, app_paused, refresh_in_progress or database_restored. Must not be called in a transaction.
     """
@@ -148,7 +149,9 @@ def grant_refresh_soon(*, account_id: uuid.UUID, id: uuid.UUID, min_interval: in
     if grant.last_at is not None:
         earliest = max(earliest, grant.last_at + dt.timedelta(seconds=min_interval))
     if grant.next_at is not None and grant.next_at > earliest:
-        grants = Grant.objects.filter(id=grant.id, state=ACTIVE, next_at=grant.next_at)
+        grants = Grant.objects.filter(
+            id=grant.id, state=ACTIVE, on_hold=False, next_at=grant.next_at
+        )
         grants.update(next_at=earliest)
 
 

@@ -135,7 +135,7 @@ class RefreshTask:
 
     def next_due(self) -> dt.datetime | None:
         """Return when the next grant is due, None if there is none."""
-        rows = Grant.objects.filter(oauth_app_id__isnull=False)
+        rows = Grant.objects.filter(oauth_app_id__isnull=False, on_hold=False)
         next_at: dt.datetime | None = rows.aggregate(at=Min("next_at"))["at"]
         return next_at
 

@@ -12,6 +12,7 @@ from credentials.services.crud import (
     credential_update,
 )
 from credentials.services.custom_providers import custom_provider_create, custom_provider_update
+from credentials.services.hold import credential_hold, credentials_hold
 from credentials.services.leak_search import credential_find_by_secret
 from credentials.services.mark_reauth import credential_mark_for_reconnection
 from credentials.services.properties import credential_update_properties
@@ -23,12 +24,14 @@ __all__ = [
     "credential_change_app",
     "credential_delete",
     "credential_find_by_secret",
+    "credential_hold",
     "credential_import",
     "credential_mark_for_reconnection",
     "credential_reveal",
     "credential_rotate",
     "credential_update",
     "credential_update_properties",
+    "credentials_hold",
     "custom_provider_create",
     "custom_provider_update",
 ]

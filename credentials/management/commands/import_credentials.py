@@ -44,6 +44,11 @@ class Command(BaseCommand):
             "--dry-run", action="store_true", help="report what would happen; store nothing"
         )
         parser.add_argument(
+            "--hold",
+            action="store_true",
+            help="put the imported grants on hold: nothing refreshes them until they are released",
+        )
+        parser.add_argument(
             "--report", help="a file for {line, field, reason} of each rejected line"
         )
 
@@ -105,6 +110,7 @@ class Command(BaseCommand):
             account_id=account_id,
             actor=get_command_actor("import_credentials"),
             dry_run=options["dry_run"],
+            hold=options["hold"] or None,
             on_rejected=write_rejected_line,
             on_chunk=show_progress,
         )

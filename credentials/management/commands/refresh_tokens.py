@@ -53,7 +53,9 @@ class Command(BaseCommand):
         if not options["account"] and not options["all_due"]:
             raise CommandError("Give an --account, or --all-due.", returncode=2)
         kinds = {name for name, kind in get_registry().kinds.items() if kind.refreshes}
-        rows = Credential.objects.filter(~Q(grant__state=NEEDS_REAUTH), kind__in=sorted(kinds))
+        rows = Credential.objects.filter(
+            ~Q(grant__state=NEEDS_REAUTH), ~Q(grant__on_hold=True), kind__in=sorted(kinds)
+        )
         if options["account"]:
             with raise_command_errors():
                 rows = rows.filter(account_id=get_account(options["account"]).id)

@@ -115,4 +115,5 @@ def set_random_state(row: Credential, numbers: random.Random) -> None:
         failures=numbers.choice([0, 1]),
         last_at=numbers.choice([None, past]),
         next_at=next_at,
+        on_hold=numbers.choice([False] * 7 + [True]),
     )

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from common.errors import InvalidInputError
 from credentials.api.serializers import CredentialImportSerializer
-from credentials.imports.csv_reader import TEXT_COLUMNS, read_csv
+from credentials.imports.csv_reader import FLAG_COLUMNS, TEXT_COLUMNS, read_csv
 from credentials.imports.fields import FIELDS
 
 DOCUMENT = json.loads((Path(__file__).parents[3] / "docs" / "openapi.json").read_bytes())
@@ -71,12 +71,14 @@ def test_schema_allows_what_validation_accepts():
 
 
 def test_csv_has_a_column_for_each_field():
-    header = ["kind", *TEXT_COLUMNS, "metadata", "properties.key"]
+    header = ["kind", *TEXT_COLUMNS, *FLAG_COLUMNS, "metadata", "properties.key"]
     assert {name.partition(".")[0] for name in header} == {"kind", *FIELDS}
-    cells = ["stripe_key", *(name.upper() for name in TEXT_COLUMNS), "{}", "secret"]
+    flags = ["true" for _ in FLAG_COLUMNS]
+    cells = ["stripe_key", *(name.upper() for name in TEXT_COLUMNS), *flags, "{}", "secret"]
     (line,) = read_csv([",".join(header).encode() + b"\n", ",".join(cells).encode() + b"\n"])
     assert line.read() == {
         **{name: name.upper() for name in TEXT_COLUMNS},
+        **dict.fromkeys(FLAG_COLUMNS, True),
         "metadata": {},
         "properties": {"kind": "stripe_key", "key": "secret"},
     }
