@@ -115,7 +115,7 @@ DEAD = [
     (401, {"message": "Refresh token not found"}),
     (403, {"detail": "Refresh token has expired"}),
     (400, {"error": "unauthorized_client", "error_description": "Invalid or expired refresh token"}),
-    # LinkedIn (learn.microsoft.com/en-us/linkedin/shared/authentication, read 2026-11-30).
+    # As LinkedIn and HubSpot are reported to word it; their pages were not read.
     (400, {"error": "invalid_request", "error_description": "The provided authorization grant or refresh token is invalid, expired or revoked"}),
     (400, {"status": "BAD_REFRESH_TOKEN", "message": "missing or unknown refresh token"}),
     (400, {"error": "expired_refresh_token"}),
@@ -132,7 +132,7 @@ REJECTED_APP = [
     (401, {"message": "Client secret has expired"}),
 ]
 UNAVAILABLE = [
-    # Slack (docs.slack.dev/reference/methods/oauth.v2.access, read 2026-11-30).
+    # As Slack and Salesforce are reported to word it; their pages were not read.
     (200, {"ok": False, "error": "ratelimited"}, "rate_limited"),
     (200, {"ok": False, "error": "internal_error"}, "server_error"),
     (200, {"ok": False, "error": "service_unavailable"}, "temporarily_unavailable"),
