@@ -19,7 +19,7 @@ from django.conf import settings
 from bench.bodies import APPS, body
 from bench.rows import copy_in, sealed_row
 from credentials.core.columns import TABLE
-from credentials.imports.upsert import build_row_values
+from credentials.imports.row_writes import build_row_values
 
 PROCESSES = 2
 SPAN = dt.timedelta(days=365)

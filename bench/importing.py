@@ -17,7 +17,7 @@ from bench.fill import Filled
 from bench.report import Ratio, table
 from bench.rows import copy_in, sealed_row
 from credentials.core.columns import TABLE
-from credentials.imports.upsert import COLUMNS, build_row_values
+from credentials.imports.row_writes import COLUMNS, build_row_values
 
 SHARE = 0.3
 _NAMES = ", ".join(COLUMNS)

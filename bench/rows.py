@@ -11,7 +11,7 @@ from unittest import mock
 from psycopg import Connection
 
 from credentials.imports import merge
-from credentials.imports.upsert import COLUMNS
+from credentials.imports.row_writes import COLUMNS
 from credentials.imports.validation import validate_item
 
 

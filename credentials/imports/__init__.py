@@ -1,9 +1,11 @@
 """Import: one body or a million lines become rows, one for each upstream account.
 
-- `fields`, `validation`: one body into an ImportItem
+- `fields`, `secret_input`, `validation`: one body into an ImportItem
 - `readers`, `csv_reader`: files into lines
 - `merge`: what an item changes in the stored row
+- `stored_rows`: the rows that items refer to, locked
 - `upsert`: items into rows
+- `row_writes`: the statements that write them
 - `batch`: lines into a report
 - `admin_views`, `admin_services`, `admin_upload`, `models`: the import page of staff. The uploaded
   file is one sealed value in the database between its preview and the import, for an hour at most; it

@@ -229,7 +229,7 @@ class Walk:
             text = f"DETAIL: Failing row contains ({C['rejected']})"
             with self.monkeypatch.context() as patched:
                 patched.setattr(
-                    "credentials.imports.upsert.bulk_insert.insert_rows",
+                    "credentials.imports.row_writes.bulk_insert.insert_rows",
                     Mock(side_effect=error(text)),
                 )
                 sent = {"properties": {"kind": "stripe_key", "secret": C["rejected"]}}

@@ -224,7 +224,7 @@ class TestAll:
         assert Event.objects.filter(verb="credential.hold_released").count() == 3
 
     def test_unknown_filter_changes_nothing(self, api, rows):
-        assert api.post("/v1/credentials/hold?provder=fake").status_code == 400
+        assert api.post("/v1/credentials/hold?supplier=fake").status_code == 400
         assert api.post("/v1/credentials/hold", {"provider": "fake"}).status_code == 400
         assert not Credential.objects.filter(grant__on_hold=True).exists()
 
