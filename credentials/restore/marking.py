@@ -116,7 +116,8 @@ def _mark(
         unknowns = Greatest(F("unknowns"), 1)
         # Without a time the worker does not find them, however many there are.
         Grant.objects.filter(id__in=waiting).update(**NO_LEASE, unknowns=unknowns, next_at=None)
-        Grant.objects.filter(id__in=going).update(**NO_LEASE, unknowns=unknowns, next_at=DbNow())
+        # A lease stays: its holder may still wait for the provider, and only one request is sent.
+        Grant.objects.filter(id__in=going).update(unknowns=unknowns, next_at=DbNow())
     return len(grants)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 from typing import Any
 
@@ -174,6 +175,17 @@ def test_grant_within_its_grace_goes_on_by_itself(provider, grant, facts, make_b
     run_worker()
     assert [grant.generation for grant in Grant.objects.all()] == [1, 1, 1]
     assert (count_alive(provider), provider.grants.reuses) == (3, [])
+
+
+def test_grant_within_its_grace_keeps_the_lease_of_a_running_request(grant, facts):
+    facts(grace_seconds=600)
+    row = grant()
+    now = db_now()
+    lease = {"lease_owner": "another process", "lease_until": now + dt.timedelta(seconds=60)}
+    Grant.objects.update(next_at=now, **lease)
+    restore = DatabaseRestore.objects.create(restored_to=now, recognised_at=now, reason="mark")
+    assert marking.mark_due_grants(restore) == 1
+    assert Grant.objects.values(*lease).get(id=row.grant_id) == lease
 
 
 def test_grant_behind_by_two_waits_even_within_the_grace(provider, restored, facts):
