@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0005_devices'),
+        ('accounts', '0001_initial'),
         ('credentials', '0010_lease_renewed_at'),
         ('oauth_apps', '0001_initial'),
     ]

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0005_devices'),
+        ('accounts', '0001_initial'),
         ('credentials', '0013_fill_known_refresh_tokens'),
     ]
 

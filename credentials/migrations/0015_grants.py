@@ -13,7 +13,7 @@ import vault.fields
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0005_devices"),
+        ("accounts", "0001_initial"),
         ("credentials", "0014_organisation_members"),
         ("oauth_apps", "0001_initial"),
     ]

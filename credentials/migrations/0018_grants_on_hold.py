@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0005_devices'),
+        ('accounts', '0001_initial'),
         ('credentials', '0017_drop_moved_columns'),
         ('oauth_apps', '0002_oauthapp_authorize_params'),
     ]

@@ -196,12 +196,17 @@ class Walk:
 
     def use_credentials(self, ids: list[str]) -> None:
         """Do not record the responses that reveal a secret."""
+        for method in ("POST", "DELETE"):
+            self.call(method, "/v1/credentials/hold?provider=none")
+            self.call(method, f"/v1/credentials/hold?provider={C['rejected']}")
         for id in ids:
             at = f"/v1/credentials/{id}"
             self.call("POST", f"{at}/check")
             self.call("POST", f"{at}/check", {"token": C["rejected"]})
             self.call("POST", f"{at}/report", {"status": 401})
             self.call("POST", f"{at}/refresh")
+            self.call("POST", f"{at}/hold")
+            self.call("DELETE", f"{at}/hold")
             self.call("PUT", f"{at}/policy", {"methods": ["GET"], "paths": ["/v1/*"]})
             self.call("PUT", f"{at}/policy", {"methods": [C["rejected"]]})
             self.call("POST", f"{at}/report", {"status": C["rejected"], "body": C["rejected"]})

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0005_devices'),
+        ('accounts', '0001_initial'),
         ('credentials', '0011_filters_of_owner_and_state'),
         ('health', '0001_initial'),
     ]

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0005_devices'),
+        ('accounts', '0001_initial'),
         ('health', '0003_lost_scopes'),
     ]
 
