@@ -68,7 +68,9 @@ def test_file_matches_the_schema_and_the_rules(slug):
 @pytest.mark.parametrize("slug", FILES)
 def test_each_source_has_its_link_and_its_day(slug):
     for source in document(slug)["sources"]:
-        assert re.fullmatch(r"https://[a-z0-9.-]+\.[a-z]{2,}(/[!-~]*)?", source["url"])
+        assert re.fullmatch(
+            r"(https://[a-z0-9.-]+\.[a-z]{2,}(/[!-~]*)?|pkg:(npm|pypi)/[!-~]+)", source["url"]
+        )
         assert dt.date(2026, 1, 1) <= dt.date.fromisoformat(source["read"])
 
 
