@@ -11,7 +11,7 @@ import structlog
 from django.db import DatabaseError, InterfaceError
 
 from credentials.core.encryption import decrypt_previous_grant, decrypt_secrets
-from credentials.refresh import outcomes, spool, standby
+from credentials.refresh import outcomes, spool, standby, token_storage
 from credentials.refresh.app_pauses import needs_canary, rejects_canary
 from credentials.refresh.circuit_breaker import ProviderBusyError, circuit_breaker
 from credentials.refresh.errors import (
@@ -101,7 +101,7 @@ def _settle(
         return _store_exception(claim, error)
     update = build_token_update(claim, tokens, secrets)
     try:
-        stored = outcomes.store_success(claim, update)
+        stored = token_storage.store_success(claim, update)
     except Exception as error:
         # Whatever went wrong: the provider may have ended the grant that this response replaces.
         log.error("refresh.not_stored", id=str(claim.row.id), error=type(error).__name__)

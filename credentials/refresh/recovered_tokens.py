@@ -13,7 +13,7 @@ from credentials.core.encryption import decrypt_secrets
 from credentials.core.grant_state import ACTIVE, NEEDS_REAUTH, get_grant
 from credentials.health.models import UnreadableResponse
 from credentials.models import Credential
-from credentials.refresh import lease, outcomes
+from credentials.refresh import lease, token_storage
 from credentials.refresh.token_update import TokenUpdate, build_token_update
 from credentials.refresh.types import RefreshClaim
 from credentials.refresh.unreadable_responses import decrypt_response
@@ -70,14 +70,14 @@ def _store_tokens(
         claim = lease.claim_grant(row=credential, actor=actor, stale=Q())
         if claim is None:
             return False
-        return outcomes.store_success(claim, _build_update(row, claim, tokens))
+        return token_storage.store_success(claim, _build_update(row, claim, tokens))
     if state != NEEDS_REAUTH:
         return False
     claim = RefreshClaim(row=credential, owner="", claimed_at=row.received_at, actor=actor)
     # The provider has rejected the former grant since, so only the next refresh shows if it accepts
     # this one: until then health stays as it is.
     update = replace(_build_update(row, claim, tokens), next_refresh_in=0)
-    return outcomes.store_recovered_tokens(claim, update)
+    return token_storage.store_recovered_tokens(claim, update)
 
 
 def _build_update(

@@ -24,7 +24,7 @@ from common.db.clock import db_now
 from credentials.core.encryption import decrypt_secrets
 from credentials.core.grant_state import NEEDS_REAUTH, NEW_GRANT, get_grant
 from credentials.models import Credential, Grant
-from credentials.refresh import outcomes
+from credentials.refresh import token_storage
 from credentials.refresh.token_update import TokenUpdate
 from credentials.refresh.types import RefreshClaim
 from vault.sealing import Place, SealedValue, SecretUnavailableError, seal, unseal
@@ -84,9 +84,11 @@ def replay_file(file: Path) -> bool:
             # The provider has rejected the grant since. It may have ended the whole family of
             # tokens, these included: only the next refresh shows it, so health stays as it is.
             with transaction.atomic():
-                outcomes.store_token_update(claim, replace(update, next_refresh_in=0), bare=True)
+                token_storage.store_token_update(
+                    claim, replace(update, next_refresh_in=0), bare=True
+                )
         else:
-            outcomes.store_success(claim, update)
+            token_storage.store_success(claim, update)
     except FileNotFoundError:
         return False  # Another process was first.
     except (OperationalError, InterfaceError, OSError) as error:

@@ -147,12 +147,12 @@ def crash_at(point: str | None) -> None:
     """SIGKILL at one of: before_send, after_send, after_receipt, before_commit, after_commit."""
     if point is None:
         return
-    from credentials.refresh import attempt, outcomes
+    from credentials.refresh import attempt, token_storage
 
     call, store, succeeded = (
         attempt.call_provider,
-        outcomes.store_token_update,
-        outcomes.store_success,
+        token_storage.store_token_update,
+        token_storage.store_success,
     )
 
     def die(*_: Any) -> None:
@@ -182,8 +182,8 @@ def crash_at(point: str | None) -> None:
         return stored
 
     attempt.call_provider = dying_call
-    outcomes.store_token_update = dying_store
-    outcomes.store_success = dying_succeeded
+    token_storage.store_token_update = dying_store
+    token_storage.store_success = dying_succeeded
 
 
 ROLES = {

@@ -30,7 +30,7 @@ from common.errors import ServiceError
 from credentials.core.encryption import decrypt_secrets
 from credentials.core.grant_state import get_grant
 from credentials.models import Credential, Revocation
-from credentials.refresh import attempt, get_fresh_token, outcomes, services, tasks
+from credentials.refresh import attempt, get_fresh_token, services, tasks, token_storage
 from credentials.refresh.circuit_breaker import CircuitBreaker
 from credentials.services.crud import credential_delete, credential_import
 from events.models import Event
@@ -314,8 +314,8 @@ def test_no_grant_is_lost(provider, request, tmp_path, monkeypatch):
         monkeypatch.setattr(module, "circuit_breaker", CircuitBreaker())
     call, store, succeeded = (
         attempt.call_provider,
-        outcomes.store_token_update,
-        outcomes.store_success,
+        token_storage.store_token_update,
+        token_storage.store_success,
     )
     machines: list[Machine] = []
 
@@ -347,8 +347,8 @@ def test_no_grant_is_lost(provider, request, tmp_path, monkeypatch):
         return stored
 
     monkeypatch.setattr(attempt, "call_provider", dying_call)
-    monkeypatch.setattr(outcomes, "store_token_update", dying_store)
-    monkeypatch.setattr(outcomes, "store_success", dying_succeeded)
+    monkeypatch.setattr(token_storage, "store_token_update", dying_store)
+    monkeypatch.setattr(token_storage, "store_success", dying_succeeded)
     run_state_machine_as_test(
         Observed,
         settings=hypothesis.settings(

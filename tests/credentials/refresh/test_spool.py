@@ -10,7 +10,7 @@ from django.db import OperationalError, connection
 from common.errors import ServiceUnavailableError
 from credentials.core.grant_state import ENDED_GRANT, get_grant
 from credentials.models import Credential, Grant, Revocation
-from credentials.refresh import get_fresh_token, outcomes, spool
+from credentials.refresh import commit_retry, get_fresh_token, spool, token_storage
 from credentials.services.crud import credential_delete
 from tests.factories import TESTER
 
@@ -24,7 +24,7 @@ def request_token(row: Credential, **more):
 @pytest.fixture
 def away(monkeypatch):
     """Return a function that makes the next `times` writes fail. Retries end after half a second."""
-    store = outcomes.store_token_update
+    store = token_storage.store_token_update
     left = [0]
 
     def failing(*args, **more):
@@ -33,8 +33,8 @@ def away(monkeypatch):
             raise OperationalError("the server closed the connection")
         return store(*args, **more)
 
-    monkeypatch.setattr(outcomes, "store_token_update", failing)
-    monkeypatch.setattr(outcomes, "COMMIT_SECONDS", 0.5)
+    monkeypatch.setattr(token_storage, "store_token_update", failing)
+    monkeypatch.setattr(commit_retry, "COMMIT_SECONDS", 0.5)
 
     def fail(times: int) -> None:
         left[0] = times
@@ -173,7 +173,7 @@ def test_file_is_stored_once(provider, grant, settings, away):
 
 def test_commit_with_lost_response_is_recognised(provider, grant, monkeypatch):
     row = grant()
-    store = outcomes.store_token_update
+    store = token_storage.store_token_update
     lost = [True]
 
     def committed_but_unheard(*args, **more):
@@ -184,7 +184,7 @@ def test_commit_with_lost_response_is_recognised(provider, grant, monkeypatch):
             raise OperationalError("the server closed the connection")
         return stored
 
-    monkeypatch.setattr(outcomes, "store_token_update", committed_but_unheard)
+    monkeypatch.setattr(token_storage, "store_token_update", committed_but_unheard)
     assert provider.grants.is_alive(request_token(row).access_token.expose())
     assert get_grant(Credential.objects.get(id=row.id)).generation == 1
     assert Revocation.objects.count() == 0
@@ -196,6 +196,6 @@ def test_error_in_side_effects_keeps_grant(provider, grant, monkeypatch):
     def fault(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(outcomes, "record_changes", fault)
+    monkeypatch.setattr(token_storage, "record_changes", fault)
     assert provider.grants.is_alive(request_token(row).access_token.expose())
     assert get_grant(Credential.objects.get(id=row.id)).generation == 1
