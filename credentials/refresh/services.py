@@ -87,9 +87,8 @@ def get_fresh_token(
     start = time.monotonic()
     first_generation: int | None = None
     while True:
-        # 1. Read the row again in each round: another process may have refreshed it.
+        # Read again in each round: another process may have refreshed it.
         freshness = _read_freshness(account_id, id, min_seconds)
-        row = freshness.row
         grant = freshness.grant
         if first_generation is None:
             first_generation = grant.generation
@@ -98,15 +97,10 @@ def get_fresh_token(
             and grant.generation == first_generation
             and not freshness.is_refreshed_within(min_interval)
         )
-        # 2. Return the stored token if it is fresh enough.
         if not forced and freshness.is_fresh(first_generation=first_generation):
-            return _decrypt_access_token(row, actor)
-        if grant.state == PAUSED:
-            decrypt_secrets(row)  # Raises SecretUnavailableError until the missing key is back.
-        freshness.require_refreshable()
-        require_not_waiting(row)
+            return _decrypt_access_token(freshness.row, actor)
+        _require_refreshable(freshness)
         waited = time.monotonic() - start
-        # 3. Wait while another process refreshes it.
         if is_leased(grant, freshness.now):
             _wait_for_other_process(freshness, waited)
             continue
@@ -114,20 +108,7 @@ def get_fresh_token(
             freshness.require_not_deferred(ignore_rejected_token=forced)
         if waited > MAX_START_SECONDS:
             raise RefreshInProgressError()
-        require_capacity()
-        require_current_database(patience=MAX_RESTORE_WAIT_SECONDS)
-        # 4. The spool may have a newer grant, from a response that could not be stored. Using the
-        # stored one now would make a strict provider revoke both.
-        spool.replay_one(id)
-        # 5. Claim the grant, call the provider, store the outcome.
-        claim = lease.claim_grant(
-            row=row,
-            actor=actor,
-            stale=Q() if forced else freshness.build_stale_filter(),
-            lease_seconds=lease.get_lease_seconds(row.provider),
-        )
-        patience = attempt.CALLER_PATIENCE - (time.monotonic() - start)
-        if claim and (token := attempt.run_attempt(claim, patience=patience)):
+        if token := _refresh(freshness, actor, forced=forced, start=start):
             return token
         # Another process claimed or changed the row first: start again.
 
@@ -164,6 +145,39 @@ def _wait_for_other_process(freshness: Freshness, waited: float) -> None:
         raise RefreshInProgressError()
     require_capacity()
     sleep(_random.uniform(*(_FIRST_SLEEP if waited < 0.5 else _LATER_SLEEP)))
+
+
+def _require_refreshable(freshness: Freshness) -> None:
+    """Raise an error if neither waiting for another process nor a refresh can bring a token."""
+    if freshness.grant.state == PAUSED:
+        # Raises SecretUnavailableError until the missing key is back.
+        decrypt_secrets(freshness.row)
+    freshness.require_refreshable()
+    require_not_waiting(freshness.row)
+
+
+def _refresh(
+    freshness: Freshness, actor: Actor, *, forced: bool, start: float
+) -> AccessToken | None:
+    """Claim the grant, call the provider and store the outcome, for a caller who waits since `start`.
+
+    Returns None if another process claimed or changed the row first.
+    """
+    row = freshness.row
+    require_capacity()
+    require_current_database(patience=MAX_RESTORE_WAIT_SECONDS)
+    # The spool may have a newer grant, from a response that could not be stored. Using the stored
+    # one now would make a strict provider revoke both.
+    spool.replay_one(row.id)
+    claim = lease.claim_grant(
+        row=row,
+        actor=actor,
+        stale=Q() if forced else freshness.build_stale_filter(),
+        lease_seconds=lease.get_lease_seconds(row.provider),
+    )
+    if claim is None:
+        return None
+    return attempt.run_attempt(claim, patience=attempt.CALLER_PATIENCE - (time.monotonic() - start))
 
 
 def _decrypt_access_token(row: Credential, actor: Actor) -> AccessToken:
