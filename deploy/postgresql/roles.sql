@@ -17,7 +17,7 @@ REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE, CREATE ON SCHEMA public TO latchkey_owner;
 GRANT USAGE ON SCHEMA public TO latchkey_app;
 
--- A table of a later migration can be used from its first moment, while the former version still runs.
+-- A table of a later migration can be used at once, while the former version still runs.
 ALTER DEFAULT PRIVILEGES FOR ROLE latchkey_owner IN SCHEMA public
   GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO latchkey_app;
 ALTER DEFAULT PRIVILEGES FOR ROLE latchkey_owner IN SCHEMA public
