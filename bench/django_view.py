@@ -21,7 +21,7 @@ def credentials(request: HttpRequest) -> HttpResponse:
         if token is None:
             return HttpResponse(status=401)
         cursor.execute(page.PAGE, [token[1]])
-        body = page.answer(token[1], cursor.fetchall())
+        body = page.build_list(token[1], cursor.fetchall())
     return HttpResponse(body, content_type="application/json")
 
 

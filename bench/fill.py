@@ -33,12 +33,12 @@ class Filled(NamedTuple):
     count: int
     start: dt.datetime
 
-    def moment(self, number: int) -> dt.datetime:
+    def get_created_at(self, number: int) -> dt.datetime:
         return self.start + SPAN * number / self.count
 
     def id(self, number: int) -> uuid.UUID:
         """Build a UUIDv7 of that time. The same number has the same id, so that pages can be found."""
-        stamp = int(self.moment(number).timestamp() * 1000)
+        stamp = int(self.get_created_at(number).timestamp() * 1000)
         rest = random.Random(number).getrandbits(62)
         return uuid.UUID(int=stamp << 80 | 7 << 76 | number % 4096 << 64 | 2 << 62 | rest)
 
@@ -141,11 +141,11 @@ def _copy_share(filled: Filled, first: int) -> None:
 
 def _rows(filled: Filled, first: int) -> Iterator[tuple[Any, ...]]:
     for number in range(first, filled.count, PROCESSES):
-        moment = filled.moment(number)
+        created_at = filled.get_created_at(number)
         sent = body(number, filled.apps)
-        write = sealed_row(sent, filled.account_id, id=filled.id(number), moment=moment)
+        write = sealed_row(sent, filled.account_id, id=filled.id(number), created_at=created_at)
         row = write.row._replace(health={**write.row.health, "status": _status(number)})
-        yield build_row_values(replace(write, row=row), filled.account_id, moment)
+        yield build_row_values(replace(write, row=row), filled.account_id, created_at)
 
 
 def _status(number: int) -> str:

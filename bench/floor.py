@@ -22,7 +22,7 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
             start_response("401 Unauthorized", [])
             return [b""]
         cursor.execute(page.PAGE, [token[1]])
-        body = page.answer(token[1], cursor.fetchall())
+        body = page.build_list(token[1], cursor.fetchall())
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
     start_response("200 OK", headers)
     return [body]

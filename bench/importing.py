@@ -94,15 +94,15 @@ def _floor(
     ids = [uuid7() for _ in new]
     found = {}
     for what, bodies in (("rows created", new), ("rows updated", changed)):
-        moment = db_now()
+        created_at = db_now()
         rows = [
-            sealed_row(each, filled.account_id, id=id, moment=moment)
+            sealed_row(each, filled.account_id, id=id, created_at=created_at)
             for id, each in zip(ids, bodies, strict=True)
         ]
         rows.sort(key=lambda write: write.row.identity)  # As the import writes them.
         # The floor is one table.
         ready = [
-            build_row_values(write, filled.account_id, moment)._replace(grant_id=None)
+            build_row_values(write, filled.account_id, created_at)._replace(grant_id=None)
             for write in rows
         ]
         start = time.perf_counter()

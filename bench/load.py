@@ -68,11 +68,11 @@ def _threads(
         connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
         while (start := time.perf_counter()) < end:
             connection.request("GET", target, headers={"Authorization": f"Bearer {token}"})
-            answer = connection.getresponse()
-            answer.read()
+            response = connection.getresponse()
+            response.read()
             taken.append(time.perf_counter() - start)
-            if answer.status != 200:
-                refused.append(answer.status)
+            if response.status != 200:
+                refused.append(response.status)
                 return
 
     threads = [threading.Thread(target=call) for _ in range(CONNECTIONS)]

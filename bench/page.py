@@ -51,7 +51,7 @@ def digest(header: str) -> bytes:
     return hashlib.sha256(header.removeprefix("Bearer ").encode()).digest()
 
 
-def answer(account_id: uuid.UUID, rows: list[tuple[Any, ...]]) -> bytes:
+def build_list(account_id: uuid.UUID, rows: list[tuple[Any, ...]]) -> bytes:
     """Build the body for the rows of PAGE."""
     more = cursor(account_id, uuid.UUID(rows[LIMIT - 1][0])) if len(rows) > LIMIT else None
     apps: dict[str, dict[str, Any]] = {}
@@ -94,8 +94,8 @@ def _document(
     if kind.endswith(("_oauth2", "_app")):
         refresh = {
             "state": "due" if due else "fresh",
-            "last_at": _moment(refresh_last_at),
-            "next_at": _moment(refresh_next_at),
+            "last_at": _format_datetime(refresh_last_at),
+            "next_at": _format_datetime(refresh_next_at),
             "error": refresh_error,
         }
     return {
@@ -110,11 +110,11 @@ def _document(
         "health": orjson.Fragment(health),
         "owner_email": owner_email,
         "external_id": external_id,
-        "expires_at": _moment(expires_at),
+        "expires_at": _format_datetime(expires_at),
         "refresh": refresh,
-        "last_used_at": _moment(last_used_at),
-        "created_at": _moment(created_at),
-        "updated_at": _moment(updated_at),
+        "last_used_at": _format_datetime(last_used_at),
+        "created_at": _format_datetime(created_at),
+        "updated_at": _format_datetime(updated_at),
     }
 
 
@@ -134,12 +134,12 @@ def _app(
         "client_secret": "*" * 10,
         "metadata": orjson.Fragment(metadata),
         "provider": provider,
-        "created_at": _moment(created_at),
-        "updated_at": _moment(updated_at),
+        "created_at": _format_datetime(created_at),
+        "updated_at": _format_datetime(updated_at),
     }
 
 
-def _moment(stored: str | None) -> str | None:
+def _format_datetime(stored: str | None) -> str | None:
     """`2026-11-21 09:30:00.12+00` as ISO 8601 with six digits of fraction or none."""
     if stored is None:
         return None

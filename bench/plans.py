@@ -60,7 +60,7 @@ def _cases(filled: Filled) -> Iterator[tuple[str, dict[str, str], int | None]]:
 
 
 def _iso(filled: Filled, number: int) -> str:
-    return filled.moment(number).isoformat()
+    return filled.get_created_at(number).isoformat()
 
 
 def _plan(filled: Filled, parameters: dict[str, str], after: int | None) -> str:

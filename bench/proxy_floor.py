@@ -24,11 +24,11 @@ _pool = psycopg_pool.ConnectionPool(
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     request = Request(method="GET", url=UPSTREAM + environ["RAW_URI"])
-    with _client.relay(request, encodings="identity", timeouts=LIMITS) as answer:
+    with _client.relay(request, encodings="identity", timeouts=LIMITS) as response:
         with _pool.connection() as connection:
             connection.execute(
                 "INSERT INTO bench_use (path, status) VALUES (%s, %s)",
-                [environ["RAW_URI"], answer.status],
+                [environ["RAW_URI"], response.status],
             )
-        start_response(f"{answer.status} OK", [(n.title(), v) for n, v in answer.headers])
-        yield from answer
+        start_response(f"{response.status} OK", [(n.title(), v) for n, v in response.headers])
+        yield from response

@@ -209,8 +209,8 @@ def seen(port: int) -> dict[str, int]:
     """Return how many `connections` came to the provider, and requests that it is `silent` about."""
     import urllib.request
 
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/seen") as answer:
-        found: dict[str, int] = json.load(answer)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/seen") as response:
+        found: dict[str, int] = json.load(response)
     return found
 
 

@@ -173,11 +173,11 @@ def _all_alive(workers: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 def _get(server: str, path: str) -> Any:
-    with urllib.request.urlopen(f"{server}/{path}") as answer:
-        return json.load(answer)
+    with urllib.request.urlopen(f"{server}/{path}") as response:
+        return json.load(response)
 
 
 def _post(server: str, path: str, document: Any) -> Any:
     body = json.dumps(document).encode()
-    with urllib.request.urlopen(f"{server}/{path}", data=body) as answer:
-        return json.load(answer)
+    with urllib.request.urlopen(f"{server}/{path}", data=body) as response:
+        return json.load(response)

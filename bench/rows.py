@@ -16,12 +16,12 @@ from credentials.imports.validation import validate_item
 
 
 def sealed_row(
-    body: dict[str, Any], account_id: uuid.UUID, *, id: uuid.UUID, moment: dt.datetime
+    body: dict[str, Any], account_id: uuid.UUID, *, id: uuid.UUID, created_at: dt.datetime
 ) -> merge.PlannedWrite:
-    """Return the row that an import would create at `moment` under this id."""
+    """Return the row that an import would create at `created_at` under this id."""
     item = validate_item(body, account_id=account_id)
     with mock.patch.object(merge, "uuid7", lambda: id):  # noqa: PT008 - a mock is slower
-        return merge.plan_create(item, account_id=account_id, now=moment)
+        return merge.plan_create(item, account_id=account_id, now=created_at)
 
 
 def copy_in(connection: Connection[Any], table: str, rows: Iterable[tuple[Any, ...]]) -> None:

@@ -28,7 +28,7 @@ class Job(NamedTuple):
 
 
 class State:
-    """What runs now, when each key was served last, and the keys whose jobs have timed out."""
+    """The jobs that run, the last time of each key, and the keys whose jobs have timed out."""
 
     def __init__(self) -> None:
         self.running = Counter[str]()

@@ -95,8 +95,8 @@ def fetch(served: Served, target: str, token: str) -> bytes:
     request = urllib.request.Request(
         served.url(target), headers={"Authorization": f"Bearer {token}"}
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        body: bytes = answer.read()
+    with urllib.request.urlopen(request, timeout=30) as response:
+        body: bytes = response.read()
     return body
 
 

@@ -63,9 +63,9 @@ def _ms(served: Served, target: str, token: str) -> float:
     began = time.perf_counter()
     connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
     connection.request("GET", target, headers={"Authorization": f"Bearer {token}"})
-    answer = connection.getresponse()
-    answer.read()
+    response = connection.getresponse()
+    response.read()
     connection.close()
-    if answer.status != 200:
-        raise SystemExit(f"bench: {target} was answered {answer.status}")
+    if response.status != 200:
+        raise SystemExit(f"bench: {target} got the status {response.status}")
     return (time.perf_counter() - began) * 1000
