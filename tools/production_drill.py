@@ -5,7 +5,7 @@
 Two roles, nginx with TLS, two API servers, two proxies and two workers. Clients import credentials and repeat
 a request that failed with the same Idempotency-Key. Each part is killed with SIGKILL and started again, as
 systemd would do. Then the database is migrated and each process replaced by this version, one after the
-other. Without --old, that is a rolling restart. In the end every import that was answered must be stored
+other. Without --old, that is a rolling restart. In the end every import with a response of 200 must be stored
 exactly once. Needs nginx, psql and openssl; nothing listens on any other address.
 """
 
@@ -85,7 +85,7 @@ class Load:
 
     def __init__(self, token: str, clients: int) -> None:
         self.token = token
-        self.answered: list[str] = []
+        self.confirmed: list[str] = []
         self.failures: Counter[str] = Counter()
         self.requests: Counter[str] = Counter()
         self._context = ssl.create_default_context(cafile=FOLDER / "fullchain.pem")
@@ -118,7 +118,7 @@ class Load:
                 return
             time.sleep(0.2)
         with self._lock:
-            self.answered.append(name)
+            self.confirmed.append(name)
 
     def _list(self) -> None:
         self._send("list", "GET", "/v1/credentials?limit=5")
@@ -316,9 +316,9 @@ def report(load: Load, url: str) -> None:
             "SELECT external_id, count(*) FROM credentials_credential GROUP BY external_id"
         ).fetchall()
     stored: dict[str, int] = dict(rows)
-    lost = [name for name in load.answered if name not in stored]
+    lost = [name for name in load.confirmed if name not in stored]
     double = [name for name, count in stored.items() if count != 1]
-    print(f"answered {len(load.answered)}, lost {len(lost)}, stored twice {len(double)}")
+    print(f"confirmed {len(load.confirmed)}, lost {len(lost)}, stored twice {len(double)}")
     sys.exit(1 if lost or double else 0)
 
 

@@ -92,8 +92,8 @@ def run_scenarios(names: Sequence[str], folder: Path, concurrent: int) -> list[C
         ) as installation:
             installation.migrate()  # The stages copy this database.
         with ThreadPoolExecutor(concurrent) as pool:
-            beside = [name for name in names if not SCENARIOS[name].is_alone]
-            for found in pool.map(lambda name: run_scenario(name, cluster, folder), beside):
+            together = [name for name in names if not SCENARIOS[name].is_alone]
+            for found in pool.map(lambda name: run_scenario(name, cluster, folder), together):
                 checks += found
         for name in names:
             if SCENARIOS[name].is_alone:

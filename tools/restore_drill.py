@@ -34,13 +34,7 @@ from tests.fakes.provider import FakeProvider  # noqa: E402
 from tests.fakes.registry import write_files  # noqa: E402
 
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-COMMAND = [
-    sys.executable,
-    "-c",
-    "import sys, django; django.setup(); from django.core.management import call_command;"
-    " call_command(*sys.argv[1:])",
-]
-"""A management command without the checks of provider files: the provider is plain http on loopback."""
+COMMAND = [sys.executable, "-m", "tools.fault_injection.launch"]
 
 GRANTS = 50
 LONG, SHORT = 3600, 20

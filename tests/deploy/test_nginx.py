@@ -213,7 +213,7 @@ def test_one_instance_serves_while_the_other_is_down(site):
     assert {site.send("POST", path, body=b"{}").status for _ in range(6)} == {403}
 
 
-def test_plain_http_is_refused_for_the_api_and_redirected_for_pages(site):
+def test_plain_http_is_rejected_for_the_api_and_redirected_for_pages(site):
     for path, status in (("/v1/credentials", 403), ("/proxy/stripe/x", 403), ("/admin/", 301)):
         connection = http.client.HTTPConnection("127.0.0.1", site.plain_port, timeout=5)
         connection.request("GET", path, headers={"Host": "localhost"})

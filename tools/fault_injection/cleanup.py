@@ -1,4 +1,4 @@
-"""What a signal must end: processes and clusters outlive a program that is only interrupted."""
+"""Actions at a signal: processes and clusters would outlive a program that is only interrupted."""
 
 from __future__ import annotations
 

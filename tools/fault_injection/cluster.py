@@ -61,7 +61,7 @@ class Cluster:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def get_url(self, database: str = "latchkey") -> str:
-        """Return the value of DATABASE_URL: whichever of the two hosts accepts writes."""
+        """Return the value of DATABASE_URL, which leads to the one of the two hosts that accepts writes."""
         ports = ",".join(str(port) for port in self._ports)
         return (
             f"postgresql://latchkey@/{database}?host=127.0.0.1,127.0.0.1&port={ports}"
@@ -163,7 +163,7 @@ class Cluster:
     def _run(self, program: str, *arguments: object) -> None:
         command = [_find_program(program), *map(str, arguments)]
         if os.getuid() == 0:
-            # PostgreSQL refuses to run as root.
+            # PostgreSQL does not run as root.
             command = [
                 *("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"),
                 *command,

@@ -26,10 +26,10 @@ from urllib.parse import parse_qs
 from tests.fakes.grants import TokenFamily, TokenStore
 
 BEFORE_ISSUE: Final = ("429", "500_before", "reset_before")
-"""Faults in which nothing is issued."""
+"""Faults in which nothing is issued.
 
-AFTER_ISSUE: Final = ("500_after", "503_after", "reset_after", "half")
-"""Faults in which tokens are issued and do not arrive."""
+After the others (500_after, 503_after, reset_after, half) tokens were issued and do not arrive.
+"""
 
 LONGEST_SILENCE: Final = 600.0
 
@@ -61,8 +61,9 @@ class Call:
     concurrent: int = 1
     """Requests of this grant under way when it arrived, itself included."""
     refresh_token: str = ""
+    """The refresh token that was issued."""
     access_token: str = ""
-    """What was issued."""
+    """The access token that was issued."""
 
 
 @dataclass(eq=False)

@@ -62,7 +62,7 @@ def prove_secret(stage: Stage) -> list[Check]:
 
 
 def prove_dead_grant(stage: Stage) -> list[Check]:
-    """Refresh 30 healthy grants beside a dead one of the same app for six minutes."""
+    """Refresh 30 healthy grants and a dead one of the same app for six minutes."""
     for service, rejection in DEAD.items():
         stage.provider.add_service(service, lifetime=LIFETIME)
         stage.provider.change(service, rejected={"dead": rejection})

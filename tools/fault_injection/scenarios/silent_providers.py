@@ -15,7 +15,7 @@ DELAY: Final = 0.3
 
 
 def prove(stage: Stage) -> list[Check]:
-    """Measure the healthy ones alone for two minutes, then with the silent ones beside them."""
+    """Measure the healthy ones alone for two minutes, then together with the silent ones."""
     healthy = [f"healthy{number}" for number in range(COUNT)]
     silent = [f"silent{number}" for number in range(COUNT)]
     for service in healthy:
@@ -26,22 +26,22 @@ def prove(stage: Stage) -> list[Check]:
     for service in healthy:
         stage.connect(service, ["ann"])
     first = _measure_first_round(stage, healthy, "worker-0")
-    alone = _count_late(stage, healthy)
+    late_alone = _count_late(stage, healthy)
     for service in silent:
         stage.connect(service, ["ann"])
     # At the most unfavourable time: all of both are due when a worker starts.
     stage.installation.processes["worker-0"].stop()
     time.sleep(LIFETIME)
     second = _measure_first_round(stage, healthy, "worker-1")
-    beside = _count_late(stage, healthy)
-    asked = sum(bool(stage.provider.count(service)["calls"]) for service in silent)
+    late = _count_late(stage, healthy)
+    requested = sum(bool(stage.provider.count(service)["calls"]) for service in silent)
     health = {row["health"]["status"] for row in stage.client.list_credentials()}
     return [
-        check("silent: providers that got a request", asked, COUNT),
+        check("silent: providers that got a request", requested, COUNT),
         check_range("silent: seconds until all healthy ones were refreshed, alone", first, 0, 60),
-        check_range("silent: the same beside the silent ones", second, 0, first * 1.5 + 5),
-        check("silent: healthy tokens that expired before their refresh, alone", alone, 0),
-        check("silent: the same beside the silent ones", beside, 0),
+        check_range("silent: the same with the silent ones", second, 0, first * 1.5 + 5),
+        check("silent: healthy tokens that expired before their refresh, alone", late_alone, 0),
+        check("silent: the same with the silent ones", late, 0),
         check("silent: credentials in error", "error" in health, False),
     ]
 

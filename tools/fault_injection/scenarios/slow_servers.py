@@ -23,7 +23,7 @@ WATCH_SECONDS: Final = 20.0
 
 
 def prove(stage: Stage) -> list[Check]:
-    """Read one token of each server with 20 callers in 3 processes, beside a worker."""
+    """Read one token of each server with 20 callers in 3 processes, while a worker runs."""
     services = {
         f"{name}{delay}": (delay, grace)
         for delay in DELAYS
