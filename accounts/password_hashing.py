@@ -141,10 +141,13 @@ class AddressRateBackend:
 
 
 def _get_network(address: str) -> str:
-    # One subscriber has a whole /64 of IPv6 (RFC 6177).
     parsed = ipaddress.ip_address(address)
     if parsed.version == 4:
         return address
+    # A server that listens on IPv6 sees IPv4 clients like this, all in one /64.
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    # One subscriber has a whole /64 of IPv6 (RFC 6177).
     return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
 
 
