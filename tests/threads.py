@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from django.db import connection
@@ -25,6 +26,23 @@ def run_concurrently(work: Callable[[int], T], count: int) -> list[T]:
 
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(run, range(count)))
+
+
+def count_most_at_once(acquire: Callable[[], AbstractContextManager[None]], count: int) -> int:
+    """Return how many of `count` threads were inside `acquire()` at once, at most."""
+    inside: list[int] = []
+    counts: list[int] = []
+
+    def work(number: int) -> None:
+        with acquire():
+            inside.append(number)
+            counts.append(len(inside))
+            threading.Event().wait(0.005)
+            inside.remove(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(work, range(count)))
+    return max(counts)
 
 
 def wait_for_lock_wait() -> None:

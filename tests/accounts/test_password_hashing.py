@@ -26,6 +26,7 @@ from common.errors import ServiceUnavailableError, TooManyRequestsError
 from config import settings as production
 from tests.api import ApiClient
 from tests.factories import make_credential, make_staff
+from tests.threads import count_most_at_once
 
 PASSWORD = "correct horse"
 
@@ -64,7 +65,7 @@ def frozen_clock(monkeypatch):
 
 @pytest.fixture
 def no_free_slot(monkeypatch):
-    """All hashing slots are taken, and no request may wait."""
+    """Occupy all hashing slots; no request may wait for one."""
     slots = HashingSlots(1, 0)
     monkeypatch.setattr(password_hashing, "hashing_slots", slots)
     with slots.acquire():
@@ -91,40 +92,22 @@ def test_logins_beyond_the_queue_are_503(custodian, no_free_slot):
     assert "Too many logins at once" in page.content.decode()
 
 
-def test_a_password_change_beyond_the_queue_is_503(custodian, monkeypatch):
-    client = enter(custodian)
-    slots = HashingSlots(1, 0)
-    monkeypatch.setattr(password_hashing, "hashing_slots", slots)
-    with slots.acquire():
-        page = change_password(custodian, client=client)
+def test_a_password_change_beyond_the_queue_is_503(custodian, no_free_slot):
+    page = change_password(custodian)
     assert (page.status_code, page["Retry-After"]) == (503, "2")
 
 
-def test_a_reveal_beyond_the_queue_says_so(custodian, account, monkeypatch):
+def test_a_reveal_beyond_the_queue_says_so(custodian, account, no_free_slot):
     client, row = enter(custodian), make_credential(account)
     address = f"/admin/credentials/credential/{row.pk}/reveal/"
     page = client.get(address)
     name = page.context["form"].fields["secret"].choices[0][0]
-    slots = HashingSlots(1, 0)
-    monkeypatch.setattr(password_hashing, "hashing_slots", slots)
-    with slots.acquire():
-        page = client.post(address, {"secret": name, "reason": "test", "password": PASSWORD})
+    page = client.post(address, {"secret": name, "reason": "test", "password": PASSWORD})
     assert "Too many logins at once" in page.content.decode()
 
 
 def test_no_more_hashes_run_than_there_are_slots():
-    slots, running, most = HashingSlots(2, 20), [], []
-
-    def work(number: int) -> None:
-        with slots.acquire():
-            running.append(number)
-            most.append(len(running))
-            threading.Event().wait(0.005)
-            running.remove(number)
-
-    with ThreadPoolExecutor(16) as pool:
-        list(pool.map(work, range(16)))
-    assert max(most) == 2
+    assert count_most_at_once(HashingSlots(2, 20).acquire, 16) == 2
 
 
 def test_a_request_that_waits_for_a_hash_yields_its_request_slot():
@@ -209,6 +192,14 @@ def test_a_rate_is_refilled(monkeypatch):
     rate.consume("2001:db8::2")
     with pytest.raises(TooManyRequestsError):
         rate.consume("2001:db8::1")
+
+
+def test_ipv4_clients_of_an_ipv6_socket_are_counted_each():
+    rate = AddressRate(1, 60)
+    rate.consume("::ffff:192.0.2.1")
+    rate.consume("::ffff:192.0.2.2")
+    with pytest.raises(TooManyRequestsError):
+        rate.consume("192.0.2.1")
 
 
 def test_a_flood_of_addresses_takes_bounded_memory():

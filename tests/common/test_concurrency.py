@@ -10,21 +10,11 @@ import pytest
 from common import concurrency
 from common.concurrency import RequestSlots
 from common.errors import ServiceUnavailableError
+from tests.threads import count_most_at_once
 
 
 def test_no_more_threads_run_than_there_are_slots():
-    slots, running, counts = RequestSlots(3), [], []
-
-    def work(number: int) -> None:
-        with slots.acquire():
-            running.append(number)
-            counts.append(len(running))
-            threading.Event().wait(0.002)
-            running.remove(number)
-
-    with ThreadPoolExecutor(12) as pool:
-        list(pool.map(work, range(24)))
-    assert max(counts) == 3
+    assert count_most_at_once(RequestSlots(3).acquire, 24) == 3
 
 
 def test_a_waiting_thread_lets_another_run():

@@ -50,6 +50,7 @@ def test_an_abstract_address_is_understood(monkeypatch):
     name = f"latchkey-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(f"\0{name}")
+        receiver.setblocking(False)
         monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
         notify_service_manager("READY=1")
         assert receiver.recv(100) == b"READY=1"
