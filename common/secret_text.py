@@ -10,13 +10,16 @@ from typing import Final
 
 import orjson
 
+from common.pem import has_armor
+from common.text import CONTROL_CHARACTERS
+
 _BYTE_ORDER_MARK: Final = "\ufeff"
 _ZERO_WIDTH: Final = "\u200b\u200c\u200d\u2060\u180e"
 _LINE_ENDS: Final = "\r\n\u0085\u2028\u2029"
 _REMOVED_FROM_ALL: Final = _BYTE_ORDER_MARK + _ZERO_WIDTH + _LINE_ENDS
 # A UTF-8 byte order mark that was decoded as Windows-1252, as PowerShell's `>` and Excel do.
 _DECODED_BYTE_ORDER_MARK: Final = "\u00ef\u00bb\u00bf"
-_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL: Final = re.compile(f"[{CONTROL_CHARACTERS}]")
 _MASK_CHARACTERS: Final = "*x.-_#\u2022\u25cf\u00b7\u2026"
 _LONGEST_PLACEHOLDER: Final = 100
 
@@ -52,7 +55,7 @@ def find_control_error(value: str) -> str | None:
     PEM blocks and JSON documents, such as a service account's key file, have several lines.
     """
     control = _CONTROL.search(value)
-    if control is None or "-----BEGIN " in value or _is_json_object(value):
+    if control is None or has_armor(value) or _is_json_object(value):
         return None
     return f"must not contain the control character U+{ord(control[0]):04X}"
 

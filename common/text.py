@@ -7,8 +7,11 @@ import unicodedata
 
 # Bidirectional controls reorder what a reader sees (Trojan Source, CVE-2021-42574).
 _BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+CONTROL_CHARACTERS = "\x00-\x1f\x7f-\x9f\u2028\u2029"
+"""C0 and C1 controls and the line separators of Unicode, for a character class."""
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_CONTROL = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029{_BIDI}]")
+_CONTROL = re.compile(f"[{CONTROL_CHARACTERS}{_BIDI}]")
 
 
 def find_encoding_error(value: str) -> str | None:
