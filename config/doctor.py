@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import smtplib
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from common.db.clock import db_now, measure_clock_difference
 from config.database_role import find_excess_rights
 from config.health_endpoints import describe_clock_difference
 from config.task_backlog import WORKER_TIMEOUT, get_last_worker_time, measure_backlog
+from credentials.refresh.spool import count_spool_files
 from credentials.restore.services import find_undecided_restore
 from egress import Client
 from egress.allowlist import allowed_targets
@@ -36,7 +36,7 @@ MAX_BACKLOG: Final = 300.0
 
 
 class Finding(NamedTuple):
-    """What one check found. `level` is OK, WARNING or ERROR."""
+    """The result of one check. `level` is OK, WARNING or ERROR."""
 
     level: str
     subject: str
@@ -163,7 +163,7 @@ def _check_spool() -> Iterator[Finding]:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
-            waiting = sum(1 for name in os.listdir(folder) if name.endswith(".answer"))
+            waiting = count_spool_files()
     except OSError as error:
         text = f"SPOOL_DIR {folder} cannot be written ({error.strerror}): give it to this user."
         yield Finding(ERROR, "spool", text)

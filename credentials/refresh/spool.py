@@ -65,6 +65,11 @@ def write_response(claim: RefreshClaim, update: TokenUpdate, *, suffix: str = ""
     _write_atomically(folder / f"{name}{suffix}", seal(_place(name), document).blob)
 
 
+def count_spool_files() -> int:
+    """Return the number of responses that wait for the database."""
+    return len(_list_files("*"))
+
+
 def replay_all() -> int:
     """Store all files of the folder. Return how many are settled; errors of the database are logged."""
     return sum(replay_file(file) for file in _list_files("*"))
