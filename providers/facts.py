@@ -1,6 +1,6 @@
 """The facts of a provider file: the fields that state something about the provider.
 
-The evidence of each is in the file's `facts`, by the path of the field, or beside the fact itself
+The evidence of each is in the file's `facts`, by the path of the field, or next to the fact itself
 (`source`). A field that is null, or has the value that the standard says, states nothing.
 """
 
@@ -84,6 +84,13 @@ def get_section(document: Document, kind: Mapping[str, Any]) -> Mapping[str, Any
     if name := kind.get("oauth_section"):
         return document.get("oauth_sections", {}).get(name) or {}
     return document["oauth"] or {}
+
+
+def list_section_kinds(document: Document, at: str) -> dict[str, Mapping[str, Any]]:
+    """Return the kinds whose tokens the server at this path of `list_oauth_sections` issues."""
+    section = None if at == "oauth" else at.removeprefix("oauth_sections.")
+    kinds = document["kinds"].items()
+    return {name: kind for name, kind in kinds if kind.get("oauth_section") == section}
 
 
 def sends_token_requests(kind: Mapping[str, Any], oauth: Mapping[str, Any]) -> bool:

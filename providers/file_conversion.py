@@ -15,9 +15,7 @@ Classify = Callable[[str], str]
 """Returns the sureness of what a page says, by its URL."""
 
 
-def convert_document(
-    former: Mapping[str, Any], *, classify: Classify | None = None
-) -> dict[str, Any]:
+def convert_document(former: Mapping[str, Any]) -> dict[str, Any]:
     """Return the file in the present format. Nothing of the former one is lost.
 
     If the file had one source, all facts were read there. Which of several sources a fact was read
@@ -26,7 +24,7 @@ def convert_document(
     """
     if former.get("format") == FORMAT:
         return copy.deepcopy(dict(former))
-    classify = classify or _build_classifier(former)
+    classify = _build_classifier(former)
     document = {"format": FORMAT, **copy.deepcopy(dict(former))}
     _add_sureness(document, classify)
     oauth, kinds = document["oauth"], document["kinds"].values()

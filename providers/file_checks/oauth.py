@@ -6,19 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from providers import quirks
-from providers.facts import list_oauth_sections, sends_token_requests
+from providers.facts import list_oauth_sections, list_section_kinds, sends_token_requests
 from providers.file_checks.findings import RULE, UNKNOWN_FIELD, FileError
 
 
 def find_oauth_errors(document: Mapping[str, Any]) -> Iterator[FileError]:
     for at, oauth in list_oauth_sections(document):
-        section = at.removeprefix("oauth_sections.") if at != "oauth" else None
-        kinds = {
-            name: kind
-            for name, kind in document["kinds"].items()
-            if kind.get("oauth_section") == section
-        }
-        yield from _find_section_errors(at, oauth, kinds)
+        yield from _find_section_errors(at, oauth, list_section_kinds(document, at))
     for name, kind in document["kinds"].items():
         section = kind.get("oauth_section")
         if section and section not in document.get("oauth_sections", {}):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from providers.facts import list_oauth_sections
+from providers.facts import list_oauth_sections, list_section_kinds
 from providers.file_checks.findings import VARIABLE, FileError
 from providers.formats import find_dns_labels_error
 from providers.kinds import Variable
@@ -25,8 +25,7 @@ def find_variable_errors(document: Mapping[str, Any]) -> Iterator[FileError]:
     kinds = document["kinds"]
     yield from _find_declaration_errors(document)
     for at, oauth in list_oauth_sections(document):
-        section = at.removeprefix("oauth_sections.") if at != "oauth" else None
-        users = {n: k for n, k in kinds.items() if k["grant"] and k.get("oauth_section") == section}
+        users = {n: k for n, k in list_section_kinds(document, at).items() if k["grant"]}
         yield from _find_oauth_errors(at, oauth, document, users)
     yield from find_url_errors("api.base_url", document["api"]["base_url"], document, kinds)
     for name, kind in kinds.items():
