@@ -16,11 +16,13 @@ from common.errors import InvalidInputError
 from credentials.connect.flow_request import require_account_identity
 from credentials.connect.oauth_client import is_expected_issuer
 from credentials.health.expiry import forecast_expiry
+from credentials.health.services import can_be_checked
 from credentials.refresh.schedule import (
     LONGEST_LEASE,
     compute_first_refresh_delay,
     compute_lease_seconds,
 )
+from oauth_apps.client_config import get_token_host
 from oauth_apps.protocol import (
     OAuth2Error,
     OAuthClient,
@@ -173,8 +175,7 @@ WITHOUT_FACT: dict[str, Callable[[], bool]] = {
         "client_auth_unknown",
         lambda: build_client_authentication(None, client_id="c", secret=Secret("s"), url="u"),
     ),
-    # The exact request is tested in test_requests.py.
-    "oauth.refresh_url": lambda: WITHOUT_FACTS.refresh_url is None,
+    "oauth.refresh_url": lambda: get_token_host(CLIENT) == "auth.example.com",
     # A second request at the same time is only safe if the provider says that tokens do not rotate.
     "oauth.refresh.rotates": lambda: (
         compute_lease_seconds(UNKNOWN, responds_fast=False) == LONGEST_LEASE
@@ -187,7 +188,7 @@ WITHOUT_FACT: dict[str, Callable[[], bool]] = {
     "oauth.refresh.access_token_seconds": lambda: compute_first_refresh_delay(3600, None) < 3600,
     "oauth.revocation.token_field": lambda: True,  # An error of the check unless `auth` is bearer.
     "kinds.grant": lambda: not replace(FIGMA, grant=None).refreshes,
-    "kinds.probe": lambda: replace(FIGMA, probe=None).probe is None,
+    "kinds.probe": lambda: not can_be_checked(replace(FIGMA, probe=None, grant=None)),
     "kinds.connect": requires_external_id,
     "kinds.connect.call": lambda: True,  # An error of the check if a property comes from it.
     "kinds.connect.call.json": lambda: True,  # A request without a body.
