@@ -180,9 +180,9 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _TLS
 SESSION_COOKIE_NAME = "__Host-sessionid" if _TLS else "sessionid"
 CSRF_FAILURE_VIEW = "credentials.connect.view_decorators.csrf_failure"
 CSRF_COOKIE_NAME = "__Host-csrftoken" if _TLS else "csrftoken"
-# Five failed logins of one user from one address within a minute lock that pair, and only it.
 # axes looks for its own middleware and does not see our subclass, which leaves out the API.
 SILENCED_SYSTEM_CHECKS = ["axes.W002"]
+# Five failed logins of one user from one address within a minute lock that pair, and only it.
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = dt.timedelta(seconds=60)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Final
 
 from common.db.clock import db_now
 from config.dashboard.models import Statistics
 from config.dashboard.statistics import REFRESH_INTERVAL
 from config.worker.tasks import get_task_sources
+
+WORKER_TIMEOUT: Final = 2 * REFRESH_INTERVAL
+"""No worker runs if none has done its regular work within this time."""
 
 
 def measure_backlog() -> dict[str, float]:
@@ -28,7 +32,3 @@ def get_last_worker_time() -> dt.datetime | None:
     """Return when a worker last did its regular work, at most every REFRESH_INTERVAL; None: never."""
     row = Statistics.objects.filter(counted_at__isnull=False).first()
     return None if row is None else row.counted_at
-
-
-WORKER_TIMEOUT = 2 * REFRESH_INTERVAL
-"""No worker runs if none has done its regular work for so long."""

@@ -31,7 +31,7 @@ from vault.services import compute_fingerprint
 from webhooks.changes import record_change
 
 SECRETS_LIVE: Final = 2
-_COLUMNS: Final = (*("name", "redirect_uris", "scopes", "config", "authorize_params", "metadata"),)
+_COLUMNS: Final = ("name", "redirect_uris", "scopes", "config", "authorize_params", "metadata")
 
 
 class OAuthAppChanges(TypedDict, total=False):

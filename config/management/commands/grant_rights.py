@@ -1,12 +1,20 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import ProgrammingError, connection
 from psycopg import sql
 
 from config.database_role import APPEND_ONLY_TABLES, MIGRATIONS_TABLE
+
+_STATEMENTS: Final = [
+    sql.SQL("GRANT USAGE ON SCHEMA public TO {role}"),
+    sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"),
+    sql.SQL("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}"),
+    sql.SQL("REVOKE UPDATE, DELETE, TRUNCATE ON {append_only} FROM {role}"),
+    sql.SQL("REVOKE INSERT, UPDATE, DELETE ON {migrations} FROM {role}"),
+]
 
 
 class Command(BaseCommand):
@@ -40,12 +48,3 @@ class Command(BaseCommand):
             except ProgrammingError as error:
                 raise CommandError(f"PostgreSQL: {error}".strip(), returncode=2) from None
         self.stdout.write(f"{options['role']} may use the tables of this database.")
-
-
-_STATEMENTS = [
-    sql.SQL("GRANT USAGE ON SCHEMA public TO {role}"),
-    sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"),
-    sql.SQL("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}"),
-    sql.SQL("REVOKE UPDATE, DELETE, TRUNCATE ON {append_only} FROM {role}"),
-    sql.SQL("REVOKE INSERT, UPDATE, DELETE ON {migrations} FROM {role}"),
-]
