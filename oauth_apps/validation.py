@@ -88,7 +88,7 @@ def clean_client_id(client_id: str) -> str:
 def clean_client_secret(provider: str, secret: str, *, replaces: bool = False) -> str:
     """Return the secret as it is stored: without what surrounds it, a private key as canonical PEM.
 
-    Raises InvalidInputError for the mask, a private key that cannot sign, inner control characters,
+    Raises InvalidInputError for the mask, a private key that cannot be read, inner control characters,
     and, if it `replaces` another secret, for a placeholder such as `null`.
     """
     value = clean_secret(secret).value

@@ -67,10 +67,10 @@ def find_origin_error(value: str) -> str | None:
 
 
 def find_base_url_error(value: str) -> str | None:
-    """Return why `value` has not the shape of a base URL, or None.
+    """Return why `value` does not have the form of a base URL, or None.
 
-    It may have a port, a path and, of a target in EGRESS_ALLOW, http. Whether requests may go there
-    is egress's rule alone.
+    It may have a port, a path and, of a target in EGRESS_ALLOW, http. egress alone decides if
+    requests may go there.
     """
     match = _BASE_URL.fullmatch(value) if len(value) <= 200 else None
     if match is None or {".", ".."} & set(match[1].split("/")):

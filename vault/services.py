@@ -1,4 +1,4 @@
-"""What other packages need of the vault: the check of the keyring, fingerprints, identities, signing keys."""
+"""The vault for other packages: the check of the keyring, fingerprints, identities, signing keys."""
 
 from __future__ import annotations
 

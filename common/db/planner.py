@@ -1,4 +1,4 @@
-"""Which statements PostgreSQL may plan once, and how long the statement of a list may take."""
+"""The statements that PostgreSQL may plan once, and a limit for the time of a list's statement."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class Group(NamedTuple):
     description: str
 
 
-# The first group that matches is taken, and they are in the order of the document.
+# The first group that matches is used, and they are in the order of the document.
 GROUPS: Final = (
     Group(
         "connect",

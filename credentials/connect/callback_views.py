@@ -51,7 +51,7 @@ MAX_STATE_LENGTH: Final = 1024
 MAX_POSTED_LENGTH: Final = 3500
 """Characters of a posted response: servers accept about 4,000 in the first line of a request."""
 MAX_POLLS: Final = 50
-"""How often a repeated request looks for the outcome of the first, every 0.1 seconds."""
+"""The number of times a repeated request looks for the outcome of the first, every 0.1 seconds."""
 MAX_EXCHANGE_TIME: Final = dt.timedelta(minutes=2)
 """After this time, the process that exchanged the code is gone."""
 

@@ -60,7 +60,7 @@ def request_identity(
     )
     if verifies_account and response.status in {401, 403, 404}:
         raise ConnectError("account_unverified")
-    # Zoom answers a missing scope with 400. No later request with this token could succeed.
+    # Zoom responds to a missing scope with 400. No later request with this token could succeed.
     if response.status // 100 == 4 and response.status not in {408, 429}:
         raise UserError(
             "identity_refused",

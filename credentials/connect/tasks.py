@@ -27,7 +27,7 @@ from vault.sealing import SecretUnavailableError
 
 ACTOR: Final = Actor(name="worker")
 ATTEMPT_RETENTION: Final = dt.timedelta(days=90)
-"""How long staff can look at attempts that had an outcome."""
+"""The time for which staff can look at attempts that had an outcome."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def test_the_command_names_a_file_that_it_cannot_convert(tmp_path):
 
 @pytest.mark.parametrize("name", sorted(STORED))
 def test_stored_kind_still_works(name):
-    """What was imported with the first format's kinds can be read, merged and refreshed."""
+    """A row that was imported with a kind of the first format can be read, merged and refreshed."""
     stored, kind = STORED[name], get_registry().kinds[name]
     properties = kind.schema["properties"]
     assert kind.provider == stored["provider"]
