@@ -117,40 +117,20 @@ def plan_update(
     SecretUnavailableError (409) for a row that cannot be decrypted, unless `item` has all its
     secrets.
     """
-    _check_obtained_at(item, now)
-    if item.obtained_at and row.obtained_at and item.obtained_at < row.obtained_at:
-        stored = format_rfc3339(row.obtained_at)
-        raise ConflictError(f"obtained_at: is older than what is stored ({stored}).")
+    _check_obtained_at(item, now, stored=row.obtained_at)
     diff = _compare_secrets(item, row, account_id)
     reject_placeholders({name: item.secrets[name] for name in diff.changed if name in item.secrets})
     if by_former_identity and not diff.changed:
-        # What goes with a secret that was rotated away is outdated, such as a key's id or its expiry.
-        labels = {
-            name: value for name, value in item.properties.items() if name in {"kind", "name"}
-        }
-        item = replace(item, properties=labels, expires_at=row.expires_at)
-    secrets = row.secrets
-    fingerprints = dict(row.fingerprints)
+        item = _drop_outdated_properties(item, row)
+    merged = _merge(item, row, diff)
     if diff.changed:
         secrets = _encrypt_merged(item, row, diff, account_id)
-        fingerprints |= {name: start_history(item.fingerprints[name]) for name in diff.changed}
-    properties = _merge_properties(item, row, diff)
-    # An expiry of the row alone, such as one that a refresh has set, stays.
-    same_expiry = properties.get("expires_at") == row.properties.get("expires_at")
-    merged = row._replace(
-        oauth_app_id=None if item.clears_app else item.app_id or row.oauth_app_id,
-        name=row.name if item.name is None else item.name,
-        owner_email=row.owner_email if item.owner_email is None else item.owner_email,
-        properties=properties,
-        metadata=row.metadata if item.metadata is None else item.metadata,
-        health=build_unknown_health(now) if diff.changed else row.health,
-        secrets=secrets,
-        fingerprints=fingerprints,
-        obtained_at=item.obtained_at or row.obtained_at,
-        expires_at=row.expires_at if same_expiry else item.expires_at,
-        # A kind whose provider's file began to refresh it later.
-        grant_id=row.grant_id or (uuid7() if item.kind.refreshes else None),
-    )
+        histories = {name: start_history(item.fingerprints[name]) for name in diff.changed}
+        merged = merged._replace(
+            secrets=secrets,
+            fingerprints={**row.fingerprints, **histories},
+            health=build_unknown_health(now),
+        )
     write = PlannedWrite(
         row=merged,
         changed=_list_changes(row, merged, diff),
@@ -207,10 +187,25 @@ def _move(write: PlannedWrite, item: ImportItem, *, former: bytes) -> PlannedWri
     return replace(write, row=row, alias=former, moves_identity=True)
 
 
-def _check_obtained_at(item: ImportItem, now: dt.datetime) -> None:
+def _check_obtained_at(
+    item: ImportItem, now: dt.datetime, *, stored: dt.datetime | None = None
+) -> None:
+    """Raise InvalidInputError for a time in the future, or ConflictError for one before `stored`."""
+    if item.obtained_at is None:
+        return
     # A time in the future would reject all later imports as older.
-    if item.obtained_at and item.obtained_at > now + MAX_CLOCK_SKEW:
+    if item.obtained_at > now + MAX_CLOCK_SKEW:
         raise InvalidInputError.for_field("obtained_at", "lies in the future")
+    if stored and item.obtained_at < stored:
+        reason = f"is older than what is stored ({format_rfc3339(stored)})"
+        raise ConflictError(f"obtained_at: {reason}.")
+
+
+def _drop_outdated_properties(item: ImportItem, row: StoredCredential) -> ImportItem:
+    """Return an item whose secrets were rotated away, without the properties that went with them."""
+    # Such as a key's id or its expiry. Labels belong to no secret.
+    labels = {name: value for name, value in item.properties.items() if name in {"kind", "name"}}
+    return replace(item, properties=labels, expires_at=row.expires_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +236,24 @@ def _compare_secrets(item: ImportItem, row: StoredCredential, account_id: uuid.U
         # decrypted.
         return _SecretDiff(sorted(item.fingerprints) or sorted(row.fingerprints), [])
     return _SecretDiff(changed, outdated)
+
+
+def _merge(item: ImportItem, row: StoredCredential, diff: _SecretDiff) -> StoredCredential:
+    """Return `row` with the values that `item` has, except for its secrets."""
+    properties = _merge_properties(item, row, diff)
+    # An expiry of the row alone, such as one that a refresh has set, stays.
+    same_expiry = properties.get("expires_at") == row.properties.get("expires_at")
+    return row._replace(
+        oauth_app_id=None if item.clears_app else item.app_id or row.oauth_app_id,
+        name=row.name if item.name is None else item.name,
+        owner_email=row.owner_email if item.owner_email is None else item.owner_email,
+        properties=properties,
+        metadata=row.metadata if item.metadata is None else item.metadata,
+        obtained_at=item.obtained_at or row.obtained_at,
+        expires_at=row.expires_at if same_expiry else item.expires_at,
+        # A kind whose provider's file began to refresh it later.
+        grant_id=row.grant_id or (uuid7() if item.kind.refreshes else None),
+    )
 
 
 def _encrypt_merged(
