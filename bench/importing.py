@@ -7,6 +7,7 @@ import statistics
 import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -102,7 +103,9 @@ def _floor(
         rows.sort(key=lambda write: write.row.identity)  # As the import writes them.
         # The floor is one table.
         ready = [
-            build_row_values(write, filled.account_id, created_at)._replace(grant_id=None)
+            build_row_values(
+                replace(write, row=write.row._replace(grant_id=None)), filled.account_id, created_at
+            )
             for write in rows
         ]
         start = time.perf_counter()

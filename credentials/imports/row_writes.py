@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
 
 import orjson
 
@@ -16,40 +16,18 @@ from credentials.core import refresh_tokens
 from credentials.core.columns import TABLE, get_postgresql_types
 from credentials.core.refresh_tokens import KnownToken
 from credentials.health import services as health
-from credentials.imports.merge import PlannedWrite
+from credentials.imports.merge import PlannedWrite, StoredCredential
 from credentials.imports.stored_rows import StoredRows
 from credentials.models import Credential, CredentialAlias, OrganisationMember
 from credentials.refresh import on_import as refresh
 from events.services import NewEvent
 from providers.registry import get_registry
+from vault.sealing import SealedValue
 from webhooks.changes import record_changes
 
-
-class InsertedCredential(NamedTuple):
-    """A row as it is inserted: the fields are the columns. JSON is text."""
-
-    id: uuid.UUID
-    identity: bytes
-    oauth_app_id: uuid.UUID | None
-    provider: str
-    name: str
-    owner_email: str
-    external_id: str
-    properties: str
-    metadata: str
-    health: str
-    secrets: bytes | None
-    fingerprints: str
-    obtained_at: dt.datetime | None
-    expires_at: dt.datetime | None
-    account_id: uuid.UUID
-    grant_id: uuid.UUID | None
-    revision: int
-    created_at: dt.datetime
-    updated_at: dt.datetime
-
-
-COLUMNS: Final = get_postgresql_types(InsertedCredential._fields)
+COLUMNS: Final = get_postgresql_types(
+    (*StoredCredential._fields, "account_id", "revision", "created_at", "updated_at")
+)
 _KEPT: Final = {
     "id", "identity", "account_id", "revision", "created_at",
     "provider", "external_id",
@@ -60,9 +38,9 @@ _ON_CONFLICT: Final = (
     + f", revision = {TABLE}.revision + 1 WHERE {TABLE}.id = excluded.id RETURNING id"
 )
 
-# A rotation that committed after the rows were locked has turned the item's identity into an alias of an existing
-# row. Inserting it would create a second row for one upstream account. SQLite has one writer at a
-# time, so this cannot happen there.
+# A rotation that committed after the rows were locked has turned the item's identity into an alias
+# of an existing row. Inserting it would create a second row for one upstream account. SQLite has
+# one writer at a time, so this cannot happen there.
 _UNLESS_ALIAS: Final = (
     " AND NOT EXISTS (SELECT FROM credentials_credentialalias former"
     " WHERE former.account_id = given.account_id AND former.identity = given.identity) "
@@ -153,30 +131,16 @@ def _record_tokens(
 
 def build_row_values(
     write: PlannedWrite, account_id: uuid.UUID, now: dt.datetime
-) -> InsertedCredential:
-    """Return the columns of a row that is created at `now`."""
-    row = write.row
-    return InsertedCredential(
-        id=row.id,
-        identity=row.identity,
-        oauth_app_id=row.oauth_app_id,
-        provider=row.provider,
-        name=row.name,
-        owner_email=row.owner_email,
-        external_id=row.external_id,
-        properties=_to_json(row.properties),
-        metadata=_to_json(row.metadata),
-        health=_to_json(row.health),
-        secrets=row.secrets.blob if row.secrets else None,
-        fingerprints=_to_json(row.fingerprints),
-        obtained_at=row.obtained_at,
-        expires_at=row.expires_at,
-        account_id=account_id,
-        grant_id=row.grant_id,
-        revision=1,
-        created_at=now,
-        updated_at=now,
-    )
+) -> tuple[Any, ...]:
+    """Return the values of COLUMNS for a row that is created at `now`."""
+    return (*map(_encode, write.row), account_id, 1, now, now)
+
+
+def _encode(value: object) -> object:
+    """Return the value of a column as `insert_rows` expects it."""
+    if isinstance(value, dict):
+        return orjson.dumps(value).decode()
+    return value.blob if isinstance(value, SealedValue) else value
 
 
 def _build_grants(
@@ -213,7 +177,3 @@ def _set_holds(writes: Sequence[PlannedWrite], account_id: uuid.UUID) -> None:
         ]
         if grant_ids:
             refresh.set_hold(account_id, grant_ids, on_hold=hold)
-
-
-def _to_json(value: Mapping[str, Any]) -> str:
-    return orjson.dumps(value).decode()
