@@ -33,12 +33,17 @@ def record_change(
 
 
 def record_changes(
-    actor: Actor, account_id: uuid.UUID, target_type: str, events: Sequence[NewEvent]
+    actor: Actor,
+    account_id: uuid.UUID,
+    target_type: str,
+    events: Sequence[NewEvent],
+    *,
+    webhook: str | None = None,
 ) -> None:
-    """Do the same for several changes of one account; each verb is also the type of its webhook.
+    """Do the same for several changes of one account.
 
     It takes one statement for the events and one per 2,000 deliveries.
     """
     if events:
         record_events(actor, account_id, target_type, events)
-        enqueue(account_id, [(event.verb, event.target_id) for event in events])
+        enqueue(account_id, [(webhook or event.verb, event.target_id) for event in events])

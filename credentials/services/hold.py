@@ -6,7 +6,6 @@ is still handed out.
 
 from __future__ import annotations
 
-import itertools
 import uuid
 from typing import Final
 
@@ -21,9 +20,8 @@ from credentials.core.locks import lock_credential
 from credentials.models import Credential, Grant
 from credentials.refresh.on_import import set_hold
 from credentials.services.preconditions import require_kind
-from events.services import EventTarget, NewEvent, record_events
-from webhooks.changes import record_change
-from webhooks.outbox import enqueue
+from events.services import EventTarget, NewEvent
+from webhooks.changes import record_change, record_changes
 
 CHUNK_SIZE: Final = 500
 
@@ -91,8 +89,6 @@ def _hold_chunk(account_id: uuid.UUID, ids: list[uuid.UUID], actor: Actor, *, on
         kept = {grant.id for grant in unchanged}
         changed = [id for id, grant_id in grants.items() if grant_id not in kept]
         set_hold(account_id, [grants[id] for id in changed], on_hold=on_hold)
-        if changed:
-            events = [NewEvent(_VERBS[on_hold], id, ["hold"]) for id in changed]
-            record_events(actor, account_id, "credential", events)
-            enqueue(account_id, list(zip(itertools.repeat("credential.updated"), changed)))
+        events = [NewEvent(_VERBS[on_hold], id, ["hold"]) for id in changed]
+        record_changes(actor, account_id, "credential", events, webhook="credential.updated")
     return len(changed)

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
+from accounts.models import Account
 from credentials.models import Credential, Grant
 from credentials.refresh.tasks import REFRESH_TASK, RefreshTask
 from events.models import Event
 from tests.api import ApiClient
 from tests.credentials.imports.test_refresh_tokens import make_body, post, post_lines
-from tests.factories import make_credential, make_stripe_body, make_token
+from tests.factories import make_credential, make_endpoint, make_stripe_body, make_token
 from tests.fakes.fixtures import app, facts, grant, provider, start
+from webhooks.models import WebhookDelivery, WebhookEndpoint
 
 __all__ = ["app", "facts", "grant", "provider", "start"]
 
@@ -62,6 +64,21 @@ def test_holding_twice_is_one_event(api, grant):
     hold(api, row)
     hold(api, row)
     assert Event.objects.filter(verb="credential.hold_placed").count() == 1
+
+
+@pytest.fixture
+def endpoint(account: Account) -> WebhookEndpoint:
+    return make_endpoint(account)
+
+
+# The endpoint first: with the fake provider, only addresses as in production are allowed.
+def test_subscribers_are_notified_of_an_update(api, endpoint, grant):
+    rows = [grant("ann"), grant("bob")]
+    WebhookDelivery.objects.all().delete()
+    hold(api, rows[0])
+    assert api.post("/v1/credentials/hold").json() == {"changed": 1}
+    deliveries = WebhookDelivery.objects.values_list("type", "target_id").order_by("id")
+    assert list(deliveries) == [("credential.updated", row.id) for row in rows]
 
 
 def test_live_token_is_handed_out(api, grant, provider):
