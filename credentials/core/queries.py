@@ -158,7 +158,7 @@ def _build_select(now: str, refresh_state: str) -> str:
         forms[sql.form].format(sql.text.format(refresh_state=refresh_state, pause_code=pause_code))
         for sql in read_select_list(_Row)
     ]
-    return f"SELECT {', '.join(columns)} {_JOINS.format(now=now)}"
+    return f"SELECT {', '.join(columns)} {_JOINS}"
 
 
 def _represent(row: _Row, apps: dict[str, dict[str, Any]]) -> CredentialRepresentation:

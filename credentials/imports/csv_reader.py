@@ -27,9 +27,9 @@ _BOOLEANS: Final = {"true": True, "false": False}
 def read_csv(stream: Iterable[bytes]) -> Iterator[ImportLine]:
     """Yield the rows after the header, each with the number of its first line.
 
-    Columns: `kind`, TEXT_COLUMNS, FLAG_COLUMNS, `properties.<field>`, and `metadata` (JSON) or `metadata.<key>`
-    (strings). An empty cell is an absent key. Raises BadRequestError for a header without `kind`, or
-    with an unknown or a repeated name.
+    Columns: `kind`, TEXT_COLUMNS, FLAG_COLUMNS, `properties.<field>`, and `metadata` (JSON) or
+    `metadata.<key>` (strings). An empty cell is an absent key. Raises BadRequestError for a header
+    without `kind`, or with an unknown or a repeated name.
     """
     reader = csv.reader(_decode_lines(stream), strict=True)
     header = _read_header(reader)
@@ -95,8 +95,7 @@ def _parse_row(header: list[str], row: list[str]) -> dict[str, Any]:
     body: dict[str, Any] = {name: cells[name] for name in TEXT_COLUMNS if name in cells}
     for name in FLAG_COLUMNS:
         if name in cells:
-            # Any other text stays text, which is rejected with the field's own reason.
-            body[name] = _BOOLEANS.get(cells[name].lower(), cells[name])
+            body[name] = _parse_cell(name, "boolean", cells[name])
     properties: dict[str, Any] = {"kind": cells["kind"]} if "kind" in cells else {}
     kind = get_registry().get_kind(cells.get("kind", ""))
     schemas = kind.schema["properties"] if kind else {}
@@ -120,7 +119,7 @@ def _select_prefixed(cells: Mapping[str, str], prefix: str) -> dict[str, str]:
 def _parse_cell(column: str, json_type: str | None, cell: str) -> object:
     """Return the cell as its field's JSON type.
 
-    A cell that does not fit stays text, which the kind's schema rejects with its own reason.
+    A cell that does not fit stays text, which its field rejects with its own reason.
     """
     if json_type == "boolean":
         return _BOOLEANS.get(cell.lower(), cell)
