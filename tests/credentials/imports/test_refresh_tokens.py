@@ -97,7 +97,7 @@ class TestNewExternalId:
         assert post(api, make_body(app, token, external_id="cus_1")) == ("unchanged", id)
         assert Credential.objects.count() == 1
 
-    def test_identity_fields_may_be_left_out_of_neither(self, api, app, token):
+    def test_another_upstream_account_is_rejected(self, api, app, token):
         _, id = post(api, make_body(app, token))
         problem = post_rejected(api, make_body(app, token, user="bob", external_id="cus_1"))
         assert problem["id"] == id
@@ -142,9 +142,11 @@ class TestRejected:
     def test_token_that_refreshes_have_replaced(self, api, app, token, provider, times):
         _, id = post(api, make_body(app, token, external_id="cus_1"))
         refresh(id, times=times)
-        post_rejected(api, make_body(app, token, external_id="cus_2"))
+        assert post_rejected(api, make_body(app, token, external_id="cus_2"))["id"] == id
         current = provider.grants.families["ann"].current
-        post_rejected(api, make_body(app, current, external_id="cus_2"))
+        assert current != token
+        assert post_rejected(api, make_body(app, current, external_id="cus_2"))["id"] == id
+        assert Credential.objects.count() == 1
 
     def test_app_before_a_change_of_app(self, api, app, token, account):
         from credentials.services import credential_change_app
@@ -168,8 +170,8 @@ class TestRejected:
         assert (response.status_code, response.json()["id"]) == (409, id)
         new = {"properties": {"refresh_token": "bobs-next"}}
         assert api.post(f"/v1/credentials/{bob}/rotate", new).status_code == 200
-        post_rejected(api, make_body(app, "bobs-next", user="cid"))
-        post_rejected(api, make_body(app, other, user="cid"))
+        for known in ("bobs-next", other):
+            assert post_rejected(api, make_body(app, known, user="cid"))["id"] == bob
 
 
 class TestAllowed:
