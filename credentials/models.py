@@ -104,7 +104,7 @@ class Credential(models.Model):
 
 
 class Grant(models.Model):
-    """What a provider has granted, and the state of its refreshes: one row for each refresh token.
+    """A grant of a provider, and the state of its refreshes: one row for each refresh token.
 
     A narrow row of its own, because a refresh would otherwise write every index of the credential.
     Several credentials may share a grant that serves several upstream accounts. credentials/refresh
@@ -127,7 +127,7 @@ class Grant(models.Model):
     lease_until = models.DateTimeField(null=True)
     """Until then only the process `lease_owner` may refresh the grant."""
     lease_renewed_at = models.DateTimeField(null=True)
-    """When that process was last heard of."""
+    """The last time at which that process renewed the lease."""
     state = models.CharField(max_length=16, db_default="active")
     """active, needs_reauth (the provider rejects the grant) or paused (it cannot be decrypted)."""
     unknowns = models.PositiveIntegerField(db_default=0)
@@ -138,7 +138,7 @@ class Grant(models.Model):
     """The first of the rejections of this grant alone whose reason is not known."""
     last_at = models.DateTimeField(null=True)
     next_at = models.DateTimeField(null=True)
-    """When the worker refreshes the grant. Null: never. A leased grant is due."""
+    """The time at which the worker refreshes the grant. Null: never. A leased grant is due."""
     error = models.CharField(max_length=64, db_default="")
     on_hold = models.BooleanField(db_default=False)
     """On hold: nothing refreshes it, because another system does."""
@@ -328,9 +328,9 @@ class AppPause(models.Model):
     credential_id = models.UUIDField(null=True)
     """The credential whose refresh was rejected first. It may be gone, so it is no foreign key."""
     rejected_at = models.DateTimeField(null=True)
-    """When that was."""
+    """The time of that rejection."""
     pauses = models.PositiveSmallIntegerField(db_default=0)
-    """How often in a row the app was paused: each pause is twice as long as the one before."""
+    """The number of pauses in a row: each is twice as long as the one before."""
 
     def __str__(self) -> str:
         return str(self.oauth_app_id)

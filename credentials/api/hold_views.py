@@ -55,7 +55,7 @@ class HoldView(ApiView):
 
 
 class HoldReportSerializer(serializers.Serializer[Any]):
-    changed = serializers.IntegerField(help_text="How many credentials were changed.")
+    changed = serializers.IntegerField(help_text="The number of credentials that were changed.")
 
 
 class HoldAllView(AccountView[Credential]):

@@ -134,8 +134,8 @@ def import_lines(
 
 
 def _add_notices(report: ImportReport, line: int, notices: Iterable[str]) -> None:
-    room = MAX_REPORTED_ERRORS - len(report.notices)
-    report.notices += [LineNotice(line, notice) for notice in itertools.islice(notices, room)]
+    capacity = MAX_REPORTED_ERRORS - len(report.notices)
+    report.notices += [LineNotice(line, notice) for notice in itertools.islice(notices, capacity)]
 
 
 def import_all_or_none(
@@ -166,7 +166,7 @@ def _validate_ahead(
     with ThreadPoolExecutor(max_workers=1) as executor:
         next_chunk: Future[_ValidatedChunk] | None = None
         while chunk := list(itertools.islice(source, CHUNK_SIZE)):
-            # The caller stores a chunk, which waits for the database, before it asks for the next.
+            # The caller stores a chunk, which waits for the database, before it requests the next.
             current, next_chunk = next_chunk, executor.submit(validator.validate, chunk)
             if current:
                 yield current.result()

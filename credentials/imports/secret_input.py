@@ -46,7 +46,7 @@ def clean_properties(kind: Kind, properties: Mapping[str, Any]) -> CleanedProper
 
 
 def _clean(name: str, value: str) -> tuple[str, str]:
-    """Return the secret, and what was done to it: nothing worth a word for a PEM's last line break."""
+    """Return the clean secret and its notice, which is empty if only a PEM's end was trimmed."""
     if has_armor(value):
         pem = repair_pem(value)
         return (

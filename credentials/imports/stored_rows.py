@@ -60,7 +60,7 @@ class StoredRows:
         """Return the row of the item's organisation that is the item's.
 
         That is the only row, if the item names no person. Otherwise it is the row of the person, or
-        one whose person is not known yet; but not one of `planned`, which other items have got.
+        one whose person is not known yet; but not one of `planned`, which belong to other items.
         Raises SeveralPersonsError.
         """
         rows = self.members.get(item.organisation, []) if item.organisation else []

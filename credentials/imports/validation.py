@@ -29,7 +29,7 @@ class ImportItem:
     `clears_app` with the OAuth app. `organisation` is the identity without the person, for kinds
     whose tokens act as persons; without a `person`, `identity` is the same. `fingerprints_as_sent`
     and `identity_as_sent` are those of the secrets before they were cleaned, if any was. `notices`
-    tell the caller what was cleaned.
+    say what was cleaned.
     """
 
     kind: Kind

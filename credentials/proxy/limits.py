@@ -24,7 +24,7 @@ MAX_WAIT_SECONDS: Final = 2.0
 """A request waits at most this long for a limit. If that is not enough it is rejected with 429."""
 
 MAX_PAUSE_SECONDS: Final = 3600
-"""The longest pause that a provider can ask for (its Retry-After)."""
+"""The longest pause that a provider can request (its Retry-After)."""
 
 MIN_WAIT_SECONDS: Final = 0.01
 
@@ -32,7 +32,7 @@ _TABLE: Final = "proxy_allowance"
 
 
 class Rate(NamedTuple):
-    """At most `requests` in `seconds`. How a burst counts is the limit's own affair."""
+    """At most `requests` in `seconds`. Each limit has its own rule for bursts."""
 
     requests: int
     seconds: int

@@ -1,4 +1,4 @@
-"""What the proxy reads of a credential, in one statement: each request runs it."""
+"""The statement that reads a credential for the proxy. Each request runs it."""
 
 from __future__ import annotations
 

@@ -49,13 +49,14 @@ def credential_rotate(
     properties: object,
     if_match: ETags | None = None,
 ) -> None:
-    """Replace the secrets in `properties`, which can also hold what belongs to them (a key's id).
+    """Replace the secrets in `properties`, which can also contain what belongs to them (a key's id).
 
     A secret equal to the stored one is no change; without any change nothing is written.
 
     Raises NotFoundError, PreconditionFailedError or InvalidInputError; ConflictError if another
     credential has the identity of these secrets, or for a kind without secrets; TokenInUseError if
-    another credential has the refresh token; SecretUnavailableError if a secret is left out and the stored ones cannot be decrypted.
+    another credential has the refresh token; SecretUnavailableError if a secret is left out and the
+    stored ones cannot be decrypted.
     """
     try:
         with transaction.atomic():

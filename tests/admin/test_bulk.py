@@ -1,4 +1,4 @@
-"""What is done to many chosen rows, after a page has asked how."""
+"""The bulk actions that have a form: each changes the selected rows after it was submitted."""
 
 from __future__ import annotations
 

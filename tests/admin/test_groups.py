@@ -1,4 +1,4 @@
-"""Who may open what: each group's permissions, and every address of the admin for each group."""
+"""The permissions of each group, and every address of the admin for each group."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ ELSEWHERE = [
 
 
 def log_in(browser: Client, user: User, page: str = "/admin/login/", **more: str) -> str:
-    """Where it leads."""
+    """Return the address to which it redirects."""
     typed = {"username": user.get_username(), "password": "correct horse", **more}
     response = browser.post(page, typed)
     assert response.status_code == 302

@@ -1,4 +1,4 @@
-"""What outsiders may write is text on every page: no tag, no attribute, no address that runs."""
+"""Text of outsiders is escaped on every page: no tag, no attribute, no address that runs."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ KNOWN = {
 
 @pytest.fixture
 def secrets(account: Account, superuser: User) -> list[tuple[str, str]]:
-    """What the rows hold, by what it is: secrets of this test's choice, and those that were handed out."""
+    """The secrets in the rows by their kind: those that this test chose, and those that were issued."""
     which: dict[str, Any] = {"account_id": account.pk, "actor": TESTER}
     make_one_of_each(account, superuser, "a text", "a note")
     custom_provider_create(**which, name="own", base_url="https://own.example")

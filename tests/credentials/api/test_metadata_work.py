@@ -1,4 +1,4 @@
-"""The work of a metadata filter is bounded, whatever a caller has stored and asks for."""
+"""The work of a metadata filter is bounded, whatever a caller has stored and requests."""
 
 from __future__ import annotations
 

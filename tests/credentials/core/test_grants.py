@@ -1,4 +1,4 @@
-"""Which credentials have a row of grants, from their import to their deletion."""
+"""The row of a grant, from the import of its credential to the deletion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The published schema of an import body, beside the code that validates it."""
+"""The published schema of an import body, compared with the code that validates it."""
 
 from __future__ import annotations
 
