@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from django.db import OperationalError, connection
 
+from common.db.clock import db_now
 from common.errors import ServiceUnavailableError
+from credentials.core.encryption import decrypt_secrets
 from credentials.core.grant_state import ENDED_GRANT, get_grant
 from credentials.models import Credential, Grant, Revocation
 from credentials.refresh import commit_retry, get_fresh_token, spool, token_storage
@@ -73,6 +75,9 @@ def test_unstored_response_is_stored_from_file(provider, grant, settings, away):
         "active",
         "",
     )
+    assert decrypt_secrets(after)["refresh_token"] == provider.grants.families["ann"].current
+    assert after.expires_at
+    assert (after.expires_at - db_now()).total_seconds() == pytest.approx(provider.lifetime, abs=60)
     assert provider.grants.is_alive(request_token(row).access_token.expose())
     assert (len(provider.calls), list_files(settings)) == (1, [])
 
