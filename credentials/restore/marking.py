@@ -82,7 +82,7 @@ def _mark(
         grant_ids = list(named.values_list("grant_id", flat=True))
         rows = Credential.objects.select_for_update(of=("self",), no_key=True).order_by("id")
         # Others that share the grant wait with it.
-        rows = rows.filter(grant_id__in=grant_ids).only("id", "grant", "kind", "provider")
+        rows = rows.filter(grant_id__in=grant_ids).only("id", "grant", "kind")
         locked = list(rows)
         # Read once their credentials are locked: a refresh that ended before has changed them.
         by_id = Grant.objects.select_for_update(no_key=True).order_by("id").in_bulk(grant_ids)
@@ -123,8 +123,8 @@ def _mark(
 
 def _is_within_grace(row: Credential, grant: Grant, restore: DatabaseRestore) -> bool:
     """Return True if the provider accepts the grant even if it was replaced when it was due."""
-    provider = get_registry().get_provider(row.provider)
-    grace = provider.oauth.refresh.grace_seconds if provider and provider.oauth else None
+    oauth = get_registry().get_oauth(row.kind)
+    grace = oauth.refresh.grace_seconds if oauth else None
     if not grace:
         return False
     replaced_at = restore.restored_to
@@ -157,7 +157,7 @@ def _find_rotating_kinds() -> list[str]:
 
 
 def _may_rotate(kind: Kind) -> bool:
-    provider = get_registry().get_provider(kind.provider)
     if not kind.refreshes or kind.grant != "refresh_token":
         return False
-    return not (provider and provider.oauth and provider.oauth.refresh.rotates is False)
+    oauth = get_registry().get_oauth(kind.name)
+    return oauth is None or oauth.refresh.rotates is not False
