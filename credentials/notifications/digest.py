@@ -139,14 +139,14 @@ def _build_message(
 ) -> EmailMultiAlternatives:
     ongoing = [incident for incident in opened if incident.closed_at is None]
     sections = [
-        _build_section(kind, title, ongoing, "note")
+        _build_section(title, [incident for incident in ongoing if incident.kind == kind])
         for kind, title in (
             (Incident.Kind.APP_REJECTED, "OAuth apps that their providers reject"),
             (Incident.Kind.PROVIDER_OUTAGE, "Providers that do not respond"),
             (Incident.Kind.MANY_ERRORS, "Credentials that have stopped working"),
         )
     ]
-    sections.append(_build_section(None, "Over", closed, "end"))
+    sections.append(_build_section("Over", closed, is_end=True))
     context = {
         "sections": [section for section in sections if section["count"]],
         "still_open": Incident.objects.filter(closed_at=None).count(),
@@ -171,15 +171,14 @@ def _build_message(
 
 
 def _build_section(
-    kind: Incident.Kind | None, title: str, incidents: list[Incident], line: str
+    title: str, incidents: list[Incident], *, is_end: bool = False
 ) -> dict[str, Any]:
-    rows = [incident for incident in incidents if kind in (None, incident.kind)]
     return {
         "title": title,
-        "count": len(rows),
-        "is_end": line == "end",
-        "incidents": rows[:MAX_LISTED],
-        "more": max(len(rows) - MAX_LISTED, 0),
+        "count": len(incidents),
+        "is_end": is_end,
+        "incidents": incidents[:MAX_LISTED],
+        "more": max(len(incidents) - MAX_LISTED, 0),
     }
 
 
