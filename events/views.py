@@ -10,7 +10,7 @@ from events.serializers import EventSerializer
 
 
 class EventViewSet(AccountView[Event], mixins.ListModelMixin, viewsets.GenericViewSet[Event]):
-    """What happened in the account, newest first."""
+    """The events of the account, newest first."""
 
     scopes = {"GET": EVENTS_READ}
     queryset = Event.objects.all()

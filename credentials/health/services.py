@@ -65,7 +65,7 @@ _APP_FINDINGS: Final[dict[str, Finding]] = {
 
 
 class HealthEffect(NamedTuple):
-    """What evidence changes in a credential: `columns` to write and `events` to record."""
+    """The changes that evidence makes to a credential: `columns` to write and `events` to record."""
 
     finding: Finding
     columns: dict[str, Any]

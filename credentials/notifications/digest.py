@@ -31,7 +31,7 @@ MIN_INTERVAL: Final = dt.timedelta(minutes=10)
 """The time between two digests."""
 
 GATHER: Final = dt.timedelta(seconds=60)
-"""How long the first incident waits for others, so that one mail has them all."""
+"""The time that the first incident waits for others, so that one mail has them all."""
 
 LEASE: Final = dt.timedelta(seconds=90)
 FIRST_RETRY: Final = dt.timedelta(minutes=1)

@@ -37,7 +37,7 @@ _ACTOR: Final = Actor(name="worker:incidents")
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What is wrong now. `accounts` has the number of affected credentials of each account."""
+    """A problem that exists now. `accounts` has the number of affected credentials of each account."""
 
     kind: Incident.Kind
     subject: str

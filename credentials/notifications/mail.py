@@ -43,7 +43,7 @@ LAST_RETRY: Final = dt.timedelta(hours=4)
 GIVE_UP_AFTER: Final = dt.timedelta(days=2)
 
 GATHER: Final = dt.timedelta(seconds=30)
-"""How long a mail waits for others to the same recipient, which it then lists."""
+"""The time that a mail waits for others to the same recipient, which it then lists."""
 
 MIN_INTERVAL: Final = dt.timedelta(hours=1)
 """The time between two mails to one recipient."""

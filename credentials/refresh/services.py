@@ -33,13 +33,13 @@ from providers.registry import get_registry
 from vault.secret import Secret
 
 MAX_WAIT_SECONDS: Final = 12.0
-"""How long a caller waits for a refresh by another process."""
+"""The time that a caller waits for a refresh by another process."""
 
 MAX_START_SECONDS: Final = 3.0
-"""How long it may still start a refresh itself."""
+"""The time after which it starts no refresh itself any more."""
 
 MAX_RESTORE_WAIT_SECONDS: Final = 2.0
-"""How long a caller waits while the grants are marked that a restored database may have outdated."""
+"""The time that a caller waits while the grants that a restore may have outdated are marked."""
 
 # Most refreshes take a few hundred milliseconds, so the first waits are short.
 _FIRST_SLEEP: Final = (0.02, 0.08)
@@ -137,7 +137,7 @@ def grant_refresh_soon(*, account_id: uuid.UUID, id: uuid.UUID, min_interval: in
 
 
 def _wait_for_other_process(freshness: Freshness, waited: float) -> None:
-    """Sleep for a moment. Raise RefreshInProgressError if it makes no sense to wait any longer."""
+    """Sleep shortly. Raise RefreshInProgressError if it makes no sense to wait any longer."""
     in_doubt_for = freshness.get_seconds_in_doubt()
     if in_doubt_for is not None and in_doubt_for > MAX_WAIT_SECONDS - waited:
         raise RefreshInProgressError(in_doubt_for=in_doubt_for)

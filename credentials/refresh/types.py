@@ -57,7 +57,7 @@ class RefreshClaim:
 
     @property
     def grace_seconds(self) -> int | None:
-        """How long the provider still accepts a replaced grant; None if it does not say."""
+        """Seconds for which the provider still accepts a replaced grant; None if it does not say."""
         oauth = get_registry().get_oauth(self.row.properties["kind"])
         return oauth.refresh.grace_seconds if oauth else None
 

@@ -20,7 +20,7 @@ class DatabaseMark(models.Model):
     installation = models.UUIDField(default=uuid.uuid4, editable=False)
     """Copies of a database have the same one, other databases have another."""
     identity = models.CharField(max_length=160, blank=True)
-    """Where the database was when it was last known to be the current one (`identity`)."""
+    """The place of the database when it was last known to be the current one (`identity`)."""
     number = models.BigIntegerField(db_default=0)
     epoch = models.UUIDField(default=uuid.uuid4, editable=False)
     """The last DatabaseRestore, or another value if there was none."""
