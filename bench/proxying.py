@@ -16,11 +16,12 @@ from typing import Any, Final
 
 from bench import load
 from bench.report import Ratio, table
-from bench.servers import Served, _free_port, _wait
+from bench.servers import Served, _wait
+from tests.ports import find_free_port
 
 ROOT: Final = Path(__file__).parents[1]
 BODY: Final = b'{"object": "balance", "padding": "' + b"x" * 1000 + b'"}'
-ANSWER: Final = (
+RESPONSE: Final = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
     % (len(BODY), BODY)
 )
@@ -141,7 +142,7 @@ def fill(credentials: int = 1) -> str:
 
 @contextlib.contextmanager
 def served(name: str, environment: dict[str, str]) -> Iterator[Served]:
-    port = _free_port()
+    port = find_free_port()
     code = (
         "import django; django.setup()\n"
         "from config import proxy_server\n"
@@ -181,9 +182,9 @@ class _Provider(asyncio.Protocol):
             head, _, self._held = self._held.partition(b"\r\n\r\n")
             if b"/silent" in head:
                 _Provider.silent += 1
-                asyncio.get_running_loop().call_later(SILENCE, self._transport.write, ANSWER)
+                asyncio.get_running_loop().call_later(SILENCE, self._transport.write, RESPONSE)
             else:
-                self._transport.write(ANSWER)
+                self._transport.write(RESPONSE)
 
 
 async def _provide() -> None:

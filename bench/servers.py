@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from config.env import BLOCKING_THREADS, REQUEST_SLOTS
+from tests.ports import find_free_port
 
 FLOOR, VIEW, PRODUCT = "floor", "Django view", "Latchkey"
 APPLICATIONS = {
@@ -43,7 +44,7 @@ class Served(NamedTuple):
 def serve(name: str) -> Iterator[Served]:
     """One of APPLICATIONS, until the block ends."""
     application, settings, threads = APPLICATIONS[name]
-    port = _free_port()
+    port = find_free_port()
     environment = {**os.environ, **({"DJANGO_SETTINGS_MODULE": settings} if settings else {})}
     command = [
         *(
@@ -71,13 +72,6 @@ def serve(name: str) -> Iterator[Served]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
 
 
 def _wait(served: Served, process: subprocess.Popen[bytes]) -> None:

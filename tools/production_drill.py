@@ -35,10 +35,11 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.deploy import nginx as site
+from tests.ports import find_free_ports
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "var" / "drill"
-PORTS = dict(zip((443, 80, 8000, 8002, 8001, 8003), site.find_free_ports(6), strict=True))
+PORTS = dict(zip((443, 80, 8000, 8002, 8001, 8003), find_free_ports(6), strict=True))
 RESTART_SECONDS = 2
 """RestartSec of the units."""
 

@@ -25,12 +25,12 @@ from django.db import connection
 from tests.database import get_template
 from tests.deploy.nginx import (
     create_certificate,
-    find_free_ports,
     is_healthy,
     is_listening,
     write_config,
 )
 from tests.fakes.fixtures import wait_until
+from tests.ports import find_free_ports
 
 ROOT = Path(__file__).parents[2]
 NGINX = shutil.which("nginx")

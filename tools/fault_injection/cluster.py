@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import threading
@@ -15,6 +14,7 @@ from typing import Final, Self
 
 import psycopg
 
+from tests.ports import find_free_ports
 from tools.fault_injection.cleanup import add_cleanup
 
 _OPTIONS: Final = (
@@ -33,7 +33,7 @@ class Cluster:
     def __init__(self, *, is_synchronous: bool = False) -> None:
         self.is_synchronous = is_synchronous
         self._folder = Path(tempfile.mkdtemp(prefix="latchkey-cluster-"))
-        self._ports = [_find_free_port(), _find_free_port()]
+        self._ports = find_free_ports(2)
         self._primary = 0
         self._has_standby = False
         self._lock = threading.Lock()
@@ -182,10 +182,3 @@ def _find_program(name: str) -> str:
     if not path:
         raise RuntimeError(f"{name} is missing: install PostgreSQL's server.")
     return path
-
-
-def _find_free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port

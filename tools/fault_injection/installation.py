@@ -8,7 +8,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
+from tests.ports import find_free_port
 from tools.fault_injection.cleanup import add_cleanup
 
 ROOT: Final = Path(__file__).parents[2]
@@ -298,14 +298,6 @@ def require(response: Response, *statuses: int) -> None:
     """Raise RuntimeError unless the response has one of the statuses."""
     if response.status not in statuses:
         raise RuntimeError(f"The API responded {response.status}: {response.document}")
-
-
-def find_free_port() -> int:
-    """Return a port of loopback that no process uses now."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
 
 
 def _build_command(command: Iterable[str]) -> list[str]:

@@ -6,7 +6,6 @@ import base64
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,8 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from tests.ports import find_free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 USER, PASSWORD = "ann", "correct horse battery"
 
@@ -25,7 +26,7 @@ USER, PASSWORD = "ann", "correct horse battery"
 def start_site() -> Iterator[str]:
     """Yield the URL of a running service with sample data. Delete all of it afterwards."""
     with tempfile.TemporaryDirectory() as folder:
-        port = _find_free_port()
+        port = find_free_port()
         os.environ.update(_build_environment(Path(folder), port))
         _fill_database()
         server = subprocess.Popen(
@@ -93,12 +94,6 @@ def _fill_database() -> None:
     from tools.staging.data import fill
 
     fill(USER, PASSWORD)
-
-
-def _find_free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def _wait_for(address: str) -> None:

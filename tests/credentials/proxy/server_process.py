@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
+from tests.ports import find_free_port
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -31,9 +33,7 @@ class ServerProcess:
         host: str | None = None,
         **options: int,
     ) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = find_free_port()
         names = ("PROVIDERS_DIR", "EGRESS_ALLOW", "SPOOL_DIR")
         config = {
             "command": command,
