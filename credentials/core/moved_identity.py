@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from credentials.models import Credential, CredentialAlias
-from providers.properties import get_identity_values
+from credentials.models import Credential, CredentialAlias, OrganisationMember
+from providers.properties import get_identity_values, get_person_value
 from providers.registry import get_registry
 from vault.services import compute_identity
 
@@ -26,8 +26,24 @@ def keep_moved_identity(row: Credential, changed: Mapping[str, Any]) -> None:
         return
     # The same parts as those of an import (credentials/imports/validation.py).
     app_id = str(row.oauth_app_id) if kind.needs_app else ""
-    identity = compute_identity(row.account_id, [kind.name, app_id, "fields", *values])
-    if Credential.objects.filter(account_id=row.account_id, identity=identity).exists():
-        return
-    alias = CredentialAlias(account_id=row.account_id, credential_id=row.id, identity=identity)
-    CredentialAlias.objects.bulk_create([alias], ignore_conflicts=True)
+    parts = []
+    if person := get_person_value(kind, row.properties):
+        parts.append([kind.name, app_id, "person", *values, person])
+    # Without the person it would find this row for the other persons, who have moved as well.
+    if not person or not _has_fellow_members(row):
+        parts.append([kind.name, app_id, "fields", *values])
+    identities = {compute_identity(row.account_id, each) for each in parts}
+    used = Credential.objects.filter(account_id=row.account_id, identity__in=identities)
+    identities -= {bytes(identity) for identity in used.values_list("identity", flat=True)}
+    aliases = [
+        CredentialAlias(account_id=row.account_id, credential_id=row.id, identity=identity)
+        for identity in sorted(identities)
+    ]
+    CredentialAlias.objects.bulk_create(aliases, ignore_conflicts=True)
+
+
+def _has_fellow_members(row: Credential) -> bool:
+    """Return True if other persons of the row's organisation have credentials."""
+    members = OrganisationMember.objects.filter(account_id=row.account_id)
+    own = members.filter(credential_id=row.id).values("organisation")
+    return members.filter(organisation__in=own).exclude(credential_id=row.id).exists()

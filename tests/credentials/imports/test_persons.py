@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from credentials.connect.identity import _add_properties
+from credentials.core.moved_identity import keep_moved_identity
 from credentials.core.token_properties import read_changed_properties
 from credentials.models import Credential, CredentialAlias, OrganisationMember
 from credentials.services import credential_change_app
@@ -20,6 +21,7 @@ from tests.factories import TESTER, make_app
 pytestmark = pytest.mark.django_db
 
 ORG = "https://acme.my.salesforce.com"
+NEW_ORG = "https://acme-new.my.salesforce.com"
 
 
 @pytest.fixture
@@ -148,6 +150,33 @@ def test_person_moves_to_another_app_with_the_organisation(api, app, account):
     credential_change_app(account_id=account.id, id=row.id, actor=TESTER, oauth_app_id=other.id)
     assert post(api, make_body(other, None, "ann-2")) == ("updated", id)
     assert post(api, make_body(other, "005Ann", "ann-2")) == ("unchanged", id)
+
+
+def move(id: str) -> None:
+    """Let a refresh response state that the organisation has another address."""
+    row = Credential.objects.get(id=id)
+    row.properties["instance_url"] = NEW_ORG
+    row.save(update_fields=["properties"])
+    keep_moved_identity(row, {"instance_url": NEW_ORG})
+
+
+def test_persons_of_a_moved_organisation_are_found_by_both_addresses(api, app):
+    ids = {each: post(api, make_body(app, each, f"{each}-1"))[1] for each in ("005Ann", "005Bob")}
+    for id in ids.values():
+        move(id)
+    for number, address in enumerate((NEW_ORG, ORG)):
+        for person, id in ids.items():
+            body = make_body(app, person, f"{person}-next-{number}")
+            body["properties"]["instance_url"] = address
+            assert post(api, body) == ("updated", id)
+
+
+def test_moved_organisation_alone_means_its_only_row(api, app):
+    _, ann = post(api, make_body(app, "005Ann", "ann-1"))
+    move(ann)
+    body = make_body(app, None, "ann-2")
+    body["properties"]["instance_url"] = NEW_ORG
+    assert post(api, body) == ("updated", ann)
 
 
 def test_deleted_person_leaves_the_organisation(api, app):
