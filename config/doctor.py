@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from common.db import dialect
 from common.db.clock import db_now, measure_clock_difference
 from config.database_role import find_excess_rights
 from config.health_endpoints import describe_clock_difference
@@ -88,12 +89,10 @@ def _check_settings() -> Iterator[Finding]:
 
 def _check_database() -> Iterator[Finding]:
     connection.ensure_connection()
-    name = "SQLite"
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT current_setting('server_version'), current_user")
-            version, role = cursor.fetchone()
-        name = f"PostgreSQL {version} as {role}"
+    name = dialect.fetch_on_postgresql(
+        "'PostgreSQL ' || current_setting('server_version') || ' as ' || current_user",
+        sqlite="SQLite",
+    )
     executor = MigrationExecutor(connection)
     if plan := executor.migration_plan(executor.loader.graph.leaf_nodes()):
         yield Finding(

@@ -25,7 +25,7 @@ from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 import orjson
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Max, QuerySet
 
 from common.datetimes import format_rfc3339
@@ -37,7 +37,7 @@ MAX_BATCH_EVENTS: Final = 5_000
 # The first checkpoint has this in place of the digest of the one before.
 INITIAL_DIGEST: Final = bytes(32)
 
-OLDEST_TRANSACTION_SQL: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+OLDEST_TRANSACTION_SQL: Final = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 """The oldest transaction that is open anywhere in the cluster, or the next one."""
 
 # The digest covers these columns in this order, so neither may ever change.
@@ -135,23 +135,13 @@ def _make_mark() -> Mark:
 
 
 def _get_transaction_number() -> int:
-    if not dialect.is_postgresql():
-        return 0
-    return _fetch_number("SELECT pg_current_xact_id()::text::bigint")
+    return dialect.fetch_on_postgresql("pg_current_xact_id()::text::bigint", sqlite=0)
 
 
 def _is_settled(mark: Mark) -> bool:
     """Return True if the statements that follow see every event up to the mark."""
-    if not dialect.is_postgresql():
-        return True
-    oldest = _fetch_number(OLDEST_TRANSACTION_SQL)
+    # On SQLite every mark is settled: it has one writer at a time.
+    oldest = dialect.fetch_on_postgresql(OLDEST_TRANSACTION_SQL, sqlite=mark.xact)
     # A cluster to which the database was restored numbers transactions from 1 again. None of those
     # before the restore is open there.
     return oldest >= mark.xact or _get_transaction_number() < mark.xact
-
-
-def _fetch_number(sql: str) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
-        number: int = cursor.fetchone()[0]
-    return number

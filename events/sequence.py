@@ -14,8 +14,6 @@ from django.db.models import BigIntegerField
 from django.db.models.expressions import Func
 
 POSITION_SEQUENCE: Final = "events_event_position_seq"
-# For SQLite, which has no sequences but only one writer at a time.
-HIGHEST_POSITION_SQL: Final = "(SELECT coalesce(max(position), 0) FROM events_event)"
 
 
 class NextPosition(Func):

@@ -7,12 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
-from django.db import connection
 
 from common.actors import Actor
-from common.db import bulk_insert, dialect
+from common.db import bulk_insert
 from common.db.ids import uuid7
-from events.sequence import HIGHEST_POSITION_SQL
 
 _TABLE: Final = "events_event"
 _COLUMNS: Final = {
@@ -96,15 +94,4 @@ def _build_row(
 
 
 def _insert(rows: Sequence[Sequence[Any]]) -> None:
-    # On PostgreSQL the column's default takes the position from a sequence. SQLite has no
-    # sequences: its only writer counts on from the highest position.
-    if dialect.is_postgresql() or not rows:
-        bulk_insert.insert_rows(_TABLE, _COLUMNS, rows)
-        return
-    values = ", ".join(["%s"] * len(_COLUMNS))
-    numbered = ", ".join(f"({values}, {HIGHEST_POSITION_SQL} + {n + 1})" for n in range(len(rows)))
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {_TABLE} ({', '.join(_COLUMNS)}, position) VALUES {numbered}",  # noqa: S608
-            [dialect.adapt(value) for row in rows for value in row],
-        )
+    bulk_insert.insert_rows(_TABLE, _COLUMNS, rows, numbered="position")

@@ -19,18 +19,19 @@ def insert_rows(
     rows: Sequence[Sequence[Any]],
     *,
     suffix: str = "",
+    numbered: str = "",
 ) -> list[tuple[Any, ...]]:
     """Insert `rows` and return what a RETURNING clause in `suffix` returns.
 
     `columns` maps each column to its PostgreSQL type, in the order of the values. JSON values are
-    text. `suffix` ends the statement (ON CONFLICT …, RETURNING …). Names and `suffix` must come
-    from our code, never from a caller. On SQLite, rows times columns must stay below 32,766, its
-    limit of parameters.
+    text. `suffix` ends the statement (ON CONFLICT …, RETURNING …). `numbered` is a further column,
+    whose default PostgreSQL takes from a sequence. Names and `suffix` must come from our code, never
+    from a caller. On SQLite, rows times columns must stay below 32,766, its limit of parameters.
     """
     if not rows:
         return []
     build = dialect.choose(postgresql=_build_postgresql_insert, sqlite=_build_sqlite_insert)
-    sql, params = build(table, columns, rows)
+    sql, params = build(table, columns, rows, numbered)
     with connection.cursor() as cursor:
         cursor.execute(f"{sql} {suffix}", params)
         return cursor.fetchall() if "RETURNING" in suffix else []
@@ -48,7 +49,7 @@ def as_array(values: Sequence[bytes] | Sequence[uuid.UUID]) -> Any:
 
 
 def _build_postgresql_insert(
-    table: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]
+    table: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]], _numbered: str
 ) -> tuple[str, list[Any]]:
     # One JSON document for all rows takes half the time of arrays or of a placeholder per value.
     writers = [(name, _JSON_WRITERS.get(kind)) for name, kind in columns.items()]
@@ -76,8 +77,13 @@ _JSON_WRITERS: Final[Mapping[str, Callable[[Any], Any]]] = {
 
 
 def _build_sqlite_insert(
-    table: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]
+    table: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]], numbered: str
 ) -> tuple[str, list[Any]]:
-    row_sql = f"({', '.join(['%s'] * len(columns))})"
-    sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row_sql] * len(rows))}"  # noqa: S608
+    names = [*columns, numbered] if numbered else list(columns)
+    values = ", ".join(["%s"] * len(columns))
+    # SQLite has no sequences: its only writer counts on from the highest number.
+    highest = f"(SELECT coalesce(max({numbered}), 0) FROM {table})"  # noqa: S608 - our names alone
+    numbers = [f", {highest} + {n}" if numbered else "" for n in range(1, len(rows) + 1)]
+    row_sql = ", ".join(f"({values}{number})" for number in numbers)
+    sql = f"INSERT INTO {table} ({', '.join(names)}) VALUES {row_sql}"  # noqa: S608
     return sql, [dialect.to_sqlite_value(value) for row in rows for value in row]

@@ -34,6 +34,16 @@ def execute_on_postgresql(sql: str, params: Sequence[Any] | None = None) -> None
             cursor.execute(sql, params)
 
 
+def fetch_on_postgresql(expression: str, params: Sequence[Any] = (), *, sqlite: T) -> T:
+    """Return the value of an expression that SQLite does not have, or `sqlite` if it is connected."""
+    if not is_postgresql():
+        return sqlite
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {expression}", params)
+        value: T = cursor.fetchone()[0]
+    return value
+
+
 def now_sql(*, plus: int = 0) -> str:
     """Return the expression of the database's time, `plus` seconds from now.
 

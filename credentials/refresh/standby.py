@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 
 from common.db import dialect
 from common.periodic_tasks import PeriodicTask
@@ -48,11 +48,13 @@ class _KeptFile(NamedTuple):
 
 def keep_response(claim: RefreshClaim, update: TokenUpdate) -> None:
     """Keep a response that was just stored, if the setting says so. Raises nothing."""
-    if not settings.SPOOL_STANDBY_SECONDS or not dialect.is_postgresql():
+    if not settings.SPOOL_STANDBY_SECONDS:
         return
     try:
         position = _fetch_position("pg_current_wal_insert_lsn()")
-        spool.write_response(claim, update, suffix=f".{position or 0:x}{_SUFFIX}")
+        if position is None:
+            return  # SQLite has no standby.
+        spool.write_response(claim, update, suffix=f".{position:x}{_SUFFIX}")
     except (DatabaseError, OSError) as error:
         log.warning("refresh.not_kept", id=str(claim.row.id), error=type(error).__name__)
     # Without a worker on this machine, no other process deletes them.
@@ -113,14 +115,11 @@ def _list_files() -> list[_KeptFile]:
 
 
 def _fetch_position(expression: str) -> int | None:
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT ({expression} - '0/0'::pg_lsn)::bigint")
-        position: int | None = cursor.fetchone()[0]
-    return position
+    return dialect.fetch_on_postgresql(f"({expression} - '0/0'::pg_lsn)::bigint", sqlite=None)
 
 
 def _run_batch() -> None:
-    if settings.SPOOL_STANDBY_SECONDS and dialect.is_postgresql():
+    if settings.SPOOL_STANDBY_SECONDS:
         release_kept_responses()
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import functools
 from typing import Final
 
-from django.db import connection
-
 from common.db import dialect
 
 _PARTS: Final = {
@@ -38,17 +36,16 @@ def build_identity_sql() -> str:
 
     A part whose function the role may not execute is empty.
     """
-    if not dialect.is_postgresql():
-        return "''"
-    parts = []
-    with connection.cursor() as cursor:
-        for function, expression in _PARTS.values():
-            if function is not None:
-                cursor.execute("SELECT has_function_privilege(%s, 'execute')", [function])
-                if not cursor.fetchone()[0]:
-                    expression = "''"
-            parts.append(expression)
-    return " || ':' || ".join(parts)
+    parts = [
+        expression
+        if function is None
+        or dialect.fetch_on_postgresql(
+            "has_function_privilege(%s, 'execute')", [function], sqlite=False
+        )
+        else "''"
+        for function, expression in _PARTS.values()
+    ]
+    return dialect.choose(postgresql=" || ':' || ".join(parts), sqlite="''")
 
 
 def find_difference(former: str, present: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Final
+from typing import Any, Final
 
 from django.db import transaction
 from django.db.models import Func, JSONField, TextField
@@ -34,13 +34,13 @@ def credential_find_by_secret(
     Newest first, at most MAX_MATCHES. The search is an event, which does not say what was searched.
     """
     fingerprint = compute_fingerprint(account_id, value)
-    rows = Credential.objects.filter(account_id=account_id)
-    if dialect.is_postgresql():
-        rows = rows.alias(array=FingerprintArray()).filter(array__jsoncontains=[fingerprint])
-    else:
-        # SQLite has no index for JSON containment, and comparing text is the faster scan.
-        rows = rows.alias(text=Cast("fingerprints", TextField()))
-        rows = rows.filter(text__contains=f'"{fingerprint}"')
+    # SQLite has no index for JSON containment, and comparing text is the faster scan.
+    field = dialect.choose(postgresql=FingerprintArray(), sqlite=Cast("fingerprints", TextField()))
+    condition: dict[str, Any] = dialect.choose(
+        postgresql={"field__jsoncontains": [fingerprint]},
+        sqlite={"field__contains": f'"{fingerprint}"'},
+    )
+    rows = Credential.objects.filter(account_id=account_id).alias(field=field).filter(**condition)
     with transaction.atomic():
         target = EventTarget("account", account_id, account_id)
         # Recorded before the search: an attempt that finds nothing is of interest, too.

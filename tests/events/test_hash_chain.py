@@ -12,6 +12,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
+from common.db import dialect
 from common.db.ids import uuid7
 from events import hash_chain
 from events.hash_chain import write_next_checkpoint
@@ -56,8 +57,8 @@ def _own_database_only(monkeypatch) -> None:
         hash_chain,
         "OLDEST_TRANSACTION_SQL",
         """
-        SELECT coalesce(min(backend_xid::text::bigint),
-                        pg_snapshot_xmax(pg_current_snapshot())::text::bigint)
+        coalesce(min(backend_xid::text::bigint),
+                 pg_snapshot_xmax(pg_current_snapshot())::text::bigint)
         FROM pg_stat_activity WHERE datname = current_database()
         """,
     )
@@ -72,7 +73,7 @@ def test_an_open_transaction_is_the_oldest_or_younger_than_it(monkeypatch):
     with other.cursor() as cursor:
         cursor.execute("SELECT pg_current_xact_id()::text::bigint")
         (number,) = cursor.fetchone()
-    oldest = hash_chain._fetch_number(hash_chain.OLDEST_TRANSACTION_SQL)
+    oldest = dialect.fetch_on_postgresql(hash_chain.OLDEST_TRANSACTION_SQL, sqlite=0)
     other.rollback()
     other.close()
     assert oldest <= number < hash_chain._get_transaction_number()
