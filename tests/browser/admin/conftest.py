@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 
 from accounts.groups import reset_groups
 from accounts.models import Account
+from tests.browser.navigation import press
 from tests.factories import make_account, make_staff
 
 PASSWORD = "correct horse"
@@ -63,18 +64,6 @@ def pages(chromium: Any, site: str) -> Iterator[Callable[..., Any]]:
     assert complaints == []
 
 
-def press(page: Any, name: str) -> None:
-    """Press a button, and wait for the next page."""
-    with page.expect_navigation():
-        page.get_by_role("button", name=name, exact=True).click()
-
-
-def follow(page: Any, name: str) -> None:
-    """Follow a link, and wait for the next page."""
-    with page.expect_navigation():
-        page.get_by_role("link", name=name).first.click()
-
-
 def choose_all(page: Any, action: str) -> None:
     """Run this action on every row of the page's list."""
     page.get_by_label("Select all objects on this page").check()
@@ -87,8 +76,7 @@ def log_in(page: Any, user: User, code: str = "") -> Any:
     page.get_by_label("Username").fill(user.username)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_label("One-time code").fill(code)
-    page.get_by_role("button", name="Log in").click()
-    page.wait_for_load_state()
+    press(page, "Log in")
     return page
 
 

@@ -9,8 +9,9 @@ import pytest
 from accounts.models import Account, ApiToken
 from credentials.connect.models import ConnectLink
 from oauth_apps.models import OAuthApp
-from tests.browser.admin.conftest import choose_all, follow, press
+from tests.browser.admin.conftest import choose_all
 from tests.browser.conftest import CHROMIUM
+from tests.browser.navigation import follow, press
 from tests.factories import make_app, make_credential, make_linear_body, make_token
 from webhooks.models import WebhookEndpoint
 

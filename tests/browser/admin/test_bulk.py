@@ -9,8 +9,9 @@ import pytest
 
 from accounts.models import Account
 from credentials.models import Credential, Revocation
-from tests.browser.admin.conftest import choose_all, press
+from tests.browser.admin.conftest import choose_all
 from tests.browser.conftest import CHROMIUM
+from tests.browser.navigation import press
 from tests.factories import make_app, make_credential, make_linear_body, make_stripe_body
 
 pytestmark = [

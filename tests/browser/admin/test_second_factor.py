@@ -10,8 +10,9 @@ from django.contrib.auth.models import User
 from django_otp.oath import totp
 
 from tests.accounts.factor import clear_throttling, compute_code, make_authenticator
-from tests.browser.admin.conftest import PASSWORD, follow, log_in, press
+from tests.browser.admin.conftest import PASSWORD, log_in
 from tests.browser.conftest import CHROMIUM
+from tests.browser.navigation import follow, press
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

@@ -11,8 +11,9 @@ from accounts.models import Account
 from common.actors import Actor
 from credentials.models import Credential, Reveal
 from credentials.services.reveal import MAX_REVEALS_PER_HOUR, credential_reveal
-from tests.browser.admin.conftest import PASSWORD, follow, press
+from tests.browser.admin.conftest import PASSWORD
 from tests.browser.conftest import CHROMIUM
+from tests.browser.navigation import follow, press
 from tests.factories import TESTER, make_credential, make_stripe_body
 
 pytestmark = [

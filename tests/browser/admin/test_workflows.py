@@ -13,6 +13,7 @@ from common.health import build_unknown_health
 from credentials.models import Credential
 from tests.browser.admin.conftest import PASSWORD, log_in
 from tests.browser.conftest import CHROMIUM
+from tests.browser.navigation import follow, press
 from tests.factories import make_app, make_credential, make_linear_body, make_stripe_body
 
 pytestmark = [
@@ -31,11 +32,10 @@ def test_dashboard_leads_to_broken_credentials(page: Any, account: Account) -> N
     row = make_credential(account, make_stripe_body(name="Acme Stripe"))
     mark_broken(row, "The provider answered 401.")
     page.goto("/admin/")
-    page.get_by_role("link", name="Acme Stripe").click()
+    follow(page, "Acme Stripe")
     assert "The provider answered 401." in page.inner_text("main")
     page.get_by_label("Secret:").fill("sk_live_better")
-    page.get_by_role("button", name="Save", exact=True).click()
-    page.wait_for_url(f"**{LIST}*")
+    press(page, "Save")
     assert "changed successfully" in page.inner_text(".messagelist")
     page.goto(f"{LIST}?health=error")
     assert "No credentials match." in page.inner_text("main")
@@ -44,21 +44,19 @@ def test_dashboard_leads_to_broken_credentials(page: Any, account: Account) -> N
 def test_check_on_the_change_page(page: Any, account: Account) -> None:
     row = make_credential(account)
     page.goto(f"{LIST}{row.pk}/change/")
-    page.get_by_role("button", name="Check now").click()
-    page.wait_for_url(f"**{LIST}{row.pk}/change/")
+    press(page, "Check now")
     assert str(row) in page.inner_text(".messagelist")
 
 
 def test_add_by_kind(page: Any, account: Account) -> None:
     page.goto(LIST)
-    page.get_by_role("link", name="Add credential").click()
+    follow(page, "Add credential")
     page.get_by_label("Account:").select_option(label="Acme")
     page.get_by_label("Kind:").select_option("stripe_key")
-    page.get_by_role("button", name="Continue").click()
+    press(page, "Continue")
     page.get_by_label("Secret:").fill("sk_live_typed_here")
     page.get_by_label("Name:").last.fill("Billing")
-    page.get_by_role("button", name="Save", exact=True).click()
-    page.wait_for_url(f"**{LIST}*")
+    press(page, "Save")
     assert Credential.objects.get().name == "Billing"
     assert "sk_live_typed_here" not in page.content()
 
@@ -68,12 +66,10 @@ def test_edit_metadata_then_filter_by_it(page: Any, account: Account) -> None:
     make_credential(account, make_stripe_body(name="Two"))
     page.goto(f"{LIST}{row.pk}/change/")
     page.get_by_label("Metadata:").fill('{"team": {"size": 3}}')
-    page.get_by_role("button", name="Save", exact=True).click()
-    page.wait_for_url(f"**{LIST}*")
+    press(page, "Save")
     page.get_by_label("Metadata key").fill("team")
     page.get_by_label("Metadata value").fill('{"size": 3}')
-    page.get_by_role("button", name="Apply").click()
-    page.wait_for_load_state()
+    press(page, "Apply")
     assert page.locator("#result_list tbody tr").count() == 1
     assert page.get_by_role("link", name="One").is_visible()
 
@@ -88,12 +84,11 @@ def test_import_with_two_invalid_lines(page: Any, account: Account) -> None:
     page.get_by_label("Account:").select_option(label="Acme")
     file = {"name": "c.ndjson", "mimeType": "text/plain", "buffer": "\n".join(lines).encode()}
     page.get_by_label("File:").set_input_files(file)
-    page.get_by_role("button", name="Preview").click()
-    page.wait_for_load_state()
+    press(page, "Preview")
     assert "properties.scret" in page.inner_text("main")
     assert not Credential.objects.exists()
-    page.get_by_role("button", name="Import 1").click()
-    page.wait_for_load_state()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Import 1").click()
     assert Credential.objects.get().name == "Good"
     with page.expect_download() as download:
         page.get_by_role("link", name="Download the report").click()
@@ -105,11 +100,10 @@ def test_admin_works_without_javascript(pages: Any, custodian: User, account: Ac
     make_credential(account, make_linear_body(make_app(account), name="Plain"))
     page.goto(LIST)
     page.get_by_label("Provider", exact=True).select_option("linear")
-    page.get_by_role("button", name="Apply").click()
-    page.get_by_role("link", name="Plain").click()
+    press(page, "Apply")
+    follow(page, "Plain")
     page.get_by_label("Name:", exact=True).fill("Plainer")
-    page.get_by_role("button", name="Save", exact=True).click()
-    page.wait_for_url(f"**{LIST}*")
+    press(page, "Save")
     assert Credential.objects.get().name == "Plainer"
 
 

@@ -18,6 +18,7 @@ from accounts.models import Account
 from oauth_apps.models import OAuthApp
 from providers.registry import get_registry
 from tests.api import ApiClient
+from tests.browser.navigation import press
 from tests.credentials.connect.flows import parse_query
 from tests.credentials.connect.server import build_provider_file
 from tests.factories import make_account, make_app, make_token
@@ -193,14 +194,13 @@ def page(people: Callable[..., Any]) -> Any:
 
 def log_in(page: Any, user: str = "ann") -> None:
     page.get_by_label("User").fill(user)
-    page.get_by_role("button", name="Log in").click()
+    press(page, "Log in")
 
 
 def approve(page: Any, user: str = "ann", *, button: str = "Authorize") -> None:
     """Log in at the provider and press `button`."""
     log_in(page, user)
-    page.locator(f"input[type=submit][value={button}]").click()
-    page.wait_for_load_state()
+    press(page, button)
 
 
 def get_heading(page: Any) -> str:

@@ -11,6 +11,7 @@ from credentials.connect.models import AuthorizationAttempt, PendingGrant
 from credentials.models import Credential
 from tests.browser.conftest import CHROMIUM
 from tests.browser.connect.conftest import approve, get_heading, log_in
+from tests.browser.navigation import follow, press
 from tests.credentials.connect.flows import (
     build_authorize_url,
     exchange_code_at_api,
@@ -74,7 +75,7 @@ def test_link_is_completed_and_reconnected(people, apps, company, api):
     page = people()
     page.goto(link["url"])
     assert get_heading(page) == "Connect Alpha to Acme"
-    page.get_by_role("button", name="Continue to Alpha").click()
+    press(page, "Continue to Alpha")
     approve(page)
     assert company.last() == {"connect_link": link["id"], "status": "pending"}
     completed = api.post(f"/v1/connect-links/{link['id']}/complete").json()
@@ -82,13 +83,13 @@ def test_link_is_completed_and_reconnected(people, apps, company, api):
     again = make_link(api, apps[0], company, credential_id=completed["credential_id"])
     eve = people()
     eve.goto(again["url"])
-    eve.get_by_role("button", name="Continue to Alpha").click()
+    press(eve, "Continue to Alpha")
     approve(eve, "eve")
     assert get_heading(eve) == "This is a different account"
     assert not PendingGrant.objects.exists()
     eve.context.clear_cookies(name="sessionid")
-    eve.get_by_role("link", name="Try again").click()
-    eve.get_by_role("button", name="Continue to Alpha").click()
+    follow(eve, "Try again")
+    press(eve, "Continue to Alpha")
     approve(eve, "ann")
     assert company.last()["status"] == "pending"
     reconnected = api.post(f"/v1/connect-links/{again['id']}/complete").json()
@@ -101,7 +102,7 @@ def test_user_denies_access(page, site, apps, company, index):
     page.goto(build_authorize_address(site, apps[index], company))
     approve(page, button="Cancel")
     assert get_heading(page) == "You did not give access"
-    page.get_by_role("link", name="Go back").click()
+    follow(page, "Go back")
     assert company.last() == {"error": "access_denied", "state": "company-state"}
     assert list_event_verbs()[-1] == "connect.denied"
 
@@ -109,7 +110,7 @@ def test_user_denies_access(page, site, apps, company, index):
 def test_cancel_redirects_to_company(page, apps, company, api):
     link = make_link(api, apps[0], company)
     page.goto(link["url"])
-    page.get_by_role("button", name="Cancel").click()
+    press(page, "Cancel")
     page.wait_for_url(f"{company.address}**")
     assert company.last() == {"connect_link": link["id"], "status": "cancelled"}
 
@@ -142,7 +143,6 @@ def test_server_rejects_missing_code_challenge(page, site, apps, company):
     assert len(stripped) < len(page.url) - 80
     page.goto(stripped)
     log_in(page)
-    page.wait_for_load_state()
     assert company.visits == []
     assert AuthorizationAttempt.objects.get().status in {"waiting", "failed"}
     assert not PendingGrant.objects.exists()

@@ -8,6 +8,7 @@ import pytest
 
 from tests.browser.conftest import CHROMIUM
 from tests.browser.connect.conftest import get_heading
+from tests.browser.navigation import press
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -49,7 +50,7 @@ def test_text_has_sufficient_contrast(people, links, name, scheme):
     page = people(java_script_enabled=True, color_scheme=scheme)
     page.goto(links[name])
     if name == "form":
-        page.get_by_role("button", name="Connect").click()
+        press(page, "Connect")
     contrasts = page.evaluate(CONTRASTS)
     assert len(contrasts) > 5
     for tag, text, under in contrasts:
@@ -93,7 +94,7 @@ def test_form_works_by_keyboard(people, links, company, api):
 def test_form_error_links_to_field(people, links):
     page = people()
     page.goto(links["form"])
-    page.get_by_role("button", name="Connect").click()
+    press(page, "Connect")
     page.get_by_role("link", name="Key:").click()
     assert page.get_by_label("Key").get_attribute("aria-invalid") == "true"
     assert page.get_by_role("alert").count() == 1

@@ -12,6 +12,7 @@ from credentials.connect.speculative_requests import build_speculative_response
 from tests.browser.conftest import CHROMIUM
 from tests.browser.connect.conftest import approve, get_heading, log_in
 from tests.browser.connect.test_flows import build_authorize_address, make_link
+from tests.browser.navigation import follow, press
 from tests.credentials.connect.flows import (
     exchange_code_at_api,
     list_event_verbs,
@@ -26,7 +27,7 @@ pytestmark = [
 
 
 def press_continue(page: Any) -> None:
-    page.get_by_role("button", name="Continue to Alpha").click()
+    press(page, "Continue to Alpha")
     page.wait_for_url("**/login?**")
 
 
@@ -60,7 +61,7 @@ def test_link_continues_in_another_browser_until_the_first_click(people, apps, c
     in_app.goto(link["url"])
     safari.goto(link["url"])
     press_continue(safari)
-    in_app.get_by_role("button", name="Continue to Alpha").click()
+    press(in_app, "Continue to Alpha")
     assert get_heading(in_app) == "This link was opened in another browser"
     approve(safari)
     assert company.last() == {"connect_link": link["id"], "status": "pending"}
@@ -71,10 +72,10 @@ def test_browser_without_cookies_is_told_so(people, apps, company, api):
     page = people()
     page.goto(link["url"])
     page.context.clear_cookies()
-    page.get_by_role("button", name="Continue to Alpha").click()
+    press(page, "Continue to Alpha")
     assert get_heading(page) == "Your browser blocks cookies for this page"
     assert ConnectLink.objects.get().status == "open"
-    page.get_by_role("link", name="Try again").click()
+    follow(page, "Try again")
     press_continue(page)
 
 
@@ -84,7 +85,9 @@ RULES = '{"%s": [{"source": "list", "urls": ["%s"], "eagerness": "immediate"}]}'
 def approve_up_to_callback(page: Any) -> str:
     """Log in and approve at the provider; return the callback's URL, which is not opened."""
     log_in(page)
-    form = page.locator("form")
+    form = page.locator("form", has=page.get_by_role("button", name="Authorize"))
+    # `all` does not wait: on a slow machine it would read the log-in page's form, or none.
+    form.wait_for()
     fields = {
         field.get_attribute("name"): field.get_attribute("value") or ""
         for field in form.locator("input[type=hidden]").all()
@@ -153,7 +156,7 @@ def test_repeated_callback_ends_where_the_first_did(page, site, apps, company):
     assert exchange_code_at_api(apps[0], company.last()["code"]).status_code == 200
     page.goto(callback)
     assert get_heading(page) == "You are connected"
-    page.get_by_role("link", name="Go back").click()
+    follow(page, "Go back")
     assert company.visits[-1] == "/connected"
     assert list_event_verbs() == ["connect.granted", "connect.exchanged"]
     assert AuthorizationAttempt.objects.count() == 1
@@ -203,6 +206,6 @@ def test_posted_response_keeps_the_browser(page, site, apps, company, servers):
         f"{servers[0].url}/form", lambda route: route.fulfill(body=body, content_type="text/html")
     )
     page.goto(f"{servers[0].url}/form")
-    page.get_by_role("button", name="Go").click()
+    press(page, "Go")
     page.wait_for_url(f"{company.address}**")
     assert exchange_code_at_api(apps[0], company.last()["code"]).status_code == 200
