@@ -2,8 +2,8 @@
 silently, and never by us. REFRESH_EXAMPLES=1000 tries more than the few of every run.
 
 The oracle: the token that is stored is the one that the provider considers current, or the row says
-otherwise; a family of tokens is ended by our reuse only where an answer was really lost and the
-provider gives no second chance; a caller gets a live token or a refusal.
+otherwise; a family of tokens is ended by our reuse only if a response was really lost and the
+provider gives no second chance; a caller gets a live token or an error.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from __future__ import annotations
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import OperationalError, connection
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -30,7 +31,15 @@ from common.errors import ServiceError
 from credentials.core.encryption import decrypt_secrets
 from credentials.core.grant_state import get_grant
 from credentials.models import Credential, Revocation
-from credentials.refresh import attempt, get_fresh_token, services, tasks, token_storage
+from credentials.refresh import (
+    attempt,
+    commit_retry,
+    get_fresh_token,
+    services,
+    spool,
+    tasks,
+    token_storage,
+)
 from credentials.refresh.circuit_breaker import CircuitBreaker
 from credentials.services.crud import credential_delete, credential_import
 from events.models import Event
@@ -88,6 +97,7 @@ class Machine(RuleBasedStateMachine):
         self.account = make_account()
         self.app = make_app(self.account, "fake")
         self.crash: str | None = None
+        self.database_is_away = False
         self.rows: dict[str, Any] = {}
         self.files: dict[str, dict[str, Any]] = {}
         self.lost: set[TokenFamily] = set()
@@ -153,6 +163,17 @@ class Machine(RuleBasedStateMachine):
         finally:
             self.crash = None
 
+    @rule(user=st.sampled_from(USERS), force=st.booleans())
+    def lose_database(self, user: str, force: bool) -> None:
+        """Let the database accept no token, so that the response is written to a file."""
+        if self.is_spooled(self.rows[user]):
+            return
+        self.database_is_away = True
+        try:
+            self.ask(user, force)
+        finally:
+            self.database_is_away = False
+
     @rule(seconds=st.sampled_from([2, 8, 25, 400, 3600, 100_000]))
     def wait(self, seconds: int) -> None:
         shift(seconds)
@@ -204,6 +225,7 @@ class Machine(RuleBasedStateMachine):
             finally:
                 connection.close()
 
+        spool.replay_all()  # Tokens for a grant that was replaced are revoked, too.
         self.provider.on_call = act
         revocations = Revocation.objects.count()
         self.ask(user, True)
@@ -244,6 +266,9 @@ class Machine(RuleBasedStateMachine):
     def row(self, user: str) -> Credential:
         return Credential.objects.get(id=self.rows[user])
 
+    def is_spooled(self, id: Any) -> bool:
+        return any(Path(settings.SPOOL_DIR).glob(f"*.{id}.*"))
+
     # --- the oracle ----------------------------------------------------------------------------
 
     @invariant()
@@ -258,6 +283,8 @@ class Machine(RuleBasedStateMachine):
         if get_grant(row).state == "needs_reauth":
             assert family in self.ended | self.lost
             assert get_grant(row).next_at is None
+        elif self.is_spooled(row.id):
+            pass  # The file is read before the next refresh.
         elif (get_grant(row).unknowns, get_grant(row).lease_until) == (0, None):
             assert held == family.current or family in self.ended, self.story(row)
         else:
@@ -270,7 +297,7 @@ class Machine(RuleBasedStateMachine):
         return vars(get_grant(row)), self.provider.calls[-8:]
 
     @invariant()
-    def no_family_ends_by_our_reuse_unless_its_answer_was_lost(self) -> None:
+    def no_family_ends_by_our_reuse_unless_its_response_was_lost(self) -> None:
         for token in self.provider.grants.reuses:
             assert self.provider.grants.owners[token] in self.lost
 
@@ -337,6 +364,8 @@ def test_no_grant_is_lost(provider, request, tmp_path, monkeypatch):
         return tokens
 
     def dying_store(*args: Any, **more: Any) -> Any:
+        if machines[0].database_is_away:
+            raise OperationalError("the server closed the connection")
         stored = store(*args, **more)
         kill("before_commit")
         return stored
@@ -347,6 +376,7 @@ def test_no_grant_is_lost(provider, request, tmp_path, monkeypatch):
         return stored
 
     monkeypatch.setattr(attempt, "call_provider", dying_call)
+    monkeypatch.setattr(commit_retry, "COMMIT_SECONDS", 0.1)
     monkeypatch.setattr(token_storage, "store_token_update", dying_store)
     monkeypatch.setattr(token_storage, "store_success", dying_succeeded)
     run_state_machine_as_test(
