@@ -20,10 +20,9 @@ from rest_framework.response import Response
 
 from accounts import idempotency
 from accounts.idempotency import IdempotentRequest, StoredResponse
-from common.actors import get_principal
 from common.api.views import IDEMPOTENCY_KEY, ApiView, read_object
 from common.errors import BadRequestError, ServiceError
-from common.http import get_http_request
+from common.http import get_http_request, get_principal
 from vault.sealing import SecretUnavailableError
 
 MAX_KEY_LENGTH: Final = 255

@@ -15,11 +15,10 @@ from accounts.serializers import (
     StatusSerializer,
     SuccessSerializer,
 )
-from common.actors import get_principal
 from common.api.views import ApiView, read_object, reject_body
 from common.datetimes import format_rfc3339
 from common.errors import ServiceError
-from common.http import build_actor
+from common.http import build_actor, get_principal
 from common.scopes import ANY, PUBLIC
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 
-from rest_framework.request import Request
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
@@ -35,11 +33,3 @@ class Principal:
 def get_command_actor(name: str) -> Actor:
     """Return the actor of the management command `name`."""
     return Actor(name=f"command:{name}")
-
-
-def get_principal(request: Request) -> Principal:
-    """Return the authenticated caller. Raise TypeError on a public view, which has none."""
-    principal: object = request.user
-    if not isinstance(principal, Principal):
-        raise TypeError("A public view has no authenticated caller.")
-    return principal

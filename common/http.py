@@ -1,4 +1,4 @@
-"""Types of the requests that pass through config.middleware, which sets these attributes."""
+"""Types of the requests that pass through config.middleware, and what views read of a request."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from django.http import HttpRequest
 from rest_framework.request import Request
 
-from common.actors import Actor
+from common.actors import Actor, Principal
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -54,3 +54,11 @@ def build_actor(request: HttpRequest | Request, name: str) -> Actor:
     http = request._request if isinstance(request, Request) else request
     latchkey = cast(LatchkeyRequest, http)
     return Actor(name=name, request_id=latchkey.request_id, ip=latchkey.client_ip)
+
+
+def get_principal(request: Request) -> Principal:
+    """Return the authenticated caller. Raise TypeError on a public view, which has none."""
+    principal: object = request.user
+    if not isinstance(principal, Principal):
+        raise TypeError("A public view has no authenticated caller.")
+    return principal

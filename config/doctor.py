@@ -22,8 +22,8 @@ from config.task_backlog import WORKER_TIMEOUT, get_last_worker_time, measure_ba
 from credentials.refresh.spool import count_spool_files
 from credentials.restore.services import find_undecided_restore
 from egress import Client
-from egress.allowlist import allowed_targets
 from egress.errors import BlockedByPolicyError, EgressError
+from egress.policy import allowed_targets
 from egress.requests import Request
 from vault.keyring import get_keyring
 from vault.services import verify_keyring

@@ -27,7 +27,7 @@ from config.middleware import get_request_id
 from config.proxy_access_log import ProxyAccessLog
 from credentials.proxy.wsgi import REQUEST_ID_KEY
 from egress import Client
-from egress.allowlist import allowed_targets
+from egress.policy import allowed_targets
 
 _proxy = proxy_app.build_proxy(Client(allow=allowed_targets(), per_host=PROXY_THREADS))
 _serve = ProxyAccessLog(_proxy) if settings.ACCESS_LOG else _proxy

@@ -34,7 +34,7 @@ def verify_startup() -> None:
     """Raise ImproperlyConfigured if a setting, the database or the keys are unusable."""
     from django.db import InterfaceError, OperationalError, connection
 
-    from egress.allowlist import allowed_targets
+    from egress.policy import allowed_targets
     from vault.services import verify_keyring
 
     allowed_targets()

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
 
-from egress.allowlist import allowed_targets
+from egress.policy import allowed_targets
 
 
 def check_allow(**_: Any) -> list[CheckMessage]:

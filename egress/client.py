@@ -17,10 +17,10 @@ from django.db import connections
 
 from common.concurrency import blocking_io
 from common.errors import InvalidInputError
-from egress.allowlist import AllowedTargets, allowed_targets
 from egress.deadline import Exchange, Timeouts
 from egress.dns import Lookup, Resolver, query_system_resolver
 from egress.errors import BlockedByPolicyError
+from egress.policy import AllowedTargets, allowed_targets
 from egress.pools import KEEPALIVE_SECONDS, ConnectionPools
 from egress.requests import Request, build_body, build_headers, validate_method
 from egress.responses import (

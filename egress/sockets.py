@@ -14,11 +14,10 @@ from typing import Any, Final
 
 import httpcore2
 
-from egress.allowlist import AllowedTargets
 from egress.deadline import Exchange, get_current_exchange
 from egress.dns import Resolver
 from egress.errors import BlockedByPolicyError, ConnectError, ProtocolError
-from egress.policy import Address
+from egress.policy import Address, AllowedTargets
 
 Dial = Callable[[str, int, float], socket.socket]
 """Connects to an address and port within a number of seconds; raises OSError."""

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from common.errors import InvalidInputError
-from egress.allowlist import AllowedTargets
-from egress.policy import find_public_host_error
+from egress.policy import AllowedTargets, find_public_host_error
 
 MAX_URL_LENGTH: Final = 8_192
 

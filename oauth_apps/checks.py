@@ -9,7 +9,7 @@ from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
 
 from common.errors import InvalidInputError
-from egress.allowlist import allowed_targets
+from egress.policy import allowed_targets
 from egress.urls import parse_url
 from providers.kinds import Provider
 from providers.registry import get_registry

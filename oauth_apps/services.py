@@ -28,7 +28,7 @@ from oauth_apps.validation import (
 )
 from vault.sealing import Place, seal, unseal
 from vault.services import compute_fingerprint
-from webhooks.changes import record_change
+from webhooks.outbox import record_change
 
 SECRETS_LIVE: Final = 2
 _COLUMNS: Final = ("name", "redirect_uris", "scopes", "config", "authorize_params", "metadata")

@@ -11,12 +11,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.idempotency_decorator import idempotent
-from common.actors import get_principal
 from common.api.etags import format_etag
 from common.api.query_params import read_boolean
 from common.api.views import read_object
 from common.api.viewsets import ServiceViewSet
 from common.errors import ForbiddenError, NotFoundError
+from common.http import get_principal
 from common.scopes import CREDENTIALS_REVEAL, OAUTH_APPS_READ, OAUTH_APPS_WRITE
 from oauth_apps import services
 from oauth_apps.filters import OAuthAppFilter

@@ -18,7 +18,7 @@ from common.db.ids import uuid7
 from common.errors import ConflictError, InvalidInputError, NotFoundError
 from common.strict_json import is_equal
 from egress import EgressError, client, urls
-from egress.allowlist import allowed_targets
+from egress.policy import allowed_targets
 from events.services import EventTarget, record_event
 from vault.sealing import Place, seal
 from webhooks import payload

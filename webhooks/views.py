@@ -10,7 +10,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.idempotency_decorator import idempotent
-from common.actors import get_principal
 from common.api import etags
 from common.api.views import (
     AccountView,
@@ -21,6 +20,7 @@ from common.api.views import (
     require_id,
 )
 from common.api.viewsets import ServiceViewSet
+from common.http import get_principal
 from common.scopes import WEBHOOKS_READ, WEBHOOKS_WRITE
 from webhooks import services
 from webhooks.filters import DeliveryFilter

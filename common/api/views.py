@@ -9,11 +9,11 @@ from django.db.models import Model, QuerySet
 from rest_framework import generics, views
 from rest_framework.request import Request
 
-from common.actors import get_principal
 from common.api.pagination import KeysetPaginator
 from common.api.query_params import PAGINATION_PARAMS, reject_unknown_params
 from common.db.ids import parse_uuid
 from common.errors import BadRequestError, NotFoundError
+from common.http import get_principal
 
 Row = TypeVar("Row", bound=Model)
 IDEMPOTENCY_KEY: Final = "HTTP_IDEMPOTENCY_KEY"

@@ -10,10 +10,11 @@ from rest_framework import viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from common.actors import Actor, Principal, get_principal
+from common.actors import Actor, Principal
 from common.api.etags import ETags, read_if_match
 from common.api.serializers import StrictSerializer
 from common.api.views import AccountView, parse_path_id, read_object
+from common.http import get_principal
 
 Row = TypeVar("Row", bound=Model)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
-from typing import Any
+from typing import Any, Final
 
 from django.db.models import JSONField, Lookup
+
+# SQLite calls its function for each row, and always with the same second argument.
+_parse_part: Final = functools.lru_cache(maxsize=64)(json.loads)
 
 
 @JSONField.register_lookup
@@ -25,7 +28,7 @@ class JSONContains(Lookup[Any]):
         return f"latchkey_contains({column}, %s)", [*params, json.dumps(self.rhs)]
 
 
-def register_sqlite_functions(connection: Any) -> None:
+def register_sqlite_functions(*, connection: Any, **_: Any) -> None:
     """Add what SQLite lacks to a new connection: the containment of JSON, and lower case."""
     if connection.vendor == "sqlite":
         connection.connection.create_function(
@@ -55,9 +58,3 @@ def json_contains(whole: Any, part: Any) -> bool:
     if isinstance(part, bool) or isinstance(whole, bool):
         return whole is part
     return not isinstance(whole, dict | list) and bool(whole == part)
-
-
-# SQLite calls the function for each row, and always with the same second argument.
-@functools.lru_cache(maxsize=64)
-def _parse_part(part: str) -> Any:
-    return json.loads(part)

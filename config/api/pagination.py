@@ -14,11 +14,11 @@ from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from common.actors import get_principal
 from common.api.pagination import PageSlice, fetch_newest
 from common.api.query_params import DEFAULT_LIMIT, MAX_LIMIT, read_limit
 from common.db.ids import to_uuid
 from common.errors import BadRequestError
+from common.http import get_principal
 from vault.services import get_signing_key
 
 Row = TypeVar("Row")

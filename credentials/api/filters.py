@@ -8,7 +8,6 @@ import django_filters
 from django.db.models import QuerySet
 
 from common import health
-from common.actors import get_principal
 from common.api.filters import (
     CreatedAfterFilter,
     CreatedBeforeFilter,
@@ -18,6 +17,7 @@ from common.api.filters import (
     add_dotted_filters,
 )
 from common.db.planner import limit_list_time
+from common.http import get_principal
 from credentials.core.displayed_health import filter_by_health_status
 from credentials.core.refresh_state import REFRESH_STATES, filter_by_refresh_state
 from credentials.core.search import MAX_QUERY_LENGTH, search_credentials

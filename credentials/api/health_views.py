@@ -6,9 +6,9 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from common.actors import get_principal
 from common.api.query_params import PAGINATION_PARAMS
 from common.api.views import AccountView, read_object, reject_body
+from common.http import get_principal
 from common.scopes import CREDENTIALS_READ, CREDENTIALS_USE
 from credentials.api.health_serializers import HealthChangeSerializer, ReportSerializer
 from credentials.api.responses import credential_response, find_credential_id

@@ -9,9 +9,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from common.actors import get_principal
 from common.api import etags
 from common.api.views import AccountView, ApiView, reject_body
+from common.http import get_principal
 from common.scopes import CREDENTIALS_WRITE
 from credentials.api.filters import CredentialFilter
 from credentials.api.responses import credential_response, find_credential_id

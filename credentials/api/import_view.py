@@ -11,11 +11,11 @@ from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from common.actors import get_principal
 from common.api.parsers import StrictJSONParser, read_body
 from common.api.query_params import read_boolean
 from common.api.views import ApiView, read_json
 from common.errors import BadRequestError, ContentTooLargeError, InvalidInputError
+from common.http import get_principal
 from common.scopes import CREDENTIALS_WRITE
 from credentials.api.serializers import CredentialImportSerializer, ImportReportSerializer
 from credentials.imports.batch import ImportRejectedError, import_all_or_none, import_lines

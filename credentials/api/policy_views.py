@@ -6,8 +6,8 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from common.actors import get_principal
 from common.api.views import ApiView, read_object
+from common.http import get_principal
 from common.scopes import CREDENTIALS_READ, CREDENTIALS_WRITE
 from credentials.api.policy_serializers import PolicySerializer
 from credentials.api.responses import find_credential_id

@@ -9,9 +9,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from common.actors import get_principal
 from common.api.views import ApiView, reject_body
 from common.datetimes import format_rfc3339
+from common.http import get_principal
 from common.scopes import CREDENTIALS_USE
 from credentials.api.responses import credential_response, find_credential_id
 from credentials.api.serializers import CredentialSerializer

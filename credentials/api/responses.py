@@ -7,10 +7,10 @@ import uuid
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from common.actors import get_principal
 from common.api import etags
 from common.api.views import require_id
 from common.errors import NotFoundError
+from common.http import get_principal
 from credentials.core.queries import fetch_one
 from credentials.models import Credential
 

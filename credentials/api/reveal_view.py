@@ -10,10 +10,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from common.actors import get_principal
 from common.api.serializers import StrictCharField, StrictSerializer
 from common.api.views import ApiView, read_object
 from common.datetimes import format_rfc3339
+from common.http import get_principal
 from common.scopes import CREDENTIALS_REVEAL
 from credentials.api.responses import find_credential_id
 from credentials.services.reveal import (

@@ -10,10 +10,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from common import text
-from common.actors import get_principal
 from common.api import etags
 from common.api.views import ApiView, read_object
 from common.errors import InvalidInputError
+from common.http import get_principal
 from common.scopes import CREDENTIALS_WRITE
 from credentials.api.responses import credential_response, find_credential_id
 from credentials.api.serializers import CredentialSerializer

@@ -11,13 +11,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.idempotency_decorator import idempotent
-from common.actors import Principal, get_principal
+from common.actors import Principal
 from common.api.etags import read_if_match
 from common.api.parsers import MergePatchParser, StrictJSONParser
 from common.api.query_params import has_filters
 from common.api.views import read_object
 from common.api.viewsets import ServiceViewSet
 from common.errors import UnsupportedMediaTypeError
+from common.http import get_principal
 from common.scopes import CREDENTIALS_READ, CREDENTIALS_WRITE
 from credentials import services
 from credentials.api.filters import CredentialFilter

@@ -12,12 +12,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.idempotency_decorator import idempotent
-from common.actors import get_principal
 from common.api.views import AccountView, ApiView, get_row, parse_path_id, read_object, reject_body
 from common.db.clock import DbNow
 from common.db.ids import parse_uuid
 from common.errors import InvalidInputError, UnauthenticatedError
-from common.http import build_actor
+from common.http import build_actor, get_principal
 from common.scopes import (
     CREDENTIALS_READ,
     CREDENTIALS_WRITE,

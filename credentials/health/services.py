@@ -39,7 +39,7 @@ from oauth_apps.models import OAuthApp
 from providers.kinds import Kind
 from providers.registry import get_registry
 from vault.sealing import SecretUnavailableError
-from webhooks.changes import record_changes
+from webhooks.outbox import record_changes
 
 HEALTH_ACTOR: Final = Actor(name="health")
 """The actor when evidence of one account says something about another's credential."""
@@ -117,7 +117,9 @@ def evaluate_evidence(locked: LockedCredential, evidence: Evidence) -> HealthEff
     _store_probe_state(locked, finding, evidence)
     notes = [evidence.note]
     if evidence.verdict == "ok" and state.lost_scopes:
-        notes = [_build_lost_scopes_note(state.lost_scopes), *notes]
+        lost = ", ".join(escape_name(name) for name in state.lost_scopes.split()[:_LISTED_SCOPES])
+        note = f"The provider no longer grants: {lost}. Connect it again to get them back."
+        notes = [note, *notes]
     if finding == "expiring" and expiry:
         notes = [expiry.note, *notes]
     return _build_effect(row, finding, evidence, notes, now)
@@ -191,11 +193,6 @@ def record_granted_scopes(locked: LockedCredential, changed: Mapping[str, Any]) 
 def can_be_checked(kind: Kind) -> bool:
     """Return True if a probe or a refresh can tell whether a credential of this kind works."""
     return kind.probe is not None or kind.refreshes
-
-
-def _build_lost_scopes_note(scopes: str) -> str:
-    names = ", ".join(escape_name(scope) for scope in scopes.split()[:_LISTED_SCOPES])
-    return f"The provider no longer grants: {names}. Connect it again to get them back."
 
 
 def _derive_finding(

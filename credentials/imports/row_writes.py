@@ -23,7 +23,7 @@ from credentials.refresh import on_import as refresh
 from events.services import NewEvent
 from providers.registry import get_registry
 from vault.sealing import SealedValue
-from webhooks.changes import record_changes
+from webhooks.outbox import record_changes
 
 COLUMNS: Final = get_postgresql_types(
     (*StoredCredential._fields, "account_id", "revision", "created_at", "updated_at")

@@ -30,7 +30,7 @@ from credentials.refresh.token_update import (
 )
 from credentials.refresh.types import RefreshClaim
 from events.services import EventTarget, NewEvent, record_event
-from webhooks.changes import record_changes
+from webhooks.outbox import record_changes
 
 log = structlog.get_logger(__name__)
 

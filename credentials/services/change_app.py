@@ -28,7 +28,7 @@ from oauth_apps.models import OAuthApp
 from providers.kinds import Kind
 from providers.properties import get_identity_values
 from vault.services import compute_identity
-from webhooks.changes import record_change
+from webhooks.outbox import record_change
 
 _IN_USE: Final = "The other app already has a credential for this upstream account."
 

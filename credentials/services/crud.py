@@ -25,7 +25,7 @@ from credentials.models import Credential, Revocation
 from credentials.revocation.policy import can_revoke
 from events.services import EventTarget
 from vault.sealing import Place, SecretUnavailableError, seal
-from webhooks.changes import record_change
+from webhooks.outbox import record_change
 
 
 class CredentialChanges(TypedDict, total=False):

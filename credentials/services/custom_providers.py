@@ -12,7 +12,7 @@ from typing import TypedDict, Unpack
 from django.db import transaction
 
 from common.actors import Actor
-from egress.allowlist import allowed_targets
+from egress.policy import allowed_targets
 from events.services import EventTarget, record_event
 from providers import services
 from providers.models import CustomProvider

@@ -21,7 +21,7 @@ from credentials.models import Credential, Grant
 from credentials.refresh.on_import import set_hold
 from credentials.services.preconditions import require_kind
 from events.services import EventTarget, NewEvent
-from webhooks.changes import record_change, record_changes
+from webhooks.outbox import record_change, record_changes
 
 CHUNK_SIZE: Final = 500
 

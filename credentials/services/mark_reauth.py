@@ -18,8 +18,7 @@ from credentials.models import Credential, Grant
 from credentials.refresh.errors import RefreshInProgressError
 from events.services import EventTarget, record_event
 from providers.registry import get_registry
-from webhooks.changes import record_changes
-from webhooks.outbox import enqueue
+from webhooks.outbox import enqueue, record_changes
 
 MARKED_BY_STAFF: Final = "marked"
 _EVIDENCE: Final = Evidence(

@@ -23,7 +23,7 @@ from credentials.services.preconditions import require_kind
 from events.services import EventTarget
 from providers.kinds import Kind
 from providers.properties import validate_properties
-from webhooks.changes import record_change
+from webhooks.outbox import record_change
 
 
 def credential_update_properties(

@@ -36,7 +36,7 @@ from events.services import EventTarget
 from providers.kinds import Kind
 from providers.properties import validate_properties
 from vault.services import compute_fingerprint, compute_identity
-from webhooks.changes import record_change
+from webhooks.outbox import record_change
 
 _IN_USE: Final = "Another credential of this account already has this identity or refresh token."
 

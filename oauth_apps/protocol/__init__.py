@@ -18,13 +18,13 @@ from oauth_apps.protocol.errors import (
     UserError,
     build_authorization_error,
 )
-from oauth_apps.protocol.grants import request_access_token
 from oauth_apps.protocol.id_tokens import validate_id_token
 from oauth_apps.protocol.introspection import introspect_token
 from oauth_apps.protocol.revocation import revoke_token
 from oauth_apps.protocol.tokens import (
     exchange_code,
     refresh_tokens,
+    request_access_token,
     request_client_credentials_token,
     request_jwt_bearer_token,
 )

@@ -7,11 +7,11 @@ from typing import Final
 from urllib.parse import urlencode
 
 from egress import Request, Response, Timeouts
-from oauth_apps.protocol.client_auth import build_client_authentication
 from oauth_apps.protocol.errors import OAuth2Error, build_error
 from oauth_apps.protocol.responses import decode_document, find_response_error
 from oauth_apps.protocol.transport import (
     Fields,
+    build_client_authentication,
     encode_body,
     post_request,
     send_request,

@@ -1,20 +1,58 @@
-"""Token requests: one function for each grant of the standards."""
+"""Token requests: one function for each grant of the standards, and one that picks a kind's grant."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from egress import Timeouts
 from oauth_apps.protocol.assertions import sign_assertion
+from oauth_apps.protocol.errors import OAuth2Error, UserError
+from oauth_apps.protocol.github import request_installation_token
 from oauth_apps.protocol.responses import parse_token_response
 from oauth_apps.protocol.transport import Fields, post_request, try_secrets
 from oauth_apps.protocol.types import OAuthClient, TokenResponse
 from oauth_apps.protocol.urls import fill_url_template
 from providers import quirks
+from providers.kinds import Kind
 from vault.secret import Secret
 
+GRANTS: Final = frozenset({"refresh_token", "client_credentials", "github_installation"})
+"""The grants that a provider's file may name."""
+
 _JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+
+
+def request_access_token(
+    client: OAuthClient, kind: Kind, properties: Mapping[str, Any]
+) -> TokenResponse:
+    """Request an access token for a credential of `kind`, by the `grant` of its file.
+
+    `properties` are the credential's, with the real secrets (str or Secret); those that are not
+    secret fill the URLs' variables too. Raises OAuth2Error: `not_supported` for a kind without a
+    grant, UserError `missing_token` if there is no refresh token.
+    """
+    if kind.grant not in GRANTS:
+        raise OAuth2Error(
+            "not_supported", f"{kind.name} has no access tokens to request.", sent=False
+        )
+    variables = {
+        name: str(value)
+        for name, value in properties.items()
+        if name not in kind.secret_fields and type(value) in (str, int)
+    }
+    client = replace(client, variables={**client.variables, **variables})
+    if kind.grant == "client_credentials":
+        return request_client_credentials_token(client, scopes=client.scopes)
+    if kind.grant == "github_installation":
+        return request_installation_token(client)
+    token = properties.get("refresh_token")
+    if not token:
+        raise UserError("missing_token", "There is no refresh token to use.", sent=False)
+    return refresh_tokens(
+        client, refresh_token=token if isinstance(token, Secret) else Secret(token)
+    )
 
 
 def exchange_code(

@@ -1,12 +1,13 @@
-"""Requests to the authorization server: bodies, timeouts, and the errors of a missing response."""
+"""Requests to the authorization server: authentication, bodies, and the errors of a missing response."""
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 import orjson
 
@@ -22,7 +23,7 @@ from egress import (
     Timeouts,
 )
 from egress import client as egress
-from oauth_apps.protocol.client_auth import build_client_authentication
+from oauth_apps.protocol.assertions import sign_client_assertion
 from oauth_apps.protocol.errors import AppError, OAuth2Error, TransientError
 from oauth_apps.protocol.types import TIMEOUTS, OAuthClient
 from vault.secret import Secret
@@ -45,6 +46,7 @@ _CODES: Final[tuple[tuple[type[EgressError], str], ...]] = (
 
 _JSON: Final = "application/json"
 _FORM: Final = "application/x-www-form-urlencoded"
+_ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 def send_request(request: Request, timeouts: Timeouts = TIMEOUTS) -> Response:
@@ -79,6 +81,37 @@ def post_request(
     return send_request(
         Request(method="POST", url=url, headers=tuple(headers.items()), body=content), timeouts
     )
+
+
+def build_client_authentication(
+    method: str | None, *, client_id: str, secret: Secret | None, url: str
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the fields and the headers that authenticate the app at `url` (RFC 6749 §2.3).
+
+    Raises AppError if the method is not known (None), and KeyError for a name that `schema.json`
+    excludes.
+    """
+    if secret is None or method == "none":
+        # A public client only names itself (RFC 6749 §3.2.1).
+        return ({"client_id": client_id} if client_id else {}), {}
+    if method == "client_secret_basic":
+        # Each part is form-encoded first (§2.3.1), so that a colon in the id splits nothing.
+        pair = f"{quote_plus(client_id)}:{quote_plus(secret.expose())}".encode("ascii")
+        return {}, {"Authorization": f"Basic {base64.b64encode(pair).decode('ascii')}"}
+    if method == "private_key_jwt":
+        assertion = sign_client_assertion(client_id=client_id, key=secret, audience=url)
+        fields = {"client_assertion_type": _ASSERTION_TYPE, "client_assertion": assertion.expose()}
+        return {"client_id": client_id, **fields}, {}
+    if method is None:
+        # A guess would send the secret to where the provider may log it, and fail as a wrong secret.
+        raise AppError(
+            "client_auth_unknown",
+            "The provider's file does not say how an app authenticates (oauth.client_auth).",
+            sent=False,
+        )
+    if method != "client_secret_post":
+        raise KeyError(method)
+    return {"client_id": client_id, "client_secret": secret.expose()}, {}
 
 
 def encode_body(fields: Fields, token_format: str) -> tuple[str, bytes]:

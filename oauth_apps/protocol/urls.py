@@ -15,7 +15,6 @@ from providers.formats import (
 )
 from providers.url_templates import (
     PLACEHOLDER,
-    get_first_variable,
     leads_to_host_of_template,
 )
 
@@ -28,7 +27,6 @@ def fill_url_template(template: str, variables: Mapping[str, str]) -> str:
     A template that begins with a variable and goes on has the base URL of the customer's own server
     there. Raises AppError naming the variable that is missing or not valid.
     """
-    origin_name = get_first_variable(template)
     authority = _AUTHORITY.match(template)
     host_end = authority.end() if authority else 0
 
@@ -39,7 +37,8 @@ def fill_url_template(template: str, variables: Mapping[str, str]) -> str:
         value = variables.get(name)
         if value is None:
             raise _build_config_error(name, "is not set")
-        if name == origin_name and match.start() == 0 and match.end() < len(template):
+        # A URL that begins with a variable has the address of the customer's own server there.
+        if match.start() == 0 and match.end() < len(template):
             if find_base_url_error(value):
                 raise _build_config_error(name, "is not the address of a server")
             return value.rstrip("/")

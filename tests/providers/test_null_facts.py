@@ -29,9 +29,9 @@ from oauth_apps.protocol import (
     build_authorization_url,
     generate_code_verifier,
 )
-from oauth_apps.protocol.client_auth import build_client_authentication
 from oauth_apps.protocol.introspection import introspect_token
 from oauth_apps.protocol.revocation import revoke_token
+from oauth_apps.protocol.transport import build_client_authentication
 from providers.kinds import OAuth, Refresh
 from providers.registry import DATA_DIR, build_provider, get_registry
 from vault.secret import Secret

@@ -14,11 +14,11 @@ from rest_framework import viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from common.actors import get_principal
 from common.api.pagination import fetch_newest
 from common.api.views import AccountView, read_object
 from common.db.ids import parse_uuid
 from common.errors import BadRequestError, InvalidInputError, NotFoundError
+from common.http import get_principal
 from common.scopes import CREDENTIALS_READ, CREDENTIALS_WRITE
 from credentials.api.fishnet.serializers import (
     CredentialMetadataSerializer,

@@ -52,7 +52,7 @@ def test_revision_is_unchanged(key):
 
 def test_webhook_is_enqueued(key, monkeypatch):
     calls = []
-    monkeypatch.setattr("webhooks.changes.enqueue", lambda *args: calls.append(args))
+    monkeypatch.setattr("webhooks.outbox.enqueue", lambda *args: calls.append(args))
     record(key, "probe", "ok")
     record(key, "probe", "ok")
     assert calls == [(key.account_id, [("credential.health_changed", key.id)])]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from egress import client as egress
-from egress.allowlist import parse_allowlist
+from egress.policy import parse_allowlist
 from oauth_apps.protocol import OAuthClient
 from providers.kinds import OAuth, Refresh
 from tests.oauth_apps.protocol.provider import FakeProvider

@@ -15,7 +15,7 @@ from oauth_apps.protocol import (
     build_authorization_url,
     request_access_token,
 )
-from oauth_apps.protocol.grants import GRANTS
+from oauth_apps.protocol.tokens import GRANTS
 from oauth_apps.protocol.types import OAuthClient
 from oauth_apps.protocol.urls import fill_url_template
 from providers.properties import resolve_url_variables

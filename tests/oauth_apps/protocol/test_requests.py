@@ -15,7 +15,7 @@ from oauth_apps.protocol import (
     refresh_tokens,
     request_client_credentials_token,
 )
-from oauth_apps.protocol.client_auth import build_client_authentication
+from oauth_apps.protocol.transport import build_client_authentication
 from providers import quirks
 from providers.kinds import Refresh, ResponseRule, Source
 from providers.registry import DATA_DIR

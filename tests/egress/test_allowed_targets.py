@@ -7,8 +7,8 @@ from django.core.exceptions import ImproperlyConfigured
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egress.allowlist import allowed_targets, parse_allowlist
 from egress.checks import check_allow
+from egress.policy import allowed_targets, parse_allowlist
 from tests.egress.tables import split_words
 
 
