@@ -53,7 +53,11 @@ def normalize_private_key(text: str) -> str:
         raise ValueError(f"must be a private key, and this is a {label.lower()}")
     lines = textwrap.wrap(_BLANK.sub("", content), 64)
     pem = "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""])
-    _load(pem)
+    try:
+        load_pem_private_key(pem.encode("ascii"), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        # The library's message may quote the key.
+        raise ValueError("is a private key that cannot be read: it is damaged or cut") from None
     return pem
 
 
@@ -105,11 +109,3 @@ def _decode_base64(text: str) -> bytes | None:
         return base64.b64decode(_BLANK.sub("", text), validate=True)
     except (binascii.Error, ValueError):
         return None
-
-
-def _load(pem: str) -> None:
-    try:
-        load_pem_private_key(pem.encode("ascii"), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        # The library's message may quote the key.
-        raise ValueError("is a private key that cannot be read: it is damaged or cut") from None

@@ -43,7 +43,13 @@ def clean_secret(raw: str, *, is_password: bool = False) -> CleanSecret:
     if raw.isascii() and raw.isprintable() and raw[:1] != " " and raw[-1:] != " ":
         return CleanSecret(raw)
     value = raw.removeprefix(_DECODED_BYTE_ORDER_MARK)
-    value = _strip(value, only=_REMOVED_FROM_ALL if is_password else None)
+    former = None
+    # White space may surround what is invisible, and the other way round.
+    while value != former:
+        former = value
+        value = value.strip(_REMOVED_FROM_ALL)
+        if not is_password:
+            value = value.strip()
     if not value or value == raw:
         return CleanSecret(raw)
     return CleanSecret(value, tuple(_describe_debris(raw, value)))
@@ -94,15 +100,6 @@ def _is_json_object(value: str) -> bool:
         return isinstance(orjson.loads(value), dict)
     except (orjson.JSONDecodeError, UnicodeEncodeError):
         return False
-
-
-def _strip(value: str, *, only: str | None) -> str:
-    """Strip from both ends the characters `only`, or all white space and invisible characters."""
-    while True:
-        stripped = value.strip(only) if only else value.strip().strip(_REMOVED_FROM_ALL)
-        if stripped == value:
-            return value
-        value = stripped
 
 
 def _describe_debris(raw: str, value: str) -> list[str]:

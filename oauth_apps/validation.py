@@ -11,7 +11,7 @@ from common.errors import InvalidInputError
 from common.pem import normalize_private_key
 from common.secret_text import clean_secret, find_control_error, is_placeholder
 from common.text import escape_name
-from egress.allowlist import allowed_targets
+from egress.policy import allowed_targets
 from egress.urls import parse_url
 from providers.kinds import AuthorizeOption, Provider
 from providers.properties import MASK, resolve_url_variables
@@ -95,7 +95,9 @@ def clean_client_secret(provider: str, secret: str, *, replaces: bool = False) -
     if error := _find_secret_error(value, replaces=replaces):
         raise InvalidInputError.for_field("client_secret", error)
     # GitHub's app has a private key for its installations, and a secret for its users.
-    if not signs_requests(provider) or (_takes_secrets(provider) and not _is_pem(value)):
+    if not signs_requests(provider) or (
+        _takes_secrets(provider) and "PRIVATE KEY-----" not in value
+    ):
         return value
     try:
         return normalize_private_key(value)
@@ -133,10 +135,6 @@ def signs_requests(provider: str) -> bool:
 def _takes_secrets(provider: str) -> bool:
     methods = {oauth.client_auth for oauth in _get_provider(provider).list_oauth()}
     return bool(methods & {"client_secret_post", "client_secret_basic"})
-
-
-def _is_pem(value: str) -> bool:
-    return "PRIVATE KEY-----" in value
 
 
 def check_redirect_uris(uris: list[str]) -> None:

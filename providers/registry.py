@@ -146,7 +146,7 @@ def build_provider(document: Mapping[str, Any]) -> Provider:
 
 def build_kind(slug: str, name: str, item: Mapping[str, Any], *, inherited: Auth | None) -> Kind:
     """Return the kind that an entry of a data file's `kinds` describes."""
-    probe, connect = item["probe"], item.get("connect")
+    probe, connect, person = item["probe"], item.get("connect"), item.get("person")
     return Kind(
         name=name,
         provider=slug,
@@ -177,13 +177,9 @@ def build_kind(slug: str, name: str, item: Mapping[str, Any], *, inherited: Auth
         )
         if connect is not None
         else None,
-        person=_build_person(item.get("person")),
+        person=Person(**{**person, "source": Source(**person["source"])}) if person else None,
         oauth_section=item.get("oauth_section"),
     )
-
-
-def _build_person(item: Mapping[str, Any] | None) -> Person | None:
-    return Person(**{**item, "source": Source(**item["source"])}) if item else None
 
 
 def _build_auth(item: Mapping[str, Any] | None) -> Auth | None:

@@ -14,7 +14,6 @@ from common.api.query_params import DEFAULT_LIMIT, MAX_LIMIT, PAGINATION_PARAMS,
 from common.api.views import ApiView
 from common.errors import BadRequestError, NotFoundError
 from common.scopes import ANY
-from providers.kinds import Provider
 from providers.registry import get_registry
 from providers.serializers import serialize_facts, serialize_provider
 
@@ -46,7 +45,7 @@ class ProviderListView(ApiView):
         )
         page = list(itertools.islice(found, limit))
         is_last = next(found, None) is None
-        cursor = None if is_last else _encode_position(page[-1])
+        cursor = None if is_last else base64.urlsafe_b64encode(page[-1].slug.encode()).decode()
         response = Response(
             {"data": [serialize_provider(provider) for provider in page], "next_cursor": cursor}
         )
@@ -67,10 +66,6 @@ class ProviderView(ApiView):
         if provider is None:
             raise NotFoundError()
         return Response({**serialize_provider(provider), "facts": serialize_facts(provider)})
-
-
-def _encode_position(last: Provider) -> str:
-    return base64.urlsafe_b64encode(last.slug.encode()).decode()
 
 
 def _read_position(request: Request) -> int:

@@ -107,9 +107,13 @@ def describe_operation(operation: Schema, *, path: str, method: str, is_collecti
     if operation.get("description", "").startswith(_BASE_DESCRIPTIONS):
         del operation["description"]
     description = " ".join(operation.get("description", "").split())
-    operation["summary"] = _SUMMARIES.get(key) or _summarize(description)
+    sentence = _SENTENCE.match(description)
+    summary = _SUMMARIES.get(key) or (sentence[1] if sentence else description)
+    if len(summary) > MAX_SUMMARY:
+        summary = f"{summary[: MAX_SUMMARY - 1].rstrip()}…"
+    operation["summary"] = summary
     # A description that says no more than the summary would be read twice.
-    if description.rstrip(".") == operation["summary"]:
+    if description.rstrip(".") == summary:
         operation.pop("description")
     operation["tags"] = [find_group(path)]
 
@@ -129,9 +133,3 @@ def _build_id(generated: str, *, is_collection: bool) -> str:
         if name.endswith(f"_{suffix}"):
             return f"{name.removesuffix(suffix)}{verb}"
     return name if is_collection else name.removesuffix("_create")
-
-
-def _summarize(description: str) -> str:
-    match = _SENTENCE.match(description)
-    summary = match[1] if match else description
-    return summary if len(summary) <= MAX_SUMMARY else f"{summary[: MAX_SUMMARY - 1].rstrip()}…"

@@ -148,18 +148,14 @@ def rename_components(document: Schema) -> Schema:
 
     renamed: Schema = rename(document)
     schemas = renamed["components"]["schemas"]
+    for schema in schemas.values():
+        # A base class or a module left its own description.
+        if schema.get("description", "").startswith(_INNER_DESCRIPTIONS):
+            del schema["description"]
     renamed["components"]["schemas"] = {
-        names[name]: _remove_inner_words(schemas[name])
-        for name in sorted(schemas, key=lambda name: names[name])
+        names[name]: schemas[name] for name in sorted(schemas, key=lambda name: names[name])
     }
     return renamed
-
-
-def _remove_inner_words(schema: Schema) -> Schema:
-    """Drop the description of a component that a base class or a module left."""
-    if schema.get("description", "").startswith(_INNER_DESCRIPTIONS):
-        schema = {key: value for key, value in schema.items() if key != "description"}
-    return schema
 
 
 def _complete_operation(operation: Schema, *, path: str, method: str) -> None:

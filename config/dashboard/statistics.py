@@ -82,15 +82,6 @@ def get_statistics() -> Figures | None:
     return stored
 
 
-def _count_affected_by_apps() -> list[tuple[str, int]]:
-    """Return how many credentials of each stored status are displayed as `warn` because of an app."""
-    app_ids = find_rejected_app_ids()
-    if not app_ids:
-        return []
-    rows = Credential.objects.filter(build_affected_filter(app_ids)).order_by()
-    return list(rows.values_list("health_status").annotate(count=Count("id")))
-
-
 def _count_credentials(now: dt.datetime) -> dict[str, Any]:
     """Return the fields of Figures but `counted_at`, from one pass over the table."""
     groups = (
@@ -106,9 +97,13 @@ def _count_credentials(now: dt.datetime) -> dict[str, Any]:
         created[week.date()] += count
         if status == "error":
             broken[provider] += count
-    for status, count in _count_affected_by_apps():
-        health[status] -= count
-        health["warn"] += count
+    if app_ids := find_rejected_app_ids():
+        # Stored with another status, and displayed as `warn` because of their app.
+        affected = Credential.objects.filter(build_affected_filter(app_ids)).order_by()
+        counts = affected.values_list("health_status").annotate(count=Count("id"))
+        for status, count in counts:
+            health[status] -= count
+            health["warn"] += count
     this_monday = now.date() - dt.timedelta(days=now.weekday())
     mondays = [this_monday - dt.timedelta(weeks=back) for back in reversed(range(WEEKS))]
     total = sum(count for week, count in created.items() if week < mondays[0])

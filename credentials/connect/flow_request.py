@@ -104,7 +104,9 @@ def resolve_scopes(
         return list(app.scopes)
     allowed = oauth.add_required_scopes(app.scopes or oauth.default_scopes)
     if requested is None:
-        if not allowed and oauth.scopes_required and not _sets_scopes(app):
+        # Slack's scopes of the user are a parameter of their own, and one of the two is enough.
+        has_other_scopes = any("scope" in name for name in app.authorize_params)
+        if not allowed and oauth.scopes_required and not has_other_scopes:
             reason = f"are required by {app.provider}: set the scopes of the OAuth app"
             raise InvalidInputError.for_field(field, reason)
         return allowed
@@ -125,11 +127,6 @@ def resolve_scopes(
             field, "must only have scopes that are listed in the OAuth app"
         )
     return oauth.add_required_scopes(requested)
-
-
-def _sets_scopes(app: OAuthApp) -> bool:
-    # Slack's scopes of the user are a parameter of their own, and one of the two is enough.
-    return any("scope" in name for name in app.authorize_params)
 
 
 def validate_return_url(uri: str, allowed: Sequence[str], *, field: str) -> str:

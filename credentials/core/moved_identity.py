@@ -29,8 +29,11 @@ def keep_moved_identity(row: Credential, changed: Mapping[str, Any]) -> None:
     parts = []
     if person := get_person_value(kind, row.properties):
         parts.append([kind.name, app_id, "person", *values, person])
+    members = OrganisationMember.objects.filter(account_id=row.account_id)
+    own = members.filter(credential_id=row.id).values("organisation")
+    others = members.filter(organisation__in=own).exclude(credential_id=row.id)
     # Without the person it would find this row for the other persons, who have moved as well.
-    if not person or not _has_fellow_members(row):
+    if not person or not others.exists():
         parts.append([kind.name, app_id, "fields", *values])
     identities = {compute_identity(row.account_id, each) for each in parts}
     used = Credential.objects.filter(account_id=row.account_id, identity__in=identities)
@@ -40,10 +43,3 @@ def keep_moved_identity(row: Credential, changed: Mapping[str, Any]) -> None:
         for identity in sorted(identities)
     ]
     CredentialAlias.objects.bulk_create(aliases, ignore_conflicts=True)
-
-
-def _has_fellow_members(row: Credential) -> bool:
-    """Return True if other persons of the row's organisation have credentials."""
-    members = OrganisationMember.objects.filter(account_id=row.account_id)
-    own = members.filter(credential_id=row.id).values("organisation")
-    return members.filter(organisation__in=own).exclude(credential_id=row.id).exists()

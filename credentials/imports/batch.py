@@ -122,7 +122,8 @@ def import_lines(
                 rejected_lines.append(RejectedLine.from_error(line, outcome.error))
             else:
                 setattr(report, outcome.result, getattr(report, outcome.result) + 1)
-                _add_notices(report, line, item.notices)
+                capacity = MAX_REPORTED_ERRORS - len(report.notices)
+                report.notices += [LineNotice(line, each) for each in item.notices[:capacity]]
         for rejected in sorted(rejected_lines, key=lambda rejected: rejected.line):
             report.rejected += 1
             # The counter goes on, but a report of a million errors would fill the memory.
@@ -131,11 +132,6 @@ def import_lines(
             on_rejected(rejected)
         on_chunk(report)
     return report
-
-
-def _add_notices(report: ImportReport, line: int, notices: Iterable[str]) -> None:
-    capacity = MAX_REPORTED_ERRORS - len(report.notices)
-    report.notices += [LineNotice(line, notice) for notice in itertools.islice(notices, capacity)]
 
 
 def import_all_or_none(

@@ -15,7 +15,7 @@ from typing import Final
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, F, Q
 
 from common.actors import Actor
 from common.db.clock import DbNow
@@ -77,7 +77,7 @@ def find_rejected_apps() -> list[Condition]:
         Condition(
             Incident.Kind.APP_REJECTED,
             str(app.id),
-            f"{_get_name(app.provider)} rejects the OAuth app {_flatten(app.name)}."
+            f"{_get_name(app.provider)} rejects the OAuth app {' '.join(app.name.split())}."
             f" {app.health['notes'][0] if app.health['notes'] else ''}".strip(),
             {app.account_id: 0},
         )
@@ -92,7 +92,9 @@ def find_outages(now: dt.datetime) -> list[Condition]:
     conditions = []
     for provider in sorted(set(recent.order_by().values_list("provider", flat=True).distinct())):
         if is_outage(provider, now):
-            accounts = _count_by_account(recent.filter(provider=provider).order_by())
+            states = recent.filter(provider=provider).order_by()
+            rows = states.values_list("account_id").annotate(count=Count("credential_id"))
+            accounts = dict(rows.order_by("-count")[:MAX_ACCOUNTS])
             note = (
                 f"{_get_name(provider)} does not respond for {sum(accounts.values())} credentials."
             )
@@ -113,11 +115,6 @@ def find_many_errors(now: dt.datetime) -> list[Condition]:
     owners = "one account" if len(accounts) == 1 else f"{len(accounts)} accounts"
     note = f"{count} credentials turned to error within an hour, of {owners}."
     return [Condition(Incident.Kind.MANY_ERRORS, "", note, accounts)]
-
-
-def _count_by_account(states: QuerySet[ProbeState]) -> dict[uuid.UUID, int]:
-    rows = states.values_list("account_id").annotate(count=Count("credential_id"))
-    return dict(rows.order_by("-count")[:MAX_ACCOUNTS])
 
 
 def _open(condition: Condition) -> None:
@@ -154,10 +151,6 @@ def _publish(incident: Incident, verb: str, accounts: dict[uuid.UUID, int]) -> N
 def _get_name(slug: str) -> str:
     provider = get_registry().get_provider(slug)
     return provider.name if provider else slug
-
-
-def _flatten(text: str) -> str:
-    return " ".join(text.split())
 
 
 def count_kinds(incidents: Iterable[Incident]) -> Counter[str]:

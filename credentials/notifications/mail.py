@@ -89,11 +89,14 @@ def run(claim: Lease[NoticeMail]) -> None:
     if (wait_until := _find_next_time(mail, now)) is not None:
         claim.settle(next_at=wait_until, attempts=F("attempts") - 1)
         return
-    notices = [
-        notice
-        for each in [claim, *_claim_others(mail, claim.owner, now)]
-        if (notice := _read_notice(each)) is not None
-    ]
+    # The recipient's other mails, at most as many as one message lists.
+    same = NoticeMail.objects.filter(account_id=mail.account_id, to_email=mail.to_email)
+    free = same.filter(outcome="", lease_owner="")
+    rows = free.order_by("created_at", "id")[: MAX_LISTED - 1]
+    others = claim_rows(
+        free, rows, owner=claim.owner, until=now + LEASE, attempts=F("attempts") + 1
+    )
+    notices = [notice for each in [claim, *others] if (notice := _read_notice(each)) is not None]
     if not notices:
         return
     message = build_message(notices)
@@ -131,14 +134,6 @@ def _find_next_time(mail: NoticeMail, now: dt.datetime) -> dt.datetime | None:
         return last + MIN_INTERVAL
     leased = same.filter(outcome="", next_at__gt=now, id__lt=mail.id).exclude(lease_owner="")
     return now + LEASE if leased.exists() else None
-
-
-def _claim_others(mail: NoticeMail, owner: str, now: dt.datetime) -> list[Lease[NoticeMail]]:
-    """Claim the other mails of the recipient, at most MAX_LISTED."""
-    same = NoticeMail.objects.filter(account_id=mail.account_id, to_email=mail.to_email)
-    free = same.filter(outcome="", lease_owner="")
-    rows = free.order_by("created_at", "id")[: MAX_LISTED - 1]
-    return claim_rows(free, rows, owner=owner, until=now + LEASE, attempts=F("attempts") + 1)
 
 
 def _read_notice(claim: Lease[NoticeMail]) -> Notice | None:

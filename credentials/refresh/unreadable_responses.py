@@ -62,7 +62,8 @@ def keep_unreadable_response(claim: RefreshClaim, response: UnreadableBody) -> s
     row = claim.row
     rows = UnreadableResponse.objects.filter(credential_id=row.id)
     kept = rows.filter(generation=claim.generation).only("has_tokens", "expires_at").first()
-    has_tokens = _may_have_tokens(response.body)
+    # UTF-16 has a zero byte next to each letter.
+    has_tokens = b"token" in response.body.replace(b"\0", b"").lower()
     if kept is not None and kept.has_tokens and not has_tokens:
         return _describe(kept.expires_at)
     rows.delete()
@@ -103,11 +104,6 @@ def delete_obsolete_responses() -> bool:
     ids = list(UnreadableResponse.objects.filter(is_obsolete).values_list("id", flat=True)[:CHUNK])
     UnreadableResponse.objects.filter(id__in=ids).delete()
     return len(ids) == CHUNK
-
-
-def _may_have_tokens(body: bytes) -> bool:
-    # UTF-16 has a zero byte next to each letter.
-    return b"token" in body.replace(b"\0", b"").lower()
 
 
 def _describe(expires_at: dt.datetime) -> str:

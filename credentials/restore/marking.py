@@ -19,7 +19,6 @@ from common.db.clock import DbNow
 from credentials.core.grant_state import NEEDS_REAUTH, NO_LEASE
 from credentials.models import Credential, Grant
 from credentials.restore.models import DatabaseRestore, RestoredGrant
-from providers.kinds import Kind
 from providers.registry import get_registry
 
 BATCH: Final = 500
@@ -153,11 +152,11 @@ def _read_windows(rows: QuerySet[Credential]) -> Iterator[list[uuid.UUID]]:
 
 def _find_rotating_kinds() -> list[str]:
     """Return the kinds whose refresh may replace the refresh token."""
-    return [kind.name for kind in get_registry().kinds.values() if _may_rotate(kind)]
-
-
-def _may_rotate(kind: Kind) -> bool:
-    if not kind.refreshes or kind.grant != "refresh_token":
-        return False
-    oauth = get_registry().get_oauth(kind.name)
-    return oauth is None or oauth.refresh.rotates is not False
+    registry = get_registry()
+    return [
+        kind.name
+        for kind in registry.kinds.values()
+        if kind.refreshes
+        and kind.grant == "refresh_token"
+        and ((oauth := registry.get_oauth(kind.name)) is None or oauth.refresh.rotates is not False)
+    ]
