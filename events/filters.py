@@ -5,7 +5,7 @@ from __future__ import annotations
 import django_filters
 from django.db.models import QuerySet
 
-from common.api.filters import CreatedAfterFilter, CreatedBeforeFilter, UUIDFilter
+from common.api.filters import CreatedAfterFilter, CreatedBeforeFilter, FilterSet, UUIDFilter
 from events.models import Event
 from events.verbs import list_stored_verbs
 
@@ -17,7 +17,7 @@ class VerbFilter(django_filters.CharFilter):
         return qs.filter(verb__in=list_stored_verbs(value)) if value else qs
 
 
-class EventFilter(django_filters.FilterSet):
+class EventFilter(FilterSet):
     verb = VerbFilter(strip=False)
     target = UUIDFilter(field_name="target_id", help_text="Id of the object.")
     actor = django_filters.CharFilter(strip=False)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import django_filters
 
 from common import health
-from common.api.filters import JSONContainsFilter, add_dotted_filters
+from common.api.filters import FilterSet, JSONContainsFilter, add_dotted_filters
 from oauth_apps.models import OAuthApp
 
 
@@ -12,7 +12,7 @@ from oauth_apps.models import OAuthApp
         field_name="health_status", choices=[(status, status) for status in health.STATUSES]
     )
 )
-class OAuthAppFilter(django_filters.FilterSet):
+class OAuthAppFilter(FilterSet):
     provider = django_filters.CharFilter(strip=False)
     metadata = JSONContainsFilter(help_text='A JSON object; for example {"region": "eu"}.')
 

@@ -6,8 +6,8 @@ import contextlib
 import functools
 import re
 import time
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 from django.db import OperationalError, connection, transaction
 
@@ -16,6 +16,9 @@ from common.errors import ServiceUnavailableError
 
 LIST_SECONDS: Final = 2.0
 """The longest that the statement of a list may take. One request slot of eight waits for it."""
+
+LIMIT_SEPARATOR: Final = "; /* at most for the time of a list */ "
+"""Between a time limit and the statement that it is for, which are sent as one message."""
 
 _KEEPS_PLAN: Final = "/* keeps its plan */"
 # Django writes LIMIT 21 for get(), which finds its row by a unique key.
@@ -52,15 +55,32 @@ def _has_one_plan(sql: str) -> bool:
     return _KEEPS_PLAN in sql or not _SELECTS_FROM_MANY.search(sql)
 
 
+def fetch_list(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Return the rows of a list's statement. Raise ServiceUnavailableError after `LIST_SECONDS`."""
+    if not dialect.is_postgresql() or connection.in_atomic_block:
+        with limit_list_time(), connection.cursor() as cursor:
+            cursor.execute(sql, params)
+            return list(cursor.fetchall())
+    # One message to the server, because each would cost a list a tenth of its time.
+    with _respond_to_timeout(), connection.cursor() as cursor:
+        cursor.execute(f"{_format_limit()}{LIMIT_SEPARATOR}{sql}", params)
+        return list(cursor.fetchall())
+
+
 @contextlib.contextmanager
 def limit_list_time() -> Iterator[None]:
     """End a statement of the block after `LIST_SECONDS`. Raise ServiceUnavailableError if one ended.
 
     The rows must be read within the block, which is one transaction.
     """
+    with _respond_to_timeout(), transaction.atomic(), _limit_statements():
+        yield
+
+
+@contextlib.contextmanager
+def _respond_to_timeout() -> Iterator[None]:
     try:
-        with transaction.atomic(), _limit_statements(LIST_SECONDS):
-            yield
+        yield
     except OperationalError as error:
         if dialect.is_postgresql():
             is_timeout = getattr(error.__cause__, "sqlstate", None) == _QUERY_CANCELED
@@ -76,13 +96,17 @@ def limit_list_time() -> Iterator[None]:
         ) from error
 
 
+def _format_limit() -> str:
+    return f"SET LOCAL statement_timeout = {LIST_SECONDS * 1000:.0f}"
+
+
 @contextlib.contextmanager
-def _limit_statements(seconds: float) -> Iterator[None]:
+def _limit_statements() -> Iterator[None]:
     if dialect.is_postgresql():
-        dialect.execute_on_postgresql(f"SET LOCAL statement_timeout = {seconds * 1000:.0f}")
+        dialect.execute_on_postgresql(_format_limit())
         yield
         return
-    end = time.monotonic() + seconds
+    end = time.monotonic() + LIST_SECONDS
     connection.ensure_connection()
     sqlite = connection.connection
     sqlite.set_progress_handler(lambda: time.monotonic() > end, _SQLITE_STEPS)

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 from django.db.backends.postgresql import base
 
-from common.db.planner import may_keep_plan
+from common.db.planner import LIMIT_SEPARATOR, may_keep_plan
 
 
 class Cursor(base.CursorMixin, psycopg.Cursor[Any]):
@@ -16,9 +16,18 @@ class Cursor(base.CursorMixin, psycopg.Cursor[Any]):
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
         # PostgreSQL plans an unprepared statement for its values, also behind a connection pooler.
+        if isinstance(query, str) and LIMIT_SEPARATOR in query:
+            return self._execute_with_limit(query, params)
         if isinstance(query, str) and not may_keep_plan(query):
             options["prepare"] = False
         return super().execute(query, params, **options)
+
+    def _execute_with_limit(self, query: str, params: Any) -> Any:
+        """Execute a time limit and its statement in one transaction, by one round trip."""
+        # PostgreSQL takes several statements in one message if it has no parameters beside them.
+        super().execute(psycopg.ClientCursor(self.connection).mogrify(query, params))
+        self.nextset()
+        return self
 
 
 class DatabaseWrapper(base.DatabaseWrapper):

@@ -11,6 +11,7 @@ from common import health
 from common.api.filters import (
     CreatedAfterFilter,
     CreatedBeforeFilter,
+    FilterSet,
     JSONContainsFilter,
     StrictDateTimeFilter,
     UUIDFilter,
@@ -37,7 +38,7 @@ from providers.registry import get_registry
         help_text="The state in `refresh.state`. Kinds that are not refreshed have none.",
     ),
 )
-class CredentialFilter(django_filters.FilterSet):
+class CredentialFilter(FilterSet):
     provider = django_filters.CharFilter(
         strip=False, help_text="A provider's slug. An unknown slug matches nothing."
     )

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import django_filters
 
-from common.api.filters import UUIDFilter
+from common.api.filters import FilterSet, UUIDFilter
 from credentials.connect.models import ConnectLink
 
 
-class ConnectLinkFilter(django_filters.FilterSet):
+class ConnectLinkFilter(FilterSet):
     status = django_filters.ChoiceFilter(
         choices=ConnectLink.Status.choices,
         help_text="The stored status: the worker marks links as expired shortly after their time.",

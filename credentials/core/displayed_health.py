@@ -12,9 +12,12 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Final
 
-from django.db.models import F, Q, QuerySet
+from django.db import connection
+from django.db.models import Q, QuerySet
 
 from common.datetimes import format_rfc3339
+from common.db import dialect
+from common.db.ids import to_uuid
 from common.health import MAX_NOTES
 from credentials.models import AppPause, Credential
 from oauth_apps.models import OAuthApp
@@ -22,6 +25,11 @@ from providers.registry import get_registry
 
 REJECTED_PAUSE_SQL: Final = "pause.revision = app.revision"
 """Of an `oauth_apps_oauthapp app` and the `credentials_apppause pause` that belongs to it."""
+
+_REJECTED_APPS: Final = f"""
+    SELECT app.id FROM credentials_apppause pause
+    JOIN oauth_apps_oauthapp app ON app.id = pause.oauth_app_id AND {REJECTED_PAUSE_SQL}
+    WHERE pause.pauses > 0"""  # noqa: S608
 
 IN_DOUBT_NOTE: Final = (
     "It is not known if the provider has replaced this grant: its last refresh was interrupted, had no"
@@ -37,10 +45,13 @@ _MAX_NAME: Final = 80
 
 def find_rejected_app_ids(account_id: uuid.UUID | None = None) -> list[uuid.UUID]:
     """Return the apps that their providers reject, of one account or of all."""
-    pauses = AppPause.objects.filter(pauses__gt=0, revision=F("oauth_app__revision"))
-    if account_id is not None:
-        pauses = pauses.filter(oauth_app__account_id=account_id)
-    return list(pauses.values_list("oauth_app_id", flat=True))
+    # SQL, because a list runs it: building it from a queryset takes longer than running it.
+    of_account = "AND app.account_id = %s" if account_id else ""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"{_REJECTED_APPS} {of_account}", dialect.adapt_all([account_id] if account_id else [])
+        )
+        return [to_uuid(id) for (id,) in cursor.fetchall()]
 
 
 def filter_by_health_status(

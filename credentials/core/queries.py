@@ -17,7 +17,7 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from common.db import dialect
-from common.db.planner import keep_plan, limit_list_time
+from common.db.planner import fetch_list, keep_plan
 from credentials.core.columns import Sql, read_select_list
 from credentials.core.displayed_health import REJECTED_PAUSE_SQL, add_doubt_note, display_health
 from credentials.core.refresh_state import build_state_sql
@@ -126,8 +126,7 @@ def fetch_filtered(
         return []
     sql = f"""{_select()} WHERE {where}
         ORDER BY credentials_credential.account_id DESC, credentials_credential.id DESC LIMIT %s"""
-    with limit_list_time():
-        return _fetch_rows(sql, [*params, count])
+    return _represent_rows(fetch_list(sql, [*params, count]))
 
 
 def fetch_one(account_id: uuid.UUID, id: uuid.UUID) -> CredentialRepresentation | None:
@@ -141,9 +140,12 @@ def fetch_one(account_id: uuid.UUID, id: uuid.UUID) -> CredentialRepresentation 
 def _fetch_rows(sql: str, params: list[Any]) -> list[CredentialRepresentation]:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
-        rows = cursor.fetchall()
-    apps: dict[str, dict[str, Any]] = {}
-    return [_represent(_Row(*row), apps) for row in rows]
+        return _represent_rows(cursor.fetchall())
+
+
+def _represent_rows(rows: list[tuple[Any, ...]]) -> list[CredentialRepresentation]:
+    apps: dict[str, orjson.Fragment] = {}
+    return [_represent(_Row._make(row), apps) for row in rows]
 
 
 def _select() -> str:
@@ -161,17 +163,19 @@ def _build_select(now: str, refresh_state: str) -> str:
     return f"SELECT {', '.join(columns)} {_JOINS}"
 
 
-def _represent(row: _Row, apps: dict[str, dict[str, Any]]) -> CredentialRepresentation:
-    # The rows of a page share a few apps, so each app is built once and kept in `apps`.
+def _represent(row: _Row, apps: dict[str, orjson.Fragment]) -> CredentialRepresentation:
+    # The rows of a page share a few apps, so the JSON of each is made once and kept in `apps`.
     app = apps.get(row.app_id) if row.app_id else None
     if app is None and row.app_id is not None:
-        app = apps[row.app_id] = _represent_app(row)
-    refresh = {
-        "state": row.refresh_state,
-        "last_at": row.refresh_last_at and _format_time(row.refresh_last_at),
-        "next_at": row.refresh_next_at and _format_time(row.refresh_next_at),
-        "error": row.refresh_error,
-    }
+        app = apps[row.app_id] = orjson.Fragment(orjson.dumps(_represent_app(row)))
+    refresh = None
+    if row.refresh_state and _is_refreshed(row.kind):
+        refresh = {
+            "state": row.refresh_state,
+            "last_at": row.refresh_last_at and _format_time(row.refresh_last_at),
+            "next_at": row.refresh_next_at and _format_time(row.refresh_next_at),
+            "error": row.refresh_error,
+        }
     document = {
         "id": row.id,
         "provider": row.provider,
@@ -185,7 +189,7 @@ def _represent(row: _Row, apps: dict[str, dict[str, Any]]) -> CredentialRepresen
         "owner_email": row.owner_email,
         "external_id": row.external_id,
         "expires_at": row.expires_at and _format_time(row.expires_at),
-        "refresh": refresh if row.refresh_state and _is_refreshed(row.kind) else None,
+        "refresh": refresh,
         "last_used_at": row.last_used_at and _format_time(row.last_used_at),
         "created_at": _format_time(row.created_at),
         "updated_at": _format_time(row.updated_at),
@@ -223,8 +227,9 @@ def _represent_app(row: _Row) -> dict[str, Any]:
 
 def _format_time(text: str) -> str:
     """Return a database's text of a UTC time as `format_rfc3339` does: six digits or no fraction."""
-    time = text.replace(" ", "T")
-    return f"{time}Z" if len(time) in _COMPLETE_LENGTHS else f"{time:0<26}Z"
+    if len(text) in _COMPLETE_LENGTHS:
+        return f"{text[:10]}T{text[11:]}Z"
+    return f"{text[:10]}T{text[11:]:0<15}Z"
 
 
 @functools.lru_cache(maxsize=1024)

@@ -209,18 +209,15 @@ SLOW = {
 }
 
 
-def run_slow_statement(*args: Any) -> list[Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(SLOW[connection.vendor])
-        rows: list[Any] = cursor.fetchall()
-    return rows
+def run_slow_list() -> list[Any]:
+    return planner.fetch_list(SLOW[connection.vendor], [])
 
 
 def test_a_slow_statement_ends(db, monkeypatch):
     monkeypatch.setattr(planner, "LIST_SECONDS", 0.2)
     started = time.monotonic()
     with pytest.raises(ServiceUnavailableError) as raised, planner.limit_list_time():
-        run_slow_statement()
+        run_slow_list()
     assert time.monotonic() - started < 10
     assert raised.value.extra == {"code": "list_timeout"}
     assert "0.2 seconds" in raised.value.detail
@@ -235,7 +232,7 @@ def test_another_error_is_not_a_timeout(db):
 
 def test_a_list_that_takes_too_long_is_503(world, monkeypatch):
     monkeypatch.setattr(planner, "LIST_SECONDS", 0.2)
-    monkeypatch.setattr(queries, "_fetch_rows", run_slow_statement)
+    monkeypatch.setattr(queries, "fetch_list", lambda sql, params: run_slow_list())
     response = ApiClient(world.token).get("/v1/credentials?provider=stripe")
     assert response.status_code == 503
     assert response["Content-Type"] == "application/problem+json"
@@ -252,6 +249,21 @@ def test_the_limit_ends_with_the_list():
     with planner.limit_list_time():
         assert read_timeout() == "2s"
     assert read_timeout() == before != "2s"
+
+
+@ON_POSTGRESQL
+@pytest.mark.django_db(transaction=True)
+def test_a_list_and_its_limit_are_one_message(monkeypatch):
+    before = read_timeout()
+    with CaptureQueriesContext(connection) as captured:
+        assert planner.fetch_list("SELECT %s, '100%%'", ["it's \\ 5"]) == [("it's \\ 5", "100%")]
+    assert len(captured.captured_queries) == 1
+    monkeypatch.setattr(planner, "LIST_SECONDS", 0.2)
+    with pytest.raises(ServiceUnavailableError):
+        run_slow_list()
+    # The connection is usable, and its statements are unlimited again.
+    assert read_timeout() == before != "2s"
+    assert Credential.objects.count() == 0
 
 
 def read_timeout() -> str:
