@@ -132,6 +132,8 @@ class Grant(models.Model):
     """active, needs_reauth (the provider rejects the grant) or paused (it cannot be decrypted)."""
     unknowns = models.PositiveIntegerField(db_default=0)
     """Attempts with this generation without a known outcome, without the one that has the lease."""
+    in_doubt_since = models.DateTimeField(null=True)
+    """The claim of the first of these attempts, or of the one that has the lease."""
     failures = models.PositiveIntegerField(db_default=0)
     failing_since = models.DateTimeField(null=True)
     rejected_since = models.DateTimeField(null=True)

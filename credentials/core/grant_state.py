@@ -37,6 +37,7 @@ NEW_GRANT: Final[Mapping[str, Any]] = {
     "previous": None,
     "state": ACTIVE,
     "unknowns": 0,
+    "in_doubt_since": None,
     "last_at": None,
 }
 """Columns of a grant that has no past. `generation` and `next_at` depend on the caller."""

@@ -20,6 +20,7 @@ from credentials.refresh.errors import (
     ProviderUnavailableError,
     RefreshInProgressError,
 )
+from credentials.refresh.lease import fit_lease
 from credentials.refresh.provider_calls import ProviderCall
 from credentials.refresh.schedule import CALL_SECONDS
 from credentials.refresh.token_update import build_token_update
@@ -61,6 +62,7 @@ def run_attempt(claim: RefreshClaim, *, patience: float = CALLER_PATIENCE) -> Ac
     Raises RefreshInProgressError if the provider has not responded after `patience` seconds: the
     request goes on, and its outcome is stored without the caller.
     """
+    claim = fit_lease(claim)
     try:
         secrets = decrypt_secrets(claim.row)
     except SecretUnavailableError:

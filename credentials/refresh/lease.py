@@ -27,13 +27,13 @@ from credentials.core.grant_state import (
     NOT_LEASED,
     NOT_ON_HOLD,
 )
-from credentials.core.refresh_state import SILENT_SECONDS
 from credentials.models import Credential, Grant
 from credentials.refresh.circuit_breaker import circuit_breaker
 from credentials.refresh.schedule import (
     SHORTEST_GRACE_LEASE,
     SHORTEST_LEASE,
     compute_lease_seconds,
+    compute_lease_within_grace,
 )
 from credentials.refresh.types import RefreshClaim
 from credentials.restore.holds import NOT_WAITING, NOT_WAITING_SQL
@@ -96,6 +96,7 @@ def claim_grant(
             lease_until=DbNow() + dt.timedelta(seconds=lease_seconds),
             lease_renewed_at=DbNow(),
             unknowns=F("unknowns") + abandoned,
+            in_doubt_since=Coalesce("in_doubt_since", DbNow()),
             # A leased grant is due, so that it is found if this process dies.
             next_at=Least(Coalesce("next_at", DbNow()), DbNow()),
         ):
@@ -142,7 +143,8 @@ def extend_lease(claim: RefreshClaim) -> bool:
     It lasts `lease_seconds` since the claim. After that it ends as soon as the process must have died.
     """
     # A stated grace counts from the request, so nothing may wait longer than to notice the death.
-    least = SILENT_SECONDS if claim.grace_seconds else SHORTEST_LEASE
+    least = SHORTEST_GRACE_LEASE if claim.grace_seconds else SHORTEST_LEASE
+    least = min(least, claim.lease_seconds)
     rest = claim.lease_seconds - (time.monotonic() - claim.start_seconds)
     duration = dt.timedelta(seconds=max(rest, least))
     rows = filter_claimed(claim)
@@ -150,13 +152,18 @@ def extend_lease(claim: RefreshClaim) -> bool:
 
 
 def fit_lease(claim: RefreshClaim) -> RefreshClaim:
-    """Return the claim with the lease that its provider needs, which an abandoned grant lacks."""
-    seconds = get_lease_seconds(claim.row.provider)
-    if claim.lease_seconds >= seconds:
+    """Return the claim with the lease that its provider needs.
+
+    A claim of an abandoned grant may lack it, and that of a grant in doubt must end in its grace.
+    """
+    seconds = max(get_lease_seconds(claim.row.provider), claim.lease_seconds)
+    if claim.grace_seconds:
+        seconds = compute_lease_within_grace(seconds, claim.grace_seconds, claim.seconds_in_doubt)
+    if claim.lease_seconds == seconds:
         return claim
-    longer = replace(claim, lease_seconds=seconds)
-    extend_lease(longer)
-    return longer
+    fitted = replace(claim, lease_seconds=seconds)
+    extend_lease(fitted)
+    return fitted
 
 
 def filter_claimed(claim: RefreshClaim) -> QuerySet[Grant]:
@@ -212,7 +219,8 @@ def _build_claim_sql(condition: str, now: str, later: str) -> str:
     return f"""
         UPDATE credentials_grant
         SET lease_owner = %s, lease_until = {later}, lease_renewed_at = {now},
-            unknowns = unknowns + CASE WHEN lease_until IS NULL THEN 0 ELSE 1 END
+            unknowns = unknowns + CASE WHEN lease_until IS NULL THEN 0 ELSE 1 END,
+            in_doubt_since = COALESCE(in_doubt_since, {now})
         WHERE id {selected} RETURNING id
     """  # noqa: S608 - our own names and clock
 

@@ -147,7 +147,10 @@ def store_failure(claim: RefreshClaim, error: OAuth2Error) -> float | None:
     in_doubt = claim.may_have_succeeded_before or not changed_nothing
     if in_doubt and claim.grace_seconds:
         delay = schedule.compute_delay_within_grace(
-            delay, claim.grace_seconds, claim.seconds_in_doubt
+            delay,
+            claim.grace_seconds,
+            claim.seconds_in_doubt,
+            retry_after=error.retry_after,
         )
     if not _settle_claim(
         claim,
@@ -222,6 +225,8 @@ def _settle_claim(claim: RefreshClaim, **values: Any) -> bool:
     # The health of the credential is written next. All transactions lock it before its grant.
     rows = Credential.objects.select_for_update(of=("self",), no_key=True)
     list(rows.filter(id=claim.row.id).values_list("id"))
+    if not claim.may_have_succeeded_before and "unknowns" not in values:
+        values["in_doubt_since"] = None
     if filter_claimed(claim).update(**{**NO_LEASE, **values}):
         return True
     release_lease(claim)

@@ -29,6 +29,9 @@ MAX_CALLS: Final = 400
 """Concurrent requests of one process. Their threads only wait for sockets, so they are cheap."""
 
 HEARTBEAT_SECONDS: Final = 4.0
+HEARTBEATS_PER_LEASE: Final = 4
+"""At least so many, for leases that are shorter than those of most providers."""
+
 SILENCE_SECONDS: Final = 12.0
 """A request that has had no response for this long is a failure for the circuit breaker."""
 
@@ -43,6 +46,7 @@ class ProviderCall:
     ) -> None:
         self.claim = claim
         self.keys = keys
+        self.heartbeat_seconds = min(HEARTBEAT_SECONDS, claim.lease_seconds / HEARTBEATS_PER_LEASE)
         self.started_at = time.monotonic()
         self.renewed_at = self.started_at
         self.is_silence_recorded = False
@@ -122,7 +126,7 @@ class _RunningCalls:
                     break
                 calls = list(self._calls)
             for call in calls:
-                if now - call.renewed_at >= HEARTBEAT_SECONDS:
+                if now - call.renewed_at >= call.heartbeat_seconds:
                     try:
                         extend_lease(call.claim)
                     except (DatabaseError, InterfaceError) as error:

@@ -42,7 +42,13 @@ CALL_SECONDS: Final = 90.0
 """The longest life of one request to a provider."""
 
 SHORTEST_LEASE: Final = 25
-SHORTEST_GRACE_LEASE: Final = 15
+SHORTEST_GRACE_LEASE: Final = 8
+"""Four heartbeats of a process that lives."""
+
+LAST_GRACE_LEASE: Final = 5
+"""...and the lease of the last request but one within a grace."""
+
+RETRIES_WITHIN_GRACE: Final = 3
 LONGEST_LEASE: Final = 95
 """Seconds after which a request is certainly over."""
 
@@ -105,8 +111,8 @@ def compute_lease_seconds(refresh: Refresh | None, *, responds_fast: bool) -> in
     Otherwise it waits for the end of the request, or 25 s if the provider responds fast.
     """
     if refresh and refresh.grace_seconds:
-        # The second request may be lost as well, and then another one must come within the grace.
-        return int(min(max(refresh.grace_seconds / 2, SHORTEST_GRACE_LEASE), LONGEST_LEASE))
+        seconds = max(_compute_grace_interval(refresh.grace_seconds), SHORTEST_GRACE_LEASE)
+        return int(min(seconds, LONGEST_LEASE))
     if refresh and refresh.rotates is False:
         return SHORTEST_LEASE  # Requests do not invalidate each other.
     if refresh and refresh.grace_seconds is None and responds_fast:
@@ -114,14 +120,35 @@ def compute_lease_seconds(refresh: Refresh | None, *, responds_fast: bool) -> in
     return LONGEST_LEASE
 
 
-def compute_delay_within_grace(delay: float, grace_seconds: int, seconds_in_doubt: float) -> float:
+def compute_lease_within_grace(lease: int, grace_seconds: int, seconds_in_doubt: float) -> int:
+    """Return `lease`, or less if the grace of the previous grant would end before it, less a margin.
+
+    It is never too short to notice that its process lives. A grace that is over changes nothing.
+    """
+    remaining = int(grace_seconds - GRACE_MARGIN - seconds_in_doubt)
+    return min(lease, max(remaining, LAST_GRACE_LEASE)) if remaining > 0 else lease
+
+
+def compute_delay_within_grace(
+    delay: float, grace_seconds: int, seconds_in_doubt: float, *, retry_after: float | None
+) -> float:
     """Return `delay`, but no longer than the grace of the previous grant lasts, less a margin.
 
     `seconds_in_doubt` is the time since the first attempt whose outcome is unknown. A grace that is
-    over changes nothing.
+    over changes nothing. A back-off is so short that there are several retries. If the provider
+    states `retry_after`, there is a single one at the end.
     """
     remaining = grace_seconds - GRACE_MARGIN - seconds_in_doubt
-    return min(delay, max(remaining, 1.0)) if remaining > 0 else delay
+    if remaining <= 0:
+        return delay
+    if not retry_after:
+        delay = min(delay, _compute_grace_interval(grace_seconds))
+    return min(delay, max(remaining, 1.0))
+
+
+def _compute_grace_interval(grace_seconds: int) -> float:
+    """Return the time between two requests within a grace: retries may be lost as well."""
+    return (grace_seconds - GRACE_MARGIN) / RETRIES_WITHIN_GRACE
 
 
 def compute_app_pause(pauses: int) -> float:

@@ -122,7 +122,7 @@ class RefreshTask:
     def run(self, claim: RefreshClaim) -> None:
         """Refresh the grant. Failures of providers are stored, and raise nothing."""
         try:
-            attempt.run_attempt(lease.fit_lease(claim), patience=WORKER_PATIENCE)
+            attempt.run_attempt(claim, patience=WORKER_PATIENCE)
         except ServiceError as error:
             log.info("refresh.failed", id=str(claim.row.id), code=error.extra.get("code"))
         except (DatabaseError, InterfaceError) as error:

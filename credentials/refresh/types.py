@@ -70,7 +70,7 @@ class RefreshClaim:
     @property
     def seconds_in_doubt(self) -> float:
         """Seconds since the first attempt whose outcome is unknown; 0 if this is the first."""
-        since = self.grant.failing_since
+        since = self.grant.in_doubt_since
         if not self.may_have_succeeded_before or since is None:
             return 0.0
         return (self.claimed_at - since).total_seconds()

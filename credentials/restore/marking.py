@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from django.db import transaction
-from django.db.models import F, OuterRef, Q, QuerySet
-from django.db.models.functions import Greatest
+from django.db.models import Case, DateTimeField, F, OuterRef, Q, QuerySet, Value, When
+from django.db.models.functions import Coalesce, Greatest
 
 from common.db.clock import DbNow
 from credentials.core.grant_state import NEEDS_REAUTH, NO_LEASE
@@ -116,8 +116,19 @@ def _mark(
         # Without a time the worker does not find them, however many there are.
         Grant.objects.filter(id__in=waiting).update(**NO_LEASE, unknowns=unknowns, next_at=None)
         # A lease stays: its holder may still wait for the provider, and only one request is sent.
-        Grant.objects.filter(id__in=going).update(unknowns=unknowns, next_at=DbNow())
+        Grant.objects.filter(id__in=going).update(
+            unknowns=unknowns,
+            in_doubt_since=Coalesce("in_doubt_since", _get_earliest_refresh(restore)),
+            next_at=DbNow(),
+        )
     return len(grants)
+
+
+def _get_earliest_refresh(restore: DatabaseRestore) -> Case:
+    """Return the time since which a grant may have been replaced (see `_is_within_grace`)."""
+    restored_to = Value(restore.restored_to)
+    due = When(next_at__lte=restore.recognised_at, then=Greatest("next_at", restored_to))
+    return Case(due, default=restored_to, output_field=DateTimeField())
 
 
 def _is_within_grace(row: Credential, grant: Grant, restore: DatabaseRestore) -> bool:

@@ -19,9 +19,9 @@ pytestmark = pytest.mark.django_db
     ("grace_seconds", "age", "remaining"),
     [
         # A provider with a grace: the lease ends before it, also after a late heartbeat.
-        (60, 2, 28),
-        (60, 20, 15),
-        (30, 13, 15),
+        (60, 2, 16),
+        (60, 20, 8),
+        (30, 13, 8),
         # A strict one: it ends with the request, not a whole lease after the last heartbeat.
         (0, 2, 93),
         (0, 50, 45),

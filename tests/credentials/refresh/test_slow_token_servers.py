@@ -112,9 +112,9 @@ def make_facts(*, rotates: bool | None = True, grace_seconds: int | None = None)
 @pytest.mark.parametrize(
     ("facts", "responds_fast", "seconds"),
     [
-        (make_facts(grace_seconds=60), False, 30),
-        (make_facts(grace_seconds=30), False, 15),
-        (make_facts(grace_seconds=10), False, 15),
+        (make_facts(grace_seconds=60), False, 18),
+        (make_facts(grace_seconds=30), False, 8),
+        (make_facts(grace_seconds=10), False, 8),
         (make_facts(grace_seconds=1800), False, LONGEST_LEASE),
         (make_facts(grace_seconds=0), True, LONGEST_LEASE),
         (make_facts(), True, SHORTEST_LEASE),
