@@ -13,6 +13,7 @@ import accounts.otp_admin
 import accounts.staff_admin  # noqa: F401
 from accounts.admin_forms import AccountForm, ApiTokenForm
 from accounts.models import Account, ApiToken, Session
+from accounts.reauthentication_form import PROOF_FIELDS, ReauthenticationAdminMixin
 from accounts.services import account_create, session_close, token_create, token_revoke
 from common.admin.filters import AccountFilter
 from common.admin.formatting import display_column, format_minute
@@ -58,7 +59,7 @@ class AccountAdmin(EventHistoryMixin, ServiceAdmin[Account]):
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(EventHistoryMixin, ServiceAdmin[ApiToken]):
+class ApiTokenAdmin(ReauthenticationAdminMixin, EventHistoryMixin, ServiceAdmin[ApiToken]):
     add_form = ApiTokenForm
     actions = ("revoke",)
     list_display = ("name", "prefix", "account", "may", "expires", "last_used", "revoked")
@@ -93,7 +94,7 @@ class ApiTokenAdmin(EventHistoryMixin, ServiceAdmin[ApiToken]):
 
     def get_fields(self, request: HttpRequest, obj: ApiToken | None = None) -> tuple[str, ...]:
         if obj is None:
-            return ("account", "name", "scopes", "expires_at")
+            return ("account", "name", "scopes", "expires_at", *PROOF_FIELDS)
         return (
             "name", "prefix", "account", "may", "created_by", "created", "expires", "last_used",
             "revoked", "id",

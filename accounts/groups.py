@@ -38,6 +38,7 @@ CUSTODIAN: Final = OPERATOR | {
     "accounts.add_apitoken",
     "accounts.change_apitoken",
     "accounts.delete_session",
+    "accounts.mint_apitoken",
     "accounts.view_apitoken",
     "accounts.view_session",
     "credentials.reveal_credential",

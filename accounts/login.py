@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final
 
 from axes.handlers.proxy import AxesProxyHandler
 from axes.models import AccessAttempt
@@ -15,22 +15,19 @@ from django.db.models import Max
 from django.http import HttpRequest
 from django.utils import timezone
 from django_otp import match_token, user_has_device
+from django_otp.models import Device
 
 from accounts.models import Account
 from accounts.second_factor import explain_rejected_code
 from common.errors import BadRequestError, TooManyRequestsError, UnauthenticatedError
 
+LOGIN_ERROR: Final = (
+    "The username, the password or the one-time code is wrong. A user with a device needs a code."
+)
+"""One message for all: whoever guesses a password must not learn that only the code is wrong."""
 
-class LoginMessages(NamedTuple):
-    """The messages for a wrong password and for a wrong code."""
-
-    password: str
-    code: str
-
-
-_LOGIN: Final = LoginMessages("The username or password is wrong.", "The one-time code is wrong.")
-_PASSWORD: Final = LoginMessages("The password is wrong.", "")
-_BOTH: Final = LoginMessages(*["The password or the code is wrong."] * 2)
+_PASSWORD_ERROR: Final = "The password is wrong."  # noqa: S105 - a message
+_BOTH_ERROR: Final = "The password or the code is wrong."
 
 
 def authenticate_staff(
@@ -39,28 +36,21 @@ def authenticate_staff(
     username: str,
     password: str,
     otp: str | None,
-    messages: LoginMessages = _LOGIN,
+    message: str = LOGIN_ERROR,
 ) -> User:
     """Return the staff user with this password and, if a device is set up, this one-time code.
 
     Raises TooManyRequestsError (429) after 5 failures of the pair of user and address in 60 s, and
     for an address that tries many passwords; ServiceUnavailableError (503) if too many others are
-    being checked; UnauthenticatedError otherwise: with "otp required" if only the code is missing.
+    being checked; UnauthenticatedError with the same `message` otherwise, also for a missing code.
     """
     user = _authenticate(request, username, password)
     if user is None or not user.is_staff:
         _reject_locked(request, username)
-        raise UnauthenticatedError(messages.password)
-    if user_has_device(user):
-        if otp is None:
-            raise UnauthenticatedError("otp required")
-        if match_token(user, otp) is None:
-            # A guessed code counts like a guessed password.
-            user_login_failed.send(
-                sender=__name__, credentials={"username": user.username}, request=request
-            )
-            _reject_locked(request, user.username)
-            raise UnauthenticatedError(explain_rejected_code(user, messages.code))
+        raise UnauthenticatedError(message)
+    if user_has_device(user) and not verify_code(request, user, otp):
+        _reject_locked(request, user.username)
+        raise UnauthenticatedError(explain_rejected_code(user, message))
     AxesProxyHandler.reset_attempts(username=username, ip_address=request.client_ip)  # type: ignore[attr-defined]
     return user
 
@@ -68,21 +58,19 @@ def authenticate_staff(
 def reauthenticate(request: HttpRequest, *, password: str, otp: str | None) -> None:
     """Check the password and code of the user who is logged in. Raises as `authenticate_staff`."""
     user: Any = request.user
-    messages = _BOTH if user_has_device(user) else _PASSWORD
+    message = _BOTH_ERROR if user_has_device(user) else _PASSWORD_ERROR
     authenticate_staff(
-        request, username=user.get_username(), password=password, otp=otp, messages=messages
+        request, username=user.get_username(), password=password, otp=otp, message=message
     )
 
 
-def verify_password(request: HttpRequest, password: str) -> None:
-    """Check the password of the user who is logged in, without a code.
-
-    Failures count like those of a login. Raises as `authenticate_staff`.
-    """
-    username = cast(User, request.user).get_username()
-    if _authenticate(request, username, password) is None:
-        _reject_locked(request, username)
-        raise UnauthenticatedError(_PASSWORD.password)
+def verify_code(request: HttpRequest | None, user: User, otp: str | None) -> Device | None:
+    """Return the device that accepts the code, or None. A failure counts like a wrong password."""
+    device: Device | None = match_token(user, otp) if otp else None
+    if device is None:
+        credentials = {"username": user.get_username()}
+        user_login_failed.send(sender=__name__, credentials=credentials, request=request)
+    return device
 
 
 def resolve_account(slug: str | None) -> Account:

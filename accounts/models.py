@@ -50,6 +50,7 @@ class ApiToken(Bearer):
 
     class Meta:
         verbose_name = "API token"
+        permissions = [("mint_apitoken", "Can create API tokens that use or reveal secrets")]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"

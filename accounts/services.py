@@ -92,6 +92,23 @@ def token_create(
     return token, secret
 
 
+def find_responsible_person(actor: str) -> str:
+    """Return the user who created the token `actor` in the admin, as an actor, or `actor` itself."""
+    name, _, id = actor.partition(":")
+    if name != "token":
+        return actor
+    creators = ApiToken.objects.filter(id=id, created_by__startswith="user:")
+    return creators.values_list("created_by", flat=True).first() or actor
+
+
+def list_token_actors(person: str) -> list[str]:
+    """Return the tokens that the user `person` created, as actors, also those that were revoked."""
+    if not person.startswith("user:"):
+        return []
+    ids = ApiToken.objects.filter(created_by=person).values_list("id", flat=True)
+    return [f"token:{id}" for id in ids]
+
+
 def token_revoke(*, token: ApiToken, actor: Actor) -> None:
     """Revoke an API token. Requests with it are rejected as soon as the transaction commits."""
     with transaction.atomic():

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from django import forms
 from django.contrib import admin
 from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
-from django.contrib.auth.signals import user_login_failed
 from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, reverse
-from django_otp import match_token, user_has_device
+from django_otp import user_has_device
 
-from accounts.login import verify_password
+from accounts.login import LOGIN_ERROR, reauthenticate, verify_code
 from accounts.second_factor import explain_rejected_code
-from common.admin.forms import CodeInput
+from common.admin.forms import build_code_field
 from common.errors import UnauthenticatedError
 
 
@@ -27,44 +25,44 @@ class LoginForm(AdminAuthenticationForm):
     An error then does not reveal which of the two was wrong.
     """
 
-    otp = forms.CharField(
-        label="One-time code",
-        required=False,
-        max_length=32,
-        widget=CodeInput(inputmode="numeric"),
-        help_text="If you have set up a device.",
-    )
+    error_messages = {**AdminAuthenticationForm.error_messages, "invalid_login": LOGIN_ERROR}
+    otp = build_code_field()
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         user: Any = self.get_user()
         if user is not None and user_has_device(user):
-            device = match_token(user, cleaned.get("otp") or "")
+            device = verify_code(self.request, user, cleaned.get("otp"))
             if device is None:
-                # A guessed code counts like a guessed password.
-                credentials = {"username": user.username}
-                user_login_failed.send(
-                    sender=__name__, credentials=credentials, request=self.request
-                )
-                message = explain_rejected_code(user, "The one-time code is missing or wrong.")
-                raise ValidationError(message, code="otp")
+                raise ValidationError(explain_rejected_code(user, LOGIN_ERROR), code="otp")
             # django-otp stores it in the session.
             user.otp_device = device
         return cleaned
 
 
 class PasswordForm(AdminPasswordChangeForm):
-    """A password change by a user who is logged in, which counts a wrong old password as a login does."""
+    """A password change by a user who is logged in, with the old password and a one-time code.
+
+    A wrong one counts as at the login.
+    """
 
     request: HttpRequest
+    otp = build_code_field()
+    field_order = ("old_password", "otp", "new_password1", "new_password2")
 
     def clean_old_password(self) -> str:
-        password: str = self.cleaned_data["old_password"]
-        try:
-            verify_password(self.request, password)
-        except UnauthenticatedError as error:
-            raise ValidationError(error.detail, code="password_incorrect") from None
-        return password
+        # Checked with the code, when the other fields are valid.
+        return str(self.cleaned_data["old_password"])
+
+    def clean(self) -> dict[str, Any]:
+        super().clean()
+        if not self.errors:
+            values = self.cleaned_data
+            try:
+                reauthenticate(self.request, password=values["old_password"], otp=values["otp"])
+            except UnauthenticatedError as error:
+                self.add_error("old_password", error.detail)
+        return self.cleaned_data
 
 
 class StaffSite(admin.AdminSite):
@@ -110,7 +108,7 @@ class StaffSite(admin.AdminSite):
         view = PasswordChangeView.as_view(
             form_class=form,
             success_url=reverse("admin:password_change_done", current_app=self.name),
-            template_name="registration/password_change_form.html",
+            template_name="admin/password_change.html",
             extra_context={**self.each_context(request), **(extra_context or {})},
         )
         request.current_app = self.name

@@ -12,6 +12,11 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
+from accounts.reauthentication_form import (
+    PROOF_FIELDS,
+    PROOF_FIELDSET,
+    ReauthenticationAdminMixin,
+)
 from common.admin.filters import AccountFilter, HealthFilter, MenuFilter
 from common.admin.formatting import display_column, format_badge, format_health, format_minute
 from common.admin.model_admin import ServiceAdmin, get_staff_actor, read_form_etags
@@ -54,7 +59,7 @@ class ProviderFilter(MenuFilter):
 
 
 @admin.register(OAuthApp)
-class OAuthAppAdmin(EventHistoryMixin, ServiceAdmin[OAuthApp]):
+class OAuthAppAdmin(ReauthenticationAdminMixin, EventHistoryMixin, ServiceAdmin[OAuthApp]):
     form = OAuthAppForm
     add_form = OAuthAppAddForm
     list_display = ("name", "provider", "client_id", "status", "account", "created")
@@ -87,19 +92,24 @@ class OAuthAppAdmin(EventHistoryMixin, ServiceAdmin[OAuthApp]):
 
     def get_fieldsets(self, request: HttpRequest, obj: OAuthApp | None = None) -> Any:
         if obj is None:
-            return [(None, {"fields": _ADDED})]
+            return [(None, {"fields": _ADDED}), PROOF_FIELDSET]
         writable = self.has_change_permission(request, obj)
         secret = ("live_secrets", *_SECRET) if writable else ("live_secrets",)
         return [
             (None, {"fields": _EDITED}),
             ("Client secret", {"fields": secret}),
+            *([PROOF_FIELDSET] if writable else []),
             ("Health", {"fields": ("health_now",), "classes": ("lk-wide",)}),
             ("Facts", {"fields": _FACTS, "classes": ("lk-facts",)}),
             ("Latest events", {"fields": ("latest",), "classes": ("lk-wide",)}),
         ]
 
     def save_model(self, request: HttpRequest, obj: OAuthApp, form: Any, change: bool) -> None:
-        values = {name: value for name, value in form.cleaned_data.items() if value is not None}
+        values = {
+            name: value
+            for name, value in form.cleaned_data.items()
+            if value is not None and name not in PROOF_FIELDS
+        }
         if change:
             self._update(request, obj, form, values)
         else:

@@ -4,8 +4,10 @@ from typing import Any
 
 from django import forms
 
+from accounts.reauthentication_form import ReauthenticationForm
 from common.admin.forms import LinesField, ServiceForm, StrictJSONField, secret_input
 from oauth_apps.models import OAuthApp
+from oauth_apps.validation import find_origins
 from providers.registry import get_registry
 
 
@@ -18,7 +20,7 @@ def list_app_providers() -> list[tuple[str, str]]:
     ]
 
 
-class OAuthAppForm(ServiceForm[OAuthApp]):
+class OAuthAppForm(ReauthenticationForm, ServiceForm[OAuthApp]):
     client_secret = forms.CharField(
         required=False,
         strip=False,
@@ -46,6 +48,16 @@ class OAuthAppForm(ServiceForm[OAuthApp]):
         model = OAuthApp
         fields = ("name", "revision")
         widgets = {"revision": forms.HiddenInput}
+
+    def needs_proof(self) -> bool:
+        """Return True if the secrets of an existing app would be sent elsewhere.
+
+        A new app on a server of its own counts too: a credential may be moved to it.
+        """
+        if self.instance._state.adding:
+            config = self.cleaned_data.get("config") or {}
+            return bool(find_origins(self.cleaned_data.get("provider", ""), config))
+        return "config" in self.changed_data
 
 
 class OAuthAppAddForm(OAuthAppForm):

@@ -40,6 +40,17 @@ def check_config(provider: str, config: dict[str, Any]) -> dict[str, str]:
     return values
 
 
+def find_origins(provider: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of `config` that are addresses of a customer's own server."""
+    definition = get_registry().get_provider(provider)
+    variables = definition.variables if definition else {}
+    return {
+        name: value
+        for name, value in config.items()
+        if name in variables and variables[name].place == "origin"
+    }
+
+
 def check_authorize_params(provider: str, params: dict[str, Any]) -> dict[str, str]:
     """Return the parameters of authorization requests that an app sets, all allowed by the file."""
     options: dict[str, AuthorizeOption] = {}

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.idempotency_decorator import idempotent
+from common.actors import Principal
 from common.api.etags import format_etag
 from common.api.query_params import read_boolean
 from common.api.views import read_object
@@ -26,7 +27,7 @@ from oauth_apps.serializers import (
     OAuthAppSerializer,
     OAuthAppUpdateSerializer,
 )
-from oauth_apps.validation import describe_cleaning
+from oauth_apps.validation import describe_cleaning, find_origins
 from vault.sealing import SecretUnavailableError
 
 TRUNCATE_PARAMETER = OpenApiParameter(
@@ -75,6 +76,7 @@ class OAuthAppViewSet(mixins.ListModelMixin, ServiceViewSet[OAuthApp]):
         """Register an app. Its secret is encrypted, and masked in every response."""
         fields = OAuthAppCreateSerializer(data=read_object(request)).validate_data()
         principal = get_principal(request)
+        self._check_origins(principal, find_origins(fields["provider"], fields.get("config", {})))
         id = services.oauth_app_create(
             account_id=principal.account_id, actor=principal.actor, **fields
         )
@@ -82,6 +84,27 @@ class OAuthAppViewSet(mixins.ListModelMixin, ServiceViewSet[OAuthApp]):
         if notices := describe_cleaning(fields):
             response["Latchkey-Notice"] = "; ".join(notices)
         return response
+
+    def update_row(self, request: Request, id: uuid.UUID, principal: Principal) -> None:
+        changes = OAuthAppUpdateSerializer(data=read_object(request)).validate_data()
+        if "config" in changes:
+            app = self.get_row(id)
+            origins = find_origins(app.provider, changes["config"])
+            if origins != find_origins(app.provider, app.config):
+                self._check_origins(principal, origins)
+        super().update_row(request, id, principal)
+
+    def _check_origins(self, principal: Principal, origins: dict[str, Any]) -> None:
+        """Raise ForbiddenError if secrets would be sent to a server of the caller's choice.
+
+        Whoever receives the client secret and the grants of an app knows them, as by a reveal.
+        """
+        if origins and CREDENTIALS_REVEAL not in principal.scopes:
+            raise ForbiddenError(
+                f"An address of your own server ({', '.join(origins)}) requires a token with the"
+                f" scope {CREDENTIALS_REVEAL} too: the secrets of the app are sent there.",
+                extra={"missing_scope": CREDENTIALS_REVEAL},
+            )
 
     @extend_schema(parameters=[TRUNCATE_PARAMETER])
     def list(self, request: Request) -> Response:

@@ -103,6 +103,17 @@ class CodeInput(forms.TextInput):
         return None
 
 
+def build_code_field() -> forms.CharField:
+    """Return the field for the one-time code of the user who is logged in, or logs in."""
+    return forms.CharField(
+        required=False,
+        max_length=32,
+        label="One-time code",
+        widget=CodeInput(inputmode="numeric"),
+        help_text="If you have set up a device.",
+    )
+
+
 def secret_input() -> forms.PasswordInput:
     """Return the widget for a secret of one line."""
     # `new-password` keeps browsers from filling in the user's own password.

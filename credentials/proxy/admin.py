@@ -8,6 +8,11 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 
+from accounts.reauthentication_form import (
+    PROOF_FIELDS,
+    ReauthenticationAdminMixin,
+    ReauthenticationForm,
+)
 from common.admin.filters import AccountFilter
 from common.admin.formatting import display_column, format_minute
 from common.admin.forms import LinesField, ServiceForm
@@ -16,10 +21,13 @@ from credentials.services.custom_providers import custom_provider_create, custom
 from events.admin import EventHistoryMixin
 from providers.models import CustomProvider
 
+_DESTINATION: Final = {"base_url", "auth_header", "prefix"}
+"""The fields that decide where and how a key is sent."""
+
 _CHANGEABLE: Final = ("base_url", "auth_header", "prefix", "blocked_endpoints", "rate_limit")
 
 
-class CustomProviderForm(ServiceForm[CustomProvider]):
+class CustomProviderForm(ReauthenticationForm, ServiceForm[CustomProvider]):
     # By default Django strips the input, but the space at the end of `Bearer ` is part of it.
     prefix = forms.CharField(  # type: ignore[assignment] # a field; Django's forms have a prefix too
         max_length=32, strip=False, required=False, initial="Bearer "
@@ -32,9 +40,17 @@ class CustomProviderForm(ServiceForm[CustomProvider]):
         model = CustomProvider
         fields = ("account", "name", *_CHANGEABLE)
 
+    def needs_proof(self) -> bool:
+        """Return True if the keys of an existing service would be sent elsewhere."""
+        return not self.instance._state.adding and bool(
+            _DESTINATION.intersection(self.changed_data)
+        )
+
 
 @admin.register(CustomProvider)
-class CustomProviderAdmin(EventHistoryMixin, ServiceAdmin[CustomProvider]):
+class CustomProviderAdmin(
+    ReauthenticationAdminMixin, EventHistoryMixin, ServiceAdmin[CustomProvider]
+):
     form = CustomProviderForm
     list_display = ("slug", "account", "base_url", "rate_limit", "updated")
     list_filter = (AccountFilter,)
@@ -53,6 +69,14 @@ class CustomProviderAdmin(EventHistoryMixin, ServiceAdmin[CustomProvider]):
         self, request: HttpRequest, obj: CustomProvider | None = None
     ) -> tuple[str, ...]:
         return ("account", "name") if obj else ()
+
+    def get_fields(
+        self, request: HttpRequest, obj: CustomProvider | None = None
+    ) -> tuple[str, ...]:
+        fields = ("account", "name", *_CHANGEABLE)
+        # A new service has no keys yet, and a viewer cannot change one.
+        is_guarded = obj is not None and self.has_change_permission(request, obj)
+        return (*fields, *PROOF_FIELDS) if is_guarded else fields
 
     def save_model(
         self, request: HttpRequest, obj: CustomProvider, form: Any, change: bool

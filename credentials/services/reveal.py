@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from django.db import transaction
 
+from accounts.services import find_responsible_person, list_token_actors
 from common.actors import Actor
 from common.db import dialect
 from common.db.clock import db_now
@@ -20,7 +21,9 @@ from credentials.refresh.unreadable_responses import StoredResponse, find_unread
 from events.services import EventTarget, record_event
 
 MAX_REVEALS_PER_HOUR: Final = 10
-"""The limit of one actor over all accounts. A program that needs more uses the proxy or /token."""
+"""The limit of one person over all accounts, with the API tokens that the person created in the admin.
+
+A program that needs more uses the proxy or /token."""
 
 MAX_REASON_LENGTH: Final = 500
 _HOUR: Final = dt.timedelta(hours=1)
@@ -91,13 +94,15 @@ def _record_reveal(
 
 
 def _check_rate(actor: Actor) -> None:
-    """Raise TooManyRequestsError if the actor has used up the reveals of the last hour."""
+    """Raise TooManyRequestsError if the person has used up the reveals of the last hour."""
+    person = find_responsible_person(actor.name)
     # Otherwise two concurrent reveals would both count nine rows before they insert the tenth.
     dialect.execute_on_postgresql(
-        "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"reveal {actor.name}"]
+        "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"reveal {person}"]
     )
     now = db_now()
-    rows = Reveal.objects.filter(actor=actor.name, time__gt=now - _HOUR)
+    actors = [person, *list_token_actors(person)]
+    rows = Reveal.objects.filter(actor__in=actors, time__gt=now - _HOUR)
     times = list(rows.order_by("-time").values_list("time", flat=True)[:MAX_REVEALS_PER_HOUR])
     if len(times) == MAX_REVEALS_PER_HOUR:
         wait = times[-1] + _HOUR - now

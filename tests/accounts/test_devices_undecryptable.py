@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django_otp import match_token
 
+from accounts.login import LOGIN_ERROR
 from accounts.otp_devices import Authenticator
 from events.models import Event
 from tests.accounts.factor import (
@@ -122,7 +123,7 @@ def test_undecryptable_key_does_not_count_as_a_failure(undecryptable: User) -> N
 
 
 def test_wrong_code_with_a_valid_key_has_the_usual_message(staff: User) -> None:
-    assert post_login(staff, otp="wrong").json() == {"error": "The one-time code is wrong."}
+    assert post_login(staff, otp="wrong").json() == {"error": LOGIN_ERROR}
 
 
 def test_session_of_a_former_device_must_log_in_again(staff: User) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 
+import orjson
 import pytest
 
+from accounts.login import LOGIN_ERROR
 from accounts.models import Session
 from common.datetimes import parse_rfc3339
 from common.db.clock import db_now
-from tests.accounts.factor import compute_code, make_authenticator
+from tests.accounts.factor import clear_throttling, compute_code, make_authenticator
 from tests.api import ApiClient
 from tests.factories import make_staff
 
@@ -108,8 +110,16 @@ def test_a_lock_out_of_one_user_leaves_another_in(staff):
 
 def test_with_a_device_the_code_is_required(staff):
     make_authenticator(staff)
-    response = post_login(staff)
-    assert (response.status_code, response.json()) == (401, {"error": "otp required"})
+    responses = [
+        post_login(staff),
+        post_login(staff, otp="000 000"),
+        post_login(staff, "wrong", otp=compute_code()),
+    ]
+    # A right password alone shows nothing, so that it cannot be guessed without the code.
+    assert {(each.status_code, each.content) for each in responses} == {
+        (401, orjson.dumps({"error": LOGIN_ERROR}))
+    }
+    clear_throttling()
     code = compute_code()
     assert post_login(staff, otp=code).status_code == 200
     assert post_login(staff, otp=code).status_code == 401  # A code is good once.

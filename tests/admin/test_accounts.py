@@ -60,7 +60,12 @@ def test_these_models_have_no_add_page(browser: Client, model: type[Any]) -> Non
 
 
 def _add_token(browser: Client, account: Account, **more: Any) -> Any:
-    values = {"account": account.pk, "name": "ci", "scopes": ["credentials:read"]}
+    values = {
+        "account": account.pk,
+        "name": "ci",
+        "scopes": ["credentials:read"],
+        "your_password": "correct horse",
+    }
     return browser.post(address(ApiToken, "add"), values | more)
 
 

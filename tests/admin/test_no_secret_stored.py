@@ -149,7 +149,7 @@ def test_a_day_of_work_stores_no_secret_elsewhere(day: Day) -> None:
 
 def test_login_form_does_not_repeat_a_code(account: Account) -> None:
     response = Client().post("/admin/login/", {"username": "x", "password": "y", "otp": RECOVERY})
-    assert "Please enter the correct" in text(response)
+    assert "one-time code is wrong" in text(response)
     assert RECOVERY not in text(response)
 
 

@@ -152,7 +152,7 @@ def test_recovery_code_works_once(door: Client, staff: User) -> None:
     (code, *_) = set_up(door)
     typed = {"username": staff.username, "password": PASSWORD, "otp": code}
     assert Client().post("/admin/login/", typed).status_code == 302
-    assert "missing or wrong" in text(Client().post("/admin/login/", typed))
+    assert "one-time code is wrong" in text(Client().post("/admin/login/", typed))
     assert RecoveryCode.objects.count() == 9
 
 

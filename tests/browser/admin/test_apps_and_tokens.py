@@ -9,7 +9,7 @@ import pytest
 from accounts.models import Account, ApiToken
 from credentials.connect.models import ConnectLink
 from oauth_apps.models import OAuthApp
-from tests.browser.admin.conftest import choose_all
+from tests.browser.admin.conftest import PASSWORD, choose_all
 from tests.browser.conftest import CHROMIUM
 from tests.browser.navigation import follow, press
 from tests.factories import make_app, make_credential, make_linear_body, make_token
@@ -55,6 +55,7 @@ def test_token_is_displayed_once_then_revoked(page: Any, account: Account) -> No
     page.get_by_label("Account:").select_option(label="Acme")
     page.get_by_label("Name:").fill("billing service")
     page.get_by_label("credentials:read").check()
+    page.get_by_label("Your password:").fill(PASSWORD)
     press(page, "Save")
     held = page.locator("code.lk-token").inner_text()
     assert held.startswith("lk_")
