@@ -24,7 +24,7 @@ from common.errors import BadRequestError, TooManyRequestsError, Unauthenticated
 LOGIN_ERROR: Final = (
     "The username, the password or the one-time code is wrong. A user with a device needs a code."
 )
-"""One message for all: whoever guesses a password must not learn that only the code is wrong."""
+"""One message for all: a guessed password must not show that only the code is wrong."""
 
 _PASSWORD_ERROR: Final = "The password is wrong."  # noqa: S105 - a message
 _BOTH_ERROR: Final = "The password or the code is wrong."

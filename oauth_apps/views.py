@@ -97,7 +97,7 @@ class OAuthAppViewSet(mixins.ListModelMixin, ServiceViewSet[OAuthApp]):
     def _check_origins(self, principal: Principal, origins: dict[str, Any]) -> None:
         """Raise ForbiddenError if secrets would be sent to a server of the caller's choice.
 
-        Whoever receives the client secret and the grants of an app knows them, as by a reveal.
+        A server that receives the client secret and the grants of an app knows them, as by a reveal.
         """
         if origins and CREDENTIALS_REVEAL not in principal.scopes:
             raise ForbiddenError(
