@@ -7,6 +7,7 @@
 - `upsert`: items into rows
 - `row_writes`: the statements that write them
 - `batch`: lines into a report
+- `preview`: what the report of a dry run does not say
 - `admin_views`, `admin_services`, `admin_upload`, `models`: the import page of staff. The uploaded
   file is one sealed value in the database between its preview and the import, for an hour at most; it
   is never written to a disk.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +15,7 @@ from django.db import transaction
 from common.actors import Actor
 from common.errors import InvalidInputError, ServiceError
 from credentials.core import refresh_tokens
+from credentials.imports import preview
 from credentials.imports.readers import ImportLine
 from credentials.imports.upsert import CHUNK_SIZE, ImportOutcome, store_items
 from credentials.imports.validation import ImportItem, KeyedHashes, validate_body
@@ -111,11 +113,15 @@ def import_lines(
     upstream account the second is rejected: which one is right cannot be known.
     """
     report = ImportReport(dry_run=dry_run)
+    compared = 0
     validator = _Validator(KeyedHashes.of_account(account_id), hold=hold)
     for items, rejected_lines in _validate_ahead(validator, lines):
         outcomes = store_items(
             [item for _, item in items], account_id=account_id, actor=actor, dry_run=dry_run
         )
+        if dry_run:
+            compared += preview.count_comparisons([item for _, item in items], outcomes)
+            outcomes = preview.hide_comparisons([item for _, item in items], outcomes)
         for (line, item), outcome in zip(items, outcomes, strict=True):
             on_result(line, item, outcome)
             if outcome.error is not None:
@@ -131,6 +137,8 @@ def import_lines(
                 report.rejected_lines.append(rejected)
             on_rejected(rejected)
         on_chunk(report)
+    if compared:
+        preview.record_comparisons(account_id=account_id, actor=actor, count=compared)
     return report
 
 
@@ -143,7 +151,8 @@ def import_all_or_none(
     hold: bool | None = None,
 ) -> ImportReport:
     """Import all lines in one transaction. Raises ImportRejectedError with the report instead."""
-    with transaction.atomic():
+    # A dry run stores nothing but its event, which must stay if a line is rejected.
+    with contextlib.nullcontext() if dry_run else transaction.atomic():
         report = import_lines(lines, account_id=account_id, actor=actor, dry_run=dry_run, hold=hold)
         if report.rejected:
             raise ImportRejectedError(report)
