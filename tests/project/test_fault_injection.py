@@ -12,10 +12,13 @@ from urllib.parse import urlencode
 import pytest
 from django.db import connection
 
+from credentials.refresh import schedule
 from tests.factories import make_token
 from tools import chaos, prove_refresh
+from tools.fault_injection import losses
 from tools.fault_injection.installation import ApiClient, Installation
 from tools.fault_injection.ledger import Ledger
+from tools.fault_injection.losses import Disturbances, find_missed_try
 from tools.fault_injection.provider_process import ProviderProcess
 
 pytestmark = pytest.mark.processes
@@ -50,6 +53,35 @@ def test_the_provider_knows_each_loss_and_each_reuse(provider):
     assert [call["is_lost"] for call in graceful] == [True, False, False]
     assert [call["outcome"] for call in strict] == ["granted", "reused", "dead"]
     assert provider.count("strict")["revoked"] == ["ann"]
+
+
+def make_call(start: float, seconds: float = 0.3, **more: Any) -> dict[str, Any]:
+    times = {"started_at": start, "ended_at": start + seconds}
+    return {**times, "outcome": "replayed", "fault": "", "is_lost": True, **more}
+
+
+@pytest.mark.parametrize(
+    ("calls", "outages", "reason"),
+    [
+        ([make_call(9), make_call(18), make_call(26)], [], ""),
+        ([make_call(9), make_call(18)], [], "after 30.0 s"),
+        ([make_call(9), make_call(18)], [(19, 24)], ""),
+        ([make_call(15), make_call(30.1)], [], "after 15.0 s"),
+        ([make_call(1, outcome="429"), make_call(2), make_call(11), make_call(20, 5)], [], ""),
+        ([make_call(2, is_lost=False)], [], "arrived"),
+    ],
+)
+def test_a_loss_within_a_grace_says_if_a_try_was_left(calls, outages, reason):
+    calls = [make_call(0, outcome="granted"), *calls]
+    disturbances = Disturbances(30, kills=[0.2, 9.1, 18.2], outages=outages)
+    found = find_missed_try(calls, disturbances)
+    assert reason in found
+    assert bool(reason) == bool(found)
+
+
+@pytest.mark.parametrize("name", ["GRACE_MARGIN", "SHORTEST_GRACE_LEASE", "LAST_GRACE_LEASE"])
+def test_losses_are_judged_by_the_times_of_the_leases(name):
+    assert getattr(losses, name) == getattr(schedule, name)
 
 
 def test_the_programs_read_their_options():

@@ -8,6 +8,7 @@ from typing import Any
 from bench.report import table
 from tools.fault_injection.callers import Callers
 from tools.fault_injection.ledger import Ledger
+from tools.fault_injection.losses import Disturbances, Loss, find_losses
 from tools.fault_injection.provider_process import ProviderProcess
 from tools.fault_injection.supervisor import DatabaseCrashes, Supervisor
 
@@ -32,7 +33,10 @@ def print_callers(callers: list[Callers]) -> None:
 
 
 def print_grants(
-    provider: ProviderProcess, ledgers: list[Ledger], outcomes: dict[str, Counter[str]]
+    provider: ProviderProcess,
+    ledgers: list[Ledger],
+    outcomes: dict[str, Counter[str]],
+    disturbances: Disturbances,
 ) -> bool:
     """Print the table of the grants. Return False if one was lost that should not have been."""
     rows: list[list[str]] = []
@@ -47,7 +51,7 @@ def print_grants(
         for report in ledger.list_wrong_reports():
             print(f"ended without a loss: {report}")
         if ledger.service == "graceful":
-            print_losses(ledger, calls)
+            is_good = print_losses(find_losses(ledger, calls, disturbances)) and is_good
     table(["", *(ledger.service for ledger in ledgers)], rows)
     print("\nAll that is promised was kept." if is_good else "\nA promise was broken: see above.")
     return is_good
@@ -96,19 +100,25 @@ def summarize(
         or "0",
     }
     is_kept = not (silent or unreported or wrong or bad_health) and at_once == 1
-    if ledger.service == "graceful":
-        is_kept = is_kept and not revoked and not ledger.reports
     return figures, is_kept
 
 
-def print_losses(ledger: Ledger, calls: list[dict[str, Any]]) -> None:
-    """Print the last requests of each grant that was lost although its provider has a grace."""
-    for report in ledger.reports:
-        own = [call for call in calls if call["grant"] == report.grant]
-        print(f"lost: {report.grant} ({report.error})")
-        for call in own[-8:]:
+def print_losses(losses: list[Loss]) -> bool:
+    """Print each grant that was lost although its provider has a grace. Return False if a try was left."""
+    for loss in losses:
+        print(f"lost: {loss.report.grant}: {loss.reason or 'each try was lost'}")
+        first = loss.calls[0]["started_at"]
+        for call in loss.calls:
             print(
-                f"    {call['started_at'] % 10_000:8.2f} to {call['ended_at'] % 10_000:8.2f}"
-                f" {call['token']:30} {call['outcome']:9} {call['fault']}"
-                f"{' lost' if call['is_lost'] else ''}"
+                f"    {call['started_at'] - first:6.2f} to {call['ended_at'] - first:6.2f} s"
+                f" {call['outcome']:9} {call['fault']}{' lost' if call['is_lost'] else ''}"
             )
+    tries = sum(len(loss.tries) for loss in losses)
+    killed = sum(loss.killed for loss in losses)
+    left = sum(bool(loss.reason) for loss in losses)
+    print(
+        f"lost within a grace: {len(losses)}, after {tries} requests whose responses were lost:"
+        f" {killed} with their process, {tries - killed} by the provider\n"
+        f"lost though a try was left: {left}\n"
+    )
+    return not left

@@ -195,6 +195,10 @@ class Process:
             self._process.terminate()
             self._process.wait(60)
 
+    def count_starts(self) -> int:
+        """Return how often it has started as a worker."""
+        return self.read_log().count("worker.started")
+
     def read_log(self) -> str:
         """Return what it has written so far."""
         return self._log.read_text(errors="replace")

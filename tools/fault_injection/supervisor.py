@@ -20,6 +20,13 @@ class Supervisor:
 
     def __init__(self, installation: Installation, seconds: tuple[float, float]) -> None:
         self.kills: Counter[str] = Counter()
+        self.killed_at: list[float] = []
+        """The time of each kill, in seconds of the system's clock."""
+        self.without_worker: list[tuple[float, float]] = []
+        """The periods in which no worker ran, in seconds of the system's clock."""
+        self._starting: dict[str, int] = {}
+        """Workers that start, and how often each had started before."""
+        self._without_worker_since = 0.0
         self._installation = installation
         self._seconds = seconds
         self._stopping = threading.Event()
@@ -45,11 +52,29 @@ class Supervisor:
                 if process.is_running():
                     process.kill()
                     self.kills[name.partition("-")[0]] += 1
+                    self.killed_at.append(time.time())
                 next_kill = time.monotonic() + random.uniform(*self._seconds)
-            for process in self._installation.processes.values():
+            for name, process in self._installation.processes.items():
                 if not process.is_running():
+                    if process.port is None:
+                        self._starting[name] = process.count_starts()
                     # A server that cannot reach its database ends, so this may take several starts.
                     process.start()
+            self._note_workers()
+
+    def _note_workers(self) -> None:
+        """Note since when no worker runs, and the period when one runs again."""
+        workers = {
+            name: one for name, one in self._installation.processes.items() if one.port is None
+        }
+        for name in [name for name in self._starting if name in workers]:
+            if workers[name].count_starts() > self._starting[name]:
+                del self._starting[name]
+        if len(self._starting) == len(workers):
+            self._without_worker_since = self._without_worker_since or time.time()
+        elif self._without_worker_since:
+            self.without_worker.append((self._without_worker_since, time.time()))
+            self._without_worker_since = 0.0
 
 
 class DatabaseCrashes:
@@ -70,6 +95,8 @@ class DatabaseCrashes:
     ) -> None:
         self.seconds: list[tuple[str, float]] = []
         """Each crash and the time until the database accepted writes again."""
+        self.periods: list[tuple[float, float]] = []
+        """Their starts and ends, in seconds of the system's clock."""
         self.error: Exception | None = None
         self._cluster = cluster
         self._installation = installation
@@ -107,6 +134,7 @@ class DatabaseCrashes:
         else:
             self._cluster.fail_over()
         self.seconds.append((crash, time.monotonic() - start))
+        self.periods.append((time.time() - self.seconds[-1][1], time.time()))
         if crash == "failover":
             self._cluster.add_standby()
             # Twice, because not every process has recognised the failover at once.
