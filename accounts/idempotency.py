@@ -27,7 +27,12 @@ from common.errors import ConflictError, InvalidInputError, ServiceUnavailableEr
 from vault.sealing import Place, seal, unseal
 from vault.services import get_signing_key
 
-LEASE: Final = dt.timedelta(seconds=60)
+LEASE: Final = dt.timedelta(seconds=15)
+"""As long as one statement may take. A transaction that takes longer is rolled back (`store_response`)."""
+
+UPSTREAM_LEASE: Final = dt.timedelta(seconds=60)
+"""For work outside of a transaction, which would not be rolled back."""
+
 RESPONSE_LIFETIME: Final = dt.timedelta(hours=24)
 _RETRY_AFTER: Final = 1
 _MAX_ROUNDS: Final = 3
@@ -61,9 +66,9 @@ class IdempotencyClaim:
 
 
 def claim_request(
-    *, principal: Principal, key: str, request: IdempotentRequest
+    *, principal: Principal, key: str, request: IdempotentRequest, lease: dt.timedelta = LEASE
 ) -> IdempotencyClaim | StoredResponse:
-    """Claim the right to run `request` for 60 seconds, or return the stored response.
+    """Claim the right to run `request` until `lease` ends, or return the stored response.
 
     `key` has 1 to 255 characters. Keys of different tokens or sessions are independent. Raises
     ConflictError (409) while another process runs the request, and InvalidInputError (422) if the key
@@ -76,7 +81,7 @@ def claim_request(
     # If the row is deleted between the two statements, the key is free: try again.
     for _ in range(_MAX_ROUNDS):
         claim = IdempotencyClaim(id=uuid7(), account_id=principal.account_id)
-        if _insert(claim, principal.bearer_id, digest, fingerprint):
+        if _insert(claim, principal.bearer_id, digest, fingerprint, lease):
             return claim
         rows = IdempotencyRecord.objects.filter(bearer_id=principal.bearer_id, key_digest=digest)
         row = rows.first()
@@ -123,11 +128,15 @@ def delete_expired_records(limit: int) -> int:
 
 
 def _insert(
-    claim: IdempotencyClaim, bearer_id: uuid.UUID, digest: bytes, fingerprint: bytes
+    claim: IdempotencyClaim,
+    bearer_id: uuid.UUID,
+    digest: bytes,
+    fingerprint: bytes,
+    lease: dt.timedelta,
 ) -> bool:
     """Insert the claim if the key is unused or its row has expired. Return False otherwise."""
     table = IdempotencyRecord._meta.db_table
-    now, later = dialect.now_sql(), dialect.now_sql(plus=int(LEASE.total_seconds()))
+    now, later = dialect.now_sql(), dialect.now_sql(plus=int(lease.total_seconds()))
     query = f"""
         INSERT INTO {table} (id, account_id, bearer_id, key_digest, fingerprint, held_until)
         VALUES (%s, %s, %s, %s, %s, {later})

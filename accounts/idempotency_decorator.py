@@ -99,6 +99,7 @@ def _run_once(
         request=IdempotentRequest(
             method=request.method or "", path=request.path, media_type=media_type.lower(), body=body
         ),
+        lease=idempotency.UPSTREAM_LEASE if calls_upstream else idempotency.LEASE,
     )
     if isinstance(claim, StoredResponse):
         return _replay(request, claim)
