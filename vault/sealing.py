@@ -16,8 +16,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 
 from common.errors import ConflictError
-from vault.ciphers import CIPHERS, DecryptionError
-from vault.keyring import ID_BYTES, ID_PATTERN, get_keyring
+from vault.ciphers import CIPHERS, Cipher, DecryptionError
+from vault.keyring import ID_BYTES, ID_PATTERN, Key, get_keyring
 
 if TYPE_CHECKING:
     _AnyField = models.Field[Any, Any]
@@ -100,26 +100,33 @@ def seal(place: Place, value: object) -> SealedValue:
 
 def unseal(place: Place, sealed: SealedValue) -> Any:
     """Return the JSON value that was sealed for `place`. Raises SecretUnavailableError otherwise."""
-    header, body = sealed.blob[:HEADER_BYTES], sealed.blob[HEADER_BYTES:]
+    cipher, key, data = _read_header(place, sealed)
+    try:
+        return orjson.loads(cipher.decrypt(key, data, sealed.blob[HEADER_BYTES:]))
+    except DecryptionError:
+        raise SecretUnavailableError from None
+
+
+def can_unseal(place: Place, sealed: SealedValue) -> bool:
+    """Return True if `sealed` can be decrypted at `place`. It is authenticated, and not decrypted."""
+    try:
+        cipher, key, data = _read_header(place, sealed)
+        cipher.verify(key, data, sealed.blob[HEADER_BYTES:])
+    except (SecretUnavailableError, DecryptionError):
+        return False
+    return True
+
+
+def _read_header(place: Place, sealed: SealedValue) -> tuple[Cipher, Key, bytes]:
+    """Return the cipher and the key of a blob, and the data that is authenticated with it."""
+    header = sealed.blob[:HEADER_BYTES]
     cipher = CIPHERS.get(sealed.suite)
     if cipher is None or len(header) != HEADER_BYTES or header[0] != VERSION:
         raise SecretUnavailableError
     key = get_keyring().get(sealed.key_id)
     if key is None:
         raise SecretUnavailableError(missing_key_id=sealed.key_id)
-    try:
-        return orjson.loads(cipher.decrypt(key, header + place.associated_data(), body))
-    except DecryptionError:
-        raise SecretUnavailableError from None
-
-
-def can_unseal(place: Place, sealed: SealedValue) -> bool:
-    """Return True if `sealed` can be decrypted at `place`. The value is discarded."""
-    try:
-        unseal(place, sealed)
-    except SecretUnavailableError:
-        return False
-    return True
+    return cipher, key, header + place.associated_data()
 
 
 def get_sealing_suite() -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,14 +16,19 @@ from django.db import transaction
 from django.db.models import F
 
 from common.actors import Actor
-from common.db.clock import DbNow, db_now
+from common.db.clock import db_now
 from common.leases import Lease
 from egress import EgressError, Request, Timeouts, client
 from egress.headers import parse_retry_after
 from events.services import EventTarget, record_event
 from vault.sealing import Place, SecretUnavailableError, unseal
 from webhooks import payload, retry_schedule
-from webhooks.leases import LEASE_DURATION, claim_due_deliveries, unblock_next_delivery
+from webhooks.leases import (
+    LEASE_DURATION,
+    claim_due_deliveries,
+    lock_endpoint,
+    unblock_next_delivery,
+)
 from webhooks.models import DeliveryState, WebhookDelivery, WebhookEndpoint
 
 WORKER: Final = Actor(name="worker:webhooks")
@@ -54,17 +60,18 @@ def deliver_due(*, owner: str, limit: int) -> int:
     return len(leases)
 
 
-def attempt_delivery(lease: Lease[WebhookDelivery]) -> None:
-    """Make one attempt, unless the lease was lost.
+def attempt_delivery(lease: Lease[WebhookDelivery]) -> DeliveryOutcome | None:
+    """Make one attempt and return its outcome, or None if the lease was lost.
 
     It takes 15 seconds at most, keeps no database connection while it waits, and must not be called
     in a transaction. A failure of the receiver is stored, not raised.
     """
     request = _prepare_request(lease)
-    if isinstance(request, Request):
-        settle_delivery(lease, send_webhook(request))
-    elif request is not None:
-        settle_delivery(lease, request)
+    if request is None:
+        return None
+    outcome = send_webhook(request) if isinstance(request, Request) else request
+    settle_delivery(lease, outcome)
+    return outcome
 
 
 def send_webhook(request: Request) -> DeliveryOutcome:
@@ -96,22 +103,17 @@ def send_webhook(request: Request) -> DeliveryOutcome:
 def settle_delivery(lease: Lease[WebhookDelivery], outcome: DeliveryOutcome) -> None:
     """Store the outcome, unless the lease was lost."""
     with transaction.atomic():
-        endpoint = (
-            WebhookEndpoint.objects.select_for_update(no_key=True)
-            .filter(id=lease.row.endpoint_id)
-            .annotate(now=DbNow())
-            .first()
-        )
+        endpoint = lock_endpoint(lease.row.endpoint_id)
         delivery = lease.filter_rows().first() if endpoint else None
         if endpoint is None or delivery is None:
             return
-        columns = _build_columns(delivery, outcome, endpoint.now)
+        columns = build_columns(delivery, outcome, endpoint.now)
         if not lease.settle(**columns):
             return
         if columns["state"] != DeliveryState.PENDING:
-            unblock_next_delivery(endpoint.id, delivery.target_id)
+            unblock_next_delivery(endpoint.row.id, delivery.target_id)
         if outcome.blames_receiver:
-            _update_endpoint(endpoint, outcome, endpoint.now)
+            update_endpoint(endpoint.row, outcome, endpoint.now)
 
 
 def _prepare_request(lease: Lease[WebhookDelivery]) -> Request | DeliveryOutcome | None:
@@ -129,16 +131,30 @@ def _prepare_request(lease: Lease[WebhookDelivery]) -> Request | DeliveryOutcome
         if not endpoint.enabled:
             lease.settle(next_at=now)
             return None
-        # For 24 hours after a rotation, the former secret signs too.
-        is_old_valid = endpoint.old_secret_until is not None and endpoint.old_secret_until > now
-        rows = endpoint.secrets.order_by("-created_at", "-id")[: 2 if is_old_valid else 1]
-        try:
-            keys = [unseal(Place.of(row, "sealed"), row.sealed) for row in rows]
-        except SecretUnavailableError:
-            return DeliveryOutcome(
-                error="The signing secret cannot be decrypted with this server's keys.",
-                blames_receiver=False,
-            )
+        keys = decrypt_signing_secrets(endpoint, now)
+    return build_request(endpoint, delivery, now, keys)
+
+
+def decrypt_signing_secrets(endpoint: WebhookEndpoint, now: dt.datetime) -> list[str]:
+    """Return the secrets that sign what is sent `now`, none if one cannot be decrypted."""
+    # For 24 hours after a rotation, the former secret signs too.
+    is_old_valid = endpoint.old_secret_until is not None and endpoint.old_secret_until > now
+    rows = endpoint.secrets.order_by("-created_at", "-id")[: 2 if is_old_valid else 1]
+    try:
+        return [unseal(Place.of(row, "sealed"), row.sealed) for row in rows]
+    except SecretUnavailableError:
+        return []
+
+
+def build_request(
+    endpoint: WebhookEndpoint, delivery: WebhookDelivery, now: dt.datetime, keys: Sequence[str]
+) -> Request | DeliveryOutcome:
+    """Return the request to send, signed by `keys`, or an outcome if there are none."""
+    if not keys:
+        return DeliveryOutcome(
+            error="The signing secret cannot be decrypted with this server's keys.",
+            blames_receiver=False,
+        )
     return Request(
         method="POST",
         url=endpoint.url,
@@ -147,7 +163,7 @@ def _prepare_request(lease: Lease[WebhookDelivery]) -> Request | DeliveryOutcome
     )
 
 
-def _build_columns(
+def build_columns(
     delivery: WebhookDelivery, outcome: DeliveryOutcome, now: dt.datetime
 ) -> dict[str, Any]:
     """Return the delivery's new values after an attempt."""
@@ -166,7 +182,7 @@ def _build_columns(
     return columns | {"state": DeliveryState.PENDING, "next_at": now + delay}
 
 
-def _update_endpoint(endpoint: WebhookEndpoint, outcome: DeliveryOutcome, now: dt.datetime) -> None:
+def update_endpoint(endpoint: WebhookEndpoint, outcome: DeliveryOutcome, now: dt.datetime) -> None:
     """Store what the attempt says about the receiver; disable the endpoint if it is time to."""
     rows = WebhookEndpoint.objects.filter(id=endpoint.id)
     if not outcome.error:

@@ -3,7 +3,7 @@
 The endpoint's row is locked while its deliveries are claimed or settled. The lock makes three things
 exact for any number of workers: how many deliveries to the endpoint are in flight, which pending
 delivery of an object is the first, and that the next one becomes due when the first has ended.
-The claim itself (`common.leases`) does not depend on the lock.
+A lease is renewed and settled as `common.leases` describes.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db import OperationalError, transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from common.db.clock import DbNow
-from common.leases import Lease, claim_rows
+from common.leases import Lease
 from webhooks.fair_scheduling import (
     EndpointCapacity,
     build_schedule,
@@ -62,14 +62,19 @@ def find_next_due() -> dt.datetime | None:
     return min((max(due, quiet_until or due) for due, quiet_until in pending), default=None)
 
 
-def unblock_next_delivery(endpoint_id: uuid.UUID, target_id: uuid.UUID) -> None:
-    """Make due the delivery that waited until an earlier one of the same object had ended."""
+def unblock_next_delivery(
+    endpoint_id: uuid.UUID, target_id: uuid.UUID, now: dt.datetime | None = None
+) -> None:
+    """Make due the delivery that waited until an earlier one of the same object had ended.
+
+    `now` is the database's time that the caller has read.
+    """
     pending = WebhookDelivery.objects.filter(
         endpoint_id=endpoint_id, target_id=target_id, state=DeliveryState.PENDING
     )
     first = pending.order_by("created_at", "id").values_list("id", "next_at").first()
     if first is not None and first[1] is None:
-        pending.filter(id=first[0]).update(next_at=DbNow())
+        pending.filter(id=first[0]).update(next_at=now or DbNow())
 
 
 def _claim_in_turn(
@@ -94,28 +99,50 @@ def _claim_in_turn(
 def _claim_of_endpoint(
     endpoint_id: uuid.UUID, owner: str, count: int
 ) -> list[Lease[WebhookDelivery]]:
-    endpoint = (
-        WebhookEndpoint.objects.select_for_update(no_key=True, skip_locked=True)
-        .filter(id=endpoint_id, enabled=True)
-        .annotate(now=DbNow())
-        .first()
-    )
-    if endpoint is None:  # Another worker has the lock, or the endpoint was disabled.
+    endpoint = lock_endpoint(endpoint_id, skip_locked=True)
+    # Another worker has the lock, or the endpoint was disabled.
+    if endpoint is None or not endpoint.row.enabled:
         return []
-    in_flight = filter_in_flight().filter(endpoint_id=endpoint_id).count()
-    count = min(count, get_max_in_flight(endpoint) - in_flight)
+    return claim_of_locked_endpoint(endpoint, owner, count)
+
+
+class LockedEndpoint(NamedTuple):
+    """An endpoint that is locked until the transaction ends, and the database's time."""
+
+    row: WebhookEndpoint
+    now: dt.datetime
+
+
+def lock_endpoint(endpoint_id: uuid.UUID, *, skip_locked: bool = False) -> LockedEndpoint | None:
+    """Lock an endpoint.
+
+    Return None if there is none, or with `skip_locked` if another process has locked it.
+    """
+    rows = WebhookEndpoint.objects.select_for_update(no_key=True, skip_locked=skip_locked)
+    row = rows.filter(id=endpoint_id).annotate(now=DbNow()).first()
+    return LockedEndpoint(row, row.now) if row else None
+
+
+def claim_of_locked_endpoint(
+    endpoint: LockedEndpoint, owner: str, count: int
+) -> list[Lease[WebhookDelivery]]:
+    """Claim at most `count` due deliveries of an endpoint that `lock_endpoint` has returned."""
+    id, now = endpoint.row.id, endpoint.now
+    in_flight = filter_in_flight().filter(endpoint_id=id).count()
+    count = min(count, get_max_in_flight(endpoint.row) - in_flight)
     due = WebhookDelivery.objects.filter(
-        endpoint_id=endpoint_id, state=DeliveryState.PENDING, next_at__lte=endpoint.now
+        endpoint_id=id, state=DeliveryState.PENDING, next_at__lte=now
     )
-    leases = claim_rows(
-        due,
-        _find_sendable(endpoint_id, due, endpoint.now, count),
-        owner=owner,
-        until=endpoint.now + LEASE_DURATION,
-    )
-    if leases:
-        WebhookEndpoint.objects.filter(id=endpoint_id).update(served_at=endpoint.now)
-    return leases
+    rows = _find_sendable(id, due, now, count)
+    if not rows:
+        return []
+    until = now + LEASE_DURATION
+    changes = {"lease_owner": owner, "next_at": until, "fencing_number": F("fencing_number") + 1}
+    # One statement for all, because the endpoint's lock excludes other claims.
+    if due.filter(id__in=[row.id for row in rows]).update(**changes) != len(rows):
+        raise OperationalError("A delivery has changed although its endpoint is locked.")
+    WebhookEndpoint.objects.filter(id=id).update(served_at=now)
+    return [Lease(row, owner, until, row.fencing_number + 1) for row in rows]
 
 
 def _find_sendable(

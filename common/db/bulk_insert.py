@@ -40,11 +40,14 @@ def insert_rows(
 def as_array(values: Sequence[bytes] | Sequence[uuid.UUID]) -> Any:
     """Return `values` as the right side of an `__in` filter."""
     # PostgreSQL looks each element of one array up in the index. A list of a thousand parameters
-    # it would compare with every row of the account.
+    # it would compare with every row of the account. As one text it needs no escape per element.
     if values and isinstance(values[0], uuid.UUID):
-        array = RawSQL("SELECT unnest(%s::uuid[])", [list(values)])
+        array = RawSQL(
+            "SELECT unnest(string_to_array(%s, ',')::uuid[])", [",".join(map(str, values))]
+        )
     else:
-        array = RawSQL("SELECT unnest(%s::bytea[])", [list(values)])
+        joined = ",".join(value.hex() for value in values if isinstance(value, bytes))
+        array = RawSQL("SELECT decode(unnest(string_to_array(%s, ',')), 'hex')", [joined])
     return dialect.choose(postgresql=array, sqlite=values)
 
 

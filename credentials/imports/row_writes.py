@@ -133,14 +133,16 @@ def build_row_values(
     write: PlannedWrite, account_id: uuid.UUID, now: dt.datetime
 ) -> tuple[Any, ...]:
     """Return the values of COLUMNS for a row that is created at `now`."""
-    return (*map(_encode, write.row), account_id, 1, now, now)
-
-
-def _encode(value: object) -> object:
-    """Return the value of a column as `insert_rows` expects it."""
-    if isinstance(value, dict):
-        return orjson.dumps(value).decode()
-    return value.blob if isinstance(value, SealedValue) else value
+    # JSON columns are dicts, whose text `insert_rows` expects.
+    values = [
+        orjson.dumps(value).decode()
+        if type(value) is dict
+        else value.blob
+        if type(value) is SealedValue
+        else value
+        for value in write.row
+    ]
+    return (*values, account_id, 1, now, now)
 
 
 def _build_grants(

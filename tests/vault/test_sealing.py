@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from common.errors import ConflictError
 from tests.vault.locker import Locker, flip_byte, format_keys
+from vault.ciphers import CbcHmacCipher, get_fernet
+from vault.keyring import get_keyring
 from vault.models import Canary
 from vault.sealing import (
     HEADER_BYTES,
@@ -134,6 +136,13 @@ def test_the_length_of_every_part_is_associated():
 @pytest.mark.parametrize("blob", STORED_ONCE)
 def test_blobs_of_former_versions_can_be_decrypted(blob):
     assert unseal(PLACE, SealedValue(base64.b64decode(blob))) == "kept"
+
+
+@pytest.mark.parametrize("length", [0, 1, 15, 16, 17, 200])
+def test_suite_1_encrypts_as_django_cryptography_does(length):
+    key, iv, plaintext = get_keyring().primary, b"i" * 16, b"p" * length
+    payload = CbcHmacCipher().encrypt_cbc(key, plaintext, iv)
+    assert payload == get_fernet(key)._encrypt_from_parts(plaintext, iv)
 
 
 def test_a_thousand_blobs_of_one_value_are_distinct(suite):
