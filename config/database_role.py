@@ -6,7 +6,12 @@ from typing import Final
 
 from common.db import dialect
 
-APPEND_ONLY_TABLES: Final = ("events_event", "events_eventseal")
+APPEND_ONLY_TABLES: Final = (
+    "events_event",
+    "events_eventseal",
+    "events_accountcheckpoint",
+    "events_sealingdelay",
+)
 """The audit log and the checkpoints over it are only inserted."""
 
 MIGRATIONS_TABLE: Final = "django_migrations"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,21 @@ def read_addresses(name: str) -> list[str]:
         except ValidationError:
             raise ImproperlyConfigured(f"{name} must list e-mail addresses with commas.") from None
     return addresses
+
+
+def read_webhook_secret(name: str, *, required_by: str) -> str:
+    """Return a secret of Standard Webhooks, which must be set if the variable `required_by` is."""
+    secret = str(env.str(name, default=""))
+    try:
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        key = b""
+    if len(key) < 24 and (secret or env.str(required_by, default="")):
+        raise ImproperlyConfigured(
+            f"{name} must be whsec_ and at least 24 random bytes in base64, for example:"
+            ' echo "whsec_$(openssl rand -base64 32)"'
+        )
+    return secret
 
 
 def read_required(name: str, *, how: str) -> str:

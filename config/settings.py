@@ -153,6 +153,9 @@ MAX_CLOCK_DIFFERENCE = env.read_number("MAX_CLOCK_DIFFERENCE", default=30)
 
 METRICS_TOKEN = env.env.str("METRICS_TOKEN", default="")
 ACCESS_LOG = env.read_boolean("ACCESS_LOG", default=False)
+EVENT_ANCHOR_FILE = env.env.str("EVENT_ANCHOR_FILE", default="")
+EVENT_ANCHOR_URL = env.env.str("EVENT_ANCHOR_URL", default="")
+EVENT_ANCHOR_SECRET = env.read_webhook_secret("EVENT_ANCHOR_SECRET", required_by="EVENT_ANCHOR_URL")
 
 # --- Users and sessions -------------------------------------------------------------------------
 AUTHENTICATION_BACKENDS = [

@@ -45,11 +45,11 @@ class Event(models.Model):
 
 
 class EventCheckpoint(models.Model):
-    """A batch of events, any change of which can be found. Rows are inserted and never changed.
+    """A batch of events of all accounts, any change of which can be found. Rows are only inserted.
 
     The batch has the events with positions after the `upto` of the checkpoint before, up to its own:
-    `count` of them. `digest` is an HMAC over the checkpoint before and the batch. `mark_position` says
-    how far the next batch may go once all transactions older than `mark_xact` have ended.
+    `count` of them. `mark_position` says how far the next batch may go once all transactions older
+    than `mark_xact` have ended. `version` says what `digest` covers: see events.digests.
     """
 
     number = models.BigIntegerField(primary_key=True)
@@ -59,6 +59,10 @@ class EventCheckpoint(models.Model):
     mark_position = models.BigIntegerField()
     mark_xact = models.BigIntegerField()
     sealed_at = models.DateTimeField(db_default=DbNow())
+    # The default is for processes of the release before, which write version 1 during an upgrade.
+    version = models.SmallIntegerField(db_default=1)
+    continued = models.BooleanField(db_default=False)
+    """True if its worker ran since before the batch's events came, so that it knows why they waited."""
 
     class Meta:
         # The name from before the model was renamed: operators' grants name it (docs/running.md).
@@ -66,3 +70,50 @@ class EventCheckpoint(models.Model):
 
     def __str__(self) -> str:
         return str(self.number)
+
+
+class AccountCheckpoint(models.Model):
+    """The next part of one account's chain: its events of the checkpoint `round`.
+
+    They have the places `first`, `first + 1` and so on in the chain, `count` of them. `digest` is an
+    HMAC over the account's checkpoint before, the time and the events.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    account = models.ForeignKey(
+        "accounts.Account", models.PROTECT, related_name="+", db_index=False
+    )
+    number = models.BigIntegerField()
+    round = models.BigIntegerField()
+    first = models.BigIntegerField()
+    count = models.PositiveIntegerField()
+    digest = models.BinaryField(max_length=32)
+    sealed_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "number"], name="account_checkpoint_number")
+        ]
+        indexes = [models.Index(fields=["round"], name="account_checkpoint_round")]
+
+    def __str__(self) -> str:
+        return f"{self.account_id} {self.number}"
+
+
+class SealingDelay(models.Model):
+    """A known reason why events waited long for their checkpoint: those after `after` up to `upto`.
+
+    `checkpoint` is the digest of the checkpoint that covers them, or null if there was none yet.
+    `digest` is an HMAC over the row.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    after = models.BigIntegerField()
+    upto = models.BigIntegerField()
+    checkpoint = models.BinaryField(max_length=32, null=True)
+    reason = models.CharField(max_length=300)
+    recorded_at = models.DateTimeField()
+    digest = models.BinaryField(max_length=32)
+
+    def __str__(self) -> str:
+        return f"{self.after} to {self.upto}"

@@ -5,6 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from common.periodic_tasks import PeriodicTask
-from events.hash_chain import write_next_checkpoint
+from events.hash_chain import CheckpointWriter
 
-EVENT_CHECKPOINTS: Final = PeriodicTask("seals", every=5, run_batch=write_next_checkpoint)
+EVENT_CHECKPOINTS: Final = PeriodicTask("seals", every=5, run_batch=CheckpointWriter().write_next)

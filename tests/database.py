@@ -25,6 +25,13 @@ MIGRATED_TABLES: Final = frozenset(
 )
 """Tables whose rows come from the migrations, and that no test with real transactions changes."""
 
+OWN_TRANSACTIONS_SQL: Final = """
+    coalesce(min(backend_xid::text::bigint),
+             pg_snapshot_xmax(pg_current_snapshot())::text::bigint)
+    FROM pg_stat_activity WHERE datname = current_database()
+"""
+"""The oldest open transaction of this database alone, in place of all databases of the cluster."""
+
 
 def delete_rows() -> None:
     """Delete what a test with real transactions has left.

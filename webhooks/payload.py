@@ -10,6 +10,7 @@ import datetime as dt
 import hashlib
 import hmac
 import secrets
+import uuid
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -46,8 +47,13 @@ def build_headers(
     delivery: WebhookDelivery, *, at: dt.datetime, keys: Iterable[str]
 ) -> list[tuple[str, str]]:
     """Return the headers of an attempt made `at`, with one signature for each of the secrets `keys`."""
-    id, timestamp = str(delivery.message_id), str(int(at.timestamp()))
-    signed = b".".join((id.encode(), timestamp.encode(), build_body(delivery)))
+    return sign(delivery.message_id, build_body(delivery), at=at.timestamp(), keys=keys)
+
+
+def sign(id: uuid.UUID, body: bytes, *, at: float, keys: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the headers of message `id` sent at `at` (Unix time), signed with each of the secrets."""
+    timestamp = str(int(at))
+    signed = b".".join((str(id).encode(), timestamp.encode(), body))
     signatures = []
     for secret in keys:
         key = base64.b64decode(secret.removeprefix(PREFIX))
@@ -55,7 +61,7 @@ def build_headers(
         signatures.append("v1," + base64.b64encode(digest).decode())
     return [
         ("Content-Type", "application/json"),
-        ("webhook-id", id),
+        ("webhook-id", str(id)),
         ("webhook-timestamp", timestamp),
         ("webhook-signature", " ".join(signatures)),
     ]

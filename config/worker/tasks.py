@@ -30,6 +30,7 @@ def get_task_sources() -> tuple[TaskSource, ...]:
     # Imported late: the models need Django to be set up.
     from accounts.tasks import EXPIRED_IDEMPOTENCY_RECORDS
     from config.dashboard.tasks import STATISTICS_TASK
+    from config.event_anchors import EVENT_ANCHORS
     from credentials.connect.tasks import EXPIRE_TASK
     from credentials.notifications import digest, mail
     from credentials.probing import tasks as probes
@@ -53,6 +54,7 @@ def get_task_sources() -> tuple[TaskSource, ...]:
         EXPIRE_TASK,
         DELIVERIES,
         EVENT_CHECKPOINTS,
+        EVENT_ANCHORS,
         DELIVERY_PRUNING,
         EXPIRED_IDEMPOTENCY_RECORDS,
         STATISTICS_TASK,

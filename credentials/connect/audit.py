@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from typing import Any, Final
 
@@ -11,15 +12,23 @@ from django.core.cache import cache
 from common.actors import Actor
 from common.datetimes import format_rfc3339
 from common.db.clock import db_now
+from common.db.ids import get_first_uuid7_at
 from credentials.connect.errors import get_failure_detail
 from credentials.connect.models import AuthorizationAttempt, ConnectLink
+from events.models import Event
 from events.services import EventTarget, record_event
 
 logger = structlog.get_logger(__name__)
 
 MAX_UNMATCHED_EVENTS_PER_MINUTE: Final = 60
 MAX_REJECTIONS_PER_MINUTE: Final = 10
-"""The limit of events for each link or attempt."""
+MAX_REJECTIONS_PER_TARGET: Final = 100
+"""The limits of events for each link or attempt, the second for as long as it exists."""
+
+MAX_ANONYMOUS_EVENTS_PER_HOUR: Final = 600
+"""The limit of these events for each account, whatever they are about."""
+
+_VERB: Final = "connect.refused"
 
 # Failures that were stored before their code was renamed keep the old code.
 _RENAMED_CODES: Final = {
@@ -42,14 +51,27 @@ def record_unmatched_response(
     logger.warning("connect refused", code=code, app=str(app_id))
     # Anyone who knows the app's id can send these, so they must not fill the audit log.
     if _count_in_minute(f"connect/strays/{app_id}") <= MAX_UNMATCHED_EVENTS_PER_MINUTE:
-        record_event(actor, EventTarget("oauth_app", account_id, app_id), "connect.refused", [code])
+        _append(actor, EventTarget("oauth_app", account_id, app_id), code)
 
 
 def record_rejection(actor: Actor, row: AuthorizationAttempt | ConnectLink, code: str) -> None:
     """Record an event of a link or an attempt for a request that changes nothing."""
     # A scanner opens the same link again and again, which must not fill the audit log either.
-    if _count_in_minute(f"connect/rejections/{row.id}") <= MAX_REJECTIONS_PER_MINUTE:
-        record_event(actor, get_event_target(row), "connect.refused", [code])
+    if _count_in_minute(f"connect/rejections/{row.id}") > MAX_REJECTIONS_PER_MINUTE:
+        return
+    target = get_event_target(row)
+    rejections = Event.objects.filter(account_id=target.account_id, target_id=target.id, verb=_VERB)
+    if rejections.count() < MAX_REJECTIONS_PER_TARGET:
+        _append(actor, target, code)
+
+
+def _append(actor: Actor, target: EventTarget, code: str) -> None:
+    """Record an event, unless anonymous requests have added too many to the account's audit log."""
+    an_hour_ago = get_first_uuid7_at(db_now() - dt.timedelta(hours=1))
+    # Counted in the database: the cache is each process's own, and forgets.
+    recent = Event.objects.filter(account_id=target.account_id, verb=_VERB, id__gte=an_hour_ago)
+    if recent.count() < MAX_ANONYMOUS_EVENTS_PER_HOUR:
+        record_event(actor, target, _VERB, [code])
 
 
 def build_failure(code: str, detail: str = "") -> dict[str, Any]:

@@ -16,9 +16,10 @@ from common.db import dialect
 from common.db.ids import uuid7
 from events import hash_chain
 from events.hash_chain import write_next_checkpoint
-from events.models import Event, EventCheckpoint
+from events.models import AccountCheckpoint, Event, EventCheckpoint
 from events.services import EventTarget, NewEvent, record_event, record_events
 from events.verification import verify_events
+from tests.database import OWN_TRANSACTIONS_SQL
 from tests.factories import TESTER, make_account
 
 
@@ -47,21 +48,18 @@ def get_checkpoint(event: Event) -> EventCheckpoint:
     return EventCheckpoint.objects.filter(upto__gte=event.position, count__gt=0).earliest("number")
 
 
+def remove_checkpoints(*, after: int) -> None:
+    EventCheckpoint.objects.filter(number__gt=after).delete()
+    AccountCheckpoint.objects.filter(round__gt=after).delete()
+
+
 @pytest.fixture(autouse=True)
 def _own_database_only(monkeypatch) -> None:
     """Ignore the transactions of other tests, which run in other databases of the same cluster.
 
     One of them can take longer than anyone would wait.
     """
-    monkeypatch.setattr(
-        hash_chain,
-        "OLDEST_TRANSACTION_SQL",
-        """
-        coalesce(min(backend_xid::text::bigint),
-                 pg_snapshot_xmax(pg_current_snapshot())::text::bigint)
-        FROM pg_stat_activity WHERE datname = current_database()
-        """,
-    )
+    monkeypatch.setattr(hash_chain, "OLDEST_TRANSACTION_SQL", OWN_TRANSACTIONS_SQL)
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="xids are PostgreSQL's")
@@ -150,7 +148,9 @@ def test_verify_finds_a_changed_event(covered_events, change):
 def test_verify_finds_a_changed_account(covered_events, other_account):
     cover_all()
     Event.objects.filter(id=covered_events[6].id).update(account=other_account)
-    assert any("changed" in error for error in find_errors())
+    missing, inserted = find_errors()
+    assert "1 are missing" in missing
+    assert f"account {other_account.id}: 1 events were inserted" in inserted
 
 
 @pytest.mark.parametrize("index", [0, 6, -1])
@@ -168,7 +168,7 @@ def insert_forged_event(event: Event, **more: Any) -> None:
 def test_verify_finds_an_inserted_event(covered_events):
     # Leave a gap, as a transaction that is rolled back does.
     Event.objects.filter(position__gt=covered_events[6].position).delete()
-    EventCheckpoint.objects.filter(number__gt=get_checkpoint(covered_events[0]).number).delete()
+    remove_checkpoints(after=get_checkpoint(covered_events[0]).number)
     Event.objects.filter(id=covered_events[6].id).update(position=covered_events[6].position + 1)
     cover_all()
     assert find_errors() == []
@@ -187,7 +187,9 @@ def test_verify_finds_an_event_inserted_with_an_old_time(covered_events, account
     (error,) = find_errors()
     assert "was written after" in error
     cover_all()
-    assert len(find_errors()) == 1
+    late, backdated = find_errors()
+    assert "were covered only at" in late
+    assert backdated == error
 
 
 def test_verify_finds_an_event_without_a_position(covered_events):
@@ -216,15 +218,14 @@ def test_verify_finds_a_checkpoint_made_without_the_key(covered_events):
     EventCheckpoint.objects.filter(number=checkpoint.number).update(
         digest=bytes(checkpoint.digest)[::-1]
     )
-    assert (
-        len(find_errors()) == 2
-    )  # Its own, and that of the next checkpoint, which is computed from it.
+    # The checkpoint, the account's part of it, and the next checkpoint, which is computed from it.
+    assert len(find_errors()) == 3
 
 
 def test_verify_finds_a_shortened_log_by_a_known_checkpoint(covered_events):
     known = verify_events().latest_checkpoint
     Event.objects.filter(position__gt=covered_events[4].position).delete()
-    EventCheckpoint.objects.filter(number__gt=get_checkpoint(covered_events[4]).number).delete()
+    remove_checkpoints(after=get_checkpoint(covered_events[4]).number)
     assert find_errors() == []
     assert verify_events(known=known).errors == [f"The checkpoint {known} does not exist any more."]
 
@@ -237,7 +238,7 @@ def test_verify_accepts_a_known_checkpoint_that_exists(covered_events, account):
 
 
 def test_verify_rejects_the_keys_of_another_database(covered_events, monkeypatch):
-    monkeypatch.setattr("events.hash_chain.get_signing_key", lambda purpose: b"k" * 32)
+    monkeypatch.setattr("events.digests.get_signing_key", lambda purpose: b"k" * 32)
     assert find_errors()
 
 

@@ -100,6 +100,16 @@ def test_the_audit_log_verifies(upgraded):
     assert "unsealed=0" not in upgraded["verify_events"]["output"]
 
 
+def test_events_that_waited_for_the_upgrade_are_covered_by_chains_of_their_accounts(upgraded):
+    assert upgraded["covered"] > 0
+    assert upgraded["verify_again"]["code"] == 0, upgraded["verify_again"]
+    output = upgraded["verify_again"]["output"]
+    assert "unsealed=0" in output
+    assert "faults=0" in output
+    assert "chains=0" not in output
+    assert "delays=0" not in output
+
+
 def test_the_spooled_file_is_replayed(upgraded, manifest):
     assert manifest["spool"]
     assert upgraded["token"] == 200

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
+from credentials.connect import audit
 from credentials.connect.models import AuthorizationAttempt, ConnectLink
 from tests.credentials.connect.flows import (
     RETURN,
@@ -160,3 +161,24 @@ def test_replayed_callback_of_another_browser_records_few_events(browser, app, a
         assert Browser().open(address).status_code == 400
     assert list_failure_codes() == ["state_used"] * 10
     assert approve_and_get_code(browser, app, alpha)
+
+
+def test_the_events_of_a_link_end_however_long_it_is_scanned(make_link, browser, monkeypatch):
+    monkeypatch.setattr(audit, "MAX_REJECTIONS_PER_TARGET", 12)
+    # As if each request came in a minute of its own.
+    monkeypatch.setattr(audit, "_count_in_minute", lambda key: 1)
+    link = make_link()
+    press_continue(browser, link)
+    for _ in range(20):
+        assert Browser().open(link["url"]).status_code == 403
+    assert list_failure_codes() == ["link_taken"] * 12
+
+
+def test_anonymous_requests_add_few_events_to_an_account(make_link, browser, app, monkeypatch):
+    monkeypatch.setattr(audit, "MAX_ANONYMOUS_EVENTS_PER_HOUR", 5)
+    links = [make_link() for _ in range(4)]
+    for link in links:
+        press_continue(browser, link)
+        for _ in range(3):
+            assert Browser().open(link["url"]).status_code == 403
+    assert list_failure_codes() == ["link_taken"] * 5
