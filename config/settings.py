@@ -150,6 +150,8 @@ STAFF_ALERT_ERRORS = env.read_number("STAFF_ALERT_ERRORS", default=20)
 # --- Reverse proxy and monitoring ---------------------------------------------------------------
 TRUSTED_PROXIES = env.read_number("TRUSTED_PROXIES", default=0)
 MAX_CLOCK_DIFFERENCE = env.read_number("MAX_CLOCK_DIFFERENCE", default=30)
+# Seconds for which a process repeats its last response to /readyz.
+READINESS_SECONDS = 1
 
 METRICS_TOKEN = env.env.str("METRICS_TOKEN", default="")
 ACCESS_LOG = env.read_boolean("ACCESS_LOG", default=False)

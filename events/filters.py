@@ -21,8 +21,8 @@ class EventFilter(FilterSet):
     verb = VerbFilter(strip=False)
     target = UUIDFilter(field_name="target_id", help_text="Id of the object.")
     actor = django_filters.CharFilter(strip=False)
-    after = CreatedAfterFilter(field_name="time", help_text="RFC 3339, with offset.")
-    before = CreatedBeforeFilter(field_name="time", help_text="RFC 3339, with offset.")
+    after = CreatedAfterFilter(field_name="time", help_text="Recorded after this time.")
+    before = CreatedBeforeFilter(field_name="time", help_text="Recorded before this time.")
 
     class Meta:
         model = Event

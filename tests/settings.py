@@ -37,3 +37,5 @@ STORAGES = {
 # Empty, because WhiteNoise reads the whole folder for each new test client.
 STATIC_ROOT = VAR_DIR / "test-static"
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
+# A test changes the state and calls /readyz again.
+READINESS_SECONDS = 0

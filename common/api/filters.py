@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import functools
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
@@ -15,23 +16,46 @@ from django.db.models import QuerySet
 
 from common import strict_json
 from common.datetimes import parse_rfc3339
+from common.db.clock import db_now
 from common.db.ids import get_first_uuid7_at, parse_uuid
 from common.errors import ServiceError
 
 FilterSetClass = TypeVar("FilterSetClass", bound=type[django_filters.FilterSet])
+
+_SPAN: Final = re.compile(r"([1-9][0-9]{0,4})([mhd])", re.ASCII)
+_UNIT_SECONDS: Final = {"m": 60, "h": 3600, "d": 86400}
 
 MAX_CLOCK_SKEW: Final = dt.timedelta(days=1)
 """Greatest difference between an id's time (an application's clock) and the row's (the database's)."""
 
 
 class StrictDateTimeField(forms.Field):
+    message = "must be a time like 2026-11-21T09:30:00Z, with its offset"
+
     def to_python(self, value: object) -> dt.datetime | None:
         if value in self.empty_values:
             return None
         time = parse_rfc3339(value)
         if time is None:
-            raise forms.ValidationError("must be a time like 2026-11-21T09:30:00Z, with its offset")
+            raise forms.ValidationError(self.message)
         return time
+
+
+class RelativeTimeField(StrictDateTimeField):
+    """A time, or a time span such as `7d`, counted from now: `sign` is 1 for the future, -1 for the past."""
+
+    message = "must be a time like 2026-11-21T09:30:00Z, with its offset, or a time span like 90m, 24h or 7d"
+
+    def __init__(self, *, sign: int, **options: Any) -> None:
+        self._sign = sign
+        super().__init__(**options)
+
+    def to_python(self, value: object) -> dt.datetime | None:
+        span = _SPAN.fullmatch(value) if isinstance(value, str) else None
+        if span is None:
+            return super().to_python(value)
+        seconds = int(span[1]) * _UNIT_SECONDS[span[2]]
+        return db_now() + self._sign * dt.timedelta(seconds=seconds)
 
 
 class UUIDField(forms.Field):
@@ -56,11 +80,20 @@ class JSONObjectField(forms.Field):
             raise forms.ValidationError(error.detail) from None
 
 
-class StrictDateTimeFilter(django_filters.Filter):
-    field_class = StrictDateTimeField
+class RelativeTimeFilter(django_filters.Filter):
+    """A bound on a time. `sign` says if a time span leads to the future (1) or to the past (-1)."""
+
+    field_class = RelativeTimeField
+
+    def __init__(self, *args: Any, sign: int = -1, help_text: str, **options: Any) -> None:
+        direction = "from now" if sign > 0 else "ago"
+        help_text = (
+            f"{help_text} RFC 3339, with offset; or a time span such as `7d`: 7 days {direction}."
+        )
+        super().__init__(*args, sign=sign, help_text=help_text, **options)
 
 
-class CreatedAfterFilter(StrictDateTimeFilter):
+class CreatedAfterFilter(RelativeTimeFilter):
     """Rows created after a time."""
 
     def filter(self, qs: QuerySet[Any], value: dt.datetime | None) -> QuerySet[Any]:
@@ -71,7 +104,7 @@ class CreatedAfterFilter(StrictDateTimeFilter):
         return qs.filter(**{f"{self.field_name}__gt": value}, id__gte=first)
 
 
-class CreatedBeforeFilter(StrictDateTimeFilter):
+class CreatedBeforeFilter(RelativeTimeFilter):
     """Rows created before a time."""
 
     def filter(self, qs: QuerySet[Any], value: dt.datetime | None) -> QuerySet[Any]:

@@ -159,11 +159,7 @@ def rename_components(document: Schema) -> Schema:
 
 
 def _complete_operation(operation: Schema, *, path: str, method: str) -> None:
-    for parameter in operation.get("parameters", []):
-        if parameter["name"] == "metadata":
-            # A parameter with `content` is what generators drop or flatten.
-            parameter["schema"] = {"type": "string", "contentMediaType": "application/json"}
-            parameter["example"] = '{"plan": "pro"}'
+    _complete_parameters(operation.get("parameters", []))
     if method in {"patch", "delete"} and path.startswith("/v1/") and "/connect-" not in path:
         operation.setdefault("parameters", []).append(_IF_MATCH)
     if any(p["name"] == "Idempotency-Key" for p in operation.get("parameters", [])):
@@ -186,6 +182,17 @@ def _complete_operation(operation: Schema, *, path: str, method: str) -> None:
         operation["requestBody"]["content"]["application/json"]["example"] = content["request"]
     for status, example in content.get("responses", {}).items():
         operation["responses"][status]["content"]["application/json"]["example"] = example
+
+
+def _complete_parameters(parameters: list[Schema]) -> None:
+    for parameter in parameters:
+        if parameter["name"] == "metadata":
+            # A parameter with `content` is what generators drop or flatten.
+            parameter["schema"] = {"type": "string", "contentMediaType": "application/json"}
+            parameter["example"] = '{"plan": "pro"}'
+        elif "a time span" in parameter.get("description", ""):
+            # With a format, generated clients would accept a time alone.
+            parameter["schema"] = {"type": "string"}
 
 
 def _build_error_response(path: str) -> Schema:

@@ -13,7 +13,7 @@ from common.api.filters import (
     CreatedBeforeFilter,
     FilterSet,
     JSONContainsFilter,
-    StrictDateTimeFilter,
+    RelativeTimeFilter,
     UUIDFilter,
     add_dotted_filters,
 )
@@ -60,13 +60,34 @@ class CredentialFilter(FilterSet):
         help_text="A part of the name, the owner's address or the external id, in any case; or a whole"
         " value by which the provider identifies the account.",
     )
-    expiring_before = StrictDateTimeFilter(field_name="expires_at", lookup_expr="lt")
-    created_after = CreatedAfterFilter(field_name="created_at")
-    created_before = CreatedBeforeFilter(field_name="created_at")
+    expiring_before = RelativeTimeFilter(
+        field_name="expires_at",
+        lookup_expr="lt",
+        sign=1,
+        help_text="The access token or secret expires before this time.",
+    )
+    created_after = CreatedAfterFilter(
+        field_name="created_at", help_text="Created after this time."
+    )
+    created_before = CreatedBeforeFilter(
+        field_name="created_at", help_text="Created before this time."
+    )
 
     class Meta:
         model = Credential
         fields: list[str] = []
+
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self._contradicts_itself():
+            return queryset.none()
+        return super().filter_queryset(queryset)
+
+    def _contradicts_itself(self) -> bool:
+        """Return whether the kind is of another provider, so that no row can match."""
+        registry = get_registry()
+        kind = registry.get_kind(self.data.get("kind", ""))
+        provider = registry.get_provider(self.data.get("provider", ""))
+        return kind is not None and provider is not None and kind.provider != provider.slug
 
     def filter_kind(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         kind = get_registry().get_kind(value)

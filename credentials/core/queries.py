@@ -17,7 +17,7 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from common.db import dialect
-from common.db.planner import fetch_list, keep_plan
+from common.db.planner import Statement, fetch_list_in_order, keep_plan
 from credentials.core.columns import Sql, read_select_list
 from credentials.core.displayed_health import REJECTED_PAUSE_SQL, add_doubt_note, display_health
 from credentials.core.refresh_state import build_state_sql
@@ -124,9 +124,19 @@ def fetch_filtered(
         where, params = compiler.compile(queryset.query.where)
     except EmptyResultSet:
         return []
-    sql = f"""{_select()} WHERE {where}
-        ORDER BY credentials_credential.account_id DESC, credentials_credential.id DESC LIMIT %s"""
-    return _represent_rows(fetch_list(sql, [*params, count]))
+    newest = "ORDER BY credentials_credential.account_id DESC, credentials_credential.id DESC"
+    ordered = f"{_select()} WHERE {where} {newest} LIMIT %s"
+    # Finding all matches first, PostgreSQL combines the indexes of several filters.
+    matches = f"""SELECT credentials_credential.id FROM credentials_credential
+        LEFT JOIN credentials_grant ON credentials_grant.id = credentials_credential.grant_id
+        WHERE {where}"""  # noqa: S608
+    by_matches = f"""WITH matches AS {dialect.materialized_sql()} ({matches}) {_select()}
+        WHERE credentials_credential.id IN (SELECT id FROM matches ORDER BY id DESC LIMIT %s)
+        {newest}"""  # noqa: S608
+    values = [*params, count]
+    return _represent_rows(
+        fetch_list_in_order(Statement(ordered, values), Statement(by_matches, values))
+    )
 
 
 def fetch_one(account_id: uuid.UUID, id: uuid.UUID) -> CredentialRepresentation | None:

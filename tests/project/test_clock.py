@@ -1,8 +1,13 @@
-"""A server whose clock is wrong says so in /readyz."""
+"""/readyz: a wrong clock, missing migrations, and a response that is kept for a short time."""
 
 from __future__ import annotations
 
 import pytest
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
+from django.test.utils import CaptureQueriesContext
+
+from config import health_endpoints
 
 pytestmark = pytest.mark.django_db
 
@@ -28,3 +33,21 @@ def test_the_threshold_is_configured(client, settings):
     settings.CLOCK_SHIFT_SECONDS = 45
     settings.MAX_CLOCK_DIFFERENCE = 60
     assert "warnings" not in client.get("/readyz").json()
+
+
+def test_a_process_repeats_its_response_for_a_short_time(client, settings, monkeypatch):
+    monkeypatch.setattr(health_endpoints, "_checked", health_endpoints._Check({}, 0.0))
+    settings.READINESS_SECONDS = 3600
+    assert client.get("/readyz").json() == {"status": "ok"}
+    settings.CLOCK_SHIFT_SECONDS = 45
+    with CaptureQueriesContext(connection) as captured:
+        assert client.get("/readyz").json() == {"status": "ok"}
+    assert not captured.captured_queries
+
+
+def test_a_missing_migration_is_named(client):
+    newest = max(name for app, name in health_endpoints.list_migrations() if app == "credentials")
+    MigrationRecorder(connection).record_unapplied("credentials", newest)
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert response.json()["missing"] == "migrations"

@@ -43,7 +43,11 @@ LISTS = {
     "/api/credentials": 1,
     "/api/credentials?limit=2": 1,
 }
-NONE = {"/v1/providers": 0, "/v1/providers/stripe": 0}
+NONE = {
+    "/v1/providers": 0,
+    "/v1/providers/stripe": 0,
+    "/v1/credentials?provider=stripe&kind=linear_oauth2": 0,
+}
 ONE = {"/v1/credentials/$ID": 1, "/v1/oauth-apps/$APP": 1}
 
 

@@ -176,6 +176,26 @@ def test_filter_by_expiry(api, account):
     assert list_ids(api, "?expiring_before=2026-06-01T00:00:00Z") == ["soon"]
 
 
+def test_filter_by_a_time_span(api, account):
+    app, now = make_app(account), datetime.now(UTC)
+    for days in (3, 30):
+        expiry = (now + timedelta(days=days)).isoformat()
+        properties = {"linear_org_id": f"o{days}", "expires_at": expiry}
+        make_credential(account, make_linear_body(app, name=f"{days}", properties=properties))
+    assert list_ids(api, "?expiring_before=1440m") == list_ids(api, "?expiring_before=24h") == []
+    assert list_ids(api, "?expiring_before=7d") == ["3"]
+    assert list_ids(api, "?expiring_before=31d&created_after=2h") == ["30", "3"]
+    assert list_ids(api, "?created_before=2h") == []
+
+
+@pytest.mark.parametrize("span", ["0d", "7w", "-1d", "7D", "7", "d", "1.5h", "100000d", "%D9%A7d"])
+@pytest.mark.parametrize("name", ["expiring_before", "created_after", "created_before"])
+def test_an_invalid_time_span_is_rejected(api, name, span):
+    response = api.get(f"/v1/credentials?{name}={span}")
+    assert response.status_code == 400
+    assert "or a time span like 90m, 24h or 7d" in response.json()["validation_errors"][name][0]
+
+
 @pytest.mark.parametrize(
     ("wanted", "found"),
     [
