@@ -111,7 +111,8 @@ def plan_update(
     """Return `row` with the values of `item`.
 
     `by_former_identity`: the row was found by an identity that it had before a rotation. The item's
-    properties are then as old as its secrets, and count only together with a new secret.
+    properties are then as old as its secrets, and count only together with a new secret. So does an
+    app that the row had before a change of app.
 
     Raises ConflictError for an item that was obtained before the stored one, and
     SecretUnavailableError (409) for a row that cannot be decrypted, unless `item` has all its
@@ -122,6 +123,9 @@ def plan_update(
     reject_placeholders({name: item.secrets[name] for name in diff.changed if name in item.secrets})
     if by_former_identity and not diff.changed:
         item = _drop_outdated_properties(item, row)
+    names_former_app = item.kind.needs_app and item.app_id != row.oauth_app_id
+    if names_former_app and not diff.changed:
+        item = replace(item, app_id=row.oauth_app_id)
     merged = _merge(item, row, diff)
     if diff.changed:
         secrets = _encrypt_merged(item, row, diff, account_id)
@@ -141,7 +145,9 @@ def plan_update(
     )
     # It was stored before secrets were cleaned, under the identity of the secret as it was sent.
     is_healed = bool(diff.changed) and row.identity == item.identity_as_sent
-    return _move(write, item, former=row.identity) if is_healed else write
+    # A new grant of the former app moves the row back to it.
+    returns = bool(diff.changed) and names_former_app
+    return _move(write, item, former=row.identity) if is_healed or returns else write
 
 
 def is_continuation(item: ImportItem, row: StoredCredential) -> bool:

@@ -93,6 +93,10 @@ def _move_identities(writes: Iterable[PlannedWrite], account_id: uuid.UUID) -> N
     joined = [write for write in writes if write.alias is not None]
     for write in joined:
         if write.moves_identity:
+            # It may have had this identity before.
+            CredentialAlias.objects.filter(
+                account_id=account_id, credential_id=write.row.id, identity=write.row.identity
+            ).delete()
             # The statement that writes all rows finds this one by its new identity.
             Credential.objects.filter(account_id=account_id, id=write.row.id).update(
                 identity=write.row.identity, external_id=write.row.external_id

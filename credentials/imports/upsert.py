@@ -196,8 +196,12 @@ def _plan_write(
     """
     row = rows.find(item)
     owner = rows.find_token_owner(item, row)
-    if owner is not None and owner.identity == item.identity:
-        # Another process has created it since the rows were locked by their identities.
+    former = rows.former.get(item.identity)
+    if owner is not None and (
+        owner.identity == item.identity or (former is not None and owner.id == former.id)
+    ):
+        # Another process has created it since the rows were locked by their identities, or the item
+        # names the former app and an organisation alone, which its token makes definite.
         row, owner = owner, None
     if owner is not None:
         if row is not None or not is_continuation(item, owner):

@@ -1,7 +1,8 @@
 """Move a credential to another OAuth app of the same provider. Its id, name and history stay.
 
 For most kinds the app is part of the identity, so the identity is computed again. The former identity
-gets no alias: an import that still names the former app creates another credential.
+stays as an alias: an import that still names the former app finds the credential. It changes the app
+back only if it brings another grant, because that is the former app's.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from common.actors import Actor
+from common.api.etags import ETags
 from common.db.clock import DbNow, db_now
 from common.errors import ConflictError, InvalidInputError
 from credentials.core.encryption import decrypt_secrets
 from credentials.core.grant_state import ACTIVE, NO_FAILURES, is_leased
 from credentials.core.locks import lock_credential, lock_grant
 from credentials.imports.validation import build_identity_parts, build_organisation_parts
-from credentials.models import Credential, CredentialAlias, Grant, OrganisationMember
+from credentials.models import Credential, Grant, OrganisationMember
 from credentials.refresh.errors import RefreshInProgressError
-from credentials.services.preconditions import require_free_identity, require_kind
+from credentials.services.preconditions import keep_former_identity, require_kind
 from events.services import EventTarget
 from oauth_apps.models import OAuthApp
 from providers.kinds import Kind
@@ -34,7 +36,12 @@ _IN_USE: Final = "The other app already has a credential for this upstream accou
 
 
 def credential_change_app(
-    *, account_id: uuid.UUID, id: uuid.UUID, actor: Actor, oauth_app_id: uuid.UUID
+    *,
+    account_id: uuid.UUID,
+    id: uuid.UUID,
+    actor: Actor,
+    oauth_app_id: uuid.UUID,
+    if_match: ETags | None = None,
 ) -> bool:
     """Move the credential to this OAuth app. Return False if it already belongs to it.
 
@@ -42,13 +49,13 @@ def credential_change_app(
     §6), so the provider may reject it for the other client. A grant whose refreshes fail is due at
     once, because the former app may be the reason.
 
-    Raises NotFoundError; InvalidInputError for an app of another account or provider; ConflictError
+    Raises NotFoundError or PreconditionFailedError; InvalidInputError for an app of another account or provider; ConflictError
     for a credential without an app, or if the other app already has a credential for this upstream
     account (`extra["id"]`); RefreshInProgressError during a refresh.
     """
     try:
         with transaction.atomic():
-            row = lock_credential(account_id, id)
+            row = lock_credential(account_id, id, if_match)
             if row.oauth_app_id == oauth_app_id:
                 return False
             if row.oauth_app_id is None:
@@ -64,9 +71,7 @@ def credential_change_app(
             # Without an app in the identity, keys and passwords keep theirs.
             if kind.needs_app:
                 identity = _compute_identity(row, kind, oauth_app_id)
-                require_free_identity(row, identity, _IN_USE)
-                # Aliases were computed with the former app, too.
-                CredentialAlias.objects.filter(credential_id=row.id).delete()
+                keep_former_identity(row, identity, _IN_USE)
                 _move_membership(row, kind, oauth_app_id)
             Credential.objects.filter(id=row.id).update(
                 oauth_app_id=oauth_app_id,

@@ -20,6 +20,21 @@ def require_kind(row: Credential) -> Kind:
     return kind
 
 
+def keep_former_identity(row: Credential, identity: bytes, message: str) -> None:
+    """Store the row's identity as an alias, before it gets another one.
+
+    Raises ConflictError with `message` if another credential has the new identity, or had it.
+    """
+    former = bytes(row.identity)
+    if former == identity:
+        return
+    require_free_identity(row, identity, message)
+    aliases = CredentialAlias.objects.filter(account_id=row.account_id)
+    # A former identity can come back: it is no alias then.
+    aliases.filter(credential_id=row.id, identity=identity).delete()
+    aliases.create(account_id=row.account_id, credential_id=row.id, identity=former)
+
+
 def require_free_identity(row: Credential, identity: bytes, message: str) -> None:
     """Raise ConflictError with `message` if another credential has this identity, or had it.
 

@@ -29,9 +29,9 @@ from credentials.core.locks import lock_credential, lock_grant
 from credentials.health.services import reset_probe_states
 from credentials.imports.secret_input import clean_properties, reject_placeholders
 from credentials.imports.validation import build_identity_parts
-from credentials.models import Credential, CredentialAlias, Grant
+from credentials.models import Credential, Grant
 from credentials.refresh.on_import import compute_first_refresh_at
-from credentials.services.preconditions import require_free_identity, require_kind
+from credentials.services.preconditions import keep_former_identity, require_kind
 from events.services import EventTarget
 from providers.kinds import Kind
 from providers.properties import validate_properties
@@ -113,7 +113,7 @@ def _rotate(row: Credential, kind: Kind, properties: object, actor: Actor) -> No
             refresh_tokens.require_free_token(row, kind, token)
         columns |= _build_secret_columns(row, secrets, new_fingerprints)
         refresh_tokens.record_rotation(row, kind, columns["fingerprints"])
-    _keep_alias(row, identity)
+    keep_former_identity(row, identity, _IN_USE)
     Credential.objects.filter(id=row.id).update(**columns)
     if new_secrets:
         _reset_grant(row, kind, columns["fingerprints"], expires_at)
@@ -190,15 +190,3 @@ def _reset_grant(
     Grant.objects.filter(id=grant.id).update(
         **NEW_GRANT, generation=grant.generation + 1, next_at=next_at
     )
-
-
-def _keep_alias(row: Credential, identity: bytes) -> None:
-    """Store the former identity as an alias. Raises ConflictError if the new one is in use."""
-    former = bytes(row.identity)
-    if former == identity:
-        return
-    require_free_identity(row, identity, _IN_USE)
-    aliases = CredentialAlias.objects.filter(account_id=row.account_id)
-    # The secret before last can come back: its identity is no alias then.
-    aliases.filter(credential_id=row.id, identity=identity).delete()
-    aliases.create(account_id=row.account_id, credential_id=row.id, identity=former)

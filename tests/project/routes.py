@@ -47,6 +47,9 @@ BODIES: dict[str, Callable[[], Any]] = {
     "POST /v1/credentials/{pk}/token": lambda: None,
     "PUT /v1/credentials/{pk}/policy": lambda: {"methods": ["GET"]},
     "POST /v1/credentials/{pk}/refresh": lambda: None,
+    "POST /v1/credentials/{pk}/change-app": lambda: {
+        "oauth_app_id": "01989aa0-0000-7000-8000-000000000000"
+    },
     "POST /v1/credentials/{pk}/hold": lambda: None,
     "DELETE /v1/credentials/{pk}/hold": lambda: None,
     "POST /v1/credentials/hold": lambda: None,
@@ -72,6 +75,7 @@ OBJECTS = {
     "/v1/credentials/{pk}/policy": "credential",
     "/v1/credentials/{pk}/token": "credential",
     "/v1/credentials/{pk}/refresh": "credential",
+    "/v1/credentials/{pk}/change-app": "credential",
     "/v1/credentials/{pk}/hold": "credential",
     "/v1/oauth-apps/{pk}": "app",
     "/v1/oauth-apps/{pk}/connect-settings": "app",

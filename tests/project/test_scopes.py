@@ -28,6 +28,7 @@ DOCUMENTED = {
     "DELETE /v1/credentials/{pk}": "credentials:write",
     "POST /v1/credentials/import": "credentials:write",
     "POST /v1/credentials/{pk}/rotate": "credentials:write",
+    "POST /v1/credentials/{pk}/change-app": "credentials:write",
     "POST /v1/credentials/{pk}/reveal": "credentials:reveal",
     "POST /v1/credentials/{pk}/reveal-response": "credentials:reveal",
     "POST /v1/credentials/{pk}/token": "credentials:use",

@@ -193,7 +193,7 @@ class Process:
         """End the process as an operator does: what is under way may end first."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(60)
+            self._process.wait(120)
 
     def count_starts(self) -> int:
         """Return how often it has started as a worker."""
