@@ -17,6 +17,7 @@ from accounts.reauthentication_form import PROOF_FIELDS, ReauthenticationAdminMi
 from accounts.services import account_create, session_close, token_create, token_revoke
 from common.admin.filters import AccountFilter
 from common.admin.formatting import display_column, format_minute
+from common.admin.forms import ServiceForm
 from common.admin.model_admin import ServiceAdmin, get_staff_actor
 from common.db.ids import parse_uuid
 from common.http import get_admin_request
@@ -53,7 +54,9 @@ class AccountAdmin(EventHistoryMixin, ServiceAdmin[Account]):
     def has_delete_permission(self, request: HttpRequest, obj: Account | None = None) -> bool:
         return False
 
-    def save_model(self, request: HttpRequest, obj: Account, form: Any, change: bool) -> None:
+    def save_model(
+        self, request: HttpRequest, obj: Account, form: ServiceForm[Any], change: bool
+    ) -> None:
         account = account_create(name=form.cleaned_data["name"], actor=get_staff_actor(request))
         obj.pk, obj.name = account.pk, account.name
 
@@ -106,7 +109,9 @@ class ApiTokenAdmin(ReauthenticationAdminMixin, EventHistoryMixin, ServiceAdmin[
     def has_delete_permission(self, request: HttpRequest, obj: ApiToken | None = None) -> bool:
         return False
 
-    def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> None:
+    def save_model(
+        self, request: HttpRequest, obj: ApiToken, form: ServiceForm[Any], change: bool
+    ) -> None:
         values = form.cleaned_data
         token, get_admin_request(request).new_secret = token_create(
             account_id=values["account"].pk,

@@ -31,7 +31,7 @@ class DeviceAdmin(ServiceAdmin[Any]):
     def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 
-    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+    def delete_model(self, request: HttpRequest, obj: Authenticator | RecoveryCodes) -> None:
         if obj.user_id == request.user.pk:
             raise ConflictError(
                 "Remove your own on the page “Second factor”, with password and code."

@@ -61,7 +61,7 @@ class Authenticator(TimestampMixin, ThrottlingMixin, Device):  # type: ignore[mi
             raise SecretUnavailableError
         return bytes.fromhex(key)
 
-    def verify_token(self, token: Any) -> bool:
+    def verify_token(self, token: str) -> bool:
         """Return True if `token` is the code of this step, the one before or the one after.
 
         A code is accepted once, and none that is older than an accepted one. The caller has locked
@@ -103,7 +103,7 @@ class RecoveryCodes(TimestampMixin, ThrottlingMixin, Device):  # type: ignore[mi
     def __str__(self) -> str:
         return f"{self.name} of {self.user}"
 
-    def verify_token(self, token: object) -> bool:
+    def verify_token(self, token: str) -> bool:
         """Return True if `token` is one of the codes, and delete it. The caller has locked the row."""
         allowed, _ = self.verify_is_allowed()
         if not allowed:

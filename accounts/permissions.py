@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from django.core.exceptions import ImproperlyConfigured
 from rest_framework.exceptions import MethodNotAllowed
@@ -11,6 +11,9 @@ from common.actors import Principal
 from common.errors import ForbiddenError, UnauthenticatedError
 from common.scopes import ANY, PUBLIC
 
+if TYPE_CHECKING:
+    from rest_framework.views import APIView
+
 
 class HasScope(BasePermission):
     """The permission of a token with the scope that the view declares for the method.
@@ -19,7 +22,7 @@ class HasScope(BasePermission):
     several actions. Raises UnauthenticatedError (401) or ForbiddenError (403, with the scope).
     """
 
-    def has_permission(self, request: Request, view: object) -> bool:
+    def has_permission(self, request: Request, view: APIView) -> bool:
         scope = get_required_scope(view, request.method or "")
         if scope == PUBLIC:
             return True
@@ -32,7 +35,7 @@ class HasScope(BasePermission):
         return True
 
 
-def get_required_scope(view: Any, method: str) -> str:
+def get_required_scope(view: APIView, method: str) -> str:
     """Return the scope that `view` declares for `method`; for HEAD that of GET."""
     scopes: dict[str, str] = getattr(view, "scopes", {})
     action = getattr(view, "action", None)

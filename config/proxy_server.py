@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any
+from wsgiref.types import WSGIApplication
 
 from django.conf import settings
 from gunicorn.app.base import BaseApplication
@@ -17,7 +19,9 @@ from config.multiprocess_metrics import mark_worker_dead
 class Worker(ThreadWorker):
     """A gunicorn worker that responds in JSON to a request it cannot parse."""
 
-    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+    def handle_error(
+        self, req: object, client: socket.socket, addr: object, exc: Exception
+    ) -> None:
         status, reason = (400, "Bad Request") if isinstance(exc, ParseException) else (500, "Error")
         if status == 500:
             # The text may quote what was sent, so only its type is logged.
@@ -36,7 +40,7 @@ class Worker(ThreadWorker):
 class Server(BaseApplication):
     """A gunicorn server that loads its application in each worker."""
 
-    def __init__(self, load: Callable[[], Any], options: dict[str, Any]) -> None:
+    def __init__(self, load: Callable[[], WSGIApplication], options: dict[str, Any]) -> None:
         self._load = load
         self._options = options
         super().__init__()
@@ -45,11 +49,11 @@ class Server(BaseApplication):
         for name, value in self._options.items():
             self.cfg.set(name, value)
 
-    def load(self) -> Any:
+    def load(self) -> WSGIApplication:
         return self._load()
 
 
-def load_proxy() -> Any:
+def load_proxy() -> WSGIApplication:
     """Return the proxy's WSGI application."""
     # Imported in the worker: connections and threads do not survive the fork.
     from config.proxy_wsgi import application

@@ -156,7 +156,7 @@ class Stream(httpcore2.NetworkStream):
             # Not SSLSocket.shutdown, which would change the state that the other thread uses.
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
-    def get_extra_info(self, info: str) -> Any:
+    def get_extra_info(self, info: str) -> bool | None:
         """Return, for `is_readable`, whether an idle connection has ended or has unexpected data."""
         if info != "is_readable":
             return None

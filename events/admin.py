@@ -9,7 +9,7 @@ from typing import Any, Final
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
@@ -73,7 +73,7 @@ class EventHistoryMixin:
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> Any:
+    ) -> HttpResponse:
         row = self.get_object(request, object_id)  # type: ignore[attr-defined]
         context: dict[str, Any] = {"title": f"History of {row}"}
         if row is not None:
@@ -81,7 +81,9 @@ class EventHistoryMixin:
             account_id = getattr(row, "account_id", row.pk)
             events = _select_events(account_id, row.pk)[:MAX_HISTORY_EVENTS]
             context |= {"events": add_display_names(events), "most": MAX_HISTORY_EVENTS}
-        return super().history_view(request, object_id, {**context, **(extra_context or {})})  # type: ignore[misc]
+        context |= extra_context or {}
+        response: HttpResponse = super().history_view(request, object_id, context)  # type: ignore[misc]
+        return response
 
 
 class VerbFilter(admin.SimpleListFilter):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin
 from django.contrib.admin.utils import flatten
@@ -19,6 +19,7 @@ from accounts.reauthentication_form import (
 )
 from common.admin.filters import AccountFilter, HealthFilter, MenuFilter
 from common.admin.formatting import display_column, format_badge, format_health, format_minute
+from common.admin.forms import ServiceForm
 from common.admin.model_admin import ServiceAdmin, get_staff_actor, read_form_etags
 from events.admin import EventHistoryMixin, render_recent_events
 from oauth_apps.admin_forms import OAuthAppAddForm, OAuthAppForm
@@ -32,6 +33,9 @@ from oauth_apps.services import (
 )
 from providers.properties import MASK
 from providers.registry import get_registry
+
+if TYPE_CHECKING:
+    from django.contrib.admin.options import _FieldsetSpec
 
 _ADDED = (
     "account", "provider", "name", "client_id", "client_secret", "redirect_uris", "scopes",
@@ -90,7 +94,7 @@ class OAuthAppAdmin(ReauthenticationAdminMixin, EventHistoryMixin, ServiceAdmin[
     ) -> tuple[str, ...]:
         return tuple(self.readonly_fields) if obj else ()
 
-    def get_fieldsets(self, request: HttpRequest, obj: OAuthApp | None = None) -> Any:
+    def get_fieldsets(self, request: HttpRequest, obj: OAuthApp | None = None) -> _FieldsetSpec:
         if obj is None:
             return [(None, {"fields": _ADDED}), PROOF_FIELDSET]
         writable = self.has_change_permission(request, obj)
@@ -104,7 +108,9 @@ class OAuthAppAdmin(ReauthenticationAdminMixin, EventHistoryMixin, ServiceAdmin[
             ("Latest events", {"fields": ("latest",), "classes": ("lk-wide",)}),
         ]
 
-    def save_model(self, request: HttpRequest, obj: OAuthApp, form: Any, change: bool) -> None:
+    def save_model(
+        self, request: HttpRequest, obj: OAuthApp, form: ServiceForm[Any], change: bool
+    ) -> None:
         values = {
             name: value
             for name, value in form.cleaned_data.items()
@@ -121,7 +127,7 @@ class OAuthAppAdmin(ReauthenticationAdminMixin, EventHistoryMixin, ServiceAdmin[
         obj.refresh_from_db(fields=["name"])
 
     def _update(
-        self, request: HttpRequest, obj: OAuthApp, form: Any, values: dict[str, Any]
+        self, request: HttpRequest, obj: OAuthApp, form: ServiceForm[Any], values: dict[str, Any]
     ) -> None:
         del values["revision"]
         if not values["client_secret"]:  # Left blank: the secret stays.

@@ -9,6 +9,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema
 from rest_framework import mixins
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 
 from accounts.idempotency_decorator import idempotent
 from common.actors import Principal
@@ -114,7 +115,7 @@ class OAuthAppViewSet(mixins.ListModelMixin, ServiceViewSet[OAuthApp]):
     def get_serializer_context(self) -> dict[str, Any]:
         return {**super().get_serializer_context(), "secrets": {}}
 
-    def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
+    def get_serializer(self, *args: Any, **kwargs: Any) -> BaseSerializer[OAuthApp]:
         serializer = super().get_serializer(*args, **kwargs)
         if args and self._wants_secrets():
             rows = args[0] if kwargs.get("many") else [args[0]]

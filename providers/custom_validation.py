@@ -100,9 +100,9 @@ def _find_blocked_endpoints_error(value: object) -> str | None:
     return None
 
 
-def _is_allowed_target(value: Any, allowed_targets: AllowedTargets) -> bool:
+def _is_allowed_target(value: object, allowed_targets: AllowedTargets) -> bool:
     is_short = isinstance(value, str) and len(value) <= 200
-    match = _ALLOWED_BASE_URL.fullmatch(value) if is_short else None
+    match = _ALLOWED_BASE_URL.fullmatch(str(value)) if is_short else None
     if match is None or {".", ".."} & set(match[3].split("/")):
         return False
     return (match[1].lower(), int(match[2])) in allowed_targets

@@ -31,7 +31,7 @@ class _CompiledKind:
 
 
 def validate_properties(
-    kind: Kind, properties: Any, *, partial: bool = False
+    kind: Kind, properties: object, *, partial: bool = False
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the properties to display and the secrets to encrypt.
 
@@ -73,7 +73,7 @@ def validate_properties(
     return displayed, secrets
 
 
-def _normalize(value: Any) -> Any:
+def _normalize(value: object) -> object:
     """Return a valid value with its text in NFC, so that equal labels compare as equal."""
     if isinstance(value, str):
         return text.normalize_text(value)
@@ -158,15 +158,15 @@ def _escape_key(sent_name: object) -> str:
     return name
 
 
-def _canonicalize(part: IdentityPart, value: Any) -> str | None:
+def _canonicalize(part: IdentityPart, value: object) -> str | None:
     if value is None:
         return None
     if part.form == "integer":
         return str(value)
     if part.form == "host":
-        return formats.get_host(value) or None
+        return formats.get_host(str(value)) or None
     # The ids of most providers are opaque: folding their case could join two accounts.
-    exact = text.normalize_text(value).strip()
+    exact = text.normalize_text(str(value)).strip()
     return (exact.lower() if part.form == "label" else exact) or None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import flatten
@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 
 from common.admin.filters import AccountFilter
 from common.admin.formatting import display_column, format_json, format_minute
+from common.admin.forms import ServiceForm
 from common.admin.model_admin import ServiceAdmin, get_staff_actor, parse_id, read_form_etags
 from common.errors import ServiceError
 from common.http import get_admin_request
@@ -23,6 +24,9 @@ from webhooks.admin_forms import EndpointAddForm, EndpointForm
 from webhooks.models import DeliveryState, WebhookDelivery, WebhookEndpoint
 from webhooks.payload import build_payload
 from webhooks.serializers import EndpointCreateSerializer, EndpointUpdateSerializer
+
+if TYPE_CHECKING:
+    from django.contrib.admin.options import _FieldsetSpec
 
 _EDITED = ("url", "events", "enabled")
 _STATE = (("disabled", "disabled_reason"), ("failing", "failures"), "old_secret")
@@ -84,7 +88,9 @@ class WebhookEndpointAdmin(EventHistoryMixin, ServiceAdmin[WebhookEndpoint]):
     ) -> tuple[str, ...]:
         return tuple(self.readonly_fields) if obj else ()
 
-    def get_fieldsets(self, request: HttpRequest, obj: WebhookEndpoint | None = None) -> Any:
+    def get_fieldsets(
+        self, request: HttpRequest, obj: WebhookEndpoint | None = None
+    ) -> _FieldsetSpec:
         if obj is None:
             return [(None, {"fields": ("account", "url", "events")})]
         writable = self.has_change_permission(request, obj)
@@ -96,7 +102,7 @@ class WebhookEndpointAdmin(EventHistoryMixin, ServiceAdmin[WebhookEndpoint]):
         ]
 
     def save_model(
-        self, request: HttpRequest, obj: WebhookEndpoint, form: Any, change: bool
+        self, request: HttpRequest, obj: WebhookEndpoint, form: ServiceForm[Any], change: bool
     ) -> None:
         values = form.cleaned_data
         if change:

@@ -52,7 +52,9 @@ class AccountFilter(MenuFilter):
     title = "account"
     parameter_name = "account"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(
+        self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]
+    ) -> list[tuple[str, str]]:
         accounts = _get_accounts(model_admin.model)
         return list(accounts.values_list("slug", "name")[:ACCOUNTS_OFFERED])
 
@@ -115,7 +117,11 @@ class TextInputFilter(admin.ListFilter):
     help: ClassVar[str] = ""
 
     def __init__(
-        self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any
+        self,
+        request: HttpRequest,
+        params: dict[str, Any],
+        model: type[Model],
+        model_admin: admin.ModelAdmin[Any],
     ) -> None:
         super().__init__(request, params, model, model_admin)
         for name in self.inputs:

@@ -51,7 +51,7 @@ class StrictJSONField(forms.CharField):
         attrs = {"rows": rows, "cols": 80, "class": "lk-json", "spellcheck": "false"}
         super().__init__(**{"widget": forms.Textarea(attrs=attrs), **kwargs})
 
-    def prepare_value(self, value: object) -> Any:
+    def prepare_value(self, value: object) -> object:
         if value is None or isinstance(value, str):
             return value
         return json.dumps(value, indent=2, ensure_ascii=False)
@@ -81,7 +81,7 @@ class LinesField(forms.CharField):
         attrs = {"rows": 4, "cols": 80, "spellcheck": "false"}
         super().__init__(widget=forms.Textarea(attrs=attrs), required=False, **kwargs)
 
-    def prepare_value(self, value: object) -> Any:
+    def prepare_value(self, value: object) -> object:
         return "\n".join(value) if isinstance(value, list) else value
 
     def to_python(self, value: Any) -> Any:
@@ -89,7 +89,7 @@ class LinesField(forms.CharField):
             return value
         return [line.strip() for line in (value or "").splitlines() if line.strip()]
 
-    def run_validators(self, value: Any) -> None:
+    def run_validators(self, value: object) -> None:
         """Do nothing. Django's validators are for one string; the service validates each line."""
 
 

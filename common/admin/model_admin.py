@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, ClassVar, Final, TypeVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final, TypeVar, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected as render_delete_confirmation
@@ -13,6 +14,7 @@ from django.core.exceptions import BadRequest, ValidationError
 from django.core.paginator import Paginator
 from django.db import models, transaction
 from django.db.models import QuerySet
+from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.decorators import method_decorator
@@ -118,7 +120,9 @@ class ServiceAdmin(RowActionsAdmin[M]):
     show_full_result_count = False
     sortable_by: ClassVar[tuple[str, ...]] = ()
 
-    def save_model(self, request: HttpRequest, obj: M, form: object, change: bool) -> None:
+    def save_model(
+        self, request: HttpRequest, obj: M, form: ServiceForm[Any], change: bool
+    ) -> None:
         raise NotImplementedError("No service writes this.")
 
     def delete_model(self, request: HttpRequest, obj: M) -> None:
@@ -163,11 +167,12 @@ class ServiceAdmin(RowActionsAdmin[M]):
 
     def get_form(
         self, request: HttpRequest, obj: M | None = None, change: bool = False, **kwargs: Any
-    ) -> Any:
+    ) -> type[ModelForm[M]]:
         if obj is None and self.add_form is not None:
             kwargs["form"] = self.add_form
-        form: Any = super().get_form(request, obj, change, **kwargs)
-        form.service_error = getattr(request, "service_error", None)
+        form = super().get_form(request, obj, change, **kwargs)
+        error = getattr(request, "service_error", None)
+        cast(type[ServiceForm[M]], form).service_error = error
         return form
 
     @method_decorator(sensitive_post_parameters())
@@ -177,7 +182,7 @@ class ServiceAdmin(RowActionsAdmin[M]):
         object_id: str | None = None,
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
-    ) -> Any:
+    ) -> HttpResponse:
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
         except ServiceError as error:
@@ -204,13 +209,13 @@ class ServiceAdmin(RowActionsAdmin[M]):
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> Any:
+    ) -> HttpResponse:
         title = capfirst(str(self.opts.verbose_name_plural))
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> Any:
+    ) -> HttpResponse:
         try:
             return super().delete_view(request, object_id, extra_context)
         except ServiceError as error:
@@ -219,8 +224,8 @@ class ServiceAdmin(RowActionsAdmin[M]):
             return HttpResponseRedirect(reverse(page, args=[object_id]))
 
     def get_deleted_objects(
-        self, objs: Any, request: HttpRequest
-    ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
+        self, objs: Sequence[M] | QuerySet[M], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
         """Return the rows themselves, without what refers to them."""
         # The service decides what happens to the objects that refer to a row, perhaps a million.
         names = [f"{capfirst(self.opts.verbose_name)}: {row} [{row.pk}]" for row in objs]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
 
-
-def merge_patch(target: object, patch: object) -> Any:
+def merge_patch(target: object, patch: object) -> object:
     """Return `target` with `patch` merged: null removes, objects merge, other values replace."""
     if not isinstance(patch, dict):
         return patch

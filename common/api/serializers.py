@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -47,7 +48,7 @@ class StrictCharField(serializers.CharField):
         # Not passed to DRF, whose own validators would coerce and count first.
         self.limit, self.secret = max_length, secret
 
-    def run_validation(self, data: object = serializers.empty) -> Any:
+    def run_validation(self, data: object = serializers.empty) -> object:
         is_empty, value = self.validate_empty_values(data)
         if is_empty or (value == "" and self.allow_blank):
             return value
@@ -78,7 +79,7 @@ class StrictUUIDField(serializers.UUIDField):
 class StrictDateTimeField(serializers.DateTimeField):
     """RFC 3339 with an offset."""
 
-    def to_internal_value(self, value: object) -> Any:
+    def to_internal_value(self, value: object) -> dt.datetime:
         time = parse_rfc3339(value)
         if time is None:
             raise serializers.ValidationError(
@@ -88,7 +89,7 @@ class StrictDateTimeField(serializers.DateTimeField):
 
 
 class EmailField(StrictCharField):
-    def run_validation(self, data: object = serializers.empty) -> Any:
+    def run_validation(self, data: object = serializers.empty) -> object:
         value = super().run_validation(data)
         if isinstance(value, str) and value:
             try:
@@ -101,7 +102,7 @@ class EmailField(StrictCharField):
 class MetadataField(serializers.JSONField):
     """A JSON object within the limits of common.strict_json. Null is rejected."""
 
-    def run_validation(self, data: object = serializers.empty) -> Any:
+    def run_validation(self, data: object = serializers.empty) -> object:
         if data is serializers.empty:
             if self.required:
                 self.fail("required")
@@ -124,7 +125,7 @@ class LabelListField(serializers.ListField):
         return values
 
 
-def _flatten_errors(errors: Any, prefix: str = "") -> dict[str, list[str]]:
+def _flatten_errors(errors: Mapping[str, Any], prefix: str = "") -> dict[str, list[str]]:
     """Return DRF's nested errors as one level: {"redirect_uris.0": ["…"]}."""
     flat: dict[str, list[str]] = {}
     for name, reasons in errors.items():

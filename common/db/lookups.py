@@ -6,7 +6,9 @@ import functools
 import json
 from typing import Any, Final
 
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import JSONField, Lookup
+from django.db.models.sql.compiler import SQLCompiler
 
 # SQLite calls its function for each row, and always with the same second argument.
 _parse_part: Final = functools.lru_cache(maxsize=64)(json.loads)
@@ -19,16 +21,20 @@ class JSONContains(Lookup[Any]):
     lookup_name = "jsoncontains"
     prepare_rhs = False
 
-    def as_postgresql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+    def as_postgresql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
+    ) -> tuple[str, list[Any]]:
         column, params = self.process_lhs(compiler, connection)
         return f"{column} @> %s::jsonb", [*params, json.dumps(self.rhs)]
 
-    def as_sqlite(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+    def as_sqlite(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
+    ) -> tuple[str, list[Any]]:
         column, params = self.process_lhs(compiler, connection)
         return f"latchkey_contains({column}, %s)", [*params, json.dumps(self.rhs)]
 
 
-def register_sqlite_functions(*, connection: Any, **_: Any) -> None:
+def register_sqlite_functions(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
     """Add what SQLite lacks to a new connection: the containment of JSON, and lower case."""
     if connection.vendor == "sqlite":
         connection.connection.create_function(
@@ -40,7 +46,7 @@ def register_sqlite_functions(*, connection: Any, **_: Any) -> None:
         connection.connection.create_function("latchkey_lower", 1, str.lower, deterministic=True)
 
 
-def json_contains(whole: Any, part: Any) -> bool:
+def json_contains(whole: object, part: object) -> bool:
     """Return whether `whole` contains `part`, as PostgreSQL's jsonb `@>` does below the top level.
 
     An object contains another if each member of the other is contained in its own. An array

@@ -136,7 +136,7 @@ def rename_components(document: Schema) -> Schema:
     """Give components the names that a program should see, in every reference to them."""
     names = {name: COMPONENT_NAMES.get(name, name) for name in document["components"]["schemas"]}
 
-    def rename(value: Any) -> Any:
+    def rename(value: object) -> Any:
         if isinstance(value, dict):
             return {
                 key: f"{_REFERENCE}{names[part.removeprefix(_REFERENCE)]}"

@@ -34,9 +34,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_connection_params(self) -> dict[str, Any]:
         return {**super().get_connection_params(), "cursor_factory": Cursor}
 
-    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+    def get_new_connection(self, conn_params: dict[str, Any]) -> psycopg.Connection[Any]:
         """Return a connection of the pool that the server has not closed."""
-        connection = super().get_new_connection(conn_params)
+        connection: psycopg.Connection[Any] = super().get_new_connection(conn_params)
         # A restart or a timeout of the server closes connections that are idle in the pool.
         while self.pool and has_ended(connection):
             connection.close()
@@ -45,7 +45,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return connection
 
 
-def has_ended(connection: Any) -> bool:
+def has_ended(connection: psycopg.Connection[Any]) -> bool:
     """Return whether there is data to read: on an idle connection, that is its end."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import flatten
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
+from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
@@ -24,6 +26,7 @@ from common.admin.formatting import (
     format_provider,
     format_relative_time,
 )
+from common.admin.forms import ServiceForm
 from common.admin.model_admin import ServiceAdmin, get_staff_actor, read_form_etags
 from common.admin.pagination import KeysetChangeList
 from common.http import AdminRequest
@@ -78,6 +81,9 @@ from events.admin import EventHistoryMixin, render_recent_events
 from oauth_apps.admin import ProviderFilter
 from providers.kinds import Kind
 from providers.registry import get_registry
+
+if TYPE_CHECKING:
+    from django.contrib.admin.options import _FieldOpts, _FieldsetSpec
 
 _EDITABLE: Final = ("name", "owner_email", "metadata")
 _FACTS: Final = (
@@ -233,19 +239,20 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
         obj: Credential | None = None,
         change: bool = False,
         **kwargs: Any,
-    ) -> Any:
+    ) -> type[ModelForm[Credential]]:
         # Django builds the class from the model's fields; the form adds property fields by itself.
         fields = kwargs.get("fields") or ()
         kwargs["fields"] = [n for n in fields if not n.startswith(PROPERTY_PREFIX)] or None
         form = super().get_form(request, obj, change, **kwargs)
-        if obj is None:
+        if issubclass(form, CredentialAddForm):
             add_request = cast(AddRequest, request)
             form.kind, form.account = add_request.kind, add_request.account
         return form
 
-    def get_fieldsets(self, request: HttpRequest, obj: Credential | None = None) -> Any:
+    def get_fieldsets(self, request: HttpRequest, obj: Credential | None = None) -> _FieldsetSpec:
         if obj is None:
             return self._build_add_fieldsets(request)
+        fields: list[tuple[str | None, _FieldOpts]]
         if not self.has_change_permission(request, obj):
             fields = [
                 (None, {"fields": _EDITABLE}),
@@ -259,9 +266,10 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
                 names = [name for name in names if name not in secrets]
             fields = [
                 (None, {"fields": (*_EDITABLE, "revision")}),
-                *([("Properties", {"fields": names})] if names else []),
                 ("As the API shows it", _wide("properties_json", "collapse")),
             ]
+            if names:
+                fields.insert(1, ("Properties", {"fields": tuple(names)}))
         return [
             ("Health", _wide("health_report")),
             ("Facts", {"fields": _FACTS, "classes": ("lk-facts",)}),
@@ -271,9 +279,9 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
             ("Latest events", _wide("recent_events")),
         ]
 
-    def _build_add_fieldsets(self, request: HttpRequest) -> Any:
+    def _build_add_fieldsets(self, request: HttpRequest) -> _FieldsetSpec:
         names = ["oauth_app", "name", "owner_email", "external_id"]
-        form = self.get_form(request, None, fields=names)()
+        form = cast(CredentialAddForm, self.get_form(request, None, fields=names)())
         # The form removes the field if the kind needs no app and the account has none.
         app = ["oauth_app"] if "oauth_app" in form.fields else []
         return [
@@ -286,7 +294,7 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
         request: HttpRequest,
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
-    ) -> Any:
+    ) -> HttpResponse:
         """Render the choice of account and kind first, then the form of that kind."""
         if not self.has_add_permission(request):
             raise PermissionDenied
@@ -313,15 +321,17 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
             context["may_change"] = self.has_change_permission(request)
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def save_model(self, request: HttpRequest, obj: Credential, form: Any, change: bool) -> None:
+    def save_model(
+        self, request: HttpRequest, obj: Credential, form: ServiceForm[Any], change: bool
+    ) -> None:
         if change:
-            self._update(request, obj, form)
+            self._update(request, obj, cast(CredentialForm, form))
         else:
             add_request = cast(AddRequest, request)
             outcome = credential_import(
                 account_id=add_request.account.pk,
                 actor=get_staff_actor(request),
-                body=form.import_body(),
+                body=cast(CredentialAddForm, form).import_body(),
             )
             obj.pk, add_request.import_result = outcome.id, outcome.result
         # Django puts the object's name into its message and log.
@@ -379,13 +389,15 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
         credential_delete(account_id=obj.account_id, id=obj.pk, actor=get_staff_actor(request))
 
     def get_deleted_objects(
-        self, objs: Any, request: HttpRequest
-    ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
+        self, objs: Sequence[Credential] | QuerySet[Credential], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
         """Return each row with what its deletion means at the provider."""
         _, counts, missing, protected = super().get_deleted_objects(objs, request)
-        rows = [format_html("{} ({}): {}", row, row.kind, describe_deletion(row)) for row in objs]
+        rows: list[str] = [
+            format_html("{} ({}): {}", row, row.kind, describe_deletion(row)) for row in objs
+        ]
         return rows, counts, missing, protected
 
 
-def _wide(name: str, *classes: str) -> dict[str, Any]:
+def _wide(name: str, *classes: str) -> _FieldOpts:
     return {"fields": (name,), "classes": ("lk-wide", *classes)}

@@ -5,7 +5,8 @@ It extends the page of `oauth_apps.admin`, which cannot import credentials.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
 from django.contrib import admin
@@ -22,6 +23,9 @@ from credentials.models import Credential
 from oauth_apps.admin import OAuthAppAdmin
 from oauth_apps.models import OAuthApp
 from providers.registry import get_registry
+
+if TYPE_CHECKING:
+    from django.contrib.admin.options import _FieldsetSpec
 
 MAX_COUNT: Final = 10_000
 """Counting more rows would take longer than the rest of the page."""
@@ -73,7 +77,7 @@ class ConnectedOAuthAppAdmin(OAuthAppAdmin):
             "", "<div>{}</div>", ((line,) for line in describe_app_deletion(app))
         )
 
-    def get_fieldsets(self, request: HttpRequest, obj: OAuthApp | None = None) -> Any:
+    def get_fieldsets(self, request: HttpRequest, obj: OAuthApp | None = None) -> _FieldsetSpec:
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None:
             return fieldsets
@@ -85,11 +89,13 @@ class ConnectedOAuthAppAdmin(OAuthAppAdmin):
         return [*fieldsets[:2], connecting, depending, *fieldsets[2:]]
 
     def get_deleted_objects(
-        self, objs: Any, request: HttpRequest
-    ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
+        self, objs: Sequence[OAuthApp] | QuerySet[OAuthApp], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
         """Return each app with the consequences. Protect it if it is the only one and still in use."""
         _, counts, missing, protected = super().get_deleted_objects(objs, request)
-        rows = [format_html("{}: {}", app, " ".join(describe_app_deletion(app))) for app in objs]
+        rows: list[str] = [
+            format_html("{}: {}", app, " ".join(describe_app_deletion(app))) for app in objs
+        ]
         # Of several, the others can be deleted, and the service reports this one.
         if len(rows) == 1 and find_deletion_blocker(objs[0]):
             protected = [" ".join(describe_app_deletion(objs[0]))]

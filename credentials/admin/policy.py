@@ -77,7 +77,7 @@ class PolicyForm(forms.Form):
         }
         super().__init__(data, initial=initial)
 
-    def clean_expected(self) -> Any:
+    def clean_expected(self) -> object:
         try:
             return json.loads(self.cleaned_data["expected"])
         except ValueError:

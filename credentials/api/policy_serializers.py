@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 from rest_framework import serializers
 
 from common.api.serializers import StrictCharField, StrictSerializer
@@ -18,17 +16,17 @@ class WholeNumberField(serializers.IntegerField):
 
 
 class MethodField(StrictCharField):
-    def run_validation(self, data: object = serializers.empty) -> Any:
+    def run_validation(self, data: object = serializers.empty) -> object:
         value = super().run_validation(data)
-        if not policy.METHOD_PATTERN.search(value):
+        if not policy.METHOD_PATTERN.search(str(value)):
             raise serializers.ValidationError("must be a method such as GET, in capitals")
         return value
 
 
 class PathField(StrictCharField):
-    def run_validation(self, data: object = serializers.empty) -> Any:
+    def run_validation(self, data: object = serializers.empty) -> object:
         value = super().run_validation(data)
-        if not policy.PATH_PATTERN.search(value):
+        if not policy.PATH_PATTERN.search(str(value)):
             raise serializers.ValidationError("must be a path such as /v1/charges*")
         return value
 

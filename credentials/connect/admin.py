@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 
 from common.admin.filters import AccountFilter, MenuFilter
 from common.admin.formatting import display_column, format_json, format_minute
+from common.admin.forms import ServiceForm
 from common.admin.model_admin import ServiceAdmin, get_staff_actor
 from common.http import get_admin_request
 from credentials.connect.admin_forms import ConnectLinkForm
@@ -22,6 +23,9 @@ from credentials.connect.links import link_create, link_withdraw
 from credentials.connect.models import AuthorizationAttempt, ConnectLink
 from credentials.connect.serializers import ConnectLinkCreateSerializer
 from events.admin import EventHistoryMixin, render_recent_events
+
+if TYPE_CHECKING:
+    from django.contrib.admin.options import _FieldsetSpec
 
 _CREATE_FIELDS = (
     "account", "oauth_app", "kind", "name", "owner_email", "external_id", "return_to",
@@ -130,7 +134,7 @@ class ConnectLinkAdmin(FlowDisplayMixin, EventHistoryMixin, ServiceAdmin[Connect
     def get_queryset(self, request: HttpRequest) -> QuerySet[ConnectLink]:
         return super().get_queryset(request).defer("token_digest", "browser_digest")
 
-    def get_fieldsets(self, request: HttpRequest, obj: ConnectLink | None = None) -> Any:
+    def get_fieldsets(self, request: HttpRequest, obj: ConnectLink | None = None) -> _FieldsetSpec:
         if obj is None:
             return [(None, {"fields": _CREATE_FIELDS})]
         return [
@@ -146,8 +150,11 @@ class ConnectLinkAdmin(FlowDisplayMixin, EventHistoryMixin, ServiceAdmin[Connect
     def has_change_permission(self, request: HttpRequest, obj: ConnectLink | None = None) -> bool:
         return False
 
-    def save_model(self, request: HttpRequest, obj: ConnectLink, form: Any, change: bool) -> None:
-        account, body = form.cleaned_data["account"], form.build_request_body()
+    def save_model(
+        self, request: HttpRequest, obj: ConnectLink, form: ServiceForm[Any], change: bool
+    ) -> None:
+        link_form = cast(ConnectLinkForm, form)
+        account, body = link_form.cleaned_data["account"], link_form.build_request_body()
         values = ConnectLinkCreateSerializer(data=body).validate_data()
         obj.pk, get_admin_request(request).new_secret = link_create(
             account_id=account.pk,

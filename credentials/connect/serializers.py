@@ -34,7 +34,7 @@ ADDRESS_LENGTH: Final = 2048
 class StateField(serializers.JSONField):
     """Any JSON of at most 5 kB, including null and ""."""
 
-    def run_validation(self, data: object = serializers.empty) -> Any:
+    def run_validation(self, data: object = serializers.empty) -> object:
         if data is serializers.empty:
             raise serializers.SkipField
         try:

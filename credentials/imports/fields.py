@@ -102,7 +102,7 @@ class FlagField(BodyField):
 
     is_text = False
 
-    def read(self, value: Any) -> bool:
+    def read(self, value: object) -> bool:
         if not isinstance(value, bool):
             raise ValueError("must be true or false")
         return value

@@ -79,7 +79,7 @@ class CustomProviderAdmin(
         return (*fields, *PROOF_FIELDS) if is_guarded else fields
 
     def save_model(
-        self, request: HttpRequest, obj: CustomProvider, form: Any, change: bool
+        self, request: HttpRequest, obj: CustomProvider, form: ServiceForm[Any], change: bool
     ) -> None:
         values = {name: form.cleaned_data[name] for name in _CHANGEABLE}
         actor = get_staff_actor(request)

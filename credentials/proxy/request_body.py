@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import IO, Final, NamedTuple
 
 from common.concurrency import release_connection
 from common.errors import BadRequestError
@@ -50,7 +50,7 @@ def read_request_body(environ: Environ) -> RequestBody:
     return RequestBody(b"".join(_iterate_sized(stream, length)), length)
 
 
-def _iterate_sized(stream: object, length: int) -> Iterator[bytes]:
+def _iterate_sized(stream: IO[bytes], length: int) -> Iterator[bytes]:
     while length:
         chunk = _read_chunk(stream, min(CHUNK_BYTES, length))
         if not chunk:
@@ -60,7 +60,7 @@ def _iterate_sized(stream: object, length: int) -> Iterator[bytes]:
         yield chunk
 
 
-def _read_chunk(stream: Any, size: int) -> bytes:
+def _read_chunk(stream: IO[bytes], size: int) -> bytes:
     try:
         chunk: bytes = stream.read(size)
     except Exception as error:  # Each server raises its own errors for a broken body.

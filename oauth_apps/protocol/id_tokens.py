@@ -53,9 +53,9 @@ def validate_id_token(
     return claims
 
 
-def _decode_claims(token: Any) -> dict[str, Any]:
+def _decode_claims(token: object) -> dict[str, Any]:
     is_short = isinstance(token, str) and len(token) <= _MAX_LENGTH
-    match = _PARTS.fullmatch(token) if is_short else None
+    match = _PARTS.fullmatch(str(token)) if is_short else None
     try:
         claims = None
         if match:
