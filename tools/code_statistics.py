@@ -107,6 +107,11 @@ class SourceFile:
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
         )
 
+    def called_names(self) -> set[str]:
+        """Return the bare names that are called, not those that are passed as a value."""
+        calls = (node.func for node in ast.walk(self.tree) if isinstance(node, ast.Call))
+        return {function.id for function in calls if isinstance(function, ast.Name)}
+
 
 def read_source(root: Path) -> list[SourceFile]:
     files = []
@@ -186,19 +191,22 @@ def _count_functions(files: list[SourceFile]) -> Iterator[tuple[str, str]]:
         if not function.name.startswith("__")
     ]
     participles = sum(is_participle(name) for name in names)
-    private, once, short = 0, 0, 0
+    private, once, plain, short = 0, 0, 0, 0
     for file in files:
         references = file.references()
+        called = file.called_names()
         for function in file.module_functions():
             if function.name.startswith("_"):
                 private += 1
                 if references[function.name] == 1:
                     once += 1
+                    plain += function.name in called and not function.decorator_list
                     short += _body_lines(function) <= 3
     yield "functions", f"{len(names):,}"
     yield "functions named by a participle", f"{participles} ({_percent(participles, len(names))})"
     yield "private module-level functions", str(private)
     yield "... called once in their file", f"{once} ({_percent(once, len(names))} of all functions)"
+    yield "... of these by a plain call: not decorated, not passed as a value", str(plain)
     yield "... of these with three lines or fewer", str(short)
     yield "module-level functions used once in all the source", str(_used_once(files))
 
