@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import re
 import textwrap
 from typing import Final
@@ -91,17 +92,13 @@ def _normalize_bare(body: str) -> str:
     try:
         key = load_der_private_key(der, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise ValueError(_describe_der(der)) from None
+        reason = "must be a private key in PEM form"
+        with contextlib.suppress(ValueError, UnsupportedAlgorithm):
+            load_der_public_key(der)
+            reason = "must be a private key, and this is a public key"
+        raise ValueError(reason) from None
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return pem.decode("ascii")
-
-
-def _describe_der(der: bytes) -> str:
-    try:
-        load_der_public_key(der)
-    except (ValueError, UnsupportedAlgorithm):
-        return "must be a private key in PEM form"
-    return "must be a private key, and this is a public key"
 
 
 def _decode_base64(text: str) -> bytes | None:

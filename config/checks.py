@@ -16,15 +16,22 @@ from vault.keyring import get_keyring
 
 def check_deployment(**_: Any) -> list[CheckMessage]:
     """Return what is missing or weak in production's settings. No database is needed."""
-    return [*_check_keys(), *_check_addresses(), *_check_folders(), *_check_optional_settings()]
-
-
-def _check_keys() -> list[CheckMessage]:
+    found: list[CheckMessage] = []
     try:
         get_keyring()
     except ImproperlyConfigured as error:
-        return [checks.Error(str(error), id="config.E001")]
-    return []
+        found.append(checks.Error(str(error), id="config.E001"))
+    found += _check_addresses()
+    spool, temporary = Path(settings.SPOOL_DIR).resolve(), Path(tempfile.gettempdir()).resolve()
+    if spool.is_relative_to(temporary):
+        found.append(
+            checks.Warning(
+                f"SPOOL_DIR is below {temporary}, which may be emptied: grants could be lost.",
+                hint="Name a folder on a disk that outlives the process.",
+                id="config.W003",
+            )
+        )
+    return found + _check_optional_settings()
 
 
 def _check_addresses() -> list[CheckMessage]:
@@ -55,19 +62,6 @@ def _check_addresses() -> list[CheckMessage]:
             )
         )
     return found
-
-
-def _check_folders() -> list[CheckMessage]:
-    spool, temporary = Path(settings.SPOOL_DIR).resolve(), Path(tempfile.gettempdir()).resolve()
-    if spool.is_relative_to(temporary):
-        return [
-            checks.Warning(
-                f"SPOOL_DIR is below {temporary}, which may be emptied: grants could be lost.",
-                hint="Name a folder on a disk that outlives the process.",
-                id="config.W003",
-            )
-        ]
-    return []
 
 
 def _check_optional_settings() -> list[CheckMessage]:

@@ -26,12 +26,12 @@ from common.errors import (
 )
 from common.http import LatchkeyRequest
 from config.api.errors import bad_request, build_problem_response
-from config.api.paths import is_api_path
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 MONITORING_PATHS: Final = frozenset({"/metrics", "/healthz", "/readyz"})
 MAX_TARGET: Final = 4096
 MAX_PARAMETERS: Final = 100
+_API_PREFIXES: Final = ("/v1/", "/api/", "/link/oauth2/token")
 _CHARSETS: Final = {"utf-8", "utf8", "us-ascii"}
 _REQUEST_ID: Final = re.compile(
     r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE
@@ -96,6 +96,11 @@ class HostCheckMiddleware(CommonMiddleware):
         if request.path in MONITORING_PATHS:
             return None
         return super().process_request(request)
+
+
+def is_api_path(path: str) -> bool:
+    """Return whether `path` belongs to the API, where errors are JSON and no browser's middleware runs."""
+    return path.startswith(_API_PREFIXES) or path in {"/v1", "/api"}
 
 
 def get_request_id(sent: str) -> str:

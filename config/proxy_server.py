@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from typing import Any
 from wsgiref.types import WSGIApplication
@@ -19,9 +18,7 @@ from config.multiprocess_metrics import mark_worker_dead
 class Worker(ThreadWorker):
     """A gunicorn worker that responds in JSON to a request it cannot parse."""
 
-    def handle_error(
-        self, req: object, client: socket.socket, addr: object, exc: Exception
-    ) -> None:
+    def handle_error(self, req: object, client: Any, addr: object, exc: Exception) -> None:
         status, reason = (400, "Bad Request") if isinstance(exc, ParseException) else (500, "Error")
         if status == 500:
             # The text may quote what was sent, so only its type is logged.

@@ -1,4 +1,7 @@
-"""Metrics of the requests to the API and the pages. The proxy has metrics of its own."""
+"""Metrics of the requests to the API and the pages.
+
+Not in config.middleware, which the proxy imports: it has metrics of its own.
+"""
 
 from __future__ import annotations
 

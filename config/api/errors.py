@@ -31,7 +31,6 @@ from common.errors import (
     ServiceError,
     ServiceUnavailableError,
 )
-from config.api.paths import has_plain_errors
 
 logger = structlog.get_logger(__name__)
 
@@ -54,7 +53,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
 
 def build_problem_response(request: HttpRequest, status: int, error: ServiceError) -> HttpResponse:
     """Return the response for one error, in the shape of the path's API."""
-    if has_plain_errors(request.path):
+    # Errors of the metadata API have a shape of their own.
+    if request.path.startswith("/api"):
         document: dict[str, Any] = {"error": error.detail}
         if error.retry_after is not None:
             document["retry_after_seconds"] = error.retry_after

@@ -16,7 +16,6 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from accounts.models import Account
 from common.admin.filters import AccountFilter
 from common.admin.formatting import (
     EMPTY_VALUE,
@@ -29,7 +28,6 @@ from common.admin.formatting import (
 from common.admin.forms import ServiceForm
 from common.admin.model_admin import ServiceAdmin, get_staff_actor, read_form_etags
 from common.admin.pagination import KeysetChangeList
-from common.http import AdminRequest
 from credentials.admin.actions import (
     check_now,
     describe_deletion,
@@ -58,6 +56,7 @@ from credentials.admin.formatting import (
 )
 from credentials.admin.forms import (
     PROPERTY_PREFIX,
+    AddRequest,
     CredentialAddForm,
     CredentialForm,
     KindChoiceForm,
@@ -79,7 +78,6 @@ from credentials.services import (
 )
 from events.admin import EventHistoryMixin, render_recent_events
 from oauth_apps.admin import ProviderFilter
-from providers.kinds import Kind
 from providers.registry import get_registry
 
 if TYPE_CHECKING:
@@ -94,17 +92,6 @@ _FACTS: Final = (
     ("expires_minute", "obtained"),
     ("last_used", "refresh"),
 )
-
-
-class AddRequest(AdminRequest):
-    """A request of the second step of adding a credential.
-
-    `account` and `kind` come from the first step; `import_result` goes to the response.
-    """
-
-    account: Account
-    kind: Kind
-    import_result: str
 
 
 @admin.register(Credential)

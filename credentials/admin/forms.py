@@ -12,6 +12,7 @@ from django.utils.text import capfirst
 from accounts.models import Account
 from common.admin.forms import LinesField, ServiceForm, StrictJSONField, secret_input
 from common.errors import ServiceError
+from common.http import AdminRequest
 from credentials.models import Credential
 from credentials.services.properties import find_identity_properties
 from oauth_apps.models import OAuthApp
@@ -133,6 +134,17 @@ class CredentialForm(KindPropertiesForm):
             and PROPERTY_PREFIX + name in self.data
             and value != self.instance.properties.get(name)
         }
+
+
+class AddRequest(AdminRequest):
+    """A request of the second step of adding a credential.
+
+    `account` and `kind` come from the first step; `import_result` goes to the response.
+    """
+
+    account: Account
+    kind: Kind
+    import_result: str
 
 
 class CredentialAddForm(KindPropertiesForm):

@@ -10,14 +10,12 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any, Final
 
-from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
-
 from common.datetimes import format_rfc3339
 from credentials.connect.errors import ConnectError
 from credentials.connect.flow_request import FlowRequest
 from credentials.connect.identity_request import request_identity
 from credentials.core.token_properties import MISSING, convert_value, find_value
+from credentials.imports.fields import is_email
 from oauth_apps.protocol import OAuthClient, TokenResponse, validate_id_token
 from providers.formats import find_email_error
 from providers.kinds import Kind, PropertySource
@@ -101,15 +99,6 @@ def _get_token_properties(
     return properties
 
 
-def _is_email(value: str) -> bool:
-    """Return whether an import would accept the address, as a property and as the owner's."""
-    try:
-        validate_email(value)
-    except ValidationError:
-        return False
-    return find_email_error(value) is None
-
-
 def _add_properties(
     kind: Kind,
     sources: Mapping[str, PropertySource],
@@ -127,7 +116,10 @@ def _add_properties(
         field = fields.get(name, _CREDENTIAL_FIELDS.get(name, {"type": "string"}))
         value = convert_value(field, value)
         # A user name in place of an e-mail address is no reason to lose the grant.
-        if field.get("format") == "email" and not _is_email(str(value)):
+        # Both checks of an import: of the owner's address, and of a property.
+        if field.get("format") == "email" and not (
+            is_email(str(value)) and find_email_error(str(value)) is None
+        ):
             continue
         # The user must not connect another upstream account than the one that the company set. Case
         # is ignored, because most of these values are host names.

@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from common.errors import ConflictError
-from providers.kinds import Auth, Kind
+from providers.kinds import Kind
 from providers.url_templates import PLACEHOLDER
 
 _HEADER: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -46,7 +46,14 @@ def build_request_auth(
         filled = [(name, fill_template(part, values)) for name, part in auth.values.items()]
         return RequestAuth(query=tuple(filled))
     if auth is not None and auth.place == "basic":
-        return _build_basic_auth(auth, values)
+        names = ("username", "password")
+        username, password = (fill_template(auth.values[name], values) for name in names)
+        # The first colon ends the user name, so that one within it would name another user.
+        if ":" in username:
+            raise ConflictError("The credential's user name has a colon, which Basic cannot carry.")
+        # RFC 7617, in UTF-8.
+        token = base64.b64encode(f"{username}:{password}".encode()).decode()
+        return RequestAuth(headers=(("Authorization", f"Basic {token}"),))
     raise ConflictError(f"Requests of the kind {kind.name} are not authenticated by a header.")
 
 
@@ -81,18 +88,6 @@ def fill_template(template: str, values: Mapping[str, Any]) -> str:
         return str(value)
 
     return PLACEHOLDER.sub(get_value, template)
-
-
-def _build_basic_auth(auth: Auth, values: Mapping[str, Any]) -> RequestAuth:
-    """Return the header of RFC 7617, in UTF-8."""
-    username, password = (
-        fill_template(auth.values[name], values) for name in ("username", "password")
-    )
-    # The first colon ends the user name, so that one within it would name another user.
-    if ":" in username:
-        raise ConflictError("The credential's user name has a colon, which Basic cannot carry.")
-    token = base64.b64encode(f"{username}:{password}".encode()).decode()
-    return RequestAuth(headers=(("Authorization", f"Basic {token}"),))
 
 
 def _check_header(value: str) -> str:

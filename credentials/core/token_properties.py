@@ -79,19 +79,13 @@ def read_changed_properties(
             continue
         if value is MISSING or value is None or value == "":
             continue
-        converted = convert_value(fields[name], value)
-        if not _is_same(name, properties.get(name), converted) and not find_field_error(
-            kind, name, converted
-        ):
+        converted, stored = convert_value(fields[name], value), properties.get(name)
+        # The order of scopes means nothing (RFC 6749 §3.3).
+        if name in SCOPE_FIELDS and set(split_scopes(stored)) == set(split_scopes(converted)):
+            continue
+        if stored != converted and not find_field_error(kind, name, converted):
             changed[name] = converted
     return changed
-
-
-def _is_same(name: str, stored: object, stated: object) -> bool:
-    if name in SCOPE_FIELDS:
-        # The order of scopes means nothing (RFC 6749 §3.3).
-        return set(split_scopes(stored)) == set(split_scopes(stated))
-    return bool(stored == stated)
 
 
 def find_lost_scopes(before: object, after: object, oauth: OAuth | None) -> list[str]:

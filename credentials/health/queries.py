@@ -1,4 +1,4 @@
-"""Statements for one credential and its probe state, which run with every refresh.
+"""Statements for one credential, its probe state and its history, which run with every refresh.
 
 They are written out, because building them from querysets takes longer than running them.
 """
@@ -14,13 +14,27 @@ from typing import Any, Final, NamedTuple
 
 from django.db import connection, models
 
-from common.db import dialect
+from common.db import bulk_insert, dialect
 from common.db.clock import to_datetime
+from common.db.ids import uuid7
 from credentials.core.columns import get_columns_except
+from credentials.health.evidence import Evidence
 from credentials.health.models import ProbeState
 from credentials.models import Credential
+from events.services import EventTarget, NewEvent
 
 _COLUMNS: Final = get_columns_except("secrets", "metadata")
+_CHANGE_COLUMNS: Final = {
+    "id": "uuid",
+    "account_id": "uuid",
+    "target_type": "text",
+    "target_id": "uuid",
+    "before": "text",
+    "after": "text",
+    "source": "text",
+    "code": "text",
+    "note": "text",
+}
 _COUNTS: Final = ("failures", "cause", "lost_scopes")
 _TIMES: Final = ("silent_since", "answered_at", "unavailable_at", "granted_at")
 
@@ -75,6 +89,28 @@ def update_row(
     with connection.cursor() as cursor:
         cursor.execute(sql, [*params, dialect.adapt(id)])
         return bool(cursor.rowcount)
+
+
+def record_status_change(
+    target: EventTarget, before: str, health: Mapping[str, Any], evidence: Evidence
+) -> NewEvent:
+    """Store one change of status, in the transaction that makes it and under the row's lock.
+
+    Returns its event, which the caller records by `record_changes` in the same transaction.
+    """
+    row = (
+        uuid7(),
+        target.account_id,
+        target.type,
+        target.id,
+        before,
+        health["status"],
+        evidence.source,
+        evidence.code[:64],
+        health["notes"][0] if health["notes"] else "",
+    )
+    bulk_insert.insert_rows("health_healthchange", _CHANGE_COLUMNS, [row])
+    return NewEvent(f"{target.type}.health_changed", target.id, ["health"])
 
 
 @functools.lru_cache(maxsize=8)

@@ -22,7 +22,6 @@ from common.text import escape_name
 from credentials.core.token_properties import SCOPE_FIELDS, find_lost_scopes, split_scopes
 from credentials.health.evidence import Evidence
 from credentials.health.expiry import ExpiryForecast, forecast_expiry
-from credentials.health.history import record_status_change
 from credentials.health.models import ProbeState
 from credentials.health.notification_queue import enqueue_owner_mail
 from credentials.health.outage_detection import (
@@ -30,7 +29,12 @@ from credentials.health.outage_detection import (
     find_affected_credentials,
     is_outage,
 )
-from credentials.health.queries import LockedCredential, lock_with_probe_state, update_row
+from credentials.health.queries import (
+    LockedCredential,
+    lock_with_probe_state,
+    record_status_change,
+    update_row,
+)
 from credentials.health.registration import insert_probe_states
 from credentials.health.state_machine import TRANSITIONS, Finding, append_note, apply_finding
 from credentials.models import Credential

@@ -64,7 +64,7 @@ class EmailField(BodyField):
         if value is None or value == "":
             return ""
         email = LabelField(MAX_EMAIL_LENGTH).read(value)
-        if not _is_email(email):
+        if not is_email(email):
             raise ValueError("must be an e-mail address")
         return email
 
@@ -75,7 +75,8 @@ class EmailField(BodyField):
 
 
 @functools.lru_cache(maxsize=4096)
-def _is_email(value: str) -> bool:
+def is_email(value: str) -> bool:
+    """Return whether Django accepts the address."""
     # Cached, as an owner often has many credentials, and this takes longer than the rest of a line.
     try:
         validate_email(value)

@@ -60,13 +60,25 @@ def incidents_update(*, now: dt.datetime) -> None:
     for incident in Incident.objects.filter(closed_at=None).order_by("id"):
         condition = present.pop((incident.kind, incident.subject), None)
         if condition is None:
-            _close(incident)
+            with transaction.atomic():
+                closed = Incident.objects.filter(id=incident.id, closed_at=None)
+                if closed.update(closed_at=DbNow()):
+                    accounts = {uuid.UUID(id): 0 for id in incident.account_ids}
+                    _publish(incident, "incident.closed", accounts)
         elif condition.count > incident.count:
             Incident.objects.filter(id=incident.id).update(
                 count=condition.count, note=condition.note[:300]
             )
     for condition in present.values():
-        _open(condition)
+        with transaction.atomic():
+            incident = Incident.objects.create(
+                kind=condition.kind,
+                subject=condition.subject,
+                note=condition.note[:300],
+                count=condition.count,
+                account_ids=[str(id) for id in condition.accounts],
+            )
+            _publish(incident, "incident.opened", condition.accounts)
 
 
 def find_rejected_apps() -> list[Condition]:
@@ -115,25 +127,6 @@ def find_many_errors(now: dt.datetime) -> list[Condition]:
     owners = "one account" if len(accounts) == 1 else f"{len(accounts)} accounts"
     note = f"{count} credentials turned to error within an hour, of {owners}."
     return [Condition(Incident.Kind.MANY_ERRORS, "", note, accounts)]
-
-
-def _open(condition: Condition) -> None:
-    with transaction.atomic():
-        incident = Incident.objects.create(
-            kind=condition.kind,
-            subject=condition.subject,
-            note=condition.note[:300],
-            count=condition.count,
-            account_ids=[str(id) for id in condition.accounts],
-        )
-        _publish(incident, "incident.opened", condition.accounts)
-
-
-def _close(incident: Incident) -> None:
-    with transaction.atomic():
-        if Incident.objects.filter(id=incident.id, closed_at=None).update(closed_at=DbNow()):
-            accounts = {uuid.UUID(id): 0 for id in incident.account_ids}
-            _publish(incident, "incident.closed", accounts)
 
 
 def _publish(incident: Incident, verb: str, accounts: dict[uuid.UUID, int]) -> None:

@@ -90,13 +90,13 @@ def _ask_provider(
             return _ProviderResult(is_definite=False)
         # A response about a secret that was replaced in the meantime says nothing of the new one.
         is_rejected = result.evidence.verdict == "rejected"
-        recorded = _record_if(
-            subject.matches,
-            row,
-            result.evidence,
-            actor,
-            before=_expire_token if is_rejected else None,
-        )
+
+        # No caller shall get the access token that the provider rejects.
+        def expire_token(locked: Credential) -> None:
+            expire_rejected_token(locked, db_now(), min_interval=MIN_REFRESH_INTERVAL)
+
+        before = expire_token if is_rejected else None
+        recorded = _record_if(subject.matches, row, result.evidence, actor, before=before)
         is_definite = recorded and result.evidence.verdict in {"ok", "rejected"}
         return _ProviderResult(is_definite, result.retry_after)
     if kind.refreshes and on_demand:
@@ -161,11 +161,6 @@ def _record_if(
             account_id=row.account_id, credential_id=row.id, evidence=evidence, actor=actor
         )
     return True
-
-
-def _expire_token(locked: Credential) -> None:
-    """Stop handing out the access token that the provider rejects."""
-    expire_rejected_token(locked, db_now(), min_interval=MIN_REFRESH_INTERVAL)
 
 
 def _always(locked: Credential) -> bool:

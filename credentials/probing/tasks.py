@@ -48,7 +48,15 @@ def claim(owner: str, limit: int) -> list[Lease[ProbeState]]:
     for gate in gates.order_by("-reported", "open_at"):
         if len(leases) >= limit:
             break
-        leases += _claim_through_gate(gate, owner, now, min(BATCH, limit - len(leases)))
+        slow = is_outage(gate.provider, now)
+        count = 1 if slow else min(BATCH, limit - len(leases))
+        seconds = count / (PROBES_PER_SECOND_IN_OUTAGE if slow else PROBES_PER_SECOND)
+        unpassed = ProviderGate.objects.filter(provider=gate.provider, open_at=gate.open_at)
+        # Another process may just have passed the gate.
+        if unpassed.update(open_at=now + dt.timedelta(seconds=seconds)):
+            states = ProbeState.objects.filter(provider=gate.provider, next_at__lte=now)
+            rows = states.order_by("-urgent", "next_at")[:count]
+            leases += claim_rows(states, rows, owner=owner, until=now + LEASE, urgent=False)
     return leases
 
 
@@ -71,18 +79,3 @@ def next_due() -> dt.datetime | None:
     gates = ProviderGate.objects.annotate(first=Subquery(first)).filter(first__isnull=False)
     times = [max(open_at, next_at) for open_at, next_at in gates.values_list("open_at", "first")]
     return min([*times, urgent] if urgent else times, default=None)
-
-
-def _claim_through_gate(
-    gate: ProviderGate, owner: str, now: dt.datetime, limit: int
-) -> list[Lease[ProbeState]]:
-    """Claim due credentials of one provider, unless another process has just passed its gate."""
-    slow = is_outage(gate.provider, now)
-    limit = 1 if slow else limit
-    seconds = limit / (PROBES_PER_SECOND_IN_OUTAGE if slow else PROBES_PER_SECOND)
-    gates = ProviderGate.objects.filter(provider=gate.provider, open_at=gate.open_at)
-    if not gates.update(open_at=now + dt.timedelta(seconds=seconds)):
-        return []
-    due = ProbeState.objects.filter(provider=gate.provider, next_at__lte=now)
-    rows = due.order_by("-urgent", "next_at")[:limit]
-    return claim_rows(due, rows, owner=owner, until=now + LEASE, urgent=False)

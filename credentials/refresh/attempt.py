@@ -69,7 +69,17 @@ def run_attempt(claim: RefreshClaim, *, patience: float = CALLER_PATIENCE) -> Ac
         outcomes.store_undecryptable(claim)
         raise
     try:
-        call = _start_call(claim, secrets)
+        app = claim.row.oauth_app
+        if app is None:
+            raise AppError("no_app", "The credential has no OAuth app.", sent=False)
+        # The app's secrets are read here: the thread of the request has no database connection.
+        client = replace(
+            build_oauth_client(app, claim.row.kind, claim.row.properties), timeouts=REFRESH_TIMEOUTS
+        )
+        keys = f"app:{app.id}", f"host:{get_token_host(client)}"
+        call = ProviderCall(
+            claim, lambda: call_with_previous(claim, client, secrets, keys=keys), keys
+        )
     except Exception as error:
         return _store_exception(claim, error)
     if call.wait(patience):
@@ -79,18 +89,6 @@ def run_attempt(claim: RefreshClaim, *, patience: float = CALLER_PATIENCE) -> Ac
             call.finish()
     call.hand_over(lambda: _settle(claim, secrets, call))
     raise RefreshInProgressError()
-
-
-def _start_call(claim: RefreshClaim, secrets: Mapping[str, str]) -> ProviderCall:
-    app = claim.row.oauth_app
-    if app is None:
-        raise AppError("no_app", "The credential has no OAuth app.", sent=False)
-    # The app's secrets are read here: the thread of the request has no database connection.
-    client = replace(
-        build_oauth_client(app, claim.row.kind, claim.row.properties), timeouts=REFRESH_TIMEOUTS
-    )
-    keys = f"app:{app.id}", f"host:{get_token_host(client)}"
-    return ProviderCall(claim, lambda: call_with_previous(claim, client, secrets, keys=keys), keys)
 
 
 def _settle(

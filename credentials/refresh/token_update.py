@@ -103,11 +103,19 @@ def build_credential_columns(
     for name, value in new_secrets.items():
         fingerprint = compute_fingerprint(row.account_id, value)
         fingerprints[name] = add_refreshed(fingerprints.get(name, ()), fingerprint)
+    # The mask for the kind's tokens, and the new expiry.
+    fields = get_registry().kinds[row.kind].schema["properties"]
+    masks = {name: MASK for name in new_secrets if name in fields}
+    properties = {**row.properties, **update.properties, **masks}
+    if "expires_at" in fields:
+        properties.pop("expires_at", None)
+        if update.expires_at is not None:
+            properties["expires_at"] = format_rfc3339(update.expires_at)
     # Not `revision`, the version of what people edit: a refresh must not fail their If-Match.
     return {
         "secrets": encrypt_secrets(row.account_id, row.id, {**update.secrets, **new_secrets}),
         "fingerprints": fingerprints,
-        "properties": _build_properties(row, update),
+        "properties": properties,
         "expires_at": update.expires_at,
         "updated_at": now,
     }
@@ -117,15 +125,3 @@ def is_stored(row: Credential, update: TokenUpdate) -> bool:
     """Return True if the row has this very token: a COMMIT may work although its response is lost."""
     current = row.fingerprints.get("access_token", [""])[0]
     return bool(current == compute_fingerprint(row.account_id, update.access_token.expose()))
-
-
-def _build_properties(row: Credential, update: TokenUpdate) -> dict[str, Any]:
-    """Return the public properties: the mask for the kind's tokens, and the new expiry."""
-    fields = get_registry().kinds[row.kind].schema["properties"]
-    masks = {name: MASK for name in update.get_new_secrets() if name in fields}
-    properties = {**row.properties, **update.properties, **masks}
-    if "expires_at" in fields:
-        properties.pop("expires_at", None)
-        if update.expires_at is not None:
-            properties["expires_at"] = format_rfc3339(update.expires_at)
-    return properties

@@ -43,7 +43,11 @@ def append_refresh(id: uuid.UUID, generation: int, time: dt.datetime) -> None:
         finally:
             os.close(file)
         if size > MAX_BYTES:
-            _rotate(folder)
+            with open(folder / f"{_NAME}.lock", "a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                # Another process may have been first.
+                if (folder / _NAME).stat().st_size > MAX_BYTES:
+                    os.replace(folder / _NAME, folder / f"{_NAME}.1")
     except OSError as error:
         log.warning("refresh.journal_failed", error=type(error).__name__)
 
@@ -78,14 +82,6 @@ def drain_journal() -> DrainedJournal:
                 key = uuid.UUID(id)
                 generations[key] = max(int(generation), generations.get(key, 0))
     return DrainedJournal(generations, files)
-
-
-def _rotate(folder: Path) -> None:
-    with open(folder / f"{_NAME}.lock", "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        # Another process may have been first.
-        if (folder / _NAME).stat().st_size > MAX_BYTES:
-            os.replace(folder / _NAME, folder / f"{_NAME}.1")
 
 
 def _get_folder() -> Path:

@@ -134,20 +134,19 @@ def _read_present() -> _Present:
         known = [*_seen, mark_file.read_mark()]
     sql = f"SELECT *, {build_identity_sql()} AS present FROM restore_databasemark WHERE id = 1"  # noqa: S608
     row: Any = next(iter(DatabaseMark.objects.raw(sql)), None)
-    mark, identity = (row, row.present) if row is not None else _create_mark()
+    if row is not None:
+        mark, identity = row, row.present
+    else:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {build_identity_sql()}")
+            (identity,) = cursor.fetchone()
+        DatabaseMark.objects.bulk_create([DatabaseMark(identity=identity)], ignore_conflicts=True)
+        mark = DatabaseMark.objects.get(id=1)
     own = [each for each in known if each and each.installation == mark.installation]
     seen = max(own, key=lambda each: each.number, default=_build_seen_mark(mark))
     with _lock:
         _seen[:] = [seen]
     return _Present(mark, identity, seen)
-
-
-def _create_mark() -> tuple[DatabaseMark, str]:
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {build_identity_sql()}")
-        (identity,) = cursor.fetchone()
-    DatabaseMark.objects.bulk_create([DatabaseMark(identity=identity)], ignore_conflicts=True)
-    return DatabaseMark.objects.get(id=1), identity
 
 
 def _remember(mark: DatabaseMark) -> None:

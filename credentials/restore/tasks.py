@@ -18,6 +18,11 @@ from credentials.restore.models import RestoredGrant
 BATCH: Final = 100
 CODE: Final = "database_restored"
 _ACTOR: Final = Actor(name="worker")
+_NOTE: Final = (
+    "The database was restored to its state of {time}, and the provider may have replaced this grant"
+    " since. It is not refreshed until the operator decides. Its access token is used until it"
+    " expires."
+)
 
 
 def note_waiting_grants() -> bool:
@@ -31,7 +36,15 @@ def note_waiting_grants() -> bool:
             # Another worker may have been first.
             unnoted = RestoredGrant.objects.filter(pk=grant.pk, noted_at=None)
             if unnoted.update(noted_at=DbNow()) and grant.resumed_at is None:
-                _record_note(grant)
+                time = f"{grant.restore.restored_to:%Y-%m-%d %H:%M} UTC"
+                record_evidence(
+                    account_id=grant.credential.account_id,
+                    credential_id=grant.pk,
+                    evidence=Evidence(
+                        source="restore", verdict="suspect", note=_NOTE.format(time=time), code=CODE
+                    ),
+                    actor=_ACTOR,
+                )
     delete_settled_grants()
     return len(grants) == BATCH
 
@@ -43,21 +56,6 @@ def delete_settled_grants() -> None:
     settled = RestoredGrant.objects.filter(replaced | ended).values_list("pk", flat=True)
     if ids := list(settled[: 10 * BATCH]):
         RestoredGrant.objects.filter(replaced | ended, pk__in=ids).delete()
-
-
-def _record_note(grant: RestoredGrant) -> None:
-    time = f"{grant.restore.restored_to:%Y-%m-%d %H:%M} UTC"
-    note = (
-        f"The database was restored to its state of {time}, and the provider may have replaced this"
-        " grant since. It is not refreshed until the operator decides. Its access token is used"
-        " until it expires."
-    )
-    record_evidence(
-        account_id=grant.credential.account_id,
-        credential_id=grant.pk,
-        evidence=Evidence(source="restore", verdict="suspect", note=note, code=CODE),
-        actor=_ACTOR,
-    )
 
 
 RESTORE_NOTES: Final = PeriodicTask("restores", every=5, run_batch=note_waiting_grants)

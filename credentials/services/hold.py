@@ -73,22 +73,18 @@ def credentials_hold(
         if not ids:
             return count
         last = ids[-1]
-        count += _hold_chunk(account_id, ids, actor, on_hold=on_hold)
-
-
-def _hold_chunk(account_id: uuid.UUID, ids: list[uuid.UUID], actor: Actor, *, on_hold: bool) -> int:
-    with transaction.atomic():
-        # Locked in the order of all services: the credentials before their grants.
-        locked = Credential.objects.select_for_update(of=("self",), no_key=True).filter(
-            account_id=account_id, id__in=ids
-        )
-        grants = {row.id: row.grant_id for row in locked.order_by("identity") if row.grant_id}
-        unchanged = Grant.objects.select_for_update(no_key=True).filter(
-            account_id=account_id, id__in=grants.values(), on_hold=on_hold
-        )
-        kept = {grant.id for grant in unchanged}
-        changed = [id for id, grant_id in grants.items() if grant_id not in kept]
-        set_hold(account_id, [grants[id] for id in changed], on_hold=on_hold)
-        events = [NewEvent(_VERBS[on_hold], id, ["hold"]) for id in changed]
-        record_changes(actor, account_id, "credential", events, webhook="credential.updated")
-    return len(changed)
+        with transaction.atomic():
+            # Locked in the order of all services: the credentials before their grants.
+            locked = Credential.objects.select_for_update(of=("self",), no_key=True).filter(
+                account_id=account_id, id__in=ids
+            )
+            grants = {row.id: row.grant_id for row in locked.order_by("identity") if row.grant_id}
+            unchanged = Grant.objects.select_for_update(no_key=True).filter(
+                account_id=account_id, id__in=grants.values(), on_hold=on_hold
+            )
+            kept = {grant.id for grant in unchanged}
+            changed = [id for id, grant_id in grants.items() if grant_id not in kept]
+            set_hold(account_id, [grants[id] for id in changed], on_hold=on_hold)
+            events = [NewEvent(_VERBS[on_hold], id, ["hold"]) for id in changed]
+            record_changes(actor, account_id, "credential", events, webhook="credential.updated")
+        count += len(changed)

@@ -26,27 +26,21 @@ def find_variable_errors(document: Mapping[str, Any]) -> Iterator[FileError]:
     yield from _find_declaration_errors(document)
     for at, oauth in list_oauth_sections(document):
         users = {n: k for n, k in list_section_kinds(document, at).items() if k["grant"]}
-        yield from _find_oauth_errors(at, oauth, document, users)
+        for endpoint in _ENDPOINTS:
+            # At the authorization endpoint there is no credential yet, and so no property.
+            known = {} if endpoint == "authorize_url" else users
+            yield from find_url_errors(f"{at}.{endpoint}", oauth[endpoint] or "", document, known)
+        if revocation := oauth["revocation"]:
+            yield from find_url_errors(f"{at}.revocation.url", revocation["url"], document, users)
+        for name, value in oauth["token_params"].items():
+            # A value that is one variable is no URL.
+            url = f"https://host/{value}" if value.startswith("{") else value
+            yield from find_url_errors(f"{at}.token_params.{name}", url, document, users)
     yield from find_url_errors("api.base_url", document["api"]["base_url"], document, kinds)
     for name, kind in kinds.items():
         if probe := kind["probe"]:
             url = f"https://host{probe['path']}"
             yield from find_url_errors(f"kinds.{name}.probe.path", url, document, {name: kind})
-
-
-def _find_oauth_errors(
-    at: str, oauth: Mapping[str, Any], document: Mapping[str, Any], users: Mapping[str, Any]
-) -> Iterator[FileError]:
-    for endpoint in _ENDPOINTS:
-        # At the authorization endpoint there is no credential yet, and so no property.
-        kinds = {} if endpoint == "authorize_url" else users
-        yield from find_url_errors(f"{at}.{endpoint}", oauth[endpoint] or "", document, kinds)
-    if revocation := oauth["revocation"]:
-        yield from find_url_errors(f"{at}.revocation.url", revocation["url"], document, users)
-    for name, value in oauth["token_params"].items():
-        # A value that is one variable is no URL.
-        url = f"https://host/{value}" if value.startswith("{") else value
-        yield from find_url_errors(f"{at}.token_params.{name}", url, document, users)
 
 
 def find_url_errors(
