@@ -1,4 +1,4 @@
-"""Inserts of many rows by one statement, for bulk import, where the ORM is too slow."""
+"""Inserts and look-ups of many rows by one statement, for imports, where the ORM is too slow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import orjson
 from django.db import connection
-from django.db.models.expressions import RawSQL
 
 from common.db import dialect
 
@@ -37,18 +36,42 @@ def insert_rows(
         return cursor.fetchall() if "RETURNING" in suffix else []
 
 
-def as_array(values: Sequence[bytes] | Sequence[uuid.UUID]) -> Any:
-    """Return `values` as the right side of an `__in` filter."""
+def fetch_matching(
+    select: str,
+    account_id: uuid.UUID,
+    column: str,
+    values: Sequence[bytes] | Sequence[uuid.UUID],
+    *,
+    account: str = "account_id",
+    suffix: str = "",
+) -> list[tuple[Any, ...]]:
+    """Return the rows of an account whose `column` is one of `values`, which are not empty.
+
+    `select` is the statement up to its WHERE, `account` the column of the account, and `suffix` what
+    follows the WHERE. For look-ups that the ORM would build again for each request.
+    """
+    condition, params = _match_any(values)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"{select} WHERE {account} = %s AND {column} {condition} {suffix}",
+            [dialect.adapt(account_id), *params],
+        )
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
+
+
+def _match_any(values: Sequence[bytes] | Sequence[uuid.UUID]) -> tuple[str, list[Any]]:
+    """Return the condition after the name of a column, and its parameters."""
+    if len(values) == 1:
+        return "= %s", dialect.adapt_all(values)
+    if not dialect.is_postgresql():
+        return f"IN ({', '.join(['%s'] * len(values))})", dialect.adapt_all(values)
     # PostgreSQL looks each element of one array up in the index. A list of a thousand parameters
     # it would compare with every row of the account. As one text it needs no escape per element.
-    if values and isinstance(values[0], uuid.UUID):
-        array = RawSQL(
-            "SELECT unnest(string_to_array(%s, ',')::uuid[])", [",".join(map(str, values))]
-        )
-    else:
-        joined = ",".join(value.hex() for value in values if isinstance(value, bytes))
-        array = RawSQL("SELECT decode(unnest(string_to_array(%s, ',')), 'hex')", [joined])
-    return dialect.choose(postgresql=array, sqlite=values)
+    if isinstance(values[0], uuid.UUID):
+        return "IN (SELECT unnest(string_to_array(%s, ',')::uuid[]))", [",".join(map(str, values))]
+    joined = ",".join(value.hex() for value in values if isinstance(value, bytes))
+    return "IN (SELECT decode(unnest(string_to_array(%s, ',')), 'hex'))", [joined]
 
 
 def _build_postgresql_insert(

@@ -11,7 +11,6 @@ import orjson
 
 from common.actors import Actor
 from common.db import bulk_insert, dialect
-from common.db.clock import db_now
 from credentials.core import refresh_tokens
 from credentials.core.columns import TABLE, get_postgresql_types
 from credentials.core.refresh_tokens import KnownToken
@@ -48,7 +47,11 @@ _UNLESS_ALIAS: Final = (
 
 
 def write_rows(
-    writes: Sequence[PlannedWrite], rows: StoredRows, account_id: uuid.UUID, actor: Actor
+    writes: Sequence[PlannedWrite],
+    rows: StoredRows,
+    account_id: uuid.UUID,
+    actor: Actor,
+    now: dt.datetime,
 ) -> set[uuid.UUID]:
     """Write rows and events. Return the ids of the rows that were written.
 
@@ -56,7 +59,6 @@ def write_rows(
     """
     if not writes:
         return set()
-    now = db_now()
     _move_identities(writes, account_id)
     values = [build_row_values(write, account_id, now) for write in writes]
     unless_alias = dialect.choose(postgresql=_UNLESS_ALIAS, sqlite="")

@@ -5,21 +5,32 @@ from __future__ import annotations
 import uuid
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from django.db.models import QuerySet
+import orjson
 
-from common.db import bulk_insert
+from common.db import dialect
+from common.db.bulk_insert import fetch_matching
+from common.db.clock import to_datetime
+from common.db.ids import to_uuid
 from common.errors import ConflictError
 from credentials.core import refresh_tokens
+from credentials.core.columns import TABLE, get_postgresql_types
 from credentials.imports.merge import StoredCredential
 from credentials.imports.validation import ImportItem
-from credentials.models import Credential, CredentialAlias, Grant, OrganisationMember
+from credentials.models import Grant
 from providers.kinds import Kind
 from providers.properties import get_person_value
+from vault.sealing import SealedValue
 
 MAX_NAMED: Final = 20
 """Credentials that one error names."""
+
+# JSON as text, which orjson parses in a third of the time of the driver.
+_COLUMNS: Final = tuple(
+    f"{name}::text" if type == "jsonb" else name
+    for name, type in get_postgresql_types(StoredCredential._fields).items()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +128,8 @@ def lock_rows_of_items(account_id: uuid.UUID, items: Sequence[ImportItem]) -> St
     }
     unknown = [token for item in items if (token := item.exclusive_token) and token not in known]
     owner_ids = refresh_tokens.find_owners(account_id, unknown)
-    owners = _lock_rows_by_id(account_id, set(owner_ids.values())) if owner_ids else {}
+    ids = sorted(set(owner_ids.values()))
+    owners = {row.id: row for row in _lock(account_id, "id", ids)} if ids else {}
     token_owners = {
         token: owners[id]
         for token, id in owner_ids.items()
@@ -139,11 +151,15 @@ def _lock_members(
     """Return the rows of each organisation. `rows` are those locked already, by their identities."""
     if not organisations:
         return {}
-    found = OrganisationMember.objects.filter(
-        account_id=account_id, organisation__in=bulk_insert.as_array(sorted(organisations))
-    ).values_list("organisation", "credential_id")
-    pairs = [(bytes(organisation), id) for organisation, id in found]
-    by_id = _lock_rows_by_id(account_id, {id for _, id in pairs}) if pairs else {}
+    found = fetch_matching(
+        "SELECT organisation, credential_id FROM credentials_organisationmember",
+        account_id,
+        "organisation",
+        sorted(organisations),
+    )
+    pairs = [(bytes(organisation), to_uuid(id)) for organisation, id in found]
+    ids = sorted({id for _, id in pairs})
+    by_id = {row.id: row for row in _lock(account_id, "id", ids)} if ids else {}
     members = {each: {rows[each].id: rows[each]} for each in organisations if each in rows}
     for organisation, id in pairs:
         if id in by_id:
@@ -162,26 +178,43 @@ def _find_grants_on_hold(
     return frozenset(on_hold.values_list("id", flat=True))
 
 
-def _lock_rows_by_id(
-    account_id: uuid.UUID, ids: Iterable[uuid.UUID]
-) -> dict[uuid.UUID, StoredCredential]:
-    rows = Credential.objects.filter(account_id=account_id, id__in=ids)
-    return {row.id: row for row in _lock(rows)}
-
-
 def _lock_rows(account_id: uuid.UUID, identities: list[bytes]) -> dict[bytes, StoredCredential]:
-    rows = Credential.objects.filter(
-        account_id=account_id, identity__in=bulk_insert.as_array(identities)
+    return {row.identity: row for row in _lock(account_id, "identity", identities)}
+
+
+def _lock(
+    account_id: uuid.UUID, column: str, values: Sequence[bytes] | Sequence[uuid.UUID]
+) -> Iterator[StoredCredential]:
+    """Return the account's rows whose `column` is one of `values`, locked in an order for all."""
+    lock = dialect.lock_sql("FOR NO KEY UPDATE")
+    columns = ", ".join(dialect.choose(postgresql=_COLUMNS, sqlite=StoredCredential._fields))
+    rows = fetch_matching(
+        f"SELECT {columns} FROM {TABLE}",  # noqa: S608 - our names alone
+        account_id,
+        column,
+        values,
+        suffix=f"ORDER BY identity {lock}",
     )
-    return {row.identity: row for row in _lock(rows)}
+    return map(_decode, rows)
 
 
-def _lock(queryset: QuerySet[Credential]) -> Iterator[StoredCredential]:
-    locked = queryset.select_for_update(of=("self",), no_key=True).order_by("identity")
-    for values in locked.values_list(*StoredCredential._fields):
-        row = StoredCredential._make(values)
+def _decode(values: tuple[Any, ...]) -> StoredCredential:
+    row: Any = StoredCredential._make(values)
+    decoded: StoredCredential = row._replace(
+        id=to_uuid(row.id),
         # psycopg reads bytea as memoryview, which cannot be the key of a dict.
-        yield row._replace(identity=bytes(row.identity))
+        identity=bytes(row.identity),
+        oauth_app_id=row.oauth_app_id and to_uuid(row.oauth_app_id),
+        properties=orjson.loads(row.properties),
+        metadata=orjson.loads(row.metadata),
+        health=orjson.loads(row.health),
+        secrets=row.secrets and SealedValue(bytes(row.secrets)),
+        fingerprints=orjson.loads(row.fingerprints),
+        obtained_at=to_datetime(row.obtained_at),
+        expires_at=to_datetime(row.expires_at),
+        grant_id=row.grant_id and to_uuid(row.grant_id),
+    )
+    return decoded
 
 
 def _lock_rows_by_alias(
@@ -190,13 +223,15 @@ def _lock_rows_by_alias(
     """Return the rows that had these identities before their secrets were rotated."""
     if not identities:
         return {}
-    aliases = CredentialAlias.objects.filter(
-        account_id=account_id, identity__in=bulk_insert.as_array(identities)
+    aliases = fetch_matching(
+        "SELECT former.identity, current.identity FROM credentials_credentialalias former"
+        " JOIN credentials_credential current ON current.id = former.credential_id",
+        account_id,
+        "former.identity",
+        identities,
+        account="former.account_id",
     )
-    current_identities = {
-        bytes(former): bytes(current)
-        for former, current in aliases.values_list("identity", "credential__identity")
-    }
+    current_identities = {bytes(former): bytes(current) for former, current in aliases}
     if not current_identities:
         return {}
     rows = _lock_rows(account_id, sorted(set(current_identities.values())))

@@ -21,7 +21,9 @@ from typing import Final, Literal
 from django.db import IntegrityError, OperationalError, transaction
 
 from common.actors import Actor
+from common.db.bulk_insert import fetch_matching
 from common.db.clock import db_now
+from common.db.ids import to_uuid
 from common.errors import ConflictError, InvalidInputError, ServiceError
 from credentials.core.refresh_tokens import TokenInUseError
 from credentials.imports.merge import (
@@ -34,7 +36,6 @@ from credentials.imports.merge import (
 from credentials.imports.row_writes import write_rows
 from credentials.imports.stored_rows import StoredRows, lock_rows_of_items
 from credentials.imports.validation import ImportItem
-from oauth_apps.models import OAuthApp
 from providers.services import find_custom_provider_slugs
 
 CHUNK_SIZE: Final = 1000
@@ -121,14 +122,21 @@ def _store_in_transaction(
     pending = list(items)
     while pending:
         rows = lock_rows_of_items(account_id, pending)
+        now = db_now()
         writes = _plan_writes(
-            pending, rows, account_id, references, outcomes, identity_verified=identity_verified
+            pending,
+            rows,
+            account_id,
+            references,
+            outcomes,
+            now,
+            identity_verified=identity_verified,
         )
         written_ids: set[uuid.UUID] = set()
         if not dry_run:
             # All processes write in the same order, so that no two of them wait for each other.
             ordered = sorted(writes.values(), key=lambda write: write.row.identity)
-            written_ids = write_rows(ordered, rows, account_id, actor)
+            written_ids = write_rows(ordered, rows, account_id, actor, now)
         for identity, write in writes.items():
             if dry_run or write.row.id in written_ids:
                 result: Literal["created", "updated"] = "created" if write.created else "updated"
@@ -143,11 +151,11 @@ def _plan_writes(
     account_id: uuid.UUID,
     references: _References,
     outcomes: dict[bytes, ImportOutcome],
+    now: dt.datetime,
     *,
     identity_verified: bool,
 ) -> dict[bytes, PlannedWrite]:
     """Return the writes by identity. Items that need none get their outcome here."""
-    now = db_now()
     writes: dict[bytes, PlannedWrite] = {}
     planned: set[uuid.UUID] = set()
     for item in items:
@@ -230,8 +238,10 @@ def _fetch_references(account_id: uuid.UUID, items: Iterable[ImportItem]) -> _Re
     custom_providers: frozenset[str] = frozenset()
     # Most imports refer to neither and need no query.
     if app_ids:
-        apps = OAuthApp.objects.filter(account_id=account_id, id__in=app_ids)
-        app_providers = dict(apps.values_list("id", "provider"))
+        apps = fetch_matching(
+            "SELECT id, provider FROM oauth_apps_oauthapp", account_id, "id", sorted(app_ids)
+        )
+        app_providers = {to_uuid(id): provider for id, provider in apps}
     if slugs:
         custom_providers = find_custom_provider_slugs(account_id=account_id, slugs=slugs)
     return _References(app_providers, custom_providers)

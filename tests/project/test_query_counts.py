@@ -135,9 +135,9 @@ def test_an_import_with_an_app_reads_it_once(world):
 @pytest.mark.parametrize("count", [2, 30])
 def test_a_bulk_import_has_the_same_number_for_any_size(world, count):
     bodies = [make_stripe_body() for _ in range(count)]
-    # The rows, former identities, the clock twice, inserts of rows and of events, the account's
+    # The rows, former identities, the clock, inserts of rows and of events, the account's
     # webhook endpoints, and one insert of deliveries.
-    assert len(capture_statements(world, "POST", "/v1/credentials/import", bodies)) == BEARER + 8
+    assert len(capture_statements(world, "POST", "/v1/credentials/import", bodies)) == BEARER + 7
 
 
 @pytest.mark.parametrize("token", ["lk_" + "0" * 36, "nonsense", "lk_sess_" + "A" * 36])
