@@ -93,3 +93,17 @@ class IdempotencyRecord(models.Model):
 
     def __str__(self) -> str:
         return f"request {self.id}"
+
+
+class RateLimitOverride(models.Model):
+    """Another quota than the default for an account, or with `bearer_id` for one of its tokens."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    account = models.ForeignKey(Account, models.CASCADE, related_name="+")
+    bearer_id = models.UUIDField(null=True)
+    name = models.CharField(max_length=32)
+    requests = models.PositiveIntegerField()
+    seconds = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.requests} in {self.seconds} s"

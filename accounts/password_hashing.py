@@ -6,7 +6,6 @@ API's login, the admin's, a password change, and a user who authenticates again.
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import Final
 from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.http import HttpRequest
 
+from common.addresses import get_network
 from common.concurrency import blocking_io
 from common.errors import ServiceUnavailableError, TooManyRequestsError
 
@@ -95,7 +95,7 @@ class AddressRate:
 
     def consume(self, address: str) -> None:
         """Count one attempt. Raises TooManyRequestsError with Retry-After."""
-        key = _get_network(address)
+        key = get_network(address)
         now = time.monotonic()
         with self._lock:
             full_at = max(self._full_at.get(key, now), now) + self._interval
@@ -138,17 +138,6 @@ class AddressRateBackend:
         address = getattr(request, "client_ip", None)
         if password is not None and address:
             password_checks.consume(address)
-
-
-def _get_network(address: str) -> str:
-    parsed = ipaddress.ip_address(address)
-    if parsed.version == 4:
-        return address
-    # A server that listens on IPv6 sees IPv4 clients like this, all in one /64.
-    if parsed.ipv4_mapped:
-        return str(parsed.ipv4_mapped)
-    # One subscriber has a whole /64 of IPv6 (RFC 6177).
-    return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
 
 
 def _build_overloaded_error() -> ServiceUnavailableError:

@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
 from accounts import token_format
-from accounts.models import Account, ApiToken, Session
+from accounts.models import Account, ApiToken, RateLimitOverride, Session
 from common import scopes as scope_names
 from common import text
 from common.actors import Actor
@@ -22,6 +22,7 @@ from events.services import EventTarget, record_event
 
 SESSION_LIFETIME: Final = dt.timedelta(hours=4)
 MAX_LIVE_SESSIONS: Final = 5
+MAX_RATE: Final = 1_000_000_000
 
 
 def account_create(*, name: str, actor: Actor) -> Account:
@@ -150,6 +151,40 @@ def session_close(*, session_id: uuid.UUID, account_id: uuid.UUID, actor: Actor)
             # Django clears the id of a deleted row.
             session.id = session_id
             _record_bearer(actor, session, "session.closed")
+
+
+def rate_limit_set(
+    *,
+    account_id: uuid.UUID,
+    token_id: uuid.UUID | None,
+    name: str,
+    requests: int | None,
+    seconds: int,
+    actor: Actor,
+) -> None:
+    """Override a rate limit of an account, or of one of its tokens. `requests` None removes that.
+
+    Raises InvalidInputError, or NotFoundError for a token that is not the account's.
+    """
+    if requests is not None and not 1 <= requests <= MAX_RATE:
+        raise InvalidInputError.for_field("requests", f"must be from 1 to {MAX_RATE:,}")
+    if token_id and not ApiToken.objects.filter(account_id=account_id, id=token_id).exists():
+        raise NotFoundError("There is no such token in this account.")
+    with transaction.atomic():
+        rows = RateLimitOverride.objects.filter(
+            account_id=account_id, bearer_id=token_id, name=name
+        )
+        rows.delete()
+        if requests is not None:
+            RateLimitOverride.objects.create(
+                account_id=account_id,
+                bearer_id=token_id,
+                name=name,
+                requests=requests,
+                seconds=seconds,
+            )
+        target = EventTarget("token" if token_id else "account", account_id, token_id or account_id)
+        record_event(actor, target, f"{target.type}.rate_limit_changed", [name])
 
 
 def _record_bearer(actor: Actor, row: ApiToken | Session, verb: str) -> None:

@@ -27,6 +27,7 @@ def prepare() -> None:
         ALLOWED_HOSTS="127.0.0.1",
         VAULT_KEYS=f"bench:{base64.b64encode(b'b' * 32).decode()}",
         VAULT_KEYS_FILE="",
+        RATE_LIMITS="0",
         DJANGO_SETTINGS_MODULE="config.settings",
     )
     import django

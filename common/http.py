@@ -19,11 +19,15 @@ class LatchkeyRequest(HttpRequest):
     """A request with the attributes that RequestContextMiddleware sets.
 
     `client_ip` is None if no address could be read. `is_api` says whether errors are JSON.
+    `rate_limit_headers` are those of the limit that the response is nearest to, if it has any, and
+    `rate_limit_remaining` is what is left of it.
     """
 
     request_id: str
     client_ip: str | None
     is_api: bool
+    rate_limit_headers: dict[str, str]
+    rate_limit_remaining: int | None
 
 
 class AdminRequest(LatchkeyRequest):

@@ -50,6 +50,7 @@ class RequestContextMiddleware:
         context.request_id = get_request_id(request.META.get("HTTP_X_REQUEST_ID", ""))
         context.client_ip = get_client_ip(request)
         context.is_api = is_api_path(request.path)
+        context.rate_limit_headers, context.rate_limit_remaining = {}, None
         structlog.contextvars.bind_contextvars(request_id=context.request_id)
         try:
             response = self.get_response(request)

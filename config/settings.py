@@ -149,6 +149,7 @@ STAFF_ALERT_ERRORS = env.read_number("STAFF_ALERT_ERRORS", default=20)
 
 # --- Reverse proxy and monitoring ---------------------------------------------------------------
 TRUSTED_PROXIES = env.read_number("TRUSTED_PROXIES", default=0)
+RATE_LIMITS = env.read_boolean("RATE_LIMITS", default=True)
 MAX_CLOCK_DIFFERENCE = env.read_number("MAX_CLOCK_DIFFERENCE", default=30)
 # Seconds for which a process repeats its last response to /readyz.
 READINESS_SECONDS = 1
@@ -228,6 +229,7 @@ X_FRAME_OPTIONS = "DENY"
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.HasScope"],
+    "DEFAULT_THROTTLE_CLASSES": ["accounts.throttling.RateLimitThrottle"],
     "DEFAULT_PARSER_CLASSES": ["common.api.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["config.api.rendering.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "config.api.rendering.AlwaysJSON",

@@ -11,6 +11,7 @@ from django.test import TransactionTestCase
 
 from accounts.models import Account
 from accounts.password_hashing import password_checks
+from accounts.rate_limits import forget_overrides, rate_limiter
 from tests.api import ApiClient
 from tests.database import copy_template, delete_rows, save_template
 from tests.factories import make_account, make_token
@@ -55,6 +56,8 @@ def _quick_flush() -> Iterator[None]:
 def _no_counted_passwords() -> None:
     """Forget which addresses tried passwords, because all tests have the same one."""
     password_checks.clear()
+    rate_limiter.clear()
+    forget_overrides()
 
 
 @pytest.fixture

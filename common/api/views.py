@@ -8,23 +8,28 @@ from typing import Any, Final, TypeVar, cast
 from django.db.models import Model, QuerySet
 from rest_framework import generics, views
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from common.api.pagination import KeysetPaginator
 from common.api.query_params import PAGINATION_PARAMS, reject_unknown_params
 from common.db.ids import parse_uuid
 from common.errors import BadRequestError, NotFoundError
-from common.http import get_principal
+from common.http import get_http_request, get_principal
 
 Row = TypeVar("Row", bound=Model)
 IDEMPOTENCY_KEY: Final = "HTTP_IDEMPOTENCY_KEY"
 
 
 class ApiView(views.APIView):
-    """A view that states its `scopes` per method or action, and its `query_parameters`."""
+    """A view that states its `scopes` per method or action, and its `query_parameters`.
+
+    `rate_limits` has the names of limits per method (accounts.rate_limits); most calls have none.
+    """
 
     http_method_names = ["get", "post", "put", "patch", "delete", "head"]
     scopes: dict[str, str] = {}
     query_parameters: frozenset[str] = frozenset()
+    rate_limits: dict[str, str] = {}
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -34,6 +39,14 @@ class ApiView(views.APIView):
             # accounts.idempotency_decorator marks the handlers that accept the header.
             if not getattr(handler, "takes_idempotency_key", False):
                 raise BadRequestError("Idempotency-Key is not taken here.")
+
+    def finalize_response(
+        self, request: Request, response: Response, *args: Any, **kwargs: Any
+    ) -> Response:
+        finalized: Response = super().finalize_response(request, response, *args, **kwargs)
+        for name, value in get_http_request(request).rate_limit_headers.items():
+            finalized[name] = value
+        return finalized
 
     def known_parameters(self) -> frozenset[str]:
         """Return the names of the query parameters that this call accepts."""

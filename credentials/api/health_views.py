@@ -20,6 +20,7 @@ from credentials.probing.on_demand import credential_check, credential_report
 
 class CheckView(AccountView[Credential]):
     scopes = {"POST": CREDENTIALS_USE}
+    rate_limits = {"POST": "provider_call"}
     queryset = Credential.objects.all()
     serializer_class = CredentialSerializer
 
@@ -39,6 +40,7 @@ class CheckView(AccountView[Credential]):
 
 class ReportView(AccountView[Credential]):
     scopes = {"POST": CREDENTIALS_USE}
+    rate_limits = {"POST": "report"}
     queryset = Credential.objects.all()
     serializer_class = CredentialSerializer
 

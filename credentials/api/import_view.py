@@ -11,11 +11,12 @@ from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.rate_limits import consume_token_quota, running_imports
 from common.api.parsers import StrictJSONParser, read_body
 from common.api.query_params import read_boolean
 from common.api.views import ApiView, read_json
 from common.errors import BadRequestError, ContentTooLargeError, InvalidInputError
-from common.http import get_principal
+from common.http import get_http_request, get_principal
 from common.scopes import CREDENTIALS_WRITE
 from credentials.api.serializers import CredentialImportSerializer, ImportReportSerializer
 from credentials.imports.batch import ImportRejectedError, import_all_or_none, import_lines
@@ -55,6 +56,7 @@ class ImportView(ApiView):
     """Import up to 100,000 lines of 64 KiB in 10 MiB. An invalid line rejects only that line."""
 
     scopes = {"POST": CREDENTIALS_WRITE}
+    rate_limits = {"POST": "import"}
     parser_classes = [ArrayParser, NDJSONParser]
     query_parameters = frozenset({"dry_run", "atomic", "hold"})
 
@@ -84,15 +86,17 @@ class ImportView(ApiView):
             hold = read_boolean(request, "hold", default=False)
         lines = _read_lines(read_json(request))
         principal = get_principal(request)
+        consume_token_quota(get_http_request(request), principal, "import_lines", len(lines))
         run = import_all_or_none if atomic else import_lines
         try:
-            report = run(
-                lines,
-                account_id=principal.account_id,
-                actor=principal.actor,
-                dry_run=dry_run,
-                hold=hold,
-            )
+            with running_imports.acquire(principal.account_id):
+                report = run(
+                    lines,
+                    account_id=principal.account_id,
+                    actor=principal.actor,
+                    dry_run=dry_run,
+                    hold=hold,
+                )
         except ImportRejectedError as error:
             detail = f"{error.report.rejected} of {error.report.lines} lines were rejected, so none was stored."
             # The report counts what would have been stored without the rejected lines.

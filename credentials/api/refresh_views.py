@@ -52,6 +52,7 @@ class TokenView(ApiView):
 
 class RefreshView(ApiView):
     scopes = {"POST": CREDENTIALS_USE}
+    rate_limits = {"POST": "provider_call"}
 
     @extend_schema(request=None, responses={200: CredentialSerializer})
     def post(self, request: Request, pk: str) -> Response:

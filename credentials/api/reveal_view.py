@@ -51,6 +51,7 @@ class UnreadableResponseSerializer(serializers.Serializer[Any]):
 
 class RevealView(ApiView):
     scopes = {"POST": CREDENTIALS_REVEAL}
+    rate_limits = {"POST": "reveal"}
 
     @extend_schema(request=RevealRequestSerializer, responses={200: RevealSerializer})
     def post(self, request: Request, pk: str) -> Response:
@@ -67,6 +68,7 @@ class RevealView(ApiView):
 
 class RevealResponseView(ApiView):
     scopes = {"POST": CREDENTIALS_REVEAL}
+    rate_limits = {"POST": "reveal"}
 
     @extend_schema(request=RevealRequestSerializer, responses={200: UnreadableResponseSerializer})
     def post(self, request: Request, pk: str) -> Response:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, cast
 
 from django.http import HttpRequest, HttpResponse
 
+from accounts.rate_limits import consume_address_quota
 from common.db.ids import parse_uuid
-from common.errors import BadRequestError, InvalidInputError
+from common.errors import BadRequestError, InvalidInputError, TooManyRequestsError
+from common.http import LatchkeyRequest
 from common.text import find_encoding_error
 from credentials.connect.audit import record_unmatched_response
 from credentials.connect.authorization_attempts import attempt_begin, attempt_begin_by_token
@@ -53,6 +55,11 @@ def authorize(request: HttpRequest) -> HttpResponse:
     if app is None:
         # Not even an event is possible: without an app there is no account to record it for.
         raise ConnectError("unknown_app", "client_id: must be the id of an OAuth app here, once.")
+    try:
+        # Before the limit of the app: one address must not use up what all users of the app have.
+        consume_address_quota(cast(LatchkeyRequest, request), "authorize")
+    except TooManyRequestsError as error:
+        raise ConnectError("too_many", error.detail) from None
     try:
         flow_request, state = _parse_authorize_request(request, app)
     except (BadRequestError, InvalidInputError) as error:

@@ -16,7 +16,7 @@ from common.actors import Actor
 from common.db.clock import DbNow, db_now
 from common.db.ids import uuid7
 from common.errors import BadRequestError, UnauthenticatedError
-from credentials.connect.audit import build_failure
+from credentials.connect.audit import build_failure, record_unmatched_response
 from credentials.connect.models import AuthorizationAttempt as Attempt
 from credentials.connect.models import ConnectLink, PendingGrant
 from credentials.connect.tokens import generate_token, hash_token, verify_code_challenge
@@ -76,7 +76,7 @@ def grant_exchange(*, token_request: TokenRequest, actor: Actor) -> tuple[dict[s
     UnauthenticatedError (invalid_client) for a wrong app or secret, BadRequestError (invalid_grant)
     for a wrong code.
     """
-    app = _authenticate_app(token_request)
+    app = _authenticate_app(token_request, actor)
     with transaction.atomic():
         rows = PendingGrant.objects.select_for_update(of=("self",))
         row = rows.filter(code_digest=hash_token(token_request.code), oauth_app_id=app.id).first()
@@ -177,7 +177,7 @@ def _expire_pending_link(links: QuerySet[ConnectLink], failure: dict[str, Any]) 
     )
 
 
-def _authenticate_app(token_request: TokenRequest) -> OAuthApp:
+def _authenticate_app(token_request: TokenRequest, actor: Actor) -> OAuthApp:
     app = OAuthApp.objects.filter(id=token_request.client_id).first()
     if app is not None:
         # Fingerprints are enough to compare, so no secret is decrypted.
@@ -185,6 +185,7 @@ def _authenticate_app(token_request: TokenRequest) -> OAuthApp:
         for stored in app.secrets.values_list("fingerprint", flat=True):
             if hmac.compare_digest(stored, fingerprint):
                 return app
+        record_unmatched_response(actor, app.account_id, app.id, "invalid_client")
     raise UnauthenticatedError(
         "client_id must be the id of an OAuth app here, and client_secret that app's secret.",
         extra={"error": "invalid_client"},

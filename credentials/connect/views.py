@@ -12,11 +12,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.idempotency_decorator import idempotent
+from accounts.rate_limits import consume_address_quota, require_address_quota
 from common.api.views import AccountView, ApiView, get_row, parse_path_id, read_object, reject_body
 from common.db.clock import DbNow
 from common.db.ids import parse_uuid
 from common.errors import InvalidInputError, UnauthenticatedError
-from common.http import build_actor, get_principal
+from common.http import build_actor, get_http_request, get_principal
 from common.scopes import (
     CREDENTIALS_READ,
     CREDENTIALS_WRITE,
@@ -117,7 +118,14 @@ class TokenView(ApiView):
         )
         # The caller has an app's secret and no token of ours, so the app is the actor.
         actor = build_actor(request, f"oauth_app:{client_id}")
-        credential, state = grant_exchange(token_request=token_request, actor=actor)
+        http = get_http_request(request)
+        # Before the secret is compared: beyond the limit, a right one has the same response.
+        require_address_quota(http, "client_secret")
+        try:
+            credential, state = grant_exchange(token_request=token_request, actor=actor)
+        except UnauthenticatedError:
+            consume_address_quota(http, "client_secret")
+            raise
         return Response(
             {"credential": credential, "state": state}, headers={"Cache-Control": "no-store"}
         )
