@@ -26,7 +26,12 @@ _DROPPED_FROM_REQUEST: Final = _HOP_BY_HOP | {
     # Some servers take the path from these. It would be another path than the one that was checked.
     *("x-original-url", "x-rewrite-url", "x-original-host", "x-host"),
 }
-METHOD_OVERRIDE_HEADERS: Final = ("x-http-method-override", "x-http-method", "x-method-override")
+METHOD_OVERRIDE_HEADERS: Final = (
+    *("x-http-method-override", "x-http-method", "x-method-override", "x-http-methodoverride"),
+    *("x-http-verb", "x-http-verb-override", "x-verb", "x-verb-override", "x-method"),
+    *("x-original-method", "x-rewrite-method", "x-request-method", "x-forwarded-method"),
+    *("http-method-override", "method-override", "http-method", "x-original-http-method"),
+)
 """Headers by which some servers take another method than the request's."""
 
 # These would apply to this host instead of the provider's, belong to the provider's own sessions and

@@ -10,9 +10,14 @@ from urllib.parse import parse_qsl
 from credentials.proxy.target import decode_fully
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# Parameters of Rails, Laravel and Symfony; of Salesforce; of Google; of others.
+# Parameters of Rails, Laravel and Symfony; of Salesforce; of Google; of others. In lower case, with
+# neither brackets nor the characters that some frameworks read as one.
 _METHOD_PARAMETERS: Final = frozenset(
-    {"_method", "_httpmethod", "$httpmethod", "method", "x-http-method-override"}
+    {
+        *("method", "httpmethod", "xhttpmethod", "xmethod", "verb", "httpverb", "xhttpverb"),
+        *("methodoverride", "httpmethodoverride", "xhttpmethodoverride", "xmethodoverride"),
+        *("requestmethod", "originalmethod", "xoriginalmethod"),
+    }
 )
 
 
@@ -67,7 +72,8 @@ def overrides_method(method: str, query: str) -> bool:
     """Return whether some servers would take another method from a parameter of `query`."""
     pairs = parse_qsl(query.replace(";", "&"), keep_blank_values=True)
     return any(
-        name.lower() in _METHOD_PARAMETERS and value.upper() in _METHODS - {method}
+        re.sub(r"[-_.$]", "", name.partition("[")[0].strip().lower()) in _METHOD_PARAMETERS
+        and value.strip().upper() in _METHODS - {method}
         for name, value in pairs
     )
 

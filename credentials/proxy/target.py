@@ -6,6 +6,7 @@ It is kept byte for byte. A target that two servers could read in different ways
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
@@ -24,11 +25,10 @@ _TARGET: Final = re.compile(
     r"(?P<prefix>/v1/proxy/credential/(?P<id>[^/?]+)|/proxy/(?P<service>[^/?]+))"
     r"(?P<path>/[^?]*)?(?:\?(?P<query>.*))?"
 )
+_SUFFIX: Final = re.compile(r"[;?#]")
 _HEX_BYTE: Final = re.compile(rb"[0-9A-Fa-f]{2}")
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL_CHARACTER: Final = re.compile(r"%(?:25)*(?:[01][0-9a-f]|7f)", re.IGNORECASE)
-# Some decoders read a dot, slash or backslash in more bytes than UTF-8 allows (RFC 3629 §3).
-_OVERLONG: Final = re.compile(r"%(?:25)*(?:c0%(?:25)*a[ef]|c1%(?:25)*9c)", re.IGNORECASE)
 # Encoded once or more often: the provider may decode twice.
 _ENCODED: Final = {
     ENCODED_SLASH: re.compile(r"%(?:25)*2f", re.IGNORECASE),
@@ -83,17 +83,35 @@ def check_path(path: str, allowed: frozenset[str] = frozenset()) -> None:
             raise BadRequestError(f"The path has an {name.replace('_', ' ')}.")
     if "//" in path and EMPTY_SEGMENT not in allowed:
         raise BadRequestError("The path has an empty segment (//).")
-    if _OVERLONG.search(path):
-        raise BadRequestError("The path has a character in an overlong form of UTF-8.")
+    decoded = _decode_path(path)
     if has_dot_segment(path):
         raise BadRequestError("The path has a dot segment.")
+    # Some servers normalize names, and read U+FF0E as a dot and U+FF0F as a slash.
+    normalized = decode_fully(unicodedata.normalize("NFKC", decoded))
+    if has_dot_segment(normalized) or _count_separators(normalized) != _count_separators(decoded):
+        raise BadRequestError("The path has a character that some servers read as a dot or slash.")
+
+
+def _decode_path(path: str) -> str:
+    """Return `path` without percent-encoding. Raises BadRequestError if that is not UTF-8.
+
+    An overlong form, in which some decoders read a dot or slash, is not UTF-8 (RFC 3629 §3).
+    """
+    decoded = decode_fully(path)
+    if "\N{REPLACEMENT CHARACTER}" in decoded:
+        raise BadRequestError("The path is not UTF-8.")
+    return decoded
+
+
+def _count_separators(path: str) -> int:
+    return path.count("/") + path.count("\\")
 
 
 def has_dot_segment(path: str) -> bool:
     """Return whether a segment of `path` is `.` or `..`, in any encoding."""
-    # Some servers cut parameters off a segment before they look at its dots (`..;x`).
+    # Some servers cut parameters, a query or blanks off a segment before they look at its dots.
     return any(
-        segment.partition(";")[0] in {".", ".."}
+        _SUFFIX.split(segment, maxsplit=1)[0].strip() in {".", ".."}
         for segment in re.split(r"[/\\]", decode_fully(path))
     )
 

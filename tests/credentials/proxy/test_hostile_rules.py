@@ -18,6 +18,14 @@ from tests.factories import TESTER, make_credential
         ("a=1;_METHOD=PUT", True),
         ("method=delete", True),
         ("$httpMethod=PATCH", True),
+        ("_method[]=DELETE", True),
+        ("_method[0]=DELETE", True),
+        ("_method=DELETE%20", True),
+        ("%20_method=%09delete", True),
+        ("http.method=DELETE", True),
+        ("X-HTTP-Method-Override=DELETE", True),
+        ("x_http_method=DELETE", True),
+        ("method_of_payment=DELETE", False),
         ("_method=POST", False),
         ("method=flickr.test.echo", False),
         ("a=DELETE", False),
@@ -33,6 +41,15 @@ def test_parameter_does_not_override_the_method(caller, path, row, account, upst
     assert caller.send("POST", f"{path}/x?_HttpMethod=DELETE").status == 403
     assert upstream.requests == []
     assert caller.send("POST", f"{path}/x?method=list").status == 200
+
+
+@pytest.mark.parametrize(
+    "name", ["X-HTTP-Verb", "X-Method", "X-Original-Method", "X-HTTP-Method-Override"]
+)
+def test_header_does_not_override_the_method(caller, path, row, account, upstream, name):
+    policy_set(account_id=account.id, id=row.id, actor=TESTER, policy={"methods": ["POST"]})
+    assert caller.send("POST", f"{path}/x", headers={name: "DELETE"}).status == 403
+    assert upstream.requests == []
 
 
 def test_method_parameter_is_forwarded_without_rules(caller, path):
