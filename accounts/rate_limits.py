@@ -139,6 +139,8 @@ def consume_token_quota(
 
     Raises TooManyRequestsError. The response gets the RateLimit headers either way.
     """
+    if not settings.RATE_LIMITS:
+        return
     quota = QUOTAS[name]
     overrides = _find_overrides(principal.account_id)
     token_quota = overrides.get((principal.bearer_id, name), quota)
@@ -151,7 +153,7 @@ def consume_token_quota(
 
 def consume_address_quota(request: LatchkeyRequest, name: str) -> None:
     """Count a call without a token for the network of its address. Raises TooManyRequestsError."""
-    if request.client_ip:
+    if settings.RATE_LIMITS and request.client_ip:
         _consume(request, name, _build_address_key(request.client_ip, name), QUOTAS[name], 1)
 
 
@@ -174,11 +176,9 @@ def _build_address_key(address: str, name: str) -> str:
 
 
 def _consume(request: LatchkeyRequest, name: str, key: str, quota: Quota, cost: int) -> None:
-    if not settings.RATE_LIMITS:
-        return
     usage = rate_limiter.consume(key, quota, cost)
     if not usage.wait and settings.CACHES["default"]["BACKEND"] != _LOCAL_CACHE:
-        usage = _consume_shared(key, quota, cost, usage)
+        usage = _count_in_cache(key, quota, cost, usage)
     if usage.wait:
         _reject(request, name, quota, usage)
     _add_headers(request, name, quota, usage)
@@ -196,7 +196,7 @@ def _reject(request: LatchkeyRequest, name: str, quota: Quota, usage: Usage) -> 
 _LOCAL_CACHE: Final = "django.core.cache.backends.locmem.LocMemCache"
 
 
-def _consume_shared(key: str, quota: Quota, cost: int, local: Usage) -> Usage:
+def _count_in_cache(key: str, quota: Quota, cost: int, local: Usage) -> Usage:
     """Count in the cache of all processes, in windows of `quota.seconds`."""
     now = time.time()
     window, elapsed = divmod(now, quota.seconds)

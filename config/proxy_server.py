@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 from wsgiref.types import WSGIApplication
 
 from django.conf import settings
@@ -13,10 +14,35 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from config.env import PROXY_THREADS
 from config.multiprocess_metrics import mark_worker_dead
+from egress.receive_timeout import limit_receive_time
+
+HEAD_SECONDS: Final = 8
+"""Seconds in which the next bytes of a request's head must arrive, because they occupy a thread."""
+
+BODY_SECONDS: Final = 120
+"""Seconds in which the next bytes of a body must arrive. Clients may stream what they still produce."""
+
+
+def is_no_slow_client(record: logging.LogRecord) -> bool:
+    """Return False for the traceback that gunicorn logs if a client sends nothing in time."""
+    return not (record.exc_info and isinstance(record.exc_info[1], BlockingIOError))
 
 
 class Worker(ThreadWorker):
-    """A gunicorn worker that responds in JSON to a request it cannot parse."""
+    """A gunicorn worker that disconnects slow clients, and responds to bad requests in JSON."""
+
+    def init_process(self) -> None:
+        logging.getLogger("gunicorn.error").addFilter(is_no_slow_client)
+        super().init_process()
+
+    def enqueue_req(self, conn: Any) -> None:
+        limit_receive_time(conn.sock, HEAD_SECONDS)
+        super().enqueue_req(conn)
+
+    def handle_request(self, req: object, conn: Any) -> bool:
+        limit_receive_time(conn.sock, BODY_SECONDS)
+        keeps_open: bool = super().handle_request(req, conn)
+        return keeps_open
 
     def handle_error(self, req: object, client: Any, addr: object, exc: Exception) -> None:
         status, reason = (400, "Bad Request") if isinstance(exc, ParseException) else (500, "Error")
