@@ -19,6 +19,9 @@ from common.errors import BadRequestError, ContentTooLargeError, InvalidInputErr
 MAX_INTEGER: Final = 2**53 - 1
 """The largest integer that every JSON reader keeps exact (RFC 8259 §6, RFC 7493 §2.2)."""
 
+MAX_DIGITS: Final = 17
+"""Significant digits of a number with a fraction or an exponent."""
+
 METADATA_BYTES: Final = 16 * 1024
 METADATA_DEPTH: Final = 8
 METADATA_KEYS: Final = 50
@@ -30,11 +33,12 @@ METADATA_ELEMENTS: Final = 500
 _SORTED: Final = orjson.OPT_SORT_KEYS
 
 
-def loads(raw: bytes | str) -> Any:
+def loads(raw: bytes | str, *, may_round: bool = False) -> Any:
     """Parse one JSON document strictly.
 
     Raise BadRequestError if it is not UTF-8 or not JSON, has a name twice in one object, NaN or
-    Infinity, an integer that is too long, or too many levels. Never raise RecursionError.
+    Infinity, an integer that is too long, a fraction that a double would round, or too many levels.
+    With `may_round`, fractions are rounded. Never raise RecursionError.
     """
     if isinstance(raw, bytes):
         try:
@@ -46,7 +50,7 @@ def loads(raw: bytes | str) -> Any:
     if raw.startswith("\ufeff"):
         raise BadRequestError("The JSON starts with a byte order mark; send it without.")
     try:
-        return _decoder.decode(raw)
+        return (_rounding_decoder if may_round else _decoder).decode(raw)
     except RecursionError:
         raise BadRequestError("The JSON is nested too deeply.") from None
     except json.JSONDecodeError as error:
@@ -178,6 +182,19 @@ def _find_leaf_error(value: object) -> str | None:
     return None
 
 
+def _parse_float(literal: str) -> float:
+    """Return a number with a fraction or exponent. Raise BadRequestError if it loses digits."""
+    value = float(literal)
+    digits = literal.lower().partition("e")[0].lstrip("-").replace(".", "").strip("0")
+    # A double keeps 15 to 17 digits; some writers always send 17.
+    if len(digits) > MAX_DIGITS or (digits and value == 0):
+        raise BadRequestError(
+            f"The JSON has a number with more than {MAX_DIGITS} digits, or too near to 0 to be"
+            " kept; send it as a string."
+        )
+    return value
+
+
 def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) != len(pairs):
@@ -189,4 +206,9 @@ def _reject_constant(name: str) -> NoReturn:
     raise BadRequestError(f"The JSON has {name}, which is not a JSON value.")
 
 
-_decoder: Final = json.JSONDecoder(object_pairs_hook=_build_object, parse_constant=_reject_constant)
+_rounding_decoder: Final = json.JSONDecoder(
+    object_pairs_hook=_build_object, parse_constant=_reject_constant
+)
+_decoder: Final = json.JSONDecoder(
+    object_pairs_hook=_build_object, parse_constant=_reject_constant, parse_float=_parse_float
+)

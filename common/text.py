@@ -10,6 +10,8 @@ _BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 CONTROL_CHARACTERS = "\x00-\x1f\x7f-\x9f\u2028\u2029"
 """C0 and C1 controls and the line separators of Unicode, for a character class."""
 
+# Letters, numbers, punctuation and symbols. The others show nothing by themselves.
+_VISIBLE = "LNPS"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile(f"[{CONTROL_CHARACTERS}{_BIDI}]")
 
@@ -34,6 +36,8 @@ def find_label_error(value: str, *, max_length: int) -> str | None:
         return None
     if error := find_encoding_error(value):
         return error
+    if not any(unicodedata.category(character)[0] in _VISIBLE for character in value):
+        return "must not be blank"
     control = _CONTROL.search(value)
     return f"must not contain the control character U+{ord(control[0]):04X}" if control else None
 

@@ -28,6 +28,17 @@ def redact(
     return event
 
 
+def shorten_security_record(record: logging.LogRecord) -> bool:
+    """Reduce a record of a request that Django rejected to the reason's name. Return True.
+
+    Its message repeats what an anonymous client sent, and its traceback has several kilobytes.
+    """
+    if record.name.startswith("django.security."):
+        record.msg, record.args = "request rejected: %s", (record.name.rpartition(".")[2],)
+        record.exc_info = record.exc_text = record.stack_info = None
+    return True
+
+
 def configure_logging(*, json: bool) -> None:
     """Send the records of structlog and of the standard library through one chain to stderr."""
     shared: list[Any] = [
@@ -44,6 +55,7 @@ def configure_logging(*, json: bool) -> None:
     )
     render: Any = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer()
     handler = logging.StreamHandler()
+    handler.addFilter(shorten_security_record)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
+from typing import Final, NoReturn, SupportsIndex
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -25,10 +25,13 @@ _FORMAT_HINT: Final = "write id:base64, where base64 comes from: openssl rand -b
 
 @dataclass(frozen=True, eq=False)
 class Key:
-    """One key: its id and 32 bytes, which are in no representation."""
+    """One key: its id and 32 bytes, which are in no representation and no pickle."""
 
     id: str
     material: bytes = field(repr=False)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError("A Key cannot be pickled.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -71,7 +71,7 @@ def request_identity(
             "identity_unavailable", "The provider did not say whose account this is."
         )
     try:
-        return strict_json.loads(response.body)
+        return strict_json.loads(response.body, may_round=True)
     except BadRequestError:
         raise TransientError(
             "identity_unavailable", "The provider's response could not be read."

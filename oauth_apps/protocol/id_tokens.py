@@ -60,7 +60,7 @@ def _decode_claims(token: object) -> dict[str, Any]:
         claims = None
         if match:
             padding = "=" * (-len(match[1]) % 4)
-            claims = strict_json.loads(base64.urlsafe_b64decode(match[1] + padding))
+            claims = strict_json.loads(base64.urlsafe_b64decode(match[1] + padding), may_round=True)
     except (BadRequestError, binascii.Error):
         pass  # Raised below, because the parser's error quotes the claims.
     if not isinstance(claims, dict):

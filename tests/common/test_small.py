@@ -82,7 +82,19 @@ def test_merge_patch_follows_the_examples_of_rfc_7396(target, patch, result):
 
 
 @pytest.mark.parametrize(
-    "value", ["", "  ", "\u00a0", "a\r\nb", "\u202egpj.exe", "\x00", "\ud800", "x" * 9]
+    "value",
+    [
+        "",
+        "  ",
+        "\u00a0",
+        "\u200b",
+        " \u00ad\u0301",
+        "a\r\nb",
+        "\u202egpj.exe",
+        "\x00",
+        "\ud800",
+        "x" * 9,
+    ],
 )
 def test_an_invalid_label_has_a_reason(value):
     assert text.find_label_error(value, max_length=8)

@@ -39,6 +39,10 @@ def nested(levels: int) -> dict[str, Any]:
         b'{"a":"\xff"}',
         b'{"a":"\n"}',
         b'{"a":' + b"9" * 4301 + b"}",
+        b'{"a":1e-20000}',
+        b'{"a":-0.0000001e-400}',
+        b'{"a":0.1234567890123456789}',
+        b'{"a":9007199254740993.000001}',
         b"[" * 100_000,
         b'{"a":' * 5000 + b"1" + b"}" * 5000,
         b'"' * 3 + b'\\"' * 100_000,
@@ -47,6 +51,29 @@ def nested(levels: int) -> dict[str, Any]:
 def test_what_is_no_strict_json_is_400(raw):
     with pytest.raises(BadRequestError):
         strict_json.loads(raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        (b"0.0", 0.0),
+        (b"0e5", 0.0),
+        (b"0.10000000000000001", 0.1),
+        (b"0.30000000000000004", 0.30000000000000004),
+        (b"1.50000000000000000000000000", 1.5),
+        (b"1e15", 1e15),
+        (b"-2.5E-3", -0.0025),
+    ],
+)
+def test_fractions_that_a_double_keeps_are_read(raw, value):
+    assert strict_json.loads(raw) == value
+
+
+def test_fractions_of_providers_may_be_rounded():
+    assert strict_json.loads(b"[0.1234567890123456789, 1e-20000]", may_round=True) == [
+        0.12345678901234568,
+        0.0,
+    ]
 
 
 def test_a_refusal_repeats_nothing_that_was_sent():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import pickle
 from contextlib import suppress
 
 import pytest
@@ -169,3 +170,11 @@ def test_a_bad_entry_of_a_file_names_the_file_variable(settings, tmp_path):
     assert get_keyring_error(settings, file=file_of(tmp_path, "k1:AAAA")).startswith(
         "VAULT_KEYS_FILE"
     )
+
+
+def test_a_key_cannot_be_pickled_or_copied_into_a_pickle(settings):
+    settings.VAULT_KEYS, settings.VAULT_KEYS_FILE = format_keys("k1"), ""
+    keyring = get_keyring()
+    for value in (keyring, keyring.primary, [keyring.primary]):
+        with pytest.raises(TypeError, match="cannot be pickled"):
+            pickle.dumps(value)
