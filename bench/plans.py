@@ -66,12 +66,14 @@ def _iso(filled: Filled, number: int) -> str:
 def _plan(filled: Filled, parameters: dict[str, str], after: int | None) -> str:
     from django.db import connection
 
+    from bench.combinations import FilterRequest
+    from common.db.planner import LIMIT_SEPARATOR
     from credentials.api.filters import CredentialFilter
     from credentials.core import queries
     from credentials.models import Credential
 
     queryset = Credential.objects.filter(account_id=filled.account_id)
-    filters = CredentialFilter(parameters, queryset=queryset)
+    filters = CredentialFilter(parameters, queryset, request=FilterRequest(filled))
     if not filters.is_valid():
         raise SystemExit(f"bench: {parameters} is refused: {filters.errors}")
     before = None if after is None else filled.id(after)
@@ -86,7 +88,9 @@ def _plan(filled: Filled, parameters: dict[str, str], after: int | None) -> str:
             queries.fetch_filtered(filters.qs, LIMIT + 1, before)
         else:
             queries.fetch_newest(filled.account_id, LIMIT + 1, before)
-    sql, params = seen[-1]  # Before it, the time of the list is limited.
+    sql, params = seen[-1]
+    # A limit of its time comes first, in the same message.
+    sql = sql.rpartition(LIMIT_SEPARATOR)[2]
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, COSTS OFF, BUFFERS OFF) {sql}", params)
         text = "\n".join(line for (line,) in cursor.fetchall())
