@@ -23,13 +23,13 @@ MEANINGS: Final[Mapping[str, str]] = {
 }
 """The error code that each `meaning` of a provider's file stands for."""
 
-# Where providers put their code, if not in `error`.
+# Where providers put their code, if not in `error`. The first name in lower case matches any case.
 _CODE_POINTERS: Final = (
     "/error",
     "/error/code",
     "/error/type",
     "/error_code",
-    "/errorCode",
+    "/errorcode",
     "/code",
     "/status",
     "/errors/*/code",
@@ -45,23 +45,32 @@ _MESSAGE_POINTERS: Final = (
     "/error/message",
     "/errors/*/message",
     "/errors/*/detail",
+    "/errors/*",
+    "/errors",
+    "/error_code",
+    "/code",
+    "/msg",
+    "/errmsg",
+    "/description",
+    "/errorsummary",
+    "/title",
 )
 # Only these statuses are about the request; 408, 429 and 5xx never are about a grant.
 _REJECTIONS: Final = frozenset({400, 401, 403, 404, 410, 422})
 _SUBJECT: Final = r"refresh[ _-]?token"
 _DEAD: Final = (
-    r"(?:invalid|expired|revoked|unknown|not (?:found|valid|recognized)|does not exist"
-    r"|already (?:been )?used|no longer valid|inactive|malformed)"
+    r"(?:invalid|expired|revoked|unknown|not[ _](?:found|valid|recognized)|does not exist"
+    r"|already[ _](?:been )?used|no longer valid|inactive|malformed)"
 )
 _DEAD_TOKEN: Final = re.compile(
-    rf"{_SUBJECT}\W{{0,4}}(?:(?:is|was|has|have|been|not|either|or)\W+){{0,4}}{_DEAD}"
+    rf"{_SUBJECT}[\W_]{{0,4}}(?:(?:is|was|has|have|been|not|either|or)\W+){{0,4}}{_DEAD}"
     rf"|{_DEAD}(?:\W+(?:or|and)\W+{_DEAD}){{0,3}}\W{{0,3}}{_SUBJECT}",
     re.IGNORECASE | re.ASCII,
 )
 _CLIENT: Final = r"client[ _-]?(?:secret|id|credentials?|authentication)"
 _REJECTED_APP: Final = re.compile(
     rf"{_CLIENT}\W{{0,4}}(?:(?:is|was|has|have|been|not)\W+){{0,3}}(?:{_DEAD}|incorrect|wrong|failed)"
-    rf"|(?:{_DEAD}|incorrect|wrong)(?:\W+(?:or|and)\W+{_DEAD}){{0,3}}\W{{0,3}}{_CLIENT}",
+    rf"|(?:{_DEAD}|incorrect|wrong|error validating)(?:\W+(?:or|and)\W+{_DEAD}){{0,3}}\W{{0,3}}{_CLIENT}",
     re.IGNORECASE | re.ASCII,
 )
 _NAMES_GRANT: Final = re.compile(r"refresh|grant|code|user", re.IGNORECASE | re.ASCII)
@@ -94,6 +103,7 @@ def find_rule_error(
 
 def find_error_code(document: Mapping[str, Any]) -> str | None:
     """Return the known error code that a body names, wherever it stands; None if it names none."""
+    document = _fold_names(document)
     values = (value for pointer in _CODE_POINTERS for value in find_values(document, pointer))
     return next(filter(None, map(map_error_code, values)), None)
 
@@ -116,10 +126,16 @@ def names_rejected_app(status: int, document: Mapping[str, Any]) -> bool:
 
 def _find_messages(document: Mapping[str, Any]) -> Iterator[str]:
     """Yield the beginnings of the texts that a body may have for people."""
+    document = _fold_names(document)
     for pointer in (*_MESSAGE_POINTERS, "/error"):
         for value in find_values(document, pointer):
             if isinstance(value, str):
                 yield value[:_MAX_MESSAGE]
+
+
+def _fold_names(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the document with its own names in lower case: some providers write `Message`."""
+    return {name.lower(): value for name, value in document.items()}
 
 
 def find_values(document: object, pointer: str) -> Iterator[Any]:

@@ -110,6 +110,9 @@ def find_response_error(
         return build_error(code, retry_after=retry_after)
     if success:
         name = document.get("error") if document else None
+        if not name and refresh is not None and document and "access_token" not in document:
+            # Some say in words alone that there are no tokens, with status 200.
+            name = _explain_rejected_refresh(_BAD_REQUEST, None, document)
         return build_response_error(name, retry_after=retry_after) if name else None
     code = find_error_code(document or {})
     if code == "access_denied" and response.status == 401:
@@ -174,6 +177,7 @@ def get_retry_after(response: Response) -> float | None:
     return parse_retry_after(response.headers, maximum=MAX_RETRY_AFTER)
 
 
+_BAD_REQUEST: Final = 400
 _BY_STATUS: Final[Mapping[int, str]] = {
     408: "temporarily_unavailable",
     429: "rate_limited",

@@ -70,6 +70,8 @@ def _parse_json(content: str) -> dict[str, Any] | None:
         document, _ = _DECODER.raw_decode(content.strip(" \t\r\n\ufeff"))
     except (ValueError, RecursionError):
         return None
+    if isinstance(document, list) and len(document) == 1:
+        document = document[0]  # As some send their errors.
     return document if isinstance(document, dict) else None
 
 

@@ -35,10 +35,13 @@ RESPONSES: list[tuple[str, int, Any, type[OAuth2Error]]] = [
     ("hubspot", 400, {"status": "BAD_CLIENT_SECRET", "message": "missing or unknown client secret"}, APP),
     ("linkedin", 400, {"error": "invalid_request", "error_description": "The provided authorization grant or refresh token is invalid, expired or revoked"}, GRANT),
     ("slack", 200, {"ok": False, "error": "ratelimited"}, NOBODY),
+    # github.com/dreeveapp/dreeve, issue 1449 (read 2026-12-01).
     ("strava", 400, {"message": "Bad Request", "errors": [{"resource": "RefreshToken", "field": "refresh_token", "code": "invalid"}]}, GRANT),
     ("strava", 400, {"message": "Bad Request", "errors": [{"resource": "Application", "field": "client_id", "code": "invalid"}]}, APP),
+    # nango.dev/blog/hubspot-oauth-bad-refresh-token (read 2026-12-01).
     ("hubspot", 400, {"status": "BAD_REFRESH_TOKEN", "message": "missing or invalid refresh token"}, GRANT),
     ("discord", 400, {"error": "invalid_grant"}, GRANT),
+    # github.com/raycast/extensions, issue 10896 (read 2026-12-01).
     ("zoom", 400, {"reason": "Invalid Token!", "error": "invalid_grant"}, GRANT),
     ("zoom", 401, {"reason": "Invalid Token!", "error": "invalid_request"}, GRANT),
     ("microsoft", 400, {"error": "invalid_grant", "error_codes": [700082], "error_description": "AADSTS700082: The refresh token has expired due to inactivity."}, GRANT),
@@ -119,6 +122,31 @@ DEAD = [
     (400, {"error": "invalid_request", "error_description": "The provided authorization grant or refresh token is invalid, expired or revoked"}),
     (400, {"status": "BAD_REFRESH_TOKEN", "message": "missing or unknown refresh token"}),
     (400, {"error": "expired_refresh_token"}),
+    # Keycloak, Auth0 and Okta say more in words, but their code is enough. Other casing, other names.
+    (400, {"error": "invalid_grant", "error_description": "Session not active"}),
+    (400, {"error": "invalid_grant", "error_description": "Maximum allowed refresh token reuse exceeded"}),
+    # support.auth0.com: "Troubleshoot Refresh Token Unknown or Invalid Before Expiry" (read 2026-12-01).
+    (403, {"error": "invalid_grant", "error_description": "Unknown or invalid refresh token."}),
+    (400, {"errorCode": "invalid_grant", "errorSummary": "The refresh token is invalid or expired."}),
+    (400, {"error": "INVALID_GRANT"}),
+    (400, {"Error": "invalid_grant"}),
+    (400, {"Message": "Refresh token is invalid"}),
+    (400, {"errors": ["Invalid refresh token"]}),
+    (400, {"errors": "Invalid refresh token"}),
+    (400, {"title": "Invalid refresh token"}),
+    (400, {"error": {"error": "invalid_grant", "error_description": "x"}}),
+    (400, {"error": "refresh_token_expired"}),
+    (400, {"error": "REFRESH_TOKEN_REVOKED"}),
+    (400, {"error_code": "refresh_token_not_found", "msg": "Invalid Refresh Token: Refresh Token Not Found"}),
+    (400, {"code": "refresh_token_already_used", "msg": "Invalid Refresh Token: Already Used"}),
+    (401, {"error": "invalid_token", "error_description": "Invalid refresh token (expired): abc"}),
+    (400, b"error=invalid_grant&error_description=expired"),
+    (400, [{"error": "invalid_grant"}]),
+    (401, [{"message": "Refresh token has expired", "errorCode": "INVALID"}]),
+    # Status 200 without tokens.
+    (200, {"success": False, "error": {"code": "invalid_refresh_token"}}),
+    (200, {"errcode": 42002, "errmsg": "refresh_token expired"}),
+    (200, {"status": "error", "message": "The refresh token is invalid"}),
 ]  # fmt: skip
 REJECTED_APP = [
     # Auth0 (github.com/trufflesecurity/trufflehog, pkg/detectors/auth0oauth, read 2026-11-30).
@@ -130,6 +158,13 @@ REJECTED_APP = [
     (400, {"error": "invalid_request", "error_description": "The client_id is not valid."}),
     (400, {"error": "invalid_client_credentials"}),
     (401, {"message": "Client secret has expired"}),
+    (
+        401,
+        {"error": {"message": "Error validating client secret.", "type": "Exception", "code": 1}},
+    ),
+    (401, {"error": "invalid_client", "error_description": "Bad client credentials"}),
+    (401, {"errorCode": "invalid_client", "errorSummary": "Invalid value for 'client_id'."}),
+    (200, {"message": "The client secret is invalid"}),
 ]
 UNAVAILABLE = [
     # As Slack and Salesforce are reported to word it; their pages were not read.
@@ -142,6 +177,11 @@ UNAVAILABLE = [
     (400, {"message": "Unknown user of this client id"}, "unknown_error"),
     (401, {"message": "Invalid client or refresh token"}, "unknown_error"),
     (500, {"message": "invalid client secret"}, "server_error"),
+    (200, {"message": "Welcome"}, "unreadable_answer"),
+    (200, b"<html>The refresh token is invalid</html>", "unreadable_answer"),
+    (403, b"<html>invalid_grant</html>", "unknown_error"),
+    (502, b"<html>Bad gateway</html>", "server_error"),
+    (401, {"error": "unauthorized", "error_description": "Bad credentials"}, "unknown_error"),
 ]
 
 
