@@ -31,7 +31,7 @@ def manage(*args: str, **variables: str) -> subprocess.CompletedProcess[str]:
         env={**clean, "DEBUG": "1", "SECRET_KEY": "s" * 50, **variables},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
 
