@@ -12,6 +12,7 @@ from django.test import Client
 from accounts.models import Account
 from common.errors import ConflictError
 from credentials.models import Credential, Grant
+from events.models import Event
 from tests.admin.pages import address, text
 from tests.factories import make_app, make_credential, make_linear_body, make_stripe_body
 
@@ -156,3 +157,25 @@ def test_change_page_names_the_app_and_the_refresh_state(browser: Client, accoun
     shown = text(browser.get(address(Credential, "change", row.pk)))
     assert "Our Linear app" in shown
     assert "The provider rejects the grant: the owner has to connect again." in shown
+
+
+def test_hold_and_release_of_selected_rows(
+    browser: Client, account: Account, other_account: Account
+) -> None:
+    ours, theirs = (
+        make_credential(each, make_linear_body(make_app(each))) for each in (account, other_account)
+    )
+    key = make_credential(account, make_stripe_body(name="Key"))
+    rows = ours, theirs, key
+    assert "2 put on hold. 1 unchanged." in text(run_action(browser, "put_on_hold", *rows))
+    assert set(Grant.objects.values_list("on_hold", flat=True)) == {True}
+    assert "0 put on hold. 3 unchanged." in text(run_action(browser, "put_on_hold", *rows))
+    assert "2 released. 1 unchanged." in text(run_action(browser, "release_hold", *rows))
+    assert set(Grant.objects.values_list("on_hold", flat=True)) == {False}
+    for row in (ours, theirs):
+        events = Event.objects.filter(target_id=row.pk, verb__startswith="credential.hold_")
+        assert sorted(event.verb for event in events) == [
+            "credential.hold_placed",
+            "credential.hold_released",
+        ]
+        assert {event.account_id for event in events} == {row.account_id}
