@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
+from django.conf import settings
 from django.db import OperationalError, connection, transaction
 
 from common.db import dialect
@@ -20,9 +21,6 @@ LIST_SECONDS: Final = 2.0
 
 LIMIT_SEPARATOR: Final = "; /* at most for the time of a list */ "
 """Between a time limit and the statement that it is for, which are sent as one message."""
-
-ORDERED_SECONDS: Final = 0.2
-"""The time for reading a list in its order, which takes a few milliseconds for nearly every filter."""
 
 _KEEPS_PLAN: Final = "/* keeps its plan */"
 # Django writes LIMIT 21 for get(), which finds its row by a unique key.
@@ -123,7 +121,7 @@ def fetch_list_in_order(ordered: Statement, by_matches: Statement) -> list[tuple
     key = repr(ordered)
     if not _SLOW_IN_ORDER.contains(key):
         try:
-            return fetch_list(*ordered, seconds=min(ORDERED_SECONDS, LIST_SECONDS))
+            return fetch_list(*ordered, seconds=min(settings.ORDERED_LIST_SECONDS, LIST_SECONDS))
         except ListTimeoutError:
             _SLOW_IN_ORDER.add(key)
     return fetch_list(*by_matches)
