@@ -30,8 +30,8 @@ class Variant(NamedTuple):
 SHORT_GRACE: Final = 30
 
 VARIANTS: Final = (
-    Variant("graceful", SHORT_GRACE, 30, 6, 2, (15, 30)),
-    Variant("graceful_late", SHORT_GRACE, 30, 20, 13, (15, 30)),
+    Variant("graceful", SHORT_GRACE, 30, 6, 2, (8, 30)),
+    Variant("graceful_late", SHORT_GRACE, 30, 20, 13, (8, 30)),
     Variant("long_grace", 600, 600, 6, 2, (15, 600)),
     Variant("strict", 0, 0, 6, 2, (90, 110)),
     Variant("strict_late", 0, 0, 70, 50, (90, 110)),
