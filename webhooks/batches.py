@@ -32,7 +32,7 @@ from webhooks.fair_scheduling import MAX_IN_FLIGHT
 from webhooks.models import DeliveryState, WebhookDelivery
 
 QUICK_SECONDS: Final = 0.05
-"""An endpoint is quick if its responses took less on average, newer ones counting more."""
+"""An endpoint is quick if the fastest of its recent responses took less."""
 SLOW_SECONDS: Final = 0.25
 """A response that took longer ends the batch, so that the others of it need not wait."""
 MAX_SECONDS: Final = 1.0
@@ -41,8 +41,11 @@ MAX_SECONDS: Final = 1.0
 Batch = Sequence[Lease[WebhookDelivery]]
 """Leases of one endpoint and one owner."""
 
-_averages: Final[dict[uuid.UUID, float]] = {}
-"""The average seconds of the responses of each endpoint that this process had since a failure."""
+_fastest: Final[dict[uuid.UUID, float]] = {}
+"""The seconds of the fastest recent response of each endpoint that has not failed since then.
+
+Not the average: when many threads send, a response also waits for its thread's turn.
+"""
 
 
 def group_leases(leases: Batch) -> list[Batch]:
@@ -52,27 +55,23 @@ def group_leases(leases: Batch) -> list[Batch]:
         by_endpoint[lease.row.endpoint_id].append(lease)
     batches: list[Batch] = []
     for endpoint_id, group in by_endpoint.items():
-        batches += [group] if _is_quick(endpoint_id) else [[lease] for lease in group]
+        batches += [group] if is_quick(endpoint_id) else [[lease] for lease in group]
     return batches
 
 
 def attempt_batch(batch: Batch) -> None:
-    """Make one attempt for each lease of the batch, and then for what else is due at its endpoint.
+    """Make one attempt for each lease of the batch, and for what else is due at a quick endpoint.
 
     It takes a second at most, and as long as one attempt in addition to that. Must not be called in
     a transaction.
     """
     endpoint_id = batch[0].row.endpoint_id
-    if not _is_quick(endpoint_id):
-        for lease in batch:
-            began = time.monotonic()
-            outcome = attempts.attempt_delivery(lease)
-            _record_speed(endpoint_id, outcome, time.monotonic() - began)
-        return
+    # Otherwise other threads have the rest, and each would go on with one delivery at a time.
+    was_quick = is_quick(endpoint_id)
     deadline = time.monotonic() + MAX_SECONDS
     while batch:
         outcomes: dict[uuid.UUID, DeliveryOutcome] = {}
-        goes_on = True
+        goes_on = was_quick
         for id, request in _prepare_requests(endpoint_id, batch):
             began = time.monotonic()
             outcomes[id] = (
@@ -81,25 +80,28 @@ def attempt_batch(batch: Batch) -> None:
             seconds = time.monotonic() - began
             _record_speed(endpoint_id, outcomes[id], seconds)
             goes_on = (
-                _is_quick(endpoint_id) and seconds < SLOW_SECONDS and time.monotonic() < deadline
+                was_quick
+                and is_quick(endpoint_id)
+                and seconds < SLOW_SECONDS
+                and time.monotonic() < deadline
             )
             if not goes_on:
                 break
         batch = _settle(endpoint_id, batch, outcomes, goes_on=goes_on)
 
 
-def _is_quick(endpoint_id: uuid.UUID) -> bool:
-    return _averages.get(endpoint_id, QUICK_SECONDS) < QUICK_SECONDS
+def is_quick(endpoint_id: uuid.UUID) -> bool:
+    """Return True for an endpoint whose deliveries are sent in batches, one batch at a time."""
+    return _fastest.get(endpoint_id, QUICK_SECONDS) < QUICK_SECONDS
 
 
-def _record_speed(endpoint_id: uuid.UUID, outcome: DeliveryOutcome | None, seconds: float) -> None:
-    if outcome is None:
-        return
+def _record_speed(endpoint_id: uuid.UUID, outcome: DeliveryOutcome, seconds: float) -> None:
     if outcome.error:
-        _averages.pop(endpoint_id, None)
+        _fastest.pop(endpoint_id, None)
         return
-    average = _averages.get(endpoint_id, seconds)
-    _averages[endpoint_id] = average + (seconds - average) / 8
+    fastest = _fastest.get(endpoint_id, seconds)
+    # It grows with each slower response, so that it is forgotten after some twenty of them.
+    _fastest[endpoint_id] = min(seconds, fastest * 1.1)
 
 
 def _prepare_requests(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -48,8 +49,14 @@ class DeliverySchedule:
     failing_maximum: int
 
 
-def build_schedule(*, owner: str, limit: int) -> DeliverySchedule:
-    """Return the schedule for a worker that can send `limit` more than it has in flight."""
+def build_schedule(
+    *, owner: str, limit: int, goes_on: Callable[[uuid.UUID], bool] = lambda endpoint_id: False
+) -> DeliverySchedule:
+    """Return the schedule for a worker that can send `limit` more than it has in flight.
+
+    `goes_on` returns True if the worker, while it has a delivery to this endpoint in flight, claims the
+    next ones by itself.
+    """
     leased = filter_in_flight().filter(lease_owner=owner)
     leases = list(leased.values_list("endpoint_id", "endpoint__failing_since"))
     in_flight_by_endpoint = Counter(endpoint_id for endpoint_id, _ in leases)
@@ -58,6 +65,8 @@ def build_schedule(*, owner: str, limit: int) -> DeliverySchedule:
     half = max(1, capacity // 2)
     healthy, failing = [], []
     for id, failing_since, in_flight in _find_due_endpoints():
+        if in_flight_by_endpoint[id] and goes_on(id):
+            continue
         if failing_since is None:
             free = min(MAX_IN_FLIGHT - in_flight, half - in_flight_by_endpoint[id])
             healthy.append(EndpointCapacity(id, free))

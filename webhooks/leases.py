@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 from django.db import OperationalError, transaction
@@ -34,14 +34,16 @@ _PAGE_SIZE: Final = 100
 _MAX_PAGES: Final = 5
 
 
-def claim_due_deliveries(*, owner: str, limit: int) -> list[Lease[WebhookDelivery]]:
+def claim_due_deliveries(
+    *, owner: str, limit: int, goes_on: Callable[[uuid.UUID], bool] = lambda endpoint_id: False
+) -> list[Lease[WebhookDelivery]]:
     """Claim at most `limit` due deliveries for `owner`, each for 60 seconds.
 
     The endpoints take turns (`webhooks.fair_scheduling`), so that a receiver that uses its whole
     timeout delays no other. `owner` is the worker's name, at most 64 characters; the deliveries that
-    it has in flight count towards the limits of each endpoint.
+    it has in flight count towards the limits of each endpoint. `goes_on`: see `build_schedule`.
     """
-    schedule = build_schedule(owner=owner, limit=limit)
+    schedule = build_schedule(owner=owner, limit=limit, goes_on=goes_on)
     leases = list(_claim_in_turn(schedule.failing, owner, min(limit, schedule.failing_minimum)))
     leases += _claim_in_turn(schedule.healthy, owner, limit - len(leases))
     served = {lease.row.endpoint_id for lease in leases}

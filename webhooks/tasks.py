@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from common.periodic_tasks import PeriodicTask
-from webhooks.batches import Batch, attempt_batch, group_leases
+from webhooks.batches import Batch, attempt_batch, group_leases, is_quick
 from webhooks.leases import claim_due_deliveries, find_next_due
 from webhooks.services import deliveries_prune
 
@@ -18,7 +18,8 @@ class DeliveryTask:
     name: Final = "deliveries"
 
     def claim(self, owner: str, limit: int) -> Sequence[Batch]:
-        return group_leases(claim_due_deliveries(owner=owner, limit=limit))
+        # A second batch would claim what the first one goes on with, one by one.
+        return group_leases(claim_due_deliveries(owner=owner, limit=limit, goes_on=is_quick))
 
     def run(self, claim: Batch) -> None:
         attempt_batch(claim)

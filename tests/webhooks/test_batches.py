@@ -11,10 +11,12 @@ from tests.webhooks.conftest import make_endpoint
 from tests.webhooks.work import enqueue, list_states
 from webhooks import batches
 from webhooks.batches import attempt_batch, group_leases
+from webhooks.delivery import DeliveryOutcome
 from webhooks.event_types import EVENT_TYPES
 from webhooks.fair_scheduling import MAX_IN_FLIGHT
 from webhooks.leases import claim_due_deliveries
 from webhooks.models import WebhookDelivery, WebhookEndpoint
+from webhooks.tasks import DELIVERIES
 
 KINDS = list(EVENT_TYPES)
 
@@ -25,14 +27,14 @@ def _no_speeds(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(batches, "QUICK_SECONDS", 100.0)
     monkeypatch.setattr(batches, "SLOW_SECONDS", 100.0)
     monkeypatch.setattr(batches, "MAX_SECONDS", 100.0)
-    batches._averages.clear()
+    batches._fastest.clear()
     yield
-    batches._averages.clear()
+    batches._fastest.clear()
 
 
 @pytest.fixture
 def quick(endpoint: WebhookEndpoint) -> WebhookEndpoint:
-    batches._averages[endpoint.id] = 0.001
+    batches._fastest[endpoint.id] = 0.001
     return endpoint
 
 
@@ -61,6 +63,31 @@ def test_slow_endpoint_gets_no_batches(account, quick, receiver, monkeypatch):
     for _ in range(3):
         enqueue(account)
     assert len(group_leases(claim_due_deliveries(owner="a", limit=100))) == 3
+
+
+def test_an_endpoint_that_becomes_slow_is_not_quick_for_long(endpoint, monkeypatch):
+    monkeypatch.setattr(batches, "QUICK_SECONDS", 0.05)
+    outcome = DeliveryOutcome(200)
+    batches._record_speed(endpoint.id, outcome, 0.01)
+    for _ in range(10):
+        batches._record_speed(endpoint.id, outcome, 0.2)
+    assert batches.is_quick(endpoint.id)
+    for _ in range(10):
+        batches._record_speed(endpoint.id, outcome, 0.2)
+    assert not batches.is_quick(endpoint.id)
+
+
+def test_a_worker_has_one_batch_of_an_endpoint_at_a_time(account, quick, receiver):
+    enqueue(account)
+    (batch,) = DELIVERIES.claim("a", 100)
+    for _ in range(2):
+        enqueue(account)
+    assert DELIVERIES.claim("a", 100) == []
+    (other,) = DELIVERIES.claim("b", 1)
+    assert len(other) == 1
+    DELIVERIES.run(batch)
+    DELIVERIES.run(other)
+    assert list_states() == ["delivered"] * 3
 
 
 def test_batch_goes_on_until_nothing_is_due(account, quick, receiver):
@@ -143,7 +170,7 @@ def test_nothing_is_sent_to_a_deleted_endpoint(account, quick, receiver):
 
 def test_batches_of_two_endpoints_are_two(account, quick, receiver):
     other = make_endpoint(account, receiver)
-    batches._averages[other.id] = 0.001
+    batches._fastest[other.id] = 0.001
     for _ in range(2):
         enqueue(account)
     found = group_leases(claim_due_deliveries(owner="a", limit=100))
