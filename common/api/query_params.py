@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, TypeVar
 
 from rest_framework.request import Request
 
@@ -13,6 +13,8 @@ from common.text import escape_name
 PAGINATION_PARAMS: Final = frozenset({"limit", "cursor"})
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 200
+
+Choice = TypeVar("Choice", bound=str)
 
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,2}", re.ASCII)
 
@@ -37,6 +39,17 @@ def read_boolean(request: Request, name: str, *, default: bool) -> bool:
     if value not in {"true", "false"}:
         raise BadRequestError.for_field(name, "must be true or false")
     return value == "true"
+
+
+def read_choice(request: Request, name: str, choices: tuple[Choice, ...]) -> Choice | None:
+    """Return a parameter that is one of `choices`, or None. Raise BadRequestError for another value."""
+    value = request.query_params.get(name)
+    for choice in choices:
+        if choice == value:
+            return choice
+    if value is None:
+        return None
+    raise BadRequestError.for_field(name, f"must be one of {', '.join(choices)}")
 
 
 def read_limit(request: Request, *, default: int = DEFAULT_LIMIT) -> int:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import json
 from collections.abc import Mapping
 from typing import IO, Any, Final
 
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
@@ -13,13 +16,17 @@ from rest_framework.response import Response
 
 from accounts.rate_limits import consume_token_quota, running_imports
 from common.api.parsers import StrictJSONParser, read_body
-from common.api.query_params import read_boolean
+from common.api.query_params import read_boolean, read_choice
 from common.api.views import ApiView, read_json
 from common.errors import BadRequestError, ContentTooLargeError, InvalidInputError
 from common.http import get_http_request, get_principal
 from common.scopes import CREDENTIALS_WRITE
 from credentials.api.serializers import CredentialImportSerializer, ImportReportSerializer
 from credentials.imports.batch import ImportRejectedError, import_all_or_none, import_lines
+from credentials.imports.files.dates import DATE_ORDERS
+from credentials.imports.files.import_file import open_import_file
+from credentials.imports.files.notices import FileNotices
+from credentials.imports.files.recognition import FORMATS
 from credentials.imports.readers import MAX_LINE_BYTES, ImportLine, read_array, read_ndjson
 
 MAX_BODY: Final = 10 * 1024 * 1024
@@ -52,18 +59,44 @@ class NDJSONParser(BaseParser):
         return raw.split(b"\n")
 
 
+class FileParser(BaseParser):
+    """Reader of a whole file, whose content decides what it is."""
+
+    media_type = "application/octet-stream"
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        meta = (parser_context or {})["request"].META
+        return read_body(stream, meta, media_type or "", MAX_BODY)
+
+
+class CSVParser(FileParser):
+    media_type = "text/csv"
+
+
+class WorkbookParser(FileParser):
+    media_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+
 class ImportView(ApiView):
     """Import up to 100,000 lines of 64 KiB in 10 MiB. An invalid line rejects only that line."""
 
     scopes = {"POST": CREDENTIALS_WRITE}
     rate_limits = {"POST": "import"}
-    parser_classes = [ArrayParser, NDJSONParser]
-    query_parameters = frozenset({"dry_run", "atomic", "hold"})
+    parser_classes = [ArrayParser, NDJSONParser, CSVParser, WorkbookParser, FileParser]
+    query_parameters = frozenset({"dry_run", "atomic", "hold", "format", "dates"})
 
     @extend_schema(
         request={
             "application/json": CredentialImportSerializer(many=True),
             "application/x-ndjson": CredentialImportSerializer,
+            CSVParser.media_type: OpenApiTypes.STR,
+            WorkbookParser.media_type: OpenApiTypes.BINARY,
+            FileParser.media_type: OpenApiTypes.BINARY,
         },
         parameters=[
             OpenApiParameter(
@@ -75,6 +108,19 @@ class ImportView(ApiView):
                 bool,
                 description="Put all grants on hold, or release them, unless a line says otherwise.",
             ),
+            OpenApiParameter(
+                "format",
+                str,
+                enum=FORMATS,
+                description="Read an `application/octet-stream` as this, whatever it looks like.",
+            ),
+            OpenApiParameter(
+                "dates",
+                str,
+                enum=DATE_ORDERS,
+                description="What 01/02/2027 is in a file: day or month first. Otherwise such dates are"
+                " rejected.",
+            ),
         ],
         responses={200: ImportReportSerializer, 422: ImportReportSerializer},
     )
@@ -84,7 +130,7 @@ class ImportView(ApiView):
         hold: bool | None = None
         if "hold" in request.query_params:
             hold = read_boolean(request, "hold", default=False)
-        lines = _read_lines(read_json(request))
+        lines, notices = _read_lines(request)
         principal = get_principal(request)
         consume_token_quota(get_http_request(request), principal, "import_lines", len(lines))
         run = import_all_or_none if atomic else import_lines
@@ -96,6 +142,7 @@ class ImportView(ApiView):
                     actor=principal.actor,
                     dry_run=dry_run,
                     hold=hold,
+                    notices=notices,
                 )
         except ImportRejectedError as error:
             detail = f"{error.report.rejected} of {error.report.lines} lines were rejected, so none was stored."
@@ -107,7 +154,32 @@ class ImportView(ApiView):
         return Response(report.to_dict())
 
 
-def _read_lines(payload: object) -> list[ImportLine]:
+def _read_lines(request: Request) -> tuple[list[ImportLine], FileNotices]:
+    """Return the lines of the body, and what its reader reports.
+
+    Raises BadRequestError, or ContentTooLargeError (413) before any line is stored.
+    """
+    payload = read_json(request)
+    format = read_choice(request, "format", FORMATS)
+    dates = read_choice(request, "dates", DATE_ORDERS)
+    if isinstance(payload, bytes):
+        if (request.content_type or "").lower().startswith(CSVParser.media_type):
+            format = "csv"
+        file = open_import_file(io.BytesIO(payload), format=format, dates=dates)
+        lines = list(itertools.islice(file.lines, MAX_LINES + 1))
+        if len(lines) > MAX_LINES:
+            raise ContentTooLargeError(f"An import has at most {MAX_LINES:,} lines.")
+        notices = file.notices
+    else:
+        if format or dates:
+            raise BadRequestError("format and dates are for files: text/csv, XLSX, octet-stream.")
+        lines, notices = _read_bodies(payload), FileNotices()
+    if not lines:
+        raise BadRequestError("The import has no lines.")
+    return lines, notices
+
+
+def _read_bodies(payload: object) -> list[ImportLine]:
     """Return the lines of a parsed array, or of the raw lines of an NDJSON body.
 
     Raises ContentTooLargeError (413) for too many lines or too long ones, before any is stored.
@@ -131,7 +203,4 @@ def _read_lines(payload: object) -> list[ImportLine]:
                 f"Line {number} is longer than {MAX_LINE_BYTES // 1024} KiB."
             )
     is_ndjson = bool(payload) and isinstance(payload[0], bytes)
-    lines = list(read_ndjson(payload) if is_ndjson else read_array(payload))
-    if not lines:
-        raise BadRequestError("The import has no lines.")
-    return lines
+    return list(read_ndjson(payload) if is_ndjson else read_array(payload))

@@ -99,3 +99,10 @@ class ImportReportSerializer(serializers.Serializer[Any]):
     errors = ImportFaultSerializer(many=True)  # type: ignore[assignment] # a field, named as DRF names a property
     errors_truncated = serializers.BooleanField()
     notices = ImportNoticeSerializer(many=True)
+    file_notices = serializers.ListField(
+        child=serializers.CharField(), help_text="What was done with the file as a whole."
+    )
+    ignored = serializers.DictField(
+        child=serializers.IntegerField(),
+        help_text="The number of lines that had each read-only key of an export.",
+    )

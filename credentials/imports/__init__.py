@@ -1,7 +1,8 @@
 """Import: one body or a million lines become rows, one for each upstream account.
 
 - `fields`, `secret_input`, `validation`: one body into an ImportItem
-- `readers`, `csv_reader`: files into lines
+- `readers`: bodies of the API into lines; `files`: files of any form into lines
+- `row_changes`: bodies that name the row that they change, as the lines of an export
 - `merge`: what an item changes in the stored row
 - `stored_rows`: the rows that items refer to, locked
 - `upsert`: items into rows

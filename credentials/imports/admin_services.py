@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import itertools
 import uuid
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from common.actors import Actor
 from common.db.clock import db_now
 from common.db.ids import uuid7
 from common.errors import ConflictError, ContentTooLargeError, InvalidInputError, NotFoundError
-from common.management import read_bounded_lines
 from common.text import escape_name
 from credentials.imports.admin_upload import MAX_FILE_BYTES
 from credentials.imports.batch import import_lines
-from credentials.imports.csv_reader import read_csv
+from credentials.imports.files.dates import DateOrder
+from credentials.imports.files.import_file import open_import_file
+from credentials.imports.files.recognition import Format
 from credentials.imports.models import ImportDraft
-from credentials.imports.readers import MAX_LINE_BYTES, read_ndjson
 from credentials.imports.upsert import ImportOutcome
 from credentials.imports.validation import ImportItem
 from vault.sealing import Place, seal, unseal
@@ -25,23 +26,31 @@ from vault.sealing import Place, seal, unseal
 MAX_LINES: Final = 10_000
 DRAFT_LIFETIME: Final = dt.timedelta(hours=1)
 MAX_PREVIEW_ROWS: Final = 100
-READERS: Final = {"ndjson": read_ndjson, "csv": read_csv}
+_SEPARATOR: Final = ":"
+"""Between the format and the order of dates in `ImportDraft.format`."""
 
 
 def import_draft_create(
-    *, account_id: uuid.UUID, actor: Actor, filename: str, format: str, content: bytes
+    *,
+    account_id: uuid.UUID,
+    actor: Actor,
+    filename: str,
+    format: Format | None,
+    content: bytes,
+    dates: DateOrder | None = None,
 ) -> ImportDraft:
     """Store the sealed file with a preview of what its import would do, and import nothing.
 
     It replaces earlier drafts of the actor. Raises ContentTooLargeError, or InvalidInputError for a
     file that cannot be read at all.
     """
-    if len(content) > MAX_FILE_BYTES or content.count(b"\n") > MAX_LINES:
-        raise ContentTooLargeError(
-            f"A file imported here has at most {MAX_FILE_BYTES // 1024**2} MiB and {MAX_LINES:,}"
-            " lines, so that the page responds at once."
-        )
-    report = _import(content, format, account_id=account_id, actor=actor, dry_run=True)
+    if len(content) > MAX_FILE_BYTES:
+        raise _build_size_error()
+    # Read once only to count: a line of a workbook or of an array is no line of the file.
+    file = open_import_file(io.BytesIO(content), format=format, dates=dates)
+    if sum(1 for _ in itertools.islice(file.lines, MAX_LINES + 1)) > MAX_LINES:
+        raise _build_size_error()
+    report = _import(content, file.format, dates, account_id=account_id, actor=actor, dry_run=True)
     if not report["lines"]:
         raise InvalidInputError("The file has no lines to import.")
     import_drafts_prune(actor=actor)
@@ -50,7 +59,7 @@ def import_draft_create(
         account_id=account_id,
         actor=actor.name,
         filename=escape_name(filename)[:200],
-        format=format,
+        format=f"{file.format}{_SEPARATOR}{dates}" if dates else file.format,
         report=report,
     )
     # Any bytes are text in Latin-1. The import itself rejects lines that are not UTF-8.
@@ -87,8 +96,13 @@ def import_draft_run(*, id: uuid.UUID, actor: Actor) -> None:
     if draft.content is None:
         raise ConflictError("This upload was imported already.")
     content: str = unseal(Place.of(draft, "content"), draft.content)
+    format, _, dates = draft.format.partition(_SEPARATOR)
     report = _import(
-        content.encode("latin-1"), draft.format, account_id=draft.account_id, actor=actor
+        content.encode("latin-1"),
+        cast(Format, format),
+        cast(DateOrder, dates) if dates else None,
+        account_id=draft.account_id,
+        actor=actor,
     )
     ImportDraft.objects.filter(id=id).update(state="done", content=None, report=report)
 
@@ -106,8 +120,21 @@ def import_drafts_prune(*, actor: Actor | None = None) -> int:
     return count
 
 
+def _build_size_error() -> ContentTooLargeError:
+    return ContentTooLargeError(
+        f"A file imported here has at most {MAX_FILE_BYTES // 1024**2} MiB and {MAX_LINES:,} lines,"
+        " so that the page responds at once."
+    )
+
+
 def _import(
-    content: bytes, format: str, *, account_id: uuid.UUID, actor: Actor, dry_run: bool = False
+    content: bytes,
+    format: Format,
+    dates: DateOrder | None,
+    *,
+    account_id: uuid.UUID,
+    actor: Actor,
+    dry_run: bool = False,
 ) -> dict[str, Any]:
     """Import `content`. Returns the report that a draft stores: counts, first rows, all rejections."""
     rows: list[dict[str, Any]] = []
@@ -134,11 +161,13 @@ def _import(
             }
         )
 
+    file = open_import_file(io.BytesIO(content), format=format, dates=dates)
     report = import_lines(
-        READERS[format](read_bounded_lines(io.BytesIO(content), MAX_LINE_BYTES)),
+        file.lines,
         account_id=account_id,
         actor=actor,
         dry_run=dry_run,
+        notices=file.notices,
         on_rejected=lambda rejected: rejected_lines.append(rejected.to_dict()),
         on_result=on_result,
     )
@@ -152,4 +181,6 @@ def _import(
         # The name that stored reports have.
         "faults": rejected_lines,
         "notices": [notice.to_dict() for notice in report.notices],
+        "file_notices": report.file_notices,
+        "ignored": dict(report.ignored),
     }

@@ -28,7 +28,8 @@ from credentials.imports.admin_services import (
     import_draft_run,
 )
 from credentials.imports.admin_upload import MAX_FILE_BYTES, BoundedUpload
-from credentials.imports.csv_reader import TEXT_COLUMNS
+from credentials.imports.files.recognition import FORMATS
+from credentials.imports.files.templates import MEDIA_TYPES, TEMPLATE_FORMATS, build_template
 from credentials.imports.models import ImportDraft
 from credentials.models import Credential
 from providers.registry import get_registry
@@ -45,11 +46,17 @@ _COMMAND = "manage.py import_credentials FILE --account {account}"
 class UploadForm(forms.Form):
     account = forms.ModelChoiceField(Account.objects.all())
     format = forms.ChoiceField(
-        choices=[("", "by the file's ending"), ("ndjson", "NDJSON"), ("csv", "CSV")], required=False
+        choices=[("", "by the file's content"), *((name, name.upper()) for name in FORMATS)],
+        required=False,
+    )
+    dates = forms.ChoiceField(
+        label="01/02/2027 is",
+        choices=[("", "not accepted"), ("dmy", "1 February"), ("mdy", "2 January")],
+        required=False,
     )
     file = forms.FileField(
-        help_text="NDJSON: each line is the body of a POST."
-        f" CSV: columns kind, {', '.join(TEXT_COLUMNS)}, properties.<field>, metadata.<key>.",
+        help_text="CSV or XLSX with columns kind, properties.<field>, metadata.<key> and others, as a"
+        " template has them; NDJSON or a JSON array of bodies of a POST; or an export.",
     )
 
 
@@ -57,6 +64,11 @@ def import_urls() -> list[URLPattern]:
     protect = admin.site.admin_view
     return [
         path("credentials/import/", upload_view, name="credentials_import"),
+        path(
+            "credentials/import/template/",
+            protect(template_view),
+            name="credentials_import_template",
+        ),
         path("credentials/import/<uuid:id>/", protect(draft_view), name="credentials_import_draft"),
         path(
             "credentials/import/<uuid:id>/refused.ndjson",
@@ -96,12 +108,12 @@ def _show_upload_form(handler: BoundedUpload, request: HttpRequest) -> HttpRespo
         elif is_valid:
             try:
                 file = form.cleaned_data["file"]
-                format_by_ending = "csv" if file.name.lower().endswith(".csv") else "ndjson"
                 draft = import_draft_create(
                     account_id=form.cleaned_data["account"].pk,
                     actor=get_staff_actor(request),
                     filename=file.name,
-                    format=form.cleaned_data["format"] or format_by_ending,
+                    format=form.cleaned_data["format"] or None,
+                    dates=form.cleaned_data["dates"] or None,
                     content=file.read(),
                 )
             except ServiceError as error:
@@ -116,8 +128,22 @@ def _show_upload_form(handler: BoundedUpload, request: HttpRequest) -> HttpRespo
         "mebibytes": MAX_FILE_BYTES // 1024**2,
         "lines": MAX_LINES,
         "command": _COMMAND.format(account="SLUG"),
+        "kinds": sorted(set(get_registry().kinds.values()), key=lambda kind: kind.title.lower()),
+        "template_formats": TEMPLATE_FORMATS,
     }
     return TemplateResponse(request, "admin/credentials/import/upload.html", context)
+
+
+def template_view(request: HttpRequest) -> HttpResponse:
+    """Return a file to fill in for the kind and in the format of the query."""
+    _require_permission(request)
+    kind = get_registry().get_kind(request.GET.get("kind", ""))
+    format = next((each for each in TEMPLATE_FORMATS if each == request.GET.get("format")), None)
+    if kind is None or format is None:
+        raise Http404
+    response = HttpResponse(build_template(kind, format), content_type=MEDIA_TYPES[format])
+    response["Content-Disposition"] = f'attachment; filename="{kind.name}.{format}"'
+    return response
 
 
 def draft_view(request: HttpRequest, id: uuid.UUID) -> HttpResponse:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,11 +17,14 @@ from common.actors import Actor
 from common.errors import InvalidInputError, ServiceError
 from credentials.core import refresh_tokens
 from credentials.imports import preview
+from credentials.imports.files.notices import FileNotices
 from credentials.imports.readers import ImportLine
+from credentials.imports.row_changes import RowChange, names_row, read_change, store_changes
 from credentials.imports.upsert import CHUNK_SIZE, ImportOutcome, store_items
 from credentials.imports.validation import ImportItem, KeyedHashes, validate_body
 
 MAX_REPORTED_ERRORS: Final = 1000
+NO_NOTICES: Final = FileNotices()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,8 @@ class LineNotice:
 class ImportReport:
     """The result of an import, or with `dry_run` the result that it would have.
 
-    `rejected_lines` and `notices` are the first MAX_REPORTED_ERRORS of each.
+    `rejected_lines` and `notices` are the first MAX_REPORTED_ERRORS of each. `file_notices` are about
+    the file as a whole. `ignored` counts the lines that had a read-only key of an export.
     """
 
     dry_run: bool = False
@@ -66,6 +71,10 @@ class ImportReport:
     rejected: int = 0
     rejected_lines: list[RejectedLine] = field(default_factory=list)
     notices: list[LineNotice] = field(default_factory=list)
+    file_notices: list[str] = field(default_factory=list)
+    ignored: Counter[str] = field(default_factory=Counter)
+    ignored_keys: Counter[str] = field(default_factory=Counter)
+    """The part of `ignored` that no reader of a file has counted."""
 
     @property
     def lines(self) -> int:
@@ -82,7 +91,16 @@ class ImportReport:
             "errors": [rejected.to_dict() for rejected in self.rejected_lines],
             "errors_truncated": self.rejected > len(self.rejected_lines),
             "notices": [notice.to_dict() for notice in self.notices],
+            "file_notices": self.file_notices,
+            "ignored": dict(self.ignored),
         }
+
+    def add(self, line: int, item: ImportItem, result: str) -> None:
+        """Count a line that was stored, or would be."""
+        setattr(self, result, getattr(self, result) + 1)
+        self.ignored_keys.update(item.ignored)
+        capacity = MAX_REPORTED_ERRORS - len(self.notices)
+        self.notices += [LineNotice(line, each) for each in item.notices[:capacity]]
 
 
 class ImportRejectedError(Exception):
@@ -100,45 +118,45 @@ def import_lines(
     actor: Actor,
     dry_run: bool = False,
     hold: bool | None = None,
+    notices: FileNotices = NO_NOTICES,
     on_rejected: Callable[[RejectedLine], None] = lambda rejected: None,
     on_chunk: Callable[[ImportReport], None] = lambda report: None,
     on_result: Callable[[int, ImportItem, ImportOutcome], None] = lambda line, item, outcome: None,
 ) -> ImportReport:
     """Import each line by itself: an invalid line rejects only that line.
 
-    `hold` is that of lines which do not say if their grant shall be on hold.
+    `hold` is that of lines which do not say if their grant shall be on hold. `notices` are those of
+    the reader of a file; they become part of the report.
 
     `on_chunk` is called after each chunk was committed, `on_rejected` for every rejected line, in
     the order of chunks, and `on_result` for every line that is a valid item. If two lines are of one
     upstream account the second is rejected: which one is right cannot be known.
     """
     report = ImportReport(dry_run=dry_run)
-    compared = 0
-    validator = _Validator(KeyedHashes.of_account(account_id), hold=hold)
-    for items, rejected_lines in _validate_ahead(validator, lines):
-        outcomes = store_items(
-            [item for _, item in items], account_id=account_id, actor=actor, dry_run=dry_run
-        )
-        if dry_run:
-            compared += preview.count_comparisons([item for _, item in items], outcomes)
-            outcomes = preview.hide_comparisons([item for _, item in items], outcomes)
-        for (line, item), outcome in zip(items, outcomes, strict=True):
-            on_result(line, item, outcome)
+    hashes = KeyedHashes.of_account(account_id)
+    store = _Store(account_id, actor, hashes, hold=hold, dry_run=dry_run)
+    for chunk in _validate_ahead(_Validator(hashes, hold=hold), lines):
+        rejected_lines = chunk.rejected_lines
+        for line, item, outcome in store.store(chunk):
+            if item is not None:
+                on_result(line, item, outcome)
             if outcome.error is not None:
                 rejected_lines.append(RejectedLine.from_error(line, outcome.error))
-            else:
-                setattr(report, outcome.result, getattr(report, outcome.result) + 1)
-                capacity = MAX_REPORTED_ERRORS - len(report.notices)
-                report.notices += [LineNotice(line, each) for each in item.notices[:capacity]]
+            elif item is not None:
+                report.add(line, item, outcome.result)
         for rejected in sorted(rejected_lines, key=lambda rejected: rejected.line):
             report.rejected += 1
             # The counter goes on, but a report of a million errors would fill the memory.
             if len(report.rejected_lines) < MAX_REPORTED_ERRORS:
                 report.rejected_lines.append(rejected)
             on_rejected(rejected)
+        report.file_notices, report.ignored = (
+            notices.to_list(),
+            report.ignored_keys + notices.ignored,
+        )
         on_chunk(report)
-    if compared:
-        preview.record_comparisons(account_id=account_id, actor=actor, count=compared)
+    if store.compared:
+        preview.record_comparisons(account_id=account_id, actor=actor, count=store.compared)
     return report
 
 
@@ -149,27 +167,92 @@ def import_all_or_none(
     actor: Actor,
     dry_run: bool = False,
     hold: bool | None = None,
+    notices: FileNotices = NO_NOTICES,
 ) -> ImportReport:
     """Import all lines in one transaction. Raises ImportRejectedError with the report instead."""
     # A dry run stores nothing but its event, which must stay if a line is rejected.
     with contextlib.nullcontext() if dry_run else transaction.atomic():
-        report = import_lines(lines, account_id=account_id, actor=actor, dry_run=dry_run, hold=hold)
+        report = import_lines(
+            lines,
+            account_id=account_id,
+            actor=actor,
+            dry_run=dry_run,
+            hold=hold,
+            notices=notices,
+        )
         if report.rejected:
             raise ImportRejectedError(report)
     return report
 
 
-_ValidatedChunk = tuple[list[tuple[int, ImportItem]], list[RejectedLine]]
-"""The items of a chunk with the numbers of their lines, and the invalid lines."""
+@dataclass(slots=True)
+class _Chunk:
+    """Validated lines, each with its number: new or known accounts, and changes of named rows."""
+
+    items: list[tuple[int, ImportItem]] = field(default_factory=list)
+    changes: list[RowChange] = field(default_factory=list)
+    rejected_lines: list[RejectedLine] = field(default_factory=list)
 
 
-def _validate_ahead(
-    validator: _Validator, lines: Iterable[ImportLine]
-) -> Iterator[_ValidatedChunk]:
+class _Store:
+    """Stores chunk after chunk, each in its own transaction; changes of named rows in another one."""
+
+    def __init__(
+        self,
+        account_id: uuid.UUID,
+        actor: Actor,
+        hashes: KeyedHashes,
+        *,
+        hold: bool | None,
+        dry_run: bool,
+    ) -> None:
+        self._account_id = account_id
+        self._actor = actor
+        self._hashes = hashes
+        self._hold = hold
+        self._dry_run = dry_run
+        self.compared = 0
+        """Lines of a dry run that could have been guesses of a stored secret."""
+
+    def store(self, chunk: _Chunk) -> Iterator[tuple[int, ImportItem | None, ImportOutcome]]:
+        """Yield the outcome of each valid line."""
+        if chunk.changes:
+            for result in store_changes(
+                chunk.changes,
+                account_id=self._account_id,
+                actor=self._actor,
+                hashes=self._hashes,
+                hold=self._hold,
+                dry_run=self._dry_run,
+            ):
+                outcome = result.outcome
+                if result.item is not None:
+                    (outcome,) = self._hide_comparisons([result.item], [outcome])
+                yield result.line, result.item, outcome
+        if chunk.items:
+            items = [item for _, item in chunk.items]
+            outcomes = store_items(
+                items, account_id=self._account_id, actor=self._actor, dry_run=self._dry_run
+            )
+            outcomes = self._hide_comparisons(items, outcomes)
+            for (line, item), outcome in zip(chunk.items, outcomes, strict=True):
+                yield line, item, outcome
+
+    def _hide_comparisons(
+        self, items: list[ImportItem], outcomes: list[ImportOutcome]
+    ) -> list[ImportOutcome]:
+        """Return the outcomes of a dry run without what they would say about a guessed secret."""
+        if not self._dry_run:
+            return outcomes
+        self.compared += preview.count_comparisons(items, outcomes)
+        return preview.hide_comparisons(items, outcomes)
+
+
+def _validate_ahead(validator: _Validator, lines: Iterable[ImportLine]) -> Iterator[_Chunk]:
     """Yield each chunk in order, while the next one is validated in another thread."""
     source = iter(lines)
     with ThreadPoolExecutor(max_workers=1) as executor:
-        next_chunk: Future[_ValidatedChunk] | None = None
+        next_chunk: Future[_Chunk] | None = None
         while chunk := list(itertools.islice(source, CHUNK_SIZE)):
             # The caller stores a chunk, which waits for the database, before it requests the next.
             current, next_chunk = next_chunk, executor.submit(validator.validate, chunk)
@@ -187,27 +270,37 @@ class _Validator:
         self._hold = hold
         self._first_lines: dict[bytes | str, int] = {}
 
-    def validate(self, chunk: list[ImportLine]) -> _ValidatedChunk:
-        items: list[tuple[int, ImportItem]] = []
-        rejected_lines: list[RejectedLine] = []
-        for line in chunk:
+    def validate(self, lines: list[ImportLine]) -> _Chunk:
+        chunk = _Chunk()
+        for line in lines:
             try:
-                items.append((line.number, self._validate_line(line)))
+                body = line.read()
+                if names_row(body):
+                    chunk.changes.append(self._read_change(body, line.number))
+                else:
+                    chunk.items.append((line.number, self._validate_body(body, line.number)))
             except ServiceError as error:
-                rejected_lines.append(RejectedLine.from_error(line.number, error))
-        return items, rejected_lines
+                chunk.rejected_lines.append(RejectedLine.from_error(line.number, error))
+        return chunk
 
-    def _validate_line(self, line: ImportLine) -> ImportItem:
-        item = validate_body(line.read(), hashes=self._hashes, hold=self._hold)
-        first_line = self._first_lines.setdefault(item.identity, line.number)
-        if first_line != line.number:
+    def _read_change(self, body: dict[str, Any], number: int) -> RowChange:
+        change = read_change(body, number)
+        first_line = self._first_lines.setdefault(change.id.bytes, number)
+        if first_line != number:
+            raise InvalidInputError.for_field("id", f"is the same as in line {first_line}")
+        return change
+
+    def _validate_body(self, body: object, number: int) -> ImportItem:
+        item = validate_body(body, hashes=self._hashes, hold=self._hold)
+        first_line = self._first_lines.setdefault(item.identity, number)
+        if first_line != number:
             raise InvalidInputError.for_field(
                 "properties", f"is the same upstream account as line {first_line}"
             )
-        self._check_persons(item, line.number)
+        self._check_persons(item, number)
         if token := item.exclusive_token:
-            first_line = self._first_lines.setdefault(token, line.number)
-            if first_line != line.number:
+            first_line = self._first_lines.setdefault(token, number)
+            if first_line != number:
                 raise InvalidInputError.for_field(
                     f"properties.{refresh_tokens.FIELD}",
                     f"is the same as in line {first_line}; one grant is one credential",

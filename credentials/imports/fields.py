@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import re
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from django.core.validators import validate_email
 from rest_framework import serializers
 
 from common import datetimes, strict_json, text
+from common.api.etags import format_etag
 from common.db.ids import parse_uuid
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 MAX_NAME_LENGTH: Final = 200
 MAX_EMAIL_LENGTH: Final = 254
 MAX_EXTERNAL_ID_LENGTH: Final = 255
+
+_ETAG: Final = re.compile('"?[0-9]{1,18}"?', re.ASCII)
 
 
 class BodyField(ABC):
@@ -98,6 +102,38 @@ class AppIdField(BodyField):
         return serializers.UUIDField(required=False, allow_null=True)
 
 
+class RowIdField(BodyField):
+    """The id of the credential that the body changes, as an export has it."""
+
+    def read(self, value: object) -> uuid.UUID:
+        id = parse_uuid(value)
+        if id is None:
+            raise ValueError("must be an id: a UUID in lower case with hyphens")
+        return id
+
+    def build_serializer_field(self) -> SerializerField:
+        return serializers.UUIDField(
+            required=False,
+            help_text="Change this credential instead of the one with the same identity.",
+        )
+
+
+class ETagField(BodyField):
+    """The entity tag that the credential of `id` must have, with or without its quotes."""
+
+    def read(self, value: object) -> str:
+        if not isinstance(value, str) or not _ETAG.fullmatch(value):
+            raise ValueError("must be the etag of an export, such as 3")
+        return format_etag(int(value.strip('"')))
+
+    def build_serializer_field(self) -> SerializerField:
+        return serializers.RegexField(
+            rf"^{_ETAG.pattern}$",
+            required=False,
+            help_text="Only with `id`: reject the body if the credential has changed.",
+        )
+
+
 class FlagField(BodyField):
     """A boolean. In a CSV cell it is the text `true` or `false`."""
 
@@ -152,6 +188,8 @@ class PropertiesField(BodyField):
 
 
 FIELDS: Final[Mapping[str, BodyField]] = {
+    "id": RowIdField(),
+    "etag": ETagField(),
     "properties": PropertiesField(),
     "name": LabelField(MAX_NAME_LENGTH),
     "oauth_app_id": AppIdField(),
@@ -162,3 +200,16 @@ FIELDS: Final[Mapping[str, BodyField]] = {
     "hold": FlagField(),
 }
 """The keys that an import body may have, in the order of the published schema."""
+
+READ_ONLY: Final = frozenset(
+    {
+        "provider", "oauth_app", "health", "refresh", "expires_at", "last_used_at", "created_at",
+        "updated_at",
+    }
+)  # fmt: skip
+"""The keys of a credential's representation that an import ignores, and counts."""
+
+
+def is_read_only(name: str) -> bool:
+    """Return True for a key of READ_ONLY, or a part of one, such as `health.status` in a table."""
+    return name.partition(".")[0] in READ_ONLY

@@ -29,7 +29,7 @@ class ImportItem:
     `clears_app` with the OAuth app. `organisation` is the identity without the person, for kinds
     whose tokens act as persons; without a `person`, `identity` is the same. `fingerprints_as_sent`
     and `identity_as_sent` are those of the secrets before they were cleaned, if any was. `notices`
-    say what was cleaned.
+    say what was cleaned. `ignored` are the read-only keys that the body of a named row had.
     """
 
     kind: Kind
@@ -53,6 +53,7 @@ class ImportItem:
     fingerprints_as_sent: Mapping[str, str]
     identity_as_sent: bytes | None
     notices: tuple[str, ...]
+    ignored: tuple[str, ...] = ()
 
     @property
     def exclusive_token(self) -> str | None:
@@ -87,7 +88,9 @@ def validate_body(body: object, *, hashes: KeyedHashes, hold: bool | None = None
     """Validate like `validate_item`, but without a database query, so that any thread may do it."""
     if not isinstance(body, dict):
         raise InvalidInputError("The body must be a JSON object.")
-    fields = _read_fields(body)
+    fields = read_fields(body)
+    if "etag" in fields:
+        raise InvalidInputError.for_field("etag", "needs the id of a credential")
     kind = _get_kind(fields["properties"])
     cleaned = clean_properties(kind, fields["properties"])
     properties, secrets = validate_properties(kind, cleaned.properties, partial=True)
@@ -118,7 +121,7 @@ def validate_body(body: object, *, hashes: KeyedHashes, hold: bool | None = None
         external_id=external_id,
         metadata=fields.get("metadata"),
         obtained_at=fields.get("obtained_at"),
-        hold=_read_hold(fields, kind, default=hold),
+        hold=read_hold(fields, kind, default=hold),
         expires_at=datetimes.parse_rfc3339(properties.get("expires_at")),
         fingerprints_as_sent={
             name: hashes.fingerprint(value) for name, value in cleaned.as_sent.items()
@@ -128,7 +131,7 @@ def validate_body(body: object, *, hashes: KeyedHashes, hold: bool | None = None
     )
 
 
-def _read_hold(fields: Mapping[str, Any], kind: Kind, *, default: bool | None) -> bool | None:
+def read_hold(fields: Mapping[str, Any], kind: Kind, *, default: bool | None) -> bool | None:
     """Return if the grant shall be on hold, None if that stays as it is."""
     if kind.refreshes:
         return cast("bool | None", fields.get("hold", default))
@@ -142,7 +145,7 @@ def _get_required_secrets(kind: Kind) -> tuple[str, ...]:
     return tuple(name for name in kind.schema["required"] if name in kind.secret_fields)
 
 
-def _read_fields(body: Mapping[str, Any]) -> dict[str, Any]:
+def read_fields(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of the body. Raises InvalidInputError, which names every invalid field."""
     values: dict[str, Any] = {}
     errors: dict[str, list[str]] = {}

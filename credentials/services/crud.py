@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from django.db import transaction
 from django.db.models import F
@@ -19,8 +19,9 @@ from common.strict_json import is_equal
 from credentials.core.encryption import decrypt_secrets
 from credentials.core.locks import lock_credential, lock_grant
 from credentials.core.refresh_tokens import belongs_to_another
+from credentials.imports.row_changes import names_row, read_change, store_changes
 from credentials.imports.upsert import ImportOutcome, store_items
-from credentials.imports.validation import validate_item
+from credentials.imports.validation import ImportItem, KeyedHashes, validate_item
 from credentials.models import Credential, Revocation
 from credentials.revocation.policy import can_revoke
 from events.services import EventTarget
@@ -39,7 +40,8 @@ class CredentialChanges(TypedDict, total=False):
 def credential_import(
     *, account_id: uuid.UUID, actor: Actor, body: object, account_verified: bool = True
 ) -> ImportOutcome:
-    """Create or update the credential of the upstream account that `body` names.
+    """Create or update the credential of the upstream account that `body` names, or change that of
+    its `id`.
 
     `account_verified`: the provider, or the caller's own token, has proved that the secrets belong to
     that upstream account.
@@ -47,13 +49,24 @@ def credential_import(
     Raises InvalidInputError for an invalid body; ConflictError if it is older than what is stored, or
     if it would replace the secrets of an existing credential although `account_verified` is False.
     """
-    item = validate_item(body, account_id=account_id)
-    (outcome,) = store_items(
-        [item], account_id=account_id, actor=actor, identity_verified=account_verified
-    )
-    if outcome.error is not None:
-        raise outcome.error
-    return replace(outcome, notices=item.notices)
+    item: ImportItem | None
+    if names_row(body):
+        (result,) = store_changes(
+            [read_change(cast(dict[str, Any], body))],
+            account_id=account_id,
+            actor=actor,
+            hashes=KeyedHashes.of_account(account_id),
+        )
+        item, outcome = result.item, result.outcome
+    else:
+        item = validate_item(body, account_id=account_id)
+        (outcome,) = store_items(
+            [item], account_id=account_id, actor=actor, identity_verified=account_verified
+        )
+    if outcome.error is not None or item is None:
+        raise outcome.error or AssertionError("an outcome has an item or an error")
+    ignored = [f"{name}: is read-only and was ignored" for name in item.ignored]
+    return replace(outcome, notices=(*item.notices, *ignored))
 
 
 def credential_update(

@@ -28,13 +28,14 @@ ALWAYS = {
 }  # fmt: skip
 """Addresses of the site itself; the rest need a permission."""
 
-NO_PAGES = ("draft", "refused", "_act")
+NO_PAGES = ("draft", "refused", "_template", "_act")
 """In the names of addresses that nothing is to be had from by a GET."""
 
 NEEDED = {
     "credentials_import": {"credentials.import_credential"},
     "credentials_import_draft": {"credentials.import_credential"},
     "credentials_import_refused": {"credentials.import_credential"},
+    "credentials_import_template": {"credentials.import_credential"},
     "credentials_credential_find": {"credentials.reveal_credential"},
     "credentials_credential_reveal": {"credentials.reveal_credential"},
     "credentials_credential_policy": {"credentials.change_credential"},

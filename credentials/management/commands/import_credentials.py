@@ -1,4 +1,4 @@
-"""`manage.py import_credentials`: import an NDJSON or CSV file of any length."""
+"""`manage.py import_credentials`: import a file of any length."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ from common.management import (
     ReportFile,
     open_input,
     raise_command_errors,
-    read_bounded_lines,
 )
 from credentials.imports.batch import ImportReport, RejectedLine, import_lines
-from credentials.imports.csv_reader import read_csv
-from credentials.imports.readers import MAX_LINE_BYTES, read_ndjson
-
-FORMATS = {"ndjson": read_ndjson, "csv": read_csv}
+from credentials.imports.files.dates import DATE_ORDERS
+from credentials.imports.files.import_file import open_import_file
+from credentials.imports.files.recognition import FORMATS
 
 
 class Command(BaseCommand):
     help = (
-        "Import credentials from a file: NDJSON (each line is the body of a POST) or CSV. An invalid"
-        " line rejects only that line. Importing the same file again changes nothing. Exit code 0:"
+        "Import credentials from a file: CSV, XLSX, NDJSON (each line is the body of a POST) or a JSON"
+        " array. Its content decides which one it is, not its name. An invalid line rejects only that"
+        " line. Importing the same file again changes nothing. Exit code 0:"
         " all lines were stored; 1: some were rejected; 2: nothing was done."
     )
 
@@ -38,7 +37,14 @@ class Command(BaseCommand):
         parser.add_argument("file", help="a path, or - for standard input")
         parser.add_argument("--account", required=True, help="the account's slug")
         parser.add_argument(
-            "--format", choices=FORMATS, help="default: by the file's extension, otherwise ndjson"
+            "--format",
+            choices=FORMATS,
+            help="read the file as this, whatever its content looks like",
+        )
+        parser.add_argument(
+            "--dates",
+            choices=DATE_ORDERS,
+            help="what 01/02/2027 is: day first or month first; without it such dates are rejected",
         )
         parser.add_argument(
             "--dry-run", action="store_true", help="report what would happen; store nothing"
@@ -102,21 +108,30 @@ class Command(BaseCommand):
                 place = f"line {line.line}" + (f", {line.field}" if line.field else "")
                 self.stderr.write(f"{place}: {line.reason}")
 
-        extension = "csv" if options["file"].endswith(".csv") else "ndjson"
-        read = FORMATS[options["format"] or extension]
-        lines = read(read_bounded_lines(stream, MAX_LINE_BYTES))
+        file = open_import_file(stream, format=options["format"], dates=options["dates"])
         result = import_lines(
-            lines,
+            file.lines,
             account_id=account_id,
             actor=get_command_actor("import_credentials"),
             dry_run=options["dry_run"],
             hold=options["hold"] or None,
+            notices=file.notices,
             on_rejected=write_rejected_line,
             on_chunk=show_progress,
         )
         progress.finish()
+        self._report_notices(report, result, is_listed=options["report"] is None)
+        return result
+
+    def _report_notices(self, report: ReportFile, result: ImportReport, *, is_listed: bool) -> None:
         for notice in result.notices:
             report.write(notice.to_dict())
-            if options["report"] is None:
+            if is_listed:
                 self.stderr.write(f"line {notice.line}: {notice.notice}")
-        return result
+        for sentence in result.file_notices:
+            report.write({"line": None, "notice": sentence})
+            self.stderr.write(sentence)
+        if result.ignored:
+            report.write({"line": None, "ignored": dict(result.ignored)})
+            columns = ", ".join(f"{name} {count:,}" for name, count in result.ignored.items())
+            self.stderr.write(f"ignored, because they are read-only: {columns}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from common.errors import InvalidInputError
 from credentials.api.serializers import CredentialImportSerializer
-from credentials.imports.csv_reader import FLAG_COLUMNS, TEXT_COLUMNS, read_csv
 from credentials.imports.fields import FIELDS
+from credentials.imports.files.columns import FLAG_COLUMNS, TEXT_COLUMNS
+from credentials.imports.files.import_file import open_import_file
 
 DOCUMENT = json.loads((Path(__file__).parents[3] / "docs" / "openapi.json").read_bytes())
 SCHEMA = DOCUMENT["components"]["schemas"]["CredentialImportRequest"]
@@ -75,7 +77,8 @@ def test_csv_has_a_column_for_each_field():
     assert {name.partition(".")[0] for name in header} == {"kind", *FIELDS}
     flags = ["true" for _ in FLAG_COLUMNS]
     cells = ["stripe_key", *(name.upper() for name in TEXT_COLUMNS), *flags, "{}", "secret"]
-    (line,) = read_csv([",".join(header).encode() + b"\n", ",".join(cells).encode() + b"\n"])
+    file = open_import_file(io.BytesIO(f"{','.join(header)}\n{','.join(cells)}\n".encode()))
+    (line,) = file.lines
     assert line.read() == {
         **{name: name.upper() for name in TEXT_COLUMNS},
         **dict.fromkeys(FLAG_COLUMNS, True),

@@ -1,0 +1,218 @@
+"""The columns of a table: its header names the fields, the kind's schema has their types."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Literal, NamedTuple
+
+from common import strict_json
+from common.errors import BadRequestError, ContentTooLargeError, InvalidInputError, ServiceError
+from common.spreadsheets import unescape_formula
+from common.text import escape_name
+from credentials.imports.fields import FIELDS, READ_ONLY, FlagField
+from credentials.imports.files.values import NumberCell, ValueReader
+from credentials.imports.readers import MAX_LINE_BYTES
+from providers.registry import get_registry
+
+TEXT_COLUMNS: Final = tuple(name for name, field in FIELDS.items() if field.is_text)
+"""The keys of an import body whose value is the text of a cell."""
+
+FLAG_COLUMNS: Final = tuple(name for name, field in FIELDS.items() if isinstance(field, FlagField))
+"""The keys whose value is `true` or `false`."""
+
+_OBJECTS: Final = ("properties", "metadata")
+_NAMES: Final = {"kind", *TEXT_COLUMNS, *FLAG_COLUMNS, *_OBJECTS, *READ_ONLY}
+_BOOLEANS: Final = {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
+
+
+class _Column(NamedTuple):
+    position: int
+    name: str
+    """The name as this file's reports have it, such as `metadata.plan`."""
+    place: Literal["field", "object", "properties", "metadata", "ignored"]
+    key: str
+    """The name in the import body, or in the object of the body."""
+
+
+class Table:
+    """A header, by which rows become import bodies. Any thread may read rows.
+
+    Columns: `kind`, TEXT_COLUMNS, FLAG_COLUMNS, `properties.<field>`, `metadata.<key>` (text), and
+    `metadata` and `properties` (JSON). Names are read in any case, with blanks or hyphens for
+    underscores. An empty cell is an absent key.
+    """
+
+    def __init__(self, header: Sequence[str], values: ValueReader, *, number: int = 1) -> None:
+        """Raise BadRequestError for a header without `kind` or `id`, or with a name it cannot have."""
+        self._values = values
+        self._columns = _read_header(header, f"line {number}")
+        self.width: int = max((column.position for column in self._columns), default=-1) + 1
+
+    def get_name(self, index: int) -> str:
+        """Return the name of a column."""
+        names = (column.name for column in self._columns if column.position == index)
+        return next(names, f"column {index + 1}")
+
+    def read_row(self, row: Sequence[str]) -> dict[str, Any]:
+        """Return the import body of a row. Raises ServiceError, which names the column."""
+        row = _drop_empty_end(row, self.width)
+        if len(row) != self.width:
+            raise BadRequestError(f"The row has {len(row)} cells; the header has {self.width}.")
+        if sum(map(len, row)) > MAX_LINE_BYTES:
+            raise ContentTooLargeError(f"The row is longer than {MAX_LINE_BYTES // 1024} KiB.")
+        cells = [(column, row[column.position]) for column in self._columns if row[column.position]]
+        body: dict[str, Any] = {
+            column.key: self._read_field(column, cell)
+            for column, cell in cells
+            if column.place == "field"
+        }
+        self._values.ignore(column.name for column, _ in cells if column.place == "ignored")
+        properties = self._read_object(cells, "properties")
+        if kind_name := body.pop("kind", None):
+            properties = {"kind": kind_name, **properties}
+        self._type_properties(properties)
+        body["properties"] = properties
+        if metadata := self._read_object(cells, "metadata"):
+            body["metadata"] = metadata
+        elif any(column.name == "metadata" for column, _ in cells):
+            body["metadata"] = {}
+        return body
+
+    def _read_field(self, column: _Column, cell: str) -> object:
+        if column.key == "kind":
+            return cell
+        if column.key in FLAG_COLUMNS:
+            return _BOOLEANS.get(cell.lower(), cell)
+        cell = unescape_formula(cell)
+        if column.key == "obtained_at":
+            return self._values.read_date(column.key, cell)
+        if column.key == "external_id":
+            _reject_shortened(column.name, cell)
+        return str(cell)
+
+    def _read_object(
+        self, cells: Iterable[tuple[_Column, str]], place: Literal["properties", "metadata"]
+    ) -> dict[str, Any]:
+        """Return the object of a JSON column and of the columns below its name, together."""
+        merged: dict[str, Any] = {}
+        for column, cell in cells:
+            if column.place == "object" and column.key == place:
+                document = _parse_json(column.name, cell)
+                if not isinstance(document, dict):
+                    raise InvalidInputError.for_field(column.name, "must be a JSON object")
+                merged |= document
+        for column, cell in cells:
+            if column.place != place:
+                continue
+            # A secret is never rewritten: the type of its field decides later.
+            value: Any = cell if place == "properties" else str(unescape_formula(cell))
+            if column.key in merged and merged[column.key] != value:
+                raise InvalidInputError.for_field(
+                    column.name, f"has another value in the column {place}"
+                )
+            merged[column.key] = value
+        return merged
+
+    def _type_properties(self, properties: dict[str, Any]) -> None:
+        """Replace the cells of properties by values of the types that the kind's schema names."""
+        kind = get_registry().get_kind(str(properties.get("kind", "")))
+        if kind is None:
+            return
+        schemas = kind.schema["properties"]
+        for sent_name, cell in properties.items():
+            name = kind.property_aliases.get(sent_name, sent_name)
+            path = f"properties.{sent_name}"
+            if not isinstance(cell, str) or name not in schemas:
+                continue
+            if name in kind.secret_fields:
+                if isinstance(cell, NumberCell):
+                    raise InvalidInputError.for_field(
+                        path,
+                        "is a number in the sheet; format the column as text, for no digit to be lost",
+                    )
+                continue
+            text = unescape_formula(cell)
+            schema = schemas[name]
+            if schema.get("type") == "boolean":
+                properties[sent_name] = _BOOLEANS.get(text.lower(), text)
+            elif schema.get("type") == "array":
+                is_json = text.startswith("[")
+                properties[sent_name] = _parse_json(path, text) if is_json else text.split()
+            else:
+                _reject_shortened(path, text)
+                properties[sent_name] = self._values.read_value(path, schema, text)
+
+
+def _read_header(header: Sequence[str], place: str) -> list[_Column]:
+    columns: list[_Column] = []
+    for index, raw in enumerate(_drop_empty_end(header, 0)):
+        name = raw.strip().lstrip("\ufeff")
+        if not name:
+            raise BadRequestError(f"{place}: column {index + 1} has no name.")
+        columns.append(_read_column(index, name, place))
+    names = {column.name for column in columns}
+    if not names & {"kind", "id", "properties"}:
+        raise BadRequestError(
+            f"{place}: the header needs a column kind. It has {_list_names(header)}."
+        )
+    if len(names) != len(columns):
+        twice = next(c.name for c in columns if sum(o.name == c.name for o in columns) > 1)
+        raise BadRequestError(f"{place}: the column {escape_name(twice)} is there twice.")
+    return columns
+
+
+def _read_column(index: int, name: str, place: str) -> _Column:
+    root, dot, key = name.partition(".")
+    root = re.sub(r"[ -]+", "_", root.strip().lower())
+    if root not in _NAMES or (dot and not key) or (dot and root not in {*_OBJECTS, *READ_ONLY}):
+        raise BadRequestError(f"{place}: unknown column {name[:64]!r}{_suggest(root)}.")
+    if root in READ_ONLY:
+        full = f"{root}.{key.lower()}" if dot else root
+        return _Column(index, full, "ignored", full)
+    if not dot:
+        return _Column(index, root, "object" if root in _OBJECTS else "field", root)
+    if root == "metadata":
+        return _Column(index, f"metadata.{key}", "metadata", key)
+    # All properties have names in lower case.
+    key = key.strip().lower()
+    return _Column(index, f"properties.{key}", "properties", key)
+
+
+def _suggest(name: str) -> str:
+    kinds = get_registry().kinds.values()
+    is_property = any(name in kind.schema["properties"] for kind in kinds)
+    return f"; a property's column is properties.{name}" if is_property else ""
+
+
+def _list_names(header: Iterable[str]) -> str:
+    names = [escape_name(name.strip()) for name in header if name.strip()]
+    return ", ".join(names[:5]) + (" and others" if len(names) > 5 else "") if names else "no names"
+
+
+def _drop_empty_end(row: Sequence[str], width: int) -> Sequence[str]:
+    """Return `row` without the empty cells after `width`, which spreadsheets write."""
+    end = len(row)
+    while end > width and not row[end - 1].strip():
+        end -= 1
+    return row[:end]
+
+
+def _reject_shortened(path: str, cell: str) -> None:
+    """Raise InvalidInputError for a number that a spreadsheet has shortened, such as 1.23457E+11."""
+    if re.fullmatch(r"\d[.,]\d+E\+\d+", cell):
+        raise InvalidInputError.for_field(
+            path, "was shortened by a spreadsheet; format the column as text and enter it again"
+        )
+
+
+def _parse_json(column: str, cell: str) -> object:
+    try:
+        return strict_json.loads(unescape_formula(cell))
+    except ServiceError as error:
+        raise InvalidInputError.for_field(column, error.detail) from None
+
+
+def is_blank(row: Iterable[str]) -> bool:
+    """Return True for a row of empty cells, which spreadsheets leave behind at the end."""
+    return not any(cell.strip() for cell in row)

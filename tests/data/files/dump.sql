@@ -1,0 +1,2 @@
+-- PostgreSQL database dump
+SET statement_timeout = 0;
