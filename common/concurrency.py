@@ -79,6 +79,19 @@ class RequestSlots:
             self._release()
 
     @contextmanager
+    def acquire_again(self) -> Iterator[None]:
+        """Acquire a slot for work on a response that is sent already, unless the thread has one.
+
+        The thread's connection is released at the end.
+        """
+        if getattr(self._current_thread, "has_slot", False):
+            yield
+            return
+        with self.acquire():
+            yield
+            release_connection()
+
+    @contextmanager
     def yield_slot(self) -> Iterator[None]:
         """Let another thread use this thread's slot during the block.
 

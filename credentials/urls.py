@@ -2,6 +2,7 @@ from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
 from credentials.api.change_app_view import ChangeAppView
+from credentials.api.export_view import ExportView
 from credentials.api.hold_views import HoldAllView, HoldView
 from credentials.api.import_view import ImportView
 from credentials.api.policy_views import PolicyView
@@ -14,6 +15,7 @@ router = SimpleRouter(trailing_slash=False)
 router.register("credentials", CredentialViewSet, basename="credential")
 urlpatterns = [
     path("credentials/import", ImportView.as_view()),
+    path("credentials/export", ExportView.as_view()),
     path("credentials/hold", HoldAllView.as_view()),
     path("credentials/<str:pk>/change-app", ChangeAppView.as_view()),
     path("credentials/<str:pk>/hold", HoldView.as_view()),

@@ -32,6 +32,7 @@ from credentials.admin.actions import (
     check_now,
     describe_deletion,
     export_selected,
+    export_selected_as_workbook,
     put_on_hold,
     refresh_now,
     release_hold,
@@ -100,7 +101,8 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
     add_form = CredentialAddForm
     actions = (
         "check_now", "refresh_now", "put_on_hold", "release_hold", "mark_for_reconnection",
-        "move_to_app", "edit_metadata", "export_selected", "delete_selected",
+        "move_to_app", "edit_metadata", "export_selected",
+        "export_selected_as_workbook", "delete_selected",
     )  # fmt: skip
     change_list_template = "admin/credentials/credential/change_list.html"
     list_display = (
@@ -129,6 +131,7 @@ class CredentialAdmin(EventHistoryMixin, ServiceAdmin[Credential]):
     move_to_app = move_to_app
     edit_metadata = edit_metadata
     export_selected = export_selected
+    export_selected_as_workbook = export_selected_as_workbook
 
     title = display_column("name", str)
     status = display_column("health", render_health_badge)

@@ -126,7 +126,12 @@ def _build_item(
         raise InvalidInputError.for_field(
             "id", f"there is no provider file for its kind {row.kind}"
         )
-    body = {name: value for name, value in change.body.items() if not is_read_only(name)}
+    body = {
+        name: value
+        for name, value in change.body.items()
+        # A representation has null where a credential has none.
+        if not is_read_only(name) and (value is not None or name not in {"name", "external_id"})
+    }
     _reject_other_kind(kind, row, body)
     fields = read_fields({"properties": {}, **body})
     cleaned = clean_properties(kind, _drop_masks(kind, fields["properties"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 from common import strict_json
@@ -68,15 +68,24 @@ class Table:
             if column.place == "field"
         }
         self._values.ignore(column.name for column, _ in cells if column.place == "ignored")
-        properties = self._read_object(cells, "properties")
-        if kind_name := body.pop("kind", None):
-            properties = {"kind": kind_name, **properties}
-        self._type_properties(properties)
-        body["properties"] = properties
-        if metadata := self._read_object(cells, "metadata"):
+        kind_name = body.pop("kind", None)
+        document = _read_json_column(cells, "properties")
+        if kind_name:
+            document = {"kind": kind_name, **document}
+        flat = {column.key: cell for column, cell in cells if column.place == "properties"}
+        typed = self._type_cells(flat, document.get("kind"))
+        body["properties"] = _merge("properties", document, typed)
+        metadata = _merge(
+            "metadata",
+            _read_json_column(cells, "metadata"),
+            {
+                column.key: str(unescape_formula(cell))
+                for column, cell in cells
+                if column.place == "metadata"
+            },
+        )
+        if metadata or any(column.name == "metadata" for column, _ in cells):
             body["metadata"] = metadata
-        elif any(column.name == "metadata" for column, _ in cells):
-            body["metadata"] = {}
         return body
 
     def _read_field(self, column: _Column, cell: str) -> object:
@@ -91,57 +100,57 @@ class Table:
             _reject_shortened(column.name, cell)
         return str(cell)
 
-    def _read_object(
-        self, cells: Iterable[tuple[_Column, str]], place: Literal["properties", "metadata"]
-    ) -> dict[str, Any]:
-        """Return the object of a JSON column and of the columns below its name, together."""
-        merged: dict[str, Any] = {}
-        for column, cell in cells:
-            if column.place == "object" and column.key == place:
-                document = _parse_json(column.name, cell)
-                if not isinstance(document, dict):
-                    raise InvalidInputError.for_field(column.name, "must be a JSON object")
-                merged |= document
-        for column, cell in cells:
-            if column.place != place:
-                continue
-            # A secret is never rewritten: the type of its field decides later.
-            value: Any = cell if place == "properties" else str(unescape_formula(cell))
-            if column.key in merged and merged[column.key] != value:
-                raise InvalidInputError.for_field(
-                    column.name, f"has another value in the column {place}"
-                )
-            merged[column.key] = value
-        return merged
-
-    def _type_properties(self, properties: dict[str, Any]) -> None:
-        """Replace the cells of properties by values of the types that the kind's schema names."""
-        kind = get_registry().get_kind(str(properties.get("kind", "")))
+    def _type_cells(self, cells: dict[str, str], kind_name: object) -> dict[str, Any]:
+        """Return the cells of properties as values of the types that the kind's schema names."""
+        kind = get_registry().get_kind(str(kind_name))
         if kind is None:
-            return
-        schemas = kind.schema["properties"]
-        for sent_name, cell in properties.items():
+            return dict(cells)
+        typed: dict[str, Any] = {}
+        for sent_name, cell in cells.items():
             name = kind.property_aliases.get(sent_name, sent_name)
             path = f"properties.{sent_name}"
-            if not isinstance(cell, str) or name not in schemas:
-                continue
             if name in kind.secret_fields:
-                if isinstance(cell, NumberCell):
-                    raise InvalidInputError.for_field(
-                        path,
-                        "is a number in the sheet; format the column as text, for no digit to be lost",
-                    )
-                continue
-            text = unescape_formula(cell)
-            schema = schemas[name]
-            if schema.get("type") == "boolean":
-                properties[sent_name] = _BOOLEANS.get(text.lower(), text)
-            elif schema.get("type") == "array":
-                is_json = text.startswith("[")
-                properties[sent_name] = _parse_json(path, text) if is_json else text.split()
+                # A secret is never rewritten.
+                typed[sent_name] = _require_text(path, cell)
             else:
-                _reject_shortened(path, text)
-                properties[sent_name] = self._values.read_value(path, schema, text)
+                schema = kind.schema["properties"].get(name, {})
+                typed[sent_name] = self._type_cell(path, schema, unescape_formula(cell))
+        return typed
+
+    def _type_cell(self, path: str, schema: Mapping[str, Any], text: str) -> object:
+        if schema.get("type") == "boolean":
+            return _BOOLEANS.get(text.lower(), text)
+        if schema.get("type") == "array":
+            return _parse_json(path, text) if text.startswith("[") else text.split()
+        _reject_shortened(path, text)
+        return self._values.read_value(path, schema, text)
+
+
+def _read_json_column(cells: Iterable[tuple[_Column, str]], name: str) -> dict[str, Any]:
+    """Return the object in the column `name` of a row, an empty one if there is none."""
+    cell = next((cell for column, cell in cells if column.name == name), "{}")
+    document = _parse_json(name, cell)
+    if not isinstance(document, dict):
+        raise InvalidInputError.for_field(name, "must be a JSON object")
+    return document
+
+
+def _merge(name: str, document: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Return both together. Raises InvalidInputError for a key with two values."""
+    for key, value in values.items():
+        if key in document and document[key] != value:
+            raise InvalidInputError.for_field(
+                f"{name}.{key}", f"has another value in the column {name}"
+            )
+    return {**document, **values}
+
+
+def _require_text(path: str, cell: str) -> str:
+    if isinstance(cell, NumberCell):
+        raise InvalidInputError.for_field(
+            path, "is a number in the sheet; format the column as text, for no digit to be lost"
+        )
+    return cell
 
 
 def _read_header(header: Sequence[str], place: str) -> list[_Column]:

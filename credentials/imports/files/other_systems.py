@@ -81,7 +81,9 @@ def describe_text(text: str) -> str | None:
     """Return what a text is that is neither JSON nor a table, or None."""
     lines = [line.rstrip() for line in text[:_MAX_MATCHED].splitlines()]
     # Comments come first in many of these forms.
-    content = "\n".join(line for line in lines if line.strip("-") and not line.startswith(_COMMENTS))
+    content = "\n".join(
+        line for line in lines if line.strip("-") and not line.startswith(_COMMENTS)
+    )
     return next((name for form, name in _TEXTS if re.match(form, content, re.MULTILINE)), None)
 
 

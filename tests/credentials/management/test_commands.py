@@ -111,16 +111,29 @@ def export(capsysbinary, *args: str) -> bytes:
     return bytes(capsysbinary.readouterr().out)
 
 
-def test_export_equals_the_api(account, api, capsysbinary):
-    make_credential(account, make_stripe_body("sk_canary", metadata={"a": 1}))
+def test_export_has_an_import_body_without_secrets(account, capsysbinary):
+    row = make_credential(account, make_stripe_body("sk_canary", metadata={"a": 1}))
     (line,) = export(capsysbinary).splitlines()
-    assert json.loads(line) == api.get("/v1/credentials").json()["data"][0]
+    document = json.loads(line)
+    assert document["id"] == str(row.id)
+    assert document["metadata"] == {"a": 1}
+    assert document["properties"] == {"kind": "stripe_key", "name": "Choam Stripe", "test": False}
     assert b"canary" not in line
+
+
+def test_export_has_filters(account, capsysbinary):
+    make_credential(account, make_stripe_body(owner_email="ann@acme.example", metadata={"a": 1}))
+    make_credential(account, make_stripe_body(owner_email="bob@acme.example"))
+    for option in (["--owner-email", "ann@acme.example"], ["--metadata", '{"a": 1}']):
+        (line,) = export(capsysbinary, *option).splitlines()
+        assert json.loads(line)["owner_email"] == "ann@acme.example"
+    assert export(capsysbinary, "--kind", "github_key") == b""
 
 
 def test_csv_export_escapes_formulas(account, capsysbinary):
     make_credential(account, make_stripe_body(name='=HYPERLINK("http://evil","x")'))
-    (row,) = csv.DictReader(io.StringIO(export(capsysbinary, "--format", "csv").decode()))
+    text = export(capsysbinary, "--format", "csv").decode("utf-8-sig")
+    (row,) = csv.DictReader(io.StringIO(text))
     assert row["name"] == '\'=HYPERLINK("http://evil","x")'
 
 
