@@ -163,6 +163,8 @@ EXAMPLES: Final[dict[tuple[str, str], dict[str, Any]]] = {
                 "errors": [{"line": 2, "field": "properties.secret", "reason": "is required"}],
                 "errors_truncated": False,
                 "notices": [],
+                "file_notices": [],
+                "ignored": {},
             }
         },
     },

@@ -52,6 +52,7 @@ _SUMMARIES: Final = {
     ("/v1/connect-settings", "patch"): "Change the settings for links without an OAuth app",
     ("/v1/credentials", "post"): "Import a credential",
     ("/v1/credentials/import", "post"): "Import many credentials",
+    ("/v1/credentials/export", "get"): "Export credentials",
     ("/v1/credentials/{id}", "get"): "Get a credential",
     ("/v1/credentials/{id}/token", "post"): "Get an access token",
     ("/v1/credentials/start-auth", "post"): "Start the OAuth flow for one user",

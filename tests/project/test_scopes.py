@@ -27,6 +27,7 @@ DOCUMENTED = {
     "PATCH /v1/credentials/{pk}": "credentials:write",
     "DELETE /v1/credentials/{pk}": "credentials:write",
     "POST /v1/credentials/import": "credentials:write",
+    "GET /v1/credentials/export": "credentials:read",
     "POST /v1/credentials/{pk}/rotate": "credentials:write",
     "POST /v1/credentials/{pk}/change-app": "credentials:write",
     "POST /v1/credentials/{pk}/reveal": "credentials:reveal",
