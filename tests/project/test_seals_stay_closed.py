@@ -27,6 +27,7 @@ READS = [
     "/v1/credentials?oauth_app_id=$LINEAR",
     "/v1/credentials?expiring_before=2100-01-01T00:00:00Z",
     "/v1/credentials?created_after=2000-01-01T00:00:00Z&created_before=2100-01-01T00:00:00Z",
+    "/v1/credentials/export",
     "/v1/credentials/$ID",
     "/v1/credentials/$ID/health-changes",
     "/v1/credentials/$ID/policy",
@@ -98,6 +99,8 @@ def sealed_world(world: World, monkeypatch) -> World:
 def test_a_read_decrypts_nothing(sealed_world, path):
     response = ApiClient(sealed_world.token).get(sealed_world.substitute(path))
     assert response.status_code == 200
+    # An export is made while it is read.
+    assert b"".join(response) != b""
 
 
 def test_every_route_that_reads_is_listed():

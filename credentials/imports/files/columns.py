@@ -23,6 +23,7 @@ FLAG_COLUMNS: Final = tuple(name for name, field in FIELDS.items() if isinstance
 
 _OBJECTS: Final = ("properties", "metadata")
 _NAMES: Final = {"kind", *TEXT_COLUMNS, *FLAG_COLUMNS, *_OBJECTS, *READ_ONLY}
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z][A-Za-z _.-]{0,23}\d?")
 _BOOLEANS: Final = {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
 
 
@@ -175,7 +176,9 @@ def _read_column(index: int, name: str, place: str) -> _Column:
     root, dot, key = name.partition(".")
     root = re.sub(r"[ -]+", "_", root.strip().lower())
     if root not in _NAMES or (dot and not key) or (dot and root not in {*_OBJECTS, *READ_ONLY}):
-        raise BadRequestError(f"{place}: unknown column {name[:64]!r}{_suggest(root)}.")
+        # The first line of a file without a header has values, and one of them may be a secret.
+        label = repr(name) if _PLAIN_NAME.fullmatch(name) else f"in place {index + 1}"
+        raise BadRequestError(f"{place}: unknown column {label}{_suggest(root)}.")
     if root in READ_ONLY:
         full = f"{root}.{key.lower()}" if dot else root
         return _Column(index, full, "ignored", full)
