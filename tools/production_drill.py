@@ -191,6 +191,7 @@ def run(options: argparse.Namespace, old: Path) -> None:
         "PUBLIC_URL": f"https://localhost:{PORTS[443]}",
         "ALLOWED_HOSTS": "localhost",
         "DATABASE_URL": app_url,
+        "RATE_LIMITS": "0",
         "VAULT_KEYS": f"k1:{base64.b64encode(secrets.token_bytes(32)).decode()}",
         "SPOOL_DIR": str(FOLDER / "spool"),
         "TRUSTED_PROXIES": "1",
