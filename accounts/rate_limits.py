@@ -36,7 +36,7 @@ class Quota(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """What is left of a quota: `remaining` requests now, and `wait` seconds until one more fits."""
+    """The rest of a quota: `remaining` requests now, and `wait` seconds until one more fits."""
 
     remaining: int
     wait: float

@@ -16,7 +16,7 @@ from oauth_apps.serializers import HealthSerializer
 
 
 class CredentialUpdateSerializer(StrictSerializer):
-    """What PATCH can change. Secrets change by an import or a rotation, the OAuth app by an import."""
+    """The fields that PATCH can change. Secrets change by an import or a rotation, the OAuth app by an import."""
 
     name = StrictCharField(max_length=MAX_NAME_LENGTH, required=False)
     owner_email = EmailField(max_length=254, required=False, allow_blank=True, allow_null=True)

@@ -1,1 +1,1 @@
-"""What every package above shares: queries, locks, usage, request authentication."""
+"""Parts that every package above shares: queries, locks, usage, request authentication."""

@@ -45,7 +45,7 @@ class Loss(NamedTuple):
 
 
 class Disturbances(NamedTuple):
-    """What a run did. `kills` are the times at which a process was killed, in seconds.
+    """The course of a run. `kills` are the times at which a process was killed, in seconds.
 
     `outages` are the periods in which no worker ran or the database was down. `grace` is in seconds.
     """

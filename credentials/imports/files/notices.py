@@ -1,4 +1,4 @@
-"""What a reader did with a file as a whole, counted by lines, for the report of its import."""
+"""Notices of a reader about a file as a whole, counted by lines, for the report of its import."""
 
 from __future__ import annotations
 
