@@ -135,12 +135,13 @@ def _show_upload_form(handler: BoundedUpload, request: HttpRequest) -> HttpRespo
 
 
 def template_view(request: HttpRequest) -> HttpResponse:
-    """Return a file to fill in for the kind and in the format of the query."""
+    """Return a file to fill in for the kind and in the format of the query, or the page to choose them."""
     _require_permission(request)
     kind = get_registry().get_kind(request.GET.get("kind", ""))
     format = next((each for each in TEMPLATE_FORMATS if each == request.GET.get("format")), None)
     if kind is None or format is None:
-        raise Http404
+        messages.error(request, "Choose a kind and a format.")
+        return HttpResponseRedirect(reverse("admin:credentials_import"))
     response = HttpResponse(build_template(kind, format), content_type=MEDIA_TYPES[format])
     response["Content-Disposition"] = f'attachment; filename="{kind.name}.{format}"'
     return response

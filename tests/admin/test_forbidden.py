@@ -30,7 +30,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.one_database]
 _OPERATORS = {
     "credential": {
         "check_now", "refresh_now", "mark_for_reconnection", "move_to_app", "edit_metadata",
-        "export_selected", "delete_selected", "put_on_hold", "release_hold",
+        "export_selected", "export_selected_as_workbook", "delete_selected", "put_on_hold",
+        "release_hold",
     },
     "connectlink": {"delete_selected"},
 }  # fmt: skip

@@ -52,9 +52,10 @@ class Walk:
     def call(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
         response = ApiClient(options.pop("token", self.token)).send(method, path, body, **options)
         headers = "\n".join(f"{name}: {value}" for name, value in response.headers.items())
-        self.responses.append(headers.encode() + b"\n" + response.content)
+        content = response.getvalue()
+        self.responses.append(headers.encode() + b"\n" + content)
         self.calls.add((f"{method} {path}", response.status_code))
-        assert response.status_code not in {500, 501}, (path, response.content)
+        assert response.status_code not in {500, 501}, (path, content)
         return response
 
     def log_in(self) -> None:
@@ -269,6 +270,8 @@ class Walk:
             ):
                 self.call("PATCH", at, sent)
             self.call("PATCH", at, {"name": "y"}, headers={"If-Match": '"99"'})
+            for other in (C["rejected"], app):
+                self.call("POST", f"{at}/change-app", {"oauth_app_id": other})
         newer = {
             "properties": {"kind": "stripe_key", "secret": C["newer key"]},
             "external_id": "acct",
