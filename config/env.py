@@ -6,6 +6,7 @@ import base64
 import secrets
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import dj_database_url
 import dj_email_url
@@ -55,6 +56,29 @@ def read_addresses(name: str) -> list[str]:
         except ValidationError:
             raise ImproperlyConfigured(f"{name} must list e-mail addresses with commas.") from None
     return addresses
+
+
+def read_public_url(*, default: str) -> str:
+    """Return PUBLIC_URL without a slash at its end: a scheme, a host and perhaps a port."""
+    value = str(env.str("PUBLIC_URL", default=default)).strip().rstrip("/")
+    if not value:
+        raise ImproperlyConfigured(
+            "PUBLIC_URL is missing: set it to this service's https:// address."
+        )
+    # The value is not repeated, as it may contain a password.
+    how = "set it to a scheme, a host and perhaps a port, such as https://keys.example.com."
+    try:
+        parts = urlsplit(value)
+        is_valid = parts.scheme in {"https", "http"} and parts.hostname and parts.port != 0
+    except ValueError:  # A port that is no number, or half an IPv6 address.
+        is_valid = False
+    if not is_valid:
+        raise ImproperlyConfigured(f"PUBLIC_URL is not an https:// address: {how}")
+    if parts.path or parts.query or parts.fragment or "@" in parts.netloc or set(value) & set("?#"):
+        raise ImproperlyConfigured(
+            f"PUBLIC_URL must not have a path, a query or a user, as Latchkey needs a host of its own: {how}"
+        )
+    return value
 
 
 def read_webhook_secret(name: str, *, required_by: str) -> str:

@@ -31,7 +31,8 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 MONITORING_PATHS: Final = frozenset({"/metrics", "/healthz", "/readyz"})
 MAX_TARGET: Final = 4096
 MAX_PARAMETERS: Final = 100
-_API_PREFIXES: Final = ("/v1/", "/api/", "/link/oauth2/token")
+# The paths of the proxy are not served here, but its callers expect JSON, too.
+_API_PREFIXES: Final = ("/v1/", "/api/", "/proxy/", "/link/oauth2/token")
 _CHARSETS: Final = {"utf-8", "utf8", "us-ascii"}
 _REQUEST_ID: Final = re.compile(
     r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE
@@ -60,6 +61,30 @@ class RequestContextMiddleware:
         if context.is_api:
             response.setdefault("Cache-Control", "no-store")
         return response
+
+
+class ForwardedProtoMiddleware:
+    """Rejects a request for a page if it is not known whether it came over https.
+
+    Without this, the page would be redirected to itself again and again.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        header = settings.SECURE_PROXY_SSL_HEADER
+        is_page = not cast(LatchkeyRequest, request).is_api and request.path not in MONITORING_PATHS
+        if settings.SECURE_SSL_REDIRECT and header and is_page and header[0] not in request.META:
+            return HttpResponse(
+                "The request has no header X-Forwarded-Proto, so Latchkey cannot know whether it came"
+                " over https. The reverse proxy in front must set it on every request (nginx:"
+                " proxy_set_header X-Forwarded-Proto $scheme;). See docs/running.md.\n",
+                status=400,
+                content_type="text/plain; charset=utf-8",
+                headers={"Cache-Control": "no-store"},
+            )
+        return self.get_response(request)
 
 
 class StrictTargetMiddleware:

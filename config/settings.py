@@ -21,9 +21,7 @@ VAR_DIR = BASE_DIR / "var"
 # --- Site ---------------------------------------------------------------------------------------
 DEBUG = env.read_boolean("DEBUG", default=False)
 SECRET_KEY = env.read_secret_key(debug=DEBUG, folder=VAR_DIR)
-PUBLIC_URL = env.env.str("PUBLIC_URL", default="http://127.0.0.1:8000" if DEBUG else "").rstrip("/")
-if not PUBLIC_URL:
-    raise ImproperlyConfigured("PUBLIC_URL is missing: set it to this service's https:// address.")
+PUBLIC_URL = env.read_public_url(default="http://127.0.0.1:8000" if DEBUG else "")
 ALLOWED_HOSTS = env.env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"] if DEBUG else [])
 if not ALLOWED_HOSTS:
     raise ImproperlyConfigured("ALLOWED_HOSTS is missing: list the names clients use, with commas.")
@@ -68,6 +66,7 @@ MIDDLEWARE = [
     "config.request_metrics.RequestMetricsMiddleware",
     "config.middleware.RequestContextMiddleware",
     "config.access_log.AccessLogMiddleware",
+    "config.middleware.ForwardedProtoMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.middleware.StrictTargetMiddleware",
@@ -223,6 +222,7 @@ SECURE_SSL_REDIRECT = _TLS
 SECURE_REDIRECT_EXEMPT = [
     r"^v1/",
     r"^api/",
+    r"^proxy/",
     r"^link/oauth2/token$",
     r"^(?:healthz|readyz|metrics)$",
 ]

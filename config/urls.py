@@ -32,5 +32,5 @@ urlpatterns = [
     path("readyz", health_endpoints.readyz),
     path("metrics", metrics),
     # With DEBUG, Django's own page for an unknown path would be HTML.
-    re_path(r"^(?:v1|api|link/oauth2/token)(?:/|$)", errors.respond_api_not_found),
+    re_path(r"^(?:v1|api|proxy|link/oauth2/token)(?:/|$)", errors.respond_api_not_found),
 ]

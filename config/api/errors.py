@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http
 import sys
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import structlog
@@ -33,6 +33,8 @@ from common.errors import (
 )
 
 logger = structlog.get_logger(__name__)
+
+_PROXY_PREFIXES: Final = ("/v1/proxy/", "/proxy/")
 
 
 def build_error_response(request: HttpRequest, error: Exception) -> HttpResponse:
@@ -149,7 +151,13 @@ def respond_not_found(request: HttpRequest, exception: Exception) -> HttpRespons
 @csrf_exempt
 def respond_api_not_found(request: HttpRequest) -> HttpResponse:
     """Respond with 404 to an API path that no URL pattern matches."""
-    return build_problem_response(request, 404, NotFoundError())
+    error = NotFoundError()
+    if request.path.startswith(_PROXY_PREFIXES):
+        error = NotFoundError(
+            "This is the server of the API. The proxy is a server of its own (manage.py serve_proxy, port"
+            " 8001 unless it is set): send the request there, or route /v1/proxy/ and /proxy/ to it."
+        )
+    return build_problem_response(request, error.status, error)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -93,6 +93,28 @@ def test_post_to_an_unknown_api_path_is_a_json_404(db):
     assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
 
 
+def test_a_page_without_forwarded_proto_says_so(db, settings):
+    settings.SECURE_SSL_REDIRECT = True
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    page = Client().get("/admin/login/")
+    assert page.status_code == 400
+    assert b"no header X-Forwarded-Proto" in page.content
+    plain = Client().get("/admin/login/", headers={"X-Forwarded-Proto": "http"})
+    assert (plain.status_code, plain["Location"]) == (301, "https://testserver/admin/login/")
+    secure = Client().get("/admin/login/", headers={"X-Forwarded-Proto": "https"})
+    assert secure.status_code == 200
+    assert Client().get("/healthz").status_code == 200
+    assert ApiClient("lk_x").get("/v1/credentials").status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/proxy/stripe/v1/charges", "/v1/proxy/credential/1/x"])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_the_proxys_path_on_the_apis_port_says_where_the_proxy_is(db, method, path):
+    response = Client(enforce_csrf_checks=True).generic(method, path)
+    assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
+    assert "manage.py serve_proxy" in response.json()["detail"]
+
+
 def test_api_rejects_plain_http_if_https_is_used(account, settings):
     settings.SECURE_SSL_REDIRECT = True
     assert ApiClient("lk_x").get("/v1/credentials").status_code == 403

@@ -113,6 +113,36 @@ def test_production_has_no_defaults():
 
 
 @pytest.mark.parametrize(
+    "url",
+    ["keys.example.com", "https://", "ftp://a.example", "https://a.example:99999", "https://[::1"],
+)
+def test_a_public_url_without_a_scheme_or_host_is_rejected(monkeypatch, url):
+    monkeypatch.setenv("PUBLIC_URL", url)
+    with pytest.raises(ImproperlyConfigured, match="PUBLIC_URL is not an https:// address"):
+        env.read_public_url(default="")
+
+
+@pytest.mark.parametrize("end", ["/latchkey", "?a=1", "?", "#"])
+def test_a_public_url_with_a_path_is_rejected(monkeypatch, end):
+    monkeypatch.setenv("PUBLIC_URL", f"https://u:canary@corp.example{end}")
+    with pytest.raises(ImproperlyConfigured, match="PUBLIC_URL must not have a path") as error:
+        env.read_public_url(default="")
+    assert "canary" not in str(error.value)
+
+
+@pytest.mark.parametrize("url", ["https://a.example", "http://127.0.0.1:8000", "https://[::1]:8"])
+def test_a_public_url_loses_the_slash_at_its_end(monkeypatch, url):
+    monkeypatch.setenv("PUBLIC_URL", f" {url}/")
+    assert env.read_public_url(default="") == url
+
+
+def test_a_public_url_with_a_path_fails_in_one_line():
+    done = manage("check", PUBLIC_URL="https://corp.example/latchkey")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("latchkey: PUBLIC_URL must not have a path")
+
+
+@pytest.mark.parametrize(
     "url", ["", "postgres", "mysql://h/db", "postgresql://", "://", "sqlite://["]
 )
 def test_a_bad_database_url_explains_the_format(url):
