@@ -12,10 +12,9 @@ from common import strict_json
 from common.errors import ContentTooLargeError, UnsupportedMediaTypeError
 
 
-class StrictJSONParser(BaseParser):
-    """Parses `application/json` strictly: charset absent or utf-8, at most 256 KiB."""
+class BodyParser(BaseParser):
+    """Reads a whole body of at most `limit` bytes, and returns what `read` makes of it."""
 
-    media_type = "application/json"
     limit: ClassVar[int] = 256 * 1024
 
     def parse(
@@ -25,7 +24,19 @@ class StrictJSONParser(BaseParser):
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
         meta = (parser_context or {})["request"].META
-        return strict_json.loads(read_body(stream, meta, media_type or "", self.limit))
+        return self.read(read_body(stream, meta, media_type or "", self.limit))
+
+    def read(self, body: bytes) -> Any:
+        return body
+
+
+class StrictJSONParser(BodyParser):
+    """Parses `application/json` strictly: charset absent or utf-8, at most 256 KiB."""
+
+    media_type = "application/json"
+
+    def read(self, body: bytes) -> Any:
+        return strict_json.loads(body)
 
 
 class MergePatchParser(StrictJSONParser):

@@ -24,7 +24,7 @@ class Cursor(base.CursorMixin, psycopg.Cursor[Any]):
 
     def _execute_with_limit(self, query: str, params: Any) -> Any:
         """Execute a time limit and its statement in one transaction, by one round trip."""
-        # PostgreSQL takes several statements in one message if it has no parameters beside them.
+        # PostgreSQL takes several statements in one message only without separate parameters.
         super().execute(psycopg.ClientCursor(self.connection).mogrify(query, params))
         self.nextset()
         return self

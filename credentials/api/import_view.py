@@ -5,17 +5,15 @@ from __future__ import annotations
 import io
 import itertools
 import json
-from collections.abc import Mapping
-from typing import IO, Any, Final
+from typing import Final
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.rate_limits import consume_token_quota, running_imports
-from common.api.parsers import StrictJSONParser, read_body
+from common.api.parsers import BodyParser, StrictJSONParser
 from common.api.query_params import read_boolean, read_choice
 from common.api.views import ApiView, read_json
 from common.errors import BadRequestError, ContentTooLargeError, InvalidInputError
@@ -39,39 +37,25 @@ class ArrayParser(StrictJSONParser):
     limit = MAX_BODY
 
 
-class NDJSONParser(BaseParser):
+class NDJSONParser(BodyParser):
     """Splitter of `application/x-ndjson`: one import body on each line, not parsed yet."""
 
     media_type = "application/x-ndjson"
+    limit = MAX_BODY
 
-    def parse(
-        self,
-        stream: IO[Any],
-        media_type: str | None = None,
-        parser_context: Mapping[str, Any] | None = None,
-    ) -> Any:
-        meta = (parser_context or {})["request"].META
-        raw = read_body(stream, meta, media_type or "", MAX_BODY)
+    def read(self, body: bytes) -> list[bytes]:
         # An object for each of 10 million line breaks would take gigabytes. Twice the limit, as blank
         # lines are allowed and do not count.
-        if raw.count(b"\n") > 2 * MAX_LINES:
+        if body.count(b"\n") > 2 * MAX_LINES:
             raise ContentTooLargeError(f"An import has at most {MAX_LINES:,} lines.")
-        return raw.split(b"\n")
+        return body.split(b"\n")
 
 
-class FileParser(BaseParser):
+class FileParser(BodyParser):
     """Reader of a whole file, whose content decides what it is."""
 
     media_type = "application/octet-stream"
-
-    def parse(
-        self,
-        stream: IO[Any],
-        media_type: str | None = None,
-        parser_context: Mapping[str, Any] | None = None,
-    ) -> Any:
-        meta = (parser_context or {})["request"].META
-        return read_body(stream, meta, media_type or "", MAX_BODY)
+    limit = MAX_BODY
 
 
 class CSVParser(FileParser):
