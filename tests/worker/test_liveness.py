@@ -57,9 +57,12 @@ def test_an_abstract_address_is_understood(monkeypatch):
 
 
 @pytest.mark.parametrize("address", ["", "vsock:2:1", "/nonexistent/notify"])
-def test_a_manager_that_cannot_be_reached_stops_nothing(monkeypatch, address):
-    monkeypatch.setenv("NOTIFY_SOCKET", address)
-    notify_service_manager("READY=1")
+def test_a_manager_that_cannot_be_reached_stops_nothing(manager, monkeypatch, address):
+    with monkeypatch.context() as patch:
+        patch.setenv("NOTIFY_SOCKET", address)
+        notify_service_manager("READY=1")
+    notify_service_manager("STOPPING=1")
+    assert manager.recv(100) == b"STOPPING=1"
 
 
 def test_the_file_is_touched_and_a_full_disk_stops_nothing(tmp_path):
